@@ -1,0 +1,170 @@
+//! What the committed offset's metadata carries. Format version 1, ASCII, at most 200 bytes.
+//!
+//! `alluvium1;o=<offset>;p=<P>;e=<entry>;r=<root id>;t=<topic id>;w=<watermark>;l=<from>-<to>`
+//! The offset stands inside its own metadata, so that metadata that was copied to another offset
+//! is seen. `w` and `l` (results lost to retention) are left out where there is nothing to say.
+
+use crate::protocol::entry::EntryKey;
+use crate::protocol::fault::{Fault, planted};
+use crate::record::{Offset, OffsetRange};
+
+const MAGIC: &str = "alluvium1";
+/// Kafka's broker allows 4096 by default; other operators set less.
+pub const MAX_BYTES: usize = 200;
+
+/// The committed offset of one partition as a stable (read_committed) read gave it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Committed {
+    pub offset: Offset,
+    /// `None`: no metadata, or metadata that was written for another offset. Somebody moved it.
+    pub metadata: Option<Metadata>,
+}
+
+/// What rides with the committed offset F.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Metadata {
+    /// The results position P.
+    pub p: Offset,
+    /// An entry that is known to exist: where the search for the ledger's tail begins.
+    pub entry: Option<EntryKey>,
+    pub root: String,
+    pub topic_id: String,
+    /// The highest time seen, milliseconds; it never goes back.
+    pub watermark: Option<i64>,
+    /// Results that retention took before they were counted.
+    pub lost: Option<OffsetRange>,
+}
+
+/// Metadata that this build must not act on.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum MetadataError {
+    #[error("the committed offset's metadata is not ours or of another version: {0:?}")]
+    Foreign(String),
+    #[error("the committed offset's metadata is malformed at {field:?}: {text:?}")]
+    Malformed { field: &'static str, text: String },
+}
+
+impl Metadata {
+    /// The text to commit together with `offset`.
+    #[must_use]
+    pub fn encode(&self, offset: Offset) -> String {
+        let mut text = format!("{MAGIC};o={offset};p={}", self.p);
+        if let Some(entry) = self.entry {
+            let entry = match entry {
+                EntryKey::Genesis => "g".to_string(),
+                EntryKey::At(from) => from.to_string(),
+            };
+            text += &format!(";e={entry}");
+        }
+        text += &format!(";r={};t={}", self.root, self.topic_id);
+        if let Some(w) = self.watermark {
+            text += &format!(";w={w}");
+        }
+        if let Some(l) = self.lost {
+            text += &format!(";l={}-{}", l.from, l.to);
+        }
+        assert!(text.is_ascii() && text.len() <= MAX_BYTES, "offset metadata too long: {text}");
+        text
+    }
+}
+
+impl Committed {
+    /// Reads what was committed at `offset`. Empty metadata is what the standard tools write.
+    ///
+    /// # Errors
+    /// Metadata of another program or version: the partition stops.
+    pub fn decode(offset: Offset, text: &str) -> Result<Committed, MetadataError> {
+        if text.is_empty() {
+            return Ok(Committed { offset, metadata: None });
+        }
+        let mut fields = text.split(';');
+        if fields.next() != Some(MAGIC) {
+            return Err(MetadataError::Foreign(text.into()));
+        }
+        let (mut o, mut p, mut r, mut t) = (None, None, None, None);
+        let (mut entry, mut watermark, mut lost) = (None, None, None);
+        let bad = |field| MetadataError::Malformed { field, text: text.into() };
+        let number = |field, v: &str| v.parse::<i64>().map_err(|_| bad(field));
+        for field in fields {
+            match field.split_once('=') {
+                Some(("o", v)) => o = Some(Offset(number("o", v)?)),
+                Some(("p", v)) => p = Some(Offset(number("p", v)?)),
+                Some(("e", "g")) => entry = Some(EntryKey::Genesis),
+                Some(("e", v)) => entry = Some(EntryKey::At(Offset(number("e", v)?))),
+                Some(("r", v)) => r = Some(v.to_string()),
+                Some(("t", v)) => t = Some(v.to_string()),
+                Some(("w", v)) => watermark = Some(number("w", v)?),
+                Some(("l", v)) => {
+                    let (from, to) = v.split_once('-').ok_or_else(|| bad("l"))?;
+                    let (from, to) = (Offset(number("l", from)?), Offset(number("l", to)?));
+                    lost = Some(OffsetRange { from, to });
+                }
+                _ => return Err(bad("unknown field")),
+            }
+        }
+        let metadata = Metadata {
+            p: p.ok_or_else(|| bad("p"))?,
+            entry,
+            root: r.ok_or_else(|| bad("r"))?,
+            topic_id: t.ok_or_else(|| bad("t"))?,
+            watermark,
+            lost,
+        };
+        let same = o.ok_or_else(|| bad("o"))? == offset || planted(Fault::MetadataUnchecked);
+        Ok(Committed { offset, metadata: same.then_some(metadata) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn longest() -> Metadata {
+        Metadata {
+            p: Offset(i64::MAX),
+            entry: Some(EntryKey::At(Offset(i64::MAX))),
+            root: "0".repeat(32),
+            topic_id: "A".repeat(22),
+            watermark: Some(253_402_300_799_999),
+            lost: None,
+        }
+    }
+
+    #[test]
+    fn the_longest_metadata_fits() {
+        let m = longest();
+        assert!(m.encode(Offset(i64::MAX)).len() <= MAX_BYTES);
+    }
+
+    proptest! {
+        #[test]
+        fn metadata_reads_back(
+            offset in 0i64..1 << 50, p in 0i64..1 << 50, entry in prop::option::of(0i64..1 << 50),
+            watermark in prop::option::of(0i64..1 << 47), lost in prop::option::of((0i64..9, 10i64..99)),
+        ) {
+            let m = Metadata {
+                p: Offset(p),
+                entry: entry.map(|e| if e == 0 { EntryKey::Genesis } else { EntryKey::At(Offset(e)) }),
+                watermark,
+                lost: lost.map(|(f, t)| OffsetRange { from: Offset(f), to: Offset(t) }),
+                ..longest()
+            };
+            let text = m.encode(Offset(offset));
+            let got = Committed::decode(Offset(offset), &text);
+            prop_assert_eq!(got, Ok(Committed { offset: Offset(offset), metadata: Some(m) }));
+            let moved = Committed::decode(Offset(offset + 1), &text);
+            prop_assert_eq!(moved, Ok(Committed { offset: Offset(offset + 1), metadata: None }));
+        }
+    }
+
+    #[test]
+    fn what_is_not_ours_is_refused() {
+        for text in ["x", "alluvium2;o=1;p=1;r=a;t=b", "alluvium1;o=1;p=x;r=a;t=b", "alluvium1;o=1",
+            "alluvium1;o=1;p=1;r=a;t=b;z=1"] {
+            assert!(Committed::decode(Offset(1), text).is_err(), "{text}");
+        }
+        let none = Committed::decode(Offset(4), "").unwrap();
+        assert_eq!(none.metadata, None);
+    }
+}

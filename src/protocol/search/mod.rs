@@ -1,0 +1,64 @@
+//! Every reachable state of two workers, Kafka and the store, over the real rules.
+//!
+//! `world` says what may happen next: a worker's own steps (each is a call into
+//! [`crate::protocol`]), and what the outside does to it at any moment: rebalances, crashes,
+//! pauses (a step that simply comes late, after another owner has worked), lost and late replies,
+//! the store going away, an operator moving the offset. Nothing bounds how often these come;
+//! attempts and records are few, so the number of states is finite. `engine` walks them
+//! breadth-first and prints the shortest trace to a broken invariant.
+
+mod engine;
+mod plants;
+mod world;
+
+use engine::explore;
+use world::{Scope, World};
+
+fn holds(scope: Scope) {
+    explore(&World::new(), &scope).assert_holds();
+}
+
+fn small() -> Scope {
+    Scope { records: 1, slots: 2, ..Scope::default() }
+}
+
+#[test]
+fn two_workers() {
+    holds(small());
+}
+
+#[test]
+fn two_workers_two_records() {
+    holds(Scope { records: 2, store_fails: false, ..small() });
+}
+
+#[test]
+fn appends_that_land_late() {
+    holds(Scope { late_appends: true, ..small() });
+}
+
+#[test]
+fn a_commit_that_was_answered_ok_and_lost() {
+    holds(Scope { lost_ok: 1, ..small() });
+}
+
+#[test]
+fn an_operator_moves_the_offset() {
+    holds(Scope { resets: true, ..small() });
+}
+
+#[test]
+fn the_offset_expires() {
+    holds(Scope { expiry: true, ..small() });
+}
+
+#[test]
+fn archive_only() {
+    holds(Scope { counts: false, ..small() });
+}
+
+/// Everything at once, for one worker and its own earlier lives.
+#[test]
+fn one_worker_everything() {
+    holds(Scope { records: 2, workers: 1, late_appends: true, lost_ok: 1, ..small() });
+}

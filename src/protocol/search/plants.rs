@@ -1,0 +1,58 @@
+//! A search that can't fail proves nothing: each fault is planted into the rules and must be found.
+
+use super::engine::explore;
+use super::world::{Scope, World};
+use crate::protocol::fault::{Fault, PLANTED};
+
+fn finds(fault: Fault, scope: Scope, want: &str) {
+    // A lone owner that gets stuck would hide the worse things that the fault does.
+    let scope = Scope { live: want == "I6", ..scope };
+    PLANTED.with(|p| p.set(Some(fault)));
+    let report = explore(&World::new(), &scope);
+    PLANTED.with(|p| p.set(None));
+    let Some((what, trace)) = report.broken else {
+        panic!("{fault:?} was not found in {} states", report.states);
+    };
+    println!("{fault:?}: {what}, after {} steps:\n  {}", trace.len(), trace.join("\n  "));
+    assert!(what.contains(want), "{fault:?}: found {what:?}, expected {want:?}");
+}
+
+macro_rules! plants {
+    ($($name:ident: $fault:ident, $scope:expr => $want:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            finds(Fault::$fault, $scope, $want);
+        }
+    )*};
+}
+
+fn base() -> Scope {
+    Scope { slots: 2, store_fails: false, ..Scope::default() }
+}
+
+fn one() -> Scope {
+    Scope { records: 1, ..base() }
+}
+
+plants! {
+    start_at_p: StartAtP, base() => "I2";
+    start_at_a: StartAtA, base() => "I1";
+    count_below_p: CountBelowP, base() => "I1";
+    archive_below_a: ArchiveBelowA, base() => "I2";
+    commit_p: CommitP, one() => "I4";
+    error_is_abort: ErrorIsAbort, one() => "I1";
+    no_verify: NoVerify, Scope { lost_ok: 1, ..base() } => "I1";
+    exists_is_mine: ExistsIsMine, base() => "I4";
+    advance_on_try: AdvanceOnTry, Scope { late_appends: true, ..base() } => "I4";
+    discard_tried: DiscardTried, Scope { late_appends: true, store_fails: true, ..one() } => "I5";
+    settle_unnamed_anywhere: SettleUnnamedAnywhere, one() => "I5";
+    settle_ignores_names: SettleIgnoresNames, one() => "I5";
+    settle_below_tail_from: SettleBelowTailFrom, one() => "I6";
+    publish_first: PublishFirst, one() => "I3";
+    append_out_of_order: AppendOutOfOrder, base() => "I2";
+    append_before_begun: AppendBeforeBegun, one() => "no reason";
+    detached_commits_p: DetachedCommitsP, Scope { store_fails: true, ..one() } => "I4";
+    metadata_unchecked: MetadataUnchecked, Scope { resets: true, ..base() } => "no reason";
+    expired_begins_again: ExpiredBeginsAgain, Scope { expiry: true, ..one() } => "I1";
+    keep_p: KeepPOverMissedGeneration, base() => "I1";
+}

@@ -1,0 +1,777 @@
+//! The world of the search: one partition, Kafka's offsets, the store, and two workers.
+
+use std::sync::Arc;
+
+use crate::protocol::append::{self, AppendFacts, AppendVerdict};
+use crate::protocol::fault::{Fault, planted};
+use crate::protocol::partition::{Forgotten, Plan, Roles};
+use crate::protocol::recovery::{Begin, Found, Identity, Ledger, OnGap, Stop};
+use crate::protocol::settle::{Settle, settle};
+use crate::protocol::{AttemptId, Committed, EntryKey, Head, Metadata, Partition};
+use crate::record::{Offset, OffsetRange};
+
+pub(super) const RECORDS: usize = 3;
+const ATTEMPTS: usize = 4;
+/// An attempt whose files are published, whose directory is gone, and that nobody refers to.
+const DONE: AttemptId = AttemptId(99);
+
+/// What may happen, and how much of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scope {
+    pub records: usize,
+    /// Attempts alive at once.
+    pub slots: usize,
+    pub workers: usize,
+    pub counts: bool,
+    pub late_appends: bool,
+    /// How often a commit is answered Ok that did not happen (KAFKA-17754).
+    pub lost_ok: u8,
+    pub resets: bool,
+    pub expiry: bool,
+    pub store_fails: bool,
+    /// Whether I6 is looked at.
+    pub live: bool,
+}
+
+impl Default for Scope {
+    fn default() -> Scope {
+        Scope {
+            records: 2,
+            slots: 3,
+            workers: 2,
+            counts: true,
+            late_appends: false,
+            lost_ok: 0,
+            resets: false,
+            expiry: false,
+            store_fails: true,
+            live: true,
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct World {
+    committed: Option<Stored>,
+    /// How often each record stands in committed results.
+    counted: [u8; RECORDS],
+    /// How often it should, once P has passed it: an operator's reset changes that.
+    expected: [i8; RECORDS],
+    moved: bool,
+    lies: u8,
+    pending: [Option<Pending>; 2],
+    genesis: bool,
+    ledger: [Option<Head>; RECORDS],
+    attempts: [Option<Files>; ATTEMPTS],
+    workers: [Option<Worker>; 2],
+    /// A janitor has decided to delete this directory, and has not done so yet.
+    doomed: Option<AttemptId>,
+    alarm: Option<&'static str>,
+}
+
+/// The committed offset as the broker keeps it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Stored {
+    offset: Offset,
+    /// The metadata, and the offset that it was written for.
+    metadata: Option<(Offset, Offset, Option<EntryKey>)>,
+}
+
+/// A transaction whose offsets were sent.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Pending {
+    plan: Plan,
+    results: u8,
+    /// The end was sent and its author has given up on the answer: it may still commit.
+    in_flight: bool,
+}
+
+/// What one attempt has in the store.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Files {
+    from: Offset,
+    to: Offset,
+    content: u8,
+    directory: bool,
+    manifest: bool,
+    staged: bool,
+    published: bool,
+    /// An append is under way whose author has stopped waiting.
+    late: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Worker {
+    /// Its captured group metadata is of the present generation.
+    current: bool,
+    part: Partition,
+    /// Records that are counted in memory.
+    counts: u8,
+    position: Option<usize>,
+    sent: bool,
+    stopped: bool,
+}
+
+pub(super) type Step = (String, World);
+
+fn identity() -> Arc<Identity> {
+    thread_local! {
+        static ONE: Arc<Identity> =
+            Arc::new(Identity { root: "r".into(), topic_id: "t".into() });
+    }
+    ONE.with(Arc::clone)
+}
+
+fn bits(range: OffsetRange) -> u8 {
+    (range.from.0..range.to.0).fold(0, |mask, r| mask | 1 << r)
+}
+
+impl World {
+    pub(super) fn new() -> World {
+        World {
+            committed: None,
+            counted: [0; RECORDS],
+            expected: [1; RECORDS],
+            moved: false,
+            lies: 0,
+            pending: [None; 2],
+            genesis: false,
+            ledger: [None; RECORDS],
+            attempts: [None; ATTEMPTS],
+            workers: [None, None],
+            doomed: None,
+            alarm: None,
+        }
+    }
+
+    fn tail(&self) -> Option<Head> {
+        let genesis = Head { key: EntryKey::Genesis, attempt: DONE, to: Offset(0) };
+        let last = self.ledger.iter().rev().flatten().next().copied();
+        last.or(self.genesis.then_some(genesis))
+    }
+
+    fn entry_at(&self, from: Offset) -> Option<Head> {
+        self.ledger.get(usize::try_from(from.0).unwrap_or(RECORDS)).copied().flatten()
+    }
+
+    fn files(&mut self, id: AttemptId) -> &mut Files {
+        self.attempts[id.0 as usize].as_mut().expect("referred to, so alive")
+    }
+
+    fn ids(&self) -> impl Iterator<Item = (AttemptId, Files)> + '_ {
+        let all = self.attempts.iter().enumerate();
+        all.filter_map(|(i, f)| f.map(|f| (AttemptId(i as u128), f)))
+    }
+
+    fn p(&self) -> Offset {
+        let read = self.committed.as_ref();
+        read.map_or(Offset(0), |c| match c.metadata {
+            Some((for_offset, p, _)) if for_offset == c.offset => p,
+            _ => c.offset,
+        })
+    }
+
+    fn read_committed(&self) -> Option<Committed> {
+        self.committed.as_ref().map(|c| {
+            let text = c.metadata.map_or(String::new(), |(for_offset, p, entry)| {
+                let (root, topic_id) = (identity().root.clone(), identity().topic_id.clone());
+                Metadata { p, entry, root, topic_id, watermark: None, lost: None }
+                    .encode(for_offset)
+            });
+            Committed::decode(c.offset, &text).expect("written by us")
+        })
+    }
+
+    fn commit(&mut self, i: usize) {
+        let Pending { plan, results, .. } = self.pending[i].take().expect("was sent");
+        for r in (0..RECORDS).filter(|r| results >> r & 1 == 1) {
+            self.counted[r] += 1;
+        }
+        let metadata = Some((plan.offset, plan.results.to, plan.entry));
+        self.committed = Some(Stored { offset: plan.offset, metadata });
+        self.moved = false;
+    }
+
+    fn append(&mut self, id: AttemptId) {
+        let f = *self.files(id);
+        self.files(id).late = false;
+        let slot = &mut self.ledger[f.from.0 as usize];
+        if f.directory && f.manifest && slot.is_none() {
+            *slot = Some(Head { key: EntryKey::At(f.from), attempt: id, to: f.to });
+            self.files(id).manifest = false;
+        }
+    }
+
+    fn delete(&mut self, id: AttemptId) {
+        if let Some(f) = &mut self.attempts[id.0 as usize] {
+            (f.directory, f.manifest, f.staged) = (false, false, false);
+        }
+    }
+
+    fn discard(&mut self, forgotten: Forgotten, deletes: bool) {
+        for id in forgotten.discard.into_iter().filter(|_| deletes) {
+            self.delete(id);
+        }
+    }
+
+    /// Frees the ids of attempts that left nothing behind and that nobody knows any more.
+    fn tidy(mut self) -> World {
+        for i in 0..ATTEMPTS {
+            let id = AttemptId(i as u128);
+            let Some(f) = self.attempts[i] else { continue };
+            let known = self.workers.iter().flatten().any(|w| w.part.knows(id));
+            if known || self.doomed == Some(id) || f.directory {
+                continue;
+            }
+            match self.entry_at(f.from) {
+                Some(e) if e.attempt == id => {
+                    let whole = f.content == bits(OffsetRange { from: f.from, to: f.to });
+                    if f.published && whole {
+                        let done = Head { attempt: DONE, ..e };
+                        self.ledger[f.from.0 as usize] = Some(done);
+                        self.attempts[i] = None;
+                    }
+                }
+                _ if !f.published => self.attempts[i] = None,
+                _ => {}
+            }
+        }
+        for w in self.workers.iter_mut().flatten().filter(|w| !w.current && !w.sent) {
+            if planted(Fault::KeepPOverMissedGeneration) {
+                continue;
+            }
+            w.part.forget_beliefs();
+            w.counts = 0;
+            w.position = w.part.start().map(|s| s.0 as usize);
+        }
+        self.relabel()
+    }
+
+    /// Which attempt has which id does not matter: the ids are given out anew, by what they name.
+    fn relabel(mut self) -> World {
+        let place = |w: &Option<Worker>, id| w.as_ref().and_then(|w| w.part.place_of(id));
+        let mut order: Vec<_> = self
+            .ids()
+            .map(|(id, f)| {
+                let named = self.entry_at(f.from).is_some_and(|e| e.attempt == id);
+                let doomed = self.doomed == Some(id);
+                let [a, b] = &self.workers;
+                let known = [place(a, id), place(b, id)];
+                let bits = [f.directory, f.manifest, f.staged, f.published, f.late, named, doomed];
+                ((f.from, f.to, f.content, bits, known), id)
+            })
+            .collect();
+        order.sort();
+        if order.iter().enumerate().all(|(i, (_, id))| id.0 == i as u128) {
+            return self;
+        }
+        let name = |id: AttemptId| {
+            let at = order.iter().position(|(_, old)| *old == id);
+            at.map_or(id, |i| AttemptId(i as u128))
+        };
+        let mut attempts = [None; ATTEMPTS];
+        for (i, (_, old)) in order.iter().enumerate() {
+            attempts[i] = self.attempts[old.0 as usize];
+        }
+        self.attempts = attempts;
+        self.doomed = self.doomed.map(name);
+        for e in self.ledger.iter_mut().flatten() {
+            e.attempt = name(e.attempt);
+        }
+        for w in self.workers.iter_mut().flatten() {
+            w.part.relabel(name);
+        }
+        self
+    }
+
+    /// The same world with the workers' names exchanged.
+    pub(super) fn mirrored(&self) -> World {
+        let mut w = self.clone();
+        w.workers.swap(0, 1);
+        w.pending.swap(0, 1);
+        w.relabel()
+    }
+
+    // ---- what is promised -----------------------------------------------------------------
+
+    pub(super) fn broken(&self, scope: &Scope) -> Option<&'static str> {
+        let p = self.p();
+        for r in (0..scope.records).filter(|_| scope.counts) {
+            let below = Offset(r as i64) < p;
+            let want = self.expected[r] - i8::from(!below);
+            match (self.counted[r] as i8).cmp(&want) {
+                std::cmp::Ordering::Less if below => {
+                    return Some("I1: a record below P is not counted");
+                }
+                std::cmp::Ordering::Greater => return Some("I1: a record is counted twice"),
+                _ => {}
+            }
+        }
+        let mut end = Offset(0);
+        for (from, entry) in self.ledger.iter().enumerate() {
+            let Some(e) = entry else { continue };
+            if Offset(from as i64) != end {
+                return Some("I2: ledger entries do not tile");
+            }
+            end = e.to;
+            let Some(f) = self.attempts.get(e.attempt.0 as usize).copied().flatten() else {
+                continue;
+            };
+            if f.content != bits(OffsetRange { from: f.from, to: f.to }) {
+                return Some("I2: an entry's files do not hold its range");
+            }
+            if !f.published && !(f.directory && f.staged) {
+                return Some("I5: a file that an entry names is gone unpublished");
+            }
+        }
+        for (id, f) in self.ids() {
+            if f.published && self.entry_at(f.from).is_none_or(|e| e.attempt != id) {
+                return Some("I3: a final file that the ledger does not name");
+            }
+        }
+        if let (Some(c), false) = (&self.committed, self.moved)
+            && (end < c.offset || p < c.offset)
+        {
+            return Some("I4: F > min(A, P)");
+        }
+        if scope.slots < self.ids().count() + 1 && self.ids().count() == ATTEMPTS {
+            return Some("the search ran out of attempt ids");
+        }
+        self.alarm
+    }
+
+    pub(super) fn goal(&self, scope: &Scope) -> bool {
+        let n = Offset(scope.records as i64);
+        self.tail().is_some_and(|t| t.to == n)
+            && self.p() == n
+            && self.committed.as_ref().is_some_and(|c| c.offset == n)
+            && self.ids().all(|(_, f)| !f.directory)
+            && self.ledger.iter().flatten().all(|e| {
+                self.attempts.get(e.attempt.0 as usize).copied().flatten().is_none_or(|f| f.published)
+            })
+    }
+
+    // ---- what may happen ------------------------------------------------------------------
+
+    /// Every world that one step leads to.
+    pub(super) fn next(&self, scope: &Scope) -> Vec<Step> {
+        let mut out = Vec::with_capacity(32);
+        for i in 0..scope.workers {
+            self.group(i, scope, &mut out);
+            self.coordinator(i, &mut out);
+            self.own_steps(i, scope, &mut out);
+        }
+        self.janitor(&mut out);
+        for (id, _) in self.ids().filter(|(_, f)| f.late) {
+            self.then(&mut out, format!("late append of {id:?} lands"), |w| w.append(id));
+        }
+        self.operator(scope, &mut out);
+        out
+    }
+
+    fn then(&self, out: &mut Vec<Step>, label: String, change: impl FnOnce(&mut World)) {
+        let mut next = self.clone();
+        change(&mut next);
+        out.push((label, next.tidy()));
+    }
+
+    /// Assignments, generations, crashes.
+    fn group(&self, i: usize, scope: &Scope, out: &mut Vec<Step>) {
+        self.then(out, format!("w{i} gets the partition"), |w| w.assign(i, scope));
+        let Some(worker) = &self.workers[i] else { return };
+        self.then(out, format!("w{i} crashes"), |w| w.workers[i] = None);
+        if !worker.current && !worker.stopped && !worker.sent {
+            self.then(out, format!("w{i} comes back after missed generations"), |w| {
+                w.workers.iter_mut().flatten().for_each(|x| x.current = false);
+                let me = w.workers[i].as_mut().expect("is up");
+                me.current = true;
+                if !planted(Fault::KeepPOverMissedGeneration) {
+                    me.recount();
+                }
+            });
+        }
+        if worker.current && !worker.sent {
+            for deletes in [true, false] {
+                self.then(out, format!("w{i} leaves, discards: {deletes}"), |w| {
+                    let mut me = w.workers[i].take().expect("is up");
+                    w.discard(me.part.forget_archive(), deletes);
+                });
+            }
+        }
+    }
+
+    fn assign(&mut self, i: usize, scope: &Scope) {
+        self.workers.iter_mut().flatten().for_each(|x| x.current = false);
+        let roles = Roles { counts: scope.counts, archive: true };
+        self.workers[i] = Some(Worker {
+            current: true,
+            part: Partition::assigned(roles, identity(), OnGap::Stop),
+            counts: 0,
+            position: None,
+            sent: false,
+            stopped: false,
+        });
+    }
+
+    fn coordinator(&self, i: usize, out: &mut Vec<Step>) {
+        if let Some(pending) = &self.pending[i] {
+            self.then(out, format!("w{i}'s transaction is aborted"), |w| w.pending[i] = None);
+            if pending.in_flight {
+                self.then(out, format!("w{i}'s transaction commits late"), |w| w.commit(i));
+            }
+        }
+    }
+
+    fn janitor(&self, out: &mut Vec<Step>) {
+        if let Some(id) = self.doomed {
+            self.then(out, format!("janitor deletes {id:?}"), |w| {
+                w.delete(id);
+                w.doomed = None;
+            });
+        }
+        for (id, f) in self.ids().filter(|(_, f)| f.directory) {
+            match settle(EntryKey::At(f.from), id, self.entry_at(f.from), self.tail()) {
+                Settle::RollForward if f.staged => {
+                    self.then(out, format!("{id:?} is published"), |w| w.publish(id));
+                }
+                Settle::RollForward => {
+                    self.then(out, format!("{id:?}'s directory is removed"), |w| w.delete(id));
+                }
+                Settle::Delete if self.doomed.is_none() => {
+                    self.then(out, format!("janitor picks {id:?}"), |w| w.doomed = Some(id));
+                }
+                Settle::Delete | Settle::HandsOff => {}
+            }
+            if planted(Fault::PublishFirst) && f.manifest && f.staged {
+                self.then(out, format!("{id:?} is published first"), |w| w.publish(id));
+            }
+        }
+    }
+
+    fn publish(&mut self, id: AttemptId) {
+        let f = self.files(id);
+        (f.staged, f.published) = (false, true);
+    }
+
+    fn operator(&self, scope: &Scope, out: &mut Vec<Step>) {
+        let quiet = self.workers.iter().flatten().all(|w| !w.current)
+            && self.pending.iter().all(Option::is_none);
+        if self.workers.iter().flatten().any(|w| w.current) && (scope.resets || scope.expiry) {
+            self.then(out, "the session expires".into(), |w| {
+                w.workers.iter_mut().flatten().for_each(|x| x.current = false);
+            });
+        }
+        let first = self.expected == [1; RECORDS] && !self.moved;
+        if !quiet || !first || self.committed.is_none() {
+            return;
+        }
+        let p = self.p();
+        for to in (0..=scope.records as i64).map(Offset).filter(|_| scope.resets) {
+            for copied in [false, true] {
+                self.then(out, format!("operator moves the offset to {to}, {copied}"), |w| {
+                    for r in 0..RECORDS as i64 {
+                        let (again, skipped) = (to.0 <= r && r < p.0, p.0 <= r && r < to.0);
+                        w.expected[r as usize] += i8::from(again) - i8::from(skipped);
+                    }
+                    let c = w.committed.as_mut().expect("looked at above");
+                    if c.offset == to && copied {
+                        w.expected = [1; RECORDS];
+                        return;
+                    }
+                    c.offset = to;
+                    c.metadata = c.metadata.filter(|_| copied);
+                    w.moved = true;
+                });
+            }
+        }
+        if scope.expiry {
+            self.then(out, "the committed offset expires".into(), |w| {
+                w.committed = None;
+                for r in 0..p.0 {
+                    w.expected[r as usize] += 1;
+                }
+                w.moved = true;
+            });
+        }
+    }
+
+    // ---- a worker's own steps -------------------------------------------------------------
+
+    fn own_steps(&self, i: usize, scope: &Scope, out: &mut Vec<Step>) {
+        let Some(worker) = &self.workers[i] else { return };
+        if worker.stopped {
+            return;
+        }
+        if worker.sent {
+            return self.commit_answers(i, scope, out);
+        }
+        let stable = self.pending.iter().all(Option::is_none);
+        if worker.part.needs_committed() && stable {
+            self.then(out, format!("w{i} reads committed"), |w| w.read_positions(i, scope));
+        } else if worker.part.needs_ledger() {
+            self.then(out, format!("w{i} reads the ledger"), |w| w.read_ledger(i, scope));
+        }
+        if let Some(at) = worker.position.or(worker.part.start().map(|s| s.0 as usize))
+            && at < scope.records
+        {
+            self.read_record(i, at, scope, out);
+        }
+        self.archive_steps(i, scope, out);
+        for with_results in [true, false] {
+            let Some(plan) = worker.part.plan(with_results) else { continue };
+            if plan.results.from == plan.results.to && with_results {
+                continue;
+            }
+            if self.pending[i].is_some() {
+                continue;
+            }
+            let label = format!("w{i} sends {} F={}", plan.results, plan.offset);
+            self.then(out, label, |w| {
+                let me = w.workers[i].as_mut().expect("is up");
+                if me.current {
+                    me.sent = true;
+                    let results = if with_results { me.counts } else { 0 };
+                    w.pending[i] = Some(Pending { plan, results, in_flight: false });
+                } else {
+                    me.recount();
+                }
+            });
+        }
+    }
+
+    fn read_positions(&mut self, i: usize, scope: &Scope) {
+        let read = self.read_committed();
+        let me = self.workers[i].as_mut().expect("is up");
+        match me.part.on_committed(read) {
+            Ok(Found::Verified) => {}
+            Ok(Found::Ready | Found::NeedsLedger) => {
+                me.counts = 0;
+                me.position = None;
+            }
+            Ok(Found::Fresh(_) | Found::NeedsCommitted) => unreachable!("there is an archive"),
+            Err(stop) => self.stop(i, &stop, scope),
+        }
+    }
+
+    fn read_ledger(&mut self, i: usize, scope: &Scope) {
+        let ledger = self.tail().map(|tail| Ledger { tail });
+        let me = self.workers[i].as_mut().expect("is up");
+        match me.part.on_ledger(ledger) {
+            Ok(Found::Fresh(Begin::PutGenesis)) => self.genesis = true,
+            Ok(_) => me.position = None,
+            Err(stop) => self.stop(i, &stop, scope),
+        }
+    }
+
+    fn stop(&mut self, i: usize, stop: &Stop, scope: &Scope) {
+        self.workers[i].as_mut().expect("is up").stopped = true;
+        let allowed = scope.expiry && matches!(stop, Stop::NothingCommitted { .. });
+        if !allowed {
+            self.alarm = Some("a partition stops for no reason");
+        }
+    }
+
+    fn read_record(&self, i: usize, at: usize, scope: &Scope, out: &mut Vec<Step>) {
+        let free = (0..ATTEMPTS).find(|k| self.attempts[*k].is_none());
+        let alive = self.ids().count();
+        self.then(out, format!("w{i} reads record {at}"), |w| {
+            let me = w.workers[i].as_mut().expect("is up");
+            let from = me.part.fed();
+            let id = AttemptId(free.unwrap_or(ATTEMPTS) as u128);
+            let accept = me.part.accept(Offset(at as i64), || id);
+            me.position = Some(at + 1);
+            if accept.count {
+                me.counts |= 1 << at;
+            }
+            if accept.opened.is_some() {
+                let from = from.expect("only an attached archive opens attempts");
+                w.attempts[id.0 as usize] = Some(Files {
+                    from,
+                    to: from,
+                    content: 0,
+                    directory: true,
+                    manifest: false,
+                    staged: true,
+                    published: false,
+                    late: false,
+                });
+            }
+            if accept.archive {
+                let me = w.workers[i].as_ref().expect("is up");
+                let id = me.part.open_attempt().expect("accepted into an open attempt");
+                let f = w.files(id);
+                let doubled = f.content >> at & 1 == 1;
+                f.content |= if doubled { 0x80 } else { 1 << at };
+                f.to = Offset(at as i64 + 1);
+            }
+        });
+        // The bound on attempts alive: the branch that would open one too many is not followed.
+        let last = &out.last().expect("pushed above").1;
+        if last.ids().count() > alive && alive >= scope.slots {
+            let _ = out.pop();
+        }
+    }
+
+    fn archive_steps(&self, i: usize, scope: &Scope, out: &mut Vec<Step>) {
+        let worker = self.workers[i].as_ref().expect("looked at above");
+        let attached = worker.part.a().is_some();
+        let writes_into_nothing = worker.part.open_attempt().is_some_and(|id| {
+            self.attempts[id.0 as usize].is_none_or(|f| !f.directory)
+        });
+        if attached && (scope.store_fails || writes_into_nothing) {
+            for deletes in [true, false] {
+                self.then(out, format!("w{i}'s archive fails, discards: {deletes}"), |w| {
+                    let me = w.workers[i].as_mut().expect("is up");
+                    let forgotten = me.part.forget_archive();
+                    me.position = None;
+                    w.discard(forgotten, deletes);
+                });
+            }
+        }
+        if worker.part.attempts().0 && !writes_into_nothing {
+            self.then(out, format!("w{i} seals"), |w| {
+                let me = w.workers[i].as_mut().expect("is up");
+                let (id, range) = me.part.seal().expect("one is open");
+                let f = w.files(id);
+                (f.manifest, f.to) = (true, range.to);
+            });
+        }
+        for (id, f) in self.ids() {
+            if !worker.part.may_append(id) {
+                continue;
+            }
+            self.then(out, format!("w{i} appends {id:?}"), |w| {
+                w.workers[i].as_mut().expect("is up").part.tried(id);
+                w.append(id);
+            });
+            if scope.late_appends && !f.late && f.manifest {
+                self.then(out, format!("w{i} sends append of {id:?}, no answer"), |w| {
+                    w.workers[i].as_mut().expect("is up").part.tried(id);
+                    w.files(id).late = true;
+                });
+            }
+            let was_tried = worker.part.was_tried(id);
+            let facts =
+                AppendFacts { mine: id, entry: self.entry_at(f.from), manifest: f.manifest };
+            let verdict = append::verdict(facts);
+            if was_tried && verdict != AppendVerdict::Again {
+                self.then(out, format!("w{i} learns {verdict:?} of {id:?}"), |w| {
+                    let me = w.workers[i].as_mut().expect("is up");
+                    let forgotten = me.part.on_append(id, verdict);
+                    if verdict == AppendVerdict::Lost {
+                        me.position = None;
+                    }
+                    w.discard(forgotten, true);
+                });
+            }
+        }
+    }
+
+    fn commit_answers(&self, i: usize, scope: &Scope, out: &mut Vec<Step>) {
+        let doubt = |w: &mut World| {
+            let me = w.workers[i].as_mut().expect("is up");
+            me.sent = false;
+            if planted(Fault::ErrorIsAbort) {
+                return;
+            }
+            me.recount();
+        };
+        let Some(Pending { plan, .. }) = self.pending[i] else {
+            return self.then(out, format!("w{i} learns of an abort"), doubt);
+        };
+        let told_ok = |w: &mut World| {
+            let me = w.workers[i].as_mut().expect("is up");
+            me.sent = false;
+            me.part.on_commit_ok(&plan);
+            if plan.results.from < plan.results.to {
+                me.counts = 0;
+            }
+        };
+        self.then(out, format!("w{i}'s commit is answered Ok"), |w| {
+            w.commit(i);
+            told_ok(w);
+        });
+        self.then(out, format!("w{i} commits, the answer is lost"), |w| {
+            w.commit(i);
+            doubt(w);
+        });
+        self.then(out, format!("w{i}'s commit is under way, no answer"), |w| {
+            w.pending[i].as_mut().expect("was sent").in_flight = true;
+            doubt(w);
+        });
+        if self.lies < scope.lost_ok {
+            self.then(out, format!("w{i} is told Ok, in truth it was aborted"), |w| {
+                w.pending[i] = None;
+                w.lies += 1;
+                told_ok(w);
+            });
+        }
+    }
+
+    // ---- I6 -------------------------------------------------------------------------------
+
+    /// One faultless step towards the goal. `restart`: everybody has died before.
+    pub(super) fn fair(&self, scope: &Scope, restart: bool) -> Option<World> {
+        if restart {
+            let mut w = self.clone();
+            w.workers = [None, None];
+            w.pending = [None; 2];
+            w.doomed = None;
+            w.attempts.iter_mut().flatten().for_each(|f| f.late = false);
+            w.assign(0, scope);
+            return Some(w.tidy());
+        }
+        let i = self.workers.iter().position(|w| w.as_ref().is_some_and(|w| w.current))?;
+        let waits = self.workers[i].as_ref().is_some_and(|w| w.sent);
+        let stale = (0..2).find(|j| self.pending[*j].is_some() && !(*j == i && waits));
+        if let Some(j) = stale {
+            let mut w = self.clone();
+            w.pending[j] = None;
+            return Some(w.tidy());
+        }
+        let mut steps = Vec::new();
+        // The bound on attempts is the search's, not the owner's.
+        self.own_steps(i, &Scope { slots: ATTEMPTS, ..*scope }, &mut steps);
+        self.janitor(&mut steps);
+        let wanted = [
+            "answered Ok", "learns", "reads", "janitor deletes", "is published", "directory is",
+            "janitor picks", "archive fails", "seals", "appends", "sends [", "reads record",
+        ];
+        let good = |l: &str, k: &str| match k {
+            "archive fails" => {
+                l.contains(k) && l.ends_with("true") && self.open_writer_is_gone(i)
+            }
+            _ => l.contains(k),
+        };
+        for want in wanted {
+            let found = steps.iter().find(|(l, w)| good(l, want) && w != self);
+            if let Some((_, w)) = found {
+                return Some(w.clone());
+            }
+        }
+        None
+    }
+
+    fn open_writer_is_gone(&self, i: usize) -> bool {
+        let part = &self.workers[i].as_ref().expect("is up").part;
+        part.open_attempt().is_some_and(|id| self.attempts[id.0 as usize].is_none_or(|f| !f.directory))
+    }
+
+    pub(super) fn has_owner(&self) -> bool {
+        self.workers.iter().flatten().any(|w| w.current)
+    }
+
+    /// A stopped partition is excused from progress: a person has to decide.
+    pub(super) fn excused(&self) -> bool {
+        self.workers.iter().flatten().any(|w| w.stopped)
+    }
+}
+
+impl Worker {
+    /// Doubt about the results: what was counted in memory is thrown away.
+    fn recount(&mut self) {
+        self.part.doubt();
+        self.counts = 0;
+        self.position = None;
+    }
+}
