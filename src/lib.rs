@@ -1,3 +1,31 @@
-//! Alluvium carries Kafka topics into HDFS, exactly once.
+//! Alluvium carries Kafka topics into HDFS: it counts words in windows and archives every record,
+//! exactly once.
+//!
+//! ```text
+//! source topics ─► read ─┬─► count ─► results ─────────────┬─► one Kafka transaction ─► output topic
+//!                        │                                 │   with the committed offset
+//!                        └─► encode ─► stage ─► seal ─► append to the ledger ─► publish ─► HDFS
+//! output topics ─► read ───► encode ─► … the same way
+//! ```
+//! The rooms, in reading order; arrows between them point upwards in this list only:
+//!
+//! * [`record`]: the nouns. [`protocol`]: the rules of exactly once, pure. [`count`]: words and
+//!   windows, pure. [`layout`]: names and paths, pure.
+//! * [`encode`]: records into bytes.
+//! * [`config`]: TOML into checked values.
+//! * [`kafka`] and [`store`]: the only rooms that know a client library.
+//! * [`worker`]: joins them; a record's whole life is in `worker/task.rs`.
+//! * [`daemon`] and [`cli`]: the outside. [`metrics`]: what Prometheus sees.
+
+pub mod cli;
+pub mod config;
+pub mod count;
+pub mod daemon;
+pub mod encode;
+pub mod kafka;
+pub mod layout;
+pub mod metrics;
 pub mod protocol;
 pub mod record;
+pub mod store;
+pub mod worker;

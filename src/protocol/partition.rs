@@ -102,8 +102,8 @@ enum State {
 pub struct Accept {
     pub count: bool,
     pub archive: bool,
-    /// The record opened this attempt.
-    pub opened: Option<AttemptId>,
+    /// The record opened this attempt; its range begins at the offset.
+    pub opened: Option<(AttemptId, Offset)>,
 }
 
 /// One partition's share of a transaction.
@@ -124,6 +124,12 @@ pub struct Forgotten {
     pub discard: Vec<AttemptId>,
     /// Tried: settle decides.
     pub leave: Vec<AttemptId>,
+}
+
+impl Archive {
+    fn is_open(&self) -> bool {
+        self.attempts.last().is_some_and(|a| a.state == State::Open)
+    }
 }
 
 impl Partition {
@@ -338,13 +344,13 @@ impl Partition {
             accept.count = true;
         }
         if let Some(archive) = &mut self.archive
-            && (archive.fed <= offset || planted(Fault::ArchiveBelowA))
+            && (archive.fed <= offset || archive.is_open() && planted(Fault::ArchiveBelowA))
         {
             accept.archive = true;
-            if archive.attempts.last().is_none_or(|a| a.state != State::Open) {
+            if !archive.is_open() {
                 let id = id();
                 archive.attempts.push(Attempt { id, from: archive.fed, state: State::Open });
-                accept.opened = Some(id);
+                accept.opened = Some((id, archive.fed));
             }
             archive.fed = offset.next().max(archive.fed);
         }
@@ -356,9 +362,7 @@ impl Partition {
         if let Some(results) = &mut self.results {
             results.counted = results.counted.max(position);
         }
-        if let Some(archive) = &mut self.archive
-            && archive.attempts.last().is_some_and(|a| a.state == State::Open)
-        {
+        if let Some(archive) = self.archive.as_mut().filter(|a| a.is_open()) {
             archive.fed = archive.fed.max(position);
         }
     }
@@ -539,6 +543,12 @@ impl Partition {
         matches!(self.committed, CommittedView::At { trusted: false, .. })
     }
 
+    /// Whether the ledger is known, and a committed offset too.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        self.archive.as_ref().is_some_and(|a| a.begun)
+    }
+
     /// Attempts in memory: whether one is open, and how many wait for their append.
     #[must_use]
     pub fn attempts(&self) -> (bool, usize) {
@@ -595,7 +605,4 @@ impl Partition {
         }
     }
 
-    pub(crate) fn fed(&self) -> Option<Offset> {
-        self.archive.as_ref().map(|a| a.fed)
-    }
 }

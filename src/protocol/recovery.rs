@@ -100,6 +100,11 @@ pub enum Stop {
          in the archive. Set on_gap = \"record\" in the mapping to name them as lost and go on"
     )]
     ResultsGap { range: OffsetRange },
+    #[error(
+        "the log ends at {end}, but it was read up to {position} before: brokers have lost records, \
+         or the topic was replaced. Nothing can be read until the log is as long again"
+    )]
+    BeyondLog { position: Offset, end: Offset },
     #[error("{0}. A newer version may have written it; nothing was changed")]
     Unreadable(String),
 }
@@ -116,6 +121,7 @@ impl Stop {
             Stop::OtherTopic { .. } => "other_topic",
             Stop::ArchiveGap { .. } => "archive_gap",
             Stop::ResultsGap { .. } => "results_gap",
+            Stop::BeyondLog { .. } => "beyond_log",
             Stop::Unreadable(_) => "unreadable",
         }
     }

@@ -576,15 +576,13 @@ impl World {
         let alive = self.ids().count();
         self.then(out, format!("w{i} reads record {at}"), |w| {
             let me = w.workers[i].as_mut().expect("is up");
-            let from = me.part.fed();
             let id = AttemptId(free.unwrap_or(ATTEMPTS) as u128);
             let accept = me.part.accept(Offset(at as i64), || id);
             me.position = Some(at + 1);
             if accept.count {
                 me.counts |= 1 << at;
             }
-            if accept.opened.is_some() {
-                let from = from.expect("only an attached archive opens attempts");
+            if let Some((_, from)) = accept.opened {
                 w.attempts[id.0 as usize] = Some(Files {
                     from,
                     to: from,

@@ -1,0 +1,95 @@
+//! The sums of one partition between two commits.
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+/// Words of one window.
+type Words = HashMap<Box<str>, u64, RandomState>;
+
+/// (window, word) → count. A word that is known already costs no allocation.
+#[derive(Debug, Default)]
+pub struct Counts {
+    windows: Vec<(i64, Words)>,
+    /// Index of the window that was used last: records come nearly in order of time.
+    last: usize,
+    word_bytes: usize,
+}
+
+/// What a word costs beside its bytes: pointer, length, count, and the map's own share.
+const BYTES_A_WORD: usize = 40;
+
+impl Counts {
+    /// Counts one word into the window that starts at `start` (milliseconds).
+    #[inline]
+    pub fn add(&mut self, start: i64, word: &str) {
+        let words = self.window(start);
+        if let Some(n) = words.get_mut(word) {
+            *n += 1;
+        } else {
+            let _ = words.insert(word.into(), 1);
+            self.word_bytes += word.len() + BYTES_A_WORD;
+        }
+    }
+
+    #[inline]
+    fn window(&mut self, start: i64) -> &mut Words {
+        if self.windows.get(self.last).is_none_or(|(s, _)| *s != start) {
+            self.last = self.windows.iter().position(|(s, _)| *s == start).unwrap_or_else(|| {
+                self.windows.push((start, Words::default()));
+                self.windows.len() - 1
+            });
+        }
+        &mut self.windows[self.last].1
+    }
+
+    /// Every window with its words, in order of time.
+    pub fn iter(&self) -> impl Iterator<Item = (i64, impl Iterator<Item = (&str, u64)>)> {
+        let mut order: Vec<_> = self.windows.iter().collect();
+        order.sort_by_key(|(start, _)| *start);
+        order.into_iter().map(|(s, words)| (*s, words.iter().map(|(w, n)| (w.as_ref(), *n))))
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.windows.is_empty()
+    }
+
+    /// Distinct words, over all windows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.windows.iter().map(|(_, w)| w.len()).sum()
+    }
+
+    /// Memory in use, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.word_bytes
+    }
+
+    /// Starts anew. Maps are dropped, so that one busy window doesn't hold memory for ever.
+    pub fn clear(&mut self) {
+        *self = Counts::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_by_window_and_word() {
+        let mut c = Counts::default();
+        for (start, word) in [(0, "a"), (2, "a"), (0, "b"), (0, "a"), (0, "")] {
+            c.add(start, word);
+        }
+        let mut got: Vec<(i64, String, u64)> = c
+            .iter()
+            .flat_map(|(s, words)| words.map(move |(w, n)| (s, w.to_string(), n)).collect::<Vec<_>>())
+            .collect();
+        got.sort();
+        let want = [(0, "", 1), (0, "a", 2), (0, "b", 1), (2, "a", 1)];
+        assert_eq!(got, want.map(|(s, w, n)| (s, w.to_string(), n)));
+        c.clear();
+        assert!(c.is_empty() && c.bytes() == 0);
+    }
+}

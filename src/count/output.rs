@@ -1,0 +1,234 @@
+//! What is published: one record a word, window and commit.
+//!
+//! The key is the word. The value is JSON, or the tutorial's `(hello,2)`. The header `alluvium`
+//! says in either format which window and which records the count is of, so that a reader can
+//! tell a duplicate (KAFKA-17754): `1;<window start>;<window end>;<kind>;<source partition>;<from>;
+//! <to>;<source topic>`, times in milliseconds, `from` and `to` the half-open offsets of the commit.
+//! *Always to be summed, never upserted*: a `part` adds to what came before.
+
+use std::fmt::Write as _;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::record::{OffsetRange, Offset, Record, TopicPartition};
+
+/// The header's name.
+pub const HEADER: &str = "alluvium";
+
+/// Whether more may come for the same window and word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// The whole count of the window (in this partition).
+    Final,
+    /// Adds to other parts.
+    Part,
+    /// Came after the window's final count.
+    Late,
+}
+
+impl Kind {
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Kind::Final => "final",
+            Kind::Part => "part",
+            Kind::Late => "late",
+        }
+    }
+}
+
+impl FromStr for Kind {
+    type Err = ();
+    fn from_str(s: &str) -> Result<Kind, ()> {
+        [Kind::Final, Kind::Part, Kind::Late].into_iter().find(|k| k.label() == s).ok_or(())
+    }
+}
+
+/// How values are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OutputFormat {
+    Json,
+    /// `(hello,2)`
+    Text,
+}
+
+/// Writes the records of one window of one commit; what they share is written once.
+#[derive(Debug)]
+pub struct WindowWriter {
+    format: OutputFormat,
+    prefix: String,
+    kind: Kind,
+    header: String,
+    value: String,
+}
+
+impl WindowWriter {
+    #[must_use]
+    pub fn new(
+        format: OutputFormat,
+        window: (i64, i64),
+        kind: Kind,
+        source: &TopicPartition,
+        range: OffsetRange,
+    ) -> WindowWriter {
+        let (start, end) = window;
+        let prefix = format!(
+            r#"{{"window_start":"{}","window_end":"{}","word":"#,
+            iso_millis(start),
+            iso_millis(end)
+        );
+        let header = format!(
+            "1;{start};{end};{};{};{};{};{}",
+            kind.label(),
+            source.partition,
+            range.from,
+            range.to,
+            source.topic
+        );
+        WindowWriter { format, prefix, kind, header, value: String::new() }
+    }
+
+    #[must_use]
+    pub fn header(&self) -> &str {
+        &self.header
+    }
+
+    /// The value of one word.
+    pub fn value(&mut self, word: &str, count: u64) -> &str {
+        self.value.clear();
+        match self.format {
+            OutputFormat::Text => {
+                let _ = write!(self.value, "({word},{count})");
+            }
+            OutputFormat::Json => {
+                self.value.push_str(&self.prefix);
+                self.value.push_str(&serde_json::to_string(word).expect("a string is JSON"));
+                let _ = write!(self.value, r#","count":{count},"kind":"{}"}}"#, self.kind.label());
+            }
+        }
+        &self.value
+    }
+}
+
+/// RFC 3339 with milliseconds; times outside of the years 0–9999 as a number of milliseconds.
+#[must_use]
+pub fn iso_millis(millis: i64) -> String {
+    Timestamp::from_millisecond(millis)
+        .map_or_else(|_| millis.to_string(), |t| format!("{t:.3}"))
+}
+
+/// A published count as it is read back from the output topic.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Count<'a> {
+    pub window_start: i64,
+    pub window_end: i64,
+    pub word: &'a str,
+    pub count: i64,
+    pub kind: Kind,
+    /// Absent where counts were merged over partitions.
+    pub source_partition: Option<i32>,
+}
+
+#[derive(Deserialize)]
+struct JsonCount {
+    count: i64,
+}
+
+impl<'a> Count<'a> {
+    /// Reads a record of the output topic; [`None`] for what somebody else wrote into it.
+    #[must_use]
+    pub fn parse(record: &Record<'a>) -> Option<Count<'a>> {
+        let header = record.headers.iter().find(|(name, _)| *name == HEADER)?.1?;
+        let mut fields = std::str::from_utf8(header).ok()?.splitn(8, ';');
+        if fields.next()? != "1" {
+            return None;
+        }
+        let window_start = fields.next()?.parse().ok()?;
+        let window_end = fields.next()?.parse().ok()?;
+        let kind = fields.next()?.parse().ok()?;
+        let source_partition = match fields.next()? {
+            "" => None,
+            p => Some(p.parse().ok()?),
+        };
+        let word = std::str::from_utf8(record.key?).ok()?;
+        let value = record.value?;
+        let count = if value.first() == Some(&b'(') {
+            let text = std::str::from_utf8(value).ok()?.strip_suffix(')')?;
+            text.rsplit_once(',')?.1.parse().ok()?
+        } else {
+            serde_json::from_slice::<JsonCount>(value).ok()?.count
+        };
+        Some(Count { window_start, window_end, word, count, kind, source_partition })
+    }
+
+    /// The range of source offsets that a header names.
+    #[must_use]
+    pub fn source_range(header: &[u8]) -> Option<OffsetRange> {
+        let fields: Vec<&str> = std::str::from_utf8(header).ok()?.splitn(8, ';').collect();
+        let offset = |i: usize| fields.get(i)?.parse().ok().map(Offset);
+        Some(OffsetRange { from: offset(5)?, to: offset(6)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Timestamp as RecordTime;
+
+    fn round_trip(format: OutputFormat, word: &str) -> String {
+        let source = TopicPartition { topic: "Hello;Kafka".into(), partition: 3 };
+        let range = OffsetRange { from: Offset(4), to: Offset(9) };
+        let mut w = WindowWriter::new(format, (2_000, 4_000), Kind::Part, &source, range);
+        let value = w.value(word, 2).to_string();
+        let headers = [(HEADER, Some(w.header().as_bytes()))];
+        let record = Record {
+            offset: Offset(0),
+            timestamp: RecordTime::Missing,
+            key: Some(word.as_bytes()),
+            value: Some(value.as_bytes()),
+            headers: &headers,
+        };
+        let want = Count {
+            window_start: 2_000,
+            window_end: 4_000,
+            word,
+            count: 2,
+            kind: Kind::Part,
+            source_partition: Some(3),
+        };
+        assert_eq!(Count::parse(&record), Some(want));
+        assert_eq!(Count::source_range(w.header().as_bytes()), Some(range));
+        value
+    }
+
+    #[test]
+    fn counts_read_back() {
+        assert_eq!(round_trip(OutputFormat::Text, "hello"), "(hello,2)");
+        assert_eq!(
+            round_trip(OutputFormat::Json, "hello"),
+            r#"{"window_start":"1970-01-01T00:00:02.000Z","window_end":"1970-01-01T00:00:04.000Z","word":"hello","count":2,"kind":"part"}"#
+        );
+        for word in ["", "a,b)", "\"\\\n", "ärger"] {
+            let _ = round_trip(OutputFormat::Text, word);
+            let _ = round_trip(OutputFormat::Json, word);
+        }
+    }
+
+    #[test]
+    fn what_is_not_ours_is_no_count() {
+        let record = |headers: &'static [(&'static str, Option<&'static [u8]>)], value| Record {
+            offset: Offset(0),
+            timestamp: RecordTime::Missing,
+            key: Some(b"k"),
+            value,
+            headers,
+        };
+        let ours: &[(&str, Option<&[u8]>)] = &[(HEADER, Some(b"1;0;2;part;0;1;2;t"))];
+        assert!(Count::parse(&record(&[], Some(b"(a,1)"))).is_none());
+        assert!(Count::parse(&record(ours, None)).is_none());
+        assert!(Count::parse(&record(ours, Some(b"(a,x)"))).is_none());
+        assert!(Count::parse(&record(ours, Some(b"(a,1)"))).is_some());
+    }
+}

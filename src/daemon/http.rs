@@ -1,0 +1,85 @@
+//! `/metrics`, `/livez` (own progress only) and `/readyz` (with what does not get on).
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use prometheus::{Encoder as _, TextEncoder};
+use tokio::sync::watch;
+
+use crate::daemon::{Health, now_ms};
+
+/// Longer than any call of a worker or of the poll thread may take.
+const STUCK_MS: i64 = 120_000;
+
+pub(super) async fn serve(
+    listen: Option<SocketAddr>,
+    health: Arc<Health>,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<Option<tokio::task::JoinHandle<()>>> {
+    let Some(address) = listen else { return Ok(None) };
+    let listener = tokio::net::TcpListener::bind(address).await.with_context(|| {
+        format!("listen on {address} (daemon.listen): is another instance running here?")
+    })?;
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .with_state(health);
+    Ok(Some(tokio::spawn(async move {
+        let until = async move {
+            let _ = stopped.wait_for(|s| *s).await;
+        };
+        if let Err(e) = axum::serve(listener, router).with_graceful_shutdown(until).await {
+            tracing::error!(error = %e, "http");
+        }
+    })))
+}
+
+async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
+    let mut text = Vec::new();
+    match TextEncoder::new().encode(&health.registry.gather(), &mut text) {
+        Ok(()) => {
+            let kind = [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)];
+            (StatusCode::OK, kind, text).into_response()
+        }
+        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(),
+    }
+}
+
+async fn livez(State(health): State<Arc<Health>>) -> (StatusCode, String) {
+    let late = now_ms() - STUCK_MS;
+    let mut stuck = Vec::new();
+    if health.polled.load(Ordering::Relaxed) < late {
+        stuck.push("the poll thread".to_string());
+    }
+    for (i, worker) in health.pool.workers().iter().enumerate() {
+        let last = worker.seen.last_round.load(Ordering::Relaxed);
+        if last != 0 && last < late {
+            stuck.push(format!("worker {i}"));
+        }
+    }
+    if stuck.is_empty() {
+        (StatusCode::OK, "alive\n".into())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, format!("no progress: {}\n", stuck.join(", ")))
+    }
+}
+
+async fn readyz(State(health): State<Arc<Health>>) -> (StatusCode, String) {
+    let mut lines: Vec<String> =
+        health.pool.troubles().iter().map(|(tp, why)| format!("{tp}: {why}")).collect();
+    let missing = health.missing.lock().unwrap_or_else(PoisonError::into_inner);
+    lines.extend(missing.iter().map(|t| format!("topic {t} does not exist")));
+    if lines.is_empty() {
+        (StatusCode::OK, "ready\n".into())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, lines.join("\n") + "\n")
+    }
+}

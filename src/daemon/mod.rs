@@ -1,0 +1,219 @@
+//! The daemon's outside: what is opened at the start, what runs beside the workers, and how it
+//! ends.
+
+mod http;
+mod roots;
+mod topics;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use prometheus::Registry;
+use tokio::sync::{mpsc, watch};
+
+use crate::config::Config;
+use crate::kafka::group::{self, PollControl};
+use crate::kafka::offsets::{BrokerPositions, log_range};
+use crate::kafka::{Commit, Consumer, Transactions, consumer_config, producer_config};
+use crate::metrics::Metrics;
+use crate::store::Store;
+use crate::worker::{Env, Pool, Role};
+
+/// Something that the daemon needs at its start is not to be had.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unavailable(pub String);
+
+/// What the endpoints look at.
+pub(crate) struct Health {
+    pub(crate) registry: Registry,
+    pub(crate) pool: Arc<Pool>,
+    /// Wall clock of the poll thread's last round, milliseconds.
+    pub(crate) polled: AtomicI64,
+    /// Topics that a mapping names and no broker has.
+    pub(crate) missing: Mutex<Vec<String>>,
+}
+
+/// Runs until `shutdown` says so; whether everything that was read was appended before the end.
+///
+/// # Errors
+/// The start failed ([`Unavailable`] inside where a server is not to be had), or the daemon can't
+/// go on.
+pub async fn run(
+    config: Arc<Config>,
+    registry: Registry,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<bool> {
+    let metrics = Arc::new(Metrics::new(&registry));
+    let stores = roots::open_all(&config).await?;
+    let (fatal_tx, mut fatal) = mpsc::channel::<String>(8);
+    let positions = BrokerPositions::default();
+    let env = Env {
+        metrics,
+        positions: Arc::new(positions.clone()),
+        runtime: tokio::runtime::Handle::current(),
+        commit_interval: config.daemon.commit_interval,
+        memory_bytes: config.daemon.memory_bytes as usize / config.daemon.workers,
+        fatal: Arc::new(move |reason| drop(fatal_tx.try_send(reason))),
+    };
+    let pool = Arc::new(start_pool(&config, env, stores)?);
+    let consumer = group::consumer(&consumer_config(&config)?, Arc::clone(&pool) as _)?;
+    let _ = positions.0.set(Arc::downgrade(&consumer));
+    let health = Arc::new(Health {
+        registry,
+        pool: Arc::clone(&pool),
+        polled: AtomicI64::new(now_ms()),
+        missing: Mutex::default(),
+    });
+    let first = topics::find(&config, &consumer, &health).await?;
+    topics::create_outputs(&config).await?;
+    let (stop, stopped) = watch::channel(false);
+    let http = http::serve(config.daemon.listen, Arc::clone(&health), stopped.clone()).await?;
+    let control = Arc::new(PollControl::default());
+    control.subscribe(first);
+    let poll = spawn_poll(&config, &consumer, &control, &health)?;
+    let watching = tokio::spawn(topics::watch(
+        Arc::clone(&config),
+        Arc::clone(&consumer),
+        Arc::clone(&control),
+        Arc::clone(&health),
+        stopped,
+    ));
+    let lags = tokio::spawn(watch_ends(Arc::clone(&consumer), Arc::clone(&pool)));
+    notify(&[sd_notify::NotifyState::Ready]);
+    tracing::info!(instance = config.daemon.instance, group = config.kafka.group_id, "running");
+
+    let mut check = tokio::time::interval(Duration::from_millis(500));
+    tokio::pin!(shutdown);
+    let failure = loop {
+        tokio::select! {
+            () = &mut shutdown => break None,
+            reason = fatal.recv() => break reason,
+            _ = check.tick() => if let Some(reason) = control.fatal() { break Some(reason) },
+        }
+    };
+    notify(&[sd_notify::NotifyState::Stopping]);
+    lags.abort();
+    watching.abort();
+    let drained = stop_all(&config, &pool, &control, poll, failure.is_none()).await?;
+    let _ = stop.send(true);
+    if let Some(http) = http {
+        let _ = tokio::time::timeout(Duration::from_secs(2), http).await;
+    }
+    // Dropping the consumer can hang when it could not leave; the process ends anyway.
+    std::mem::forget(consumer);
+    match failure {
+        Some(reason) => Err(anyhow::anyhow!(reason)),
+        None => Ok(drained),
+    }
+}
+
+fn start_pool(
+    config: &Arc<Config>,
+    env: Env,
+    stores: HashMap<String, (Arc<dyn Store>, String)>,
+) -> anyhow::Result<Pool> {
+    let patience = Duration::from_secs(15);
+    let transactions = (0..config.daemon.workers)
+        .map(|w| {
+            let transactions = Transactions::new(producer_config(config, w)?, patience);
+            Ok(Box::new(transactions) as Box<dyn Commit>)
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let roles = Arc::clone(config);
+    let role = move |topic: &str| {
+        let (mapping, output) = roles.mapping_of(topic)?;
+        let archive = if output {
+            mapping.count.as_ref().and_then(|c| c.archive.clone())
+        } else {
+            mapping.archive.clone()
+        };
+        let store = archive.as_ref().and_then(|a| stores.get(&a.root.url()).cloned());
+        Some(Role {
+            mapping: mapping.name.clone(),
+            output,
+            // Whoever publishes counts wants all of them archived.
+            start: if output { crate::config::Start::Earliest } else { mapping.start },
+            on_gap: mapping.on_gap,
+            archive,
+            count: mapping.count.clone().filter(|_| !output),
+            store,
+        })
+    };
+    Pool::start(env, config.daemon.revoke_timeout, transactions, role).context("start workers")
+}
+
+fn spawn_poll(
+    config: &Config,
+    consumer: &Arc<Consumer>,
+    control: &Arc<PollControl>,
+    health: &Arc<Health>,
+) -> anyhow::Result<std::thread::JoinHandle<()>> {
+    let (consumer, control, health) = (Arc::clone(consumer), Arc::clone(control), Arc::clone(health));
+    let leave = config.daemon.revoke_timeout + Duration::from_secs(5);
+    std::thread::Builder::new()
+        .name("poll".into())
+        .spawn(move || {
+            let alive = || health.polled.store(now_ms(), Ordering::Relaxed);
+            group::poll(&consumer, &control, leave, alive);
+        })
+        .context("start the poll thread")
+}
+
+async fn stop_all(
+    config: &Config,
+    pool: &Arc<Pool>,
+    control: &PollControl,
+    poll: std::thread::JoinHandle<()>,
+    drain: bool,
+) -> anyhow::Result<bool> {
+    tracing::info!("stopping");
+    let (pool, timeout) = (Arc::clone(pool), config.daemon.drain_timeout);
+    let leave = config.daemon.revoke_timeout + Duration::from_secs(8);
+    let draining = Arc::clone(&pool);
+    let drained =
+        tokio::task::spawn_blocking(move || !drain || draining.drain(timeout)).await?;
+    control.stop();
+    let left = tokio::task::spawn_blocking(move || {
+        let deadline = std::time::Instant::now() + leave;
+        while !poll.is_finished() && std::time::Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        poll.is_finished() && pool.end(Duration::from_secs(5))
+    })
+    .await?;
+    if !drained {
+        tracing::error!("not everything was appended within daemon.drain_timeout; the next owner reads it again, nothing is lost");
+    }
+    if !left {
+        tracing::warn!("the group was not left in time; its other members wait for the session's end");
+    }
+    tracing::info!(drained, "stopped");
+    Ok(drained)
+}
+
+async fn watch_ends(consumer: Arc<Consumer>, pool: Arc<Pool>) {
+    let mut every = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        let _ = every.tick().await;
+        let (consumer, pool) = (Arc::clone(&consumer), Arc::clone(&pool));
+        let asked = tokio::task::spawn_blocking(move || {
+            pool.refresh_ends(|tp| log_range(&consumer, tp).ok().map(|log| log.to));
+        });
+        let _ = asked.await;
+    }
+}
+
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// Tells systemd, where there is one.
+fn notify(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(e) = sd_notify::notify(states) {
+        tracing::debug!(error = %e, "notify systemd");
+    }
+}

@@ -1,0 +1,120 @@
+//! Opening the stores, and the id of each root.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::daemon::Unavailable;
+use crate::layout::names::{IDENTITY, PRIVATE};
+use crate::store::{self, Deadlines, ErrorKind, Root, Store, StoreError};
+
+/// `_alluvium/identity`: JSON, written once, never changed.
+#[derive(Serialize, Deserialize)]
+struct Identity {
+    version: u32,
+    /// 32 hexadecimal digits.
+    root: String,
+}
+
+/// Opens every root that a mapping names, and reads or writes its id.
+pub(super) async fn open_all(
+    config: &Config,
+) -> Result<HashMap<String, (Arc<dyn Store>, String)>, Unavailable> {
+    let mut stores = HashMap::new();
+    for mapping in &config.mappings {
+        let counts = mapping.count.as_ref().and_then(|c| c.archive.as_ref());
+        for archive in mapping.archive.iter().chain(counts) {
+            let url = archive.root.url();
+            if !stores.contains_key(&url) {
+                let opened = open(&archive.root).await.map_err(|e| {
+                    Unavailable(format!("root {url} of mapping.{}: {e}", mapping.name))
+                })?;
+                let _ = stores.insert(url, opened);
+            }
+        }
+    }
+    Ok(stores)
+}
+
+async fn open(root: &Root) -> Result<(Arc<dyn Store>, String), String> {
+    if let Root::Hdfs { url, .. } = root {
+        reach(url).await?;
+    }
+    let store = store::open(root, Deadlines::default()).map_err(|e| e.to_string())?;
+    let id = identity(&*store).await.map_err(|e| match e.kind {
+        ErrorKind::Permission => format!("{e}. Give the daemon's user write access to the root, or set archive.user"),
+        ErrorKind::Unknown | ErrorKind::Unavailable => format!("{e}. Is the store up, and is archive.root right?"),
+        _ => e.to_string(),
+    })?;
+    tracing::info!(root = store.url(), id, "root opened");
+    Ok((store, id))
+}
+
+/// A NameNode that does not listen: the client would try for minutes and then say less.
+async fn reach(url: &str) -> Result<(), String> {
+    let authority = url.trim_start_matches("hdfs://").split('/').next().unwrap_or_default();
+    if !authority.contains(':') {
+        return Ok(());
+    }
+    let hint = "check the host and port in archive.root (the NameNode's RPC port, often 8020 or 9000)";
+    let connect = tokio::net::TcpStream::connect(authority);
+    match tokio::time::timeout(Duration::from_secs(5), connect).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(e)) => Err(format!("can't connect to the NameNode at {authority}: {e}; {hint}")),
+        Err(_) => Err(format!("the NameNode at {authority} does not answer within 5 s; {hint}")),
+    }
+}
+
+async fn identity(store: &dyn Store) -> Result<String, StoreError> {
+    if let Some(id) = read(store).await? {
+        return Ok(id);
+    }
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    let staged = format!("{PRIVATE}/staging/identity-{id}");
+    store.make_dirs(&format!("{PRIVATE}/staging")).await?;
+    let text = serde_json::to_vec(&Identity { version: 1, root: id }).expect("plain fields");
+    let mut file = store.create(&staged).await?;
+    file.write(Bytes::from(text)).await?;
+    file.close().await?;
+    let put = store.rename(&staged, IDENTITY).await;
+    let found = read(store).await?;
+    store.delete(&staged).await?;
+    match (found, put) {
+        (Some(id), _) => Ok(id),
+        (None, Err(e)) => Err(e),
+        (None, Ok(())) => {
+            let detail = "was written and is not there";
+            Err(StoreError::new(ErrorKind::Other, "read", IDENTITY, detail))
+        }
+    }
+}
+
+async fn read(store: &dyn Store) -> Result<Option<String>, StoreError> {
+    let Some(text) = store.read(IDENTITY).await? else { return Ok(None) };
+    let error = |detail: String| StoreError::new(ErrorKind::Other, "read", IDENTITY, detail);
+    let identity: Identity = serde_json::from_slice(&text).map_err(|e| error(e.to_string()))?;
+    if identity.version != 1 {
+        return Err(error(format!("is of version {}; this build reads version 1", identity.version)));
+    }
+    Ok(Some(identity.root))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::memory::Memory;
+
+    #[tokio::test]
+    async fn a_root_keeps_its_id() {
+        let store = Memory::default();
+        let id = identity(&store).await.unwrap();
+        assert_eq!(id.len(), 32);
+        assert_eq!(identity(&store).await.unwrap(), id);
+        let _ = store.lock().files.insert(IDENTITY.into(), br#"{"version":2,"root":"x"}"#.to_vec());
+        assert!(identity(&store).await.unwrap_err().to_string().contains("version 2"));
+    }
+}

@@ -1,0 +1,147 @@
+//! Which topics the group subscribes to. Patterns are matched here, with Rust's regex, and the
+//! group gets exact, sorted names.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::config::{Config, Topics};
+use crate::daemon::{Health, Unavailable};
+use crate::kafka::group::PollControl;
+use crate::kafka::{Consumer, KafkaError, base_config, topics};
+
+/// Asks the brokers, and matches.
+pub(super) async fn find(
+    config: &Arc<Config>,
+    consumer: &Arc<Consumer>,
+    health: &Health,
+) -> Result<Vec<String>, Unavailable> {
+    let (servers, consumer) = (config.kafka.bootstrap_servers.clone(), Arc::clone(consumer));
+    let asked = tokio::task::spawn_blocking(move || topics::all(&consumer, &servers)).await;
+    let unavailable = |e: &dyn std::fmt::Display| Unavailable(e.to_string());
+    let existing = asked.map_err(|e| unavailable(&e))?.map_err(|e: KafkaError| {
+        unavailable(&format!("{e}. Is a broker up there, and is the address right?"))
+    })?;
+    let (wanted, missing) = select(config, &existing);
+    let mut known = health.missing.lock().unwrap_or_else(PoisonError::into_inner);
+    for topic in missing.iter().filter(|t| !known.contains(t)) {
+        tracing::error!(
+            topic,
+            "topic {topic:?} of mapping.{} does not exist: create it with kafka-topics --create \
+             --topic {topic}, or correct the name; it is looked for again every {:?}",
+            config.mapping_of(topic).map_or("?", |(m, _)| m.name.as_str()),
+            config.daemon.topics_refresh,
+        );
+    }
+    *known = missing;
+    Ok(wanted)
+}
+
+/// Sorted names to subscribe to, and names that a mapping asks for in vain.
+fn select(config: &Config, existing: &[String]) -> (Vec<String>, Vec<String>) {
+    let existing: BTreeSet<&str> = existing.iter().map(String::as_str).collect();
+    let mut wanted = BTreeSet::new();
+    let mut missing = Vec::new();
+    for m in &config.mappings {
+        if let Some(count) = m.count.as_ref().filter(|c| c.archive.is_some()) {
+            let _ = wanted.insert(count.output_topic.clone());
+        }
+        match &m.topics {
+            Topics::Names(names) => {
+                for name in names {
+                    if existing.contains(name.as_str()) {
+                        let _ = wanted.insert(name.clone());
+                    } else {
+                        missing.push(name.clone());
+                    }
+                }
+            }
+            Topics::Regex(regex) => {
+                let mine = |t: &&&str| {
+                    let others = config.mappings.iter().filter(|o| {
+                        matches!(&o.topics, Topics::Regex(r) if r.is_match(t))
+                    });
+                    let internal = t.starts_with("__");
+                    let owner = config.mapping_of(t);
+                    let exact_or_output = owner.is_some_and(|(o, output)| output || o.name != m.name);
+                    let clash = 1 < others.count() && !exact_or_output;
+                    if clash && !internal {
+                        tracing::error!(topic = **t, "two regexes match this topic; it is left out until one of them is narrower, or a mapping names it exactly");
+                    }
+                    !internal && !exact_or_output && !clash && regex.is_match(t)
+                };
+                wanted.extend(existing.iter().filter(mine).map(ToString::to_string));
+            }
+        }
+    }
+    (wanted.into_iter().collect(), missing)
+}
+
+/// Makes the output topics that are not there.
+pub(super) async fn create_outputs(config: &Config) -> Result<(), Unavailable> {
+    let client = base_config(&config.kafka, &format!("alluvium-{}", config.daemon.instance))
+        .map_err(|e| Unavailable(e.to_string()))?;
+    for count in config.mappings.iter().filter_map(|m| m.count.as_ref()) {
+        let made = topics::create(&client, &count.output_topic, count.output_partitions).await;
+        if made.map_err(|e| Unavailable(e.to_string()))? {
+            tracing::info!(topic = count.output_topic, "output topic made");
+        }
+    }
+    Ok(())
+}
+
+/// Looks again and again; subscribes anew when something changed.
+pub(super) async fn watch(
+    config: Arc<Config>,
+    consumer: Arc<Consumer>,
+    control: Arc<PollControl>,
+    health: Arc<Health>,
+    stopped: watch::Receiver<bool>,
+) {
+    let mut last: Option<Vec<String>> = None;
+    while !*stopped.borrow() {
+        match find(&config, &consumer, &health).await {
+            Ok(wanted) => {
+                if last.as_ref().is_some_and(|l| *l != wanted) {
+                    control.subscribe(wanted.clone());
+                }
+                last = Some(wanted);
+            }
+            Err(e) => tracing::debug!(error = %e, "looking for topics"),
+        }
+        tokio::time::sleep(config.daemon.topics_refresh).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_never_match_internal_or_output_topics() {
+        let text = r#"
+            [kafka]
+            bootstrap_servers = "b:1"
+            group_id = "g"
+            [archive]
+            root = "file:///x"
+            [mapping.exact]
+            topics = ["app-one", "gone"]
+            [mapping.all]
+            topics_regex = ".*"
+            [mapping.all.wordcount]
+            output_topic = "counts"
+            [mapping.narrow]
+            topics_regex = "log-.*"
+            [mapping.narrow.wordcount]
+            output_topic = "log-counts"
+            archive = false
+        "#;
+        let config = Config::parse(text, Some("i")).unwrap();
+        let existing = ["app-one", "app-two", "counts", "log-a", "log-counts", "__consumer_offsets"];
+        let (wanted, missing) = select(&config, &existing.map(String::from));
+        assert_eq!(wanted, ["app-one", "app-two", "counts"], "log-a is matched twice");
+        assert_eq!(missing, ["gone"]);
+    }
+}

@@ -1,0 +1,274 @@
+//! The consumer group: one thread that does nothing but poll.
+//!
+//! At an assignment event it captures the group metadata, splits the partitions' queues (before
+//! the assignment: after it, what was fetched already would go to the main queue), assigns them
+//! at a numeric placeholder, pauses them and returns. The worker that gets a partition finds out
+//! where it really starts, seeks and resumes. At a revocation it tells the workers and waits for
+//! them, no longer than the revoke timeout.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError as Rd, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientConfig, ClientContext, Offset as RdOffset, TopicPartitionList};
+
+use crate::kafka::native::GroupMetadata;
+use crate::kafka::{KafkaError, Queue};
+use crate::record::TopicPartition;
+
+/// The consumer, shared by the poll thread and the workers.
+pub type Consumer = BaseConsumer<Group>;
+
+/// Membership in one generation of the group. Everything that commits carries one.
+#[derive(Debug)]
+pub struct Generation {
+    number: i32,
+    member: String,
+    /// Absent in tests over fakes only.
+    pub(super) metadata: Option<GroupMetadata>,
+}
+
+impl Generation {
+    /// The generation's number; rises by one at each rebalance that this member took part in.
+    #[must_use]
+    pub fn number(&self) -> i32 {
+        self.number
+    }
+
+    fn captured(metadata: GroupMetadata) -> Generation {
+        let (number, member) = (metadata.generation, metadata.member.clone());
+        Generation { number, member, metadata: Some(metadata) }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn fake(number: i32) -> Generation {
+        Generation { number, member: "m".into(), metadata: None }
+    }
+
+    /// A consumer that never joined has generation −1 and no name: the broker would accept its
+    /// offsets (facts: docs/decisions/0002-group-metadata.md).
+    #[must_use]
+    pub fn is_member(&self) -> bool {
+        0 < self.number && !self.member.is_empty()
+    }
+}
+
+/// Who is told of assignments; called on the poll thread.
+pub trait Assignments: Send + Sync {
+    /// A new generation, with the partitions that it adds (none, often).
+    fn assigned(&self, generation: Arc<Generation>, added: Vec<(TopicPartition, Queue)>);
+
+    /// These are taken away. Returns when their workers have let go of them, or at the timeout.
+    fn revoked(&self, partitions: &[TopicPartition], lost: bool);
+}
+
+/// The consumer's context: answers rebalances.
+pub struct Group {
+    me: OnceLock<Weak<Consumer>>,
+    assignments: Arc<dyn Assignments>,
+    /// Errors of the client that nobody asked for, by the poll thread's log.
+    errors: Mutex<Option<String>>,
+}
+
+impl ClientContext for Group {
+    fn error(&self, error: Rd, reason: &str) {
+        // The end of a partition is told to the queue's reader too, with its topic.
+        if matches!(error, Rd::Global(RDKafkaErrorCode::PartitionEOF) | Rd::PartitionEOF(_)) {
+            return;
+        }
+        let mut last = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = reason.split("(after").next().unwrap_or_default().trim().to_string();
+        if last.as_ref() != Some(&text) {
+            tracing::warn!(error = %error, "kafka client: {reason}");
+            *last = Some(text);
+        }
+    }
+}
+
+impl ConsumerContext for Group {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        code: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let began = Instant::now();
+        let done = match code {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.assign(consumer, partitions)
+            }
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
+                self.revoke(consumer, partitions)
+            }
+            other => {
+                let all = names(consumer.assignment().ok().as_ref());
+                self.assignments.revoked(&all, true);
+                consumer.unassign().map_err(|e| KafkaError::new(format!("rebalance {other:?}"), e))
+            }
+        };
+        if let Err(e) = done {
+            tracing::error!(error = %e, "a rebalance failed; the group will try again");
+        }
+        tracing::debug!(elapsed_ms = began.elapsed().as_millis(), "rebalance answered");
+    }
+
+    fn main_queue_min_poll_interval(&self) -> rdkafka::util::Timeout {
+        Duration::from_millis(100).into()
+    }
+}
+
+fn names(list: Option<&TopicPartitionList>) -> Vec<TopicPartition> {
+    let elements = list.map(TopicPartitionList::elements).unwrap_or_default();
+    let one = |topic: &str, partition| TopicPartition { topic: topic.into(), partition };
+    elements.iter().map(|e| one(e.topic(), e.partition())).collect()
+}
+
+fn cooperative(consumer: &Consumer) -> bool {
+    matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
+}
+
+impl Group {
+    fn assign(
+        &self,
+        consumer: &Consumer,
+        partitions: &mut TopicPartitionList,
+    ) -> Result<(), KafkaError> {
+        let failed = |e: &dyn std::fmt::Display| KafkaError::new("take the assignment", e);
+        let metadata = GroupMetadata::capture(consumer).ok_or_else(|| failed(&"no group"))?;
+        let me = self.me.get().and_then(Weak::upgrade);
+        let mut added = Vec::new();
+        for tp in names(Some(partitions)) {
+            // Any number will do: the partition is paused until its worker has sought.
+            let placeholder = RdOffset::Offset(0);
+            partitions
+                .set_partition_offset(&tp.topic, tp.partition, placeholder)
+                .map_err(|e| failed(&e))?;
+            let Some(me) = &me else { continue };
+            if let Some(queue) = me.split_partition_queue(&tp.topic, tp.partition) {
+                added.push((tp.clone(), Queue::new(Arc::clone(me), queue, tp)));
+            }
+        }
+        if cooperative(consumer) {
+            consumer.incremental_assign(partitions).map_err(|e| failed(&e))?;
+        } else {
+            consumer.assign(partitions).map_err(|e| failed(&e))?;
+        }
+        if partitions.count() > 0 {
+            consumer.pause(partitions).map_err(|e| failed(&e))?;
+        }
+        let generation = Arc::new(Generation::captured(metadata));
+        tracing::info!(
+            generation = generation.number(),
+            added = added.len(),
+            "assignment: {}",
+            list(added.iter().map(|(tp, _)| tp))
+        );
+        self.assignments.assigned(generation, added);
+        Ok(())
+    }
+
+    fn revoke(
+        &self,
+        consumer: &Consumer,
+        partitions: &TopicPartitionList,
+    ) -> Result<(), KafkaError> {
+        let lost = consumer.assignment_lost();
+        let gone = names(Some(partitions));
+        tracing::info!(lost, revoked = gone.len(), "revocation: {}", list(gone.iter()));
+        self.assignments.revoked(&gone, lost);
+        let done = if cooperative(consumer) {
+            consumer.incremental_unassign(partitions)
+        } else {
+            consumer.unassign()
+        };
+        done.map_err(|e| KafkaError::new("give up the assignment", e))
+    }
+}
+
+fn list<'a>(all: impl Iterator<Item = &'a TopicPartition>) -> String {
+    let names: Vec<String> = all.map(ToString::to_string).collect();
+    if names.is_empty() { "nothing".into() } else { names.join(", ") }
+}
+
+/// Makes the consumer; it does not join the group before [`poll`] runs.
+///
+/// # Errors
+/// librdkafka refuses the settings.
+pub fn consumer(
+    config: &ClientConfig,
+    assignments: Arc<dyn Assignments>,
+) -> Result<Arc<Consumer>, KafkaError> {
+    let group = Group { me: OnceLock::new(), assignments, errors: Mutex::default() };
+    let consumer: Consumer =
+        config.create_with_context(group).map_err(|e| KafkaError::new("make the consumer", e))?;
+    let consumer = Arc::new(consumer);
+    let _ = consumer.context().me.set(Arc::downgrade(&consumer));
+    Ok(consumer)
+}
+
+/// What the poll thread is told.
+#[derive(Debug, Default)]
+pub struct PollControl {
+    subscription: Mutex<Option<Vec<String>>>,
+    stop: AtomicBool,
+    fatal: Mutex<Option<String>>,
+}
+
+impl PollControl {
+    /// Subscribes to exactly these topics, sorted; takes effect at the next round.
+    pub fn subscribe(&self, topics: Vec<String>) {
+        *self.subscription.lock().unwrap_or_else(PoisonError::into_inner) = Some(topics);
+    }
+
+    /// Leave the group, then end.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+    }
+
+    /// Why the client can not go on at all.
+    #[must_use]
+    pub fn fatal(&self) -> Option<String> {
+        self.fatal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The poll thread's whole life. `alive` is called every round.
+pub fn poll(consumer: &Arc<Consumer>, control: &PollControl, leave: Duration, alive: impl Fn()) {
+    while !control.stop.load(Ordering::SeqCst) {
+        alive();
+        let wanted =
+            control.subscription.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(topics) = wanted {
+            let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+            tracing::info!(topics = topics.join(", "), "subscribing");
+            if let Err(e) = consumer.subscribe(&topics) {
+                tracing::error!(error = %e, "subscribe failed");
+            }
+        }
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Err(Rd::MessageConsumptionFatal(code))) => {
+                let text = format!("the consumer can't go on: {code}");
+                *control.fatal.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+                return;
+            }
+            Some(Err(Rd::PartitionEOF(_))) | None => {}
+            Some(Err(e)) => tracing::warn!(error = %e, "poll"),
+            Some(Ok(m)) => {
+                use rdkafka::Message as _;
+                tracing::error!(
+                    topic = m.topic(), partition = m.partition(), offset = m.offset(),
+                    "a record came by the main queue; it will be read again after recovery"
+                );
+            }
+        }
+    }
+    // Dropping a consumer while it owns partitions can hang: leave, and poll until it owns none.
+    consumer.unsubscribe();
+    let deadline = Instant::now() + leave;
+    while Instant::now() < deadline && consumer.assignment().is_ok_and(|a| a.count() > 0) {
+        let _ = consumer.poll(Duration::from_millis(50));
+    }
+}

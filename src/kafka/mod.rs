@@ -1,0 +1,117 @@
+//! The Kafka client, and the only room that knows it.
+//!
+//! * [`group`]: the poll thread. It polls and answers rebalances, without any remote call of its
+//!   own; a slow call there would stall the whole group.
+//! * [`queue`]: one partition's records, read by a worker.
+//! * [`transaction`]: results and offsets, all or nothing.
+//! * [`offsets`]: stable reads, watermarks, and where to start.
+//! * [`topics`]: which topics there are, and making the output topics.
+//! * [`native`]: the only `unsafe` of this crate: captured group metadata, and topic ids.
+
+pub mod group;
+#[allow(unsafe_code)]
+mod native;
+pub mod offsets;
+pub mod queue;
+pub mod topics;
+pub mod transaction;
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+
+use crate::config::{Config, Kafka};
+
+pub use group::{Assignments, Consumer, Generation, Group};
+pub use queue::{Polled, Queue, Source};
+pub use transaction::{Commit, TransactionError, Transactions};
+
+/// How long one call to the brokers may take.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A failed call: what was tried, and what the client library says.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation}: {detail}")]
+pub struct KafkaError {
+    pub operation: String,
+    pub detail: String,
+}
+
+impl KafkaError {
+    pub(crate) fn new(operation: impl Into<String>, detail: impl std::fmt::Display) -> KafkaError {
+        KafkaError { operation: operation.into(), detail: detail.to_string() }
+    }
+}
+
+/// Client settings that consumer and producers share; the user's first, ours last.
+///
+/// # Errors
+/// A secret's file can't be read.
+pub fn base_config(kafka: &Kafka, client_id: &str) -> Result<ClientConfig, KafkaError> {
+    let mut config = ClientConfig::new();
+    let defaults = [
+        ("reconnect.backoff.max.ms", "1000"),
+        ("socket.timeout.ms", "10000"),
+        ("socket.keepalive.enable", "true"),
+        ("compression.type", "lz4"),
+        ("linger.ms", "5"),
+    ];
+    for (key, value) in defaults {
+        let _ = config.set(key, value);
+    }
+    for (key, value) in &kafka.properties {
+        let _ = config.set(key, value);
+    }
+    for (key, secret) in &kafka.secrets {
+        let text = std::fs::read_to_string(&secret.0)
+            .map_err(|e| KafkaError::new(format!("read {}", secret.0.display()), e))?;
+        let _ = config.set(key, text.trim_end_matches(['\r', '\n']));
+    }
+    let _ = config
+        .set("bootstrap.servers", &kafka.bootstrap_servers)
+        .set("client.id", client_id)
+        .set("allow.auto.create.topics", "false");
+    Ok(config)
+}
+
+/// The consumer's settings; what holds the guarantee is set last.
+///
+/// # Errors
+/// A secret's file can't be read.
+pub fn consumer_config(config: &Config) -> Result<ClientConfig, KafkaError> {
+    let mut c = base_config(&config.kafka, &format!("alluvium-{}", config.daemon.instance))?;
+    // A queued message costs about 500 bytes beside its own, and the limits hold per partition.
+    let prefetch_kib = (config.daemon.memory_bytes / 1024 / 64).clamp(1_024, 16_384);
+    let max_poll = config.kafka.properties.get("max.poll.interval.ms");
+    let _ = c
+        .set("queued.min.messages", "10000")
+        .set("queued.max.messages.kbytes", prefetch_kib.to_string())
+        .set("fetch.queue.backoff.ms", "20")
+        .set("max.poll.interval.ms", max_poll.map_or("300000", |v| v))
+        .set("group.id", &config.kafka.group_id)
+        .set("partition.assignment.strategy", config.kafka.assignor.name())
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("isolation.level", "read_committed")
+        .set("auto.offset.reset", "error")
+        .set("enable.partition.eof", "true")
+        .set("check.crcs", "true");
+    Ok(c)
+}
+
+/// The settings of one worker's producer.
+///
+/// # Errors
+/// A secret's file can't be read.
+pub fn producer_config(config: &Config, worker: usize) -> Result<ClientConfig, KafkaError> {
+    let instance = &config.daemon.instance;
+    let mut c = base_config(&config.kafka, &format!("alluvium-{instance}-{worker}"))?;
+    let timeout = config.kafka.properties.get("transaction.timeout.ms");
+    let _ = c
+        .set("transaction.timeout.ms", timeout.map_or("30000", |v| v))
+        .set("queue.buffering.max.messages", "100000")
+        .set("queue.buffering.max.kbytes", "32768")
+        .set("enable.idempotence", "true")
+        .set("transactional.id", format!("{}-{instance}-{worker}", config.kafka.group_id));
+    Ok(c)
+}

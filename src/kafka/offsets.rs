@@ -1,0 +1,147 @@
+//! What the brokers know about positions. Every call blocks; none may run on the poll thread.
+
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer as _;
+use rdkafka::{Offset as RdOffset, TopicPartitionList};
+
+use crate::config::Start;
+use crate::kafka::group::Consumer;
+use crate::kafka::{CALL_TIMEOUT, KafkaError, native};
+use crate::record::{Offset, OffsetRange, TopicPartition};
+
+/// A committed offset with its metadata, as text.
+pub type Stored = (Offset, String);
+
+/// A stable read: waits for transactions that hold these partitions, then answers what was
+/// decided. One answer a partition, in order; [`None`] where nothing is committed.
+///
+/// # Errors
+/// A transaction is still pending at the timeout, or the coordinator does not answer.
+pub fn committed(
+    consumer: &Consumer,
+    partitions: &[TopicPartition],
+    timeout: Duration,
+) -> Result<Vec<Option<Stored>>, KafkaError> {
+    let failed = |e: &dyn std::fmt::Display| KafkaError::new("read committed offsets", e);
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for tp in partitions {
+        let _ = list.add_partition(&tp.topic, tp.partition);
+    }
+    let answer = consumer.committed_offsets(list, timeout).map_err(|e| failed(&e))?;
+    partitions
+        .iter()
+        .map(|tp| {
+            let element = answer.find_partition(&tp.topic, tp.partition);
+            let element = element.ok_or_else(|| failed(&format!("no answer for {tp}")))?;
+            element.error().map_err(|e| failed(&format!("{tp}: {e}")))?;
+            Ok(match element.offset() {
+                RdOffset::Offset(o) => Some((Offset(o), element.metadata().to_string())),
+                _ => None,
+            })
+        })
+        .collect()
+}
+
+/// The log's start and its last stable offset.
+///
+/// # Errors
+/// The partition's leader does not answer.
+pub fn log_range(consumer: &Consumer, tp: &TopicPartition) -> Result<OffsetRange, KafkaError> {
+    let (low, high) = consumer
+        .fetch_watermarks(&tp.topic, tp.partition, CALL_TIMEOUT)
+        .map_err(|e| KafkaError::new(format!("ask for the ends of {tp}"), e))?;
+    Ok(OffsetRange { from: Offset(low), to: Offset(high) })
+}
+
+/// Where a partition starts that has neither a committed offset nor a ledger.
+///
+/// # Errors
+/// The partition's leader does not answer.
+pub fn first_offset(
+    consumer: &Consumer,
+    tp: &TopicPartition,
+    start: Start,
+) -> Result<Offset, KafkaError> {
+    let log = log_range(consumer, tp)?;
+    let millis = match start {
+        Start::Earliest => return Ok(log.from),
+        Start::Latest => return Ok(log.to),
+        Start::At(millis) => millis,
+    };
+    let failed = |e| KafkaError::new(format!("look for the start of {tp} by time"), e);
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&tp.topic, tp.partition, RdOffset::Offset(millis)).map_err(failed)?;
+    let found = consumer.offsets_for_times(list, CALL_TIMEOUT).map_err(failed)?;
+    let offset = found.find_partition(&tp.topic, tp.partition).map(|e| e.offset());
+    Ok(match offset {
+        Some(RdOffset::Offset(o)) if 0 <= o => Offset(o),
+        _ => log.to,
+    })
+}
+
+/// Kafka's id of the topic.
+///
+/// # Errors
+/// No broker answers, or the topic is gone.
+pub fn topic_id(consumer: &Consumer, topic: &str) -> Result<String, KafkaError> {
+    native::topic_id(consumer, topic, CALL_TIMEOUT)
+        .map_err(|e| KafkaError::new(format!("ask for the id of topic {topic:?}"), e))
+}
+
+/// What a worker asks the brokers about positions; tests bring their own. All calls block.
+pub trait Positions: Send + Sync {
+    /// A stable read, the log's ends, and the topic's id, all at once.
+    ///
+    /// # Errors
+    /// Something does not answer, or a transaction is still pending.
+    fn read(&self, tp: &TopicPartition, start: Start) -> Result<PositionsRead, KafkaError>;
+
+    /// A stable read alone; one answer a partition, in order.
+    ///
+    /// # Errors
+    /// As [`committed`].
+    fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Stored>>, KafkaError>;
+}
+
+/// Everything that recovery asks the brokers.
+#[derive(Clone, Debug)]
+pub struct PositionsRead {
+    pub topic_id: String,
+    pub committed: Option<Stored>,
+    pub log: OffsetRange,
+    /// Where to start if nothing is committed.
+    pub first: Offset,
+}
+
+/// [`Positions`] by a consumer, which is made after those who ask.
+#[derive(Clone, Default)]
+pub struct BrokerPositions(pub Arc<OnceLock<Weak<Consumer>>>);
+
+impl BrokerPositions {
+    fn consumer(&self) -> Result<Arc<Consumer>, KafkaError> {
+        self.0
+            .get()
+            .and_then(Weak::upgrade).ok_or_else(|| KafkaError::new("ask the brokers", "the consumer is closed"))
+    }
+}
+
+impl Positions for BrokerPositions {
+    fn read(&self, tp: &TopicPartition, start: Start) -> Result<PositionsRead, KafkaError> {
+        let consumer = self.consumer()?;
+        let topic_id = topic_id(&consumer, &tp.topic)?;
+        let one = std::slice::from_ref(tp);
+        let committed = committed(&consumer, one, CALL_TIMEOUT)?.into_iter().next().flatten();
+        let log = log_range(&consumer, tp)?;
+        let first = match committed {
+            Some(_) => log.from,
+            None => first_offset(&consumer, tp, start)?,
+        };
+        Ok(PositionsRead { topic_id, committed, log, first })
+    }
+
+    fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Stored>>, KafkaError> {
+        committed(&*self.consumer()?, partitions, CALL_TIMEOUT)
+    }
+}

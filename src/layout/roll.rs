@@ -1,0 +1,108 @@
+//! When an attempt ends.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Ends an attempt when any of these holds, on an idle partition too. All files of a partition
+/// roll together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RollPolicy {
+    /// Bytes as written, over all open files of the partition.
+    pub size_bytes: u64,
+    /// Since the attempt's first record was read.
+    pub age: Duration,
+    /// Since its last record was read.
+    pub idle: Option<Duration>,
+    /// Directories that are open at once in one partition.
+    pub open_files: usize,
+}
+
+/// Why an attempt ended; the closed set of a metric's label.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum RollReason {
+    Size,
+    Age,
+    Idle,
+    OpenFiles,
+    Memory,
+    /// Retention has overtaken the partition: what was read is kept, then the gap is named.
+    Gap,
+    Stop,
+}
+
+impl RollReason {
+    pub const ALL: [RollReason; 7] = [
+        RollReason::Size,
+        RollReason::Age,
+        RollReason::Idle,
+        RollReason::OpenFiles,
+        RollReason::Memory,
+        RollReason::Gap,
+        RollReason::Stop,
+    ];
+
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            RollReason::Size => "size",
+            RollReason::Age => "age",
+            RollReason::Idle => "idle",
+            RollReason::OpenFiles => "open_files",
+            RollReason::Memory => "memory",
+            RollReason::Gap => "gap",
+            RollReason::Stop => "stop",
+        }
+    }
+}
+
+impl fmt::Display for RollReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+/// What is open in one partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Open {
+    pub bytes: u64,
+    pub files: usize,
+    pub since_first: Duration,
+    pub since_last: Duration,
+}
+
+impl RollPolicy {
+    /// The first rule that holds.
+    #[must_use]
+    pub fn due(&self, open: Open) -> Option<RollReason> {
+        if self.size_bytes <= open.bytes {
+            return Some(RollReason::Size);
+        }
+        if self.open_files < open.files {
+            return Some(RollReason::OpenFiles);
+        }
+        if self.age <= open.since_first {
+            return Some(RollReason::Age);
+        }
+        self.idle.filter(|idle| *idle <= open.since_last).map(|_| RollReason::Idle)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rule_rolls_alone() {
+        let s = Duration::from_secs;
+        let policy =
+            RollPolicy { size_bytes: 100, age: s(60), idle: Some(s(5)), open_files: 3 };
+        let quiet = Open { bytes: 99, files: 3, since_first: s(59), since_last: s(4) };
+        assert_eq!(policy.due(quiet), None);
+        assert_eq!(policy.due(Open { bytes: 100, ..quiet }), Some(RollReason::Size));
+        assert_eq!(policy.due(Open { files: 4, ..quiet }), Some(RollReason::OpenFiles));
+        assert_eq!(policy.due(Open { since_first: s(60), ..quiet }), Some(RollReason::Age));
+        assert_eq!(policy.due(Open { since_last: s(5), ..quiet }), Some(RollReason::Idle));
+        let off = RollPolicy { idle: None, ..policy };
+        assert_eq!(off.due(Open { since_last: s(50), ..quiet }), None);
+    }
+}

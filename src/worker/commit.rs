@@ -1,0 +1,247 @@
+//! Rule 4: one transaction carries the results of all partitions in it, and their offsets.
+
+use std::time::{Duration, Instant};
+
+use crate::count::output::{HEADER, WindowWriter};
+use crate::count::{Kind, Time};
+use crate::kafka::TransactionError;
+use crate::kafka::transaction::OffsetCommit;
+use crate::protocol::{Committed, Found, Plan};
+use crate::record::TopicPartition;
+use crate::worker::task::{Now, Task};
+use crate::worker::{Env, Worker, doubt};
+
+/// After a transaction could not begin.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Task {
+    /// Time until the results of what is counted are due; [`None`] if nothing is counted.
+    pub(super) fn results_due_in(&self, now: Now, env: &Env) -> Option<Duration> {
+        let state = &self.state;
+        let count = self.role.count.as_ref()?;
+        if state.counts.is_empty() {
+            return None;
+        }
+        if env.memory_bytes / 4 < state.counts.bytes() {
+            return Some(Duration::ZERO);
+        }
+        match count.time {
+            Time::Arrival => {
+                let (first, _) = state.counts.iter().next()?;
+                let left = count.window.end(first).saturating_sub(now.millis).max(0);
+                Some(Duration::from_millis(left as u64))
+            }
+            Time::Record => Some(self.interval_left(now, env)),
+        }
+    }
+
+    fn interval_left(&self, now: Now, env: &Env) -> Duration {
+        (self.state.last_commit + env.commit_interval).saturating_duration_since(now.instant)
+    }
+
+    /// Whether this partition wants a transaction now, and whether with results.
+    fn due(&self, now: Now, env: &Env) -> Option<bool> {
+        let part = self.state.part.as_ref()?;
+        if self.state.stopped.is_some() {
+            return None;
+        }
+        if self.results_due_in(now, env) == Some(Duration::ZERO) {
+            return Some(true);
+        }
+        // The first commit of all, or one that a stable read has yet to confirm: nothing may be
+        // appended before.
+        let beginning = part.a().is_some() && !part.is_begun();
+        let interval = self.interval_left(now, env).is_zero();
+        let with_results = self.state.counts.is_empty();
+        ((beginning || interval) && part.plan(with_results).is_some()
+            || beginning && part.needs_committed())
+        .then_some(with_results)
+    }
+}
+
+impl Worker {
+    /// Commits whatever is due.
+    pub(super) fn commit_due(&mut self, now: Now) {
+        if self.commit_not_before.is_some_and(|at| now.instant < at) {
+            return;
+        }
+        let due = |with: bool| -> Vec<TopicPartition> {
+            let all = self.tasks.iter();
+            let wanted = all.filter(|(_, t)| t.due(now, &self.env) == Some(with));
+            wanted.map(|(tp, _)| tp.clone()).collect()
+        };
+        let (results, offsets) = (due(true), due(false));
+        if !results.is_empty() || !offsets.is_empty() {
+            self.transact(&results, &offsets, now);
+        }
+    }
+
+    /// Commits these now.
+    pub(super) fn commit(&mut self, partitions: &[TopicPartition], with_results: bool, now: Now) {
+        let (results, offsets) = if with_results { (partitions, &[][..]) } else { (&[][..], partitions) };
+        self.transact(results, offsets, now);
+    }
+
+    fn transact(&mut self, results: &[TopicPartition], offsets: &[TopicPartition], now: Now) {
+        let all: Vec<TopicPartition> = results.iter().chain(offsets).cloned().collect();
+        if !self.verify(&all) {
+            self.commit_not_before = Some(now.instant + PAUSE);
+            return;
+        }
+        let plan = |tp: &TopicPartition, with: bool| {
+            let part = self.tasks.get(tp)?.state.part.as_ref()?;
+            Some((tp.clone(), part.plan(with)?, with))
+        };
+        let plans: Vec<(TopicPartition, Plan, bool)> = results
+            .iter()
+            .filter_map(|tp| plan(tp, true))
+            .chain(offsets.iter().filter_map(|tp| plan(tp, false)))
+            .collect();
+        if plans.is_empty() {
+            return;
+        }
+        if let Err(e) = self.transactions.begin() {
+            // Nothing was sent: nothing is in doubt.
+            self.transactions.give_up();
+            self.on_transaction_error(&e);
+            self.commit_not_before = Some(now.instant + PAUSE);
+            return;
+        }
+        let began = Instant::now();
+        match self.send_all(&plans, now) {
+            Ok(published) => self.on_committed(&plans, &published, began, now),
+            Err(e) => {
+                self.transactions.give_up();
+                for (tp, _, _) in &plans {
+                    if let Some(task) = self.tasks.get_mut(tp) {
+                        doubt(task);
+                    }
+                }
+                self.on_transaction_error(&e);
+            }
+        }
+    }
+
+    /// Against an Ok that was lost (KAFKA-17754): one stable read before the next transaction.
+    /// False if the brokers don't answer.
+    fn verify(&mut self, partitions: &[TopicPartition]) -> bool {
+        let unverified = |tp: &&TopicPartition| {
+            let part = self.tasks.get(tp).and_then(|t| t.state.part.as_ref());
+            part.is_some_and(|p| p.needs_committed() && p.counted().is_some())
+        };
+        let asked: Vec<TopicPartition> = partitions.iter().filter(unverified).cloned().collect();
+        if asked.is_empty() {
+            return true;
+        }
+        let answers = match self.env.positions.committed(&asked) {
+            Ok(answers) => answers,
+            Err(e) => {
+                tracing::warn!(error = %e, "can't confirm the last commit; trying again");
+                self.env.metrics.kafka_errors.with_label_values(&["verify"]).inc();
+                return false;
+            }
+        };
+        for (tp, stored) in asked.iter().zip(answers) {
+            let Some(task) = self.tasks.get_mut(tp) else { continue };
+            let Some(part) = &mut task.state.part else { continue };
+            let read = stored.map(|(offset, text)| Committed::decode(offset, &text)).transpose();
+            let found = match read {
+                Ok(read) => part.on_committed(read),
+                Err(e) => {
+                    task.state.stopped = Some(("unreadable", e.to_string()));
+                    continue;
+                }
+            };
+            match found {
+                Ok(Found::Verified) => {}
+                Ok(_) => {
+                    tracing::warn!(%tp, "the last commit did not happen although it was answered Ok, or the offset was moved; counting again");
+                    task.state.recounted();
+                }
+                Err(stop) => task.state.stopped = Some((stop.label(), stop.to_string())),
+            }
+        }
+        true
+    }
+
+    fn send_all(
+        &mut self,
+        plans: &[(TopicPartition, Plan, bool)],
+        now: Now,
+    ) -> Result<Vec<u64>, TransactionError> {
+        let mut published = Vec::with_capacity(plans.len());
+        let mut offsets = Vec::with_capacity(plans.len());
+        for (tp, plan, with_results) in plans {
+            let task = self.tasks.get(tp).expect("planned from it");
+            let part = task.state.part.as_ref().expect("planned from it");
+            let mut sent = 0;
+            if let (true, Some(count)) = (*with_results, &task.role.count) {
+                for (start, words) in task.state.counts.iter() {
+                    let kind = count.window.kind(count.time, start, now.millis, task.state.whole_since);
+                    let window = (start, count.window.end(start));
+                    let mut writer = WindowWriter::new(count.format, window, kind, tp, plan.results);
+                    let header = writer.header().to_string();
+                    for (word, n) in words {
+                        let value = writer.value(word, n);
+                        self.transactions.send(&count.output_topic, word, value, (HEADER, &header))?;
+                        sent += 1;
+                    }
+                }
+            }
+            published.push(sent);
+            let metadata = part.metadata(plan).encode(plan.offset);
+            offsets.push(OffsetCommit { tp: tp.clone(), offset: plan.offset, metadata });
+        }
+        let Some(generation) = self.generation.clone() else {
+            let detail = "no generation".to_string();
+            return Err(TransactionError::Doubt { step: "send offsets", detail });
+        };
+        let tasks = &self.tasks;
+        let owned = || plans.iter().all(|(tp, _, _)| tasks.get(tp).is_some_and(Task::owned));
+        self.transactions.commit(&offsets, &generation, &owned)?;
+        Ok(published)
+    }
+
+    fn on_committed(
+        &mut self,
+        plans: &[(TopicPartition, Plan, bool)],
+        published: &[u64],
+        began: Instant,
+        now: Now,
+    ) {
+        let metrics = &self.env.metrics;
+        metrics.commits.with_label_values(&["ok"]).inc();
+        metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
+        for ((tp, plan, with_results), sent) in plans.iter().zip(published) {
+            let Some(task) = self.tasks.get_mut(tp) else { continue };
+            let state = &mut task.state;
+            if let Some(part) = &mut state.part {
+                part.on_commit_ok(plan);
+            }
+            state.last_commit = Instant::now();
+            if *with_results {
+                metrics.results.with_label_values(&[&task.role.mapping]).inc_by(*sent);
+                let cut = task.role.count.as_ref().is_some_and(|c| {
+                    let now_kind = |s| c.window.kind(c.time, s, now.millis, i64::MIN);
+                    state.counts.iter().any(|(start, _)| now_kind(start) == Kind::Part)
+                });
+                if cut {
+                    state.whole_since = now.millis;
+                }
+                state.counts.clear();
+            }
+        }
+    }
+
+    fn on_transaction_error(&self, e: &TransactionError) {
+        match e {
+            TransactionError::TwoInstances { .. } => (self.env.fatal)(e.to_string()),
+            TransactionError::Doubt { step, .. } => {
+                self.env.metrics.commits.with_label_values(&["doubt"]).inc();
+                self.env.metrics.kafka_errors.with_label_values(&[*step]).inc();
+                // Fencing after a rebalance is the normal case; nothing is lost by it.
+                tracing::info!(error = %e, "no plain Ok for a commit: positions are read back");
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The ledger and the staging directory of one partition, in a store.
+//!
+//! The decisions are [`crate::protocol`]'s; here they are carried out, and ambiguous answers are
+//! settled by looking.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::layout::names::{self, MANIFEST, Places};
+use crate::protocol::append::verdict;
+use crate::protocol::entry::EntryError;
+use crate::protocol::{
+    AppendFacts, AppendVerdict, AttemptId, Entry, EntryKey, Head, Kind, Ledger, Settle, settle,
+};
+use crate::record::Offset;
+use crate::store::{ErrorKind, Store, StoreError};
+
+/// One partition's books.
+#[derive(Clone)]
+pub(super) struct Books {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) places: Places,
+}
+
+/// A failed look into the books.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BooksError {
+    /// Try again later.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Stop: a person has to look.
+    #[error("ledger entry {path}: {error}")]
+    Entry { path: String, error: EntryError },
+    /// A file that an entry names is neither staged nor published. Never seen while nobody
+    /// deletes files by hand.
+    #[error("{entry} names {path}, which is neither in its directory nor at its place")]
+    Missing { entry: String, path: String },
+}
+
+impl Books {
+    async fn entry(&self, key: EntryKey) -> Result<Option<Entry>, BooksError> {
+        let path = self.places.entry(key);
+        let Some(text) = self.store.read(&path).await? else { return Ok(None) };
+        Entry::decode(key, &text).map(Some).map_err(|error| BooksError::Entry { path, error })
+    }
+
+    /// Rule 3: from an entry that exists (the hint, else the greatest name in the ledger),
+    /// follow `to`.
+    pub(super) async fn tail(&self, hint: Option<EntryKey>) -> Result<Option<Head>, BooksError> {
+        let mut known = match hint {
+            Some(key) => self.entry(key).await?,
+            None => None,
+        };
+        if known.is_none() {
+            let names = self.store.list(&self.places.ledger()).await?;
+            let Some(last) = names.iter().filter_map(|n| names::parse_entry(n)).max() else {
+                return Ok(None);
+            };
+            known = self.entry(last).await?;
+        }
+        let Some(mut tail) = known else { return Ok(None) };
+        while let Some(next) = self.entry(EntryKey::At(tail.to)).await? {
+            tail = next;
+        }
+        Ok(Some(tail.head()))
+    }
+
+    /// Recovery's store half: the tail, and every left-over directory settled.
+    pub(super) async fn recover(&self, hint: Option<EntryKey>) -> Result<Option<Ledger>, BooksError> {
+        let tail = self.tail(hint).await?;
+        self.settle_all(tail).await?;
+        Ok(tail.map(|tail| Ledger { tail }))
+    }
+
+    /// Rule 7, for every directory under the partition's staging place.
+    pub(super) async fn settle_all(&self, tail: Option<Head>) -> Result<(), BooksError> {
+        for name in self.store.list(&self.places.staging()).await? {
+            let Some((key, id)) = names::parse_attempt(&name) else {
+                tracing::warn!(name, "a foreign name under staging is left alone");
+                continue;
+            };
+            let entry = self.entry(key).await?;
+            match settle(key, id, entry.as_ref().map(Entry::head), tail) {
+                Settle::RollForward => {
+                    let entry = entry.expect("settle rolls forward what an entry names");
+                    self.publish(&entry).await?;
+                }
+                Settle::Delete => self.store.delete(&self.places.attempt(key, id)).await?,
+                Settle::HandsOff => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Renames what is left of an appended attempt to the final paths, then deletes its directory.
+    pub(super) async fn publish(&self, entry: &Entry) -> Result<(), BooksError> {
+        let directory = self.places.attempt(entry.key(), entry.attempt);
+        for file in &entry.files {
+            let staged = format!("{directory}/{}", file.staged);
+            if let Some((parent, _)) = file.path.rsplit_once('/') {
+                self.store.make_dirs(parent).await?;
+            }
+            match self.store.rename(&staged, &file.path).await {
+                Ok(()) => {}
+                Err(e) if matches!(e.kind, ErrorKind::NotFound | ErrorKind::AlreadyExists) => {
+                    // Somebody else was faster: then it lies at its place.
+                    if self.store.length(&file.path).await? != Some(file.bytes) {
+                        let entry = self.places.entry(entry.key());
+                        return Err(BooksError::Missing { entry, path: file.path.clone() });
+                    }
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(self.store.delete(&directory).await?)
+    }
+
+    /// Writes the manifest, the last file of an attempt.
+    pub(super) async fn write_manifest(&self, entry: &Entry) -> Result<(), StoreError> {
+        let directory = self.places.attempt(entry.key(), entry.attempt);
+        let mut file = self.store.create(&format!("{directory}/{MANIFEST}")).await?;
+        file.write(Bytes::from(entry.encode())).await?;
+        file.close().await
+    }
+
+    /// Rule 6: sends the append, and says what came of it.
+    pub(super) async fn append(
+        &self,
+        key: EntryKey,
+        id: AttemptId,
+    ) -> Result<AppendVerdict, BooksError> {
+        let manifest = format!("{}/{MANIFEST}", self.places.attempt(key, id));
+        let sent = self.store.rename(&manifest, &self.places.entry(key)).await;
+        let Err(e) = sent else { return Ok(AppendVerdict::Appended) };
+        tracing::debug!(error = %e, "append: looking what came of it");
+        let manifest = self.store.length(&manifest).await?.is_some();
+        let entry = self.entry(key).await?.map(|e| e.head());
+        Ok(verdict(AppendFacts { mine: id, entry, manifest }))
+    }
+
+    /// Puts an entry without files (genesis, gap) unless one stands there already. Whoever's it
+    /// is, the ledger is read again afterwards.
+    pub(super) async fn put(&self, entry: &Entry) -> Result<(), BooksError> {
+        let directory = self.places.attempt(entry.key(), entry.attempt);
+        self.store.make_dirs(&self.places.ledger()).await?;
+        self.store.make_dirs(&directory).await?;
+        self.write_manifest(entry).await?;
+        while self.append(entry.key(), entry.attempt).await? == AppendVerdict::Again {
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+        Ok(())
+    }
+}
+
+/// What all entries of one partition have in common.
+#[derive(Clone, Debug)]
+pub(super) struct EntryFrame {
+    pub(super) topic: String,
+    pub(super) partition: i32,
+    pub(super) root: String,
+    pub(super) topic_id: String,
+    pub(super) config: String,
+}
+
+impl EntryFrame {
+    /// An entry without files; the caller adds what it has.
+    pub(super) fn entry(&self, kind: Kind, range: (Offset, Offset), now_ms: i64) -> Entry {
+        Entry {
+            version: crate::protocol::entry::VERSION,
+            kind,
+            topic: self.topic.clone(),
+            incarnation: 0,
+            partition: self.partition,
+            attempt: new_attempt(),
+            from: range.0,
+            to: range.1,
+            files: Vec::new(),
+            root: self.root.clone(),
+            topic_id: self.topic_id.clone(),
+            p: range.1,
+            cause: None,
+            roll: None,
+            config: self.config.clone(),
+            written_at: now_ms,
+        }
+    }
+}
+
+/// A name that no other attempt ever has.
+pub(super) fn new_attempt() -> AttemptId {
+    AttemptId(uuid::Uuid::new_v4().as_u128())
+}

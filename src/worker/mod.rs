@@ -1,0 +1,328 @@
+//! Worker threads. Each owns some partitions and one transactional producer, and does everything
+//! with their records: recover, read, count, archive, commit.
+//!
+//! A worker blocks in calls to the brokers only (they have deadlines); the store is reached by
+//! tasks of its own ([`archiver`]). Between two looks at its inbox it reads one batch of each
+//! partition.
+
+mod archiver;
+mod commit;
+mod files;
+mod ledger;
+mod pool;
+mod task;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::kafka::offsets::Positions;
+use crate::kafka::{Commit, Generation, Source};
+use crate::layout::RollReason;
+use crate::metrics::Metrics;
+use crate::protocol::Partition;
+use crate::record::TopicPartition;
+
+pub use pool::{Pool, WorkerHandle};
+pub use task::Role;
+use task::{Ask, Now, Task, Told};
+
+/// What a worker works with.
+#[derive(Clone)]
+pub struct Env {
+    pub metrics: Arc<Metrics>,
+    pub positions: Arc<dyn Positions>,
+    pub runtime: tokio::runtime::Handle,
+    pub commit_interval: Duration,
+    /// One worker's share of the process's memory.
+    pub memory_bytes: usize,
+    /// Called once with the reason if the whole process has to end.
+    pub fatal: Arc<dyn Fn(String) + Send + Sync>,
+}
+
+/// What a worker is told.
+pub enum Message {
+    /// A new generation, with the partitions that it adds here.
+    Assigned { generation: Arc<Generation>, added: Vec<Added> },
+    Revoked { partitions: Vec<TopicPartition>, lost: bool, done: SyncSender<()> },
+    /// Seal and append everything, commit, and read no more.
+    Drain { done: SyncSender<bool>, timeout: Duration },
+    /// End the thread.
+    End,
+    #[doc(hidden)]
+    Told(TopicPartition, u64, ToldBox),
+}
+
+/// An answer for one partition; opaque outside of this room.
+pub struct ToldBox(Told);
+
+/// A partition on its way to a worker.
+pub struct Added {
+    pub tp: TopicPartition,
+    pub role: Role,
+    pub source: Box<dyn Source>,
+    pub alive: Arc<AtomicBool>,
+}
+
+/// Wakes a worker's thread.
+#[derive(Clone)]
+pub struct Wake {
+    inbox: Sender<Message>,
+    thread: Arc<std::sync::OnceLock<std::thread::Thread>>,
+}
+
+impl Wake {
+    fn send(&self, message: Message) {
+        // A worker that has ended needs no message.
+        let _ = self.inbox.send(message);
+        self.unpark();
+    }
+
+    fn unpark(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+}
+
+/// What others see of a worker while it runs.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Wall clock of its last round, milliseconds: a worker without progress is stuck.
+    pub last_round: AtomicI64,
+    /// Partitions that wait for recovery or have stopped; by name, with the reason.
+    pub troubles: std::sync::Mutex<BTreeMap<TopicPartition, String>>,
+    /// Partitions in all.
+    pub partitions: AtomicI64,
+}
+
+struct Worker {
+    index: usize,
+    env: Env,
+    inbox: Receiver<Message>,
+    wake: Wake,
+    tasks: BTreeMap<TopicPartition, Task>,
+    generation: Option<Arc<Generation>>,
+    transactions: Box<dyn Commit>,
+    /// After a transaction could not even begin.
+    commit_not_before: Option<Instant>,
+    epochs: u64,
+    seen: Arc<Seen>,
+    drain: Drain,
+    last_report: Option<Instant>,
+}
+
+/// A worker's way to its end.
+enum Drain {
+    No,
+    Until { deadline: Instant, done: SyncSender<bool> },
+    Done,
+}
+
+/// How long a worker sleeps when there is nothing to read and nothing is due.
+const IDLE: Duration = Duration::from_millis(50);
+const REPORT: Duration = Duration::from_secs(1);
+
+impl Worker {
+    fn run(mut self) {
+        let _ = self.wake.thread.set(std::thread::current());
+        loop {
+            while let Ok(message) = self.inbox.try_recv() {
+                if matches!(message, Message::End) {
+                    return;
+                }
+                self.on_message(message);
+            }
+            let now = Now::read();
+            self.seen.last_round.store(now.millis, Ordering::Relaxed);
+            self.recover(now);
+            self.commit_due(now);
+            let busy = matches!(self.drain, Drain::No) && self.read(now);
+            let now = Now::read();
+            self.roll(now);
+            self.report(now);
+            self.drained(now);
+            if !busy {
+                std::thread::park_timeout(self.until_due(now));
+            }
+        }
+    }
+
+    fn on_message(&mut self, message: Message) {
+        let now = Now::read();
+        match message {
+            Message::Assigned { generation, added } => self.assigned(generation, added),
+            Message::Revoked { partitions, lost, done } => {
+                self.revoked(&partitions, lost, now);
+                let _ = done.send(());
+            }
+            Message::Told(tp, epoch, ToldBox(told)) => {
+                let metrics = Arc::clone(&self.env.metrics);
+                if let Some(task) = self.tasks.get_mut(&tp).filter(|t| t.epoch == epoch) {
+                    match told {
+                        Told::Positions(read) => task.state.on_positions(read, now),
+                        Told::Archive(event) => task.state.on_archive(event, now, &metrics),
+                    }
+                }
+            }
+            Message::Drain { done, timeout } => {
+                for task in self.tasks.values_mut() {
+                    task.state.roll(RollReason::Stop, now, &self.env.metrics);
+                }
+                self.drain = Drain::Until { deadline: now.instant + timeout, done };
+            }
+            Message::End => {}
+        }
+    }
+
+    /// P outlives a change of generation only for a member of the one directly before (rule 1);
+    /// no transaction is open here: they begin and end inside of one commit.
+    fn assigned(&mut self, generation: Arc<Generation>, added: Vec<Added>) {
+        let follows = self.generation.as_ref().is_some_and(|g| g.number() + 1 == generation.number());
+        let same = self.generation.as_ref().is_some_and(|g| g.number() == generation.number());
+        if !follows && !same {
+            for task in self.tasks.values_mut() {
+                doubt(task);
+            }
+        }
+        self.generation = Some(generation);
+        for Added { tp, role, mut source, alive } in added {
+            self.epochs += 1;
+            let epoch = self.epochs;
+            let wake = self.wake.clone();
+            source.on_records(Box::new(move || wake.unpark()));
+            let (wake, told_tp) = (self.wake.clone(), tp.clone());
+            let tell = move |told| {
+                wake.send(Message::Told(told_tp.clone(), epoch, ToldBox(told)));
+            };
+            let _runtime = self.env.runtime.enter();
+            let task = Task::new(tp.clone(), role, source, alive, epoch, tell);
+            let _ = self.tasks.insert(tp, task);
+        }
+    }
+
+    fn revoked(&mut self, partitions: &[TopicPartition], lost: bool, now: Now) {
+        let mine: Vec<TopicPartition> =
+            partitions.iter().filter(|tp| self.tasks.contains_key(tp)).cloned().collect();
+        if !lost && !mine.is_empty() {
+            self.commit(&mine, true, now);
+        }
+        for tp in mine {
+            if let Some(mut task) = self.tasks.remove(&tp) {
+                task.alive.store(false, Ordering::SeqCst);
+                task.state.leave();
+                self.env.metrics.forget(&tp);
+                let _ = self.troubles().remove(&tp);
+            }
+        }
+    }
+
+    /// Starts whatever recovery needs next.
+    fn recover(&mut self, now: Now) {
+        for task in self.tasks.values_mut() {
+            if let Some(Ask::Positions) = task.state.ask(now) {
+                let (tp, epoch, wake) = (task.tp.clone(), task.epoch, self.wake.clone());
+                let (positions, start) = (Arc::clone(&self.env.positions), task.role.start);
+                drop(self.env.runtime.spawn_blocking(move || {
+                    let read = positions.read(&tp, start);
+                    wake.send(Message::Told(tp, epoch, ToldBox(Told::Positions(read))));
+                }));
+            }
+        }
+    }
+
+    /// One batch of each partition; whether there may be more.
+    fn read(&mut self, now: Now) -> bool {
+        let under_way: usize = self.tasks.values().map(|t| t.state.buffered().1).sum();
+        if self.env.memory_bytes / 2 < under_way {
+            return false;
+        }
+        let mut busy = false;
+        for task in self.tasks.values_mut() {
+            if !task.state.is_clogged() {
+                busy |= task.read(now, &self.env.metrics);
+            }
+        }
+        busy
+    }
+
+    /// Ends what is due, and relieves the largest when memory is short.
+    fn roll(&mut self, now: Now) {
+        for task in self.tasks.values_mut() {
+            task.state.roll_if_due(now, &self.env.metrics);
+        }
+        let held = |t: &Task| t.state.buffered().0;
+        let total: usize = self.tasks.values().map(held).sum();
+        if self.env.memory_bytes / 2 < total
+            && let Some(task) = self.tasks.values_mut().max_by_key(|t| t.state.buffered().0)
+        {
+            task.state.relieve();
+        }
+    }
+
+    fn drained(&mut self, now: Now) {
+        let Drain::Until { deadline, .. } = &self.drain else { return };
+        let whole = self.tasks.values().all(|t| t.state.is_drained());
+        if !whole && now.instant < *deadline {
+            return;
+        }
+        let all: Vec<TopicPartition> = self.tasks.keys().cloned().collect();
+        self.commit(&all, true, now);
+        for task in self.tasks.values() {
+            task.alive.store(false, Ordering::SeqCst);
+        }
+        if let Drain::Until { done, .. } = std::mem::replace(&mut self.drain, Drain::Done) {
+            let _ = done.send(whole);
+        }
+    }
+
+    fn report(&mut self, now: Now) {
+        if self.last_report.is_some_and(|at| now.instant < at + REPORT) {
+            return;
+        }
+        self.last_report = Some(now.instant);
+        let metrics = &self.env.metrics;
+        let (mut buffered, mut troubles) = (0, BTreeMap::new());
+        for (tp, task) in &self.tasks {
+            task.state.report(now, metrics);
+            let (held, under_way) = task.state.buffered();
+            buffered += held + under_way;
+            let known = self.troubles().get(tp).cloned();
+            if let Some((label, text)) = &task.state.stopped {
+                if known.as_ref() != Some(text) {
+                    tracing::error!(%tp, reason = label, "partition stopped: {text}");
+                    let partition = tp.partition.to_string();
+                    metrics.stopped.with_label_values(&[&*tp.topic, &partition, *label]).set(1);
+                }
+                let _ = troubles.insert(tp.clone(), text.clone());
+            } else if task.state.part.as_ref().and_then(Partition::start).is_none() {
+                let _ = troubles.insert(tp.clone(), "recovering".to_string());
+            }
+        }
+        *self.troubles() = troubles;
+        self.seen.partitions.store(self.tasks.len() as i64, Ordering::Relaxed);
+        let worker = self.index.to_string();
+        metrics.buffered_bytes.with_label_values(&[&worker]).set(buffered as i64);
+    }
+
+    fn troubles(&self) -> std::sync::MutexGuard<'_, BTreeMap<TopicPartition, String>> {
+        self.seen.troubles.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn until_due(&self, now: Now) -> Duration {
+        let due = self.tasks.values().filter_map(|t| t.results_due_in(now, &self.env));
+        due.min().unwrap_or(IDLE).min(IDLE).max(Duration::from_millis(1))
+    }
+}
+
+/// Doubt about one partition's results: they are read back and counted again.
+fn doubt(task: &mut Task) {
+    if let Some(part) = &mut task.state.part {
+        part.doubt();
+    }
+    task.state.recounted();
+}
