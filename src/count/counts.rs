@@ -1,10 +1,12 @@
 //! The sums of one partition between two commits.
 
+use compact_str::CompactString;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-/// Words of one window.
-type Words = HashMap<Box<str>, u64, RandomState>;
+/// Words of one window. Words of up to 24 bytes lie inside the map itself: comparing them is what
+/// counting costs, and a pointer to follow doubles it.
+type Words = HashMap<CompactString, u64, RandomState>;
 
 /// (window, word) → count. A word that is known already costs no allocation.
 #[derive(Debug, Default)]
@@ -12,11 +14,12 @@ pub struct Counts {
     windows: Vec<(i64, Words)>,
     /// Index of the window that was used last: records come nearly in order of time.
     last: usize,
-    word_bytes: usize,
+    bytes: usize,
 }
 
-/// What a word costs beside its bytes: pointer, length, count, and the map's own share.
-const BYTES_A_WORD: usize = 40;
+/// What a word costs: itself, its count, and the map's own share, which is doubled as it grows.
+const BYTES_A_WORD: usize = 48;
+const INLINE: usize = 24;
 
 impl Counts {
     /// Counts one word into the window that starts at `start` (milliseconds).
@@ -27,7 +30,7 @@ impl Counts {
             *n += 1;
         } else {
             let _ = words.insert(word.into(), 1);
-            self.word_bytes += word.len() + BYTES_A_WORD;
+            self.bytes += BYTES_A_WORD + if INLINE < word.len() { word.len() } else { 0 };
         }
     }
 
@@ -46,7 +49,7 @@ impl Counts {
     pub fn iter(&self) -> impl Iterator<Item = (i64, impl Iterator<Item = (&str, u64)>)> {
         let mut order: Vec<_> = self.windows.iter().collect();
         order.sort_by_key(|(start, _)| *start);
-        order.into_iter().map(|(s, words)| (*s, words.iter().map(|(w, n)| (w.as_ref(), *n))))
+        order.into_iter().map(|(s, words)| (*s, words.iter().map(|(w, n)| (w.as_str(), *n))))
     }
 
     #[must_use]
@@ -63,7 +66,7 @@ impl Counts {
     /// Memory in use, about.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.word_bytes
+        self.bytes
     }
 
     /// Starts anew. Maps are dropped, so that one busy window doesn't hold memory for ever.

@@ -147,9 +147,8 @@ impl Group {
                 .set_partition_offset(&tp.topic, tp.partition, placeholder)
                 .map_err(|e| failed(&e))?;
             let Some(me) = &me else { continue };
-            if let Some(queue) = me.split_partition_queue(&tp.topic, tp.partition) {
-                added.push((tp.clone(), Queue::new(Arc::clone(me), queue, tp)));
-            }
+            let queue = Queue::split(Arc::clone(me), tp.clone());
+            added.push((tp.clone(), queue.ok_or_else(|| failed(&format!("no queue for {tp}")))?));
         }
         if cooperative(consumer) {
             consumer.incremental_assign(partitions).map_err(|e| failed(&e))?;

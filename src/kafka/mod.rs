@@ -23,7 +23,7 @@ use rdkafka::ClientConfig;
 use crate::config::{Config, Kafka};
 
 pub use group::{Assignments, Consumer, Generation, Group};
-pub use queue::{Polled, Queue, Source};
+pub use queue::{BATCH, Queue, Read, Source, Trouble};
 pub use transaction::{Commit, TransactionError, Transactions};
 
 /// How long one call to the brokers may take.
@@ -53,8 +53,6 @@ pub fn base_config(kafka: &Kafka, client_id: &str) -> Result<ClientConfig, Kafka
         ("reconnect.backoff.max.ms", "1000"),
         ("socket.timeout.ms", "10000"),
         ("socket.keepalive.enable", "true"),
-        ("compression.type", "lz4"),
-        ("linger.ms", "5"),
     ];
     for (key, value) in defaults {
         let _ = config.set(key, value);
@@ -80,13 +78,13 @@ pub fn base_config(kafka: &Kafka, client_id: &str) -> Result<ClientConfig, Kafka
 /// A secret's file can't be read.
 pub fn consumer_config(config: &Config) -> Result<ClientConfig, KafkaError> {
     let mut c = base_config(&config.kafka, &format!("alluvium-{}", config.daemon.instance))?;
-    // A queued message costs about 500 bytes beside its own, and the limits hold per partition.
-    let prefetch_kib = (config.daemon.memory_bytes / 1024 / 64).clamp(1_024, 16_384);
+    // A queued message costs some hundred bytes beside its own, and the limits hold per partition.
+    let prefetch_kib = (config.daemon.memory_bytes / 1024 / 128).clamp(1_024, 8_192);
     let max_poll = config.kafka.properties.get("max.poll.interval.ms");
     let _ = c
-        .set("queued.min.messages", "10000")
+        .set("queued.min.messages", "20000")
         .set("queued.max.messages.kbytes", prefetch_kib.to_string())
-        .set("fetch.queue.backoff.ms", "20")
+        .set("fetch.queue.backoff.ms", "5")
         .set("max.poll.interval.ms", max_poll.map_or("300000", |v| v))
         .set("group.id", &config.kafka.group_id)
         .set("partition.assignment.strategy", config.kafka.assignor.name())
@@ -106,11 +104,16 @@ pub fn consumer_config(config: &Config) -> Result<ClientConfig, KafkaError> {
 pub fn producer_config(config: &Config, worker: usize) -> Result<ClientConfig, KafkaError> {
     let instance = &config.daemon.instance;
     let mut c = base_config(&config.kafka, &format!("alluvium-{instance}-{worker}"))?;
-    let timeout = config.kafka.properties.get("transaction.timeout.ms");
+    let user = |key: &str, default: &str| {
+        config.kafka.properties.get(key).cloned().unwrap_or_else(|| default.into())
+    };
     let _ = c
-        .set("transaction.timeout.ms", timeout.map_or("30000", |v| v))
-        .set("queue.buffering.max.messages", "100000")
-        .set("queue.buffering.max.kbytes", "32768")
+        .set("compression.type", user("compression.type", "lz4"))
+        .set("linger.ms", user("linger.ms", "5"))
+        .set("transaction.timeout.ms", user("transaction.timeout.ms", "30000"))
+        .set("queue.buffering.max.messages", "50000")
+        .set("delivery.report.only.error", "true")
+        .set("queue.buffering.max.kbytes", "16384")
         .set("enable.idempotence", "true")
         .set("transactional.id", format!("{}-{instance}-{worker}", config.kafka.group_id));
     Ok(c)

@@ -1,13 +1,17 @@
 //! What rust-rdkafka has no safe way for. Every `unsafe` block says why it is sound.
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::fmt;
+use std::ptr;
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::producer::Producer;
 use rdkafka_sys as sys;
+use sys::rd_kafka_resp_err_t as Code;
+
+use crate::record::{Header, Offset, Record, Timestamp};
 
 /// Group metadata as it was at one moment. `rd_kafka_send_offsets_to_transaction` with metadata
 /// taken at commit time would let a member commit a partition that it has lost.
@@ -135,7 +139,7 @@ unsafe fn read_topic_id(event: *mut sys::rd_kafka_event_t) -> Result<String, Str
     // SAFETY: per this function's contract; every pointer below belongs to the event.
     unsafe {
         let code = sys::rd_kafka_event_error(event);
-        if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        if code != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
             return Err(CStr::from_ptr(sys::rd_kafka_err2str(code)).to_string_lossy().into());
         }
         let result = sys::rd_kafka_event_DescribeTopics_result(event);
@@ -150,11 +154,178 @@ unsafe fn read_topic_id(event: *mut sys::rd_kafka_event_t) -> Result<String, Str
         let one = *all;
         let error = sys::rd_kafka_TopicDescription_error(one);
         if !error.is_null()
-            && sys::rd_kafka_error_code(error) != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+            && sys::rd_kafka_error_code(error) != Code::RD_KAFKA_RESP_ERR_NO_ERROR
         {
             return Err(CStr::from_ptr(sys::rd_kafka_error_string(error)).to_string_lossy().into());
         }
         let id = sys::rd_kafka_TopicDescription_topic_id(one);
         Ok(CStr::from_ptr(sys::rd_kafka_Uuid_base64str(id)).to_string_lossy().into_owned())
+    }
+}
+
+/// Called when a queue stops being empty; boxed twice, because the inner pointer is fat.
+type Wake = Box<Box<dyn Fn() + Send + Sync>>;
+
+/// One partition's queue, read in batches: rust-rdkafka's own polls one event a record, which
+/// costs as much as counting its words. The consumer must outlive it; its owner sees to that.
+pub(super) struct BatchQueue {
+    raw: *mut sys::rd_kafka_queue_t,
+    messages: Vec<*mut sys::rd_kafka_message_t>,
+    wake: Option<Wake>,
+}
+
+// SAFETY: a librdkafka queue may be used from any thread, by one at a time: `read` takes &mut.
+unsafe impl Send for BatchQueue {}
+
+/// What came of a batch.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) records: usize,
+    /// There was nothing beyond this position.
+    pub(super) end: Option<Offset>,
+    pub(super) error: Option<(Code, String)>,
+}
+
+/// Headers up to here need no allocation.
+const INLINE_HEADERS: usize = 8;
+
+impl BatchQueue {
+    /// Splits a partition off the consumer's queue; before it is assigned.
+    pub(super) fn split<C: ConsumerContext>(
+        consumer: &BaseConsumer<C>,
+        topic: &str,
+        partition: i32,
+        batch: usize,
+    ) -> Option<BatchQueue> {
+        let topic = CString::new(topic).ok()?;
+        // SAFETY: the client is valid; the queue is ours to destroy. Forwarding to nowhere is
+        // what splitting is.
+        let raw = unsafe {
+            let client = consumer.client().native_ptr();
+            let raw = sys::rd_kafka_queue_get_partition(client, topic.as_ptr(), partition);
+            if raw.is_null() {
+                return None;
+            }
+            sys::rd_kafka_queue_forward(raw, ptr::null_mut());
+            raw
+        };
+        Some(BatchQueue { raw, messages: vec![ptr::null_mut(); batch], wake: None })
+    }
+
+    pub(super) fn on_records(&mut self, wake: Box<dyn Fn() + Send + Sync>) {
+        unsafe extern "C" fn call(_: *mut sys::rd_kafka_t, opaque: *mut c_void) {
+            let wake = opaque as *const Box<dyn Fn() + Send + Sync>;
+            // SAFETY: set below to a box that lives until the callback is taken back.
+            unsafe { (*wake)() }
+        }
+        let wake: Wake = Box::new(wake);
+        let opaque = ptr::from_ref::<Box<dyn Fn() + Send + Sync>>(&wake).cast_mut().cast();
+        // SAFETY: the queue is valid, and `wake` is kept as long as it may be called.
+        unsafe { sys::rd_kafka_queue_cb_event_enable(self.raw, Some(call), opaque) }
+        self.wake = Some(wake);
+    }
+
+    /// Gives what is there, one batch at most, to `take`; never waits.
+    pub(super) fn read(&mut self, take: &mut dyn FnMut(&Record<'_>)) -> Batch {
+        let mut batch = Batch::default();
+        let room = self.messages.len();
+        // SAFETY: the array has room for as many messages as the call is told; the first `n` are
+        // valid, and ours, afterwards.
+        let n = unsafe {
+            sys::rd_kafka_consume_batch_queue(self.raw, 0, self.messages.as_mut_ptr(), room)
+        };
+        let n = usize::try_from(n).unwrap_or(0);
+        for message in &self.messages[..n] {
+            // SAFETY: valid until it is destroyed, right below and only here; what the record
+            // borrows from it ends before.
+            unsafe {
+                let m = &**message;
+                match m.err {
+                    Code::RD_KAFKA_RESP_ERR_NO_ERROR => {
+                        batch.records += 1;
+                        with_record(m, take);
+                    }
+                    Code::RD_KAFKA_RESP_ERR__PARTITION_EOF => batch.end = Some(Offset(m.offset)),
+                    code => {
+                        let text = CStr::from_ptr(sys::rd_kafka_message_errstr(m)).to_string_lossy();
+                        batch.error = Some((code, text.into_owned()));
+                    }
+                }
+                sys::rd_kafka_message_destroy(*message);
+            }
+        }
+        batch
+    }
+}
+
+impl Drop for BatchQueue {
+    fn drop(&mut self) {
+        // SAFETY: the callback is taken back before its box is dropped; then the queue, which is
+        // ours, is destroyed once.
+        unsafe {
+            sys::rd_kafka_queue_cb_event_enable(self.raw, None, ptr::null_mut());
+            sys::rd_kafka_queue_destroy(self.raw);
+        }
+    }
+}
+
+/// # Safety
+/// `data` is null, or points to `len` bytes that outlive `'a`.
+unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Option<&'a [u8]> {
+    // SAFETY: per this function's contract.
+    (!data.is_null()).then(|| unsafe { std::slice::from_raw_parts(data.cast(), len) })
+}
+
+/// Shows a message to `take` as a record.
+///
+/// # Safety
+/// `m` is a valid message without error.
+unsafe fn with_record(m: &sys::rd_kafka_message_t, take: &mut dyn FnMut(&Record<'_>)) {
+    use sys::rd_kafka_timestamp_type_t as Kind;
+    let mut kind = Kind::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+    let mut inline: [Header<'_>; INLINE_HEADERS] = [("", None); INLINE_HEADERS];
+    let mut many: Vec<Header<'_>> = Vec::new();
+    let mut count = 0;
+    // SAFETY: the message is valid, and everything that is read here belongs to it. Header names
+    // are C strings; Kafka demands UTF-8 of them, and what is not is shown as empty.
+    unsafe {
+        let millis = sys::rd_kafka_message_timestamp(m, &raw mut kind);
+        let mut headers = ptr::null_mut();
+        if sys::rd_kafka_message_headers(m, &raw mut headers) == Code::RD_KAFKA_RESP_ERR_NO_ERROR {
+            let next = |i| {
+                let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+                let code = sys::rd_kafka_header_get_all(
+                    headers,
+                    i,
+                    &raw mut name,
+                    &raw mut value,
+                    &raw mut size,
+                );
+                (code == Code::RD_KAFKA_RESP_ERR_NO_ERROR).then_some((name, value, size))
+            };
+            while let Some((name, value, size)) = next(count) {
+                let header = (CStr::from_ptr(name).to_str().unwrap_or_default(), bytes(value, size));
+                if count < INLINE_HEADERS {
+                    inline[count] = header;
+                } else {
+                    if many.is_empty() {
+                        many.extend_from_slice(&inline);
+                    }
+                    many.push(header);
+                }
+                count += 1;
+            }
+        }
+        take(&Record {
+            offset: Offset(m.offset),
+            timestamp: match kind {
+                Kind::RD_KAFKA_TIMESTAMP_CREATE_TIME => Timestamp::Create(millis),
+                Kind::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME => Timestamp::LogAppend(millis),
+                Kind::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE => Timestamp::Missing,
+            },
+            key: bytes(m.key, m.key_len),
+            value: bytes(m.payload, m.len),
+            headers: if many.is_empty() { &inline[..count] } else { &many },
+        });
     }
 }

@@ -238,7 +238,7 @@ impl Worker {
     /// One batch of each partition; whether there may be more.
     fn read(&mut self, now: Now) -> bool {
         let under_way: usize = self.tasks.values().map(|t| t.state.buffered().1).sum();
-        if self.env.memory_bytes / 2 < under_way {
+        if self.env.memory_bytes / 4 < under_way {
             return false;
         }
         let mut busy = false;
@@ -257,7 +257,7 @@ impl Worker {
         }
         let held = |t: &Task| t.state.buffered().0;
         let total: usize = self.tasks.values().map(held).sum();
-        if self.env.memory_bytes / 2 < total
+        if self.env.memory_bytes / 4 < total
             && let Some(task) = self.tasks.values_mut().max_by_key(|t| t.state.buffered().0)
         {
             task.state.relieve();

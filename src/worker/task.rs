@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::config::{Archive, Start, WordCount};
 use crate::count::{Counts, Time};
 use crate::kafka::offsets::PositionsRead;
-use crate::kafka::{KafkaError, Polled, Source};
+use crate::kafka::{BATCH, KafkaError, Source, Trouble};
 use crate::layout::RollReason;
 use crate::layout::names::Places;
 use crate::metrics::Metrics;
@@ -74,8 +74,6 @@ impl Now {
     }
 }
 
-/// Records read before the worker looks at its other partitions.
-const BATCH: usize = 1_000;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 
 pub(super) struct Task {
@@ -203,25 +201,17 @@ impl Task {
             }
             state.resync = false;
         }
-        let mut end = None;
-        for _ in 0..BATCH {
-            match source.poll(&mut |record| state.take(record, now)) {
-                Polled::Record if state.stopped.is_none() => {}
-                Polled::Record | Polled::Nothing => break,
-                Polled::End(position) => end = Some(position),
-                Polled::OutOfRange => {
-                    state.on_overtaken(now, metrics);
-                    break;
-                }
-                Polled::Error(e) => {
-                    metrics.kafka_errors.with_label_values(&["read"]).inc();
-                    tracing::warn!(tp = %state.tp, error = %e, "reading; the client tries again");
-                    break;
-                }
-            }
-        }
-        if let (Some(position), Some(part)) = (end, &mut state.part) {
+        let read = source.read(&mut |record| state.take(record, now));
+        if let (Some(position), Some(part)) = (read.end, &mut state.part) {
             part.skip_to(position);
+        }
+        match read.trouble {
+            None => {}
+            Some(Trouble::OutOfRange(text)) => state.on_overtaken(&text, now, metrics),
+            Some(Trouble::Error(e)) => {
+                metrics.kafka_errors.with_label_values(&["read"]).inc();
+                tracing::warn!(tp = %state.tp, error = %e, "reading; the client tries again");
+            }
         }
         state.tally(metrics)
     }
@@ -453,8 +443,8 @@ impl State {
     }
 
     /// The log no longer has what comes next. What was read is kept: it can't be read again.
-    fn on_overtaken(&mut self, now: Now, metrics: &Metrics) {
-        tracing::warn!(tp = %self.tp, position = self.position.map(|p| p.0), "the position is out of the log's range");
+    fn on_overtaken(&mut self, text: &str, now: Now, metrics: &Metrics) {
+        tracing::warn!(tp = %self.tp, position = self.position.map(|p| p.0), "the position is out of the log's range: {text}");
         self.overtaken = true;
         self.overtakes += 1;
         self.later(now);
