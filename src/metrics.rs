@@ -45,13 +45,15 @@ const PARTITION: [&str; 2] = ["topic", "partition"];
 
 fn counters(r: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     let series = IntCounterVec::new(Opts::new(name, help), labels).expect("a constant name");
-    r.register(Box::new(series.clone())).expect("each name is registered once");
+    r.register(Box::new(series.clone()))
+        .expect("each name is registered once");
     series
 }
 
 fn gauges(r: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
     let series = IntGaugeVec::new(Opts::new(name, help), labels).expect("a constant name");
-    r.register(Box::new(series.clone())).expect("each name is registered once");
+    r.register(Box::new(series.clone()))
+        .expect("each name is registered once");
     series
 }
 
@@ -61,46 +63,173 @@ impl Metrics {
     pub fn new(r: &Registry) -> Metrics {
         let counter = |name: &str, help: &str| {
             let series = IntCounter::new(name, help).expect("a constant name");
-            r.register(Box::new(series.clone())).expect("each name is registered once");
+            r.register(Box::new(series.clone()))
+                .expect("each name is registered once");
             series
         };
-        let assigned = IntGauge::new("alluvium_assigned_partitions", "Partitions that this instance owns.")
-            .expect("a constant name");
-        r.register(Box::new(assigned.clone())).expect("each name is registered once");
-        let seconds = HistogramOpts::new("alluvium_commit_seconds", "Time of one commit, from begin to answer.")
-            .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]);
+        let assigned = IntGauge::new(
+            "alluvium_assigned_partitions",
+            "Partitions that this instance owns.",
+        )
+        .expect("a constant name");
+        r.register(Box::new(assigned.clone()))
+            .expect("each name is registered once");
+        let seconds = HistogramOpts::new(
+            "alluvium_commit_seconds",
+            "Time of one commit, from begin to answer.",
+        )
+        .buckets(vec![
+            0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+        ]);
         let commit_seconds = Histogram::with_opts(seconds).expect("a constant name");
-        r.register(Box::new(commit_seconds.clone())).expect("each name is registered once");
-        let build = gauges(r, "alluvium_build_info", "1, with the version as a label.", &["version"]);
+        r.register(Box::new(commit_seconds.clone()))
+            .expect("each name is registered once");
+        let build = gauges(
+            r,
+            "alluvium_build_info",
+            "1, with the version as a label.",
+            &["version"],
+        );
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let role = ["mapping", "role"];
         let m = Metrics {
-            records: counters(r, "alluvium_records_total", "Records read, those that were read again too.", &role),
-            bytes: counters(r, "alluvium_record_bytes_total", "Bytes of keys and values read.", &role),
+            records: counters(
+                r,
+                "alluvium_records_total",
+                "Records read, those that were read again too.",
+                &role,
+            ),
+            bytes: counters(
+                r,
+                "alluvium_record_bytes_total",
+                "Bytes of keys and values read.",
+                &role,
+            ),
             words: counters(r, "alluvium_words_total", "Words counted.", &["mapping"]),
-            lossy_values: counters(r, "alluvium_lossy_values_total", "Values that are not UTF-8 and were counted lossily.", &["mapping"]),
-            results: counters(r, "alluvium_results_total", "Counts published in committed transactions.", &["mapping"]),
-            commits: counters(r, "alluvium_commits_total", "Transactions by outcome: ok, or doubt (positions were read back).", &["outcome"]),
+            lossy_values: counters(
+                r,
+                "alluvium_lossy_values_total",
+                "Values that are not UTF-8 and were counted lossily.",
+                &["mapping"],
+            ),
+            results: counters(
+                r,
+                "alluvium_results_total",
+                "Counts published in committed transactions.",
+                &["mapping"],
+            ),
+            commits: counters(
+                r,
+                "alluvium_commits_total",
+                "Transactions by outcome: ok, or doubt (positions were read back).",
+                &["outcome"],
+            ),
             commit_seconds,
-            rolls: counters(r, "alluvium_rolls_total", "Attempts sealed, by the rule that ended them.", &["reason"]),
-            files: counters(r, "alluvium_files_total", "Files appended to the ledger.", &role),
-            file_bytes: counters(r, "alluvium_file_bytes_total", "Bytes of files appended to the ledger.", &role),
-            appends: counters(r, "alluvium_appends_total", "Appends to the ledger, by what came of them.", &["verdict"]),
-            gap_records: counter("alluvium_gap_offsets_total", "Offsets in gap entries: retention took them."),
-            store_errors: counters(r, "alluvium_store_errors_total", "Failed store operations, by class.", &["class"]),
-            kafka_errors: counters(r, "alluvium_kafka_errors_total", "Failed Kafka operations, by step.", &["step"]),
-            rebalances: counter("alluvium_rebalances_total", "Generations of the group that this instance took part in."),
+            rolls: counters(
+                r,
+                "alluvium_rolls_total",
+                "Attempts sealed, by the rule that ended them.",
+                &["reason"],
+            ),
+            files: counters(
+                r,
+                "alluvium_files_total",
+                "Files appended to the ledger.",
+                &role,
+            ),
+            file_bytes: counters(
+                r,
+                "alluvium_file_bytes_total",
+                "Bytes of files appended to the ledger.",
+                &role,
+            ),
+            appends: counters(
+                r,
+                "alluvium_appends_total",
+                "Appends to the ledger, by what came of them.",
+                &["verdict"],
+            ),
+            gap_records: counter(
+                "alluvium_gap_offsets_total",
+                "Offsets in gap entries: retention took them.",
+            ),
+            store_errors: counters(
+                r,
+                "alluvium_store_errors_total",
+                "Failed store operations, by class.",
+                &["class"],
+            ),
+            kafka_errors: counters(
+                r,
+                "alluvium_kafka_errors_total",
+                "Failed Kafka operations, by step.",
+                &["step"],
+            ),
+            rebalances: counter(
+                "alluvium_rebalances_total",
+                "Generations of the group that this instance took part in.",
+            ),
             assigned,
-            results_position: gauges(r, "alluvium_results_position", "P: the next offset whose counts are not committed.", &PARTITION),
-            archive_position: gauges(r, "alluvium_archive_position", "A: the next offset that is not in the ledger.", &PARTITION),
-            committed_offset: gauges(r, "alluvium_committed_offset", "F: the committed offset.", &PARTITION),
-            log_end_offset: gauges(r, "alluvium_log_end_offset", "The partition's last stable offset.", &PARTITION),
-            results_lag: gauges(r, "alluvium_results_lag_records", "Offsets from P to the log's end.", &PARTITION),
-            archive_lag: gauges(r, "alluvium_archive_lag_records", "Offsets from A to the log's end.", &PARTITION),
-            archive_delay: gauges(r, "alluvium_archive_delay_seconds", "Since the oldest record that is not in the ledger was read.", &PARTITION),
-            detached: gauges(r, "alluvium_archive_detached", "1 while the store does not answer and results go on alone.", &PARTITION),
-            stopped: gauges(r, "alluvium_partition_stopped", "1 for a partition that a person has to look after.", &["topic", "partition", "reason"]),
-            buffered_bytes: gauges(r, "alluvium_buffered_bytes", "Memory of open files and of bytes on their way to the store.", &["worker"]),
+            results_position: gauges(
+                r,
+                "alluvium_results_position",
+                "P: the next offset whose counts are not committed.",
+                &PARTITION,
+            ),
+            archive_position: gauges(
+                r,
+                "alluvium_archive_position",
+                "A: the next offset that is not in the ledger.",
+                &PARTITION,
+            ),
+            committed_offset: gauges(
+                r,
+                "alluvium_committed_offset",
+                "F: the committed offset.",
+                &PARTITION,
+            ),
+            log_end_offset: gauges(
+                r,
+                "alluvium_log_end_offset",
+                "The partition's last stable offset.",
+                &PARTITION,
+            ),
+            results_lag: gauges(
+                r,
+                "alluvium_results_lag_records",
+                "Offsets from P to the log's end.",
+                &PARTITION,
+            ),
+            archive_lag: gauges(
+                r,
+                "alluvium_archive_lag_records",
+                "Offsets from A to the log's end.",
+                &PARTITION,
+            ),
+            archive_delay: gauges(
+                r,
+                "alluvium_archive_delay_seconds",
+                "Since the oldest record that is not in the ledger was read.",
+                &PARTITION,
+            ),
+            detached: gauges(
+                r,
+                "alluvium_archive_detached",
+                "1 while the store does not answer and results go on alone.",
+                &PARTITION,
+            ),
+            stopped: gauges(
+                r,
+                "alluvium_partition_stopped",
+                "1 for a partition that a person has to look after.",
+                &["topic", "partition", "reason"],
+            ),
+            buffered_bytes: gauges(
+                r,
+                "alluvium_buffered_bytes",
+                "Memory of open files and of bytes on their way to the store.",
+                &["worker"],
+            ),
         };
         for reason in RollReason::ALL {
             let _ = m.rolls.with_label_values(&[reason.label()]);
@@ -119,8 +248,13 @@ impl Metrics {
         let partition = tp.partition.to_string();
         let labels = [&*tp.topic, &partition];
         let all = [
-            &self.results_position, &self.archive_position, &self.committed_offset,
-            &self.log_end_offset, &self.results_lag, &self.archive_lag, &self.archive_delay,
+            &self.results_position,
+            &self.archive_position,
+            &self.committed_offset,
+            &self.log_end_offset,
+            &self.results_lag,
+            &self.archive_lag,
+            &self.archive_delay,
             &self.detached,
         ];
         for gauge in all {

@@ -32,8 +32,10 @@ impl Run {
             Err(code) => return code,
         };
         self.log();
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build();
         let runtime = match runtime {
             Ok(runtime) => runtime,
             Err(e) => {
@@ -52,19 +54,27 @@ impl Run {
             Ok(false) => 1,
             Err(e) => {
                 complain(&format!("{e:#}"));
-                if e.is::<Unavailable>() { EX_UNAVAILABLE } else { 1 }
+                if e.is::<Unavailable>() {
+                    EX_UNAVAILABLE
+                } else {
+                    1
+                }
             }
         }
     }
 
     /// To stderr, for people or for machines; RUST_LOG chooses what.
     fn log(&self) {
-        let filter = EnvFilter::try_from_default_env()
-            .unwrap_or_else(|_| EnvFilter::new("info,librdkafka=warn,rdkafka=error,hdfs_native=error"));
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+            EnvFilter::new("info,librdkafka=off,rdkafka=error,hdfs_native=error")
+        });
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
-            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none())
+            .with_ansi(
+                std::io::IsTerminal::is_terminal(&std::io::stderr())
+                    && std::env::var_os("NO_COLOR").is_none(),
+            )
             .with_target(false);
         match self.log {
             LogFormat::Text => builder.init(),
@@ -74,9 +84,10 @@ impl Run {
 }
 
 async fn shutdown() {
-    let (Ok(mut term), Ok(mut int)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let (Ok(mut term), Ok(mut int)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
         return std::future::pending().await;
     };
     tokio::select! {

@@ -27,7 +27,10 @@ pub(super) struct Faults(pub Vec<Fault>);
 
 impl Faults {
     pub(super) fn add(&mut self, key: impl Into<String>, message: impl fmt::Display) {
-        self.0.push(Fault { key: key.into(), message: message.to_string() });
+        self.0.push(Fault {
+            key: key.into(),
+            message: message.to_string(),
+        });
     }
 }
 
@@ -40,12 +43,20 @@ pub(super) struct Fields {
 
 impl Fields {
     pub(super) fn new(path: impl Into<String>, table: Table) -> Fields {
-        Fields { path: path.into(), table, known: Vec::new() }
+        Fields {
+            path: path.into(),
+            table,
+            known: Vec::new(),
+        }
     }
 
     /// The full path of a key.
     pub(super) fn key(&self, name: &str) -> String {
-        if self.path.is_empty() { name.into() } else { format!("{}.{name}", self.path) }
+        if self.path.is_empty() {
+            name.into()
+        } else {
+            format!("{}.{name}", self.path)
+        }
     }
 
     pub(super) fn take(&mut self, name: &'static str) -> Option<Value> {
@@ -103,10 +114,11 @@ impl Fields {
         faults: &mut Faults,
     ) -> Option<Duration> {
         self.parsed(name, faults, |text| {
-            let parsed = SignedDuration::from_str(text)
-                .map_err(|_| format!("{text:?} is no duration; write \"500ms\", \"2s\", \"10m\""))?;
-            let duration = Duration::try_from(parsed)
-                .map_err(|_| format!("{text:?} is negative"))?;
+            let parsed = SignedDuration::from_str(text).map_err(|_| {
+                format!("{text:?} is no duration; write \"500ms\", \"2s\", \"10m\"")
+            })?;
+            let duration =
+                Duration::try_from(parsed).map_err(|_| format!("{text:?} is negative"))?;
             if duration < at_least {
                 return Err(format!("{text:?} is too short; at least {at_least:?}"));
             }
@@ -140,10 +152,15 @@ impl Fields {
         faults: &mut Faults,
     ) -> Option<T> {
         self.parsed(name, faults, |text| {
-            choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
-                let words: Vec<String> = choices.iter().map(|(w, _)| format!("{w:?}")).collect();
-                format!("{text:?} is none of {}", words.join(", "))
-            })
+            choices
+                .iter()
+                .find(|(word, _)| *word == text)
+                .map(|(_, value)| *value)
+                .ok_or_else(|| {
+                    let words: Vec<String> =
+                        choices.iter().map(|(w, _)| format!("{w:?}")).collect();
+                    format!("{text:?} is none of {}", words.join(", "))
+                })
         })
     }
 
@@ -170,7 +187,11 @@ impl Fields {
     }
 
     /// A table whose keys the user chooses.
-    pub(super) fn entries(&mut self, name: &'static str, faults: &mut Faults) -> Vec<(String, Value)> {
+    pub(super) fn entries(
+        &mut self,
+        name: &'static str,
+        faults: &mut Faults,
+    ) -> Vec<(String, Value)> {
         match self.take(name) {
             None => Vec::new(),
             Some(Value::Table(table)) => table.into_iter().collect(),

@@ -103,7 +103,9 @@ impl ArchiveKeys {
             hadoop: BTreeMap::new(),
             path: f.text("path", faults),
             timezone: f.parsed("timezone", faults, |name| {
-                TimeZone::get(name).map_err(|_| format!("{name:?} is no time zone; write \"UTC\" or \"Europe/Berlin\""))
+                TimeZone::get(name).map_err(|_| {
+                    format!("{name:?} is no time zone; write \"UTC\" or \"Europe/Berlin\"")
+                })
             }),
             format: f.text("format", faults),
             codec: f.text("codec", faults),
@@ -140,7 +142,11 @@ impl ArchiveKeys {
             path: self.path.or_else(|| d.path.clone()),
             timezone: self.timezone.or_else(|| d.timezone.clone()),
             // A codec belongs to its format.
-            codec: if self.format.is_some() { self.codec } else { self.codec.or_else(|| d.codec.clone()) },
+            codec: if self.format.is_some() {
+                self.codec
+            } else {
+                self.codec.or_else(|| d.codec.clone())
+            },
             format: self.format.or_else(|| d.format.clone()),
             key: self.key.or(d.key),
             value: self.value.or(d.value),
@@ -161,11 +167,20 @@ impl ArchiveKeys {
         let zone = self.timezone.clone().unwrap_or(TimeZone::UTC);
         let path = self.path.clone().unwrap_or_else(|| DEFAULT_PATH.into());
         let template = Template::parse(&path, zone.clone());
-        let template = template.map_err(|e| faults.add(key("path"), format!("{path:?}: {e}"))).ok();
+        let template = template
+            .map_err(|e| faults.add(key("path"), format!("{path:?}: {e}")))
+            .ok();
         let format = format(self.format.as_deref(), self.codec.as_deref());
         let format = format.map_err(|(k, e)| faults.add(key(k), e)).ok();
-        let (k, v) = (self.key.unwrap_or(Bytes8::Auto), self.value.unwrap_or(Bytes8::Auto));
-        let rows = if counts { Rows::Counts } else { Rows::Raw { key: k, value: v } };
+        let (k, v) = (
+            self.key.unwrap_or(Bytes8::Auto),
+            self.value.unwrap_or(Bytes8::Auto),
+        );
+        let rows = if counts {
+            Rows::Counts
+        } else {
+            Rows::Raw { key: k, value: v }
+        };
         let roll = RollPolicy {
             size_bytes: self.size.unwrap_or(128 << 20),
             age: self.age.unwrap_or(Duration::from_secs(600)),
@@ -174,30 +189,48 @@ impl ArchiveKeys {
         };
         let shape = format!("{path}|{:?}|{format:?}|{rows:?}", zone.iana_name());
         let fingerprint = format!("{:08x}", crc32c::crc32c(shape.as_bytes()));
-        Some(Archive { root: root?, template: template?, format: format?, rows, roll, fingerprint })
+        Some(Archive {
+            root: root?,
+            template: template?,
+            format: format?,
+            rows,
+            roll,
+            fingerprint,
+        })
     }
 }
 
 fn root(text: &str, keys: &ArchiveKeys) -> Result<Root, String> {
     if let Some(path) = text.strip_prefix("file://") {
         if !path.starts_with('/') {
-            return Err(format!("{text:?}: write three slashes and an absolute path, as \"file:///srv/archive\""));
+            return Err(format!(
+                "{text:?}: write three slashes and an absolute path, as \"file:///srv/archive\""
+            ));
         }
-        return Ok(Root::Local { directory: path.trim_end_matches('/').into() });
+        return Ok(Root::Local {
+            directory: path.trim_end_matches('/').into(),
+        });
     }
     if let Some(rest) = text.strip_prefix("hdfs://") {
         let authority = rest.split('/').next().unwrap_or_default();
         if authority.is_empty() {
-            return Err(format!("{text:?} names no NameNode; write \"hdfs://namenode:8020/data\" or \"hdfs://nameservice/data\""));
+            return Err(format!(
+                "{text:?} names no NameNode; write \"hdfs://namenode:8020/data\" or \"hdfs://nameservice/data\""
+            ));
         }
         let options = HdfsOptions {
             conf_dir: keys.conf_dir.clone(),
             properties: keys.hadoop.clone(),
             user: keys.user.clone(),
         };
-        return Ok(Root::Hdfs { url: text.trim_end_matches('/').into(), options });
+        return Ok(Root::Hdfs {
+            url: text.trim_end_matches('/').into(),
+            options,
+        });
     }
-    Err(format!("{text:?} is neither \"hdfs://namenode:8020/data\" nor \"file:///directory\""))
+    Err(format!(
+        "{text:?} is neither \"hdfs://namenode:8020/data\" nor \"file:///directory\""
+    ))
 }
 
 fn format(format: Option<&str>, codec: Option<&str>) -> Result<Format, (&'static str, String)> {
@@ -209,7 +242,10 @@ fn format(format: Option<&str>, codec: Option<&str>) -> Result<Format, (&'static
             "gzip" => Ok(Format::Parquet(ParquetCodec::Gzip)),
             "zstd" => Ok(Format::Parquet(ParquetCodec::Zstd)),
             "lz4" => Ok(Format::Parquet(ParquetCodec::Lz4)),
-            other => Err(none(other, "\"none\", \"snappy\", \"gzip\", \"zstd\", \"lz4\"")),
+            other => Err(none(
+                other,
+                "\"none\", \"snappy\", \"gzip\", \"zstd\", \"lz4\"",
+            )),
         },
         "jsonl" => match codec.unwrap_or("gzip") {
             "none" => Ok(Format::JsonLines(TextCodec::None)),
@@ -217,7 +253,10 @@ fn format(format: Option<&str>, codec: Option<&str>) -> Result<Format, (&'static
             "zstd" => Ok(Format::JsonLines(TextCodec::Zstd)),
             other => Err(none(other, "\"none\", \"gzip\", \"zstd\"")),
         },
-        other => Err(("format", format!("{other:?} is none of \"parquet\", \"jsonl\""))),
+        other => Err((
+            "format",
+            format!("{other:?} is none of \"parquet\", \"jsonl\""),
+        )),
     }
 }
 
@@ -239,17 +278,27 @@ pub(super) fn read_all(
     mappings
 }
 
-fn read(name: String, mut f: Fields, defaults: &ArchiveKeys, faults: &mut Faults) -> Option<Mapping> {
+fn read(
+    name: String,
+    mut f: Fields,
+    defaults: &ArchiveKeys,
+    faults: &mut Faults,
+) -> Option<Mapping> {
     let topics = topics(&mut f, faults);
     let start = f.parsed("start", faults, start).unwrap_or(Start::Earliest);
     let gaps = [("stop", OnGap::Stop), ("record", OnGap::Record)];
     let on_gap = f.choice("on_gap", &gaps, faults).unwrap_or(OnGap::Stop);
     let archive = archive(&mut f, defaults, false, faults);
-    let count = f.table("wordcount", faults).map(|w| word_count(w, defaults, faults));
+    let count = f
+        .table("wordcount", faults)
+        .map(|w| word_count(w, defaults, faults));
     if archive.is_none() && count.is_none() && f.key("archive") != "archive" {
         let silent = !faults.0.iter().any(|x| x.key.starts_with(&f.key("")));
         if silent {
-            faults.add(f.key(""), "neither archives nor counts: remove archive = false, or add a wordcount");
+            faults.add(
+                f.key(""),
+                "neither archives nor counts: remove archive = false, or add a wordcount",
+            );
         }
     }
     f.finish(faults);
@@ -259,7 +308,14 @@ fn read(name: String, mut f: Fields, defaults: &ArchiveKeys, faults: &mut Faults
         Some(Some(c)) => Some(Arc::new(c)),
         None => None,
     };
-    Some(Mapping { name, topics, start, on_gap, archive, count })
+    Some(Mapping {
+        name,
+        topics,
+        start,
+        on_gap,
+        archive,
+        count,
+    })
 }
 
 fn topics(f: &mut Fields, faults: &mut Faults) -> Option<Topics> {
@@ -267,7 +323,10 @@ fn topics(f: &mut Fields, faults: &mut Faults) -> Option<Topics> {
     let regex = f.text("topics_regex", faults);
     match (names, regex) {
         (Some(_), Some(_)) => {
-            faults.add(f.key("topics"), "topics and topics_regex can't both be set; make two mappings");
+            faults.add(
+                f.key("topics"),
+                "topics and topics_regex can't both be set; make two mappings",
+            );
             None
         }
         (Some(names), None) => {
@@ -289,7 +348,12 @@ fn topics(f: &mut Fields, faults: &mut Faults) -> Option<Topics> {
                 None
             }
         },
-        (None, None) => f.require("topics", None, "write topics = [\"name\"] or topics_regex = \"…\"", faults),
+        (None, None) => f.require(
+            "topics",
+            None,
+            "write topics = [\"name\"] or topics_regex = \"…\"",
+            faults,
+        ),
     }
 }
 
@@ -328,15 +392,28 @@ fn word_count(mut f: Fields, defaults: &ArchiveKeys, faults: &mut Faults) -> Opt
     let times = [("record", Time::Record), ("arrival", Time::Arrival)];
     let window = f.duration("window", Duration::from_millis(100), faults);
     let window = window.unwrap_or(Duration::from_secs(2)).as_millis();
-    let mut tokenizer = Tokenizer { split: split(&mut f, faults), ..Tokenizer::default() };
+    let mut tokenizer = Tokenizer {
+        split: split(&mut f, faults),
+        ..Tokenizer::default()
+    };
     tokenizer.lowercase = f.flag("lowercase", faults).unwrap_or(false);
-    tokenizer.stop_words = f.texts("stop_words", faults).unwrap_or_default().into_iter().collect();
-    tokenizer.max_word_bytes = f.number("max_word_bytes", 16..=65_536, faults).unwrap_or(1024);
+    tokenizer.stop_words = f
+        .texts("stop_words", faults)
+        .unwrap_or_default()
+        .into_iter()
+        .collect();
+    tokenizer.max_word_bytes = f
+        .number("max_word_bytes", 16..=65_536, faults)
+        .unwrap_or(1024);
     let count = WordCount {
         output_topic: topic.unwrap_or_default(),
         output_partitions: f.number("output_partitions", 1..=10_000, faults),
-        format: f.choice("format", &formats, faults).unwrap_or(OutputFormat::Json),
-        window: Window { millis: i64::try_from(window).unwrap_or(i64::MAX) },
+        format: f
+            .choice("format", &formats, faults)
+            .unwrap_or(OutputFormat::Json),
+        window: Window {
+            millis: i64::try_from(window).unwrap_or(i64::MAX),
+        },
         time: f.choice("time", &times, faults).unwrap_or(Time::Record),
         tokenizer,
         archive: archive(&mut f, defaults, true, faults),
@@ -376,7 +453,12 @@ pub(super) fn check_together(mappings: &[Mapping], faults: &mut Faults) {
     for m in mappings {
         for topic in names(m) {
             if let Some(other) = owner.insert(topic.clone(), &m.name) {
-                faults.add(format!("mapping.{}.topics", m.name), format!("{topic:?} is already in mapping.{other}: a topic belongs to one mapping"));
+                faults.add(
+                    format!("mapping.{}.topics", m.name),
+                    format!(
+                        "{topic:?} is already in mapping.{other}: a topic belongs to one mapping"
+                    ),
+                );
             }
         }
     }
@@ -386,10 +468,18 @@ pub(super) fn check_together(mappings: &[Mapping], faults: &mut Faults) {
         let key = format!("mapping.{}.wordcount.output_topic", m.name);
         let topic = count.output_topic.as_str();
         if let Some(other) = outputs.insert(topic, &m.name) {
-            faults.add(&key, format!("{topic:?} is already the output of mapping.{other}"));
+            faults.add(
+                &key,
+                format!("{topic:?} is already the output of mapping.{other}"),
+            );
         }
         if let Some(source) = owner.get(topic) {
-            faults.add(&key, format!("{topic:?} is also a source, in mapping.{source}: counts would be counted again"));
+            faults.add(
+                &key,
+                format!(
+                    "{topic:?} is also a source, in mapping.{source}: counts would be counted again"
+                ),
+            );
         }
     }
     check_directories(mappings, faults);
@@ -401,12 +491,19 @@ fn check_directories(mappings: &[Mapping], faults: &mut Faults) {
     for m in mappings {
         let sources: Vec<String> = match &m.topics {
             Topics::Names(names) => names.clone(),
-            Topics::Regex(_) => vec!["\u{0}one".into(), "\u{0}two".into()],
+            Topics::Regex(_) => ["one", "two"]
+                .map(|t| format!("\u{0}{}-{t}", m.name))
+                .into(),
         };
-        let raw = m.archive.as_ref().map(|a| (format!("mapping.{}.archive.path", m.name), a, sources));
+        let raw = m
+            .archive
+            .as_ref()
+            .map(|a| (format!("mapping.{}.archive.path", m.name), a, sources));
         let output = m.count.as_ref().and_then(|c| {
             let key = format!("mapping.{}.wordcount.archive.path", m.name);
-            c.archive.as_ref().map(|a| (key, a, vec![c.output_topic.clone()]))
+            c.archive
+                .as_ref()
+                .map(|a| (key, a, vec![c.output_topic.clone()]))
         });
         for (key, archive, topics) in raw.into_iter().chain(output) {
             if 1 < topics.len() && !archive.template.has_topic() {

@@ -37,10 +37,14 @@ impl Counts {
     #[inline]
     fn window(&mut self, start: i64) -> &mut Words {
         if self.windows.get(self.last).is_none_or(|(s, _)| *s != start) {
-            self.last = self.windows.iter().position(|(s, _)| *s == start).unwrap_or_else(|| {
-                self.windows.push((start, Words::default()));
-                self.windows.len() - 1
-            });
+            self.last = self
+                .windows
+                .iter()
+                .position(|(s, _)| *s == start)
+                .unwrap_or_else(|| {
+                    self.windows.push((start, Words::default()));
+                    self.windows.len() - 1
+                });
         }
         &mut self.windows[self.last].1
     }
@@ -49,7 +53,9 @@ impl Counts {
     pub fn iter(&self) -> impl Iterator<Item = (i64, impl Iterator<Item = (&str, u64)>)> {
         let mut order: Vec<_> = self.windows.iter().collect();
         order.sort_by_key(|(start, _)| *start);
-        order.into_iter().map(|(s, words)| (*s, words.iter().map(|(w, n)| (w.as_str(), *n))))
+        order
+            .into_iter()
+            .map(|(s, words)| (*s, words.iter().map(|(w, n)| (w.as_str(), *n))))
     }
 
     #[must_use]
@@ -87,7 +93,11 @@ mod tests {
         }
         let mut got: Vec<(i64, String, u64)> = c
             .iter()
-            .flat_map(|(s, words)| words.map(move |(w, n)| (s, w.to_string(), n)).collect::<Vec<_>>())
+            .flat_map(|(s, words)| {
+                words
+                    .map(move |(w, n)| (s, w.to_string(), n))
+                    .collect::<Vec<_>>()
+            })
             .collect();
         got.sort();
         let want = [(0, "", 1), (0, "a", 2), (0, "b", 1), (2, "a", 1)];

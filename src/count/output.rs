@@ -12,7 +12,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::record::{OffsetRange, Offset, Record, TopicPartition};
+use crate::record::{Offset, OffsetRange, Record, TopicPartition};
 
 /// The header's name.
 pub const HEADER: &str = "alluvium";
@@ -42,7 +42,10 @@ impl Kind {
 impl FromStr for Kind {
     type Err = ();
     fn from_str(s: &str) -> Result<Kind, ()> {
-        [Kind::Final, Kind::Part, Kind::Late].into_iter().find(|k| k.label() == s).ok_or(())
+        [Kind::Final, Kind::Part, Kind::Late]
+            .into_iter()
+            .find(|k| k.label() == s)
+            .ok_or(())
     }
 }
 
@@ -87,7 +90,13 @@ impl WindowWriter {
             range.to,
             source.topic
         );
-        WindowWriter { format, prefix, kind, header, value: String::new() }
+        WindowWriter {
+            format,
+            prefix,
+            kind,
+            header,
+            value: String::new(),
+        }
     }
 
     #[must_use]
@@ -104,19 +113,45 @@ impl WindowWriter {
             }
             OutputFormat::Json => {
                 self.value.push_str(&self.prefix);
-                self.value.push_str(&serde_json::to_string(word).expect("a string is JSON"));
-                let _ = write!(self.value, r#","count":{count},"kind":"{}"}}"#, self.kind.label());
+                push_json(&mut self.value, word);
+                let _ = write!(
+                    self.value,
+                    r#","count":{count},"kind":"{}"}}"#,
+                    self.kind.label()
+                );
             }
         }
         &self.value
     }
 }
 
+/// A JSON string; most words need no escape.
+fn push_json(out: &mut String, word: &str) {
+    if word.bytes().all(|b| b >= b' ' && b != b'"' && b != b'\\') {
+        out.push('"');
+        out.push_str(word);
+        out.push('"');
+    } else {
+        out.push_str(&serde_json::to_string(word).expect("a string is JSON"));
+    }
+}
+
+/// The count in a value as [`WindowWriter`] writes it: the last field but one.
+fn count_at_end(value: &[u8], kind: Kind) -> Option<i64> {
+    let text = std::str::from_utf8(value).ok()?;
+    let text = text.strip_suffix("\"}")?.strip_suffix(kind.label())?;
+    let text = text.strip_suffix(",\"kind\":\"")?;
+    let digits = text.bytes().rev().take_while(u8::is_ascii_digit).count();
+    let (head, number) = text.split_at(text.len() - digits);
+    head.ends_with("\",\"count\":")
+        .then(|| number.parse().ok())
+        .flatten()
+}
+
 /// RFC 3339 with milliseconds; times outside of the years 0–9999 as a number of milliseconds.
 #[must_use]
 pub fn iso_millis(millis: i64) -> String {
-    Timestamp::from_millisecond(millis)
-        .map_or_else(|_| millis.to_string(), |t| format!("{t:.3}"))
+    Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |t| format!("{t:.3}"))
 }
 
 /// A published count as it is read back from the output topic.
@@ -157,10 +192,19 @@ impl<'a> Count<'a> {
         let count = if value.first() == Some(&b'(') {
             let text = std::str::from_utf8(value).ok()?.strip_suffix(')')?;
             text.rsplit_once(',')?.1.parse().ok()?
+        } else if let Some(count) = count_at_end(value, kind) {
+            count
         } else {
             serde_json::from_slice::<JsonCount>(value).ok()?.count
         };
-        Some(Count { window_start, window_end, word, count, kind, source_partition })
+        Some(Count {
+            window_start,
+            window_end,
+            word,
+            count,
+            kind,
+            source_partition,
+        })
     }
 
     /// The range of source offsets that a header names.
@@ -168,7 +212,10 @@ impl<'a> Count<'a> {
     pub fn source_range(header: &[u8]) -> Option<OffsetRange> {
         let fields: Vec<&str> = std::str::from_utf8(header).ok()?.splitn(8, ';').collect();
         let offset = |i: usize| fields.get(i)?.parse().ok().map(Offset);
-        Some(OffsetRange { from: offset(5)?, to: offset(6)? })
+        Some(OffsetRange {
+            from: offset(5)?,
+            to: offset(6)?,
+        })
     }
 }
 
@@ -178,8 +225,14 @@ mod tests {
     use crate::record::Timestamp as RecordTime;
 
     fn round_trip(format: OutputFormat, word: &str) -> String {
-        let source = TopicPartition { topic: "Hello;Kafka".into(), partition: 3 };
-        let range = OffsetRange { from: Offset(4), to: Offset(9) };
+        let source = TopicPartition {
+            topic: "Hello;Kafka".into(),
+            partition: 3,
+        };
+        let range = OffsetRange {
+            from: Offset(4),
+            to: Offset(9),
+        };
         let mut w = WindowWriter::new(format, (2_000, 4_000), Kind::Part, &source, range);
         let value = w.value(word, 2).to_string();
         let headers = [(HEADER, Some(w.header().as_bytes()))];
@@ -230,5 +283,10 @@ mod tests {
         assert!(Count::parse(&record(ours, None)).is_none());
         assert!(Count::parse(&record(ours, Some(b"(a,x)"))).is_none());
         assert!(Count::parse(&record(ours, Some(b"(a,1)"))).is_some());
+        let spaced = br#"{ "count": 7, "word": "k" }"#;
+        assert_eq!(
+            Count::parse(&record(ours, Some(spaced))).map(|c| c.count),
+            Some(7)
+        );
     }
 }

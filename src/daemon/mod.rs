@@ -84,7 +84,11 @@ pub async fn run(
     ));
     let lags = tokio::spawn(watch_ends(Arc::clone(&consumer), Arc::clone(&pool)));
     notify(&[sd_notify::NotifyState::Ready]);
-    tracing::info!(instance = config.daemon.instance, group = config.kafka.group_id, "running");
+    tracing::info!(
+        instance = config.daemon.instance,
+        group = config.kafka.group_id,
+        "running"
+    );
 
     let mut check = tokio::time::interval(Duration::from_millis(500));
     tokio::pin!(shutdown);
@@ -131,12 +135,18 @@ fn start_pool(
         } else {
             mapping.archive.clone()
         };
-        let store = archive.as_ref().and_then(|a| stores.get(&a.root.url()).cloned());
+        let store = archive
+            .as_ref()
+            .and_then(|a| stores.get(&a.root.url()).cloned());
         Some(Role {
             mapping: mapping.name.clone(),
             output,
             // Whoever publishes counts wants all of them archived.
-            start: if output { crate::config::Start::Earliest } else { mapping.start },
+            start: if output {
+                crate::config::Start::Earliest
+            } else {
+                mapping.start
+            },
             on_gap: mapping.on_gap,
             archive,
             count: mapping.count.clone().filter(|_| !output),
@@ -152,7 +162,11 @@ fn spawn_poll(
     control: &Arc<PollControl>,
     health: &Arc<Health>,
 ) -> anyhow::Result<std::thread::JoinHandle<()>> {
-    let (consumer, control, health) = (Arc::clone(consumer), Arc::clone(control), Arc::clone(health));
+    let (consumer, control, health) = (
+        Arc::clone(consumer),
+        Arc::clone(control),
+        Arc::clone(health),
+    );
     let leave = config.daemon.revoke_timeout + Duration::from_secs(5);
     std::thread::Builder::new()
         .name("poll".into())
@@ -174,8 +188,7 @@ async fn stop_all(
     let (pool, timeout) = (Arc::clone(pool), config.daemon.drain_timeout);
     let leave = config.daemon.revoke_timeout + Duration::from_secs(8);
     let draining = Arc::clone(&pool);
-    let drained =
-        tokio::task::spawn_blocking(move || !drain || draining.drain(timeout)).await?;
+    let drained = tokio::task::spawn_blocking(move || !drain || draining.drain(timeout)).await?;
     control.stop();
     let left = tokio::task::spawn_blocking(move || {
         let deadline = std::time::Instant::now() + leave;
@@ -186,10 +199,14 @@ async fn stop_all(
     })
     .await?;
     if !drained {
-        tracing::error!("not everything was appended within daemon.drain_timeout; the next owner reads it again, nothing is lost");
+        tracing::error!(
+            "not everything was appended within daemon.drain_timeout; the next owner reads it again, nothing is lost"
+        );
     }
     if !left {
-        tracing::warn!("the group was not left in time; its other members wait for the session's end");
+        tracing::warn!(
+            "the group was not left in time; its other members wait for the session's end"
+        );
     }
     tracing::info!(drained, "stopped");
     Ok(drained)

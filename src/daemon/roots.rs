@@ -46,8 +46,12 @@ async fn open(root: &Root) -> Result<(Arc<dyn Store>, String), String> {
     }
     let store = store::open(root, Deadlines::default()).map_err(|e| e.to_string())?;
     let id = identity(&*store).await.map_err(|e| match e.kind {
-        ErrorKind::Permission => format!("{e}. Give the daemon's user write access to the root, or set archive.user"),
-        ErrorKind::Unknown | ErrorKind::Unavailable => format!("{e}. Is the store up, and is archive.root right?"),
+        ErrorKind::Permission => {
+            format!("{e}. Give the daemon's user write access to the root, or set archive.user")
+        }
+        ErrorKind::Unknown | ErrorKind::Unavailable => {
+            format!("{e}. Is the store up, and is archive.root right?")
+        }
         _ => e.to_string(),
     })?;
     tracing::info!(root = store.url(), id, "root opened");
@@ -56,16 +60,25 @@ async fn open(root: &Root) -> Result<(Arc<dyn Store>, String), String> {
 
 /// A NameNode that does not listen: the client would try for minutes and then say less.
 async fn reach(url: &str) -> Result<(), String> {
-    let authority = url.trim_start_matches("hdfs://").split('/').next().unwrap_or_default();
+    let authority = url
+        .trim_start_matches("hdfs://")
+        .split('/')
+        .next()
+        .unwrap_or_default();
     if !authority.contains(':') {
         return Ok(());
     }
-    let hint = "check the host and port in archive.root (the NameNode's RPC port, often 8020 or 9000)";
+    let hint =
+        "check the host and port in archive.root (the NameNode's RPC port, often 8020 or 9000)";
     let connect = tokio::net::TcpStream::connect(authority);
     match tokio::time::timeout(Duration::from_secs(5), connect).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(e)) => Err(format!("can't connect to the NameNode at {authority}: {e}; {hint}")),
-        Err(_) => Err(format!("the NameNode at {authority} does not answer within 5 s; {hint}")),
+        Ok(Err(e)) => Err(format!(
+            "can't connect to the NameNode at {authority}: {e}; {hint}"
+        )),
+        Err(_) => Err(format!(
+            "the NameNode at {authority} does not answer within 5 s; {hint}"
+        )),
     }
 }
 
@@ -76,7 +89,11 @@ async fn identity(store: &dyn Store) -> Result<String, StoreError> {
     let id = uuid::Uuid::new_v4().simple().to_string();
     let staged = format!("{PRIVATE}/staging/identity-{id}");
     store.make_dirs(&format!("{PRIVATE}/staging")).await?;
-    let text = serde_json::to_vec(&Identity { version: 1, root: id }).expect("plain fields");
+    let text = serde_json::to_vec(&Identity {
+        version: 1,
+        root: id,
+    })
+    .expect("plain fields");
     let mut file = store.create(&staged).await?;
     file.write(Bytes::from(text)).await?;
     file.close().await?;
@@ -94,11 +111,16 @@ async fn identity(store: &dyn Store) -> Result<String, StoreError> {
 }
 
 async fn read(store: &dyn Store) -> Result<Option<String>, StoreError> {
-    let Some(text) = store.read(IDENTITY).await? else { return Ok(None) };
+    let Some(text) = store.read(IDENTITY).await? else {
+        return Ok(None);
+    };
     let error = |detail: String| StoreError::new(ErrorKind::Other, "read", IDENTITY, detail);
     let identity: Identity = serde_json::from_slice(&text).map_err(|e| error(e.to_string()))?;
     if identity.version != 1 {
-        return Err(error(format!("is of version {}; this build reads version 1", identity.version)));
+        return Err(error(format!(
+            "is of version {}; this build reads version 1",
+            identity.version
+        )));
     }
     Ok(Some(identity.root))
 }
@@ -114,7 +136,16 @@ mod tests {
         let id = identity(&store).await.unwrap();
         assert_eq!(id.len(), 32);
         assert_eq!(identity(&store).await.unwrap(), id);
-        let _ = store.lock().files.insert(IDENTITY.into(), br#"{"version":2,"root":"x"}"#.to_vec());
-        assert!(identity(&store).await.unwrap_err().to_string().contains("version 2"));
+        let _ = store
+            .lock()
+            .files
+            .insert(IDENTITY.into(), br#"{"version":2,"root":"x"}"#.to_vec());
+        assert!(
+            identity(&store)
+                .await
+                .unwrap_err()
+                .to_string()
+                .contains("version 2")
+        );
     }
 }

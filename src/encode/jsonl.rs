@@ -74,7 +74,9 @@ struct CountLine<'a> {
 }
 
 fn text_or_base64(value: Option<&[u8]>, mode: Bytes8) -> (Option<&str>, Option<String>) {
-    let Some(bytes) = value else { return (None, None) };
+    let Some(bytes) = value else {
+        return (None, None);
+    };
     match std::str::from_utf8(bytes) {
         Ok(text) if mode == Bytes8::Auto => (Some(text), None),
         _ => (None, Some(STANDARD.encode(bytes))),
@@ -82,13 +84,23 @@ fn text_or_base64(value: Option<&[u8]>, mode: Bytes8) -> (Option<&str>, Option<S
 }
 
 impl File {
-    pub(super) fn new(rows: Rows, codec: TextCodec, of: TopicPartition) -> Result<File, EncodeError> {
+    pub(super) fn new(
+        rows: Rows,
+        codec: TextCodec,
+        of: TopicPartition,
+    ) -> Result<File, EncodeError> {
         let sink = match codec {
             TextCodec::None => Sink::Plain(Vec::new()),
             TextCodec::Gzip => Sink::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::fast())),
             TextCodec::Zstd => Sink::Zstd(zstd::stream::write::Encoder::new(Vec::new(), 1)?),
         };
-        Ok(File { sink, rows, of, line: Vec::new(), taken: 0 })
+        Ok(File {
+            sink,
+            rows,
+            of,
+            line: Vec::new(),
+            taken: 0,
+        })
     }
 
     pub(super) fn append(&mut self, record: &Record<'_>) -> Result<(), EncodeError> {
@@ -111,7 +123,11 @@ impl File {
         let (value, value_bytes) = text_or_base64(record.value, value_mode);
         let headers = record.headers.iter().map(|(name, bytes)| {
             let (value, value_bytes) = text_or_base64(*bytes, Bytes8::Auto);
-            HeaderLine { key: name, value, value_bytes }
+            HeaderLine {
+                key: name,
+                value,
+                value_bytes,
+            }
         });
         let line = RawLine {
             topic: &self.of.topic,
@@ -162,36 +178,40 @@ impl File {
         }
     }
 
-    pub(super) fn take(&mut self) -> Bytes {
-        /// Small writes cost a packet each.
+    /// Small writes cost a packet each.
+    #[inline]
+    pub(super) fn has_bytes(&self) -> bool {
         const CHUNK: usize = 256 << 10;
-        if self.waiting() < CHUNK {
-            return Bytes::new();
-        }
-        self.take_all()
+        CHUNK <= self.waiting()
     }
 
-    fn take_all(&mut self) -> Bytes {
+    pub(super) fn take(&mut self, give: &mut dyn FnMut(Bytes)) {
         let bytes = std::mem::take(self.buffer());
         self.taken += bytes.len() as u64;
-        bytes.into()
+        if !bytes.is_empty() {
+            give(bytes.into());
+        }
     }
 
     pub(super) fn held(&self) -> usize {
-        self.waiting() + self.line.capacity() + 300_000 * usize::from(!matches!(self.sink, Sink::Plain(_)))
+        self.waiting()
+            + self.line.capacity()
+            + 300_000 * usize::from(!matches!(self.sink, Sink::Plain(_)))
     }
 
     pub(super) fn size(&self) -> u64 {
         self.taken + self.waiting() as u64
     }
 
-    pub(super) fn finish(mut self) -> Result<Bytes, EncodeError> {
+    pub(super) fn finish(self, give: &mut dyn FnMut(Bytes)) -> Result<(), EncodeError> {
         let bytes = match self.sink {
             Sink::Plain(out) => out,
             Sink::Gzip(out) => out.finish()?,
             Sink::Zstd(out) => out.finish()?,
         };
-        self.taken += bytes.len() as u64;
-        Ok(bytes.into())
+        if !bytes.is_empty() {
+            give(bytes.into());
+        }
+        Ok(())
     }
 }

@@ -124,12 +124,23 @@ impl Encoder {
         }
     }
 
-    /// Bytes that will not change any more; empty most of the time.
-    pub fn take(&mut self) -> Bytes {
+    /// Whether [`Encoder::take`] has anything worth sending.
+    #[inline]
+    #[must_use]
+    pub fn has_bytes(&self) -> bool {
+        match &self.0 {
+            Kind::RawParquet(file) => file.has_bytes(),
+            Kind::CountParquet(file) => file.has_bytes(),
+            Kind::JsonLines(file) => file.has_bytes(),
+        }
+    }
+
+    /// Gives away the bytes that will not change any more, in chunks.
+    pub fn take(&mut self, give: &mut dyn FnMut(Bytes)) {
         match &mut self.0 {
-            Kind::RawParquet(file) => file.take(),
-            Kind::CountParquet(file) => file.take(),
-            Kind::JsonLines(file) => file.take(),
+            Kind::RawParquet(file) => file.take(give),
+            Kind::CountParquet(file) => file.take(give),
+            Kind::JsonLines(file) => file.take(give),
         }
     }
 
@@ -165,15 +176,15 @@ impl Encoder {
         }
     }
 
-    /// Ends the file; its last bytes.
+    /// Ends the file and gives away its last bytes.
     ///
     /// # Errors
     /// The format's library fails.
-    pub fn finish(self) -> Result<Bytes, EncodeError> {
+    pub fn finish(self, give: &mut dyn FnMut(Bytes)) -> Result<(), EncodeError> {
         match self.0 {
-            Kind::RawParquet(file) => file.finish(),
-            Kind::CountParquet(file) => file.finish(),
-            Kind::JsonLines(file) => file.finish(),
+            Kind::RawParquet(file) => file.finish(give),
+            Kind::CountParquet(file) => file.finish(give),
+            Kind::JsonLines(file) => file.finish(give),
         }
     }
 }

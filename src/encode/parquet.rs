@@ -34,8 +34,37 @@ const BATCH_BYTES: usize = 1 << 20;
 /// Encoded bytes in a row group. Readers like them large; each open file holds one in memory.
 const ROW_GROUP_BYTES: usize = 32 << 20;
 
+/// What the writer wrote, in chunks: one growing buffer would be moved again and again.
+#[derive(Default)]
+pub(super) struct Chunks {
+    full: Vec<Bytes>,
+    last: Vec<u8>,
+    waiting: usize,
+}
+
+const CHUNK: usize = 1 << 20;
+
+impl std::io::Write for Chunks {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.last.capacity() == 0 {
+            self.last.reserve_exact(CHUNK);
+        }
+        let n = bytes.len().min(self.last.capacity() - self.last.len());
+        self.last.extend_from_slice(&bytes[..n]);
+        self.waiting += n;
+        if self.last.len() == self.last.capacity() {
+            self.full.push(std::mem::take(&mut self.last).into());
+        }
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 pub(super) struct File<B> {
-    writer: ArrowWriter<Vec<u8>>,
+    writer: ArrowWriter<Chunks>,
     rows: B,
     taken: u64,
 }
@@ -67,8 +96,12 @@ impl<B: Builder> File<B> {
         let options = ArrowWriterOptions::new()
             .with_properties(properties.build())
             .with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(Vec::new(), rows.schema(), options)?;
-        Ok(File { writer, rows, taken: 0 })
+        let writer = ArrowWriter::try_new_with_options(Chunks::default(), rows.schema(), options)?;
+        Ok(File {
+            writer,
+            rows,
+            taken: 0,
+        })
     }
 
     #[inline]
@@ -100,25 +133,35 @@ impl<B: Builder> File<B> {
         self.flush()
     }
 
-    pub(super) fn take(&mut self) -> Bytes {
+    pub(super) fn take(&mut self, give: &mut dyn FnMut(Bytes)) {
         // The writer keeps its own count of what it wrote: nobody reads this buffer back.
-        let bytes = std::mem::take(self.writer.inner_mut());
-        self.taken += bytes.len() as u64;
-        bytes.into()
+        let chunks = std::mem::take(self.writer.inner_mut());
+        self.taken += chunks.waiting as u64;
+        chunks.full.into_iter().for_each(&mut *give);
+        if !chunks.last.is_empty() {
+            give(chunks.last.into());
+        }
+    }
+
+    /// Whether a row group has ended since the last [`File::take`].
+    #[inline]
+    pub(super) fn has_bytes(&self) -> bool {
+        0 < self.writer.inner().waiting
     }
 
     pub(super) fn held(&self) -> usize {
-        self.writer.memory_size() + self.rows.bytes() + self.writer.inner().len()
+        self.writer.memory_size() + self.rows.bytes() + self.writer.inner().waiting
     }
 
     pub(super) fn size(&self) -> u64 {
-        let waiting = self.writer.in_progress_size() + self.writer.inner().len();
+        let waiting = self.writer.in_progress_size() + self.writer.inner().waiting;
         self.taken + waiting as u64
     }
 
-    pub(super) fn finish(mut self) -> Result<Bytes, EncodeError> {
+    pub(super) fn finish(mut self, give: &mut dyn FnMut(Bytes)) -> Result<(), EncodeError> {
         self.write_batch()?;
         let _ = self.writer.finish()?;
-        Ok(self.take())
+        self.take(give);
+        Ok(())
     }
 }

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError as Rd, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
+use rdkafka::producer::{
+    BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
+};
 use rdkafka::{ClientConfig, ClientContext, Offset as RdOffset, TopicPartitionList};
 
 use crate::kafka::group::Generation;
@@ -55,7 +57,10 @@ pub enum TransactionError {
 
 impl TransactionError {
     fn doubt(step: &'static str, detail: impl std::fmt::Display) -> TransactionError {
-        TransactionError::Doubt { step, detail: detail.to_string() }
+        TransactionError::Doubt {
+            step,
+            detail: detail.to_string(),
+        }
     }
 }
 
@@ -98,8 +103,13 @@ pub trait Commit: Send {
     ///
     /// # Errors
     /// The record can't be sent; the transaction is to be given up.
-    fn send(&mut self, topic: &str, key: &str, value: &str, header: (&str, &str))
-    -> Result<(), TransactionError>;
+    fn send(
+        &mut self,
+        topic: &str,
+        key: &str,
+        value: &str,
+        header: (&str, &str),
+    ) -> Result<(), TransactionError>;
 
     /// Commits results and offsets together. `owned` is asked right before the offsets go out.
     ///
@@ -120,9 +130,17 @@ pub trait Commit: Send {
 impl Transactions {
     #[must_use]
     pub fn new(config: ClientConfig, patience: Duration) -> Transactions {
-        let millis = config.get("transaction.timeout.ms").and_then(|v| v.parse().ok());
+        let millis = config
+            .get("transaction.timeout.ms")
+            .and_then(|v| v.parse().ok());
         let transaction_timeout = Duration::from_millis(millis.unwrap_or(60_000));
-        Transactions { config, producer: None, patience, begun: Instant::now(), transaction_timeout }
+        Transactions {
+            config,
+            producer: None,
+            patience,
+            begun: Instant::now(),
+            transaction_timeout,
+        }
     }
 
     /// Makes the producer if need be. Its first act ends what an earlier life of this
@@ -136,14 +154,19 @@ impl Transactions {
                 .config
                 .create_with_context(Events::default())
                 .map_err(|e| TransactionError::doubt("make the producer", e))?;
-            retry("init transactions", self.patience, || made.init_transactions(STEP))?;
+            retry("init transactions", self.patience, || {
+                made.init_transactions(STEP)
+            })?;
             self.producer = Some(made);
         }
         Ok(self.producer.as_ref().expect("made above"))
     }
 
     fn classify(&self, step: &'static str, fatal: bool, text: &str) -> TransactionError {
-        let code = self.producer.as_ref().and_then(|p| p.client().fatal_error());
+        let code = self
+            .producer
+            .as_ref()
+            .and_then(|p| p.client().fatal_error());
         match code {
             // Fenced although the coordinator had no reason to.
             Some((RDKafkaErrorCode::Fenced, detail))
@@ -160,7 +183,9 @@ impl Commit for Transactions {
     fn begin(&mut self) -> Result<(), TransactionError> {
         self.begun = Instant::now();
         let producer = self.ready()?;
-        producer.begin_transaction().map_err(|e| TransactionError::doubt("begin", e))
+        producer
+            .begin_transaction()
+            .map_err(|e| TransactionError::doubt("begin", e))
     }
 
     fn send(
@@ -172,9 +197,14 @@ impl Commit for Transactions {
     ) -> Result<(), TransactionError> {
         let producer = self.producer.as_ref().expect("begun");
         let (name, text) = header;
-        let headers = OwnedHeaders::new_with_capacity(1)
-            .insert(Header { key: name, value: Some(text) });
-        let mut record = BaseRecord::to(topic).key(key).payload(value).headers(headers);
+        let headers = OwnedHeaders::new_with_capacity(1).insert(Header {
+            key: name,
+            value: Some(text),
+        });
+        let mut record = BaseRecord::to(topic)
+            .key(key)
+            .payload(value)
+            .headers(headers);
         let deadline = Instant::now() + self.patience;
         loop {
             match producer.send(record) {
@@ -217,13 +247,23 @@ impl Commit for Transactions {
             element.set_metadata(o.metadata.as_str());
         }
         loop {
-            let member = generation.metadata.as_ref().filter(|_| generation.is_member() && owned());
+            let member = generation
+                .metadata
+                .as_ref()
+                .filter(|_| generation.is_member() && owned());
             let Some(metadata) = member else {
-                return Err(TransactionError::doubt("send offsets", "the assignment has ended"));
+                return Err(TransactionError::doubt(
+                    "send offsets",
+                    "the assignment has ended",
+                ));
             };
             match native::send_offsets(producer, &list, metadata, STEP) {
                 Ok(()) => break,
-                Err(e) if e.retriable && !e.fatal && !e.requires_abort && Instant::now() < deadline => {}
+                Err(e)
+                    if e.retriable
+                        && !e.fatal
+                        && !e.requires_abort
+                        && Instant::now() < deadline => {}
                 Err(e) => return Err(self.classify("send offsets", e.fatal, &e.text)),
             }
         }
@@ -244,7 +284,9 @@ impl Commit for Transactions {
     }
 
     fn give_up(&mut self) {
-        let Some(producer) = self.producer.take() else { return };
+        let Some(producer) = self.producer.take() else {
+            return;
+        };
         producer.purge(PurgeConfig::default().queue().inflight());
         if producer.client().fatal_error().is_none()
             && let Err(e) = producer.abort_transaction(STEP)
@@ -252,7 +294,9 @@ impl Commit for Transactions {
             tracing::debug!(error = %e, "abort; the coordinator will time it out");
         }
         // Dropping joins the client's threads: that may take seconds, and nobody waits for it.
-        let _ = std::thread::Builder::new().name("producer-drop".into()).spawn(|| drop(producer));
+        let _ = std::thread::Builder::new()
+            .name("producer-drop".into())
+            .spawn(|| drop(producer));
     }
 }
 

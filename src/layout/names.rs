@@ -35,12 +35,19 @@ pub struct Places {
 impl Places {
     #[must_use]
     pub fn new(topic: &str, incarnation: u32, partition: i32) -> Places {
-        Places { topic: escape_segment(topic), incarnation, partition }
+        Places {
+            topic: escape_segment(topic),
+            incarnation,
+            partition,
+        }
     }
 
     #[must_use]
     pub fn ledger(&self) -> String {
-        format!("{PRIVATE}/ledger/{}/{}/{}", self.topic, self.incarnation, self.partition)
+        format!(
+            "{PRIVATE}/ledger/{}/{}/{}",
+            self.topic, self.incarnation, self.partition
+        )
     }
 
     #[must_use]
@@ -50,7 +57,10 @@ impl Places {
 
     #[must_use]
     pub fn staging(&self) -> String {
-        format!("{PRIVATE}/staging/{}/{}/{}", self.topic, self.incarnation, self.partition)
+        format!(
+            "{PRIVATE}/staging/{}/{}/{}",
+            self.topic, self.incarnation, self.partition
+        )
     }
 
     #[must_use]

@@ -63,7 +63,10 @@ impl Metadata {
         if let Some(l) = self.lost {
             text += &format!(";l={}-{}", l.from, l.to);
         }
-        assert!(text.is_ascii() && text.len() <= MAX_BYTES, "offset metadata too long: {text}");
+        assert!(
+            text.is_ascii() && text.len() <= MAX_BYTES,
+            "offset metadata too long: {text}"
+        );
         text
     }
 }
@@ -75,7 +78,10 @@ impl Committed {
     /// Metadata of another program or version: the partition stops.
     pub fn decode(offset: Offset, text: &str) -> Result<Committed, MetadataError> {
         if text.is_empty() {
-            return Ok(Committed { offset, metadata: None });
+            return Ok(Committed {
+                offset,
+                metadata: None,
+            });
         }
         let mut fields = text.split(';');
         if fields.next() != Some(MAGIC) {
@@ -83,7 +89,10 @@ impl Committed {
         }
         let (mut o, mut p, mut r, mut t) = (None, None, None, None);
         let (mut entry, mut watermark, mut lost) = (None, None, None);
-        let bad = |field| MetadataError::Malformed { field, text: text.into() };
+        let bad = |field| MetadataError::Malformed {
+            field,
+            text: text.into(),
+        };
         let number = |field, v: &str| v.parse::<i64>().map_err(|_| bad(field));
         for field in fields {
             match field.split_once('=') {
@@ -111,7 +120,10 @@ impl Committed {
             lost,
         };
         let same = o.ok_or_else(|| bad("o"))? == offset || planted(Fault::MetadataUnchecked);
-        Ok(Committed { offset, metadata: same.then_some(metadata) })
+        Ok(Committed {
+            offset,
+            metadata: same.then_some(metadata),
+        })
     }
 }
 
@@ -160,8 +172,13 @@ mod tests {
 
     #[test]
     fn what_is_not_ours_is_refused() {
-        for text in ["x", "alluvium2;o=1;p=1;r=a;t=b", "alluvium1;o=1;p=x;r=a;t=b", "alluvium1;o=1",
-            "alluvium1;o=1;p=1;r=a;t=b;z=1"] {
+        for text in [
+            "x",
+            "alluvium2;o=1;p=1;r=a;t=b",
+            "alluvium1;o=1;p=x;r=a;t=b",
+            "alluvium1;o=1",
+            "alluvium1;o=1;p=1;r=a;t=b;z=1",
+        ] {
             assert!(Committed::decode(Offset(1), text).is_err(), "{text}");
         }
         let none = Committed::decode(Offset(4), "").unwrap();

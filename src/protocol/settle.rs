@@ -21,7 +21,12 @@ pub enum Settle {
 /// `entry` is the entry that stands at `key`; `tail` the ledger's tail, which may be older than
 /// the truth: a tail never goes back, so an old one only makes this more careful.
 #[must_use]
-pub fn settle(key: EntryKey, attempt: AttemptId, entry: Option<Head>, tail: Option<Head>) -> Settle {
+pub fn settle(
+    key: EntryKey,
+    attempt: AttemptId,
+    entry: Option<Head>,
+    tail: Option<Head>,
+) -> Settle {
     let named = entry.is_some_and(|e| e.attempt == attempt);
     if named && !planted(Fault::SettleIgnoresNames) {
         return Settle::RollForward;
@@ -31,7 +36,11 @@ pub fn settle(key: EntryKey, attempt: AttemptId, entry: Option<Head>, tail: Opti
         (EntryKey::At(from), Some(tail)) => from < limit(tail),
         (EntryKey::At(_), None) => false,
     };
-    if passed || planted(Fault::SettleUnnamedAnywhere) { Settle::Delete } else { Settle::HandsOff }
+    if passed || planted(Fault::SettleUnnamedAnywhere) {
+        Settle::Delete
+    } else {
+        Settle::HandsOff
+    }
 }
 
 fn limit(tail: Head) -> Offset {

@@ -53,9 +53,8 @@ impl Task {
         let beginning = part.a().is_some() && !part.is_begun();
         let interval = self.interval_left(now, env).is_zero();
         let with_results = self.state.counts.is_empty();
-        ((beginning || interval) && part.plan(with_results).is_some()
-            || beginning && part.needs_committed())
-        .then_some(with_results)
+        let wanted = part.needs_committed() || part.plan(with_results).is_some();
+        ((beginning || interval) && wanted).then_some(with_results)
     }
 }
 
@@ -78,7 +77,11 @@ impl Worker {
 
     /// Commits these now.
     pub(super) fn commit(&mut self, partitions: &[TopicPartition], with_results: bool, now: Now) {
-        let (results, offsets) = if with_results { (partitions, &[][..]) } else { (&[][..], partitions) };
+        let (results, offsets) = if with_results {
+            (partitions, &[][..])
+        } else {
+            (&[][..], partitions)
+        };
         self.transact(results, offsets, now);
     }
 
@@ -137,14 +140,24 @@ impl Worker {
             Ok(answers) => answers,
             Err(e) => {
                 tracing::warn!(error = %e, "can't confirm the last commit; trying again");
-                self.env.metrics.kafka_errors.with_label_values(&["verify"]).inc();
+                self.env
+                    .metrics
+                    .kafka_errors
+                    .with_label_values(&["verify"])
+                    .inc();
                 return false;
             }
         };
         for (tp, stored) in asked.iter().zip(answers) {
-            let Some(task) = self.tasks.get_mut(tp) else { continue };
-            let Some(part) = &mut task.state.part else { continue };
-            let read = stored.map(|(offset, text)| Committed::decode(offset, &text)).transpose();
+            let Some(task) = self.tasks.get_mut(tp) else {
+                continue;
+            };
+            let Some(part) = &mut task.state.part else {
+                continue;
+            };
+            let read = stored
+                .map(|(offset, text)| Committed::decode(offset, &text))
+                .transpose();
             let found = match read {
                 Ok(read) => part.on_committed(read),
                 Err(e) => {
@@ -177,27 +190,47 @@ impl Worker {
             let mut sent = 0;
             if let (true, Some(count)) = (*with_results, &task.role.count) {
                 for (start, words) in task.state.counts.iter() {
-                    let kind = count.window.kind(count.time, start, now.millis, task.state.whole_since);
+                    let kind =
+                        count
+                            .window
+                            .kind(count.time, start, now.millis, task.state.whole_since);
                     let window = (start, count.window.end(start));
-                    let mut writer = WindowWriter::new(count.format, window, kind, tp, plan.results);
+                    let mut writer =
+                        WindowWriter::new(count.format, window, kind, tp, plan.results);
                     let header = writer.header().to_string();
                     for (word, n) in words {
                         let value = writer.value(word, n);
-                        self.transactions.send(&count.output_topic, word, value, (HEADER, &header))?;
+                        self.transactions.send(
+                            &count.output_topic,
+                            word,
+                            value,
+                            (HEADER, &header),
+                        )?;
                         sent += 1;
                     }
                 }
             }
             published.push(sent);
             let metadata = part.metadata(plan).encode(plan.offset);
-            offsets.push(OffsetCommit { tp: tp.clone(), offset: plan.offset, metadata });
+            offsets.push(OffsetCommit {
+                tp: tp.clone(),
+                offset: plan.offset,
+                metadata,
+            });
         }
         let Some(generation) = self.generation.clone() else {
             let detail = "no generation".to_string();
-            return Err(TransactionError::Doubt { step: "send offsets", detail });
+            return Err(TransactionError::Doubt {
+                step: "send offsets",
+                detail,
+            });
         };
         let tasks = &self.tasks;
-        let owned = || plans.iter().all(|(tp, _, _)| tasks.get(tp).is_some_and(Task::owned));
+        let owned = || {
+            plans
+                .iter()
+                .all(|(tp, _, _)| tasks.get(tp).is_some_and(Task::owned))
+        };
         self.transactions.commit(&offsets, &generation, &owned)?;
         Ok(published)
     }
@@ -211,19 +244,29 @@ impl Worker {
     ) {
         let metrics = &self.env.metrics;
         metrics.commits.with_label_values(&["ok"]).inc();
-        metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
+        metrics
+            .commit_seconds
+            .observe(began.elapsed().as_secs_f64());
         for ((tp, plan, with_results), sent) in plans.iter().zip(published) {
-            let Some(task) = self.tasks.get_mut(tp) else { continue };
+            let Some(task) = self.tasks.get_mut(tp) else {
+                continue;
+            };
             let state = &mut task.state;
             if let Some(part) = &mut state.part {
                 part.on_commit_ok(plan);
             }
             state.last_commit = Instant::now();
             if *with_results {
-                metrics.results.with_label_values(&[&task.role.mapping]).inc_by(*sent);
+                metrics
+                    .results
+                    .with_label_values(&[&task.role.mapping])
+                    .inc_by(*sent);
                 let cut = task.role.count.as_ref().is_some_and(|c| {
                     let now_kind = |s| c.window.kind(c.time, s, now.millis, i64::MIN);
-                    state.counts.iter().any(|(start, _)| now_kind(start) == Kind::Part)
+                    state
+                        .counts
+                        .iter()
+                        .any(|(start, _)| now_kind(start) == Kind::Part)
                 });
                 if cut {
                     state.whole_since = now.millis;
@@ -238,7 +281,11 @@ impl Worker {
             TransactionError::TwoInstances { .. } => (self.env.fatal)(e.to_string()),
             TransactionError::Doubt { step, .. } => {
                 self.env.metrics.commits.with_label_values(&["doubt"]).inc();
-                self.env.metrics.kafka_errors.with_label_values(&[*step]).inc();
+                self.env
+                    .metrics
+                    .kafka_errors
+                    .with_label_values(&[*step])
+                    .inc();
                 // Fencing after a rebalance is the normal case; nothing is lost by it.
                 tracing::info!(error = %e, "no plain Ok for a commit: positions are read back");
             }

@@ -45,7 +45,10 @@ struct Sent {
 
 impl Files {
     pub(super) fn new(id: AttemptId, from: Offset, archiver: &Archiver, now: Instant) -> Files {
-        let _ = archiver.send(Command::Open { key: EntryKey::At(from), id });
+        let _ = archiver.send(Command::Open {
+            key: EntryKey::At(from),
+            id,
+        });
         Files {
             from,
             open: Vec::new(),
@@ -86,9 +89,9 @@ impl Files {
             let (lo, hi) = file.times.unwrap_or((ms, ms));
             file.times = Some((lo.min(ms), hi.max(ms)));
         }
-        let bytes = file.encoder.take();
-        if !bytes.is_empty() {
-            file.sent.send(at, bytes, archiver);
+        if file.encoder.has_bytes() {
+            file.encoder
+                .take(&mut |bytes| file.sent.send(at, bytes, archiver));
         }
         Ok(())
     }
@@ -144,11 +147,15 @@ impl Files {
 
     /// Lets the largest file go of its memory.
     pub(super) fn relieve(&mut self, archiver: &Archiver) -> Result<(), EncodeError> {
-        let largest = self.open.iter_mut().enumerate().max_by_key(|(_, f)| f.encoder.held());
+        let largest = self
+            .open
+            .iter_mut()
+            .enumerate()
+            .max_by_key(|(_, f)| f.encoder.held());
         if let Some((at, file)) = largest {
             file.encoder.relieve()?;
-            let bytes = file.encoder.take();
-            file.sent.send(at, bytes, archiver);
+            file.encoder
+                .take(&mut |bytes| file.sent.send(at, bytes, archiver));
         }
         Ok(())
     }
@@ -161,15 +168,17 @@ impl Files {
         archiver: &Archiver,
     ) -> Result<Vec<FileRef>, EncodeError> {
         let mut refs = Vec::with_capacity(self.open.len());
-        for (at, mut file) in self.open.into_iter().enumerate() {
-            file.sent.send(at, file.encoder.finish()?, archiver);
+        for (at, file) in self.open.into_iter().enumerate() {
+            let mut sent = file.sent;
+            file.encoder
+                .finish(&mut |bytes| sent.send(at, bytes, archiver))?;
             let name = places.file(file.first, file.last, extension);
             refs.push(FileRef {
                 staged: staged_name(at),
                 path: format!("{}/{name}", file.directory),
                 rows: file.rows,
-                bytes: file.sent.bytes,
-                checksum: format!("{:08x}", file.sent.checksum),
+                bytes: sent.bytes,
+                checksum: format!("{:08x}", sent.checksum),
                 first_offset: file.first,
                 last_offset: file.last,
                 min_time: file.times.map(|t| t.0),
@@ -186,7 +195,10 @@ impl Sent {
         self.checksum = crc32c::crc32c_append(self.checksum, &bytes);
         while !bytes.is_empty() {
             let chunk = bytes.split_to(bytes.len().min(CHUNK));
-            let _ = archiver.send(Command::Write { file: at, bytes: chunk });
+            let _ = archiver.send(Command::Write {
+                file: at,
+                bytes: chunk,
+            });
         }
     }
 }

@@ -41,8 +41,12 @@ pub(super) enum BooksError {
 impl Books {
     async fn entry(&self, key: EntryKey) -> Result<Option<Entry>, BooksError> {
         let path = self.places.entry(key);
-        let Some(text) = self.store.read(&path).await? else { return Ok(None) };
-        Entry::decode(key, &text).map(Some).map_err(|error| BooksError::Entry { path, error })
+        let Some(text) = self.store.read(&path).await? else {
+            return Ok(None);
+        };
+        Entry::decode(key, &text)
+            .map(Some)
+            .map_err(|error| BooksError::Entry { path, error })
     }
 
     /// Rule 3: from an entry that exists (the hint, else the greatest name in the ledger),
@@ -59,7 +63,9 @@ impl Books {
             };
             known = self.entry(last).await?;
         }
-        let Some(mut tail) = known else { return Ok(None) };
+        let Some(mut tail) = known else {
+            return Ok(None);
+        };
         while let Some(next) = self.entry(EntryKey::At(tail.to)).await? {
             tail = next;
         }
@@ -67,7 +73,10 @@ impl Books {
     }
 
     /// Recovery's store half: the tail, and every left-over directory settled.
-    pub(super) async fn recover(&self, hint: Option<EntryKey>) -> Result<Option<Ledger>, BooksError> {
+    pub(super) async fn recover(
+        &self,
+        hint: Option<EntryKey>,
+    ) -> Result<Option<Ledger>, BooksError> {
         let tail = self.tail(hint).await?;
         self.settle_all(tail).await?;
         Ok(tail.map(|tail| Ledger { tail }))
@@ -107,7 +116,10 @@ impl Books {
                     // Somebody else was faster: then it lies at its place.
                     if self.store.length(&file.path).await? != Some(file.bytes) {
                         let entry = self.places.entry(entry.key());
-                        return Err(BooksError::Missing { entry, path: file.path.clone() });
+                        return Err(BooksError::Missing {
+                            entry,
+                            path: file.path.clone(),
+                        });
                     }
                 }
                 Err(e) => return Err(e.into()),
@@ -119,7 +131,10 @@ impl Books {
     /// Writes the manifest, the last file of an attempt.
     pub(super) async fn write_manifest(&self, entry: &Entry) -> Result<(), StoreError> {
         let directory = self.places.attempt(entry.key(), entry.attempt);
-        let mut file = self.store.create(&format!("{directory}/{MANIFEST}")).await?;
+        let mut file = self
+            .store
+            .create(&format!("{directory}/{MANIFEST}"))
+            .await?;
         file.write(Bytes::from(entry.encode())).await?;
         file.close().await
     }
@@ -132,11 +147,17 @@ impl Books {
     ) -> Result<AppendVerdict, BooksError> {
         let manifest = format!("{}/{MANIFEST}", self.places.attempt(key, id));
         let sent = self.store.rename(&manifest, &self.places.entry(key)).await;
-        let Err(e) = sent else { return Ok(AppendVerdict::Appended) };
+        let Err(e) = sent else {
+            return Ok(AppendVerdict::Appended);
+        };
         tracing::debug!(error = %e, "append: looking what came of it");
         let manifest = self.store.length(&manifest).await?.is_some();
         let entry = self.entry(key).await?.map(|e| e.head());
-        Ok(verdict(AppendFacts { mine: id, entry, manifest }))
+        Ok(verdict(AppendFacts {
+            mine: id,
+            entry,
+            manifest,
+        }))
     }
 
     /// Puts an entry without files (genesis, gap) unless one stands there already. Whoever's it

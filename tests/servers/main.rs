@@ -1,1 +1,110 @@
-fn main() {}
+//! The daemon on a real Kafka of three brokers and a real HDFS, from the testbed. One scenario
+//! after the other: some of them kill servers. `cargo test --test servers NAME` runs one.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod faults;
+mod group;
+mod readers;
+mod records;
+
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Trial};
+use support::Cluster;
+
+type Scenario = fn(&Cluster);
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let scenarios: Vec<(&str, Scenario)> = vec![
+        (
+            "the_tutorial_by_console_tools",
+            records::the_tutorial_by_console_tools,
+        ),
+        (
+            "every_byte_of_every_record",
+            records::every_byte_of_every_record,
+        ),
+        ("record_time_windows", records::record_time_windows),
+        ("a_local_directory", records::a_local_directory),
+        ("foreign_readers", readers::foreign_readers),
+        (
+            "join_stop_and_kill_under_load",
+            group::join_stop_and_kill_under_load,
+        ),
+        ("an_offset_that_was_moved", group::an_offset_that_was_moved),
+        (
+            "offsets_that_were_deleted",
+            group::offsets_that_were_deleted,
+        ),
+        ("retention_that_overtook", group::retention_that_overtook),
+        (
+            "hdfs_goes_away_and_comes_back",
+            faults::hdfs_goes_away_and_comes_back,
+        ),
+        (
+            "a_broker_of_three_is_killed",
+            faults::a_broker_of_three_is_killed,
+        ),
+        (
+            "every_wrong_start_says_what_is_wrong",
+            faults::every_wrong_start_says_what_is_wrong,
+        ),
+    ];
+    let wanted = |name: &str| {
+        arguments
+            .filter
+            .as_ref()
+            .is_none_or(|f| name.contains(f.as_str()))
+    };
+    if arguments.list || !scenarios.iter().any(|(name, _)| wanted(name)) {
+        let none = |(name, _): (&'static str, Scenario)| Trial::test(name, || Ok(()));
+        libtest_mimic::run(&arguments, scenarios.into_iter().map(none).collect()).exit();
+    }
+    let cluster = Arc::new(Cluster::start("servers", 1_000, 3, 1));
+    let trials = scenarios.into_iter().map(|(name, scenario)| {
+        let cluster = Arc::clone(&cluster);
+        Trial::test(name, move || {
+            scenario(&cluster);
+            Ok(())
+        })
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    // The trials' clones are gone: this stops the servers.
+    drop(cluster);
+    conclusion.exit()
+}
+
+/// The configuration that most scenarios share; everything has the scenario's name.
+fn config(cluster: &Cluster, name: &str, mapping: &str) -> String {
+    format!(
+        r#"
+[kafka]
+bootstrap_servers = "{}"
+group_id = "{name}"
+[kafka.properties]
+"session.timeout.ms" = 6000
+"heartbeat.interval.ms" = 1000
+"transaction.timeout.ms" = 10000
+[archive]
+root = "{}/{name}"
+[archive.roll]
+age = "3s"
+[daemon]
+workers = 2
+commit_interval = "500ms"
+{mapping}
+"#,
+        cluster.bootstrap(),
+        cluster.hdfs()
+    )
+}
+
+/// Where a scenario keeps its files.
+fn home(cluster: &Cluster, name: &str) -> std::path::PathBuf {
+    cluster.state.join("tests").join(name)
+}

@@ -1,0 +1,41 @@
+# make demo    the tutorial's word count on a real Kafka and a real HDFS, started by itself
+# make test    every test, real servers included
+# make bench   the whole daemon on 5 million lines; RECORDS=… RUNS=arrival|record
+# make search  the largest of the exhaustive searches (minutes)
+#
+# Each installs what is missing (Debian packages, jars from Maven Central) and says so.
+.PHONY: demo test bench search setup python build lint clean
+
+# One profile for everything: what is tested is what runs, and dependencies are built once.
+CARGO = cargo
+PROFILE = --release
+
+demo: setup build
+	testbed/demo
+
+test: setup python lint
+	$(CARGO) test $(PROFILE) --bins --lib
+	$(CARGO) test $(PROFILE) --test files
+	$(CARGO) test $(PROFILE) --test servers
+
+bench: setup
+	$(CARGO) bench --bench end_to_end
+
+search:
+	ALLUVIUM_SEARCH=full $(CARGO) test $(PROFILE) --lib search -- --nocapture
+
+setup:
+	@testbed/setup
+
+python:
+	@testbed/setup python
+
+build:
+	$(CARGO) build $(PROFILE)
+
+lint:
+	$(CARGO) fmt --check
+	RUSTFLAGS="$(RUSTFLAGS)" $(CARGO) clippy $(PROFILE) --all-targets -- -D warnings
+
+clean:
+	$(CARGO) clean

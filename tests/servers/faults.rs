@@ -1,0 +1,195 @@
+//! Servers that go away, and starts that can't work.
+
+use std::time::Duration;
+
+use crate::support::{Cluster, Daemon, Lines, eventually, flush, send};
+use crate::{config, home};
+
+/// A load that goes on while something breaks; what it should count to.
+fn load(cluster: &Cluster, topic: &str, seconds: u64) -> std::thread::JoinHandle<Lines> {
+    let (producer, topic) = (cluster.producer(), topic.to_string());
+    std::thread::spawn(move || {
+        let mut lines = Lines::new(5, 500);
+        let mut line = String::new();
+        for i in 0..seconds * 1_000 {
+            lines.next(&mut line);
+            send(&producer, &topic, (i % 4) as i32, line.as_bytes(), None);
+            if i % 100 == 0 {
+                std::thread::sleep(Duration::from_millis(95));
+            }
+        }
+        flush(&producer);
+        lines
+    })
+}
+
+fn check(cluster: &Cluster, name: &str, topic: &str, counts: &str, records: u64, lines: &Lines) {
+    let root = format!("{}/{name}", cluster.hdfs());
+    let raw = cluster.archive(&root, topic, topic);
+    let want: Vec<(i32, i64)> = (0..4)
+        .flat_map(|p| (0..records as i64 / 4).map(move |o| (p, o)))
+        .collect();
+    assert!(
+        raw.offsets() == want,
+        "an offset is missing or archived twice"
+    );
+    assert!(
+        cluster.published_words(counts) == lines.expected(),
+        "published sums by word"
+    );
+    assert!(
+        cluster.archive(&root, counts, counts).words() == lines.expected(),
+        "archived sums"
+    );
+}
+
+fn mapping(name: &str) -> String {
+    format!(
+        "[mapping.{name}]\ntopics = [\"{name}-in\"]\n[mapping.{name}.wordcount]\noutput_topic = \"{name}-counts\"\ntime = \"arrival\""
+    )
+}
+
+/// HDFS is stopped for a while (two minutes with ALLUVIUM_OUTAGE_S=120) and comes back: counts go
+/// on meanwhile, the archive catches up by itself.
+pub(crate) fn hdfs_goes_away_and_comes_back(cluster: &Cluster) {
+    let (name, topic, counts) = ("outage", "outage-in", "outage-counts");
+    let outage: u64 = std::env::var("ALLUVIUM_OUTAGE_S")
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(40);
+    let seconds = outage + 15;
+    cluster.create_topic(topic, 4);
+    let daemon = Daemon::start(
+        &home(cluster, name),
+        "a",
+        &config(cluster, name, &mapping(name)),
+    );
+    eventually("ready", Duration::from_secs(60), || {
+        daemon.get("/readyz").is_some()
+    });
+    let load = load(cluster, topic, seconds);
+    std::thread::sleep(Duration::from_secs(5));
+    let _ = cluster.run(&["stop", "nn"]);
+    let _ = cluster.run(&["stop", "dn1"]);
+    let before = daemon.metric("alluvium_results_position", topic);
+    std::thread::sleep(Duration::from_secs(outage));
+    let during = daemon.metric("alluvium_results_position", topic);
+    println!(
+        "results went on by {} records while HDFS was away",
+        during - before
+    );
+    assert!(
+        (outage * 600) as f64 <= during - before,
+        "counts stood still: {before} to {during}"
+    );
+    assert_eq!(daemon.metric("alluvium_archive_detached", topic), 4.0);
+    let _ = cluster.run(&["start", "dn1"]);
+    let _ = cluster.run(&["start", "nn"]);
+    let lines = load.join().unwrap();
+    let records = seconds * 1_000;
+    eventually("the archive caught up", Duration::from_secs(120), || {
+        records as f64 <= daemon.metric("alluvium_archive_position", topic)
+    });
+    assert_eq!(daemon.stop(), 0);
+    check(cluster, name, topic, counts, records, &lines);
+}
+
+/// One of three brokers is killed under load, and started again.
+pub(crate) fn a_broker_of_three_is_killed(cluster: &Cluster) {
+    let (name, topic, counts) = ("broker", "broker-in", "broker-counts");
+    cluster.create_topic(topic, 4);
+    let mut daemon = Daemon::start(
+        &home(cluster, name),
+        "a",
+        &config(cluster, name, &mapping(name)),
+    );
+    eventually("ready", Duration::from_secs(60), || {
+        daemon.get("/readyz").is_some()
+    });
+    let load = load(cluster, topic, 25);
+    std::thread::sleep(Duration::from_secs(5));
+    let _ = cluster.run(&["kill", "kafka2"]);
+    std::thread::sleep(Duration::from_secs(10));
+    let _ = cluster.run(&["start", "kafka2"]);
+    let lines = load.join().unwrap();
+    eventually("all counted", Duration::from_secs(90), || {
+        25_000.0 <= daemon.metric("alluvium_results_position", topic)
+    });
+    assert!(daemon.is_running());
+    assert_eq!(daemon.stop(), 0);
+    check(cluster, name, topic, counts, 25_000, &lines);
+}
+
+/// Each a clear error that names what is wrong and says what to do.
+pub(crate) fn every_wrong_start_says_what_is_wrong(cluster: &Cluster) {
+    let name = "wrong";
+    let right = config(cluster, name, "[mapping.wrong]\ntopics = [\"wrong-in\"]");
+    let check = |case: &str, config: &str, code: i32, wants: &[&str]| {
+        let daemon = Daemon::start(&home(cluster, name), case, config);
+        let (got, log) = daemon.wait(Duration::from_secs(60));
+        assert_eq!(got, code, "{case}: {log}");
+        for want in wants {
+            assert!(log.contains(want), "{case}: no {want:?} in\n{log}");
+        }
+    };
+    let typo = right.replace("topics =", "tpoics =");
+    check(
+        "key",
+        &typo,
+        78,
+        &[
+            "mapping.wrong.tpoics",
+            "did you mean \"topics\"",
+            "mapping.wrong.topics",
+        ],
+    );
+    let template = format!("{right}archive = {{ path = \"x/%Q\" }}\n");
+    check(
+        "template",
+        &template,
+        78,
+        &["mapping.wrong.archive.path", "%Q"],
+    );
+    let collision = format!("{right}\n[mapping.other]\ntopics = [\"wrong-in\"]\n");
+    check(
+        "collision",
+        &collision,
+        78,
+        &["mapping.other.topics", "mapping.wrong"],
+    );
+    let broker = right.replace(&cluster.bootstrap(), "127.0.0.1:1");
+    check(
+        "broker",
+        &broker,
+        69,
+        &["127.0.0.1:1", "kafka.bootstrap_servers"],
+    );
+    let namenode = right.replace(&cluster.hdfs(), "hdfs://127.0.0.1:2");
+    check(
+        "namenode",
+        &namenode,
+        69,
+        &["127.0.0.1:2", "archive.root", "Connection refused"],
+    );
+    let user = right.replace("[archive]", "[archive]\nuser = \"nobody\"");
+    check(
+        "permission",
+        &user.replace("/wrong\"", "/forbidden\""),
+        69,
+        &["/forbidden", "Permission denied", "archive.user"],
+    );
+
+    let daemon = Daemon::start(&home(cluster, name), "topic", &right);
+    eventually(
+        "it says that the topic is missing",
+        Duration::from_secs(60),
+        || {
+            daemon
+                .log_text()
+                .contains("kafka-topics --create --topic wrong-in")
+        },
+    );
+    assert!(daemon.get("/readyz").is_none());
+    assert!(daemon.get("/livez").is_some());
+    assert_eq!(daemon.stop(), 0);
+}

@@ -1,0 +1,283 @@
+//! The consumer group: instances come, go and die; an operator moves offsets; retention bites.
+
+use std::time::Duration;
+
+use crate::support::{Cluster, Daemon, Lines, eventually, flush, send};
+use crate::{config, home};
+
+/// Two instances with two workers each on eight partitions: one joins, one stops, one is killed,
+/// in the middle of a load of 200,000 records.
+pub(crate) fn join_stop_and_kill_under_load(cluster: &Cluster) {
+    let (name, topic, counts) = ("group", "group-in", "group-counts");
+    let records: i64 = 200_000;
+    cluster.create_topic(topic, 8);
+    let mapping = format!(
+        r#"
+[mapping.group]
+topics = ["{topic}"]
+[mapping.group.wordcount]
+output_topic = "{counts}"
+output_partitions = 4
+window = "2s"
+time = "arrival"
+"#
+    );
+    let (dir, config) = (home(cluster, name), config(cluster, name, &mapping));
+    let a = Daemon::start(&dir, "a", &config);
+    let b = Daemon::start(&dir, "b", &config);
+    let bootstrap = cluster.producer();
+    let topic_name = topic.to_string();
+    let load = std::thread::spawn(move || {
+        let mut lines = Lines::new(3, 2_000);
+        let mut line = String::new();
+        for i in 0..records {
+            lines.next(&mut line);
+            send(
+                &bootstrap,
+                &topic_name,
+                (i % 8) as i32,
+                line.as_bytes(),
+                None,
+            );
+            if i % 1_000 == 0 {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+        flush(&bootstrap);
+        lines
+    });
+    std::thread::sleep(Duration::from_secs(6));
+    let c = Daemon::start(&dir, "c", &config);
+    std::thread::sleep(Duration::from_secs(5));
+    b.kill();
+    std::thread::sleep(Duration::from_secs(9));
+    assert_eq!(a.stop(), 0);
+    let lines = load.join().unwrap();
+    let b = Daemon::start(&dir, "b", &config);
+    eventually("all counted", Duration::from_secs(120), || {
+        records as f64 <= cluster_position(cluster, name, topic)
+    });
+    // The group moves as standard tools see it: F reaches the log's end with the last roll.
+    eventually("no lag", Duration::from_secs(60), || {
+        let text = cluster.run(&["kafka", "consumer-groups", "--describe", "--group", name]);
+        let lag = |l: &str| {
+            l.split_whitespace()
+                .nth(5)
+                .and_then(|v| v.parse::<i64>().ok())
+        };
+        let lags: Vec<i64> = text
+            .lines()
+            .filter(|l| l.contains(topic))
+            .filter_map(lag)
+            .collect();
+        lags.len() == 8 && lags.iter().all(|l| *l == 0)
+    });
+    assert_eq!(c.stop(), 0);
+    assert_eq!(b.stop(), 0);
+    let root = format!("{}/{name}", cluster.hdfs());
+    let raw = cluster.archive(&root, topic, topic);
+    let want: Vec<(i32, i64)> = (0..8)
+        .flat_map(|p| (0..records / 8).map(move |o| (p, o)))
+        .collect();
+    assert!(
+        raw.offsets() == want,
+        "an offset is missing or archived twice"
+    );
+    assert!(
+        cluster.published_words(counts) == lines.expected(),
+        "published sums by word"
+    );
+    let archived = cluster.archive(&root, counts, counts);
+    assert!(
+        archived.words() == lines.expected(),
+        "archived sums by word"
+    );
+    assert_eq!(archived.rows as usize, cluster.read_topic(counts).len());
+}
+
+/// The sum of the group's P over a topic's partitions, from the offsets' metadata.
+fn cluster_position(cluster: &Cluster, group: &str, topic: &str) -> f64 {
+    use alluvium::protocol::Committed;
+    use rdkafka::consumer::{BaseConsumer, Consumer};
+    let consumer: BaseConsumer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap())
+        .set("group.id", group)
+        .set("isolation.level", "read_committed")
+        .create()
+        .unwrap();
+    let metadata = consumer
+        .fetch_metadata(Some(topic), Duration::from_secs(10))
+        .unwrap();
+    let mut list = rdkafka::TopicPartitionList::new();
+    for p in metadata.topics()[0].partitions() {
+        let _ = list.add_partition(topic, p.id());
+    }
+    let Ok(read) = consumer.committed_offsets(list, Duration::from_secs(10)) else {
+        return 0.0;
+    };
+    let p = |e: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match e.offset() {
+        rdkafka::Offset::Offset(o) => {
+            let c = Committed::decode(alluvium::record::Offset(o), e.metadata()).ok()?;
+            Some(c.metadata.map_or(o, |m| m.p.0))
+        }
+        _ => None,
+    };
+    read.elements().iter().filter_map(p).sum::<i64>() as f64
+}
+
+/// An operator moves the committed offset back with the standard tool: records are counted again
+/// from there, as asked; the archive keeps each once.
+pub(crate) fn an_offset_that_was_moved(cluster: &Cluster) {
+    let (name, topic, counts) = ("moved", "moved-in", "moved-counts");
+    cluster.create_topic(topic, 1);
+    let mapping = format!(
+        "[mapping.moved]\ntopics = [\"{topic}\"]\n[mapping.moved.wordcount]\noutput_topic = \"{counts}\""
+    );
+    let (dir, config) = (home(cluster, name), config(cluster, name, &mapping));
+    let producer = cluster.producer();
+    let write = |n: i64| {
+        for _ in 0..n {
+            send(&producer, topic, 0, b"word", None);
+        }
+        flush(&producer);
+    };
+    write(100);
+    let daemon = Daemon::start(&dir, "a", &config);
+    eventually("counted", Duration::from_secs(60), || {
+        100.0 <= cluster_position(cluster, name, topic)
+    });
+    assert_eq!(daemon.stop(), 0);
+    let _ = cluster.run(&[
+        "kafka",
+        "consumer-groups",
+        "--group",
+        name,
+        "--topic",
+        topic,
+        "--reset-offsets",
+        "--to-offset",
+        "40",
+        "--execute",
+    ]);
+    write(10);
+    let daemon = Daemon::start(&dir, "a", &config);
+    eventually("counted again", Duration::from_secs(60), || {
+        110.0 <= cluster_position(cluster, name, topic)
+    });
+    assert!(
+        daemon.log_text().contains("was moved by hand"),
+        "{}",
+        daemon.log_text()
+    );
+    assert_eq!(daemon.stop(), 0);
+    assert_eq!(cluster.published_words(counts)["word"], 100 + 60 + 10);
+    let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);
+    assert_eq!(raw.offsets(), (0..110).map(|o| (0, o)).collect::<Vec<_>>());
+}
+
+/// The group's offsets were deleted, the ledger is there: the partition stops and says what to
+/// do; done so, it goes on.
+pub(crate) fn offsets_that_were_deleted(cluster: &Cluster) {
+    let (name, topic) = ("deleted", "deleted-in");
+    cluster.create_topic(topic, 1);
+    let mapping = format!(
+        "[mapping.deleted]\ntopics = [\"{topic}\"]\n[mapping.deleted.wordcount]\noutput_topic = \"deleted-counts\""
+    );
+    let (dir, config) = (home(cluster, name), config(cluster, name, &mapping));
+    let producer = cluster.producer();
+    send(&producer, topic, 0, b"one", None);
+    flush(&producer);
+    let daemon = Daemon::start(&dir, "a", &config);
+    eventually("counted", Duration::from_secs(60), || {
+        1.0 <= cluster_position(cluster, name, topic)
+    });
+    assert_eq!(daemon.stop(), 0);
+    let _ = cluster.run(&["kafka", "consumer-groups", "--delete", "--group", name]);
+    let daemon = Daemon::start(&dir, "a", &config);
+    eventually("stopped", Duration::from_secs(60), || {
+        1.0 <= daemon.metric("alluvium_partition_stopped", "nothing_committed")
+    });
+    let log = daemon.log_text();
+    assert!(log.contains("--reset-offsets --to-offset 1"), "{log}");
+    assert!(
+        daemon.get("/readyz").is_none(),
+        "not ready while a partition is stopped"
+    );
+    assert_eq!(daemon.stop(), 0);
+    let _ = cluster.run(&[
+        "kafka",
+        "consumer-groups",
+        "--group",
+        name,
+        "--topic",
+        topic,
+        "--reset-offsets",
+        "--to-offset",
+        "1",
+        "--execute",
+    ]);
+    send(&producer, topic, 0, b"two", None);
+    flush(&producer);
+    let daemon = Daemon::start(&dir, "a", &config);
+    eventually("goes on", Duration::from_secs(60), || {
+        2.0 <= cluster_position(cluster, name, topic)
+    });
+    assert_eq!(daemon.stop(), 0);
+    assert_eq!(cluster.published_words("deleted-counts").len(), 2);
+}
+
+/// Retention took records before they were archived: by default the partition stops and names
+/// them; with on_gap = "record" a gap entry names them and the daemon goes on.
+pub(crate) fn retention_that_overtook(cluster: &Cluster) {
+    let (name, topic) = ("gap", "gap-in");
+    cluster.create_topic(topic, 1);
+    let mapping =
+        |on_gap: &str| format!("[mapping.gap]\ntopics = [\"{topic}\"]\non_gap = \"{on_gap}\"");
+    let dir = home(cluster, name);
+    let producer = cluster.producer();
+    let write = |n: i64| {
+        for i in 0..n {
+            send(&producer, topic, 0, i.to_string().as_bytes(), None);
+        }
+        flush(&producer);
+    };
+    write(10);
+    let daemon = Daemon::start(&dir, "a", &config(cluster, name, &mapping("stop")));
+    eventually("read", Duration::from_secs(60), || {
+        10.0 <= daemon.metric("alluvium_records_total", "gap")
+    });
+    assert_eq!(daemon.stop(), 0);
+    write(20);
+    let file = dir.join("delete.json");
+    std::fs::write(
+        &file,
+        format!(
+            r#"{{"partitions":[{{"topic":"{topic}","partition":0,"offset":25}}],"version":1}}"#
+        ),
+    )
+    .unwrap();
+    let _ = cluster.run(&[
+        "kafka",
+        "delete-records",
+        "--offset-json-file",
+        file.to_str().unwrap(),
+    ]);
+    let daemon = Daemon::start(&dir, "a", &config(cluster, name, &mapping("stop")));
+    eventually("stopped", Duration::from_secs(60), || {
+        1.0 <= daemon.metric("alluvium_partition_stopped", "archive_gap")
+    });
+    assert!(
+        daemon.log_text().contains("[10, 25)"),
+        "{}",
+        daemon.log_text()
+    );
+    assert_eq!(daemon.stop(), 0);
+    let daemon = Daemon::start(&dir, "a", &config(cluster, name, &mapping("record")));
+    eventually("read", Duration::from_secs(60), || {
+        5.0 <= daemon.metric("alluvium_records_total", "gap")
+    });
+    assert_eq!(daemon.stop(), 0);
+    let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);
+    let want: Vec<(i32, i64)> = (0..10).chain(25..30).map(|o| (0, o)).collect();
+    assert_eq!(raw.offsets(), want);
+}

@@ -1,0 +1,121 @@
+//! Readers that are not ours: pyarrow and DuckDB read the files as they are.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::support::{Cluster, Daemon, Lines, eventually, flush, send};
+use crate::{config, home};
+
+const SCRIPT: &str = r#"
+import sys, json, pyarrow.dataset as ds, duckdb
+root, topic, counts = sys.argv[1:]
+raw = ds.dataset(f"{root}/{topic}", partitioning="hive")
+table = raw.to_table()
+out = {"schema": {f.name: str(f.type) for f in raw.schema}, "rows": table.num_rows,
+       "partitions": sorted(set(table["dt"].to_pylist()))}
+q = duckdb.sql(f"select count(*), count(distinct (\"partition\", \"offset\")), min(timestamp) from read_parquet('{root}/{topic}/**/*.parquet')").fetchone()
+out["duckdb"] = [q[0], q[1]]
+everything = duckdb.sql(f"select count(*) from read_parquet('{root}/**/*.parquet', union_by_name=true)").fetchone()
+out["everything"] = everything[0]
+words = duckdb.sql(f"select word, sum(count)::bigint from read_parquet('{root}/{counts}/**/*.parquet') group by word").fetchall()
+out["words"] = dict(words)
+print(json.dumps(out))
+"#;
+
+/// The Python that `make` set up.
+fn python() -> PathBuf {
+    match std::env::var_os("ALLUVIUM_PYTHON") {
+        Some(path) => path.into(),
+        None => {
+            let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
+                || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache"),
+                PathBuf::from,
+            );
+            cache.join("alluvium/python/bin/python")
+        }
+    }
+}
+
+pub(crate) fn foreign_readers(cluster: &Cluster) {
+    let (name, topic, counts) = ("readers", "readers-in", "readers-counts");
+    cluster.create_topic(topic, 3);
+    let root = home(cluster, name).join("archive");
+    let mapping = format!(
+        r#"
+[mapping.readers]
+topics = ["{topic}"]
+archive = {{ root = "file://{0}" }}
+[mapping.readers.wordcount]
+output_topic = "{counts}"
+archive = {{ root = "file://{0}", path = "{{topic}}/dt=%F" }}
+"#,
+        root.display()
+    );
+    let producer = cluster.producer();
+    let mut lines = Lines::new(7, 100);
+    let mut line = String::new();
+    for i in 0..3_000 {
+        lines.next(&mut line);
+        send(
+            &producer,
+            topic,
+            i % 3,
+            line.as_bytes(),
+            Some(1_735_751_000_000 + i64::from(i) * 60_000),
+        );
+    }
+    flush(&producer);
+    let daemon = Daemon::start(&home(cluster, name), "a", &config(cluster, name, &mapping));
+    eventually("all counted and read back", Duration::from_secs(60), || {
+        let published = daemon.metric("alluvium_results_total", "readers");
+        3_000.0 <= daemon.metric("alluvium_results_position", topic)
+            && published <= daemon.metric("alluvium_records_total", "output")
+    });
+    assert_eq!(daemon.stop(), 0);
+    let ran = Command::new(python())
+        .args(["-c", SCRIPT, root.to_str().unwrap(), topic, counts])
+        .output()
+        .unwrap_or_else(|e| panic!("{} (make python sets it up): {e}", python().display()));
+    assert!(
+        ran.status.success(),
+        "{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    let got: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!(got["rows"], 3_000);
+    assert_eq!(got["duckdb"], serde_json::json!([3_000, 3_000]));
+    let schema = &got["schema"];
+    for (column, kind) in [
+        ("topic", "string"),
+        ("partition", "int32"),
+        ("offset", "int64"),
+        ("timestamp", "timestamp[ms, tz=UTC]"),
+        ("timestamp_type", "string"),
+        ("key", "string"),
+        ("value", "string"),
+        ("value_bytes", "binary"),
+        (
+            "headers",
+            "list<element: struct<key: string not null, value: binary> not null>",
+        ),
+    ] {
+        assert_eq!(schema[column], kind, "{column}: {schema}");
+    }
+    assert_eq!(
+        got["partitions"],
+        serde_json::json!(["2025-01-01", "2025-01-02", "2025-01-03"])
+    );
+    let words: std::collections::HashMap<String, u64> =
+        serde_json::from_value(got["words"].clone()).unwrap();
+    assert_eq!(words, lines.expected());
+    assert_eq!(
+        got["everything"].as_u64(),
+        Some(
+            3_000
+                + cluster
+                    .archive(&format!("file://{}", root.display()), counts, counts)
+                    .rows
+        )
+    );
+}
