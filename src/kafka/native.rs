@@ -176,16 +176,15 @@ unsafe fn read_topic_id(event: *mut sys::rd_kafka_event_t) -> Result<String, Str
 /// Called when a queue stops being empty; boxed twice, because the inner pointer is fat.
 type Wake = Box<Box<dyn Fn() + Send + Sync>>;
 
-/// One partition's queue, read in batches: rust-rdkafka's own polls one event a record, which
-/// costs as much as counting its words. The consumer must outlive it; its owner sees to that.
-pub(super) struct BatchQueue {
+/// One partition's queue: rust-rdkafka's own polls an event a record, which costs as much as
+/// counting its words. The consumer must outlive it; its owner sees to that.
+pub(super) struct SplitQueue {
     raw: *mut sys::rd_kafka_queue_t,
-    messages: Vec<*mut sys::rd_kafka_message_t>,
     wake: Option<Wake>,
 }
 
 // SAFETY: a librdkafka queue may be used from any thread, by one at a time: `read` takes &mut.
-unsafe impl Send for BatchQueue {}
+unsafe impl Send for SplitQueue {}
 
 /// What came of a batch.
 #[derive(Debug, Default)]
@@ -199,14 +198,13 @@ pub(super) struct Batch {
 /// Headers up to here need no allocation.
 const INLINE_HEADERS: usize = 8;
 
-impl BatchQueue {
+impl SplitQueue {
     /// Splits a partition off the consumer's queue; before it is assigned.
     pub(super) fn split<C: ConsumerContext>(
         consumer: &BaseConsumer<C>,
         topic: &str,
         partition: i32,
-        batch: usize,
-    ) -> Option<BatchQueue> {
+    ) -> Option<SplitQueue> {
         let topic = CString::new(topic).ok()?;
         // SAFETY: the client is valid; the queue is ours to destroy. Forwarding to nowhere is
         // what splitting is.
@@ -219,11 +217,7 @@ impl BatchQueue {
             sys::rd_kafka_queue_forward(raw, ptr::null_mut());
             raw
         };
-        Some(BatchQueue {
-            raw,
-            messages: vec![ptr::null_mut(); batch],
-            wake: None,
-        })
+        Some(SplitQueue { raw, wake: None })
     }
 
     pub(super) fn on_records(&mut self, wake: Box<dyn Fn() + Send + Sync>) {
@@ -241,21 +235,20 @@ impl BatchQueue {
         self.wake = Some(wake);
     }
 
-    /// Gives what is there, one batch at most, to `take`; never waits.
-    pub(super) fn read(&mut self, take: &mut dyn FnMut(&Record<'_>)) -> Batch {
+    /// Gives what is there, `limit` records at most, to `take`; never waits.
+    ///
+    /// One call a message, although `rd_kafka_consume_batch_queue` is cheaper: in librdkafka 2.12
+    /// that one takes the *end of the partition* for a consumed record and moves the position
+    /// past it, so that after the next pause, of which every rebalance makes one, the record that
+    /// comes first is skipped (docs/decisions/0004-reading.md).
+    pub(super) fn read(&mut self, limit: usize, take: &mut dyn FnMut(&Record<'_>)) -> Batch {
         let mut batch = Batch::default();
-        let room = self.messages.len();
-        // SAFETY: the array has room for as many messages as the call is told; the first `n` are
-        // valid, and ours, afterwards.
-        let n = unsafe {
-            sys::rd_kafka_consume_batch_queue(self.raw, 0, self.messages.as_mut_ptr(), room)
-        };
-        let n = usize::try_from(n).unwrap_or(0);
-        for message in &self.messages[..n] {
-            // SAFETY: valid until it is destroyed, right below and only here; what the record
-            // borrows from it ends before.
+        for _ in 0..limit {
+            // SAFETY: the queue is valid. The message is ours until it is destroyed, right below
+            // and only here; what the record borrows from it ends before.
             unsafe {
-                let m = &**message;
+                let message = sys::rd_kafka_consume_queue(self.raw, 0);
+                let Some(m) = message.as_ref() else { break };
                 match m.err {
                     Code::RD_KAFKA_RESP_ERR_NO_ERROR => {
                         batch.records += 1;
@@ -268,14 +261,14 @@ impl BatchQueue {
                         batch.error = Some((code, text.into_owned()));
                     }
                 }
-                sys::rd_kafka_message_destroy(*message);
+                sys::rd_kafka_message_destroy(message);
             }
         }
         batch
     }
 }
 
-impl Drop for BatchQueue {
+impl Drop for SplitQueue {
     fn drop(&mut self) {
         // SAFETY: the callback is taken back before its box is dropped; then the queue, which is
         // ours, is destroyed once.

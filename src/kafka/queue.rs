@@ -7,7 +7,7 @@ use rdkafka::{Offset as RdOffset, TopicPartitionList};
 use rdkafka_sys::rd_kafka_resp_err_t as Code;
 
 use crate::kafka::group::Consumer;
-use crate::kafka::native::BatchQueue;
+use crate::kafka::native::SplitQueue;
 use crate::kafka::{CALL_TIMEOUT, KafkaError};
 use crate::record::{Offset, Record, TopicPartition};
 
@@ -49,7 +49,7 @@ pub const BATCH: usize = 1_000;
 
 /// One partition's queue, split off from the consumer's. The queue is dropped before its client.
 pub struct Queue {
-    queue: BatchQueue,
+    queue: SplitQueue,
     consumer: Arc<Consumer>,
     tp: TopicPartition,
 }
@@ -63,7 +63,7 @@ impl std::fmt::Debug for Queue {
 impl Queue {
     /// Splits a partition off; before it is assigned.
     pub(super) fn split(consumer: Arc<Consumer>, tp: TopicPartition) -> Option<Queue> {
-        let queue = BatchQueue::split(&consumer, &tp.topic, tp.partition, BATCH)?;
+        let queue = SplitQueue::split(&consumer, &tp.topic, tp.partition)?;
         Some(Queue {
             queue,
             consumer,
@@ -79,7 +79,7 @@ impl Source for Queue {
 
     #[inline]
     fn read(&mut self, take: &mut dyn FnMut(&Record<'_>)) -> Read {
-        let batch = self.queue.read(take);
+        let batch = self.queue.read(BATCH, take);
         let trouble = batch.error.map(|(code, text)| match code {
             Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE
             | Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET => Trouble::OutOfRange(text),
@@ -104,7 +104,7 @@ impl Source for Queue {
             .seek(topic, partition, target, CALL_TIMEOUT)
             .map_err(failed)?;
         loop {
-            let stale = self.queue.read(&mut |_| {});
+            let stale = self.queue.read(BATCH, &mut |_| {});
             if stale.records == 0 && stale.end.is_none() && stale.error.is_none() {
                 break;
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Cluster, Daemon, Lines, eventually, flush, send};
+use crate::support::{Cluster, Daemon, Lines, assert_each_once, eventually, flush, send};
 use crate::{config, home};
 
 /// A load that goes on while something breaks; what it should count to.
@@ -26,13 +26,8 @@ fn load(cluster: &Cluster, topic: &str, seconds: u64) -> std::thread::JoinHandle
 fn check(cluster: &Cluster, name: &str, topic: &str, counts: &str, records: u64, lines: &Lines) {
     let root = format!("{}/{name}", cluster.hdfs());
     let raw = cluster.archive(&root, topic, topic);
-    let want: Vec<(i32, i64)> = (0..4)
-        .flat_map(|p| (0..records as i64 / 4).map(move |o| (p, o)))
-        .collect();
-    assert!(
-        raw.offsets() == want,
-        "an offset is missing or archived twice"
-    );
+    let want = (0..4).flat_map(|p| (0..records as i64 / 4).map(move |o| (p, o)));
+    assert_each_once(&raw.offsets(), want);
     assert!(
         cluster.published_words(counts) == lines.expected(),
         "published sums by word"

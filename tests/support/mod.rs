@@ -523,6 +523,31 @@ impl Drop for Daemon {
     }
 }
 
+/// Every (partition, offset) of `want` exactly once; what is wrong is named.
+pub fn assert_each_once(got: &[(i32, i64)], want: impl Iterator<Item = (i32, i64)>) {
+    let mut counts: BTreeMap<(i32, i64), i32> = BTreeMap::new();
+    for tp in got {
+        *counts.entry(*tp).or_default() += 1;
+    }
+    for tp in want {
+        *counts.entry(tp).or_default() -= 1;
+    }
+    let wrong: Vec<_> = counts.iter().filter(|(_, n)| **n != 0).collect();
+    let (lost, doubled) = (
+        wrong.iter().filter(|w| *w.1 < 0),
+        wrong.iter().filter(|w| 0 < *w.1),
+    );
+    let (lost, doubled): (Vec<_>, Vec<_>) = (lost.collect(), doubled.collect());
+    assert!(
+        wrong.is_empty(),
+        "lost {}: {:?} …; doubled or foreign {}: {:?} …",
+        lost.len(),
+        &lost[..lost.len().min(5)],
+        doubled.len(),
+        &doubled[..doubled.len().min(5)]
+    );
+}
+
 /// Waits until `done` holds.
 pub fn eventually(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + limit;
