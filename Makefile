@@ -10,7 +10,7 @@
 CARGO = cargo
 PROFILE = --release
 
-demo: setup build
+demo: setup python build
 	testbed/demo
 
 test: setup python lint

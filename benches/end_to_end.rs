@@ -6,7 +6,7 @@
 //! minutes. CPU seconds are of the daemon alone, start and stop included.
 //!
 //! RECORDS, RUNS=arrival|record|both.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, unsafe_code)]
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -24,10 +24,8 @@ fn main() {
     if std::env::args().any(|a| a == "--test" || a == "--list") {
         return; // `cargo test --all-targets` asks; benchmarks are run by `make bench`.
     }
-    let records: i64 = std::env::var("RECORDS")
-        .ok()
-        .and_then(|v| v.parse().ok())
-        .unwrap_or(5_000_000);
+    let records: i64 =
+        std::env::var("RECORDS").ok().and_then(|v| v.parse().ok()).unwrap_or(5_000_000);
     let runs = std::env::var("RUNS").unwrap_or_else(|_| "both".into());
     // A broker that was compiled only half would make the daemon wait, and windows more.
     // SAFETY: no other thread runs yet.
@@ -56,13 +54,7 @@ fn fill(cluster: &Cluster, records: i64) -> Lines {
     for i in 0..records {
         lines.next(&mut line);
         let time = FIRST_MS + i * SPAN_MS / records;
-        send(
-            &producer,
-            TOPIC,
-            (i % i64::from(PARTITIONS)) as i32,
-            line.as_bytes(),
-            Some(time),
-        );
+        send(&producer, TOPIC, (i % i64::from(PARTITIONS)) as i32, line.as_bytes(), Some(time));
     }
     flush(&producer);
     lines
@@ -71,12 +63,7 @@ fn fill(cluster: &Cluster, records: i64) -> Lines {
 /// CPU seconds of children that have ended (clock ticks are 1/100 s on Linux).
 fn children_cpu() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap()
-        .split_whitespace()
-        .collect();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     (fields[13].parse::<f64>().unwrap() + fields[14].parse::<f64>().unwrap()) / 100.0
 }
 
@@ -116,18 +103,14 @@ split = "space"
     let began = Instant::now();
     let daemon = Daemon::start(&cluster.state.join("bench"), "bench", &config);
     let mut peak = 0;
-    eventually(
-        "everything counted and read back",
-        Duration::from_secs(600),
-        || {
-            peak = peak.max(peak_mib(daemon.pid()).unwrap_or(0));
-            let counted: f64 =
-                daemon.metric("alluvium_results_position", &format!("topic=\"{TOPIC}\""));
-            let published = daemon.metric("alluvium_results_total", "lines");
-            let archived = daemon.metric("alluvium_records_total", "role=\"output\"");
-            records as f64 <= counted && published <= archived
-        },
-    );
+    eventually("everything counted and read back", Duration::from_secs(600), || {
+        peak = peak.max(peak_mib(daemon.pid()).unwrap_or(0));
+        let counted: f64 =
+            daemon.metric("alluvium_results_position", &format!("topic=\"{TOPIC}\""));
+        let published = daemon.metric("alluvium_results_total", "lines");
+        let archived = daemon.metric("alluvium_records_total", "role=\"output\"");
+        records as f64 <= counted && published <= archived
+    });
     let metrics = daemon.get("/metrics").unwrap();
     peak = peak.max(peak_mib(daemon.pid()).unwrap_or(0));
     let published = daemon.metric("alluvium_results_total", "lines");
@@ -152,27 +135,11 @@ split = "space"
     assert_eq!(raw.rows, records as u64, "rows of the raw files");
     let offsets = raw.offsets();
     assert_eq!(offsets.len(), records as usize);
-    assert!(
-        offsets.windows(2).all(|w| w[0] < w[1]),
-        "an offset is archived twice"
-    );
-    assert!(
-        counts.words() == lines.expected(),
-        "sums of the archived counts by word"
-    );
-    assert_eq!(
-        counts.rows as f64, published,
-        "each published count is archived once"
-    );
-    for name in [
-        "alluvium_commits_total",
-        "alluvium_rolls_total",
-        "alluvium_commit_seconds_sum",
-    ] {
-        for line in metrics
-            .lines()
-            .filter(|l| l.starts_with(name) && !l.ends_with(" 0"))
-        {
+    assert!(offsets.windows(2).all(|w| w[0] < w[1]), "an offset is archived twice");
+    assert!(counts.words() == lines.expected(), "sums of the archived counts by word");
+    assert_eq!(counts.rows as f64, published, "each published count is archived once");
+    for name in ["alluvium_commits_total", "alluvium_rolls_total", "alluvium_commit_seconds_sum"] {
+        for line in metrics.lines().filter(|l| l.starts_with(name) && !l.ends_with(" 0")) {
             println!("  {line}");
         }
     }

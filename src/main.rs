@@ -8,7 +8,7 @@ use std::process::ExitCode;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Few arenas, and freed pages back within a second: a daemon is measured by its peak.
-#[allow(non_upper_case_globals)]
+#[allow(non_upper_case_globals, unsafe_code)]
 #[unsafe(export_name = "malloc_conf")]
 pub static malloc_conf: &[u8] = b"narenas:4,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
 

@@ -45,15 +45,13 @@ const PARTITION: [&str; 2] = ["topic", "partition"];
 
 fn counters(r: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     let series = IntCounterVec::new(Opts::new(name, help), labels).expect("a constant name");
-    r.register(Box::new(series.clone()))
-        .expect("each name is registered once");
+    r.register(Box::new(series.clone())).expect("each name is registered once");
     series
 }
 
 fn gauges(r: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
     let series = IntGaugeVec::new(Opts::new(name, help), labels).expect("a constant name");
-    r.register(Box::new(series.clone()))
-        .expect("each name is registered once");
+    r.register(Box::new(series.clone())).expect("each name is registered once");
     series
 }
 
@@ -63,33 +61,22 @@ impl Metrics {
     pub fn new(r: &Registry) -> Metrics {
         let counter = |name: &str, help: &str| {
             let series = IntCounter::new(name, help).expect("a constant name");
-            r.register(Box::new(series.clone()))
-                .expect("each name is registered once");
+            r.register(Box::new(series.clone())).expect("each name is registered once");
             series
         };
-        let assigned = IntGauge::new(
-            "alluvium_assigned_partitions",
-            "Partitions that this instance owns.",
-        )
-        .expect("a constant name");
-        r.register(Box::new(assigned.clone()))
-            .expect("each name is registered once");
+        let assigned =
+            IntGauge::new("alluvium_assigned_partitions", "Partitions that this instance owns.")
+                .expect("a constant name");
+        r.register(Box::new(assigned.clone())).expect("each name is registered once");
         let seconds = HistogramOpts::new(
             "alluvium_commit_seconds",
             "Time of one commit, from begin to answer.",
         )
-        .buckets(vec![
-            0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-        ]);
+        .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]);
         let commit_seconds = Histogram::with_opts(seconds).expect("a constant name");
-        r.register(Box::new(commit_seconds.clone()))
-            .expect("each name is registered once");
-        let build = gauges(
-            r,
-            "alluvium_build_info",
-            "1, with the version as a label.",
-            &["version"],
-        );
+        r.register(Box::new(commit_seconds.clone())).expect("each name is registered once");
+        let build =
+            gauges(r, "alluvium_build_info", "1, with the version as a label.", &["version"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let role = ["mapping", "role"];
         let m = Metrics {
@@ -131,12 +118,7 @@ impl Metrics {
                 "Attempts sealed, by the rule that ended them.",
                 &["reason"],
             ),
-            files: counters(
-                r,
-                "alluvium_files_total",
-                "Files appended to the ledger.",
-                &role,
-            ),
+            files: counters(r, "alluvium_files_total", "Files appended to the ledger.", &role),
             file_bytes: counters(
                 r,
                 "alluvium_file_bytes_total",

@@ -40,11 +40,7 @@ enum Command {
 #[derive(Args, Debug)]
 struct ConfigArgs {
     /// The configuration file (TOML).
-    #[arg(
-        long,
-        value_name = "FILE",
-        default_value = "/etc/alluvium/alluvium.toml"
-    )]
+    #[arg(long, value_name = "FILE", default_value = "/etc/alluvium/alluvium.toml")]
     config: PathBuf,
     /// Overrides daemon.instance, so that one file serves every host.
     #[arg(long, value_name = "NAME")]
@@ -61,10 +57,7 @@ impl ConfigArgs {
         })?;
         Config::parse(&text, self.instance.as_deref()).map_err(|faults| {
             let n = faults.0.len();
-            complain(&format!(
-                "{shown}: {n} fault{}\n{faults}",
-                if n == 1 { "" } else { "s" }
-            ));
+            complain(&format!("{shown}: {n} fault{}\n{faults}", if n == 1 { "" } else { "s" }));
             EX_CONFIG
         })
     }

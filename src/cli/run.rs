@@ -32,10 +32,8 @@ impl Run {
             Err(code) => return code,
         };
         self.log();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = match runtime {
             Ok(runtime) => runtime,
             Err(e) => {
@@ -54,11 +52,7 @@ impl Run {
             Ok(false) => 1,
             Err(e) => {
                 complain(&format!("{e:#}"));
-                if e.is::<Unavailable>() {
-                    EX_UNAVAILABLE
-                } else {
-                    1
-                }
+                if e.is::<Unavailable>() { EX_UNAVAILABLE } else { 1 }
             }
         }
     }
@@ -84,10 +78,9 @@ impl Run {
 }
 
 async fn shutdown() {
-    let (Ok(mut term), Ok(mut int)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
+    let (Ok(mut term), Ok(mut int)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return std::future::pending().await;
     };
     tokio::select! {

@@ -27,10 +27,7 @@ pub(super) struct Faults(pub Vec<Fault>);
 
 impl Faults {
     pub(super) fn add(&mut self, key: impl Into<String>, message: impl fmt::Display) {
-        self.0.push(Fault {
-            key: key.into(),
-            message: message.to_string(),
-        });
+        self.0.push(Fault { key: key.into(), message: message.to_string() });
     }
 }
 
@@ -43,20 +40,12 @@ pub(super) struct Fields {
 
 impl Fields {
     pub(super) fn new(path: impl Into<String>, table: Table) -> Fields {
-        Fields {
-            path: path.into(),
-            table,
-            known: Vec::new(),
-        }
+        Fields { path: path.into(), table, known: Vec::new() }
     }
 
     /// The full path of a key.
     pub(super) fn key(&self, name: &str) -> String {
-        if self.path.is_empty() {
-            name.into()
-        } else {
-            format!("{}.{name}", self.path)
-        }
+        if self.path.is_empty() { name.into() } else { format!("{}.{name}", self.path) }
     }
 
     pub(super) fn take(&mut self, name: &'static str) -> Option<Value> {
@@ -152,15 +141,13 @@ impl Fields {
         faults: &mut Faults,
     ) -> Option<T> {
         self.parsed(name, faults, |text| {
-            choices
-                .iter()
-                .find(|(word, _)| *word == text)
-                .map(|(_, value)| *value)
-                .ok_or_else(|| {
+            choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(
+                || {
                     let words: Vec<String> =
                         choices.iter().map(|(w, _)| format!("{w:?}")).collect();
                     format!("{text:?} is none of {}", words.join(", "))
-                })
+                },
+            )
         })
     }
 

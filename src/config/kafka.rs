@@ -77,16 +77,10 @@ const ALLOWED_PREFIXES: &[&str] = &["sasl.", "ssl.", "enable.ssl."];
 
 /// Keys that are refused, with the reason.
 const REFUSED: &[(&str, &str)] = &[
-    (
-        "auto.offset.reset",
-        "a silent reset would leave a hole in the archive; use start and on_gap",
-    ),
+    ("auto.offset.reset", "a silent reset would leave a hole in the archive; use start and on_gap"),
     ("bootstrap.servers", "write kafka.bootstrap_servers"),
     ("client.id", "it is made from daemon.instance"),
-    (
-        "enable.auto.commit",
-        "offsets are committed inside the transaction that carries the results",
-    ),
+    ("enable.auto.commit", "offsets are committed inside the transaction that carries the results"),
     (
         "enable.auto.offset.store",
         "offsets are committed inside the transaction that carries the results",
@@ -97,10 +91,7 @@ const REFUSED: &[(&str, &str)] = &[
         "group.instance.id",
         "static members leave no word when they stop: partitions would be stranded",
     ),
-    (
-        "group.protocol",
-        "the guarantee was proven for the classic protocol",
-    ),
+    ("group.protocol", "the guarantee was proven for the classic protocol"),
     ("isolation.level", "recovery must read committed"),
     ("partition.assignment.strategy", "write kafka.assignor"),
     ("plugin.library.paths", "it would load code"),
@@ -120,33 +111,21 @@ pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
     let hint = "write bootstrap_servers = \"host:9092\"";
     let servers = f.require("bootstrap_servers", servers, hint, faults);
     let group = f.text("group_id", faults).filter(|g| !g.is_empty());
-    let group = f.require(
-        "group_id",
-        group,
-        "it names the consumer group, as \"alluvium\"",
-        faults,
-    );
+    let group =
+        f.require("group_id", group, "it names the consumer group, as \"alluvium\"", faults);
     let assignors = [Assignor::CooperativeSticky, Assignor::Range].map(|a| (a.name(), a));
-    let assignor = f
-        .choice("assignor", &assignors, faults)
-        .unwrap_or(Assignor::CooperativeSticky);
+    let assignor = f.choice("assignor", &assignors, faults).unwrap_or(Assignor::CooperativeSticky);
     let mut properties = BTreeMap::new();
     for (name, value) in f.entries("properties", faults) {
         let key = format!("kafka.properties.{name:?}");
         if let Some((_, why)) = REFUSED.iter().find(|(k, _)| *k == name) {
             faults.add(key, format!("can't be set: {why}"));
         } else if SECRET.contains(&name.as_str()) {
-            faults.add(
-                key,
-                "is a secret: write it under [kafka.secrets] as { file = \"…\" }",
-            );
+            faults.add(key, "is a secret: write it under [kafka.secrets] as { file = \"…\" }");
         } else if !ALLOWED.contains(&name.as_str())
             && !ALLOWED_PREFIXES.iter().any(|p| name.starts_with(p))
         {
-            let near = ALLOWED
-                .iter()
-                .map(|k| (strsim::damerau_levenshtein(k, &name), k))
-                .min();
+            let near = ALLOWED.iter().map(|k| (strsim::damerau_levenshtein(k, &name), k)).min();
             let (_, near) = near.expect("the list is not empty");
             faults.add(
                 key,
@@ -164,22 +143,13 @@ pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
     for (name, value) in f.entries("secrets", faults) {
         let key = format!("kafka.secrets.{name:?}");
         if !SECRET.contains(&name.as_str()) {
-            faults.add(
-                key,
-                format!("is no secret key; known are {}", SECRET.join(", ")),
-            );
+            faults.add(key, format!("is no secret key; known are {}", SECRET.join(", ")));
         } else if let Some(secret) = secret(&value, &key, faults) {
             let _ = secrets.insert(name, secret);
         }
     }
     f.finish(faults);
-    Some(Kafka {
-        bootstrap_servers: servers?,
-        group_id: group?,
-        assignor,
-        properties,
-        secrets,
-    })
+    Some(Kafka { bootstrap_servers: servers?, group_id: group?, assignor, properties, secrets })
 }
 
 fn scalar(value: &Value) -> Option<String> {
@@ -204,10 +174,7 @@ fn secret(value: &Value, key: &str, faults: &mut Faults) -> Option<Secret> {
             PathBuf::from(dir).join(name)
         }
         _ => {
-            faults.add(
-                key,
-                "must be { file = \"/path\" } or { credential = \"name\" }",
-            );
+            faults.add(key, "must be { file = \"/path\" } or { credential = \"name\" }");
             return None;
         }
     };

@@ -167,20 +167,11 @@ impl ArchiveKeys {
         let zone = self.timezone.clone().unwrap_or(TimeZone::UTC);
         let path = self.path.clone().unwrap_or_else(|| DEFAULT_PATH.into());
         let template = Template::parse(&path, zone.clone());
-        let template = template
-            .map_err(|e| faults.add(key("path"), format!("{path:?}: {e}")))
-            .ok();
+        let template = template.map_err(|e| faults.add(key("path"), format!("{path:?}: {e}"))).ok();
         let format = format(self.format.as_deref(), self.codec.as_deref());
         let format = format.map_err(|(k, e)| faults.add(key(k), e)).ok();
-        let (k, v) = (
-            self.key.unwrap_or(Bytes8::Auto),
-            self.value.unwrap_or(Bytes8::Auto),
-        );
-        let rows = if counts {
-            Rows::Counts
-        } else {
-            Rows::Raw { key: k, value: v }
-        };
+        let (k, v) = (self.key.unwrap_or(Bytes8::Auto), self.value.unwrap_or(Bytes8::Auto));
+        let rows = if counts { Rows::Counts } else { Rows::Raw { key: k, value: v } };
         let roll = RollPolicy {
             size_bytes: self.size.unwrap_or(128 << 20),
             age: self.age.unwrap_or(Duration::from_secs(600)),
@@ -189,14 +180,7 @@ impl ArchiveKeys {
         };
         let shape = format!("{path}|{:?}|{format:?}|{rows:?}", zone.iana_name());
         let fingerprint = format!("{:08x}", crc32c::crc32c(shape.as_bytes()));
-        Some(Archive {
-            root: root?,
-            template: template?,
-            format: format?,
-            rows,
-            roll,
-            fingerprint,
-        })
+        Some(Archive { root: root?, template: template?, format: format?, rows, roll, fingerprint })
     }
 }
 
@@ -207,9 +191,7 @@ fn root(text: &str, keys: &ArchiveKeys) -> Result<Root, String> {
                 "{text:?}: write three slashes and an absolute path, as \"file:///srv/archive\""
             ));
         }
-        return Ok(Root::Local {
-            directory: path.trim_end_matches('/').into(),
-        });
+        return Ok(Root::Local { directory: path.trim_end_matches('/').into() });
     }
     if let Some(rest) = text.strip_prefix("hdfs://") {
         let authority = rest.split('/').next().unwrap_or_default();
@@ -223,14 +205,9 @@ fn root(text: &str, keys: &ArchiveKeys) -> Result<Root, String> {
             properties: keys.hadoop.clone(),
             user: keys.user.clone(),
         };
-        return Ok(Root::Hdfs {
-            url: text.trim_end_matches('/').into(),
-            options,
-        });
+        return Ok(Root::Hdfs { url: text.trim_end_matches('/').into(), options });
     }
-    Err(format!(
-        "{text:?} is neither \"hdfs://namenode:8020/data\" nor \"file:///directory\""
-    ))
+    Err(format!("{text:?} is neither \"hdfs://namenode:8020/data\" nor \"file:///directory\""))
 }
 
 fn format(format: Option<&str>, codec: Option<&str>) -> Result<Format, (&'static str, String)> {
@@ -242,10 +219,7 @@ fn format(format: Option<&str>, codec: Option<&str>) -> Result<Format, (&'static
             "gzip" => Ok(Format::Parquet(ParquetCodec::Gzip)),
             "zstd" => Ok(Format::Parquet(ParquetCodec::Zstd)),
             "lz4" => Ok(Format::Parquet(ParquetCodec::Lz4)),
-            other => Err(none(
-                other,
-                "\"none\", \"snappy\", \"gzip\", \"zstd\", \"lz4\"",
-            )),
+            other => Err(none(other, "\"none\", \"snappy\", \"gzip\", \"zstd\", \"lz4\"")),
         },
         "jsonl" => match codec.unwrap_or("gzip") {
             "none" => Ok(Format::JsonLines(TextCodec::None)),
@@ -253,10 +227,7 @@ fn format(format: Option<&str>, codec: Option<&str>) -> Result<Format, (&'static
             "zstd" => Ok(Format::JsonLines(TextCodec::Zstd)),
             other => Err(none(other, "\"none\", \"gzip\", \"zstd\"")),
         },
-        other => Err((
-            "format",
-            format!("{other:?} is none of \"parquet\", \"jsonl\""),
-        )),
+        other => Err(("format", format!("{other:?} is none of \"parquet\", \"jsonl\""))),
     }
 }
 
@@ -289,9 +260,7 @@ fn read(
     let gaps = [("stop", OnGap::Stop), ("record", OnGap::Record)];
     let on_gap = f.choice("on_gap", &gaps, faults).unwrap_or(OnGap::Stop);
     let archive = archive(&mut f, defaults, false, faults);
-    let count = f
-        .table("wordcount", faults)
-        .map(|w| word_count(w, defaults, faults));
+    let count = f.table("wordcount", faults).map(|w| word_count(w, defaults, faults));
     if archive.is_none() && count.is_none() && f.key("archive") != "archive" {
         let silent = !faults.0.iter().any(|x| x.key.starts_with(&f.key("")));
         if silent {
@@ -308,14 +277,7 @@ fn read(
         Some(Some(c)) => Some(Arc::new(c)),
         None => None,
     };
-    Some(Mapping {
-        name,
-        topics,
-        start,
-        on_gap,
-        archive,
-        count,
-    })
+    Some(Mapping { name, topics, start, on_gap, archive, count })
 }
 
 fn topics(f: &mut Fields, faults: &mut Faults) -> Option<Topics> {
@@ -348,12 +310,9 @@ fn topics(f: &mut Fields, faults: &mut Faults) -> Option<Topics> {
                 None
             }
         },
-        (None, None) => f.require(
-            "topics",
-            None,
-            "write topics = [\"name\"] or topics_regex = \"…\"",
-            faults,
-        ),
+        (None, None) => {
+            f.require("topics", None, "write topics = [\"name\"] or topics_regex = \"…\"", faults)
+        }
     }
 }
 
@@ -392,28 +351,15 @@ fn word_count(mut f: Fields, defaults: &ArchiveKeys, faults: &mut Faults) -> Opt
     let times = [("record", Time::Record), ("arrival", Time::Arrival)];
     let window = f.duration("window", Duration::from_millis(100), faults);
     let window = window.unwrap_or(Duration::from_secs(2)).as_millis();
-    let mut tokenizer = Tokenizer {
-        split: split(&mut f, faults),
-        ..Tokenizer::default()
-    };
+    let mut tokenizer = Tokenizer { split: split(&mut f, faults), ..Tokenizer::default() };
     tokenizer.lowercase = f.flag("lowercase", faults).unwrap_or(false);
-    tokenizer.stop_words = f
-        .texts("stop_words", faults)
-        .unwrap_or_default()
-        .into_iter()
-        .collect();
-    tokenizer.max_word_bytes = f
-        .number("max_word_bytes", 16..=65_536, faults)
-        .unwrap_or(1024);
+    tokenizer.stop_words = f.texts("stop_words", faults).unwrap_or_default().into_iter().collect();
+    tokenizer.max_word_bytes = f.number("max_word_bytes", 16..=65_536, faults).unwrap_or(1024);
     let count = WordCount {
         output_topic: topic.unwrap_or_default(),
         output_partitions: f.number("output_partitions", 1..=10_000, faults),
-        format: f
-            .choice("format", &formats, faults)
-            .unwrap_or(OutputFormat::Json),
-        window: Window {
-            millis: i64::try_from(window).unwrap_or(i64::MAX),
-        },
+        format: f.choice("format", &formats, faults).unwrap_or(OutputFormat::Json),
+        window: Window { millis: i64::try_from(window).unwrap_or(i64::MAX) },
         time: f.choice("time", &times, faults).unwrap_or(Time::Record),
         tokenizer,
         archive: archive(&mut f, defaults, true, faults),
@@ -468,10 +414,7 @@ pub(super) fn check_together(mappings: &[Mapping], faults: &mut Faults) {
         let key = format!("mapping.{}.wordcount.output_topic", m.name);
         let topic = count.output_topic.as_str();
         if let Some(other) = outputs.insert(topic, &m.name) {
-            faults.add(
-                &key,
-                format!("{topic:?} is already the output of mapping.{other}"),
-            );
+            faults.add(&key, format!("{topic:?} is already the output of mapping.{other}"));
         }
         if let Some(source) = owner.get(topic) {
             faults.add(
@@ -491,19 +434,13 @@ fn check_directories(mappings: &[Mapping], faults: &mut Faults) {
     for m in mappings {
         let sources: Vec<String> = match &m.topics {
             Topics::Names(names) => names.clone(),
-            Topics::Regex(_) => ["one", "two"]
-                .map(|t| format!("\u{0}{}-{t}", m.name))
-                .into(),
+            Topics::Regex(_) => ["one", "two"].map(|t| format!("\u{0}{}-{t}", m.name)).into(),
         };
-        let raw = m
-            .archive
-            .as_ref()
-            .map(|a| (format!("mapping.{}.archive.path", m.name), a, sources));
+        let raw =
+            m.archive.as_ref().map(|a| (format!("mapping.{}.archive.path", m.name), a, sources));
         let output = m.count.as_ref().and_then(|c| {
             let key = format!("mapping.{}.wordcount.archive.path", m.name);
-            c.archive
-                .as_ref()
-                .map(|a| (key, a, vec![c.output_topic.clone()]))
+            c.archive.as_ref().map(|a| (key, a, vec![c.output_topic.clone()]))
         });
         for (key, archive, topics) in raw.into_iter().chain(output) {
             if 1 < topics.len() && !archive.template.has_topic() {

@@ -63,22 +63,14 @@ impl Config {
         let table = match text.parse::<toml::Table>() {
             Ok(table) => table,
             Err(e) => {
-                let fault = Fault {
-                    key: "(syntax)".into(),
-                    message: e.to_string(),
-                };
+                let fault = Fault { key: "(syntax)".into(), message: e.to_string() };
                 return Err(Faulty(vec![fault]));
             }
         };
         let mut faults = Faults::default();
         let mut top = Fields::new("", table);
         let kafka = top.table("kafka", &mut faults);
-        let kafka = top.require(
-            "kafka",
-            kafka,
-            "it names the brokers and the group",
-            &mut faults,
-        );
+        let kafka = top.require("kafka", kafka, "it names the brokers and the group", &mut faults);
         let kafka = kafka.and_then(|k| kafka::read(k, &mut faults));
         let daemon = top.table("daemon", &mut faults);
         let daemon = self::daemon(daemon, instance, &mut faults);
@@ -86,20 +78,13 @@ impl Config {
         let defaults = mapping::ArchiveKeys::read(defaults, &mut faults);
         let tables = top.entries("mapping", &mut faults);
         if tables.is_empty() {
-            faults.add(
-                "mapping",
-                "is missing; write a [mapping.NAME] with topics = [\"…\"]",
-            );
+            faults.add("mapping", "is missing; write a [mapping.NAME] with topics = [\"…\"]");
         }
         let mappings = mapping::read_all(tables, &defaults, &mut faults);
         top.finish(&mut faults);
         mapping::check_together(&mappings, &mut faults);
         match (kafka, faults.0.is_empty()) {
-            (Some(kafka), true) => Ok(Config {
-                kafka,
-                daemon,
-                mappings,
-            }),
+            (Some(kafka), true) => Ok(Config { kafka, daemon, mappings }),
             _ => Err(Faulty(faults.0)),
         }
     }
@@ -114,11 +99,7 @@ impl Config {
         let exact =
             |m: &&Mapping| matches!(&m.topics, Topics::Names(n) if n.iter().any(|t| t == topic));
         let regex = |m: &&Mapping| matches!(&m.topics, Topics::Regex(r) if r.is_match(topic));
-        let found = self
-            .mappings
-            .iter()
-            .find(exact)
-            .or_else(|| self.mappings.iter().find(regex));
+        let found = self.mappings.iter().find(exact).or_else(|| self.mappings.iter().find(regex));
         found.map(|m| (m, false))
     }
 }
@@ -127,44 +108,25 @@ fn daemon(fields: Option<Fields>, instance: Option<&str>, faults: &mut Faults) -
     let mut f = fields.unwrap_or_else(|| Fields::new("daemon", toml::Table::new()));
     let ms = Duration::from_millis;
     let named = f.text("instance", faults);
-    let instance = instance
-        .map(String::from)
-        .or(named)
-        .unwrap_or_else(host_name);
+    let instance = instance.map(String::from).or(named).unwrap_or_else(host_name);
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if instance.is_empty() || 100 < instance.len() || !instance.chars().all(plain) {
         let hint = "use up to 100 letters, digits, '-', '_' and '.'";
-        faults.add(
-            f.key("instance"),
-            format!("{instance:?} can't name an instance; {hint}"),
-        );
+        faults.add(f.key("instance"), format!("{instance:?} can't name an instance; {hint}"));
     }
     let daemon = Daemon {
         instance,
         workers: f.number("workers", 1..=256, faults).unwrap_or(2),
-        commit_interval: f
-            .duration("commit_interval", ms(50), faults)
-            .unwrap_or(ms(2_000)),
+        commit_interval: f.duration("commit_interval", ms(50), faults).unwrap_or(ms(2_000)),
         memory_bytes: f.size("memory", 64 << 20, faults).unwrap_or(1 << 30),
-        revoke_timeout: f
-            .duration("revoke_timeout", ms(100), faults)
-            .unwrap_or(ms(3_000)),
-        drain_timeout: f
-            .duration("drain_timeout", ms(1_000), faults)
-            .unwrap_or(ms(30_000)),
-        topics_refresh: f
-            .duration("topics_refresh", ms(1_000), faults)
-            .unwrap_or(ms(30_000)),
-        listen: f
-            .parsed("listen", faults, listen)
-            .unwrap_or(Some(DEFAULT_LISTEN)),
+        revoke_timeout: f.duration("revoke_timeout", ms(100), faults).unwrap_or(ms(3_000)),
+        drain_timeout: f.duration("drain_timeout", ms(1_000), faults).unwrap_or(ms(30_000)),
+        topics_refresh: f.duration("topics_refresh", ms(1_000), faults).unwrap_or(ms(30_000)),
+        listen: f.parsed("listen", faults, listen).unwrap_or(Some(DEFAULT_LISTEN)),
     };
     // The group must not give a partition away while its owner still drains.
     if Duration::from_secs(30) < daemon.revoke_timeout {
-        faults.add(
-            f.key("revoke_timeout"),
-            "must be 30s at most: the whole group waits for it",
-        );
+        faults.add(f.key("revoke_timeout"), "must be 30s at most: the whole group waits for it");
     }
     f.finish(faults);
     daemon
@@ -178,16 +140,11 @@ fn listen(text: &str) -> Result<Option<SocketAddr>, String> {
         return Ok(None);
     }
     let hint = "write an address with a port, as \"127.0.0.1:9464\", or \"off\"";
-    text.parse()
-        .map(Some)
-        .map_err(|_| format!("{text:?} is no address; {hint}"))
+    text.parse().map(Some).map_err(|_| format!("{text:?} is no address; {hint}"))
 }
 
 fn host_name() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

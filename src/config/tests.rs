@@ -13,10 +13,7 @@ topics = ["hello"]
 /// Every fault of `SMALL` with `more` appended, as text.
 fn faults(more: &str) -> String {
     let text = format!("{SMALL}{more}");
-    Config::parse(&text, Some("i"))
-        .err()
-        .map(|f| f.to_string())
-        .unwrap_or_default()
+    Config::parse(&text, Some("i")).err().map(|f| f.to_string()).unwrap_or_default()
 }
 
 #[test]
@@ -27,8 +24,7 @@ fn a_small_configuration_gets_defaults() {
     assert_eq!(archive.roll.size_bytes, 128 << 20);
     assert_eq!(c.daemon.commit_interval, Duration::from_secs(2));
     assert_eq!(
-        c.mapping_of("hello")
-            .map(|(m, output)| (m.name.as_str(), output)),
+        c.mapping_of("hello").map(|(m, output)| (m.name.as_str(), output)),
         Some(("hello", false))
     );
     assert!(c.mapping_of("other").is_none());
@@ -53,90 +49,42 @@ fn each_fault_names_its_key_and_says_what_to_do() {
             assert!(got.contains(want), "{more}\ngave:\n{got}\nwithout {want:?}");
         }
     };
-    check(
-        "tpoics = 1",
-        &["mapping.hello.tpoics", "did you mean \"topics\""],
-    );
-    check(
-        "archive = { path = \"{tpoic}\" }",
-        &["mapping.hello.archive.path", "{tpoic}"],
-    );
+    check("tpoics = 1", &["mapping.hello.tpoics", "did you mean \"topics\""]);
+    check("archive = { path = \"{tpoic}\" }", &["mapping.hello.archive.path", "{tpoic}"]);
     check("archive = { path = \"../x\" }", &["no directory name"]);
     check("archive = { path = \"_x\" }", &["readers skip"]);
-    check(
-        "archive = { format = \"xml\" }",
-        &["mapping.hello.archive.format", "\"parquet\""],
-    );
+    check("archive = { format = \"xml\" }", &["mapping.hello.archive.format", "\"parquet\""]);
     check(
         "archive = { roll = { size = \"12\" } }",
         &["mapping.hello.archive.roll.size", "too small"],
     );
     check("archive = { roll = { age = \"soon\" } }", &["no duration"]);
-    check(
-        "archive = { root = \"s3://x\" }",
-        &["mapping.hello.archive.root", "hdfs://"],
-    );
-    check(
-        "start = \"yesterday\"",
-        &["mapping.hello.start", "earliest"],
-    );
-    check(
-        "[mapping.b]\ntopics = [\"hello\"]",
-        &["mapping.b.topics", "already in mapping.hello"],
-    );
-    check(
-        "[mapping.b]\ntopics_regex = \"(\"",
-        &["mapping.b.topics_regex"],
-    );
+    check("archive = { root = \"s3://x\" }", &["mapping.hello.archive.root", "hdfs://"]);
+    check("start = \"yesterday\"", &["mapping.hello.start", "earliest"]);
+    check("[mapping.b]\ntopics = [\"hello\"]", &["mapping.b.topics", "already in mapping.hello"]);
+    check("[mapping.b]\ntopics_regex = \"(\"", &["mapping.b.topics_regex"]);
     check("[mapping.b]", &["mapping.b.topics: is missing"]);
     check("[mapping.b]\ntopics = [\"a b\"]", &["no topic name"]);
     check(
         "[mapping.b]\ntopics = [\"b\"]\narchive = { path = \"hello/dt=%Y-%m-%d/hr=%H\" }",
-        &[
-            "mapping.b.archive.path",
-            "same directories as those of mapping.hello.archive.path",
-        ],
+        &["mapping.b.archive.path", "same directories as those of mapping.hello.archive.path"],
     );
-    check(
-        "[mapping.b]\ntopics = [\"b\", \"c\"]\narchive = { path = \"x\" }",
-        &["put {topic}"],
-    );
-    check(
-        "[mapping.b]\ntopics = [\"b\"]\narchive = false",
-        &["neither archives nor counts"],
-    );
-    check(
-        "[mapping.hello.wordcount]",
-        &["wordcount.output_topic: is missing"],
-    );
-    check(
-        "[mapping.hello.wordcount]\noutput_topic = \"hello\"",
-        &["also a source"],
-    );
+    check("[mapping.b]\ntopics = [\"b\", \"c\"]\narchive = { path = \"x\" }", &["put {topic}"]);
+    check("[mapping.b]\ntopics = [\"b\"]\narchive = false", &["neither archives nor counts"]);
+    check("[mapping.hello.wordcount]", &["wordcount.output_topic: is missing"]);
+    check("[mapping.hello.wordcount]\noutput_topic = \"hello\"", &["also a source"]);
     check(
         "[mapping.hello.wordcount]\noutput_topic = \"o\"\nwindow = \"2\"\nsplit = 3",
         &["wordcount.window", "wordcount.split"],
     );
-    check(
-        "[kafka.properties]\n\"isolation.level\" = \"read_uncommitted\"",
-        &["can't be set"],
-    );
-    check(
-        "[kafka.properties]\n\"sasl.password\" = \"x\"",
-        &["is a secret"],
-    );
-    check(
-        "[kafka.properties]\n\"linger\" = 1",
-        &["nearest is \"linger.ms\""],
-    );
+    check("[kafka.properties]\n\"isolation.level\" = \"read_uncommitted\"", &["can't be set"]);
+    check("[kafka.properties]\n\"sasl.password\" = \"x\"", &["is a secret"]);
+    check("[kafka.properties]\n\"linger\" = 1", &["nearest is \"linger.ms\""]);
     check(
         "[daemon]\nworkers = 0\nlisten = \"x\"\nmemory = \"1KB\"",
         &["daemon.workers", "daemon.listen", "daemon.memory"],
     );
-    check(
-        "[demon]\nworkers = 1",
-        &["demon: unknown key; did you mean \"daemon\"?"],
-    );
+    check("[demon]\nworkers = 1", &["demon: unknown key; did you mean \"daemon\"?"]);
     check("x = ", &["(syntax)"]);
 }
 

@@ -37,14 +37,10 @@ impl Counts {
     #[inline]
     fn window(&mut self, start: i64) -> &mut Words {
         if self.windows.get(self.last).is_none_or(|(s, _)| *s != start) {
-            self.last = self
-                .windows
-                .iter()
-                .position(|(s, _)| *s == start)
-                .unwrap_or_else(|| {
-                    self.windows.push((start, Words::default()));
-                    self.windows.len() - 1
-                });
+            self.last = self.windows.iter().position(|(s, _)| *s == start).unwrap_or_else(|| {
+                self.windows.push((start, Words::default()));
+                self.windows.len() - 1
+            });
         }
         &mut self.windows[self.last].1
     }
@@ -53,9 +49,7 @@ impl Counts {
     pub fn iter(&self) -> impl Iterator<Item = (i64, impl Iterator<Item = (&str, u64)>)> {
         let mut order: Vec<_> = self.windows.iter().collect();
         order.sort_by_key(|(start, _)| *start);
-        order
-            .into_iter()
-            .map(|(s, words)| (*s, words.iter().map(|(w, n)| (w.as_str(), *n))))
+        order.into_iter().map(|(s, words)| (*s, words.iter().map(|(w, n)| (w.as_str(), *n))))
     }
 
     #[must_use]
@@ -94,9 +88,7 @@ mod tests {
         let mut got: Vec<(i64, String, u64)> = c
             .iter()
             .flat_map(|(s, words)| {
-                words
-                    .map(move |(w, n)| (s, w.to_string(), n))
-                    .collect::<Vec<_>>()
+                words.map(move |(w, n)| (s, w.to_string(), n)).collect::<Vec<_>>()
             })
             .collect();
         got.sort();

@@ -42,10 +42,7 @@ impl Kind {
 impl FromStr for Kind {
     type Err = ();
     fn from_str(s: &str) -> Result<Kind, ()> {
-        [Kind::Final, Kind::Part, Kind::Late]
-            .into_iter()
-            .find(|k| k.label() == s)
-            .ok_or(())
+        [Kind::Final, Kind::Part, Kind::Late].into_iter().find(|k| k.label() == s).ok_or(())
     }
 }
 
@@ -90,13 +87,7 @@ impl WindowWriter {
             range.to,
             source.topic
         );
-        WindowWriter {
-            format,
-            prefix,
-            kind,
-            header,
-            value: String::new(),
-        }
+        WindowWriter { format, prefix, kind, header, value: String::new() }
     }
 
     #[must_use]
@@ -114,11 +105,7 @@ impl WindowWriter {
             OutputFormat::Json => {
                 self.value.push_str(&self.prefix);
                 push_json(&mut self.value, word);
-                let _ = write!(
-                    self.value,
-                    r#","count":{count},"kind":"{}"}}"#,
-                    self.kind.label()
-                );
+                let _ = write!(self.value, r#","count":{count},"kind":"{}"}}"#, self.kind.label());
             }
         }
         &self.value
@@ -143,9 +130,7 @@ fn count_at_end(value: &[u8], kind: Kind) -> Option<i64> {
     let text = text.strip_suffix(",\"kind\":\"")?;
     let digits = text.bytes().rev().take_while(u8::is_ascii_digit).count();
     let (head, number) = text.split_at(text.len() - digits);
-    head.ends_with("\",\"count\":")
-        .then(|| number.parse().ok())
-        .flatten()
+    head.ends_with("\",\"count\":").then(|| number.parse().ok()).flatten()
 }
 
 /// RFC 3339 with milliseconds; times outside of the years 0–9999 as a number of milliseconds.
@@ -197,14 +182,7 @@ impl<'a> Count<'a> {
         } else {
             serde_json::from_slice::<JsonCount>(value).ok()?.count
         };
-        Some(Count {
-            window_start,
-            window_end,
-            word,
-            count,
-            kind,
-            source_partition,
-        })
+        Some(Count { window_start, window_end, word, count, kind, source_partition })
     }
 
     /// The range of source offsets that a header names.
@@ -212,10 +190,7 @@ impl<'a> Count<'a> {
     pub fn source_range(header: &[u8]) -> Option<OffsetRange> {
         let fields: Vec<&str> = std::str::from_utf8(header).ok()?.splitn(8, ';').collect();
         let offset = |i: usize| fields.get(i)?.parse().ok().map(Offset);
-        Some(OffsetRange {
-            from: offset(5)?,
-            to: offset(6)?,
-        })
+        Some(OffsetRange { from: offset(5)?, to: offset(6)? })
     }
 }
 
@@ -225,14 +200,8 @@ mod tests {
     use crate::record::Timestamp as RecordTime;
 
     fn round_trip(format: OutputFormat, word: &str) -> String {
-        let source = TopicPartition {
-            topic: "Hello;Kafka".into(),
-            partition: 3,
-        };
-        let range = OffsetRange {
-            from: Offset(4),
-            to: Offset(9),
-        };
+        let source = TopicPartition { topic: "Hello;Kafka".into(), partition: 3 };
+        let range = OffsetRange { from: Offset(4), to: Offset(9) };
         let mut w = WindowWriter::new(format, (2_000, 4_000), Kind::Part, &source, range);
         let value = w.value(word, 2).to_string();
         let headers = [(HEADER, Some(w.header().as_bytes()))];
@@ -284,9 +253,6 @@ mod tests {
         assert!(Count::parse(&record(ours, Some(b"(a,x)"))).is_none());
         assert!(Count::parse(&record(ours, Some(b"(a,1)"))).is_some());
         let spaced = br#"{ "count": 7, "word": "k" }"#;
-        assert_eq!(
-            Count::parse(&record(ours, Some(spaced))).map(|c| c.count),
-            Some(7)
-        );
+        assert_eq!(Count::parse(&record(ours, Some(spaced))).map(|c| c.count), Some(7));
     }
 }

@@ -65,9 +65,7 @@ impl Tokenizer {
             Split::Whitespace => line.split_whitespace().for_each(|w| self.emit(w, word)),
             Split::Words => line.unicode_words().for_each(|w| self.emit(w, word)),
             Split::Regex(r) => {
-                r.split(line)
-                    .filter(|w| !w.is_empty())
-                    .for_each(|w| self.emit(w, word));
+                r.split(line).filter(|w| !w.is_empty()).for_each(|w| self.emit(w, word));
             }
         }
     }
@@ -77,11 +75,7 @@ impl Tokenizer {
         if !self.lowercase && self.stop_words.is_empty() && word.len() <= self.max_word_bytes {
             return out(word);
         }
-        let word = if self.lowercase {
-            Cow::Owned(word.to_lowercase())
-        } else {
-            word.into()
-        };
+        let word = if self.lowercase { Cow::Owned(word.to_lowercase()) } else { word.into() };
         if self.stop_words.contains(word.as_ref()) {
             return;
         }
@@ -89,11 +83,7 @@ impl Tokenizer {
             return out(&word);
         }
         let cut = word.floor_char_boundary(self.max_word_bytes.saturating_sub(9));
-        out(&format!(
-            "{}~{:08x}",
-            &word[..cut],
-            crc32c::crc32c(word.as_bytes())
-        ));
+        out(&format!("{}~{:08x}", &word[..cut], crc32c::crc32c(word.as_bytes())));
     }
 }
 
@@ -127,10 +117,7 @@ mod tests {
     }
 
     fn check(split: Split, line: &str, want: &[&str]) {
-        let t = Tokenizer {
-            split,
-            ..Tokenizer::default()
-        };
+        let t = Tokenizer { split, ..Tokenizer::default() };
         assert_eq!(words(&t, line.as_bytes()), want, "{line:?}");
     }
 
@@ -146,10 +133,7 @@ mod tests {
             ("a ", &["a"]),
             ("a  b  ", &["a", "", "b"]),
             ("bonjour Kafka!", &["bonjour", "Kafka!"]),
-            (
-                "hello hello kafka and zookeeper!",
-                &["hello", "hello", "kafka", "and", "zookeeper!"],
-            ),
+            ("hello hello kafka and zookeeper!", &["hello", "hello", "kafka", "and", "zookeeper!"]),
             ("a\tb", &["a\tb"]),
         ] {
             check(Split::Space, line, want);
@@ -160,16 +144,8 @@ mod tests {
     fn the_other_splits() {
         check(Split::Whitespace, " a\t b\u{3000}c\n", &["a", "b", "c"]);
         check(Split::Whitespace, "", &[]);
-        check(
-            Split::Words,
-            "It's 3.5 °C, d'accord?",
-            &["It's", "3.5", "C", "d'accord"],
-        );
-        check(
-            Split::Regex(Regex::new("[,;]+").unwrap()),
-            "a,;b;",
-            &["a", "b"],
-        );
+        check(Split::Words, "It's 3.5 °C, d'accord?", &["It's", "3.5", "C", "d'accord"]);
+        check(Split::Regex(Regex::new("[,;]+").unwrap()), "a,;b;", &["a", "b"]);
     }
 
     #[test]

@@ -46,13 +46,7 @@ mod tests {
     #[test]
     fn windows_tile_before_and_after_the_epoch() {
         let w = Window { millis: 2_000 };
-        for (t, start) in [
-            (0, 0),
-            (1_999, 0),
-            (2_000, 2_000),
-            (-1, -2_000),
-            (-2_000, -2_000),
-        ] {
+        for (t, start) in [(0, 0), (1_999, 0), (2_000, 2_000), (-1, -2_000), (-2_000, -2_000)] {
             assert_eq!(w.start(t), start, "{t}");
         }
     }
@@ -62,11 +56,7 @@ mod tests {
         let w = Window { millis: 10 };
         assert_eq!(w.kind(Time::Arrival, 20, 30, 20), Kind::Final);
         assert_eq!(w.kind(Time::Arrival, 20, 29, 0), Kind::Part, "not over");
-        assert_eq!(
-            w.kind(Time::Arrival, 20, 30, 21),
-            Kind::Part,
-            "began in its midst"
-        );
+        assert_eq!(w.kind(Time::Arrival, 20, 30, 21), Kind::Part, "began in its midst");
         assert_eq!(w.kind(Time::Record, 20, 30, 0), Kind::Part, "more may come");
     }
 }

@@ -26,11 +26,9 @@ pub(super) async fn serve(
     let Some(address) = listen else {
         return Ok(None);
     };
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .with_context(|| {
-            format!("listen on {address} (daemon.listen): is another instance running here?")
-        })?;
+    let listener = tokio::net::TcpListener::bind(address).await.with_context(|| {
+        format!("listen on {address} (daemon.listen): is another instance running here?")
+    })?;
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
@@ -40,10 +38,7 @@ pub(super) async fn serve(
         let until = async move {
             let _ = stopped.wait_for(|s| *s).await;
         };
-        if let Err(e) = axum::serve(listener, router)
-            .with_graceful_shutdown(until)
-            .await
-        {
+        if let Err(e) = axum::serve(listener, router).with_graceful_shutdown(until).await {
             tracing::error!(error = %e, "http");
         }
     })))
@@ -75,24 +70,14 @@ async fn livez(State(health): State<Arc<Health>>) -> (StatusCode, String) {
     if stuck.is_empty() {
         (StatusCode::OK, "alive\n".into())
     } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("no progress: {}\n", stuck.join(", ")),
-        )
+        (StatusCode::SERVICE_UNAVAILABLE, format!("no progress: {}\n", stuck.join(", ")))
     }
 }
 
 async fn readyz(State(health): State<Arc<Health>>) -> (StatusCode, String) {
-    let mut lines: Vec<String> = health
-        .pool
-        .troubles()
-        .iter()
-        .map(|(tp, why)| format!("{tp}: {why}"))
-        .collect();
-    let missing = health
-        .missing
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut lines: Vec<String> =
+        health.pool.troubles().iter().map(|(tp, why)| format!("{tp}: {why}")).collect();
+    let missing = health.missing.lock().unwrap_or_else(PoisonError::into_inner);
     lines.extend(missing.iter().map(|t| format!("topic {t} does not exist")));
     if lines.is_empty() {
         (StatusCode::OK, "ready\n".into())

@@ -84,11 +84,7 @@ pub async fn run(
     ));
     let lags = tokio::spawn(watch_ends(Arc::clone(&consumer), Arc::clone(&pool)));
     notify(&[sd_notify::NotifyState::Ready]);
-    tracing::info!(
-        instance = config.daemon.instance,
-        group = config.kafka.group_id,
-        "running"
-    );
+    tracing::info!(instance = config.daemon.instance, group = config.kafka.group_id, "running");
 
     let mut check = tokio::time::interval(Duration::from_millis(500));
     tokio::pin!(shutdown);
@@ -135,18 +131,12 @@ fn start_pool(
         } else {
             mapping.archive.clone()
         };
-        let store = archive
-            .as_ref()
-            .and_then(|a| stores.get(&a.root.url()).cloned());
+        let store = archive.as_ref().and_then(|a| stores.get(&a.root.url()).cloned());
         Some(Role {
             mapping: mapping.name.clone(),
             output,
             // Whoever publishes counts wants all of them archived.
-            start: if output {
-                crate::config::Start::Earliest
-            } else {
-                mapping.start
-            },
+            start: if output { crate::config::Start::Earliest } else { mapping.start },
             on_gap: mapping.on_gap,
             archive,
             count: mapping.count.clone().filter(|_| !output),
@@ -162,11 +152,8 @@ fn spawn_poll(
     control: &Arc<PollControl>,
     health: &Arc<Health>,
 ) -> anyhow::Result<std::thread::JoinHandle<()>> {
-    let (consumer, control, health) = (
-        Arc::clone(consumer),
-        Arc::clone(control),
-        Arc::clone(health),
-    );
+    let (consumer, control, health) =
+        (Arc::clone(consumer), Arc::clone(control), Arc::clone(health));
     let leave = config.daemon.revoke_timeout + Duration::from_secs(5);
     std::thread::Builder::new()
         .name("poll".into())

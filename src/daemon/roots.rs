@@ -1,6 +1,7 @@
 //! Opening the stores, and the id of each root.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,11 +30,11 @@ pub(super) async fn open_all(
         let counts = mapping.count.as_ref().and_then(|c| c.archive.as_ref());
         for archive in mapping.archive.iter().chain(counts) {
             let url = archive.root.url();
-            if !stores.contains_key(&url) {
+            if let Entry::Vacant(unopened) = stores.entry(url.clone()) {
                 let opened = open(&archive.root).await.map_err(|e| {
                     Unavailable(format!("root {url} of mapping.{}: {e}", mapping.name))
                 })?;
-                let _ = stores.insert(url, opened);
+                let _ = unopened.insert(opened);
             }
         }
     }
@@ -60,11 +61,7 @@ async fn open(root: &Root) -> Result<(Arc<dyn Store>, String), String> {
 
 /// A NameNode that does not listen: the client would try for minutes and then say less.
 async fn reach(url: &str) -> Result<(), String> {
-    let authority = url
-        .trim_start_matches("hdfs://")
-        .split('/')
-        .next()
-        .unwrap_or_default();
+    let authority = url.trim_start_matches("hdfs://").split('/').next().unwrap_or_default();
     if !authority.contains(':') {
         return Ok(());
     }
@@ -73,12 +70,8 @@ async fn reach(url: &str) -> Result<(), String> {
     let connect = tokio::net::TcpStream::connect(authority);
     match tokio::time::timeout(Duration::from_secs(5), connect).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(e)) => Err(format!(
-            "can't connect to the NameNode at {authority}: {e}; {hint}"
-        )),
-        Err(_) => Err(format!(
-            "the NameNode at {authority} does not answer within 5 s; {hint}"
-        )),
+        Ok(Err(e)) => Err(format!("can't connect to the NameNode at {authority}: {e}; {hint}")),
+        Err(_) => Err(format!("the NameNode at {authority} does not answer within 5 s; {hint}")),
     }
 }
 
@@ -89,11 +82,7 @@ async fn identity(store: &dyn Store) -> Result<String, StoreError> {
     let id = uuid::Uuid::new_v4().simple().to_string();
     let staged = format!("{PRIVATE}/staging/identity-{id}");
     store.make_dirs(&format!("{PRIVATE}/staging")).await?;
-    let text = serde_json::to_vec(&Identity {
-        version: 1,
-        root: id,
-    })
-    .expect("plain fields");
+    let text = serde_json::to_vec(&Identity { version: 1, root: id }).expect("plain fields");
     let mut file = store.create(&staged).await?;
     file.write(Bytes::from(text)).await?;
     file.close().await?;
@@ -136,16 +125,7 @@ mod tests {
         let id = identity(&store).await.unwrap();
         assert_eq!(id.len(), 32);
         assert_eq!(identity(&store).await.unwrap(), id);
-        let _ = store
-            .lock()
-            .files
-            .insert(IDENTITY.into(), br#"{"version":2,"root":"x"}"#.to_vec());
-        assert!(
-            identity(&store)
-                .await
-                .unwrap_err()
-                .to_string()
-                .contains("version 2")
-        );
+        let _ = store.lock().files.insert(IDENTITY.into(), br#"{"version":2,"root":"x"}"#.to_vec());
+        assert!(identity(&store).await.unwrap_err().to_string().contains("version 2"));
     }
 }

@@ -20,26 +20,17 @@ pub(super) async fn find(
     let (servers, consumer) = (config.kafka.bootstrap_servers.clone(), Arc::clone(consumer));
     let asked = tokio::task::spawn_blocking(move || topics::all(&consumer, &servers)).await;
     let unavailable = |e: &dyn std::fmt::Display| Unavailable(e.to_string());
-    let existing = asked
-        .map_err(|e| unavailable(&e))?
-        .map_err(|e: KafkaError| {
-            unavailable(&format!(
-                "{e}. Is a broker up there, and is the address right?"
-            ))
-        })?;
+    let existing = asked.map_err(|e| unavailable(&e))?.map_err(|e: KafkaError| {
+        unavailable(&format!("{e}. Is a broker up there, and is the address right?"))
+    })?;
     let (wanted, missing) = select(config, &existing);
-    let mut known = health
-        .missing
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut known = health.missing.lock().unwrap_or_else(PoisonError::into_inner);
     for topic in missing.iter().filter(|t| !known.contains(t)) {
         tracing::error!(
             topic,
             "topic {topic:?} of mapping.{} does not exist: create it with kafka-topics --create \
              --topic {topic}, or correct the name; it is looked for again every {:?}",
-            config
-                .mapping_of(topic)
-                .map_or("?", |(m, _)| m.name.as_str()),
+            config.mapping_of(topic).map_or("?", |(m, _)| m.name.as_str()),
             config.daemon.topics_refresh,
         );
     }
@@ -94,11 +85,8 @@ fn select(config: &Config, existing: &[String]) -> (Vec<String>, Vec<String>) {
 
 /// Makes the output topics that are not there.
 pub(super) async fn create_outputs(config: &Config) -> Result<(), Unavailable> {
-    let client = base_config(
-        &config.kafka,
-        &format!("alluvium-{}", config.daemon.instance),
-    )
-    .map_err(|e| Unavailable(e.to_string()))?;
+    let client = base_config(&config.kafka, &format!("alluvium-{}", config.daemon.instance))
+        .map_err(|e| Unavailable(e.to_string()))?;
     for count in config.mappings.iter().filter_map(|m| m.count.as_ref()) {
         let made = topics::create(&client, &count.output_topic, count.output_partitions).await;
         if made.map_err(|e| Unavailable(e.to_string()))? {
@@ -156,20 +144,10 @@ mod tests {
             archive = false
         "#;
         let config = Config::parse(text, Some("i")).unwrap();
-        let existing = [
-            "app-one",
-            "app-two",
-            "counts",
-            "log-a",
-            "log-counts",
-            "__consumer_offsets",
-        ];
+        let existing =
+            ["app-one", "app-two", "counts", "log-a", "log-counts", "__consumer_offsets"];
         let (wanted, missing) = select(&config, &existing.map(String::from));
-        assert_eq!(
-            wanted,
-            ["app-one", "app-two", "counts"],
-            "log-a is matched twice"
-        );
+        assert_eq!(wanted, ["app-one", "app-two", "counts"], "log-a is matched twice");
         assert_eq!(missing, ["gone"]);
     }
 }

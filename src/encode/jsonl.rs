@@ -94,13 +94,7 @@ impl File {
             TextCodec::Gzip => Sink::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::fast())),
             TextCodec::Zstd => Sink::Zstd(zstd::stream::write::Encoder::new(Vec::new(), 1)?),
         };
-        Ok(File {
-            sink,
-            rows,
-            of,
-            line: Vec::new(),
-            taken: 0,
-        })
+        Ok(File { sink, rows, of, line: Vec::new(), taken: 0 })
     }
 
     pub(super) fn append(&mut self, record: &Record<'_>) -> Result<(), EncodeError> {
@@ -123,11 +117,7 @@ impl File {
         let (value, value_bytes) = text_or_base64(record.value, value_mode);
         let headers = record.headers.iter().map(|(name, bytes)| {
             let (value, value_bytes) = text_or_base64(*bytes, Bytes8::Auto);
-            HeaderLine {
-                key: name,
-                value,
-                value_bytes,
-            }
+            HeaderLine { key: name, value, value_bytes }
         });
         let line = RawLine {
             topic: &self.of.topic,

@@ -97,11 +97,7 @@ impl<B: Builder> File<B> {
             .with_properties(properties.build())
             .with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(Chunks::default(), rows.schema(), options)?;
-        Ok(File {
-            writer,
-            rows,
-            taken: 0,
-        })
+        Ok(File { writer, rows, taken: 0 })
     }
 
     #[inline]

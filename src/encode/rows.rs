@@ -25,10 +25,7 @@ fn constant() -> DataType {
 
 fn labels(keys: Vec<Option<i32>>, values: &[&str]) -> Result<ArrayRef, EncodeError> {
     let values = Arc::new(StringArray::from(values.to_vec()));
-    Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(
-        Int32Array::from(keys),
-        values,
-    )?))
+    Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(Int32Array::from(keys), values)?))
 }
 
 /// Bytes as text where they are UTF-8, and as bytes where they are not.
@@ -42,12 +39,7 @@ struct TextOrBytes {
 impl TextOrBytes {
     fn new(mode: Bytes8) -> TextOrBytes {
         let (text, bytes) = (StringBuilder::new(), BinaryBuilder::new());
-        TextOrBytes {
-            mode,
-            text,
-            bytes,
-            size: 0,
-        }
+        TextOrBytes { mode, text, bytes, size: 0 }
     }
 
     #[inline]
@@ -98,11 +90,7 @@ fn header_fields() -> Fields {
 }
 
 fn header_element() -> Arc<Field> {
-    Arc::new(Field::new(
-        "element",
-        DataType::Struct(header_fields()),
-        false,
-    ))
+    Arc::new(Field::new("element", DataType::Struct(header_fields()), false))
 }
 
 impl RawRows {
@@ -142,12 +130,7 @@ impl RawRows {
         let ends = std::mem::replace(&mut self.header_ends, vec![0]);
         self.header_bytes = 0;
         let ends = OffsetBuffer::new(ScalarBuffer::from(ends));
-        Ok(Arc::new(ListArray::try_new(
-            header_element(),
-            ends,
-            Arc::new(pairs),
-            None,
-        )?))
+        Ok(Arc::new(ListArray::try_new(header_element(), ends, Arc::new(pairs), None)?))
     }
 }
 
@@ -279,8 +262,7 @@ impl Builder for CountRows {
         self.count.append_option(count.map(|c| c.count));
         let kind = count.and_then(|c| KINDS.iter().position(|k| *k == c.kind.label()));
         self.kind.push(kind.map(|k| k as i32));
-        self.source
-            .append_option(count.and_then(|c| c.source_partition));
+        self.source.append_option(count.and_then(|c| c.source_partition));
         self.offset.append_value(record.offset.0);
         let foreign = parsed.err().map(|value| value.unwrap_or_default());
         self.foreign.append_option(foreign);

@@ -4,16 +4,10 @@ use crate::record::{Header, Offset, OffsetRange, Timestamp};
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::io::Read;
 
-const RAW: Rows = Rows::Raw {
-    key: Bytes8::Auto,
-    value: Bytes8::Auto,
-};
+const RAW: Rows = Rows::Raw { key: Bytes8::Auto, value: Bytes8::Auto };
 
 fn of() -> TopicPartition {
-    TopicPartition {
-        topic: "t".into(),
-        partition: 2,
-    }
+    TopicPartition { topic: "t".into(), partition: 2 }
 }
 
 fn record<'a>(
@@ -22,13 +16,7 @@ fn record<'a>(
     value: Option<&'a [u8]>,
     headers: &'a [Header<'a>],
 ) -> Record<'a> {
-    Record {
-        offset: Offset(offset),
-        timestamp: Timestamp::Create(1_500),
-        key,
-        value,
-        headers,
-    }
+    Record { offset: Offset(offset), timestamp: Timestamp::Create(1_500), key, value, headers }
 }
 
 /// Every awkward record, encoded, as text lines; pieces are taken as they come.
@@ -41,11 +29,7 @@ fn encode(format: Format, rows: Rows, records: &[Record<'_>]) -> Vec<u8> {
     }
     let size = encoder.size();
     encoder.finish(&mut |b| out.extend_from_slice(&b)).unwrap();
-    assert!(
-        size <= out.len() as u64 + 100,
-        "size {size} of {}",
-        out.len()
-    );
+    assert!(size <= out.len() as u64 + 100, "size {size} of {}", out.len());
     out
 }
 
@@ -61,9 +45,7 @@ fn parquet_as_json(bytes: Vec<u8>) -> Vec<serde_json::Value> {
 
 fn lines(bytes: &[u8]) -> Vec<serde_json::Value> {
     let text = std::str::from_utf8(bytes).unwrap();
-    text.lines()
-        .map(|l| serde_json::from_str(l).unwrap())
-        .collect()
+    text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
 }
 
 #[test]
@@ -92,10 +74,7 @@ fn raw_rows_keep_every_byte() {
         assert_eq!(rows[0]["timestamp"], "1970-01-01T00:00:01.500Z");
         assert_eq!(rows[0]["timestamp_type"], "CreateTime");
         assert!(rows[0].get("key").is_none() && rows[0].get("value_bytes").is_none());
-        assert_eq!(
-            (rows[1]["key"].as_str(), rows[1]["value"].as_str()),
-            (Some(""), Some(""))
-        );
+        assert_eq!((rows[1]["key"].as_str(), rows[1]["value"].as_str()), (Some(""), Some("")));
         assert_eq!(rows[1]["headers"][0]["key"], "a");
         assert_eq!(rows[1]["headers"].as_array().unwrap().len(), 3);
         assert_eq!(rows[2]["value_bytes"], "00fe");
@@ -108,9 +87,7 @@ fn raw_rows_keep_every_byte() {
     assert_eq!(plain[2]["value_bytes"], "AP4=");
     let mut unzipped = Vec::new();
     let gz = encode(Format::JsonLines(TextCodec::Gzip), RAW, &records);
-    let _ = flate2::read::GzDecoder::new(&gz[..])
-        .read_to_end(&mut unzipped)
-        .unwrap();
+    let _ = flate2::read::GzDecoder::new(&gz[..]).read_to_end(&mut unzipped).unwrap();
     assert_eq!(lines(&unzipped), plain);
     let zst = encode(Format::JsonLines(TextCodec::Zstd), RAW, &records);
     assert_eq!(lines(&zstd::decode_all(&zst[..]).unwrap()), plain);
@@ -118,27 +95,18 @@ fn raw_rows_keep_every_byte() {
 
 #[test]
 fn bytes_mode_never_makes_text() {
-    let rows = Rows::Raw {
-        key: Bytes8::Bytes,
-        value: Bytes8::Bytes,
-    };
+    let rows = Rows::Raw { key: Bytes8::Bytes, value: Bytes8::Bytes };
     let got = parquet_as_json(encode(
         Format::Parquet(ParquetCodec::None),
         rows,
         &[record(0, Some(b"k"), Some(b"v"), &[])],
     ));
-    assert_eq!(
-        (got[0]["key_bytes"].as_str(), got[0].get("value")),
-        (Some("6b"), None)
-    );
+    assert_eq!((got[0]["key_bytes"].as_str(), got[0].get("value")), (Some("6b"), None));
 }
 
 #[test]
 fn counts_become_typed_rows_and_foreign_values_stay() {
-    let range = OffsetRange {
-        from: Offset(0),
-        to: Offset(4),
-    };
+    let range = OffsetRange { from: Offset(0), to: Offset(4) };
     let kind = crate::count::Kind::Final;
     let mut w = WindowWriter::new(OutputFormat::Json, (0, 2_000), kind, &of(), range);
     let value = w.value("hello", 2).to_string();
@@ -147,16 +115,9 @@ fn counts_become_typed_rows_and_foreign_values_stay() {
         record(7, Some(b"hello"), Some(value.as_bytes()), &headers),
         record(8, None, Some(b"not ours"), &[]),
     ];
-    let parquet = parquet_as_json(encode(
-        Format::Parquet(ParquetCodec::Snappy),
-        Rows::Counts,
-        &records,
-    ));
-    let json = lines(&encode(
-        Format::JsonLines(TextCodec::None),
-        Rows::Counts,
-        &records,
-    ));
+    let parquet =
+        parquet_as_json(encode(Format::Parquet(ParquetCodec::Snappy), Rows::Counts, &records));
+    let json = lines(&encode(Format::JsonLines(TextCodec::None), Rows::Counts, &records));
     for rows in [&parquet, &json] {
         assert_eq!(rows[0]["word"], "hello");
         assert_eq!(rows[0]["count"], 2);
@@ -176,9 +137,7 @@ fn many_rows_survive_batches_and_row_groups() {
     let mut out = Vec::new();
     for i in 0..n {
         let value = format!("line {i}");
-        encoder
-            .append(&record(i, None, Some(value.as_bytes()), &[]))
-            .unwrap();
+        encoder.append(&record(i, None, Some(value.as_bytes()), &[])).unwrap();
         if i % 1_500 == 0 {
             encoder.relieve().unwrap();
             assert!(encoder.has_bytes());
@@ -188,9 +147,5 @@ fn many_rows_survive_batches_and_row_groups() {
     encoder.finish(&mut |b| out.extend_from_slice(&b)).unwrap();
     let rows = parquet_as_json(out);
     assert_eq!(rows.len(), n as usize);
-    assert!(
-        rows.iter()
-            .enumerate()
-            .all(|(i, r)| r["value"] == format!("line {i}"))
-    );
+    assert!(rows.iter().enumerate().all(|(i, r)| r["value"] == format!("line {i}")));
 }

@@ -27,8 +27,7 @@ pub type Consumer = BaseConsumer<Group>;
 pub struct Generation {
     number: i32,
     member: String,
-    /// Absent in tests over fakes only.
-    pub(super) metadata: Option<GroupMetadata>,
+    pub(super) metadata: GroupMetadata,
 }
 
 impl Generation {
@@ -40,20 +39,7 @@ impl Generation {
 
     fn captured(metadata: GroupMetadata) -> Generation {
         let (number, member) = (metadata.generation, metadata.member.clone());
-        Generation {
-            number,
-            member,
-            metadata: Some(metadata),
-        }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn fake(number: i32) -> Generation {
-        Generation {
-            number,
-            member: "m".into(),
-            metadata: None,
-        }
+        Generation { number, member, metadata }
     }
 
     /// A consumer that never joined has generation −1 and no name: the broker would accept its
@@ -87,19 +73,11 @@ pub struct Group {
 impl ClientContext for Group {
     fn error(&self, error: Rd, reason: &str) {
         // The end of a partition is told to the queue's reader too, with its topic.
-        if matches!(
-            error,
-            Rd::Global(RDKafkaErrorCode::PartitionEOF) | Rd::PartitionEOF(_)
-        ) {
+        if matches!(error, Rd::Global(RDKafkaErrorCode::PartitionEOF) | Rd::PartitionEOF(_)) {
             return;
         }
         let mut last = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = reason
-            .split("(after")
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_string();
+        let text = reason.split("(after").next().unwrap_or_default().trim().to_string();
         if last.as_ref() != Some(&text) {
             tracing::warn!(error = %error, "kafka client: {reason}");
             *last = Some(text);
@@ -125,18 +103,13 @@ impl ConsumerContext for Group {
             other => {
                 let all = names(consumer.assignment().ok().as_ref());
                 self.assignments.revoked(&all, false);
-                consumer
-                    .unassign()
-                    .map_err(|e| KafkaError::new(format!("rebalance {other:?}"), e))
+                consumer.unassign().map_err(|e| KafkaError::new(format!("rebalance {other:?}"), e))
             }
         };
         if let Err(e) = done {
             tracing::error!(error = %e, "a rebalance failed; the group will try again");
         }
-        tracing::debug!(
-            elapsed_ms = began.elapsed().as_millis(),
-            "rebalance answered"
-        );
+        tracing::debug!(elapsed_ms = began.elapsed().as_millis(), "rebalance answered");
     }
 
     fn main_queue_min_poll_interval(&self) -> rdkafka::util::Timeout {
@@ -146,21 +119,12 @@ impl ConsumerContext for Group {
 
 fn names(list: Option<&TopicPartitionList>) -> Vec<TopicPartition> {
     let elements = list.map(TopicPartitionList::elements).unwrap_or_default();
-    let one = |topic: &str, partition| TopicPartition {
-        topic: topic.into(),
-        partition,
-    };
-    elements
-        .iter()
-        .map(|e| one(e.topic(), e.partition()))
-        .collect()
+    let one = |topic: &str, partition| TopicPartition { topic: topic.into(), partition };
+    elements.iter().map(|e| one(e.topic(), e.partition())).collect()
 }
 
 fn cooperative(consumer: &Consumer) -> bool {
-    matches!(
-        consumer.rebalance_protocol(),
-        RebalanceProtocol::Cooperative
-    )
+    matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
 }
 
 impl Group {
@@ -181,15 +145,10 @@ impl Group {
                 .map_err(|e| failed(&e))?;
             let Some(me) = &me else { continue };
             let queue = Queue::split(Arc::clone(me), tp.clone());
-            added.push((
-                tp.clone(),
-                queue.ok_or_else(|| failed(&format!("no queue for {tp}")))?,
-            ));
+            added.push((tp.clone(), queue.ok_or_else(|| failed(&format!("no queue for {tp}")))?));
         }
         if cooperative(consumer) {
-            consumer
-                .incremental_assign(partitions)
-                .map_err(|e| failed(&e))?;
+            consumer.incremental_assign(partitions).map_err(|e| failed(&e))?;
         } else {
             consumer.assign(partitions).map_err(|e| failed(&e))?;
         }
@@ -214,14 +173,8 @@ impl Group {
     ) -> Result<(), KafkaError> {
         let lost = consumer.assignment_lost();
         let gone = names(Some(partitions));
-        tracing::info!(
-            lost,
-            revoked = gone.len(),
-            "revocation: {}",
-            list(gone.iter())
-        );
-        self.assignments
-            .revoked(&gone, !lost && !cooperative(consumer));
+        tracing::info!(lost, revoked = gone.len(), "revocation: {}", list(gone.iter()));
+        self.assignments.revoked(&gone, !lost && !cooperative(consumer));
         let done = if cooperative(consumer) {
             consumer.incremental_unassign(partitions)
         } else {
@@ -233,11 +186,7 @@ impl Group {
 
 fn list<'a>(all: impl Iterator<Item = &'a TopicPartition>) -> String {
     let names: Vec<String> = all.map(ToString::to_string).collect();
-    if names.is_empty() {
-        "nothing".into()
-    } else {
-        names.join(", ")
-    }
+    if names.is_empty() { "nothing".into() } else { names.join(", ") }
 }
 
 /// Makes the consumer; it does not join the group before [`poll`] runs.
@@ -248,14 +197,9 @@ pub fn consumer(
     config: &ClientConfig,
     assignments: Arc<dyn Assignments>,
 ) -> Result<Arc<Consumer>, KafkaError> {
-    let group = Group {
-        me: OnceLock::new(),
-        assignments,
-        errors: Mutex::default(),
-    };
-    let consumer: Consumer = config
-        .create_with_context(group)
-        .map_err(|e| KafkaError::new("make the consumer", e))?;
+    let group = Group { me: OnceLock::new(), assignments, errors: Mutex::default() };
+    let consumer: Consumer =
+        config.create_with_context(group).map_err(|e| KafkaError::new("make the consumer", e))?;
     let consumer = Arc::new(consumer);
     let _ = consumer.context().me.set(Arc::downgrade(&consumer));
     Ok(consumer)
@@ -272,10 +216,7 @@ pub struct PollControl {
 impl PollControl {
     /// Subscribes to exactly these topics, sorted; takes effect at the next round.
     pub fn subscribe(&self, topics: Vec<String>) {
-        *self
-            .subscription
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(topics);
+        *self.subscription.lock().unwrap_or_else(PoisonError::into_inner) = Some(topics);
     }
 
     /// Leave the group, then end.
@@ -286,10 +227,7 @@ impl PollControl {
     /// Why the client can not go on at all.
     #[must_use]
     pub fn fatal(&self) -> Option<String> {
-        self.fatal
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.fatal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -297,11 +235,7 @@ impl PollControl {
 pub fn poll(consumer: &Arc<Consumer>, control: &PollControl, leave: Duration, alive: impl Fn()) {
     while !control.stop.load(Ordering::SeqCst) {
         alive();
-        let wanted = control
-            .subscription
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let wanted = control.subscription.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(topics) = wanted {
             let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
             tracing::info!(topics = topics.join(", "), "subscribing");

@@ -39,10 +39,7 @@ pub struct KafkaError {
 
 impl KafkaError {
     pub(crate) fn new(operation: impl Into<String>, detail: impl std::fmt::Display) -> KafkaError {
-        KafkaError {
-            operation: operation.into(),
-            detail: detail.to_string(),
-        }
+        KafkaError { operation: operation.into(), detail: detail.to_string() }
     }
 }
 
@@ -80,10 +77,7 @@ pub fn base_config(kafka: &Kafka, client_id: &str) -> Result<ClientConfig, Kafka
 /// # Errors
 /// A secret's file can't be read.
 pub fn consumer_config(config: &Config) -> Result<ClientConfig, KafkaError> {
-    let mut c = base_config(
-        &config.kafka,
-        &format!("alluvium-{}", config.daemon.instance),
-    )?;
+    let mut c = base_config(&config.kafka, &format!("alluvium-{}", config.daemon.instance))?;
     // A queued message costs some hundred bytes beside its own, and the limits hold per partition.
     let prefetch_kib = (config.daemon.memory_bytes / 1024 / 128).clamp(1_024, 8_192);
     let max_poll = config.kafka.properties.get("max.poll.interval.ms");
@@ -93,10 +87,7 @@ pub fn consumer_config(config: &Config) -> Result<ClientConfig, KafkaError> {
         .set("fetch.queue.backoff.ms", "5")
         .set("max.poll.interval.ms", max_poll.map_or("300000", |v| v))
         .set("group.id", &config.kafka.group_id)
-        .set(
-            "partition.assignment.strategy",
-            config.kafka.assignor.name(),
-        )
+        .set("partition.assignment.strategy", config.kafka.assignor.name())
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("isolation.level", "read_committed")
@@ -114,27 +105,16 @@ pub fn producer_config(config: &Config, worker: usize) -> Result<ClientConfig, K
     let instance = &config.daemon.instance;
     let mut c = base_config(&config.kafka, &format!("alluvium-{instance}-{worker}"))?;
     let user = |key: &str, default: &str| {
-        config
-            .kafka
-            .properties
-            .get(key)
-            .cloned()
-            .unwrap_or_else(|| default.into())
+        config.kafka.properties.get(key).cloned().unwrap_or_else(|| default.into())
     };
     let _ = c
         .set("compression.type", user("compression.type", "lz4"))
         .set("linger.ms", user("linger.ms", "5"))
-        .set(
-            "transaction.timeout.ms",
-            user("transaction.timeout.ms", "30000"),
-        )
+        .set("transaction.timeout.ms", user("transaction.timeout.ms", "30000"))
         .set("queue.buffering.max.messages", "60000")
         .set("delivery.report.only.error", "true")
         .set("queue.buffering.max.kbytes", "16384")
         .set("enable.idempotence", "true")
-        .set(
-            "transactional.id",
-            format!("{}-{instance}-{worker}", config.kafka.group_id),
-        );
+        .set("transactional.id", format!("{}-{instance}-{worker}", config.kafka.group_id));
     Ok(c)
 }

@@ -53,11 +53,7 @@ impl GroupMetadata {
             let member = CStr::from_ptr(sys::rd_kafka_consumer_group_metadata_member_id(raw));
             (generation, member.to_string_lossy().into_owned())
         };
-        Some(GroupMetadata {
-            raw,
-            generation,
-            member,
-        })
+        Some(GroupMetadata { raw, generation, member })
     }
 }
 
@@ -87,9 +83,7 @@ pub(super) fn send_offsets(
             return Ok(());
         }
         let error = NativeError {
-            text: CStr::from_ptr(sys::rd_kafka_error_string(e))
-                .to_string_lossy()
-                .into_owned(),
+            text: CStr::from_ptr(sys::rd_kafka_error_string(e)).to_string_lossy().into_owned(),
             fatal: sys::rd_kafka_error_is_fatal(e) != 0,
             retriable: sys::rd_kafka_error_is_retriable(e) != 0,
             requires_abort: sys::rd_kafka_error_txn_requires_abort(e) != 0,
@@ -146,9 +140,7 @@ unsafe fn read_topic_id(event: *mut sys::rd_kafka_event_t) -> Result<String, Str
     unsafe {
         let code = sys::rd_kafka_event_error(event);
         if code != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return Err(CStr::from_ptr(sys::rd_kafka_err2str(code))
-                .to_string_lossy()
-                .into());
+            return Err(CStr::from_ptr(sys::rd_kafka_err2str(code)).to_string_lossy().into());
         }
         let result = sys::rd_kafka_event_DescribeTopics_result(event);
         if result.is_null() {
@@ -162,14 +154,10 @@ unsafe fn read_topic_id(event: *mut sys::rd_kafka_event_t) -> Result<String, Str
         let one = *all;
         let error = sys::rd_kafka_TopicDescription_error(one);
         if !error.is_null() && sys::rd_kafka_error_code(error) != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return Err(CStr::from_ptr(sys::rd_kafka_error_string(error))
-                .to_string_lossy()
-                .into());
+            return Err(CStr::from_ptr(sys::rd_kafka_error_string(error)).to_string_lossy().into());
         }
         let id = sys::rd_kafka_TopicDescription_topic_id(one);
-        Ok(CStr::from_ptr(sys::rd_kafka_Uuid_base64str(id))
-            .to_string_lossy()
-            .into_owned())
+        Ok(CStr::from_ptr(sys::rd_kafka_Uuid_base64str(id)).to_string_lossy().into_owned())
     }
 }
 
@@ -227,9 +215,7 @@ impl SplitQueue {
             unsafe { (*wake)() }
         }
         let wake: Wake = Box::new(wake);
-        let opaque = ptr::from_ref::<Box<dyn Fn() + Send + Sync>>(&wake)
-            .cast_mut()
-            .cast();
+        let opaque = ptr::from_ref::<Box<dyn Fn() + Send + Sync>>(&wake).cast_mut().cast();
         // SAFETY: the queue is valid, and `wake` is kept as long as it may be called.
         unsafe { sys::rd_kafka_queue_cb_event_enable(self.raw, Some(call), opaque) }
         self.wake = Some(wake);
@@ -314,10 +300,8 @@ unsafe fn with_record(m: &sys::rd_kafka_message_t, take: &mut dyn FnMut(&Record<
                 (code == Code::RD_KAFKA_RESP_ERR_NO_ERROR).then_some((name, value, size))
             };
             while let Some((name, value, size)) = next(count) {
-                let header = (
-                    CStr::from_ptr(name).to_str().unwrap_or_default(),
-                    bytes(value, size),
-                );
+                let header =
+                    (CStr::from_ptr(name).to_str().unwrap_or_default(), bytes(value, size));
                 if count < INLINE_HEADERS {
                     inline[count] = header;
                 } else {
@@ -338,11 +322,7 @@ unsafe fn with_record(m: &sys::rd_kafka_message_t, take: &mut dyn FnMut(&Record<
             },
             key: bytes(m.key, m.key_len),
             value: bytes(m.payload, m.len),
-            headers: if many.is_empty() {
-                &inline[..count]
-            } else {
-                &many
-            },
+            headers: if many.is_empty() { &inline[..count] } else { &many },
         });
     }
 }

@@ -29,9 +29,7 @@ pub fn committed(
     for tp in partitions {
         let _ = list.add_partition(&tp.topic, tp.partition);
     }
-    let answer = consumer
-        .committed_offsets(list, timeout)
-        .map_err(|e| failed(&e))?;
+    let answer = consumer.committed_offsets(list, timeout).map_err(|e| failed(&e))?;
     partitions
         .iter()
         .map(|tp| {
@@ -54,10 +52,7 @@ pub fn log_range(consumer: &Consumer, tp: &TopicPartition) -> Result<OffsetRange
     let (low, high) = consumer
         .fetch_watermarks(&tp.topic, tp.partition, CALL_TIMEOUT)
         .map_err(|e| KafkaError::new(format!("ask for the ends of {tp}"), e))?;
-    Ok(OffsetRange {
-        from: Offset(low),
-        to: Offset(high),
-    })
+    Ok(OffsetRange { from: Offset(low), to: Offset(high) })
 }
 
 /// Where a partition starts that has neither a committed offset nor a ledger.
@@ -77,14 +72,9 @@ pub fn first_offset(
     };
     let failed = |e| KafkaError::new(format!("look for the start of {tp} by time"), e);
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(&tp.topic, tp.partition, RdOffset::Offset(millis))
-        .map_err(failed)?;
-    let found = consumer
-        .offsets_for_times(list, CALL_TIMEOUT)
-        .map_err(failed)?;
-    let offset = found
-        .find_partition(&tp.topic, tp.partition)
-        .map(|e| e.offset());
+    list.add_partition_offset(&tp.topic, tp.partition, RdOffset::Offset(millis)).map_err(failed)?;
+    let found = consumer.offsets_for_times(list, CALL_TIMEOUT).map_err(failed)?;
+    let offset = found.find_partition(&tp.topic, tp.partition).map(|e| e.offset());
     Ok(match offset {
         Some(RdOffset::Offset(o)) if 0 <= o => Offset(o),
         _ => log.to,
@@ -143,21 +133,13 @@ impl Positions for BrokerPositions {
         let consumer = self.consumer()?;
         let topic_id = topic_id(&consumer, &tp.topic)?;
         let one = std::slice::from_ref(tp);
-        let committed = committed(&consumer, one, CALL_TIMEOUT)?
-            .into_iter()
-            .next()
-            .flatten();
+        let committed = committed(&consumer, one, CALL_TIMEOUT)?.into_iter().next().flatten();
         let log = log_range(&consumer, tp)?;
         let first = match committed {
             Some(_) => log.from,
             None => first_offset(&consumer, tp, start)?,
         };
-        Ok(PositionsRead {
-            topic_id,
-            committed,
-            log,
-            first,
-        })
+        Ok(PositionsRead { topic_id, committed, log, first })
     }
 
     fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Stored>>, KafkaError> {

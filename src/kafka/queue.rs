@@ -64,11 +64,7 @@ impl Queue {
     /// Splits a partition off; before it is assigned.
     pub(super) fn split(consumer: Arc<Consumer>, tp: TopicPartition) -> Option<Queue> {
         let queue = SplitQueue::split(&consumer, &tp.topic, tp.partition)?;
-        Some(Queue {
-            queue,
-            consumer,
-            tp,
-        })
+        Some(Queue { queue, consumer, tp })
     }
 }
 
@@ -85,11 +81,7 @@ impl Source for Queue {
             | Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET => Trouble::OutOfRange(text),
             _ => Trouble::Error(KafkaError::new(format!("read {}", self.tp), text)),
         });
-        Read {
-            records: batch.records,
-            end: batch.end,
-            trouble,
-        }
+        Read { records: batch.records, end: batch.end, trouble }
     }
 
     fn seek(&mut self, start: Offset) -> Result<(), KafkaError> {
@@ -100,9 +92,7 @@ impl Source for Queue {
         // Paused, nothing new is fetched while what is stale is drained.
         self.consumer.pause(&one).map_err(failed)?;
         let target = RdOffset::Offset(start.0);
-        self.consumer
-            .seek(topic, partition, target, CALL_TIMEOUT)
-            .map_err(failed)?;
+        self.consumer.seek(topic, partition, target, CALL_TIMEOUT).map_err(failed)?;
         loop {
             let stale = self.queue.read(BATCH, &mut |_| {});
             if stale.records == 0 && stale.end.is_none() && stale.error.is_none() {

@@ -15,17 +15,9 @@ use crate::kafka::{CALL_TIMEOUT, KafkaError};
 /// No broker answers; the text names them.
 pub fn all(consumer: &Consumer, servers: &str) -> Result<Vec<String>, KafkaError> {
     let metadata = consumer.fetch_metadata(None, CALL_TIMEOUT).map_err(|e| {
-        KafkaError::new(
-            format!("reach the brokers {servers} (kafka.bootstrap_servers)"),
-            e,
-        )
+        KafkaError::new(format!("reach the brokers {servers} (kafka.bootstrap_servers)"), e)
     })?;
-    Ok(metadata
-        .topics()
-        .iter()
-        .filter(|t| t.error().is_none())
-        .map(|t| t.name().into())
-        .collect())
+    Ok(metadata.topics().iter().filter(|t| t.error().is_none()).map(|t| t.name().into()).collect())
 }
 
 /// Makes a topic if it is not there; returns whether it was made.
@@ -42,10 +34,7 @@ pub async fn create(
     // −1: the broker's own defaults (KIP-464).
     let topic = NewTopic::new(name, partitions.unwrap_or(-1), TopicReplication::Fixed(-1));
     let options = AdminOptions::new().operation_timeout(Some(CALL_TIMEOUT));
-    let answers = admin
-        .create_topics([&topic], &options)
-        .await
-        .map_err(|e| failed(&e))?;
+    let answers = admin.create_topics([&topic], &options).await.map_err(|e| failed(&e))?;
     match answers.into_iter().next() {
         Some(Ok(_)) => Ok(true),
         Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),

@@ -57,10 +57,7 @@ pub enum TransactionError {
 
 impl TransactionError {
     fn doubt(step: &'static str, detail: impl std::fmt::Display) -> TransactionError {
-        TransactionError::Doubt {
-            step,
-            detail: detail.to_string(),
-        }
+        TransactionError::Doubt { step, detail: detail.to_string() }
     }
 }
 
@@ -130,9 +127,7 @@ pub trait Commit: Send {
 impl Transactions {
     #[must_use]
     pub fn new(config: ClientConfig, patience: Duration) -> Transactions {
-        let millis = config
-            .get("transaction.timeout.ms")
-            .and_then(|v| v.parse().ok());
+        let millis = config.get("transaction.timeout.ms").and_then(|v| v.parse().ok());
         let transaction_timeout = Duration::from_millis(millis.unwrap_or(60_000));
         Transactions {
             config,
@@ -154,19 +149,14 @@ impl Transactions {
                 .config
                 .create_with_context(Events::default())
                 .map_err(|e| TransactionError::doubt("make the producer", e))?;
-            retry("init transactions", self.patience, || {
-                made.init_transactions(STEP)
-            })?;
+            retry("init transactions", self.patience, || made.init_transactions(STEP))?;
             self.producer = Some(made);
         }
         Ok(self.producer.as_ref().expect("made above"))
     }
 
     fn classify(&self, step: &'static str, fatal: bool, text: &str) -> TransactionError {
-        let code = self
-            .producer
-            .as_ref()
-            .and_then(|p| p.client().fatal_error());
+        let code = self.producer.as_ref().and_then(|p| p.client().fatal_error());
         match code {
             // Fenced although the coordinator had no reason to.
             Some((RDKafkaErrorCode::Fenced, detail))
@@ -183,9 +173,7 @@ impl Commit for Transactions {
     fn begin(&mut self) -> Result<(), TransactionError> {
         self.begun = Instant::now();
         let producer = self.ready()?;
-        producer
-            .begin_transaction()
-            .map_err(|e| TransactionError::doubt("begin", e))
+        producer.begin_transaction().map_err(|e| TransactionError::doubt("begin", e))
     }
 
     fn send(
@@ -197,14 +185,9 @@ impl Commit for Transactions {
     ) -> Result<(), TransactionError> {
         let producer = self.producer.as_ref().expect("begun");
         let (name, text) = header;
-        let headers = OwnedHeaders::new_with_capacity(1).insert(Header {
-            key: name,
-            value: Some(text),
-        });
-        let mut record = BaseRecord::to(topic)
-            .key(key)
-            .payload(value)
-            .headers(headers);
+        let headers =
+            OwnedHeaders::new_with_capacity(1).insert(Header { key: name, value: Some(text) });
+        let mut record = BaseRecord::to(topic).key(key).payload(value).headers(headers);
         let deadline = Instant::now() + self.patience;
         loop {
             match producer.send(record) {
@@ -247,17 +230,10 @@ impl Commit for Transactions {
             element.set_metadata(o.metadata.as_str());
         }
         loop {
-            let member = generation
-                .metadata
-                .as_ref()
-                .filter(|_| generation.is_member() && owned());
-            let Some(metadata) = member else {
-                return Err(TransactionError::doubt(
-                    "send offsets",
-                    "the assignment has ended",
-                ));
-            };
-            match native::send_offsets(producer, &list, metadata, STEP) {
+            if !generation.is_member() || !owned() {
+                return Err(TransactionError::doubt("send offsets", "the assignment has ended"));
+            }
+            match native::send_offsets(producer, &list, &generation.metadata, STEP) {
                 Ok(()) => break,
                 Err(e)
                     if e.retriable
@@ -294,9 +270,7 @@ impl Commit for Transactions {
             tracing::debug!(error = %e, "abort; the coordinator will time it out");
         }
         // Dropping joins the client's threads: that may take seconds, and nobody waits for it.
-        let _ = std::thread::Builder::new()
-            .name("producer-drop".into())
-            .spawn(|| drop(producer));
+        let _ = std::thread::Builder::new().name("producer-drop".into()).spawn(|| drop(producer));
     }
 }
 

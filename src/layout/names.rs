@@ -35,19 +35,12 @@ pub struct Places {
 impl Places {
     #[must_use]
     pub fn new(topic: &str, incarnation: u32, partition: i32) -> Places {
-        Places {
-            topic: escape_segment(topic),
-            incarnation,
-            partition,
-        }
+        Places { topic: escape_segment(topic), incarnation, partition }
     }
 
     #[must_use]
     pub fn ledger(&self) -> String {
-        format!(
-            "{PRIVATE}/ledger/{}/{}/{}",
-            self.topic, self.incarnation, self.partition
-        )
+        format!("{PRIVATE}/ledger/{}/{}/{}", self.topic, self.incarnation, self.partition)
     }
 
     #[must_use]
@@ -57,10 +50,7 @@ impl Places {
 
     #[must_use]
     pub fn staging(&self) -> String {
-        format!(
-            "{PRIVATE}/staging/{}/{}/{}",
-            self.topic, self.incarnation, self.partition
-        )
+        format!("{PRIVATE}/staging/{}/{}/{}", self.topic, self.incarnation, self.partition)
     }
 
     #[must_use]
@@ -124,10 +114,7 @@ mod tests {
         let p = Places::new("_orders", 0, 3);
         assert_eq!(p.ledger(), "_alluvium/ledger/%5Forders/0/3");
         let name = p.file(Offset(7), Offset(12), "parquet");
-        assert_eq!(
-            name,
-            "part-%5Forders-0-3-00000000000000000007-00000000000000000012.parquet"
-        );
+        assert_eq!(name, "part-%5Forders-0-3-00000000000000000007-00000000000000000012.parquet");
     }
 
     #[test]

@@ -83,9 +83,7 @@ impl RollPolicy {
         if self.age <= open.since_first {
             return Some(RollReason::Age);
         }
-        self.idle
-            .filter(|idle| *idle <= open.since_last)
-            .map(|_| RollReason::Idle)
+        self.idle.filter(|idle| *idle <= open.since_last).map(|_| RollReason::Idle)
     }
 }
 
@@ -96,54 +94,14 @@ mod tests {
     #[test]
     fn each_rule_rolls_alone() {
         let s = Duration::from_secs;
-        let policy = RollPolicy {
-            size_bytes: 100,
-            age: s(60),
-            idle: Some(s(5)),
-            open_files: 3,
-        };
-        let quiet = Open {
-            bytes: 99,
-            files: 3,
-            since_first: s(59),
-            since_last: s(4),
-        };
+        let policy = RollPolicy { size_bytes: 100, age: s(60), idle: Some(s(5)), open_files: 3 };
+        let quiet = Open { bytes: 99, files: 3, since_first: s(59), since_last: s(4) };
         assert_eq!(policy.due(quiet), None);
-        assert_eq!(
-            policy.due(Open {
-                bytes: 100,
-                ..quiet
-            }),
-            Some(RollReason::Size)
-        );
-        assert_eq!(
-            policy.due(Open { files: 4, ..quiet }),
-            Some(RollReason::OpenFiles)
-        );
-        assert_eq!(
-            policy.due(Open {
-                since_first: s(60),
-                ..quiet
-            }),
-            Some(RollReason::Age)
-        );
-        assert_eq!(
-            policy.due(Open {
-                since_last: s(5),
-                ..quiet
-            }),
-            Some(RollReason::Idle)
-        );
-        let off = RollPolicy {
-            idle: None,
-            ..policy
-        };
-        assert_eq!(
-            off.due(Open {
-                since_last: s(50),
-                ..quiet
-            }),
-            None
-        );
+        assert_eq!(policy.due(Open { bytes: 100, ..quiet }), Some(RollReason::Size));
+        assert_eq!(policy.due(Open { files: 4, ..quiet }), Some(RollReason::OpenFiles));
+        assert_eq!(policy.due(Open { since_first: s(60), ..quiet }), Some(RollReason::Age));
+        assert_eq!(policy.due(Open { since_last: s(5), ..quiet }), Some(RollReason::Idle));
+        let off = RollPolicy { idle: None, ..policy };
+        assert_eq!(off.due(Open { since_last: s(50), ..quiet }), None);
     }
 }

@@ -73,11 +73,7 @@ impl Template {
         }
         let segments: Vec<Vec<Piece>> = text.split('/').map(segment).collect::<Result<_, _>>()?;
         let finest = segments.iter().flatten().map(Piece::granularity_ms).min();
-        Ok(Template {
-            segments,
-            zone,
-            granularity_ms: finest.unwrap_or(i64::MAX),
-        })
+        Ok(Template { segments, zone, granularity_ms: finest.unwrap_or(i64::MAX) })
     }
 
     /// Whether `{topic}` stands in the path.
@@ -219,9 +215,7 @@ mod tests {
     const TIME: i64 = 1_795_366_982_000; // 2026-11-22T17:03:02Z
 
     fn render(template: &str, zone: TimeZone, millis: Option<i64>) -> String {
-        Template::parse(template, zone)
-            .unwrap()
-            .render("a/b", 7, millis)
+        Template::parse(template, zone).unwrap().render("a/b", 7, millis)
     }
 
     #[test]
@@ -229,24 +223,14 @@ mod tests {
         let check = |t, zone: &str, ms, want: &str| {
             assert_eq!(render(t, TimeZone::get(zone).unwrap(), ms), want);
         };
-        check(
-            "{topic}/dt=%Y-%m-%d/hr=%H",
-            "UTC",
-            Some(TIME),
-            "a%2Fb/dt=2026-11-22/hr=17",
-        );
+        check("{topic}/dt=%Y-%m-%d/hr=%H", "UTC", Some(TIME), "a%2Fb/dt=2026-11-22/hr=17");
         check(
             "x-{topic}/dt=%F/hr=%H%M",
             "Asia/Kathmandu",
             Some(TIME),
             "x-a%2Fb/dt=2026-11-22/hr=2248",
         );
-        check(
-            "{topic}/p={partition}/w=%G-%V",
-            "UTC",
-            Some(TIME),
-            "a%2Fb/p=7/w=2026-47",
-        );
+        check("{topic}/p={partition}/w=%G-%V", "UTC", Some(TIME), "a%2Fb/p=7/w=2026-47");
         let null = "a%2Fb/dt=__HIVE_DEFAULT_PARTITION__/hr=__HIVE_DEFAULT_PARTITION__";
         for unusable in [None, Some(-1), Some(i64::MAX), Some(MAX_MILLIS + 1)] {
             check("{topic}/dt=%Y-%m-%d/hr=%H", "UTC", unusable, null);
@@ -257,9 +241,7 @@ mod tests {
     #[test]
     fn bad_templates_are_named() {
         let check = |text: &str, want: &str| {
-            let got = Template::parse(text, TimeZone::UTC)
-                .unwrap_err()
-                .to_string();
+            let got = Template::parse(text, TimeZone::UTC).unwrap_err().to_string();
             assert!(got.contains(want), "{text}: {got}");
         };
         check("", "empty");

@@ -28,9 +28,7 @@ impl AttemptId {
     #[must_use]
     pub fn parse(text: &str) -> Option<AttemptId> {
         let plain = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
-        plain
-            .then(|| u128::from_str_radix(text, 16).ok().map(AttemptId))
-            .flatten()
+        plain.then(|| u128::from_str_radix(text, 16).ok().map(AttemptId)).flatten()
     }
 }
 
@@ -74,9 +72,7 @@ impl EntryKey {
             return Some(EntryKey::Genesis);
         }
         let plain = text.len() == 20 && text.bytes().all(|b| b.is_ascii_digit());
-        plain
-            .then(|| text.parse().ok().map(|from| EntryKey::At(Offset(from))))
-            .flatten()
+        plain.then(|| text.parse().ok().map(|from| EntryKey::At(Offset(from)))).flatten()
     }
 }
 
@@ -176,11 +172,7 @@ impl Entry {
 
     #[must_use]
     pub fn head(&self) -> Head {
-        Head {
-            key: self.key(),
-            attempt: self.attempt,
-            to: self.to,
-        }
+        Head { key: self.key(), attempt: self.attempt, to: self.to }
     }
 
     /// The text of the entry's file.
@@ -203,24 +195,15 @@ impl Entry {
             Some(v) => return Err(EntryError::Version(v)),
             None => return Err(EntryError::Malformed("no version".into())),
         }
-        let kind = value
-            .get("kind")
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or_default();
+        let kind = value.get("kind").and_then(serde_json::Value::as_str).unwrap_or_default();
         if !matches!(kind, "genesis" | "data" | "gap") {
             return Err(EntryError::Kind(kind.into()));
         }
         let entry: Entry = serde_json::from_value(value).map_err(malformed)?;
         let tiles = entry.kind == Kind::Genesis || entry.from < entry.to;
         if entry.key() != key || !tiles {
-            let range = OffsetRange {
-                from: entry.from,
-                to: entry.to,
-            };
-            return Err(EntryError::Range {
-                key: key.to_string(),
-                range,
-            });
+            let range = OffsetRange { from: entry.from, to: entry.to };
+            return Err(EntryError::Range { key: key.to_string(), range });
         }
         Ok(entry)
     }
@@ -273,10 +256,7 @@ mod tests {
             let mut v = serde_json::to_value(entry()).unwrap();
             change(&mut v);
             let got = Entry::decode(EntryKey::At(Offset(10)), v.to_string().as_bytes());
-            assert!(
-                got.as_ref().is_err_and(|e| e.to_string().contains(want)),
-                "{got:?}"
-            );
+            assert!(got.as_ref().is_err_and(|e| e.to_string().contains(want)), "{got:?}");
         };
         check(&|v| v["version"] = 2.into(), "version 2");
         check(&|v| v["kind"] = "fold".into(), "unknown kind \"fold\"");
@@ -288,21 +268,11 @@ mod tests {
 
     #[test]
     fn keys_read_back_and_sort_as_their_names() {
-        for key in [
-            EntryKey::Genesis,
-            EntryKey::At(Offset(0)),
-            EntryKey::At(Offset(i64::MAX)),
-        ] {
+        for key in [EntryKey::Genesis, EntryKey::At(Offset(0)), EntryKey::At(Offset(i64::MAX))] {
             assert_eq!(EntryKey::parse(&key.to_string()), Some(key));
         }
         assert!(EntryKey::Genesis < EntryKey::At(Offset(0)));
-        for bad in [
-            "",
-            "12",
-            "0000000000000000001x",
-            "Genesis",
-            "+0000000000000000001",
-        ] {
+        for bad in ["", "12", "0000000000000000001x", "Genesis", "+0000000000000000001"] {
             assert_eq!(EntryKey::parse(bad), None, "{bad}");
         }
     }

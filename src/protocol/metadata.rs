@@ -63,10 +63,7 @@ impl Metadata {
         if let Some(l) = self.lost {
             text += &format!(";l={}-{}", l.from, l.to);
         }
-        assert!(
-            text.is_ascii() && text.len() <= MAX_BYTES,
-            "offset metadata too long: {text}"
-        );
+        assert!(text.is_ascii() && text.len() <= MAX_BYTES, "offset metadata too long: {text}");
         text
     }
 }
@@ -78,10 +75,7 @@ impl Committed {
     /// Metadata of another program or version: the partition stops.
     pub fn decode(offset: Offset, text: &str) -> Result<Committed, MetadataError> {
         if text.is_empty() {
-            return Ok(Committed {
-                offset,
-                metadata: None,
-            });
+            return Ok(Committed { offset, metadata: None });
         }
         let mut fields = text.split(';');
         if fields.next() != Some(MAGIC) {
@@ -89,10 +83,7 @@ impl Committed {
         }
         let (mut o, mut p, mut r, mut t) = (None, None, None, None);
         let (mut entry, mut watermark, mut lost) = (None, None, None);
-        let bad = |field| MetadataError::Malformed {
-            field,
-            text: text.into(),
-        };
+        let bad = |field| MetadataError::Malformed { field, text: text.into() };
         let number = |field, v: &str| v.parse::<i64>().map_err(|_| bad(field));
         for field in fields {
             match field.split_once('=') {
@@ -120,10 +111,7 @@ impl Committed {
             lost,
         };
         let same = o.ok_or_else(|| bad("o"))? == offset || planted(Fault::MetadataUnchecked);
-        Ok(Committed {
-            offset,
-            metadata: same.then_some(metadata),
-        })
+        Ok(Committed { offset, metadata: same.then_some(metadata) })
     }
 }
 

@@ -54,12 +54,7 @@ enum CommittedView {
     /// Read, and there was none.
     Nothing,
     /// Read, or written by us. `trusted`: the metadata belongs to the offset.
-    At {
-        offset: Offset,
-        p: Offset,
-        entry: Option<EntryKey>,
-        trusted: bool,
-    },
+    At { offset: Offset, p: Offset, entry: Option<EntryKey>, trusted: bool },
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -145,10 +140,7 @@ impl Partition {
     /// A partition at the moment of its assignment: nothing is known.
     #[must_use]
     pub fn assigned(roles: Roles, identity: Arc<Identity>, on_gap: OnGap) -> Partition {
-        assert!(
-            roles.counts || roles.archive,
-            "a partition feeds at least one sink"
-        );
+        assert!(roles.counts || roles.archive, "a partition feeds at least one sink");
         Partition {
             roles,
             identity,
@@ -207,25 +199,15 @@ impl Partition {
             self.watermark = self.watermark.max(m.watermark);
             self.lost = m.lost;
         }
-        let CommittedView::At { p, .. } = view else {
-            unreachable!("built above")
-        };
+        let CommittedView::At { p, .. } = view else { unreachable!("built above") };
         self.ledger_without_offset = false;
         self.committed = view;
-        self.results = Some(Results {
-            p,
-            counted: p,
-            unverified: false,
-        });
+        self.results = Some(Results { p, counted: p, unverified: false });
         if let Some(archive) = &mut self.archive {
             archive.begun = true;
             return Ok(Found::Ready);
         }
-        Ok(if self.roles.archive {
-            Found::NeedsLedger
-        } else {
-            Found::Ready
-        })
+        Ok(if self.roles.archive { Found::NeedsLedger } else { Found::Ready })
     }
 
     fn on_nothing_committed(&mut self) -> Result<Found, Stop> {
@@ -236,11 +218,7 @@ impl Partition {
             Some(archive) => {
                 // Our own first commit did not happen: P is genesis.to still.
                 let p = archive.a;
-                self.results = Some(Results {
-                    p,
-                    counted: p,
-                    unverified: false,
-                });
+                self.results = Some(Results { p, counted: p, unverified: false });
                 Ok(Found::Ready)
             }
             None if self.roles.archive => Ok(Found::NeedsLedger),
@@ -275,20 +253,14 @@ impl Partition {
         };
         let a = ledger.tail.to;
         let begun = match self.committed {
-            CommittedView::At {
-                offset, trusted, ..
-            } => {
+            CommittedView::At { offset, trusted, .. } => {
                 if trusted && a < offset {
                     return Err(Stop::CommittedBeyondLedger { offset, tail: a });
                 }
                 self.results.as_ref().is_some_and(|r| !r.unverified)
             }
             _ if ledger.is_fresh() || planted(Fault::ExpiredBeginsAgain) => {
-                self.results = Some(Results {
-                    p: a,
-                    counted: a,
-                    unverified: false,
-                });
+                self.results = Some(Results { p: a, counted: a, unverified: false });
                 false
             }
             _ if self.ledger_without_offset => return Err(Stop::NothingCommitted { tail: a }),
@@ -299,24 +271,14 @@ impl Partition {
             }
         };
         let tail = ledger.tail.key;
-        self.archive = Some(Archive {
-            a,
-            tail,
-            fed: a,
-            begun,
-            attempts: Vec::new(),
-        });
+        self.archive = Some(Archive { a, tail, fed: a, begun, attempts: Vec::new() });
         Ok(Found::Ready)
     }
 
     /// The start of a partition that has neither offset nor archive; commit it next.
     pub fn begin_at(&mut self, start: Offset) {
         assert!(!self.roles.archive && self.committed == CommittedView::Nothing);
-        self.results = Some(Results {
-            p: start,
-            counted: start,
-            unverified: false,
-        });
+        self.results = Some(Results { p: start, counted: start, unverified: false });
     }
 
     /// Compares the positions with the log's start.
@@ -330,10 +292,7 @@ impl Partition {
         if let Some(archive) = &self.archive
             && archive.fed < log_start
         {
-            let range = OffsetRange {
-                from: archive.fed,
-                to: log_start,
-            };
+            let range = OffsetRange { from: archive.fed, to: log_start };
             return match self.on_gap {
                 OnGap::Stop => Err(Stop::ArchiveGap { range }),
                 OnGap::Record => Ok(Some(range)),
@@ -343,10 +302,7 @@ impl Partition {
             && self.roles.counts
             && results.counted < log_start
         {
-            let range = OffsetRange {
-                from: results.counted,
-                to: log_start,
-            };
+            let range = OffsetRange { from: results.counted, to: log_start };
             if self.on_gap == OnGap::Stop {
                 return Err(Stop::ResultsGap { range });
             }
@@ -372,11 +328,7 @@ impl Partition {
                 if planted(Fault::StartAtP) {
                     return Some(counted);
                 }
-                Some(if planted(Fault::StartAtA) {
-                    fed
-                } else {
-                    counted.min(fed)
-                })
+                Some(if planted(Fault::StartAtA) { fed } else { counted.min(fed) })
             }
             // The store is down: results alone, if what F must stay is known for certain.
             (true, true) => match self.committed {
@@ -389,11 +341,7 @@ impl Partition {
     /// Takes one record: rising offsets, holes allowed. `id` names the attempt, if one must open.
     #[inline]
     pub fn accept(&mut self, offset: Offset, id: impl FnOnce() -> AttemptId) -> Accept {
-        let mut accept = Accept {
-            count: false,
-            archive: false,
-            opened: None,
-        };
+        let mut accept = Accept { count: false, archive: false, opened: None };
         if self.roles.counts
             && let Some(results) = &mut self.results
             && (results.counted <= offset || planted(Fault::CountBelowP))
@@ -407,11 +355,7 @@ impl Partition {
             accept.archive = true;
             if !archive.is_open() {
                 let id = id();
-                archive.attempts.push(Attempt {
-                    id,
-                    from: archive.fed,
-                    state: State::Open,
-                });
+                archive.attempts.push(Attempt { id, from: archive.fed, state: State::Open });
                 accept.opened = Some((id, archive.fed));
             }
             archive.fed = offset.next().max(archive.fed);
@@ -439,10 +383,7 @@ impl Partition {
     /// Ends the open attempt; its files are to be closed and its manifest written.
     pub fn seal(&mut self) -> Option<(AttemptId, OffsetRange)> {
         let archive = self.archive.as_mut()?;
-        let last = archive
-            .attempts
-            .last_mut()
-            .filter(|a| a.state == State::Open)?;
+        let last = archive.attempts.last_mut().filter(|a| a.state == State::Open)?;
         let (from, to) = (last.from, archive.fed);
         assert!(from < to, "an attempt holds at least one record");
         last.state = State::Sealed { to };
@@ -465,16 +406,9 @@ impl Partition {
 
     /// The append is sent now.
     pub fn tried(&mut self, id: AttemptId) {
-        assert!(
-            self.may_append(id),
-            "rule 6: only behind an entry that is known to exist"
-        );
+        assert!(self.may_append(id), "rule 6: only behind an entry that is known to exist");
         let archive = self.archive.as_mut().expect("checked above");
-        let attempt = archive
-            .attempts
-            .iter_mut()
-            .find(|a| a.id == id)
-            .expect("checked above");
+        let attempt = archive.attempts.iter_mut().find(|a| a.id == id).expect("checked above");
         if let State::Sealed { to } = attempt.state {
             attempt.state = State::Tried { to };
             if planted(Fault::AdvanceOnTry) {
@@ -529,14 +463,7 @@ impl Partition {
     #[must_use]
     pub fn plan(&self, with_results: bool) -> Option<Plan> {
         let results = self.results.as_ref().filter(|r| !r.unverified)?;
-        let (p, mut to) = (
-            results.p,
-            if with_results {
-                results.counted
-            } else {
-                results.p
-            },
-        );
+        let (p, mut to) = (results.p, if with_results { results.counted } else { results.p });
         let attached = self.archive.as_ref();
         if !self.roles.counts {
             to = attached?.a;
@@ -547,29 +474,12 @@ impl Partition {
             (None, CommittedView::At { entry, .. }) if planted(Fault::DetachedCommitsP) => {
                 (to, *entry)
             }
-            (
-                None,
-                CommittedView::At {
-                    offset,
-                    entry,
-                    trusted: true,
-                    ..
-                },
-            ) => (*offset, *entry),
+            (None, CommittedView::At { offset, entry, trusted: true, .. }) => (*offset, *entry),
             (None, _) => return None,
         };
         let offset = if planted(Fault::CommitP) { to } else { offset };
-        let next = CommittedView::At {
-            offset,
-            p: to,
-            entry,
-            trusted: true,
-        };
-        let plan = Plan {
-            results: OffsetRange { from: p, to },
-            offset,
-            entry,
-        };
+        let next = CommittedView::At { offset, p: to, entry, trusted: true };
+        let plan = Plan { results: OffsetRange { from: p, to }, offset, entry };
         (self.committed != next).then_some(plan)
     }
 
@@ -579,11 +489,7 @@ impl Partition {
         Metadata {
             p: plan.results.to,
             entry: plan.entry,
-            root: if self.roles.archive {
-                self.identity.root.clone()
-            } else {
-                String::new()
-            },
+            root: if self.roles.archive { self.identity.root.clone() } else { String::new() },
             topic_id: self.identity.topic_id.clone(),
             watermark: self.watermark,
             lost: self.lost,
@@ -593,12 +499,7 @@ impl Partition {
     /// The transaction was answered with a plain Ok. One stable read is due before the next.
     pub fn on_commit_ok(&mut self, plan: &Plan) {
         let (offset, p, entry) = (plan.offset, plan.results.to, plan.entry);
-        self.committed = CommittedView::At {
-            offset,
-            p,
-            entry,
-            trusted: true,
-        };
+        self.committed = CommittedView::At { offset, p, entry, trusted: true };
         if let Some(results) = &mut self.results {
             results.p = p;
             results.counted = results.counted.max(p);
@@ -619,11 +520,7 @@ impl Partition {
     #[must_use]
     pub fn p(&self) -> Option<Offset> {
         let a = self.archive.as_ref().map(|a| a.a);
-        if self.roles.counts {
-            self.results.as_ref().map(|r| r.p)
-        } else {
-            a
-        }
+        if self.roles.counts { self.results.as_ref().map(|r| r.p) } else { a }
     }
 
     /// A, if it is known.
@@ -651,11 +548,7 @@ impl Partition {
     #[must_use]
     pub fn entry_hint(&self) -> Option<EntryKey> {
         match self.committed {
-            CommittedView::At {
-                entry,
-                trusted: true,
-                ..
-            } => entry,
+            CommittedView::At { entry, trusted: true, .. } => entry,
             _ => None,
         }
     }
@@ -690,16 +583,12 @@ impl Partition {
 #[cfg(test)]
 impl Partition {
     pub(crate) fn knows(&self, id: AttemptId) -> bool {
-        self.archive
-            .as_ref()
-            .is_some_and(|a| a.attempts.iter().any(|x| x.id == id))
+        self.archive.as_ref().is_some_and(|a| a.attempts.iter().any(|x| x.id == id))
     }
 
     pub(crate) fn was_tried(&self, id: AttemptId) -> bool {
         let attempts = self.archive.iter().flat_map(|a| &a.attempts);
-        attempts
-            .into_iter()
-            .any(|x| x.id == id && matches!(x.state, State::Tried { .. }))
+        attempts.into_iter().any(|x| x.id == id && matches!(x.state, State::Tried { .. }))
     }
 
     pub(crate) fn open_attempt(&self) -> Option<AttemptId> {
@@ -709,12 +598,7 @@ impl Partition {
 
     /// Attempts by place; their state is part of the place.
     pub(crate) fn place_of(&self, id: AttemptId) -> Option<(usize, bool)> {
-        let at = self
-            .archive
-            .as_ref()?
-            .attempts
-            .iter()
-            .position(|a| a.id == id)?;
+        let at = self.archive.as_ref()?.attempts.iter().position(|a| a.id == id)?;
         Some((at, self.was_tried(id)))
     }
 
@@ -731,18 +615,9 @@ impl Partition {
         self.watermark = None;
         if let Some(archive) = self.archive.as_ref().filter(|a| a.begun) {
             let (p, counted, unverified) = (Offset(0), archive.fed, false);
-            self.results = Some(Results {
-                p,
-                counted,
-                unverified,
-            });
+            self.results = Some(Results { p, counted, unverified });
             let offset = Offset(0);
-            self.committed = CommittedView::At {
-                offset,
-                p,
-                entry: None,
-                trusted: true,
-            };
+            self.committed = CommittedView::At { offset, p, entry: None, trusted: true };
         }
     }
 }

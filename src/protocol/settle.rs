@@ -36,11 +36,7 @@ pub fn settle(
         (EntryKey::At(from), Some(tail)) => from < limit(tail),
         (EntryKey::At(_), None) => false,
     };
-    if passed || planted(Fault::SettleUnnamedAnywhere) {
-        Settle::Delete
-    } else {
-        Settle::HandsOff
-    }
+    if passed || planted(Fault::SettleUnnamedAnywhere) { Settle::Delete } else { Settle::HandsOff }
 }
 
 fn limit(tail: Head) -> Offset {

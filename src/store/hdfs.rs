@@ -45,27 +45,17 @@ impl Hdfs {
         let key = "dfs.client.block.write.replace-datanode-on-failure.best-effort";
         let mut properties = vec![(key.to_string(), "true".to_string())];
         properties.extend(options.properties.clone());
-        let mut builder = ClientBuilder::new()
-            .with_url(format!("hdfs://{authority}"))
-            .with_config(properties);
+        let mut builder =
+            ClientBuilder::new().with_url(format!("hdfs://{authority}")).with_config(properties);
         if let Some(dir) = &options.conf_dir {
             builder = builder.with_config_dir(dir);
         }
         if let Some(user) = &options.user {
             builder = builder.with_user(user);
         }
-        let client = builder
-            .build()
-            .map_err(|e| classify("connect to", url, &e))?;
-        let base = format!("/{}", path.trim_matches('/'))
-            .trim_end_matches('/')
-            .to_string();
-        Ok(Hdfs {
-            client: Arc::new(client),
-            url: url.into(),
-            base,
-            deadlines,
-        })
+        let client = builder.build().map_err(|e| classify("connect to", url, &e))?;
+        let base = format!("/{}", path.trim_matches('/')).trim_end_matches('/').to_string();
+        Ok(Hdfs { client: Arc::new(client), url: url.into(), base, deadlines })
     }
 
     fn full(&self, path: &str) -> String {
@@ -133,11 +123,7 @@ fn first_line(text: &str) -> String {
     const MAX: usize = 300;
     let line = text.lines().next().unwrap_or_default().trim();
     let cut = line.floor_char_boundary(MAX);
-    if cut < line.len() {
-        format!("{}…", &line[..cut])
-    } else {
-        line.into()
-    }
+    if cut < line.len() { format!("{}…", &line[..cut]) } else { line.into() }
 }
 
 struct HdfsFile {
@@ -149,16 +135,11 @@ struct HdfsFile {
 impl RawFile for HdfsFile {
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
         let written = self.writer.write_bytes(bytes).await;
-        written
-            .map(drop)
-            .map_err(|e| classify("write", &self.path, &e))
+        written.map(drop).map_err(|e| classify("write", &self.path, &e))
     }
 
     async fn close(&mut self) -> Result<(), StoreError> {
-        self.writer
-            .close()
-            .await
-            .map_err(|e| classify("close", &self.path, &e))
+        self.writer.close().await.map_err(|e| classify("close", &self.path, &e))
     }
 }
 
@@ -171,53 +152,32 @@ impl Store for Hdfs {
     async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError> {
         // The parent is never made here: an attempt whose directory was deleted must not come
         // back to life.
-        let options = WriteOptions::default()
-            .overwrite(false)
-            .create_parent(false);
-        let made = self.run(
-            "create",
-            path,
-            |c, p| async move { c.create(&p, options).await },
-        );
-        let file = HdfsFile {
-            writer: made.await?,
-            path: self.full(path),
-        };
-        Ok(Box::new(TaskWriter::spawn(
-            &self.full(path),
-            file,
-            self.deadlines,
-        )))
+        let options = WriteOptions::default().overwrite(false).create_parent(false);
+        let made = self.run("create", path, |c, p| async move { c.create(&p, options).await });
+        let file = HdfsFile { writer: made.await?, path: self.full(path) };
+        Ok(Box::new(TaskWriter::spawn(&self.full(path), file, self.deadlines)))
     }
 
     async fn make_dirs(&self, path: &str) -> Result<(), StoreError> {
-        self.run("make directory", path, |c, p| async move {
-            c.mkdirs(&p, DIRECTORY_MODE, true).await
-        })
+        self.run(
+            "make directory",
+            path,
+            |c, p| async move { c.mkdirs(&p, DIRECTORY_MODE, true).await },
+        )
         .await
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
         let to = self.full(to);
-        self.run("rename", from, |c, p| async move {
-            c.rename(&p, &to, false).await
-        })
-        .await
+        self.run("rename", from, |c, p| async move { c.rename(&p, &to, false).await }).await
     }
 
     async fn delete(&self, path: &str) -> Result<(), StoreError> {
-        self.run("delete", path, |c, p| async move {
-            c.delete(&p, true).await.map(drop)
-        })
-        .await
+        self.run("delete", path, |c, p| async move { c.delete(&p, true).await.map(drop) }).await
     }
 
     async fn length(&self, path: &str) -> Result<Option<u64>, StoreError> {
-        let found = self.run(
-            "look at",
-            path,
-            |c, p| async move { c.get_file_info(&p).await },
-        );
+        let found = self.run("look at", path, |c, p| async move { c.get_file_info(&p).await });
         match found.await {
             Ok(status) => Ok(Some(status.length as u64)),
             Err(e) if e.kind == ErrorKind::NotFound => Ok(None),
@@ -226,9 +186,7 @@ impl Store for Hdfs {
     }
 
     async fn list(&self, path: &str) -> Result<Vec<String>, StoreError> {
-        let found = self.run("list", path, |c, p| async move {
-            c.list_status(&p, false).await
-        });
+        let found = self.run("list", path, |c, p| async move { c.list_status(&p, false).await });
         let name = |path: String| path.rsplit('/').next().unwrap_or_default().to_string();
         match found.await {
             Ok(all) => Ok(all.into_iter().map(|s| name(s.path)).collect()),
@@ -259,27 +217,15 @@ mod tests {
     fn answers_are_told_apart() {
         let rpc = |class: &str| HdfsError::RPCError(class.into(), "text\n\tat stack".into());
         let check = |e: HdfsError, want| assert_eq!(classify("x", "/p", &e).kind, want, "{e}");
-        check(
-            HdfsError::AlreadyExists("x".into()),
-            ErrorKind::AlreadyExists,
-        );
+        check(HdfsError::AlreadyExists("x".into()), ErrorKind::AlreadyExists);
         check(rpc("java.io.FileNotFoundException"), ErrorKind::NotFound);
-        check(
-            rpc("org.apache.hadoop.security.AccessControlException"),
-            ErrorKind::Permission,
-        );
-        check(
-            rpc("org.apache.hadoop.hdfs.protocol.DSQuotaExceededException"),
-            ErrorKind::NoSpace,
-        );
+        check(rpc("org.apache.hadoop.security.AccessControlException"), ErrorKind::Permission);
+        check(rpc("org.apache.hadoop.hdfs.protocol.DSQuotaExceededException"), ErrorKind::NoSpace);
         check(
             rpc("org.apache.hadoop.hdfs.server.namenode.SafeModeException"),
             ErrorKind::Unavailable,
         );
-        check(
-            HdfsError::IOError(std::io::ErrorKind::ConnectionAborted.into()),
-            ErrorKind::Unknown,
-        );
+        check(HdfsError::IOError(std::io::ErrorKind::ConnectionAborted.into()), ErrorKind::Unknown);
         let shown = classify("rename", "/p", &rpc("a.B")).to_string();
         assert_eq!(shown, "rename /p: RPC error: a.B text");
     }

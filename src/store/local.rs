@@ -18,11 +18,7 @@ pub(super) struct Local {
 
 impl Local {
     pub(super) fn open(directory: &str, deadlines: Deadlines) -> Local {
-        Local {
-            root: directory.into(),
-            url: format!("file://{directory}"),
-            deadlines,
-        }
+        Local { root: directory.into(), url: format!("file://{directory}"), deadlines }
     }
 
     /// Runs blocking work off the runtime's threads.
@@ -79,8 +75,7 @@ impl RawFile for LocalFile {
             self.file.flush().await?;
             self.file.sync_all().await
         };
-        done.await
-            .map_err(|e| classify("close", &self.path.display().to_string(), &e))
+        done.await.map_err(|e| classify("close", &self.path.display().to_string(), &e))
     }
 }
 
@@ -95,16 +90,12 @@ impl Store for Local {
             std::fs::File::create_new(p).map(|file| (file, p.to_path_buf()))
         });
         let (file, full) = made.await?;
-        let file = LocalFile {
-            file: tokio::fs::File::from_std(file),
-            path: full,
-        };
+        let file = LocalFile { file: tokio::fs::File::from_std(file), path: full };
         Ok(Box::new(TaskWriter::spawn(path, file, self.deadlines)))
     }
 
     async fn make_dirs(&self, path: &str) -> Result<(), StoreError> {
-        self.run("make directory", path, |p| std::fs::create_dir_all(p))
-            .await
+        self.run("make directory", path, |p| std::fs::create_dir_all(p)).await
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
@@ -119,18 +110,9 @@ impl Store for Local {
 
     async fn delete(&self, path: &str) -> Result<(), StoreError> {
         self.run("delete", path, |p| {
-            let gone = if p.is_dir() {
-                std::fs::remove_dir_all(p)
-            } else {
-                std::fs::remove_file(p)
-            };
-            gone.or_else(|e| {
-                if e.kind() == Io::NotFound {
-                    Ok(())
-                } else {
-                    Err(e)
-                }
-            })
+            let gone =
+                if p.is_dir() { std::fs::remove_dir_all(p) } else { std::fs::remove_file(p) };
+            gone.or_else(|e| if e.kind() == Io::NotFound { Ok(()) } else { Err(e) })
         })
         .await
     }
@@ -146,9 +128,7 @@ impl Store for Local {
 
     async fn list(&self, path: &str) -> Result<Vec<String>, StoreError> {
         self.run("list", path, |p| match std::fs::read_dir(p) {
-            Ok(names) => names
-                .map(|e| Ok(e?.file_name().to_string_lossy().into_owned()))
-                .collect(),
+            Ok(names) => names.map(|e| Ok(e?.file_name().to_string_lossy().into_owned())).collect(),
             Err(e) if e.kind() == Io::NotFound => Ok(Vec::new()),
             Err(e) => Err(e),
         })

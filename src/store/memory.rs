@@ -43,20 +43,13 @@ impl Memory {
     ) -> Result<T, StoreError> {
         let mut contents = self.lock();
         contents.calls += 1;
-        let failure = contents
-            .fail
-            .filter(|(k, _)| *k == contents.calls)
-            .map(|(_, f)| f);
+        let failure = contents.fail.filter(|(k, _)| *k == contents.calls).map(|(_, f)| f);
         let error = |kind| StoreError::new(kind, operation, path, "planted");
         if contents.down || failure == Some(Failure::Before) {
             return Err(error(ErrorKind::Unknown));
         }
         let answer = work(&mut contents).map_err(error);
-        if failure == Some(Failure::After) {
-            Err(error(ErrorKind::Unknown))
-        } else {
-            answer
-        }
+        if failure == Some(Failure::After) { Err(error(ErrorKind::Unknown)) } else { answer }
     }
 }
 
@@ -74,10 +67,7 @@ impl Writer for MemoryWriter {
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
         let path = self.path.clone();
         self.store.call("write", &self.path, |c| {
-            c.files
-                .get_mut(&path)
-                .ok_or(ErrorKind::NotFound)?
-                .extend_from_slice(&bytes);
+            c.files.get_mut(&path).ok_or(ErrorKind::NotFound)?.extend_from_slice(&bytes);
             Ok(())
         })
     }
@@ -85,10 +75,7 @@ impl Writer for MemoryWriter {
     async fn close(&mut self) -> Result<(), StoreError> {
         let path = self.path.clone();
         self.store.call("close", &self.path, |c| {
-            c.files
-                .contains_key(&path)
-                .then_some(())
-                .ok_or(ErrorKind::NotFound)
+            c.files.contains_key(&path).then_some(()).ok_or(ErrorKind::NotFound)
         })
     }
 }
@@ -110,10 +97,7 @@ impl Store for Memory {
             let _ = c.files.insert(path.into(), Vec::new());
             Ok(())
         })?;
-        Ok(Box::new(MemoryWriter {
-            store: self.clone(),
-            path: path.into(),
-        }))
+        Ok(Box::new(MemoryWriter { store: self.clone(), path: path.into() }))
     }
 
     async fn make_dirs(&self, path: &str) -> Result<(), StoreError> {
@@ -152,25 +136,19 @@ impl Store for Memory {
     }
 
     async fn length(&self, path: &str) -> Result<Option<u64>, StoreError> {
-        self.call("look at", path, |c| {
-            Ok(c.files.get(path).map(|b| b.len() as u64))
-        })
+        self.call("look at", path, |c| Ok(c.files.get(path).map(|b| b.len() as u64)))
     }
 
     async fn list(&self, path: &str) -> Result<Vec<String>, StoreError> {
         self.call("list", path, |c| {
             let all = c.files.keys().chain(&c.directories);
             let names = all.filter(|p| !p.is_empty() && parent(p) == path);
-            Ok(names
-                .map(|p| p.rsplit('/').next().unwrap_or_default().to_string())
-                .collect())
+            Ok(names.map(|p| p.rsplit('/').next().unwrap_or_default().to_string()).collect())
         })
     }
 
     async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
-        self.call("read", path, |c| {
-            Ok(c.files.get(path).cloned().map(Bytes::from))
-        })
+        self.call("read", path, |c| Ok(c.files.get(path).cloned().map(Bytes::from)))
     }
 }
 
@@ -178,24 +156,14 @@ impl Store for Memory {
 pub(crate) async fn promises(store: &dyn Store) {
     let text = |b: &'static str| Bytes::from_static(b.as_bytes());
     let kind = |r: Result<(), StoreError>| r.unwrap_err().kind;
-    assert!(
-        store
-            .create("no/such/f")
-            .await
-            .is_err_and(|e| e.kind == ErrorKind::NotFound)
-    );
+    assert!(store.create("no/such/f").await.is_err_and(|e| e.kind == ErrorKind::NotFound));
     store.make_dirs("a/b").await.unwrap();
     store.make_dirs("a/b").await.unwrap();
     let mut w = store.create("a/b/f").await.unwrap();
     w.write(text("hel")).await.unwrap();
     w.write(text("lo")).await.unwrap();
     w.close().await.unwrap();
-    assert!(
-        store
-            .create("a/b/f")
-            .await
-            .is_err_and(|e| e.kind == ErrorKind::AlreadyExists)
-    );
+    assert!(store.create("a/b/f").await.is_err_and(|e| e.kind == ErrorKind::AlreadyExists));
     assert_eq!(store.read("a/b/f").await.unwrap(), Some(text("hello")));
     assert_eq!(store.length("a/b/f").await.unwrap(), Some(5));
     assert_eq!(store.length("a/b/g").await.unwrap(), None);
@@ -203,26 +171,13 @@ pub(crate) async fn promises(store: &dyn Store) {
     assert_eq!(store.list("a/b").await.unwrap(), ["f"]);
     assert_eq!(store.list("a").await.unwrap(), ["b"]);
     assert!(store.list("nowhere").await.unwrap().is_empty());
-    assert_eq!(
-        kind(store.rename("a/b/f", "x/y").await),
-        ErrorKind::NotFound
-    );
+    assert_eq!(kind(store.rename("a/b/f", "x/y").await), ErrorKind::NotFound);
     store.rename("a/b/f", "a/g").await.unwrap();
-    assert_eq!(
-        kind(store.rename("a/b/f", "a/h").await),
-        ErrorKind::NotFound
-    );
+    assert_eq!(kind(store.rename("a/b/f", "a/h").await), ErrorKind::NotFound);
     let mut other = store.create("a/b/f").await.unwrap();
     other.close().await.unwrap();
-    assert_eq!(
-        kind(store.rename("a/b/f", "a/g").await),
-        ErrorKind::AlreadyExists
-    );
-    assert_eq!(
-        store.read("a/g").await.unwrap(),
-        Some(text("hello")),
-        "overwritten"
-    );
+    assert_eq!(kind(store.rename("a/b/f", "a/g").await), ErrorKind::AlreadyExists);
+    assert_eq!(store.read("a/g").await.unwrap(), Some(text("hello")), "overwritten");
     store.delete("a").await.unwrap();
     store.delete("a").await.unwrap();
     assert_eq!(store.length("a/g").await.unwrap(), None);

@@ -121,12 +121,7 @@ impl StoreError {
         path: &str,
         detail: impl fmt::Display,
     ) -> StoreError {
-        StoreError {
-            kind,
-            operation,
-            path: path.into(),
-            detail: detail.to_string(),
-        }
+        StoreError { kind, operation, path: path.into(), detail: detail.to_string() }
     }
 }
 
@@ -141,10 +136,7 @@ pub struct Deadlines {
 
 impl Default for Deadlines {
     fn default() -> Deadlines {
-        Deadlines {
-            call: Duration::from_secs(15),
-            data: Duration::from_secs(45),
-        }
+        Deadlines { call: Duration::from_secs(15), data: Duration::from_secs(45) }
     }
 }
 

@@ -20,10 +20,7 @@ pub(super) async fn within<T: Send + 'static>(
     match tokio::time::timeout(deadline, tokio::spawn(work)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(join)) => Err(unknown(format!("the client library failed: {join}"))),
-        Err(_) => Err(unknown(format!(
-            "no answer within {} s",
-            deadline.as_secs_f32()
-        ))),
+        Err(_) => Err(unknown(format!("no answer within {} s", deadline.as_secs_f32()))),
     }
 }
 
@@ -55,12 +52,7 @@ impl TaskWriter {
         let (commands, inbox) = mpsc::channel(CHUNKS_IN_FLIGHT);
         let (failed, failure) = oneshot::channel();
         drop(tokio::spawn(own(file, inbox, failed)));
-        TaskWriter {
-            path: path.into(),
-            deadlines,
-            commands,
-            failure: Some(failure),
-        }
+        TaskWriter { path: path.into(), deadlines, commands, failure: Some(failure) }
     }
 
     async fn send(&mut self, command: Command, operation: &'static str) -> Result<(), StoreError> {
@@ -69,12 +61,7 @@ impl TaskWriter {
             Ok(Err(_)) => Err(self.cause(operation).await),
             Err(_) => {
                 let detail = format!("no progress in {} s", self.deadlines.data.as_secs_f32());
-                Err(StoreError::new(
-                    ErrorKind::Unknown,
-                    operation,
-                    &self.path,
-                    detail,
-                ))
+                Err(StoreError::new(ErrorKind::Unknown, operation, &self.path, detail))
             }
         }
     }
@@ -127,12 +114,7 @@ impl Writer for TaskWriter {
             Ok(Err(_)) => Err(self.cause("close").await),
             Err(_) => {
                 let detail = format!("no answer in {} s", self.deadlines.data.as_secs_f32());
-                Err(StoreError::new(
-                    ErrorKind::Unknown,
-                    "close",
-                    &self.path,
-                    detail,
-                ))
+                Err(StoreError::new(ErrorKind::Unknown, "close", &self.path, detail))
             }
         }
     }

@@ -27,11 +27,7 @@ pub(super) enum Command {
     /// Sends the append of a sealed attempt; when it stands, publishes.
     Append(AttemptId),
     /// Deletes attempts whose append was never tried, then reads the ledger and settles.
-    Recover {
-        hint: Option<EntryKey>,
-        discard: Vec<(EntryKey, AttemptId)>,
-        put: Option<Box<Entry>>,
-    },
+    Recover { hint: Option<EntryKey>, discard: Vec<(EntryKey, AttemptId)>, put: Option<Box<Entry>> },
 }
 
 /// What the worker is told.
@@ -67,10 +63,7 @@ impl Archiver {
             broken: false,
         };
         drop(tokio::spawn(state.run(inbox)));
-        Archiver {
-            commands,
-            under_way,
-        }
+        Archiver { commands, under_way }
     }
 
     /// Hands over one command; false if nobody takes it any more.
@@ -109,11 +102,7 @@ struct Open {
 impl State {
     async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
         while let Some(command) = inbox.recv().await {
-            let size = if let Command::Write { bytes, .. } = &command {
-                bytes.len()
-            } else {
-                0
-            };
+            let size = if let Command::Write { bytes, .. } = &command { bytes.len() } else { 0 };
             let done = match command {
                 Command::Recover { hint, discard, put } => {
                     self.broken = false;
@@ -143,10 +132,7 @@ impl State {
         put: Option<Box<Entry>>,
     ) -> Result<(), BooksError> {
         for (key, id) in discard {
-            self.books
-                .store
-                .delete(&self.books.places.attempt(key, id))
-                .await?;
+            self.books.store.delete(&self.books.places.attempt(key, id)).await?;
         }
         if let Some(entry) = put {
             self.books.put(&entry).await?;
@@ -159,18 +145,12 @@ impl State {
     async fn open(&mut self, key: EntryKey, id: AttemptId) -> Result<(), BooksError> {
         let directory = self.books.places.attempt(key, id);
         self.books.store.make_dirs(&directory).await?;
-        self.open = Some(Open {
-            directory,
-            files: Vec::new(),
-        });
+        self.open = Some(Open { directory, files: Vec::new() });
         Ok(())
     }
 
     async fn write(&mut self, file: usize, bytes: Bytes) -> Result<(), BooksError> {
-        let open = self
-            .open
-            .as_mut()
-            .expect("the worker opens before it writes");
+        let open = self.open.as_mut().expect("the worker opens before it writes");
         while open.files.len() <= file {
             let path = format!("{}/{}", open.directory, staged_name(open.files.len()));
             open.files.push(self.books.store.create(&path).await?);

@@ -77,11 +77,8 @@ impl Worker {
 
     /// Commits these now.
     pub(super) fn commit(&mut self, partitions: &[TopicPartition], with_results: bool, now: Now) {
-        let (results, offsets) = if with_results {
-            (partitions, &[][..])
-        } else {
-            (&[][..], partitions)
-        };
+        let (results, offsets) =
+            if with_results { (partitions, &[][..]) } else { (&[][..], partitions) };
         self.transact(results, offsets, now);
     }
 
@@ -140,11 +137,7 @@ impl Worker {
             Ok(answers) => answers,
             Err(e) => {
                 tracing::warn!(error = %e, "can't confirm the last commit; trying again");
-                self.env
-                    .metrics
-                    .kafka_errors
-                    .with_label_values(&["verify"])
-                    .inc();
+                self.env.metrics.kafka_errors.with_label_values(&["verify"]).inc();
                 return false;
             }
         };
@@ -155,9 +148,7 @@ impl Worker {
             let Some(part) = &mut task.state.part else {
                 continue;
             };
-            let read = stored
-                .map(|(offset, text)| Committed::decode(offset, &text))
-                .transpose();
+            let read = stored.map(|(offset, text)| Committed::decode(offset, &text)).transpose();
             let found = match read {
                 Ok(read) => part.on_committed(read),
                 Err(e) => {
@@ -191,9 +182,7 @@ impl Worker {
             if let (true, Some(count)) = (*with_results, &task.role.count) {
                 for (start, words) in task.state.counts.iter() {
                     let kind =
-                        count
-                            .window
-                            .kind(count.time, start, now.millis, task.state.whole_since);
+                        count.window.kind(count.time, start, now.millis, task.state.whole_since);
                     let window = (start, count.window.end(start));
                     let mut writer =
                         WindowWriter::new(count.format, window, kind, tp, plan.results);
@@ -212,25 +201,14 @@ impl Worker {
             }
             published.push(sent);
             let metadata = part.metadata(plan).encode(plan.offset);
-            offsets.push(OffsetCommit {
-                tp: tp.clone(),
-                offset: plan.offset,
-                metadata,
-            });
+            offsets.push(OffsetCommit { tp: tp.clone(), offset: plan.offset, metadata });
         }
         let Some(generation) = self.generation.clone() else {
             let detail = "no generation".to_string();
-            return Err(TransactionError::Doubt {
-                step: "send offsets",
-                detail,
-            });
+            return Err(TransactionError::Doubt { step: "send offsets", detail });
         };
         let tasks = &self.tasks;
-        let owned = || {
-            plans
-                .iter()
-                .all(|(tp, _, _)| tasks.get(tp).is_some_and(Task::owned))
-        };
+        let owned = || plans.iter().all(|(tp, _, _)| tasks.get(tp).is_some_and(Task::owned));
         self.transactions.commit(&offsets, &generation, &owned)?;
         Ok(published)
     }
@@ -244,9 +222,7 @@ impl Worker {
     ) {
         let metrics = &self.env.metrics;
         metrics.commits.with_label_values(&["ok"]).inc();
-        metrics
-            .commit_seconds
-            .observe(began.elapsed().as_secs_f64());
+        metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
         for ((tp, plan, with_results), sent) in plans.iter().zip(published) {
             let Some(task) = self.tasks.get_mut(tp) else {
                 continue;
@@ -257,16 +233,10 @@ impl Worker {
             }
             state.last_commit = Instant::now();
             if *with_results {
-                metrics
-                    .results
-                    .with_label_values(&[&task.role.mapping])
-                    .inc_by(*sent);
+                metrics.results.with_label_values(&[&task.role.mapping]).inc_by(*sent);
                 let cut = task.role.count.as_ref().is_some_and(|c| {
                     let now_kind = |s| c.window.kind(c.time, s, now.millis, i64::MIN);
-                    state
-                        .counts
-                        .iter()
-                        .any(|(start, _)| now_kind(start) == Kind::Part)
+                    state.counts.iter().any(|(start, _)| now_kind(start) == Kind::Part)
                 });
                 if cut {
                     state.whole_since = now.millis;
@@ -281,11 +251,7 @@ impl Worker {
             TransactionError::TwoInstances { .. } => (self.env.fatal)(e.to_string()),
             TransactionError::Doubt { step, .. } => {
                 self.env.metrics.commits.with_label_values(&["doubt"]).inc();
-                self.env
-                    .metrics
-                    .kafka_errors
-                    .with_label_values(&[*step])
-                    .inc();
+                self.env.metrics.kafka_errors.with_label_values(&[*step]).inc();
                 // Fencing after a rebalance is the normal case; nothing is lost by it.
                 tracing::info!(error = %e, "no plain Ok for a commit: positions are read back");
             }

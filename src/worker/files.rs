@@ -45,10 +45,7 @@ struct Sent {
 
 impl Files {
     pub(super) fn new(id: AttemptId, from: Offset, archiver: &Archiver, now: Instant) -> Files {
-        let _ = archiver.send(Command::Open {
-            key: EntryKey::At(from),
-            id,
-        });
+        let _ = archiver.send(Command::Open { key: EntryKey::At(from), id });
         Files {
             from,
             open: Vec::new(),
@@ -90,8 +87,7 @@ impl Files {
             file.times = Some((lo.min(ms), hi.max(ms)));
         }
         if file.encoder.has_bytes() {
-            file.encoder
-                .take(&mut |bytes| file.sent.send(at, bytes, archiver));
+            file.encoder.take(&mut |bytes| file.sent.send(at, bytes, archiver));
         }
         Ok(())
     }
@@ -147,15 +143,10 @@ impl Files {
 
     /// Lets the largest file go of its memory.
     pub(super) fn relieve(&mut self, archiver: &Archiver) -> Result<(), EncodeError> {
-        let largest = self
-            .open
-            .iter_mut()
-            .enumerate()
-            .max_by_key(|(_, f)| f.encoder.held());
+        let largest = self.open.iter_mut().enumerate().max_by_key(|(_, f)| f.encoder.held());
         if let Some((at, file)) = largest {
             file.encoder.relieve()?;
-            file.encoder
-                .take(&mut |bytes| file.sent.send(at, bytes, archiver));
+            file.encoder.take(&mut |bytes| file.sent.send(at, bytes, archiver));
         }
         Ok(())
     }
@@ -170,8 +161,7 @@ impl Files {
         let mut refs = Vec::with_capacity(self.open.len());
         for (at, file) in self.open.into_iter().enumerate() {
             let mut sent = file.sent;
-            file.encoder
-                .finish(&mut |bytes| sent.send(at, bytes, archiver))?;
+            file.encoder.finish(&mut |bytes| sent.send(at, bytes, archiver))?;
             let name = places.file(file.first, file.last, extension);
             refs.push(FileRef {
                 staged: staged_name(at),
@@ -195,10 +185,7 @@ impl Sent {
         self.checksum = crc32c::crc32c_append(self.checksum, &bytes);
         while !bytes.is_empty() {
             let chunk = bytes.split_to(bytes.len().min(CHUNK));
-            let _ = archiver.send(Command::Write {
-                file: at,
-                bytes: chunk,
-            });
+            let _ = archiver.send(Command::Write { file: at, bytes: chunk });
         }
     }
 }

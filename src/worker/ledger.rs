@@ -44,9 +44,7 @@ impl Books {
         let Some(text) = self.store.read(&path).await? else {
             return Ok(None);
         };
-        Entry::decode(key, &text)
-            .map(Some)
-            .map_err(|error| BooksError::Entry { path, error })
+        Entry::decode(key, &text).map(Some).map_err(|error| BooksError::Entry { path, error })
     }
 
     /// Rule 3: from an entry that exists (the hint, else the greatest name in the ledger),
@@ -116,10 +114,7 @@ impl Books {
                     // Somebody else was faster: then it lies at its place.
                     if self.store.length(&file.path).await? != Some(file.bytes) {
                         let entry = self.places.entry(entry.key());
-                        return Err(BooksError::Missing {
-                            entry,
-                            path: file.path.clone(),
-                        });
+                        return Err(BooksError::Missing { entry, path: file.path.clone() });
                     }
                 }
                 Err(e) => return Err(e.into()),
@@ -131,10 +126,7 @@ impl Books {
     /// Writes the manifest, the last file of an attempt.
     pub(super) async fn write_manifest(&self, entry: &Entry) -> Result<(), StoreError> {
         let directory = self.places.attempt(entry.key(), entry.attempt);
-        let mut file = self
-            .store
-            .create(&format!("{directory}/{MANIFEST}"))
-            .await?;
+        let mut file = self.store.create(&format!("{directory}/{MANIFEST}")).await?;
         file.write(Bytes::from(entry.encode())).await?;
         file.close().await
     }
@@ -153,11 +145,7 @@ impl Books {
         tracing::debug!(error = %e, "append: looking what came of it");
         let manifest = self.store.length(&manifest).await?.is_some();
         let entry = self.entry(key).await?.map(|e| e.head());
-        Ok(verdict(AppendFacts {
-            mine: id,
-            entry,
-            manifest,
-        }))
+        Ok(verdict(AppendFacts { mine: id, entry, manifest }))
     }
 
     /// Puts an entry without files (genesis, gap) unless one stands there already. Whoever's it

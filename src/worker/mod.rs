@@ -11,8 +11,6 @@ mod files;
 mod ledger;
 mod pool;
 mod task;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -129,10 +127,7 @@ struct Worker {
 /// A worker's way to its end.
 enum Drain {
     No,
-    Until {
-        deadline: Instant,
-        done: SyncSender<bool>,
-    },
+    Until { deadline: Instant, done: SyncSender<bool> },
     Done,
 }
 
@@ -169,11 +164,7 @@ impl Worker {
         let now = Now::read();
         match message {
             Message::Assigned { generation, added } => self.assigned(generation, added),
-            Message::Revoked {
-                partitions,
-                commits,
-                done,
-            } => {
+            Message::Revoked { partitions, commits, done } => {
                 self.revoked(&partitions, commits, now);
                 let _ = done.send(());
             }
@@ -190,10 +181,7 @@ impl Worker {
                 for task in self.tasks.values_mut() {
                     task.state.roll(RollReason::Stop, now, &self.env.metrics);
                 }
-                self.drain = Drain::Until {
-                    deadline: now.instant + timeout,
-                    done,
-                };
+                self.drain = Drain::Until { deadline: now.instant + timeout, done };
             }
             Message::End => {}
         }
@@ -202,27 +190,16 @@ impl Worker {
     /// P outlives a change of generation only for a member of the one directly before (rule 1);
     /// no transaction is open here: they begin and end inside of one commit.
     fn assigned(&mut self, generation: Arc<Generation>, added: Vec<Added>) {
-        let follows = self
-            .generation
-            .as_ref()
-            .is_some_and(|g| g.number() + 1 == generation.number());
-        let same = self
-            .generation
-            .as_ref()
-            .is_some_and(|g| g.number() == generation.number());
+        let follows =
+            self.generation.as_ref().is_some_and(|g| g.number() + 1 == generation.number());
+        let same = self.generation.as_ref().is_some_and(|g| g.number() == generation.number());
         if !follows && !same {
             for task in self.tasks.values_mut() {
                 doubt(task);
             }
         }
         self.generation = Some(generation);
-        for Added {
-            tp,
-            role,
-            mut source,
-            alive,
-        } in added
-        {
+        for Added { tp, role, mut source, alive } in added {
             self.epochs += 1;
             let epoch = self.epochs;
             let wake = self.wake.clone();
@@ -238,11 +215,8 @@ impl Worker {
     }
 
     fn revoked(&mut self, partitions: &[TopicPartition], commits: bool, now: Now) {
-        let mine: Vec<TopicPartition> = partitions
-            .iter()
-            .filter(|tp| self.tasks.contains_key(tp))
-            .cloned()
-            .collect();
+        let mine: Vec<TopicPartition> =
+            partitions.iter().filter(|tp| self.tasks.contains_key(tp)).cloned().collect();
         if commits && !mine.is_empty() {
             self.commit(&mine, true, now);
         }
@@ -333,49 +307,26 @@ impl Worker {
                 if known.as_ref() != Some(text) {
                     tracing::error!(%tp, reason = label, "partition stopped: {text}");
                     let partition = tp.partition.to_string();
-                    metrics
-                        .stopped
-                        .with_label_values(&[&*tp.topic, &partition, *label])
-                        .set(1);
+                    metrics.stopped.with_label_values(&[&*tp.topic, &partition, *label]).set(1);
                 }
                 let _ = troubles.insert(tp.clone(), text.clone());
-            } else if task
-                .state
-                .part
-                .as_ref()
-                .and_then(Partition::start)
-                .is_none()
-            {
+            } else if task.state.part.as_ref().and_then(Partition::start).is_none() {
                 let _ = troubles.insert(tp.clone(), "recovering".to_string());
             }
         }
         *self.troubles() = troubles;
-        self.seen
-            .partitions
-            .store(self.tasks.len() as i64, Ordering::Relaxed);
+        self.seen.partitions.store(self.tasks.len() as i64, Ordering::Relaxed);
         let worker = self.index.to_string();
-        metrics
-            .buffered_bytes
-            .with_label_values(&[&worker])
-            .set(buffered as i64);
+        metrics.buffered_bytes.with_label_values(&[&worker]).set(buffered as i64);
     }
 
     fn troubles(&self) -> std::sync::MutexGuard<'_, BTreeMap<TopicPartition, String>> {
-        self.seen
-            .troubles
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.seen.troubles.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn until_due(&self, now: Now) -> Duration {
-        let due = self
-            .tasks
-            .values()
-            .filter_map(|t| t.results_due_in(now, &self.env));
-        due.min()
-            .unwrap_or(IDLE)
-            .min(IDLE)
-            .max(Duration::from_millis(1))
+        let due = self.tasks.values().filter_map(|t| t.results_due_in(now, &self.env));
+        due.min().unwrap_or(IDLE).min(IDLE).max(Duration::from_millis(1))
     }
 }
 

@@ -18,11 +18,14 @@ pub struct WorkerHandle {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// What a topic is for; [`None`] for one that no mapping names.
+type Roles = dyn Fn(&str) -> Option<Role> + Send + Sync;
+
 /// The workers of this instance.
 pub struct Pool {
     workers: Vec<WorkerHandle>,
     env: Env,
-    roles: Box<dyn Fn(&str) -> Option<Role> + Send + Sync>,
+    roles: Box<Roles>,
     revoke_timeout: Duration,
     placed: Mutex<BTreeMap<TopicPartition, Placed>>,
 }
@@ -46,10 +49,7 @@ impl Pool {
         let mut workers = Vec::new();
         for (index, transactions) in transactions.into_iter().enumerate() {
             let (sender, inbox) = channel();
-            let wake = Wake {
-                inbox: sender,
-                thread: Arc::new(OnceLock::new()),
-            };
+            let wake = Wake { inbox: sender, thread: Arc::new(OnceLock::new()) };
             let seen = Arc::new(Seen::default());
             let worker = Worker {
                 index,
@@ -66,23 +66,11 @@ impl Pool {
                 last_report: None,
             };
             let name = format!("worker-{index}");
-            let thread = std::thread::Builder::new()
-                .name(name)
-                .spawn(move || worker.run())?;
-            workers.push(WorkerHandle {
-                wake,
-                seen,
-                thread: Mutex::new(Some(thread)),
-            });
+            let thread = std::thread::Builder::new().name(name).spawn(move || worker.run())?;
+            workers.push(WorkerHandle { wake, seen, thread: Mutex::new(Some(thread)) });
         }
         let placed = Mutex::default();
-        Ok(Pool {
-            workers,
-            env,
-            roles: Box::new(roles),
-            revoke_timeout,
-            placed,
-        })
+        Ok(Pool { workers, env, roles: Box::new(roles), revoke_timeout, placed })
     }
 
     pub fn workers(&self) -> &[WorkerHandle] {
@@ -91,26 +79,19 @@ impl Pool {
 
     /// Asks for the ends of all logs that are owned, and sets the lags. Blocks.
     pub fn refresh_ends(&self, end: impl Fn(&TopicPartition) -> Option<Offset>) {
-        let all: Vec<TopicPartition> = self
-            .placed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .keys()
-            .cloned()
-            .collect();
+        let all: Vec<TopicPartition> =
+            self.placed.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
         let m = &self.env.metrics;
         for tp in all {
             let Some(end) = end(&tp) else { continue };
             let partition = tp.partition.to_string();
             let labels = [&*tp.topic, partition.as_str()];
             m.log_end_offset.with_label_values(&labels).set(end.0);
-            for (position, lag) in [
-                (&m.results_position, &m.results_lag),
-                (&m.archive_position, &m.archive_lag),
-            ] {
+            for (position, lag) in
+                [(&m.results_position, &m.results_lag), (&m.archive_position, &m.archive_lag)]
+            {
                 let position = position.with_label_values(&labels).get();
-                lag.with_label_values(&labels)
-                    .set((end.0 - position).max(0));
+                lag.with_label_values(&labels).set((end.0 - position).max(0));
             }
         }
     }
@@ -119,11 +100,7 @@ impl Pool {
     #[must_use]
     pub fn troubles(&self) -> BTreeMap<TopicPartition, String> {
         let one = |w: &WorkerHandle| {
-            w.seen
-                .troubles
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone()
+            w.seen.troubles.lock().unwrap_or_else(PoisonError::into_inner).clone()
         };
         self.workers.iter().flat_map(one).collect()
     }
@@ -156,11 +133,7 @@ impl Pool {
         }
         let deadline = Instant::now() + timeout;
         self.workers.iter().all(|w| {
-            let thread = w
-                .thread
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
+            let thread = w.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
             let Some(thread) = thread else { return true };
             while !thread.is_finished() && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(5));
@@ -183,30 +156,14 @@ impl Pool {
                 continue;
             };
             let load = |w: &usize| placed.values().filter(|p| p.worker == *w).count();
-            let worker = (0..self.workers.len())
-                .min_by_key(load)
-                .expect("at least one worker");
+            let worker = (0..self.workers.len()).min_by_key(load).expect("at least one worker");
             let alive = Arc::new(AtomicBool::new(true));
-            let _ = placed.insert(
-                tp.clone(),
-                Placed {
-                    worker,
-                    alive: Arc::clone(&alive),
-                },
-            );
-            shares[worker].push(Added {
-                tp,
-                role,
-                source,
-                alive,
-            });
+            let _ = placed.insert(tp.clone(), Placed { worker, alive: Arc::clone(&alive) });
+            shares[worker].push(Added { tp, role, source, alive });
         }
         self.env.metrics.assigned.set(placed.len() as i64);
         for (w, added) in self.workers.iter().zip(shares) {
-            w.wake.send(Message::Assigned {
-                generation: Arc::clone(generation),
-                added,
-            });
+            w.wake.send(Message::Assigned { generation: Arc::clone(generation), added });
         }
     }
 }
@@ -214,24 +171,18 @@ impl Pool {
 impl Assignments for Pool {
     fn assigned(&self, generation: Arc<Generation>, added: Vec<(TopicPartition, Queue)>) {
         self.env.metrics.rebalances.inc();
-        let added = added
-            .into_iter()
-            .map(|(tp, q)| (tp, Box::new(q) as Box<dyn Source>))
-            .collect();
+        let added = added.into_iter().map(|(tp, q)| (tp, Box::new(q) as Box<dyn Source>)).collect();
         self.assign(&generation, added);
     }
 
     fn revoked(&self, partitions: &[TopicPartition], commits: bool) {
         let mut placed = self.placed.lock().unwrap_or_else(PoisonError::into_inner);
-        let gone: Vec<(TopicPartition, Placed)> = partitions
-            .iter()
-            .filter_map(|tp| placed.remove(tp).map(|p| (tp.clone(), p)))
-            .collect();
+        let gone: Vec<(TopicPartition, Placed)> =
+            partitions.iter().filter_map(|tp| placed.remove(tp).map(|p| (tp.clone(), p))).collect();
         self.env.metrics.assigned.set(placed.len() as i64);
         drop(placed);
         if !commits {
-            gone.iter()
-                .for_each(|(_, p)| p.alive.store(false, Ordering::SeqCst));
+            gone.iter().for_each(|(_, p)| p.alive.store(false, Ordering::SeqCst));
         }
         let (done, wait) = sync_channel(self.workers.len());
         let mut waiting = 0;
@@ -240,11 +191,7 @@ impl Assignments for Pool {
             let partitions: Vec<TopicPartition> = mine.map(|(tp, _)| tp.clone()).collect();
             if !partitions.is_empty() {
                 waiting += 1;
-                w.wake.send(Message::Revoked {
-                    partitions,
-                    commits,
-                    done: done.clone(),
-                });
+                w.wake.send(Message::Revoked { partitions, commits, done: done.clone() });
             }
         }
         let deadline = Instant::now() + self.revoke_timeout;
@@ -256,7 +203,6 @@ impl Assignments for Pool {
             }
         }
         // Whatever a worker still does for these partitions, it may do nothing but come back.
-        gone.iter()
-            .for_each(|(_, p)| p.alive.store(false, Ordering::SeqCst));
+        gone.iter().for_each(|(_, p)| p.alive.store(false, Ordering::SeqCst));
     }
 }

@@ -70,10 +70,7 @@ pub(super) struct Now {
 impl Now {
     pub(super) fn read() -> Now {
         let millis = jiff::Timestamp::now().as_millisecond();
-        Now {
-            instant: Instant::now(),
-            millis,
-        }
+        Now { instant: Instant::now(), millis }
     }
 }
 
@@ -151,16 +148,10 @@ impl Task {
     ) -> Task {
         let places = Places::new(&tp.topic, 0, tp.partition);
         let archiver = role.store.as_ref().map(|(store, _)| {
-            let books = Books {
-                store: Arc::clone(store),
-                places: places.clone(),
-            };
+            let books = Books { store: Arc::clone(store), places: places.clone() };
             Archiver::spawn(books, move |event| tell(Told::Archive(event)))
         });
-        let none = OffsetRange {
-            from: Offset(0),
-            to: Offset(0),
-        };
+        let none = OffsetRange { from: Offset(0), to: Offset(0) };
         let state = State {
             tp: tp.clone(),
             role: role.clone(),
@@ -187,14 +178,7 @@ impl Task {
             stopped: None,
             tally: Tally::default(),
         };
-        Task {
-            tp,
-            role,
-            source,
-            alive,
-            epoch,
-            state,
-        }
+        Task { tp, role, source, alive, epoch, state }
     }
 
     pub(super) fn owned(&self) -> bool {
@@ -259,15 +243,7 @@ impl State {
             let files = Files::new(id, from, archiver, now.instant);
             let (key, first_at) = (files.key(), now.instant);
             let (sealed, appended) = (false, false);
-            self.attempts.push(Attempt {
-                id,
-                key,
-                first_at,
-                files: 0,
-                bytes: 0,
-                sealed,
-                appended,
-            });
+            self.attempts.push(Attempt { id, key, first_at, files: 0, bytes: 0, sealed, appended });
             self.files = Some(files);
         }
         if accept.archive
@@ -308,19 +284,10 @@ impl State {
             return false;
         }
         let labels = [self.role.mapping.as_str(), self.role.label()];
-        metrics
-            .records
-            .with_label_values(&labels)
-            .inc_by(tally.records);
+        metrics.records.with_label_values(&labels).inc_by(tally.records);
         metrics.bytes.with_label_values(&labels).inc_by(tally.bytes);
-        metrics
-            .words
-            .with_label_values(&labels[..1])
-            .inc_by(tally.words);
-        metrics
-            .lossy_values
-            .with_label_values(&labels[..1])
-            .inc_by(tally.lossy);
+        metrics.words.with_label_values(&labels[..1]).inc_by(tally.words);
+        metrics.lossy_values.with_label_values(&labels[..1]).inc_by(tally.lossy);
         BATCH as u64 <= tally.records
     }
 
@@ -332,10 +299,8 @@ impl State {
             return None;
         }
         self.retry = None;
-        let unread = self
-            .part
-            .as_ref()
-            .is_none_or(|p| p.needs_committed() && p.counted().is_none());
+        let unread =
+            self.part.as_ref().is_none_or(|p| p.needs_committed() && p.counted().is_none());
         if unread && !self.asked_positions {
             self.asked_positions = true;
             return Some(Ask::Positions);
@@ -349,21 +314,13 @@ impl State {
     /// Asks the archiver for the ledger; `put` first, if it is given.
     fn recover_archive(&mut self, put: Option<crate::protocol::Entry>, forgotten: Forgotten) {
         let key = |id: &AttemptId| self.attempts.iter().find(|a| a.id == *id).map(|a| a.key);
-        let discard = forgotten
-            .discard
-            .iter()
-            .filter_map(|id| key(id).map(|k| (k, *id)))
-            .collect();
+        let discard = forgotten.discard.iter().filter_map(|id| key(id).map(|k| (k, *id))).collect();
         self.attempts.clear();
         self.files = None;
         let hint = self.part.as_ref().and_then(Partition::entry_hint);
         if let Some(archiver) = &self.archiver {
             self.asked_ledger = true;
-            let _ = archiver.send(Command::Recover {
-                hint,
-                discard,
-                put: put.map(Box::new),
-            });
+            let _ = archiver.send(Command::Recover { hint, discard, put: put.map(Box::new) });
         }
     }
 
@@ -415,12 +372,7 @@ impl State {
     }
 
     fn identify(&mut self, topic_id: &str) {
-        let root = self
-            .role
-            .store
-            .as_ref()
-            .map(|(_, id)| id.clone())
-            .unwrap_or_default();
+        let root = self.role.store.as_ref().map(|(_, id)| id.clone()).unwrap_or_default();
         let archive = self.role.archive.as_ref();
         self.frame = Some(EntryFrame {
             topic: self.tp.topic.to_string(),
@@ -430,14 +382,8 @@ impl State {
             config: archive.map(|a| a.fingerprint.clone()).unwrap_or_default(),
         });
         if self.part.is_none() {
-            let roles = Roles {
-                counts: self.role.count.is_some(),
-                archive: archive.is_some(),
-            };
-            let identity = Arc::new(Identity {
-                root,
-                topic_id: topic_id.into(),
-            });
+            let roles = Roles { counts: self.role.count.is_some(), archive: archive.is_some() };
+            let identity = Arc::new(Identity { root, topic_id: topic_id.into() });
             self.part = Some(Partition::assigned(roles, identity, self.role.on_gap));
         }
     }
@@ -458,10 +404,7 @@ impl State {
         if let Some(position) = part.start().filter(|start| self.log.to < *start)
             && BEYOND <= self.overtakes
         {
-            return self.stop(&Stop::BeyondLog {
-                position,
-                end: self.log.to,
-            });
+            return self.stop(&Stop::BeyondLog { position, end: self.log.to });
         }
         match part.on_log_start(self.log.from) {
             Ok(None) => {}
@@ -469,10 +412,8 @@ impl State {
                 let forgotten = part.forget_archive();
                 let frame = self.frame.as_ref().expect("identified before");
                 let mut entry = frame.entry(Kind::Gap, (gap.from, gap.to), self.now_ms());
-                entry.cause = Some(format!(
-                    "retention: the log started at {} when it was read",
-                    gap.to
-                ));
+                entry.cause =
+                    Some(format!("retention: the log started at {} when it was read", gap.to));
                 tracing::error!(tp = %self.tp, %gap, "retention has overtaken the archive; a gap entry names the loss");
                 self.recover_archive(Some(entry), forgotten);
             }
@@ -556,14 +497,8 @@ impl State {
                 if let Some(at) = self.attempts.iter().position(|a| a.id == id) {
                     let done = self.attempts.remove(at);
                     let labels = [self.role.mapping.as_str(), self.role.label()];
-                    metrics
-                        .files
-                        .with_label_values(&labels)
-                        .inc_by(done.files as u64);
-                    metrics
-                        .file_bytes
-                        .with_label_values(&labels)
-                        .inc_by(done.bytes);
+                    metrics.files.with_label_values(&labels).inc_by(done.files as u64);
+                    metrics.file_bytes.with_label_values(&labels).inc_by(done.bytes);
                 }
                 self.after_overtaken();
             }
@@ -586,10 +521,7 @@ impl State {
         let (Some(part), Some(archiver)) = (&mut self.part, &self.archiver) else {
             return;
         };
-        let next = self
-            .attempts
-            .iter()
-            .find(|a| a.sealed && !a.appended && part.may_append(a.id));
+        let next = self.attempts.iter().find(|a| a.sealed && !a.appended && part.may_append(a.id));
         if let Some(id) = next.map(|a| a.id) {
             part.tried(id);
             let _ = archiver.send(Command::Append(id));
@@ -696,9 +628,7 @@ impl State {
     /// Too many commands wait for the store: stop reading for now.
     pub(super) fn is_clogged(&self) -> bool {
         const WAITING: usize = 4_096;
-        self.archiver
-            .as_ref()
-            .is_some_and(|a| WAITING < a.waiting())
+        self.archiver.as_ref().is_some_and(|a| WAITING < a.waiting())
     }
 
     /// Whether everything that was read is appended and published, or can't be now.
@@ -729,16 +659,8 @@ impl State {
         };
         set(&metrics.results_position, part.p().map(|o| o.0));
         set(&metrics.archive_position, part.a().map(|o| o.0));
-        set(
-            &metrics.committed_offset,
-            part.committed_offset().map(|o| o.0),
-        );
-        let oldest = self
-            .attempts
-            .iter()
-            .filter(|a| !a.appended)
-            .map(|a| a.first_at)
-            .min();
+        set(&metrics.committed_offset, part.committed_offset().map(|o| o.0));
+        let oldest = self.attempts.iter().filter(|a| !a.appended).map(|a| a.first_at).min();
         let age = oldest.map_or(0, |at| now.instant.saturating_duration_since(at).as_secs());
         set(&metrics.archive_delay, i64::try_from(age).ok());
         let detached = self.role.archive.is_some() && part.a().is_none();

@@ -28,14 +28,8 @@ fn check(cluster: &Cluster, name: &str, topic: &str, counts: &str, records: u64,
     let raw = cluster.archive(&root, topic, topic);
     let want = (0..4).flat_map(|p| (0..records as i64 / 4).map(move |o| (p, o)));
     assert_each_once(&raw.offsets(), want);
-    assert!(
-        cluster.published_words(counts) == lines.expected(),
-        "published sums by word"
-    );
-    assert!(
-        cluster.archive(&root, counts, counts).words() == lines.expected(),
-        "archived sums"
-    );
+    assert!(cluster.published_words(counts) == lines.expected(), "published sums by word");
+    assert!(cluster.archive(&root, counts, counts).words() == lines.expected(), "archived sums");
 }
 
 fn mapping(name: &str) -> String {
@@ -48,20 +42,12 @@ fn mapping(name: &str) -> String {
 /// on meanwhile, the archive catches up by itself.
 pub(crate) fn hdfs_goes_away_and_comes_back(cluster: &Cluster) {
     let (name, topic, counts) = ("outage", "outage-in", "outage-counts");
-    let outage: u64 = std::env::var("ALLUVIUM_OUTAGE_S")
-        .ok()
-        .and_then(|v| v.parse().ok())
-        .unwrap_or(40);
+    let outage: u64 =
+        std::env::var("ALLUVIUM_OUTAGE_S").ok().and_then(|v| v.parse().ok()).unwrap_or(40);
     let seconds = outage + 15;
     cluster.create_topic(topic, 4);
-    let daemon = Daemon::start(
-        &home(cluster, name),
-        "a",
-        &config(cluster, name, &mapping(name)),
-    );
-    eventually("ready", Duration::from_secs(60), || {
-        daemon.get("/readyz").is_some()
-    });
+    let daemon = Daemon::start(&home(cluster, name), "a", &config(cluster, name, &mapping(name)));
+    eventually("ready", Duration::from_secs(60), || daemon.get("/readyz").is_some());
     let load = load(cluster, topic, seconds);
     std::thread::sleep(Duration::from_secs(5));
     let _ = cluster.run(&["stop", "nn"]);
@@ -69,14 +55,8 @@ pub(crate) fn hdfs_goes_away_and_comes_back(cluster: &Cluster) {
     let before = daemon.metric("alluvium_results_position", topic);
     std::thread::sleep(Duration::from_secs(outage));
     let during = daemon.metric("alluvium_results_position", topic);
-    println!(
-        "results went on by {} records while HDFS was away",
-        during - before
-    );
-    assert!(
-        (outage * 600) as f64 <= during - before,
-        "counts stood still: {before} to {during}"
-    );
+    println!("results went on by {} records while HDFS was away", during - before);
+    assert!((outage * 600) as f64 <= during - before, "counts stood still: {before} to {during}");
     assert_eq!(daemon.metric("alluvium_archive_detached", topic), 4.0);
     let _ = cluster.run(&["start", "dn1"]);
     let _ = cluster.run(&["start", "nn"]);
@@ -93,14 +73,9 @@ pub(crate) fn hdfs_goes_away_and_comes_back(cluster: &Cluster) {
 pub(crate) fn a_broker_of_three_is_killed(cluster: &Cluster) {
     let (name, topic, counts) = ("broker", "broker-in", "broker-counts");
     cluster.create_topic(topic, 4);
-    let mut daemon = Daemon::start(
-        &home(cluster, name),
-        "a",
-        &config(cluster, name, &mapping(name)),
-    );
-    eventually("ready", Duration::from_secs(60), || {
-        daemon.get("/readyz").is_some()
-    });
+    let mut daemon =
+        Daemon::start(&home(cluster, name), "a", &config(cluster, name, &mapping(name)));
+    eventually("ready", Duration::from_secs(60), || daemon.get("/readyz").is_some());
     let load = load(cluster, topic, 25);
     std::thread::sleep(Duration::from_secs(5));
     let _ = cluster.run(&["kill", "kafka2"]);
@@ -132,40 +107,16 @@ pub(crate) fn every_wrong_start_says_what_is_wrong(cluster: &Cluster) {
         "key",
         &typo,
         78,
-        &[
-            "mapping.wrong.tpoics",
-            "did you mean \"topics\"",
-            "mapping.wrong.topics",
-        ],
+        &["mapping.wrong.tpoics", "did you mean \"topics\"", "mapping.wrong.topics"],
     );
     let template = format!("{right}archive = {{ path = \"x/%Q\" }}\n");
-    check(
-        "template",
-        &template,
-        78,
-        &["mapping.wrong.archive.path", "%Q"],
-    );
+    check("template", &template, 78, &["mapping.wrong.archive.path", "%Q"]);
     let collision = format!("{right}\n[mapping.other]\ntopics = [\"wrong-in\"]\n");
-    check(
-        "collision",
-        &collision,
-        78,
-        &["mapping.other.topics", "mapping.wrong"],
-    );
+    check("collision", &collision, 78, &["mapping.other.topics", "mapping.wrong"]);
     let broker = right.replace(&cluster.bootstrap(), "127.0.0.1:1");
-    check(
-        "broker",
-        &broker,
-        69,
-        &["127.0.0.1:1", "kafka.bootstrap_servers"],
-    );
+    check("broker", &broker, 69, &["127.0.0.1:1", "kafka.bootstrap_servers"]);
     let namenode = right.replace(&cluster.hdfs(), "hdfs://127.0.0.1:2");
-    check(
-        "namenode",
-        &namenode,
-        69,
-        &["127.0.0.1:2", "archive.root", "Connection refused"],
-    );
+    check("namenode", &namenode, 69, &["127.0.0.1:2", "archive.root", "Connection refused"]);
     let user = right.replace("[archive]", "[archive]\nuser = \"nobody\"");
     check(
         "permission",
@@ -175,15 +126,9 @@ pub(crate) fn every_wrong_start_says_what_is_wrong(cluster: &Cluster) {
     );
 
     let daemon = Daemon::start(&home(cluster, name), "topic", &right);
-    eventually(
-        "it says that the topic is missing",
-        Duration::from_secs(60),
-        || {
-            daemon
-                .log_text()
-                .contains("kafka-topics --create --topic wrong-in")
-        },
-    );
+    eventually("it says that the topic is missing", Duration::from_secs(60), || {
+        daemon.log_text().contains("kafka-topics --create --topic wrong-in")
+    });
     assert!(daemon.get("/readyz").is_none());
     assert!(daemon.get("/livez").is_some());
     assert_eq!(daemon.stop(), 0);

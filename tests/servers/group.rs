@@ -32,13 +32,7 @@ time = "arrival"
         let mut line = String::new();
         for i in 0..records {
             lines.next(&mut line);
-            send(
-                &bootstrap,
-                &topic_name,
-                (i % 8) as i32,
-                line.as_bytes(),
-                None,
-            );
+            send(&bootstrap, &topic_name, (i % 8) as i32, line.as_bytes(), None);
             if i % 1_000 == 0 {
                 std::thread::sleep(Duration::from_millis(100));
             }
@@ -60,16 +54,8 @@ time = "arrival"
     // The group moves as standard tools see it: F reaches the log's end with the last roll.
     eventually("no lag", Duration::from_secs(60), || {
         let text = cluster.run(&["kafka", "consumer-groups", "--describe", "--group", name]);
-        let lag = |l: &str| {
-            l.split_whitespace()
-                .nth(5)
-                .and_then(|v| v.parse::<i64>().ok())
-        };
-        let lags: Vec<i64> = text
-            .lines()
-            .filter(|l| l.contains(topic))
-            .filter_map(lag)
-            .collect();
+        let lag = |l: &str| l.split_whitespace().nth(5).and_then(|v| v.parse::<i64>().ok());
+        let lags: Vec<i64> = text.lines().filter(|l| l.contains(topic)).filter_map(lag).collect();
         lags.len() == 8 && lags.iter().all(|l| *l == 0)
     });
     assert_eq!(c.stop(), 0);
@@ -91,15 +77,9 @@ time = "arrival"
         end as f64 <= d.metric("alluvium_archive_position", counts)
     });
     assert_eq!(d.stop(), 0);
-    assert!(
-        cluster.published_words(counts) == lines.expected(),
-        "published sums by word"
-    );
+    assert!(cluster.published_words(counts) == lines.expected(), "published sums by word");
     let archived = cluster.archive(&root, counts, counts);
-    assert!(
-        archived.words() == lines.expected(),
-        "archived sums by word"
-    );
+    assert!(archived.words() == lines.expected(), "archived sums by word");
     assert_eq!(archived.rows as usize, published.len());
 }
 
@@ -113,9 +93,7 @@ fn cluster_position(cluster: &Cluster, group: &str, topic: &str) -> f64 {
         .set("isolation.level", "read_committed")
         .create()
         .unwrap();
-    let metadata = consumer
-        .fetch_metadata(Some(topic), Duration::from_secs(10))
-        .unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
     let mut list = rdkafka::TopicPartitionList::new();
     for p in metadata.topics()[0].partitions() {
         let _ = list.add_partition(topic, p.id());
@@ -172,11 +150,7 @@ pub(crate) fn an_offset_that_was_moved(cluster: &Cluster) {
     eventually("counted again", Duration::from_secs(60), || {
         110.0 <= cluster_position(cluster, name, topic)
     });
-    assert!(
-        daemon.log_text().contains("was moved by hand"),
-        "{}",
-        daemon.log_text()
-    );
+    assert!(daemon.log_text().contains("was moved by hand"), "{}", daemon.log_text());
     assert_eq!(daemon.stop(), 0);
     assert_eq!(cluster.published_words(counts)["word"], 100 + 60 + 10);
     let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);
@@ -207,10 +181,7 @@ pub(crate) fn offsets_that_were_deleted(cluster: &Cluster) {
     });
     let log = daemon.log_text();
     assert!(log.contains("--reset-offsets --to-offset 1"), "{log}");
-    assert!(
-        daemon.get("/readyz").is_none(),
-        "not ready while a partition is stopped"
-    );
+    assert!(daemon.get("/readyz").is_none(), "not ready while a partition is stopped");
     assert_eq!(daemon.stop(), 0);
     let _ = cluster.run(&[
         "kafka",
@@ -264,21 +235,12 @@ pub(crate) fn retention_that_overtook(cluster: &Cluster) {
         ),
     )
     .unwrap();
-    let _ = cluster.run(&[
-        "kafka",
-        "delete-records",
-        "--offset-json-file",
-        file.to_str().unwrap(),
-    ]);
+    let _ = cluster.run(&["kafka", "delete-records", "--offset-json-file", file.to_str().unwrap()]);
     let daemon = Daemon::start(&dir, "a", &config(cluster, name, &mapping("stop")));
     eventually("stopped", Duration::from_secs(60), || {
         1.0 <= daemon.metric("alluvium_partition_stopped", "archive_gap")
     });
-    assert!(
-        daemon.log_text().contains("[10, 25)"),
-        "{}",
-        daemon.log_text()
-    );
+    assert!(daemon.log_text().contains("[10, 25)"), "{}", daemon.log_text());
     assert_eq!(daemon.stop(), 0);
     let daemon = Daemon::start(&dir, "a", &config(cluster, name, &mapping("record")));
     eventually("read", Duration::from_secs(60), || {

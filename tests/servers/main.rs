@@ -21,46 +21,20 @@ fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let scenarios: Vec<(&str, Scenario)> = vec![
-        (
-            "the_tutorial_by_console_tools",
-            records::the_tutorial_by_console_tools,
-        ),
-        (
-            "every_byte_of_every_record",
-            records::every_byte_of_every_record,
-        ),
+        ("the_tutorial_by_console_tools", records::the_tutorial_by_console_tools),
+        ("every_byte_of_every_record", records::every_byte_of_every_record),
         ("record_time_windows", records::record_time_windows),
         ("a_local_directory", records::a_local_directory),
         ("foreign_readers", readers::foreign_readers),
-        (
-            "join_stop_and_kill_under_load",
-            group::join_stop_and_kill_under_load,
-        ),
+        ("join_stop_and_kill_under_load", group::join_stop_and_kill_under_load),
         ("an_offset_that_was_moved", group::an_offset_that_was_moved),
-        (
-            "offsets_that_were_deleted",
-            group::offsets_that_were_deleted,
-        ),
+        ("offsets_that_were_deleted", group::offsets_that_were_deleted),
         ("retention_that_overtook", group::retention_that_overtook),
-        (
-            "hdfs_goes_away_and_comes_back",
-            faults::hdfs_goes_away_and_comes_back,
-        ),
-        (
-            "a_broker_of_three_is_killed",
-            faults::a_broker_of_three_is_killed,
-        ),
-        (
-            "every_wrong_start_says_what_is_wrong",
-            faults::every_wrong_start_says_what_is_wrong,
-        ),
+        ("hdfs_goes_away_and_comes_back", faults::hdfs_goes_away_and_comes_back),
+        ("a_broker_of_three_is_killed", faults::a_broker_of_three_is_killed),
+        ("every_wrong_start_says_what_is_wrong", faults::every_wrong_start_says_what_is_wrong),
     ];
-    let wanted = |name: &str| {
-        arguments
-            .filter
-            .as_ref()
-            .is_none_or(|f| name.contains(f.as_str()))
-    };
+    let wanted = |name: &str| arguments.filter.as_ref().is_none_or(|f| name.contains(f.as_str()));
     if arguments.list || !scenarios.iter().any(|(name, _)| wanted(name)) {
         let none = |(name, _): (&'static str, Scenario)| Trial::test(name, || Ok(()));
         libtest_mimic::run(&arguments, scenarios.into_iter().map(none).collect()).exit();

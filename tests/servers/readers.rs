@@ -77,11 +77,7 @@ archive = {{ root = "file://{0}", path = "{{topic}}/dt=%F" }}
         .args(["-c", SCRIPT, root.to_str().unwrap(), topic, counts])
         .output()
         .unwrap_or_else(|e| panic!("{} (make python sets it up): {e}", python().display()));
-    assert!(
-        ran.status.success(),
-        "{}",
-        String::from_utf8_lossy(&ran.stderr)
-    );
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     let got: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
     assert_eq!(got["rows"], 3_000);
     assert_eq!(got["duckdb"], serde_json::json!([3_000, 3_000]));
@@ -95,27 +91,16 @@ archive = {{ root = "file://{0}", path = "{{topic}}/dt=%F" }}
         ("key", "string"),
         ("value", "string"),
         ("value_bytes", "binary"),
-        (
-            "headers",
-            "list<element: struct<key: string not null, value: binary> not null>",
-        ),
+        ("headers", "list<element: struct<key: string not null, value: binary> not null>"),
     ] {
         assert_eq!(schema[column], kind, "{column}: {schema}");
     }
-    assert_eq!(
-        got["partitions"],
-        serde_json::json!(["2025-01-01", "2025-01-02", "2025-01-03"])
-    );
+    assert_eq!(got["partitions"], serde_json::json!(["2025-01-01", "2025-01-02", "2025-01-03"]));
     let words: std::collections::HashMap<String, u64> =
         serde_json::from_value(got["words"].clone()).unwrap();
     assert_eq!(words, lines.expected());
     assert_eq!(
         got["everything"].as_u64(),
-        Some(
-            3_000
-                + cluster
-                    .archive(&format!("file://{}", root.display()), counts, counts)
-                    .rows
-        )
+        Some(3_000 + cluster.archive(&format!("file://{}", root.display()), counts, counts).rows)
     );
 }

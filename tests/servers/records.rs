@@ -22,9 +22,7 @@ format = "text"
 archive = { path = "{topic}/dt=%Y-%m-%d" }
 "#;
     let daemon = Daemon::start(&home(cluster, name), "a", &config(cluster, name, mapping));
-    eventually("ready", Duration::from_secs(60), || {
-        daemon.get("/readyz").is_some()
-    });
+    eventually("ready", Duration::from_secs(60), || daemon.get("/readyz").is_some());
     let typed = "bonjour Kafka!\nhello hello kafka and zookeeper!\n\n";
     let _ = cluster.pipe(&["kafka", "console-producer", "--topic", topic], typed);
     let seen = Instant::now();
@@ -63,15 +61,7 @@ archive = { path = "{topic}/dt=%Y-%m-%d" }
     let producer = cluster.producer();
     for i in 0..10 {
         let text = i.to_string();
-        send_full(
-            &producer,
-            topic,
-            0,
-            Some(text.as_bytes()),
-            Some(text.as_bytes()),
-            &[],
-            None,
-        );
+        send_full(&producer, topic, 0, Some(text.as_bytes()), Some(text.as_bytes()), &[], None);
     }
     flush(&producer);
     let simple = cluster.run(&[
@@ -146,17 +136,10 @@ archive = { format = "jsonl" }
             Some(4_102_444_800_000),
         );
         send(1, None, Some(&big), &[], Some(253_402_300_800_000));
-        let many: Vec<(String, Option<&[u8]>)> = (0..20)
-            .map(|i| (format!("h{i}"), Some(b"v".as_slice())))
-            .collect();
+        let many: Vec<(String, Option<&[u8]>)> =
+            (0..20).map(|i| (format!("h{i}"), Some(b"v".as_slice()))).collect();
         let many: Vec<(&str, Option<&[u8]>)> = many.iter().map(|(k, v)| (k.as_str(), *v)).collect();
-        send(
-            1,
-            None,
-            Some(b"many headers"),
-            &many,
-            Some(1_795_366_982_000),
-        );
+        send(1, None, Some(b"many headers"), &many, Some(1_795_366_982_000));
     }
     flush(&producer);
     let daemon = Daemon::start(&home(cluster, name), "a", &config(cluster, name, mapping));
@@ -183,27 +166,14 @@ archive = { format = "jsonl" }
     }
     let jsonl = cluster.archive(&root, "bytes-jsonl", "bytes-jsonl");
     assert_eq!(jsonl.rows, 6);
-    let text = cluster.run(&[
-        "dfs",
-        "-text",
-        &format!("/{name}/bytes-jsonl/*/*/part-*.jsonl.gz"),
-    ]);
-    let lines: Vec<serde_json::Value> = text
-        .lines()
-        .map(|l| serde_json::from_str(l).unwrap())
-        .collect();
+    let text = cluster.run(&["dfs", "-text", &format!("/{name}/bytes-jsonl/*/*/part-*.jsonl.gz")]);
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(lines.len(), 6);
-    let line = |o: i64, p: i64| {
-        lines
-            .iter()
-            .find(|l| l["offset"] == o && l["partition"] == p)
-            .unwrap()
-    };
+    let line =
+        |o: i64, p: i64| lines.iter().find(|l| l["offset"] == o && l["partition"] == p).unwrap();
     assert!(line(0, 0)["key"].is_null() && line(0, 0)["value"].is_null());
-    assert_eq!(
-        (line(1, 0)["key"].as_str(), line(1, 0)["value"].as_str()),
-        (Some(""), Some(""))
-    );
+    assert_eq!((line(1, 0)["key"].as_str(), line(1, 0)["value"].as_str()), (Some(""), Some("")));
     assert_eq!(line(2, 0)["value_bytes"], "AP7/");
     assert_eq!(line(0, 1)["value"], "wert \u{1F980}\n\"");
     assert_eq!(line(2, 1)["headers"].as_array().unwrap().len(), 20);
@@ -255,11 +225,8 @@ time = "record"
     for ((_, word), n) in &sums {
         assert_eq!(*n, if word == "all" { 100 } else { 50 });
     }
-    let archived = cluster.archive(
-        &format!("{}/{name}", cluster.hdfs()),
-        "windows-out",
-        "windows-out",
-    );
+    let archived =
+        cluster.archive(&format!("{}/{name}", cluster.hdfs()), "windows-out", "windows-out");
     assert_eq!(archived.words()["all"], 1_000);
 }
 
@@ -274,13 +241,7 @@ pub(crate) fn a_local_directory(cluster: &Cluster) {
     );
     let producer = cluster.producer();
     for i in 0..5_000 {
-        send(
-            &producer,
-            topic,
-            i % 2,
-            format!("line {i}").as_bytes(),
-            None,
-        );
+        send(&producer, topic, i % 2, format!("line {i}").as_bytes(), None);
     }
     flush(&producer);
     let daemon = Daemon::start(&home(cluster, name), "a", &config(cluster, name, &mapping));

@@ -1,6 +1,6 @@
 //! Real servers, the real daemon, and an oracle that recomputes everything from the input.
 //! Shared by the server tests and the benchmark.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::print_stderr)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -35,11 +35,7 @@ impl Cluster {
     pub fn start(name: &str, offset: u16, kafka: u8, hdfs: u8) -> Cluster {
         let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("testbed-{name}"));
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let cluster = Cluster {
-            state,
-            offset,
-            runtime,
-        };
+        let cluster = Cluster { state, offset, runtime };
         // What an earlier run may have left behind.
         cluster.run(&["down", "--wipe"]);
         cluster.run(&["up", &format!("kafka={kafka}"), &format!("hdfs={hdfs}")]);
@@ -57,11 +53,7 @@ impl Cluster {
 
     /// Runs a testbed command; its standard output.
     pub fn run(&self, args: &[&str]) -> String {
-        let out = self
-            .command(args)
-            .stderr(Stdio::inherit())
-            .output()
-            .unwrap();
+        let out = self.command(args).stderr(Stdio::inherit()).output().unwrap();
         assert!(out.status.success(), "testbed {args:?}: {}", out.status);
         String::from_utf8_lossy(&out.stdout).into_owned()
     }
@@ -97,15 +89,7 @@ impl Cluster {
 
     pub fn create_topic(&self, topic: &str, partitions: u32) {
         let p = partitions.to_string();
-        let _ = self.run(&[
-            "kafka",
-            "topics",
-            "--create",
-            "--topic",
-            topic,
-            "--partitions",
-            &p,
-        ]);
+        let _ = self.run(&["kafka", "topics", "--create", "--topic", topic, "--partitions", &p]);
     }
 
     pub fn producer(&self) -> Producing {
@@ -121,13 +105,8 @@ impl Cluster {
     /// A store on a root, as the daemon would open it.
     pub fn store(&self, root: &str) -> Arc<dyn Store> {
         let root = match root.strip_prefix("file://") {
-            Some(directory) => Root::Local {
-                directory: directory.into(),
-            },
-            None => Root::Hdfs {
-                url: root.into(),
-                options: HdfsOptions::default(),
-            },
+            Some(directory) => Root::Local { directory: directory.into() },
+            None => Root::Hdfs { url: root.into(), options: HdfsOptions::default() },
         };
         let _guard = self.runtime.enter();
         alluvium::store::open(&root, Deadlines::default()).unwrap()
@@ -143,14 +122,11 @@ impl Cluster {
             .set("enable.partition.eof", "true")
             .create()
             .unwrap();
-        let metadata = consumer
-            .fetch_metadata(Some(topic), Duration::from_secs(30))
-            .unwrap();
+        let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(30)).unwrap();
         let partitions = metadata.topics()[0].partitions().len();
         let mut list = TopicPartitionList::new();
         for p in 0..partitions {
-            list.add_partition_offset(topic, p as i32, Offset::Beginning)
-                .unwrap();
+            list.add_partition_offset(topic, p as i32, Offset::Beginning).unwrap();
         }
         consumer.assign(&list).unwrap();
         let (mut seen, mut ends) = (Vec::new(), 0);
@@ -164,9 +140,7 @@ impl Cluster {
                     key: m.key().map(<[u8]>::to_vec),
                     value: m.payload().map(<[u8]>::to_vec),
                     headers: m.headers().map_or_else(Vec::new, |h| {
-                        h.iter()
-                            .map(|h| (h.key.to_string(), h.value.map(<[u8]>::to_vec)))
-                            .collect()
+                        h.iter().map(|h| (h.key.to_string(), h.value.map(<[u8]>::to_vec))).collect()
                     }),
                 }),
                 Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => ends += 1,
@@ -193,8 +167,7 @@ impl Cluster {
     /// that they agree: entries tile, files are where entries say, no other file is there, each
     /// has the length and checksum that was written down.
     pub fn archive(&self, root: &str, topic: &str, directory: &str) -> Archived {
-        self.runtime
-            .block_on(read_archive(&*self.store(root), topic, directory))
+        self.runtime.block_on(read_archive(&*self.store(root), topic, directory))
     }
 }
 
@@ -234,14 +207,8 @@ impl Archived {
     pub fn offsets(&self) -> Vec<(i32, i64)> {
         let mut all = Vec::new();
         for b in &self.batches {
-            let p = b
-                .column_by_name("partition")
-                .unwrap()
-                .as_primitive::<Int32Type>();
-            let o = b
-                .column_by_name("offset")
-                .unwrap()
-                .as_primitive::<Int64Type>();
+            let p = b.column_by_name("partition").unwrap().as_primitive::<Int32Type>();
+            let o = b.column_by_name("offset").unwrap().as_primitive::<Int64Type>();
             all.extend(p.values().iter().copied().zip(o.values().iter().copied()));
         }
         all.sort_unstable();
@@ -266,10 +233,8 @@ impl Archived {
             for i in 0..b.num_rows() {
                 let list = lists.value(i);
                 let pairs = list.as_struct();
-                let (keys, values) = (
-                    pairs.column(0).as_string::<i32>(),
-                    pairs.column(1).as_binary::<i32>(),
-                );
+                let (keys, values) =
+                    (pairs.column(0).as_string::<i32>(), pairs.column(1).as_binary::<i32>());
                 all.push(Seen {
                     partition: column("partition").as_primitive::<Int32Type>().value(i),
                     offset: column("offset").as_primitive::<Int64Type>().value(i),
@@ -296,10 +261,7 @@ impl Archived {
         let mut sums = HashMap::new();
         for b in &self.batches {
             let words = b.column_by_name("word").unwrap().as_string::<i32>();
-            let counts = b
-                .column_by_name("count")
-                .unwrap()
-                .as_primitive::<Int64Type>();
+            let counts = b.column_by_name("count").unwrap().as_primitive::<Int64Type>();
             for (word, n) in words.iter().zip(counts.values()) {
                 *sums.entry(word.unwrap().to_string()).or_default() += u64::try_from(*n).unwrap();
             }
@@ -318,11 +280,7 @@ async fn tree(store: &dyn Store, top: &str) -> Vec<String> {
         }
         for name in names {
             let path = format!("{at}/{name}");
-            if name.starts_with("part-") {
-                files.push(path)
-            } else {
-                todo.push(path)
-            }
+            if name.starts_with("part-") { files.push(path) } else { todo.push(path) }
         }
     }
     files.sort();
@@ -338,11 +296,7 @@ async fn read_archive(store: &dyn Store, topic: &str, directory: &str) -> Archiv
         let ledger = format!("{base}/{partition}");
         for name in store.list(&ledger).await.unwrap() {
             let key = alluvium::layout::names::parse_entry(&name).unwrap();
-            let text = store
-                .read(&format!("{ledger}/{name}"))
-                .await
-                .unwrap()
-                .unwrap();
+            let text = store.read(&format!("{ledger}/{name}")).await.unwrap().unwrap();
             entries.push(Entry::decode(key, &text).unwrap());
         }
         entries.sort_by_key(Entry::key);
@@ -357,33 +311,20 @@ async fn read_archive(store: &dyn Store, topic: &str, directory: &str) -> Archiv
                     .unwrap()
                     .unwrap_or_else(|| panic!("{} is missing", f.path));
                 assert_eq!(bytes.len() as u64, f.bytes, "{}", f.path);
-                assert_eq!(
-                    format!("{:08x}", crc32c::crc32c(&bytes)),
-                    f.checksum,
-                    "{}",
-                    f.path
-                );
+                assert_eq!(format!("{:08x}", crc32c::crc32c(&bytes)), f.checksum, "{}", f.path);
                 archived.bytes += f.bytes;
                 archived.rows += f.rows;
                 if f.path.ends_with(".parquet") {
-                    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
-                        .unwrap()
-                        .build()
-                        .unwrap();
+                    let reader =
+                        ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap();
                     archived.batches.extend(reader.map(Result::unwrap));
                 }
                 named.push(f.path.clone());
             }
         }
         let _ = archived.ends.insert(partition.parse().unwrap(), end.0);
-        let staged = store
-            .list(&format!("_alluvium/staging/{topic}/0/{partition}"))
-            .await
-            .unwrap();
-        assert!(
-            staged.is_empty(),
-            "{topic}/{partition}: left in staging: {staged:?}"
-        );
+        let staged = store.list(&format!("_alluvium/staging/{topic}/0/{partition}")).await.unwrap();
+        assert!(staged.is_empty(), "{topic}/{partition}: left in staging: {staged:?}");
     }
     named.sort();
     let found = tree(store, directory).await;
@@ -408,10 +349,8 @@ impl Daemon {
             21_000 + (std::process::id() % 5_000) as u16 + NEXT_PORT.fetch_add(1, Ordering::SeqCst);
         std::fs::create_dir_all(dir).unwrap();
         let file = dir.join(format!("{instance}.toml"));
-        let config = config.replace(
-            "[daemon]",
-            &format!("[daemon]\nlisten = \"127.0.0.1:{port}\""),
-        );
+        let config =
+            config.replace("[daemon]", &format!("[daemon]\nlisten = \"127.0.0.1:{port}\""));
         std::fs::write(&file, config).unwrap();
         let log = dir.join(format!("{instance}-{port}.log"));
         let child = Command::new(env!("CARGO_BIN_EXE_alluvium"))
@@ -447,12 +386,9 @@ impl Daemon {
     pub fn metric(&self, name: &str, label: &str) -> f64 {
         let text = self.get("/metrics").unwrap_or_default();
         let mine = text.lines().filter(|l| {
-            l.strip_prefix(name)
-                .is_some_and(|r| r.starts_with(['{', ' ']))
-                && l.contains(label)
+            l.strip_prefix(name).is_some_and(|r| r.starts_with(['{', ' '])) && l.contains(label)
         });
-        mine.filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
+        mine.filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
     pub fn is_running(&mut self) -> bool {
@@ -460,10 +396,7 @@ impl Daemon {
     }
 
     pub fn signal(&self, signal: &str) {
-        let sent = Command::new("kill")
-            .args([signal, &self.pid().to_string()])
-            .status()
-            .unwrap();
+        let sent = Command::new("kill").args([signal, &self.pid().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
@@ -478,11 +411,7 @@ impl Daemon {
         self.signal("-TERM");
         let deadline = Instant::now() + Duration::from_secs(60);
         while self.is_running() {
-            assert!(
-                Instant::now() < deadline,
-                "no end after SIGTERM; log: {}",
-                self.log.display()
-            );
+            assert!(Instant::now() < deadline, "no end after SIGTERM; log: {}", self.log.display());
             std::thread::sleep(Duration::from_millis(20));
         }
         self.child.wait().unwrap().code().unwrap_or(-1)
@@ -492,11 +421,7 @@ impl Daemon {
     pub fn wait(mut self, limit: Duration) -> (i32, String) {
         let deadline = Instant::now() + limit;
         while self.is_running() {
-            assert!(
-                Instant::now() < deadline,
-                "still running; log: {}",
-                self.log.display()
-            );
+            assert!(Instant::now() < deadline, "still running; log: {}", self.log.display());
             std::thread::sleep(Duration::from_millis(20));
         }
         let code = self.child.wait().unwrap().code().unwrap_or(-1);
@@ -533,10 +458,7 @@ pub fn assert_each_once(got: &[(i32, i64)], want: impl Iterator<Item = (i32, i64
         *counts.entry(tp).or_default() -= 1;
     }
     let wrong: Vec<_> = counts.iter().filter(|(_, n)| **n != 0).collect();
-    let (lost, doubled) = (
-        wrong.iter().filter(|w| *w.1 < 0),
-        wrong.iter().filter(|w| 0 < *w.1),
-    );
+    let (lost, doubled) = (wrong.iter().filter(|w| *w.1 < 0), wrong.iter().filter(|w| 0 < *w.1));
     let (lost, doubled): (Vec<_>, Vec<_>) = (lost.collect(), doubled.collect());
     assert!(
         wrong.is_empty(),
@@ -595,10 +517,7 @@ impl Lines {
         let total = self.cumulated[self.cumulated.len() - 1];
         for k in 0..self.random.usize(5..=15) {
             let x = self.random.f64() * total;
-            let word = self
-                .cumulated
-                .partition_point(|c| *c < x)
-                .min(self.vocabulary.len() - 1);
+            let word = self.cumulated.partition_point(|c| *c < x).min(self.vocabulary.len() - 1);
             self.counts[word] += 1;
             if k > 0 {
                 line.push(' ');
@@ -608,11 +527,7 @@ impl Lines {
     }
 
     pub fn expected(&self) -> HashMap<String, u64> {
-        let counted = self
-            .vocabulary
-            .iter()
-            .zip(&self.counts)
-            .filter(|(_, n)| **n > 0);
+        let counted = self.vocabulary.iter().zip(&self.counts).filter(|(_, n)| **n > 0);
         counted.map(|(w, n)| (w.clone(), *n)).collect()
     }
 
@@ -658,7 +573,5 @@ pub fn send_full(
 }
 
 pub fn flush(producer: &Producing) {
-    producer
-        .flush(Timeout::After(Duration::from_secs(120)))
-        .unwrap();
+    producer.flush(Timeout::After(Duration::from_secs(120))).unwrap();
 }

@@ -1,5 +1,6 @@
 //! Breadth-first over all worlds. Worlds are remembered by 128-bit hashes; a trace is replayed.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 
@@ -16,17 +17,9 @@ impl Report {
     pub(super) fn assert_holds(&self) {
         println!("{} states", self.states);
         if let Some((what, trace)) = &self.broken {
-            panic!(
-                "{what}, after {} steps:\n  {}",
-                trace.len(),
-                trace.join("\n  ")
-            );
+            panic!("{what}, after {} steps:\n  {}", trace.len(), trace.join("\n  "));
         }
-        assert!(
-            self.states > 100,
-            "the search went nowhere: {} states",
-            self.states
-        );
+        assert!(self.states > 100, "the search went nowhere: {} states", self.states);
     }
 }
 
@@ -58,24 +51,16 @@ pub(super) fn explore(first: &World, scope: &Scope) -> Report {
         let mut next = Vec::new();
         for world in &level {
             let here = key(world);
-            let stuck = |healthy| {
-                scope
-                    .live
-                    .then(|| dead_end(world, scope, healthy))
-                    .flatten()
-            };
+            let stuck = |healthy| scope.live.then(|| dead_end(world, scope, healthy)).flatten();
             let broken = world.broken(scope).or_else(|| stuck(&mut healthy));
             if let Some(what) = broken {
                 let trace = replay(first, here, &parent, scope);
-                return Report {
-                    states: parent.len(),
-                    broken: Some((what, trace)),
-                };
+                return Report { states: parent.len(), broken: Some((what, trace)) };
             }
             for (_, w) in world.next(scope) {
                 let k = key(&w);
-                if !parent.contains_key(&k) {
-                    let _ = parent.insert(k, here);
+                if let Entry::Vacant(unseen) = parent.entry(k) {
+                    let _ = unseen.insert(here);
                     next.push(w);
                 }
             }
@@ -83,21 +68,14 @@ pub(super) fn explore(first: &World, scope: &Scope) -> Report {
         }
         level = next;
     }
-    Report {
-        states: parent.len(),
-        broken: None,
-    }
+    Report { states: parent.len(), broken: None }
 }
 
 /// I6, for the owner as it is and for one that was restarted.
 fn dead_end(world: &World, scope: &Scope, healthy: &mut HashSet<Key>) -> Option<&'static str> {
     for restart in [true, false] {
         let mut path = Vec::new();
-        let mut at = if restart {
-            world.fair(scope, true)?
-        } else {
-            world.clone()
-        };
+        let mut at = if restart { world.fair(scope, true)? } else { world.clone() };
         loop {
             let k = key(&at);
             if at.goal(scope) || at.excused() || healthy.contains(&k) {
@@ -118,10 +96,7 @@ fn dead_end(world: &World, scope: &Scope, healthy: &mut HashSet<Key>) -> Option<
 
 fn replay(first: &World, target: Key, parent: &HashMap<Key, Key>, scope: &Scope) -> Vec<String> {
     let mut keys = vec![target];
-    while let Some(p) = parent
-        .get(keys.last().expect("never empty"))
-        .filter(|p| **p != 0)
-    {
+    while let Some(p) = parent.get(keys.last().expect("never empty")).filter(|p| **p != 0) {
         keys.push(*p);
     }
     let mut world = first.clone();

@@ -7,6 +7,8 @@
 //! attempts and records are few, so the number of states is finite. `engine` walks them
 //! breadth-first and prints the shortest trace to a broken invariant.
 
+#![allow(clippy::print_stdout)]
+
 mod engine;
 mod plants;
 mod world;
@@ -19,11 +21,7 @@ fn holds(scope: Scope) {
 }
 
 fn small() -> Scope {
-    Scope {
-        records: 1,
-        slots: 2,
-        ..Scope::default()
-    }
+    Scope { records: 1, slots: 2, ..Scope::default() }
 }
 
 #[test]
@@ -35,62 +33,36 @@ fn two_workers() {
 #[test]
 fn two_workers_two_records() {
     let counts = std::env::var_os("ALLUVIUM_SEARCH").is_some_and(|v| v == "full");
-    holds(Scope {
-        records: 2,
-        store_fails: false,
-        counts,
-        ..small()
-    });
+    holds(Scope { records: 2, store_fails: false, counts, ..small() });
 }
 
 #[test]
 fn appends_that_land_late() {
-    holds(Scope {
-        late_appends: true,
-        ..small()
-    });
+    holds(Scope { late_appends: true, ..small() });
 }
 
 #[test]
 fn a_commit_that_was_answered_ok_and_lost() {
-    holds(Scope {
-        lost_ok: 1,
-        ..small()
-    });
+    holds(Scope { lost_ok: 1, ..small() });
 }
 
 #[test]
 fn an_operator_moves_the_offset() {
-    holds(Scope {
-        resets: true,
-        ..small()
-    });
+    holds(Scope { resets: true, ..small() });
 }
 
 #[test]
 fn the_offset_expires() {
-    holds(Scope {
-        expiry: true,
-        ..small()
-    });
+    holds(Scope { expiry: true, ..small() });
 }
 
 #[test]
 fn archive_only() {
-    holds(Scope {
-        counts: false,
-        ..small()
-    });
+    holds(Scope { counts: false, ..small() });
 }
 
 /// Everything at once, for one worker and its own earlier lives.
 #[test]
 fn one_worker_everything() {
-    holds(Scope {
-        records: 2,
-        workers: 1,
-        late_appends: true,
-        lost_ok: 1,
-        ..small()
-    });
+    holds(Scope { records: 2, workers: 1, late_appends: true, lost_ok: 1, ..small() });
 }

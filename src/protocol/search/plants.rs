@@ -6,25 +6,15 @@ use crate::protocol::fault::{Fault, PLANTED};
 
 fn finds(fault: Fault, scope: Scope, want: &str) {
     // A lone owner that gets stuck would hide the worse things that the fault does.
-    let scope = Scope {
-        live: want == "I6",
-        ..scope
-    };
+    let scope = Scope { live: want == "I6", ..scope };
     PLANTED.with(|p| p.set(Some(fault)));
     let report = explore(&World::new(), &scope);
     PLANTED.with(|p| p.set(None));
     let Some((what, trace)) = report.broken else {
         panic!("{fault:?} was not found in {} states", report.states);
     };
-    println!(
-        "{fault:?}: {what}, after {} steps:\n  {}",
-        trace.len(),
-        trace.join("\n  ")
-    );
-    assert!(
-        what.contains(want),
-        "{fault:?}: found {what:?}, expected {want:?}"
-    );
+    println!("{fault:?}: {what}, after {} steps:\n  {}", trace.len(), trace.join("\n  "));
+    assert!(what.contains(want), "{fault:?}: found {what:?}, expected {want:?}");
 }
 
 macro_rules! plants {
@@ -37,18 +27,11 @@ macro_rules! plants {
 }
 
 fn base() -> Scope {
-    Scope {
-        slots: 2,
-        store_fails: false,
-        ..Scope::default()
-    }
+    Scope { slots: 2, store_fails: false, ..Scope::default() }
 }
 
 fn one() -> Scope {
-    Scope {
-        records: 1,
-        ..base()
-    }
+    Scope { records: 1, ..base() }
 }
 
 plants! {

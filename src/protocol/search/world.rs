@@ -145,26 +145,17 @@ impl World {
     }
 
     fn tail(&self) -> Option<Head> {
-        let genesis = Head {
-            key: EntryKey::Genesis,
-            attempt: DONE,
-            to: Offset(0),
-        };
+        let genesis = Head { key: EntryKey::Genesis, attempt: DONE, to: Offset(0) };
         let last = self.ledger.iter().rev().flatten().next().copied();
         last.or(self.genesis.then_some(genesis))
     }
 
     fn entry_at(&self, from: Offset) -> Option<Head> {
-        self.ledger
-            .get(usize::try_from(from.0).unwrap_or(RECORDS))
-            .copied()
-            .flatten()
+        self.ledger.get(usize::try_from(from.0).unwrap_or(RECORDS)).copied().flatten()
     }
 
     fn files(&mut self, id: AttemptId) -> &mut Files {
-        self.attempts[id.0 as usize]
-            .as_mut()
-            .expect("referred to, so alive")
+        self.attempts[id.0 as usize].as_mut().expect("referred to, so alive")
     }
 
     fn ids(&self) -> impl Iterator<Item = (AttemptId, Files)> + '_ {
@@ -184,15 +175,8 @@ impl World {
         self.committed.as_ref().map(|c| {
             let text = c.metadata.map_or(String::new(), |(for_offset, p, entry)| {
                 let (root, topic_id) = (identity().root.clone(), identity().topic_id.clone());
-                Metadata {
-                    p,
-                    entry,
-                    root,
-                    topic_id,
-                    watermark: None,
-                    lost: None,
-                }
-                .encode(for_offset)
+                Metadata { p, entry, root, topic_id, watermark: None, lost: None }
+                    .encode(for_offset)
             });
             Committed::decode(c.offset, &text).expect("written by us")
         })
@@ -204,10 +188,7 @@ impl World {
             self.counted[r] += 1;
         }
         let metadata = Some((plan.offset, plan.results.to, plan.entry));
-        self.committed = Some(Stored {
-            offset: plan.offset,
-            metadata,
-        });
+        self.committed = Some(Stored { offset: plan.offset, metadata });
         self.moved = false;
     }
 
@@ -216,11 +197,7 @@ impl World {
         self.files(id).late = false;
         let slot = &mut self.ledger[f.from.0 as usize];
         if f.directory && f.manifest && slot.is_none() {
-            *slot = Some(Head {
-                key: EntryKey::At(f.from),
-                attempt: id,
-                to: f.to,
-            });
+            *slot = Some(Head { key: EntryKey::At(f.from), attempt: id, to: f.to });
             self.files(id).manifest = false;
         }
     }
@@ -248,11 +225,7 @@ impl World {
             }
             match self.entry_at(f.from) {
                 Some(e) if e.attempt == id => {
-                    let whole = f.content
-                        == bits(OffsetRange {
-                            from: f.from,
-                            to: f.to,
-                        });
+                    let whole = f.content == bits(OffsetRange { from: f.from, to: f.to });
                     if f.published && whole {
                         let done = Head { attempt: DONE, ..e };
                         self.ledger[f.from.0 as usize] = Some(done);
@@ -263,12 +236,7 @@ impl World {
                 _ => {}
             }
         }
-        for w in self
-            .workers
-            .iter_mut()
-            .flatten()
-            .filter(|w| !w.current && !w.sent)
-        {
+        for w in self.workers.iter_mut().flatten().filter(|w| !w.current && !w.sent) {
             if planted(Fault::KeepPOverMissedGeneration) {
                 continue;
             }
@@ -289,24 +257,12 @@ impl World {
                 let doomed = self.doomed == Some(id);
                 let [a, b] = &self.workers;
                 let known = [place(a, id), place(b, id)];
-                let bits = [
-                    f.directory,
-                    f.manifest,
-                    f.staged,
-                    f.published,
-                    f.late,
-                    named,
-                    doomed,
-                ];
+                let bits = [f.directory, f.manifest, f.staged, f.published, f.late, named, doomed];
                 ((f.from, f.to, f.content, bits, known), id)
             })
             .collect();
         order.sort();
-        if order
-            .iter()
-            .enumerate()
-            .all(|(i, (_, id))| id.0 == i as u128)
-        {
+        if order.iter().enumerate().all(|(i, (_, id))| id.0 == i as u128) {
             return self;
         }
         let name = |id: AttemptId| {
@@ -361,15 +317,10 @@ impl World {
             let Some(f) = self.attempts.get(e.attempt.0 as usize).copied().flatten() else {
                 continue;
             };
-            if f.content
-                != bits(OffsetRange {
-                    from: f.from,
-                    to: f.to,
-                })
-            {
+            if f.content != bits(OffsetRange { from: f.from, to: f.to }) {
                 return Some("I2: an entry's files do not hold its range");
             }
-            if !f.published && !(f.directory && f.staged) {
+            if !(f.published || f.directory && f.staged) {
                 return Some("I5: a file that an entry names is gone unpublished");
             }
         }
@@ -416,9 +367,7 @@ impl World {
         }
         self.janitor(&mut out);
         for (id, _) in self.ids().filter(|(_, f)| f.late) {
-            self.then(&mut out, format!("late append of {id:?} lands"), |w| {
-                w.append(id)
-            });
+            self.then(&mut out, format!("late append of {id:?} lands"), |w| w.append(id));
         }
         self.operator(scope, &mut out);
         out
@@ -432,29 +381,20 @@ impl World {
 
     /// Assignments, generations, crashes.
     fn group(&self, i: usize, scope: &Scope, out: &mut Vec<Step>) {
-        self.then(out, format!("w{i} gets the partition"), |w| {
-            w.assign(i, scope)
-        });
+        self.then(out, format!("w{i} gets the partition"), |w| w.assign(i, scope));
         let Some(worker) = &self.workers[i] else {
             return;
         };
         self.then(out, format!("w{i} crashes"), |w| w.workers[i] = None);
         if !worker.current && !worker.stopped && !worker.sent {
-            self.then(
-                out,
-                format!("w{i} comes back after missed generations"),
-                |w| {
-                    w.workers
-                        .iter_mut()
-                        .flatten()
-                        .for_each(|x| x.current = false);
-                    let me = w.workers[i].as_mut().expect("is up");
-                    me.current = true;
-                    if !planted(Fault::KeepPOverMissedGeneration) {
-                        me.recount();
-                    }
-                },
-            );
+            self.then(out, format!("w{i} comes back after missed generations"), |w| {
+                w.workers.iter_mut().flatten().for_each(|x| x.current = false);
+                let me = w.workers[i].as_mut().expect("is up");
+                me.current = true;
+                if !planted(Fault::KeepPOverMissedGeneration) {
+                    me.recount();
+                }
+            });
         }
         if worker.current && !worker.sent {
             for deletes in [true, false] {
@@ -467,14 +407,8 @@ impl World {
     }
 
     fn assign(&mut self, i: usize, scope: &Scope) {
-        self.workers
-            .iter_mut()
-            .flatten()
-            .for_each(|x| x.current = false);
-        let roles = Roles {
-            counts: scope.counts,
-            archive: true,
-        };
+        self.workers.iter_mut().flatten().for_each(|x| x.current = false);
+        let roles = Roles { counts: scope.counts, archive: true };
         self.workers[i] = Some(Worker {
             current: true,
             part: Partition::assigned(roles, identity(), OnGap::Stop),
@@ -487,13 +421,9 @@ impl World {
 
     fn coordinator(&self, i: usize, out: &mut Vec<Step>) {
         if let Some(pending) = &self.pending[i] {
-            self.then(out, format!("w{i}'s transaction is aborted"), |w| {
-                w.pending[i] = None
-            });
+            self.then(out, format!("w{i}'s transaction is aborted"), |w| w.pending[i] = None);
             if pending.in_flight {
-                self.then(out, format!("w{i}'s transaction commits late"), |w| {
-                    w.commit(i)
-                });
+                self.then(out, format!("w{i}'s transaction commits late"), |w| w.commit(i));
             }
         }
     }
@@ -511,14 +441,10 @@ impl World {
                     self.then(out, format!("{id:?} is published"), |w| w.publish(id));
                 }
                 Settle::RollForward => {
-                    self.then(out, format!("{id:?}'s directory is removed"), |w| {
-                        w.delete(id)
-                    });
+                    self.then(out, format!("{id:?}'s directory is removed"), |w| w.delete(id));
                 }
                 Settle::Delete if self.doomed.is_none() => {
-                    self.then(out, format!("janitor picks {id:?}"), |w| {
-                        w.doomed = Some(id)
-                    });
+                    self.then(out, format!("janitor picks {id:?}"), |w| w.doomed = Some(id));
                 }
                 Settle::Delete | Settle::HandsOff => {}
             }
@@ -538,10 +464,7 @@ impl World {
             && self.pending.iter().all(Option::is_none);
         if self.workers.iter().flatten().any(|w| w.current) && (scope.resets || scope.expiry) {
             self.then(out, "the session expires".into(), |w| {
-                w.workers
-                    .iter_mut()
-                    .flatten()
-                    .for_each(|x| x.current = false);
+                w.workers.iter_mut().flatten().for_each(|x| x.current = false);
             });
         }
         let first = self.expected == [1; RECORDS] && !self.moved;
@@ -549,29 +472,22 @@ impl World {
             return;
         }
         let p = self.p();
-        for to in (0..=scope.records as i64)
-            .map(Offset)
-            .filter(|_| scope.resets)
-        {
+        for to in (0..=scope.records as i64).map(Offset).filter(|_| scope.resets) {
             for copied in [false, true] {
-                self.then(
-                    out,
-                    format!("operator moves the offset to {to}, {copied}"),
-                    |w| {
-                        for r in 0..RECORDS as i64 {
-                            let (again, skipped) = (to.0 <= r && r < p.0, p.0 <= r && r < to.0);
-                            w.expected[r as usize] += i8::from(again) - i8::from(skipped);
-                        }
-                        let c = w.committed.as_mut().expect("looked at above");
-                        if c.offset == to && copied {
-                            w.expected = [1; RECORDS];
-                            return;
-                        }
-                        c.offset = to;
-                        c.metadata = c.metadata.filter(|_| copied);
-                        w.moved = true;
-                    },
-                );
+                self.then(out, format!("operator moves the offset to {to}, {copied}"), |w| {
+                    for r in 0..RECORDS as i64 {
+                        let (again, skipped) = (to.0 <= r && r < p.0, p.0 <= r && r < to.0);
+                        w.expected[r as usize] += i8::from(again) - i8::from(skipped);
+                    }
+                    let c = w.committed.as_mut().expect("looked at above");
+                    if c.offset == to && copied {
+                        w.expected = [1; RECORDS];
+                        return;
+                    }
+                    c.offset = to;
+                    c.metadata = c.metadata.filter(|_| copied);
+                    w.moved = true;
+                });
             }
         }
         if scope.expiry {
@@ -599,17 +515,11 @@ impl World {
         }
         let stable = self.pending.iter().all(Option::is_none);
         if worker.part.needs_committed() && stable {
-            self.then(out, format!("w{i} reads committed"), |w| {
-                w.read_positions(i, scope)
-            });
+            self.then(out, format!("w{i} reads committed"), |w| w.read_positions(i, scope));
         } else if worker.part.needs_ledger() {
-            self.then(out, format!("w{i} reads the ledger"), |w| {
-                w.read_ledger(i, scope)
-            });
+            self.then(out, format!("w{i} reads the ledger"), |w| w.read_ledger(i, scope));
         }
-        if let Some(at) = worker
-            .position
-            .or(worker.part.start().map(|s| s.0 as usize))
+        if let Some(at) = worker.position.or(worker.part.start().map(|s| s.0 as usize))
             && at < scope.records
         {
             self.read_record(i, at, scope, out);
@@ -631,11 +541,7 @@ impl World {
                 if me.current {
                     me.sent = true;
                     let results = if with_results { me.counts } else { 0 };
-                    w.pending[i] = Some(Pending {
-                        plan,
-                        results,
-                        in_flight: false,
-                    });
+                    w.pending[i] = Some(Pending { plan, results, in_flight: false });
                 } else {
                     me.recount();
                 }
@@ -700,10 +606,7 @@ impl World {
             }
             if accept.archive {
                 let me = w.workers[i].as_ref().expect("is up");
-                let id = me
-                    .part
-                    .open_attempt()
-                    .expect("accepted into an open attempt");
+                let id = me.part.open_attempt().expect("accepted into an open attempt");
                 let f = w.files(id);
                 let doubled = f.content >> at & 1 == 1;
                 f.content |= if doubled { 0x80 } else { 1 << at };
@@ -726,16 +629,12 @@ impl World {
             .is_some_and(|id| self.attempts[id.0 as usize].is_none_or(|f| !f.directory));
         if attached && (scope.store_fails || writes_into_nothing) {
             for deletes in [true, false] {
-                self.then(
-                    out,
-                    format!("w{i}'s archive fails, discards: {deletes}"),
-                    |w| {
-                        let me = w.workers[i].as_mut().expect("is up");
-                        let forgotten = me.part.forget_archive();
-                        me.position = None;
-                        w.discard(forgotten, deletes);
-                    },
-                );
+                self.then(out, format!("w{i}'s archive fails, discards: {deletes}"), |w| {
+                    let me = w.workers[i].as_mut().expect("is up");
+                    let forgotten = me.part.forget_archive();
+                    me.position = None;
+                    w.discard(forgotten, deletes);
+                });
             }
         }
         if worker.part.attempts().0 && !writes_into_nothing {
@@ -755,21 +654,14 @@ impl World {
                 w.append(id);
             });
             if scope.late_appends && !f.late && f.manifest {
-                self.then(
-                    out,
-                    format!("w{i} sends append of {id:?}, no answer"),
-                    |w| {
-                        w.workers[i].as_mut().expect("is up").part.tried(id);
-                        w.files(id).late = true;
-                    },
-                );
+                self.then(out, format!("w{i} sends append of {id:?}, no answer"), |w| {
+                    w.workers[i].as_mut().expect("is up").part.tried(id);
+                    w.files(id).late = true;
+                });
             }
             let was_tried = worker.part.was_tried(id);
-            let facts = AppendFacts {
-                mine: id,
-                entry: self.entry_at(f.from),
-                manifest: f.manifest,
-            };
+            let facts =
+                AppendFacts { mine: id, entry: self.entry_at(f.from), manifest: f.manifest };
             let verdict = append::verdict(facts);
             if was_tried && verdict != AppendVerdict::Again {
                 self.then(out, format!("w{i} learns {verdict:?} of {id:?}"), |w| {
@@ -817,15 +709,11 @@ impl World {
             doubt(w);
         });
         if self.lies < scope.lost_ok {
-            self.then(
-                out,
-                format!("w{i} is told Ok, in truth it was aborted"),
-                |w| {
-                    w.pending[i] = None;
-                    w.lies += 1;
-                    told_ok(w);
-                },
-            );
+            self.then(out, format!("w{i} is told Ok, in truth it was aborted"), |w| {
+                w.pending[i] = None;
+                w.lies += 1;
+                told_ok(w);
+            });
         }
     }
 
@@ -842,10 +730,7 @@ impl World {
             w.assign(0, scope);
             return Some(w.tidy());
         }
-        let i = self
-            .workers
-            .iter()
-            .position(|w| w.as_ref().is_some_and(|w| w.current))?;
+        let i = self.workers.iter().position(|w| w.as_ref().is_some_and(|w| w.current))?;
         let waits = self.workers[i].as_ref().is_some_and(|w| w.sent);
         let stale = (0..2).find(|j| self.pending[*j].is_some() && !(*j == i && waits));
         if let Some(j) = stale {
@@ -855,14 +740,7 @@ impl World {
         }
         let mut steps = Vec::new();
         // The bound on attempts is the search's, not the owner's.
-        self.own_steps(
-            i,
-            &Scope {
-                slots: ATTEMPTS,
-                ..*scope
-            },
-            &mut steps,
-        );
+        self.own_steps(i, &Scope { slots: ATTEMPTS, ..*scope }, &mut steps);
         self.janitor(&mut steps);
         let wanted = [
             "answered Ok",
