@@ -35,7 +35,7 @@ pub struct Daemon {
     pub revoke_timeout: Duration,
     pub drain_timeout: Duration,
     pub listen: Option<SocketAddr>,
-    /// How long a store may fail to answer before the results go on alone.
+    /// How often topics are matched anew.
     pub topics_refresh: Duration,
 }
 

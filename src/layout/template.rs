@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::layout::names::{MAX_NAME_BYTES, PRIVATE, escape_segment};
+use crate::layout::names::{PRIVATE, escape_segment};
 
 /// Hive's name for a null partition value.
 pub const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -133,15 +133,6 @@ impl Template {
         }
         out
     }
-
-    /// Whether two templates could put files into one directory: same words up to the fields.
-    #[must_use]
-    pub fn overlaps(&self, other: &Template, same_topic: bool) -> bool {
-        if !same_topic && (self.has_topic() || other.has_topic()) {
-            return false;
-        }
-        self.segments == other.segments
-    }
 }
 
 impl Piece {
@@ -165,7 +156,6 @@ fn segment(text: &str) -> Result<Vec<Piece>, TemplateError> {
     if text.starts_with(['_', '.']) || text == PRIVATE {
         return Err(TemplateError::Hidden(text.into()));
     }
-    assert!(NULL_PARTITION.len() < MAX_NAME_BYTES);
     let mut pieces = Vec::new();
     let mut plain = String::new();
     let mut chars = text.chars();

@@ -49,7 +49,7 @@ time = "arrival"
     let lines = load.join().unwrap();
     let b = Daemon::start(&dir, "b", &config);
     eventually("all counted", Duration::from_secs(120), || {
-        records as f64 <= cluster_position(cluster, name, topic)
+        records as f64 <= cluster.position(name, topic)
     });
     // The group moves as standard tools see it: F reaches the log's end with the last roll.
     eventually("no lag", Duration::from_secs(60), || {
@@ -83,34 +83,6 @@ time = "arrival"
     assert_eq!(archived.rows as usize, published.len());
 }
 
-/// The sum of the group's P over a topic's partitions, from the offsets' metadata.
-fn cluster_position(cluster: &Cluster, group: &str, topic: &str) -> f64 {
-    use alluvium::protocol::Committed;
-    use rdkafka::consumer::{BaseConsumer, Consumer};
-    let consumer: BaseConsumer = rdkafka::ClientConfig::new()
-        .set("bootstrap.servers", cluster.bootstrap())
-        .set("group.id", group)
-        .set("isolation.level", "read_committed")
-        .create()
-        .unwrap();
-    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
-    let mut list = rdkafka::TopicPartitionList::new();
-    for p in metadata.topics()[0].partitions() {
-        let _ = list.add_partition(topic, p.id());
-    }
-    let Ok(read) = consumer.committed_offsets(list, Duration::from_secs(10)) else {
-        return 0.0;
-    };
-    let p = |e: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match e.offset() {
-        rdkafka::Offset::Offset(o) => {
-            let c = Committed::decode(alluvium::record::Offset(o), e.metadata()).ok()?;
-            Some(c.metadata.map_or(o, |m| m.p.0))
-        }
-        _ => None,
-    };
-    read.elements().iter().filter_map(p).sum::<i64>() as f64
-}
-
 /// An operator moves the committed offset back with the standard tool: records are counted again
 /// from there, as asked; the archive keeps each once.
 pub(crate) fn an_offset_that_was_moved(cluster: &Cluster) {
@@ -129,9 +101,7 @@ pub(crate) fn an_offset_that_was_moved(cluster: &Cluster) {
     };
     write(100);
     let daemon = Daemon::start(&dir, "a", &config);
-    eventually("counted", Duration::from_secs(60), || {
-        100.0 <= cluster_position(cluster, name, topic)
-    });
+    eventually("counted", Duration::from_secs(60), || 100.0 <= cluster.position(name, topic));
     assert_eq!(daemon.stop(), 0);
     let _ = cluster.run(&[
         "kafka",
@@ -147,9 +117,7 @@ pub(crate) fn an_offset_that_was_moved(cluster: &Cluster) {
     ]);
     write(10);
     let daemon = Daemon::start(&dir, "a", &config);
-    eventually("counted again", Duration::from_secs(60), || {
-        110.0 <= cluster_position(cluster, name, topic)
-    });
+    eventually("counted again", Duration::from_secs(60), || 110.0 <= cluster.position(name, topic));
     assert!(daemon.log_text().contains("was moved by hand"), "{}", daemon.log_text());
     assert_eq!(daemon.stop(), 0);
     assert_eq!(cluster.published_words(counts)["word"], 100 + 60 + 10);
@@ -170,9 +138,7 @@ pub(crate) fn offsets_that_were_deleted(cluster: &Cluster) {
     send(&producer, topic, 0, b"one", None);
     flush(&producer);
     let daemon = Daemon::start(&dir, "a", &config);
-    eventually("counted", Duration::from_secs(60), || {
-        1.0 <= cluster_position(cluster, name, topic)
-    });
+    eventually("counted", Duration::from_secs(60), || 1.0 <= cluster.position(name, topic));
     assert_eq!(daemon.stop(), 0);
     let _ = cluster.run(&["kafka", "consumer-groups", "--delete", "--group", name]);
     let daemon = Daemon::start(&dir, "a", &config);
@@ -198,9 +164,7 @@ pub(crate) fn offsets_that_were_deleted(cluster: &Cluster) {
     send(&producer, topic, 0, b"two", None);
     flush(&producer);
     let daemon = Daemon::start(&dir, "a", &config);
-    eventually("goes on", Duration::from_secs(60), || {
-        2.0 <= cluster_position(cluster, name, topic)
-    });
+    eventually("goes on", Duration::from_secs(60), || 2.0 <= cluster.position(name, topic));
     assert_eq!(daemon.stop(), 0);
     assert_eq!(cluster.published_words("deleted-counts").len(), 2);
 }

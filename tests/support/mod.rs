@@ -163,6 +163,33 @@ impl Cluster {
         sums
     }
 
+    /// The sum of the group's P over a topic's partitions, from the offsets' metadata.
+    pub fn position(&self, group: &str, topic: &str) -> f64 {
+        use alluvium::protocol::Committed;
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.bootstrap())
+            .set("group.id", group)
+            .set("isolation.level", "read_committed")
+            .create()
+            .unwrap();
+        let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
+        let mut list = TopicPartitionList::new();
+        for p in metadata.topics()[0].partitions() {
+            let _ = list.add_partition(topic, p.id());
+        }
+        let Ok(read) = consumer.committed_offsets(list, Duration::from_secs(10)) else {
+            return 0.0;
+        };
+        let p = |e: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match e.offset() {
+            Offset::Offset(o) => {
+                let c = Committed::decode(alluvium::record::Offset(o), e.metadata()).ok()?;
+                Some(c.metadata.map_or(o, |m| m.p.0))
+            }
+            _ => None,
+        };
+        read.elements().iter().filter_map(p).sum::<i64>() as f64
+    }
+
     /// Reads the whole archive of one topic under a root, by ledger *and* by listing, and checks
     /// that they agree: entries tile, files are where entries say, no other file is there, each
     /// has the length and checksum that was written down.
