@@ -21,7 +21,7 @@ fn main() {
         return;
     }
     let cluster = Cluster::start("assignors", 4_000, 3, 1);
-    for assignor in ["cooperative-sticky", "range"] {
+    for assignor in ["range", "cooperative-sticky"] {
         measure(&cluster, assignor);
     }
 }
@@ -67,7 +67,11 @@ archive = false
     };
     let a = Daemon::start(&dir, "a", &config);
     let b = Daemon::start(&dir, "b", &config);
-    std::thread::sleep(Duration::from_secs(12));
+    // A fresh cluster makes its transaction log first.
+    eventually("under way", Duration::from_secs(60), || {
+        8.0 * RATE as f64 <= cluster.position(assignor, &topic)
+    });
+    std::thread::sleep(Duration::from_secs(2));
     let read = |all: &[&Daemon]| {
         all.iter().map(|d| d.metric("alluvium_records_total", "source")).sum::<f64>()
     };

@@ -205,8 +205,10 @@ impl State {
             return Ok(());
         }
         self.books.publish(&entry).await?;
+        // What others left below the new tail goes too, before a stop may end the process.
+        self.books.settle_all(Some(entry.head())).await?;
         (self.tell)(Event::Published(id));
-        self.books.settle_all(Some(entry.head())).await
+        Ok(())
     }
 }
 
