@@ -24,6 +24,8 @@ pub mod daemon;
 pub mod encode;
 pub mod kafka;
 pub mod layout;
+#[cfg(test)]
+mod line;
 pub mod metrics;
 pub mod protocol;
 pub mod record;

@@ -20,7 +20,7 @@ use crate::kafka::offsets::{BrokerPositions, log_range};
 use crate::kafka::{Commit, Consumer, Transactions, consumer_config, producer_config};
 use crate::metrics::Metrics;
 use crate::store::Store;
-use crate::worker::{Env, Pool, Role};
+use crate::worker::{Env, Now, Pool, Role};
 
 /// Something that the daemon needs at its start is not to be had.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +58,7 @@ pub async fn run(
         commit_interval: config.daemon.commit_interval,
         memory_bytes: config.daemon.memory_bytes as usize / config.daemon.workers,
         fatal: Arc::new(move |reason| drop(fatal_tx.try_send(reason))),
+        clock: Now::read,
     };
     let pool = Arc::new(start_pool(&config, env, stores)?);
     let consumer = group::consumer(&consumer_config(&config)?, Arc::clone(&pool) as _)?;
@@ -125,23 +126,7 @@ fn start_pool(
         .collect::<anyhow::Result<Vec<_>>>()?;
     let roles = Arc::clone(config);
     let role = move |topic: &str| {
-        let (mapping, output) = roles.mapping_of(topic)?;
-        let archive = if output {
-            mapping.count.as_ref().and_then(|c| c.archive.clone())
-        } else {
-            mapping.archive.clone()
-        };
-        let store = archive.as_ref().and_then(|a| stores.get(&a.root.url()).cloned());
-        Some(Role {
-            mapping: mapping.name.clone(),
-            output,
-            // Whoever publishes counts wants all of them archived.
-            start: if output { crate::config::Start::Earliest } else { mapping.start },
-            on_gap: mapping.on_gap,
-            archive,
-            count: mapping.count.clone().filter(|_| !output),
-            store,
-        })
+        Role::of(&roles, topic, |archive| stores.get(&archive.root.url()).cloned())
     };
     Pool::start(env, config.daemon.revoke_timeout, transactions, role).context("start workers")
 }

@@ -27,7 +27,8 @@ pub type Consumer = BaseConsumer<Group>;
 pub struct Generation {
     number: i32,
     member: String,
-    pub(super) metadata: GroupMetadata,
+    /// [`None`] in tests alone, which have no client.
+    pub(super) metadata: Option<GroupMetadata>,
 }
 
 impl Generation {
@@ -39,7 +40,13 @@ impl Generation {
 
     fn captured(metadata: GroupMetadata) -> Generation {
         let (number, member) = (metadata.generation, metadata.member.clone());
-        Generation { number, member, metadata }
+        Generation { number, member, metadata: Some(metadata) }
+    }
+
+    /// A generation without a client, for tests that bring their own [`super::Commit`].
+    #[cfg(test)]
+    pub(crate) fn fake(number: i32, member: &str) -> Generation {
+        Generation { number, member: member.into(), metadata: None }
     }
 
     /// A consumer that never joined has generation −1 and no name: the broker would accept its

@@ -229,11 +229,13 @@ impl Commit for Transactions {
                 .map_err(|e| TransactionError::doubt("name offsets", e))?;
             element.set_metadata(o.metadata.as_str());
         }
+        let ended = || TransactionError::doubt("send offsets", "the assignment has ended");
+        let metadata = generation.metadata.as_ref().ok_or_else(ended)?;
         loop {
             if !generation.is_member() || !owned() {
-                return Err(TransactionError::doubt("send offsets", "the assignment has ended"));
+                return Err(ended());
             }
-            match native::send_offsets(producer, &list, &generation.metadata, STEP) {
+            match native::send_offsets(producer, &list, metadata, STEP) {
                 Ok(()) => break,
                 Err(e)
                     if e.retriable

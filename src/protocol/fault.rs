@@ -1,8 +1,10 @@
-//! Faults that the search plants into the real rules, to show that it can fail.
+//! Faults that tests plant into the real rules, and into the worker that carries them out, to show
+//! that they can fail.
 //!
 //! In a build without tests [`planted`] is constantly false and costs nothing.
 
-/// One broken rule each; `search::plants` asserts that every one of them is found.
+/// One broken rule each; `search::plants` asserts that every one of them is found, and
+/// `worker::fakes` those that a worker by itself can show.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
     /// Reading starts at P alone: records between A and P never reach a file.

@@ -1,4 +1,5 @@
-//! A store in memory for tests, that can be told to fail at call k, before or after it happened.
+//! A store in memory for tests. Each process reaches it by a [`Line`] of its own, on which a call
+//! may go wrong in every way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,50 +7,71 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::line::{Failure, LATE, Line};
 use crate::store::{ErrorKind, Store, StoreError, Writer};
-
-/// How a call fails.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Failure {
-    /// It did not happen.
-    Before,
-    /// It happened; the answer was lost.
-    After,
-}
 
 #[derive(Default, Debug)]
 pub(crate) struct Contents {
     pub files: BTreeMap<String, Vec<u8>>,
     pub directories: BTreeSet<String>,
-    pub calls: usize,
-    /// Which call fails, and how.
-    pub fail: Option<(usize, Failure)>,
-    pub down: bool,
 }
 
 #[derive(Clone, Default, Debug)]
-pub(crate) struct Memory(Arc<Mutex<Contents>>);
+pub(crate) struct Memory {
+    contents: Arc<Mutex<Contents>>,
+    line: Line,
+}
 
 impl Memory {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Contents> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn call<T>(
+    /// The same store, over another line.
+    pub(crate) fn over(&self, line: &Line) -> Memory {
+        Memory { contents: Arc::clone(&self.contents), line: line.clone() }
+    }
+
+    async fn call<T>(
         &self,
         operation: &'static str,
         path: &str,
-        work: impl FnOnce(&mut Contents) -> Result<T, ErrorKind>,
-    ) -> Result<T, StoreError> {
-        let mut contents = self.lock();
-        contents.calls += 1;
-        let failure = contents.fail.filter(|(k, _)| *k == contents.calls).map(|(_, f)| f);
+        work: impl FnOnce(&mut Contents) -> Result<T, ErrorKind> + Send + 'static,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+    {
         let error = |kind| StoreError::new(kind, operation, path, "planted");
-        if contents.down || failure == Some(Failure::Before) {
-            return Err(error(ErrorKind::Unknown));
+        match self.line.pass(&format!("{operation} {path}")) {
+            None | Some(Failure::Lied) => work(&mut self.lock()).map_err(error),
+            Some(Failure::Before | Failure::Outage) => Err(error(ErrorKind::Unknown)),
+            Some(Failure::After) => {
+                let _ = work(&mut self.lock());
+                Err(error(ErrorKind::Unknown))
+            }
+            Some(Failure::Late) => {
+                let contents = Arc::clone(&self.contents);
+                drop(tokio::spawn(async move {
+                    tokio::time::sleep(LATE).await;
+                    let _ = work(&mut contents.lock().unwrap_or_else(PoisonError::into_inner));
+                }));
+                Err(error(ErrorKind::Unknown))
+            }
+            Some(Failure::KillBefore) => std::future::pending().await,
+            Some(Failure::KillAfter) => {
+                let _ = work(&mut self.lock());
+                std::future::pending().await
+            }
+            Some(Failure::PauseBefore) => {
+                self.line.resumed().await;
+                work(&mut self.lock()).map_err(error)
+            }
+            Some(Failure::PauseAfter) => {
+                let answer = work(&mut self.lock()).map_err(error);
+                self.line.resumed().await;
+                answer
+            }
         }
-        let answer = work(&mut contents).map_err(error);
-        if failure == Some(Failure::After) { Err(error(ErrorKind::Unknown)) } else { answer }
     }
 }
 
@@ -66,17 +88,21 @@ struct MemoryWriter {
 impl Writer for MemoryWriter {
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
         let path = self.path.clone();
-        self.store.call("write", &self.path, |c| {
-            c.files.get_mut(&path).ok_or(ErrorKind::NotFound)?.extend_from_slice(&bytes);
-            Ok(())
-        })
+        self.store
+            .call("write", &self.path, move |c| {
+                c.files.get_mut(&path).ok_or(ErrorKind::NotFound)?.extend_from_slice(&bytes);
+                Ok(())
+            })
+            .await
     }
 
     async fn close(&mut self) -> Result<(), StoreError> {
         let path = self.path.clone();
-        self.store.call("close", &self.path, |c| {
-            c.files.contains_key(&path).then_some(()).ok_or(ErrorKind::NotFound)
-        })
+        self.store
+            .call("close", &self.path, move |c| {
+                c.files.contains_key(&path).then_some(()).ok_or(ErrorKind::NotFound)
+            })
+            .await
     }
 }
 
@@ -87,22 +113,25 @@ impl Store for Memory {
     }
 
     async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError> {
-        self.call("create", path, |c| {
-            if c.files.contains_key(path) {
+        let at = path.to_string();
+        self.call("create", path, move |c| {
+            if c.files.contains_key(&at) {
                 return Err(ErrorKind::AlreadyExists);
             }
-            if !c.directories.contains(parent(path)) {
+            if !c.directories.contains(parent(&at)) {
                 return Err(ErrorKind::NotFound);
             }
-            let _ = c.files.insert(path.into(), Vec::new());
+            let _ = c.files.insert(at, Vec::new());
             Ok(())
-        })?;
+        })
+        .await?;
         Ok(Box::new(MemoryWriter { store: self.clone(), path: path.into() }))
     }
 
     async fn make_dirs(&self, path: &str) -> Result<(), StoreError> {
-        self.call("make directory", path, |c| {
-            let mut at = path;
+        let path_of = path.to_string();
+        self.call("make directory", path, move |c| {
+            let mut at = path_of.as_str();
             while !at.is_empty() {
                 let _ = c.directories.insert(at.into());
                 at = parent(at);
@@ -110,45 +139,54 @@ impl Store for Memory {
             let _ = c.directories.insert(String::new());
             Ok(())
         })
+        .await
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
-        self.call("rename", from, |c| {
-            if c.files.contains_key(to) {
+        let (source, target) = (from.to_string(), to.to_string());
+        self.call("rename", from, move |c| {
+            if c.files.contains_key(&target) {
                 return Err(ErrorKind::AlreadyExists);
             }
-            if !c.directories.contains(parent(to)) {
+            if !c.directories.contains(parent(&target)) {
                 return Err(ErrorKind::NotFound);
             }
-            let bytes = c.files.remove(from).ok_or(ErrorKind::NotFound)?;
-            let _ = c.files.insert(to.into(), bytes);
+            let bytes = c.files.remove(&source).ok_or(ErrorKind::NotFound)?;
+            let _ = c.files.insert(target, bytes);
             Ok(())
         })
+        .await
     }
 
     async fn delete(&self, path: &str) -> Result<(), StoreError> {
-        self.call("delete", path, |c| {
-            let inside = |p: &String| p == path || p.starts_with(&format!("{path}/"));
+        let path_of = path.to_string();
+        self.call("delete", path, move |c| {
+            let inside = |p: &String| *p == path_of || p.starts_with(&format!("{path_of}/"));
             c.files.retain(|p, _| !inside(p));
             c.directories.retain(|p| !inside(p));
             Ok(())
         })
+        .await
     }
 
     async fn length(&self, path: &str) -> Result<Option<u64>, StoreError> {
-        self.call("look at", path, |c| Ok(c.files.get(path).map(|b| b.len() as u64)))
+        let at = path.to_string();
+        self.call("look at", path, move |c| Ok(c.files.get(&at).map(|b| b.len() as u64))).await
     }
 
     async fn list(&self, path: &str) -> Result<Vec<String>, StoreError> {
-        self.call("list", path, |c| {
+        let at = path.to_string();
+        self.call("list", path, move |c| {
             let all = c.files.keys().chain(&c.directories);
-            let names = all.filter(|p| !p.is_empty() && parent(p) == path);
+            let names = all.filter(|p| !p.is_empty() && parent(p) == at);
             Ok(names.map(|p| p.rsplit('/').next().unwrap_or_default().to_string()).collect())
         })
+        .await
     }
 
     async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
-        self.call("read", path, |c| Ok(c.files.get(path).cloned().map(Bytes::from)))
+        let at = path.to_string();
+        self.call("read", path, move |c| Ok(c.files.get(&at).cloned().map(Bytes::from))).await
     }
 }
 

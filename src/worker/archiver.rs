@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::protocol::fault::{Fault, planted};
 use crate::protocol::{AppendVerdict, AttemptId, Entry, EntryKey, Ledger};
 use crate::store::Writer;
 use crate::worker::ledger::{Books, BooksError};
@@ -190,6 +191,9 @@ impl State {
         let Some(entry) = self.sealed.remove(&id) else {
             return Ok(());
         };
+        if planted(Fault::PublishFirst) {
+            self.books.publish(&entry).await?;
+        }
         let mut verdict = AppendVerdict::Again;
         for pause in [0, 200, 1_000, 3_000] {
             tokio::time::sleep(Duration::from_millis(pause)).await;

@@ -6,6 +6,7 @@ use crate::count::output::{HEADER, WindowWriter};
 use crate::count::{Kind, Time};
 use crate::kafka::TransactionError;
 use crate::kafka::transaction::OffsetCommit;
+use crate::protocol::fault::{Fault, planted};
 use crate::protocol::{Committed, Found, Plan};
 use crate::record::TopicPartition;
 use crate::worker::task::{Now, Task};
@@ -113,7 +114,9 @@ impl Worker {
             Err(e) => {
                 self.transactions.give_up();
                 for (tp, _, _) in &plans {
-                    if let Some(task) = self.tasks.get_mut(tp) {
+                    if let Some(task) = self.tasks.get_mut(tp)
+                        && !planted(Fault::ErrorIsAbort)
+                    {
                         doubt(task);
                     }
                 }
@@ -231,7 +234,7 @@ impl Worker {
             if let Some(part) = &mut state.part {
                 part.on_commit_ok(plan);
             }
-            state.last_commit = Instant::now();
+            state.last_commit = (self.env.clock)().instant;
             if *with_results {
                 metrics.results.with_label_values(&[&task.role.mapping]).inc_by(*sent);
                 let cut = task.role.count.as_ref().is_some_and(|c| {

@@ -7,6 +7,8 @@
 
 mod archiver;
 mod commit;
+#[cfg(test)]
+mod fakes;
 mod files;
 mod ledger;
 mod pool;
@@ -15,7 +17,7 @@ mod task;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::time::{Duration, Instant};
 
 use crate::kafka::offsets::Positions;
@@ -26,8 +28,8 @@ use crate::protocol::Partition;
 use crate::record::TopicPartition;
 
 pub use pool::{Pool, WorkerHandle};
-pub use task::Role;
-use task::{Ask, Now, Task, Told};
+use task::{Ask, Task, Told};
+pub use task::{Now, Role};
 
 /// What a worker works with.
 #[derive(Clone)]
@@ -40,6 +42,7 @@ pub struct Env {
     pub memory_bytes: usize,
     /// Called once with the reason if the whole process has to end.
     pub fatal: Arc<dyn Fn(String) + Send + Sync>,
+    pub clock: fn() -> Now,
 }
 
 /// What a worker is told.
@@ -136,34 +139,64 @@ const IDLE: Duration = Duration::from_millis(50);
 const REPORT: Duration = Duration::from_secs(1);
 
 impl Worker {
+    fn new(
+        index: usize,
+        env: Env,
+        transactions: Box<dyn Commit>,
+        seen: Arc<Seen>,
+    ) -> (Worker, Wake) {
+        let (sender, inbox) = channel();
+        let wake = Wake { inbox: sender, thread: Arc::default() };
+        let worker = Worker {
+            index,
+            env,
+            inbox,
+            wake: wake.clone(),
+            tasks: BTreeMap::new(),
+            generation: None,
+            transactions,
+            commit_not_before: None,
+            epochs: 0,
+            seen,
+            drain: Drain::No,
+            last_report: None,
+        };
+        (worker, wake)
+    }
+
     fn run(mut self) {
         let _ = self.wake.thread.set(std::thread::current());
-        loop {
-            while let Ok(message) = self.inbox.try_recv() {
-                if matches!(message, Message::End) {
-                    return;
-                }
-                self.on_message(message);
-            }
-            let now = Now::read();
-            self.seen.last_round.store(now.millis, Ordering::Relaxed);
-            self.recover(now);
-            self.commit_due(now);
-            let busy = matches!(self.drain, Drain::No) && self.read(now);
-            let now = Now::read();
-            self.roll(now);
-            self.report(now);
-            self.drained(now);
-            if !busy {
-                std::thread::park_timeout(self.until_due(now));
+        while let Some(sleep) = self.round() {
+            if !sleep.is_zero() {
+                std::thread::park_timeout(sleep);
             }
         }
     }
 
+    /// One look at everything; how long nothing will be due, or [`None`] at the end.
+    fn round(&mut self) -> Option<Duration> {
+        while let Ok(message) = self.inbox.try_recv() {
+            if matches!(message, Message::End) {
+                return None;
+            }
+            self.on_message(message);
+        }
+        let now = (self.env.clock)();
+        self.seen.last_round.store(now.millis, Ordering::Relaxed);
+        self.recover(now);
+        self.commit_due(now);
+        let busy = matches!(self.drain, Drain::No) && self.read(now);
+        let now = (self.env.clock)();
+        self.roll(now);
+        self.report(now);
+        self.drained(now);
+        Some(if busy { Duration::ZERO } else { self.until_due(now) })
+    }
+
     fn on_message(&mut self, message: Message) {
-        let now = Now::read();
+        let now = (self.env.clock)();
         match message {
-            Message::Assigned { generation, added } => self.assigned(generation, added),
+            Message::Assigned { generation, added } => self.assigned(generation, added, now),
             Message::Revoked { partitions, commits, done } => {
                 self.revoked(&partitions, commits, now);
                 let _ = done.send(());
@@ -189,7 +222,7 @@ impl Worker {
 
     /// P outlives a change of generation only for a member of the one directly before (rule 1);
     /// no transaction is open here: they begin and end inside of one commit.
-    fn assigned(&mut self, generation: Arc<Generation>, added: Vec<Added>) {
+    fn assigned(&mut self, generation: Arc<Generation>, added: Vec<Added>, now: Now) {
         let follows =
             self.generation.as_ref().is_some_and(|g| g.number() + 1 == generation.number());
         let same = self.generation.as_ref().is_some_and(|g| g.number() == generation.number());
@@ -209,7 +242,7 @@ impl Worker {
                 wake.send(Message::Told(told_tp.clone(), epoch, ToldBox(told)));
             };
             let _runtime = self.env.runtime.enter();
-            let task = Task::new(tp.clone(), role, source, alive, epoch, tell);
+            let task = Task::new(tp.clone(), role, source, alive, epoch, now, tell);
             let _ = self.tasks.insert(tp, task);
         }
     }

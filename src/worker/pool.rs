@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{channel, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -48,23 +48,8 @@ impl Pool {
     ) -> std::io::Result<Pool> {
         let mut workers = Vec::new();
         for (index, transactions) in transactions.into_iter().enumerate() {
-            let (sender, inbox) = channel();
-            let wake = Wake { inbox: sender, thread: Arc::new(OnceLock::new()) };
             let seen = Arc::new(Seen::default());
-            let worker = Worker {
-                index,
-                env: env.clone(),
-                inbox,
-                wake: wake.clone(),
-                tasks: BTreeMap::new(),
-                generation: None,
-                transactions,
-                commit_not_before: None,
-                epochs: 0,
-                seen: Arc::clone(&seen),
-                drain: crate::worker::Drain::No,
-                last_report: None,
-            };
+            let (worker, wake) = Worker::new(index, env.clone(), transactions, Arc::clone(&seen));
             let name = format!("worker-{index}");
             let thread = std::thread::Builder::new().name(name).spawn(move || worker.run())?;
             workers.push(WorkerHandle { wake, seen, thread: Mutex::new(Some(thread)) });

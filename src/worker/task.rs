@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::config::{Archive, Start, WordCount};
+use crate::config::{Archive, Config, Start, WordCount};
 use crate::count::{Counts, Time};
 use crate::kafka::offsets::PositionsRead;
 use crate::kafka::{BATCH, KafkaError, Source, Trouble};
@@ -39,6 +39,30 @@ pub struct Role {
 }
 
 impl Role {
+    /// The role of a topic in a configuration; [`None`] for one that no mapping names.
+    pub fn of(
+        config: &Config,
+        topic: &str,
+        store: impl FnOnce(&Archive) -> Option<(Arc<dyn Store>, String)>,
+    ) -> Option<Role> {
+        let (mapping, output) = config.mapping_of(topic)?;
+        let archive = if output {
+            mapping.count.as_ref().and_then(|c| c.archive.clone())
+        } else {
+            mapping.archive.clone()
+        };
+        Some(Role {
+            mapping: mapping.name.clone(),
+            output,
+            // Whoever publishes counts wants all of them archived.
+            start: if output { Start::Earliest } else { mapping.start },
+            on_gap: mapping.on_gap,
+            store: archive.as_deref().and_then(store),
+            archive,
+            count: mapping.count.clone().filter(|_| !output),
+        })
+    }
+
     #[must_use]
     pub fn label(&self) -> &'static str {
         if self.output { "output" } else { "source" }
@@ -61,14 +85,15 @@ pub(super) enum Ask {
 
 /// Time as one batch sees it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Now {
-    pub(super) instant: Instant,
+pub struct Now {
+    pub instant: Instant,
     /// Wall clock, milliseconds.
-    pub(super) millis: i64,
+    pub millis: i64,
 }
 
 impl Now {
-    pub(super) fn read() -> Now {
+    #[must_use]
+    pub fn read() -> Now {
         let millis = jiff::Timestamp::now().as_millisecond();
         Now { instant: Instant::now(), millis }
     }
@@ -144,6 +169,7 @@ impl Task {
         source: Box<dyn Source>,
         alive: Arc<AtomicBool>,
         epoch: u64,
+        now: Now,
         tell: impl Fn(Told) + Send + Sync + 'static,
     ) -> Task {
         let places = Places::new(&tp.topic, 0, tp.partition);
@@ -165,7 +191,7 @@ impl Task {
             resync: true,
             counts: Counts::default(),
             whole_since: 0,
-            last_commit: Instant::now(),
+            last_commit: now.instant,
             log: none,
             first: Offset(0),
             asked_positions: false,
@@ -368,7 +394,7 @@ impl State {
             }
             Err(stop) => return self.stop(&stop),
         }
-        self.compare_with_log();
+        self.compare_with_log(now);
     }
 
     fn identify(&mut self, topic_id: &str) {
@@ -394,7 +420,7 @@ impl State {
         self.resync = true;
     }
 
-    fn compare_with_log(&mut self) {
+    fn compare_with_log(&mut self, now: Now) {
         let Some(part) = &mut self.part else { return };
         if part.needs_ledger() {
             return;
@@ -411,7 +437,7 @@ impl State {
             Ok(Some(gap)) => {
                 let forgotten = part.forget_archive();
                 let frame = self.frame.as_ref().expect("identified before");
-                let mut entry = frame.entry(Kind::Gap, (gap.from, gap.to), self.now_ms());
+                let mut entry = frame.entry(Kind::Gap, (gap.from, gap.to), now.millis);
                 entry.cause =
                     Some(format!("retention: the log started at {} when it was read", gap.to));
                 tracing::error!(tp = %self.tp, %gap, "retention has overtaken the archive; a gap entry names the loss");
@@ -421,11 +447,7 @@ impl State {
         }
     }
 
-    fn now_ms(&self) -> i64 {
-        Now::read().millis
-    }
-
-    fn on_ledger(&mut self, ledger: Option<Ledger>) {
+    fn on_ledger(&mut self, ledger: Option<Ledger>, now: Now) {
         self.asked_ledger = false;
         self.backoff = BACKOFF.0;
         let Some(part) = self.part.as_mut().filter(|p| p.needs_ledger()) else {
@@ -435,7 +457,7 @@ impl State {
             Ok(Found::Fresh(_)) => {
                 let frame = self.frame.as_ref().expect("identified before");
                 let at = self.first;
-                let mut genesis = frame.entry(Kind::Genesis, (at, at), self.now_ms());
+                let mut genesis = frame.entry(Kind::Genesis, (at, at), now.millis);
                 genesis.cause = Some(format!("start = {:?}", self.role.start));
                 self.recover_archive(Some(genesis), Forgotten::default());
             }
@@ -446,7 +468,7 @@ impl State {
                     "recovered"
                 );
                 self.resync = true;
-                self.compare_with_log();
+                self.compare_with_log(now);
             }
             Err(stop) => self.stop(&stop),
         }
@@ -485,7 +507,7 @@ impl State {
 
     pub(super) fn on_archive(&mut self, event: Event, now: Now, metrics: &Metrics) {
         match event {
-            Event::Ledger(ledger) => self.on_ledger(ledger),
+            Event::Ledger(ledger) => self.on_ledger(ledger, now),
             Event::Sealed(id) => {
                 if let Some(attempt) = self.attempts.iter_mut().find(|a| a.id == id) {
                     attempt.sealed = true;

@@ -208,7 +208,9 @@ time = "record"
     let mut sums = std::collections::BTreeMap::new();
     eventually("all counted", Duration::from_secs(60), || {
         let position = daemon.metric("alluvium_results_position", "windows-in");
-        1_000.0 <= position
+        let published = daemon.metric("alluvium_results_total", "windows");
+        let archived = daemon.metric("alluvium_records_total", "role=\"output\"");
+        1_000.0 <= position && published <= archived
     });
     assert_eq!(daemon.stop(), 0);
     for r in cluster.read_topic("windows-out") {
