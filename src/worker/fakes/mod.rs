@@ -299,8 +299,8 @@ fn live(plot: Plot, plan: Option<(usize, Failure)>) -> (usize, Option<String>) {
             world.mourn().await;
             world.steps(Duration::from_secs(1)).await;
             if Duration::from_secs(300) < began.elapsed() {
-                oracle::explain(&world.brokers, &world.store);
-                panic!("five minutes later something is still missing");
+                let there_is = oracle::explain(&world.brokers, &world.store);
+                panic!("five minutes later something is still missing:\n{there_is}");
             }
         }
         // A stop leaves nothing behind, and what was still under way does no harm.
@@ -339,7 +339,6 @@ fn finds(fault: Fault, plot: Plot, ways: &[Failure]) -> bool {
 fn every_call(plot: Plot) {
     let (calls, _) = live(plot, None);
     assert!(100 < calls, "a life of {calls} calls tests nothing");
-    eprintln!("{plot:?}: {calls} calls");
     let mut hits: BTreeMap<String, usize> = BTreeMap::new();
     for how in Failure::ALL {
         for k in 1..=calls {

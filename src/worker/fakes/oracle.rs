@@ -1,6 +1,7 @@
 //! What must hold, computed from the input alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use serde_json::Value;
 
@@ -146,16 +147,16 @@ pub(super) fn check(brokers: &Brokers, store: &Memory) {
 }
 
 /// What there is, for whoever has to find out what is missing.
-pub(super) fn explain(brokers: &Brokers, store: &Memory) {
+pub(super) fn explain(brokers: &Brokers, store: &Memory) -> String {
+    let mut text = String::new();
     for tp in all() {
         let log = brokers.lock().logs[&tp].end;
         let committed = brokers.lock().committed.get(&tp).cloned();
-        eprintln!("{tp}: log to {log}, committed {committed:?}");
+        let _ = writeln!(text, "{tp}: log to {log}, committed {committed:?}");
         for e in ledger(store, &tp) {
-            eprintln!("  {:?} [{}, {}) {} files", e.kind, e.from, e.to, e.files.len());
+            let _ = writeln!(text, "  {:?} [{}, {}) {} files", e.kind, e.from, e.to, e.files.len());
         }
     }
-    for path in store.lock().files.keys() {
-        eprintln!("  {path}");
-    }
+    text.extend(store.lock().files.keys().map(|path| format!("  {path}\n")));
+    text
 }
