@@ -15,6 +15,8 @@ pub struct Counts {
     /// Index of the window that was used last: records come nearly in order of time.
     last: usize,
     bytes: usize,
+    /// An emptied map for the next window: growing one anew costs as much as filling it.
+    spare: Option<Words>,
 }
 
 /// What a word costs: itself, its count, and the map's own share, which is doubled as it grows.
@@ -38,7 +40,7 @@ impl Counts {
     fn window(&mut self, start: i64) -> &mut Words {
         if self.windows.get(self.last).is_none_or(|(s, _)| *s != start) {
             self.last = self.windows.iter().position(|(s, _)| *s == start).unwrap_or_else(|| {
-                self.windows.push((start, Words::default()));
+                self.windows.push((start, self.spare.take().unwrap_or_default()));
                 self.windows.len() - 1
             });
         }
@@ -69,9 +71,15 @@ impl Counts {
         self.bytes
     }
 
-    /// Starts anew. Maps are dropped, so that one busy window doesn't hold memory for ever.
+    /// Starts anew. One map is kept if it was well filled, so that a single busy window doesn't
+    /// hold memory for ever.
     pub fn clear(&mut self) {
-        *self = Counts::default();
+        let spare = self.windows.drain(..).map(|(_, words)| words).max_by_key(HashMap::len);
+        let spare = spare.filter(|words| words.capacity() < 4 * words.len());
+        *self = Counts { spare, ..Counts::default() };
+        if let Some(words) = &mut self.spare {
+            words.clear();
+        }
     }
 }
 

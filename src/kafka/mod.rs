@@ -85,6 +85,9 @@ pub fn consumer_config(config: &Config) -> Result<ClientConfig, KafkaError> {
         .set("queued.min.messages", "20000")
         .set("queued.max.messages.kbytes", prefetch_kib.to_string())
         .set("fetch.queue.backoff.ms", "5")
+        // There is one request under way a broker. While queues are full it asks for idle
+        // partitions alone, and those that drain meanwhile wait until the broker answers it.
+        .set("fetch.wait.max.ms", "50")
         .set("max.poll.interval.ms", max_poll.map_or("300000", |v| v))
         .set("group.id", &config.kafka.group_id)
         .set("partition.assignment.strategy", config.kafka.assignor.name())
@@ -109,7 +112,10 @@ pub fn producer_config(config: &Config, worker: usize) -> Result<ClientConfig, K
     };
     let _ = c
         .set("compression.type", user("compression.type", "lz4"))
-        .set("linger.ms", user("linger.ms", "5"))
+        // A batch goes out when it is full, or when the commit flushes. With a short linger, small
+        // batches soon use up the five requests that may be under way for a partition, and then
+        // librdkafka's thread spins until one is answered.
+        .set("linger.ms", user("linger.ms", "1000"))
         .set("transaction.timeout.ms", user("transaction.timeout.ms", "30000"))
         .set("queue.buffering.max.messages", "60000")
         .set("delivery.report.only.error", "true")

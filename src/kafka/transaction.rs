@@ -196,7 +196,8 @@ impl Commit for Transactions {
                     if Instant::now() < deadline =>
                 {
                     record = back;
-                    std::thread::sleep(Duration::from_millis(1));
+                    // Whatever is queued goes out now, full batches or not.
+                    let _ = native::flush(producer, Duration::from_millis(5));
                 }
                 Err((e, _)) => return Err(TransactionError::doubt("produce", e)),
             }
@@ -211,12 +212,8 @@ impl Commit for Transactions {
     ) -> Result<(), TransactionError> {
         let producer = self.producer.as_ref().expect("begun");
         let deadline = Instant::now() + self.patience;
-        // Inside of librdkafka's flush this waits in steps of 100 ms.
-        while producer.in_flight_count() > 0 {
-            if deadline < Instant::now() {
-                return Err(TransactionError::doubt("deliver", "no answer in time"));
-            }
-            std::thread::sleep(Duration::from_micros(500));
+        if !native::flush(producer, self.patience) {
+            return Err(TransactionError::doubt("deliver", "no answer in time"));
         }
         if producer.context_failed() {
             return Err(TransactionError::doubt("deliver", "a result was refused"));

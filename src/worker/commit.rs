@@ -84,6 +84,7 @@ impl Worker {
     }
 
     fn transact(&mut self, results: &[TopicPartition], offsets: &[TopicPartition], now: Now) {
+        self.turn.over = true;
         let all: Vec<TopicPartition> = results.iter().chain(offsets).cloned().collect();
         if !self.verify(&all) {
             self.commit_not_before = Some(now.instant + PAUSE);

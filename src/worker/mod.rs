@@ -125,6 +125,31 @@ struct Worker {
     seen: Arc<Seen>,
     drain: Drain,
     last_report: Option<Instant>,
+    turn: Turn,
+}
+
+/// Partitions with a backlog are read one after the other, each until the next commit: a window
+/// then holds the words of few partitions, and what is published, read back and archived is the
+/// less. Whoever has read to the end of the log is read in every round.
+#[derive(Default)]
+struct Turn {
+    whose: Option<TopicPartition>,
+    /// When it last gave a record.
+    gave: Option<Instant>,
+    over: bool,
+}
+
+impl Turn {
+    /// Chooses among partitions with a backlog, in order: whose turn it is, else the next.
+    fn choose(&mut self, backlogged: &[&TopicPartition], now: Now) {
+        let dry = self.gave.is_some_and(|at| at + IDLE <= now.instant);
+        let mine = self.whose.as_ref();
+        if self.over || dry || mine.is_none_or(|tp| !backlogged.contains(&tp)) {
+            let next = backlogged.iter().find(|tp| mine.is_none_or(|m| m < **tp));
+            let next = next.or(backlogged.first()).map(|tp| (*tp).clone());
+            *self = Turn { whose: next, gave: Some(now.instant), over: false };
+        }
+    }
 }
 
 /// A worker's way to its end.
@@ -160,6 +185,7 @@ impl Worker {
             seen,
             drain: Drain::No,
             last_report: None,
+            turn: Turn::default(),
         };
         (worker, wake)
     }
@@ -277,17 +303,26 @@ impl Worker {
         }
     }
 
-    /// One batch of each partition; whether there may be more.
+    /// One batch of each partition that is not waiting for its [`Turn`]; whether there may be
+    /// more.
     fn read(&mut self, now: Now) -> bool {
         let under_way: usize = self.tasks.values().map(|t| t.state.buffered().1).sum();
         if self.env.memory_bytes / 4 < under_way {
             return false;
         }
+        let backlogged = self.tasks.iter().filter(|(_, t)| t.state.backlog).map(|(tp, _)| tp);
+        self.turn.choose(&backlogged.collect::<Vec<_>>(), now);
         let mut busy = false;
-        for task in self.tasks.values_mut() {
-            if !task.state.is_clogged() {
-                busy |= task.read(now, &self.env.metrics);
+        for (tp, task) in &mut self.tasks {
+            let turn = self.turn.whose.as_ref() == Some(tp);
+            if task.state.is_clogged() || task.state.backlog && !turn {
+                continue;
             }
+            let records = task.read(now, &self.env.metrics);
+            if turn && 0 < records {
+                self.turn.gave = Some(now.instant);
+            }
+            busy |= 0 < records;
         }
         busy
     }

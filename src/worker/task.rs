@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::config::{Archive, Config, Start, WordCount};
 use crate::count::{Counts, Time};
 use crate::kafka::offsets::PositionsRead;
-use crate::kafka::{BATCH, KafkaError, Source, Trouble};
+use crate::kafka::{KafkaError, Source, Trouble};
 use crate::layout::RollReason;
 use crate::layout::names::Places;
 use crate::metrics::Metrics;
@@ -124,6 +124,8 @@ pub(super) struct State {
     /// The next offset that the source gives.
     position: Option<Offset>,
     resync: bool,
+    /// Records came, and the end of the log has not been seen since.
+    pub(super) backlog: bool,
     pub(super) counts: Counts,
     /// Arrival windows that begin at or after this are counted whole, milliseconds.
     pub(super) whole_since: i64,
@@ -189,6 +191,7 @@ impl Task {
             attempts: Vec::new(),
             position: None,
             resync: true,
+            backlog: false,
             counts: Counts::default(),
             whole_since: 0,
             last_commit: now.instant,
@@ -211,21 +214,21 @@ impl Task {
         self.alive.load(Ordering::SeqCst)
     }
 
-    /// Reads a batch; whether there may be more.
-    pub(super) fn read(&mut self, now: Now, metrics: &Metrics) -> bool {
+    /// Reads a batch; how many records came.
+    pub(super) fn read(&mut self, now: Now, metrics: &Metrics) -> usize {
         let Task { source, state, .. } = self;
         let Some(start) = state.part.as_ref().and_then(Partition::start) else {
-            return false;
+            return 0;
         };
         let paused = state.pause.is_some_and(|until| now.instant < until);
         if state.stopped.is_some() || state.overtaken || paused {
-            return false;
+            return 0;
         }
         if state.resync {
             if state.position != Some(start) {
                 if let Err(e) = source.seek(start) {
                     tracing::debug!(tp = %state.tp, error = %e, "seek; trying again");
-                    return false;
+                    return 0;
                 }
                 state.position = Some(start);
                 state.whole_since = now.millis;
@@ -233,6 +236,7 @@ impl Task {
             state.resync = false;
         }
         let read = source.read(&mut |record| state.take(record, now));
+        state.backlog = read.end.is_none() && (state.backlog || 0 < read.records);
         if let (Some(position), Some(part)) = (read.end, &mut state.part) {
             part.skip_to(position);
         }
@@ -244,7 +248,8 @@ impl Task {
                 tracing::warn!(tp = %state.tp, error = %e, "reading; the client tries again");
             }
         }
-        state.tally(metrics)
+        state.tally(metrics);
+        read.records
     }
 }
 
@@ -304,17 +309,16 @@ impl State {
         self.tally.lossy += u64::from(lossy);
     }
 
-    fn tally(&mut self, metrics: &Metrics) -> bool {
+    fn tally(&mut self, metrics: &Metrics) {
         let tally = std::mem::take(&mut self.tally);
         if tally.records == 0 {
-            return false;
+            return;
         }
         let labels = [self.role.mapping.as_str(), self.role.label()];
         metrics.records.with_label_values(&labels).inc_by(tally.records);
         metrics.bytes.with_label_values(&labels).inc_by(tally.bytes);
         metrics.words.with_label_values(&labels[..1]).inc_by(tally.words);
         metrics.lossy_values.with_label_values(&labels[..1]).inc_by(tally.lossy);
-        BATCH as u64 <= tally.records
     }
 
     // ---- recovery -------------------------------------------------------------------------
