@@ -1,10 +1,12 @@
 # make demo    the tutorial's word count on a real Kafka and a real HDFS, started by itself
 # make test    every test, real servers included
 # make bench   the whole daemon on 5 million lines; RECORDS=… RUNS=arrival|record
+# make crashes every named step of the protocol: killed there, and stopped there until replaced
+# make chaos   random incidents on real servers; MINUTES=10 SEED=7
 # make search  the largest of the exhaustive searches (minutes)
 #
 # Each installs what is missing (Debian packages, jars from Maven Central) and says so.
-.PHONY: demo test bench search setup python build lint clean
+.PHONY: demo test bench chaos crashes search setup python build lint clean
 
 # One profile for everything: what is tested is what runs, and dependencies are built once.
 CARGO = cargo
@@ -17,9 +19,18 @@ test: setup python lint
 	$(CARGO) test $(PROFILE) --bins --lib
 	$(CARGO) test $(PROFILE) --test files
 	$(CARGO) test $(PROFILE) --test servers
+	$(CARGO) test $(PROFILE) --test chaos
+	$(CARGO) test $(PROFILE) --features crash-points --test crashes
 
 bench: setup
 	$(CARGO) bench --bench end_to_end
+
+chaos: setup
+	MINUTES=$(MINUTES) SEED=$(SEED) $(CARGO) test $(PROFILE) --test chaos
+
+# Writes docs/crashes.md anew.
+crashes: setup
+	ALLUVIUM_TABLE=docs/crashes.md $(CARGO) test $(PROFILE) --features crash-points --test crashes
 
 search:
 	ALLUVIUM_SEARCH=full $(CARGO) test $(PROFILE) --lib search -- --nocapture
@@ -35,7 +46,7 @@ build:
 
 lint:
 	$(CARGO) fmt --check
-	RUSTFLAGS="$(RUSTFLAGS)" $(CARGO) clippy $(PROFILE) --all-targets -- -D warnings
+	RUSTFLAGS="$(RUSTFLAGS)" $(CARGO) clippy $(PROFILE) --all-targets --features crash-points -- -D warnings
 
 clean:
 	$(CARGO) clean

@@ -15,11 +15,15 @@
 //! * [`config`]: TOML into checked values.
 //! * [`kafka`] and [`store`]: the only rooms that know a client library.
 //! * [`worker`]: joins them; a record's whole life is in `worker/task.rs`.
+//! * [`audit`]: reads an archive back, ledger against files.
 //! * [`daemon`] and [`cli`]: the outside. [`metrics`]: what Prometheus sees.
+//! * [`crash`]: where a test build dies on purpose.
 
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod count;
+pub mod crash;
 pub mod daemon;
 pub mod encode;
 pub mod kafka;

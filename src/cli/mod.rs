@@ -1,16 +1,23 @@
 //! The command line. One file a command; exit codes are those of sysexits(3).
 
 mod check;
+mod places;
 mod run;
+mod verify;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
+use crate::store::{self, Deadlines, Store, StoreError};
 
 /// Wrong usage.
 pub const EX_USAGE: u8 = 64;
+/// The archive is not what it should be, or a record is not in it.
+pub const EX_DATAERR: u8 = 65;
 /// A server that is needed is not to be had.
 pub const EX_UNAVAILABLE: u8 = 69;
 /// The configuration has faults.
@@ -34,6 +41,20 @@ enum Command {
     ///
     /// Touches neither brokers nor stores. Example: alluvium check --config config/tutorial.toml
     Check(check::Check),
+    /// Check the archive: every offset once, or in a named gap; files and ledger agree.
+    ///
+    /// Reads every file; changes nothing, and works beside a running daemon. Exit code 65 when
+    /// something is missing, foreign, truncated, changed or doubled. Example: alluvium verify
+    /// --config /etc/alluvium/alluvium.toml --json
+    Verify(verify::Verify),
+    /// Say where a record is: file, row and ledger entry, or the gap and its cause.
+    ///
+    /// Example: alluvium where orders 3 1234567
+    Where(places::Where),
+    /// Say what a file of the archive is: its ledger entry, its offsets, and whether it changed.
+    ///
+    /// Example: alluvium explain hdfs://nameservice1/data/orders/dt=2026-11-22/part-….parquet
+    Explain(places::Explain),
 }
 
 /// Which configuration.
@@ -74,12 +95,45 @@ pub fn main() -> u8 {
         Ok(cli) => match cli.command {
             Command::Run(run) => run.main(),
             Command::Check(check) => check.main(),
+            Command::Verify(verify) => verify.main(),
+            Command::Where(r#where) => r#where.main(),
+            Command::Explain(explain) => explain.main(),
         },
         Err(e) => {
             let _ = e.print();
             if e.use_stderr() { EX_USAGE } else { 0 }
         }
     }
+}
+
+/// Runs `work` on the stores of a configuration's roots, one a root.
+fn on_stores(
+    config: &ConfigArgs,
+    work: impl AsyncFnOnce(&[Arc<dyn Store>]) -> Result<u8, StoreError>,
+) -> u8 {
+    let config = match config.load() {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let counts = config.mappings.iter().filter_map(|m| m.count.as_ref()?.archive.as_ref());
+    let archives = config.mappings.iter().filter_map(|m| m.archive.as_ref()).chain(counts);
+    let roots: BTreeMap<String, _> = archives.map(|a| (a.root.url(), &a.root)).collect();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            complain(&format!("start: {e}"));
+            return 1;
+        }
+    };
+    let done = runtime.block_on(async {
+        let open = |root: &&store::Root| store::open(root, Deadlines::default());
+        let stores = roots.values().map(open).collect::<Result<Vec<_>, _>>()?;
+        work(&stores).await
+    });
+    done.unwrap_or_else(|e| {
+        complain(&e.to_string());
+        EX_UNAVAILABLE
+    })
 }
 
 #[allow(clippy::print_stderr)]

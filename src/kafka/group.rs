@@ -15,6 +15,7 @@ use rdkafka::error::{KafkaError as Rd, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, ClientContext, Offset as RdOffset, TopicPartitionList};
 
+use crate::crash::{self, Step};
 use crate::kafka::native::GroupMetadata;
 use crate::kafka::{KafkaError, Queue};
 use crate::record::TopicPartition;
@@ -142,6 +143,7 @@ impl Group {
     ) -> Result<(), KafkaError> {
         let failed = |e: &dyn std::fmt::Display| KafkaError::new("take the assignment", e);
         let metadata = GroupMetadata::capture(consumer).ok_or_else(|| failed(&"no group"))?;
+        crash::at(Step::AssignmentCaptured);
         let me = self.me.get().and_then(Weak::upgrade);
         let mut added = Vec::new();
         for tp in names(Some(partitions)) {

@@ -110,13 +110,21 @@ pub fn producer_config(config: &Config, worker: usize) -> Result<ClientConfig, K
     let user = |key: &str, default: &str| {
         config.kafka.properties.get(key).cloned().unwrap_or_else(|| default.into())
     };
+    let transaction_timeout = user("transaction.timeout.ms", "30000");
+    // librdkafka refuses a socket's timeout that is longer than a transaction's.
+    let socket_timeout = user("socket.timeout.ms", "10000");
+    let shorter = |a: &str, b: &str| match (a.parse::<u64>(), b.parse::<u64>()) {
+        (Ok(a), Ok(b)) => a.min(b).to_string(),
+        _ => a.to_string(),
+    };
     let _ = c
+        .set("socket.timeout.ms", shorter(&socket_timeout, &transaction_timeout))
         .set("compression.type", user("compression.type", "lz4"))
         // A batch goes out when it is full, or when the commit flushes. With a short linger, small
         // batches soon use up the five requests that may be under way for a partition, and then
         // librdkafka's thread spins until one is answered.
         .set("linger.ms", user("linger.ms", "1000"))
-        .set("transaction.timeout.ms", user("transaction.timeout.ms", "30000"))
+        .set("transaction.timeout.ms", &transaction_timeout)
         .set("queue.buffering.max.messages", "60000")
         .set("delivery.report.only.error", "true")
         .set("queue.buffering.max.kbytes", "16384")

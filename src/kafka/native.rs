@@ -247,12 +247,8 @@ impl SplitQueue {
         // borrows from it ends before.
         unsafe {
             let room = self.messages.capacity();
-            let count = sys::rd_kafka_consume_batch_queue(
-                self.raw,
-                0,
-                self.messages.as_mut_ptr(),
-                room,
-            );
+            let count =
+                sys::rd_kafka_consume_batch_queue(self.raw, 0, self.messages.as_mut_ptr(), room);
             self.messages.set_len(usize::try_from(count).unwrap_or(0));
             for message in self.messages.drain(..) {
                 let m = &*message;

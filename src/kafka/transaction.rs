@@ -14,6 +14,7 @@ use rdkafka::producer::{
 };
 use rdkafka::{ClientConfig, ClientContext, Offset as RdOffset, TopicPartitionList};
 
+use crate::crash::{self, Step};
 use crate::kafka::group::Generation;
 use crate::kafka::native;
 use crate::record::{Offset, TopicPartition};
@@ -86,6 +87,9 @@ impl std::fmt::Debug for Transactions {
     }
 }
 
+/// The step of a client that librdkafka refuses to make.
+pub const MAKE_PRODUCER: &str = "make the producer";
+
 const STEP: Duration = Duration::from_secs(5);
 
 /// What a worker needs of transactions; tests bring their own.
@@ -148,7 +152,7 @@ impl Transactions {
             let made: ThreadedProducer<Events> = self
                 .config
                 .create_with_context(Events::default())
-                .map_err(|e| TransactionError::doubt("make the producer", e))?;
+                .map_err(|e| TransactionError::doubt(MAKE_PRODUCER, e))?;
             retry("init transactions", self.patience, || made.init_transactions(STEP))?;
             self.producer = Some(made);
         }
@@ -215,6 +219,7 @@ impl Commit for Transactions {
         if !native::flush(producer, self.patience) {
             return Err(TransactionError::doubt("deliver", "no answer in time"));
         }
+        crash::at(Step::ResultsProduced);
         if producer.context_failed() {
             return Err(TransactionError::doubt("deliver", "a result was refused"));
         }
@@ -242,9 +247,13 @@ impl Commit for Transactions {
                 Err(e) => return Err(self.classify("send offsets", e.fatal, &e.text)),
             }
         }
+        crash::at(Step::OffsetsSent);
         loop {
             match producer.commit_transaction(STEP) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    crash::at(Step::Committed);
+                    return Ok(());
+                }
                 Err(Rd::Transaction(e))
                     if e.is_retriable()
                         && !e.is_fatal()

@@ -195,7 +195,7 @@ impl Partition {
             return Ok(Found::Verified);
         }
         if let Some(m) = read.metadata {
-            self.check_identity(&m)?;
+            self.check_identity(&m.root, &m.topic_id)?;
             self.watermark = self.watermark.max(m.watermark);
             self.lost = m.lost;
         }
@@ -226,14 +226,14 @@ impl Partition {
         }
     }
 
-    fn check_identity(&self, m: &Metadata) -> Result<(), Stop> {
+    fn check_identity(&self, root: &str, topic_id: &str) -> Result<(), Stop> {
         let ours = &self.identity;
-        if m.topic_id != ours.topic_id {
-            let (found, ours) = (m.topic_id.clone(), ours.topic_id.clone());
+        if topic_id != ours.topic_id {
+            let (found, ours) = (topic_id.to_string(), ours.topic_id.clone());
             return Err(Stop::OtherTopic { found, ours });
         }
-        if self.roles.archive && m.root != ours.root {
-            let (found, ours) = (m.root.clone(), ours.root.clone());
+        if self.roles.archive && root != ours.root {
+            let (found, ours) = (root.to_string(), ours.root.clone());
             return Err(Stop::OtherRoot { found, ours });
         }
         Ok(())
@@ -251,6 +251,8 @@ impl Partition {
                 _ => Ok(Found::Fresh(Begin::PutGenesis)),
             };
         };
+        // Kafka forgets a topic's committed offsets with the topic: then the ledger alone knows.
+        self.check_identity(&ledger.of.root, &ledger.of.topic_id)?;
         let a = ledger.tail.to;
         let begun = match self.committed {
             CommittedView::At { offset, trusted, .. } => {

@@ -1,5 +1,7 @@
 //! Rules 0 and 2: what was found in Kafka and in the store, and whether one may go on from there.
 
+use std::sync::Arc;
+
 use crate::protocol::entry::{EntryKey, Head};
 use crate::record::{Offset, OffsetRange};
 
@@ -13,16 +15,18 @@ pub struct Identity {
 }
 
 /// The ledger of one partition, as far as recovery needs it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Ledger {
     /// The last entry; the genesis entry itself where nothing was appended yet.
     pub tail: Head,
+    /// The root and topic that the last entry was written for.
+    pub of: Arc<Identity>,
 }
 
 impl Ledger {
     /// Whether nothing but the genesis entry stands.
     #[must_use]
-    pub fn is_fresh(self) -> bool {
+    pub fn is_fresh(&self) -> bool {
         self.tail.key == EntryKey::Genesis
     }
 }
@@ -80,14 +84,15 @@ pub enum Stop {
     )]
     CommittedBeyondLedger { offset: Offset, tail: Offset },
     #[error(
-        "the group's offsets belong to root {found}, but this mapping archives into root {ours}: \
+        "the group's offsets or the ledger belong to root {found}, but this mapping archives into root {ours}: \
          two daemons share one group_id, or archive.root was changed. Use another group_id for \
          another root"
     )]
     OtherRoot { found: String, ours: String },
     #[error(
         "the topic was deleted and made again (its id was {found}, and is {ours}): its offsets \
-         mean other records now. Use another topic name or another group_id"
+         mean other records now. The old archive stays as it is; archive the new topic into another \
+         archive.root, under another group_id"
     )]
     OtherTopic { found: String, ours: String },
     #[error(

@@ -195,6 +195,20 @@ impl Store for Hdfs {
         }
     }
 
+    async fn walk(&self, path: &str) -> Result<Vec<(String, u64)>, StoreError> {
+        let base = format!("{}/", self.base);
+        let found = self.run("list", path, |c, p| async move { c.list_status(&p, true).await });
+        let file = |s: hdfs_native::client::FileStatus| {
+            let path = s.path.strip_prefix(&base).unwrap_or(&s.path).to_string();
+            (!s.isdir).then_some((path, s.length as u64))
+        };
+        match found.await {
+            Ok(all) => Ok(all.into_iter().filter_map(file).collect()),
+            Err(e) if e.kind == ErrorKind::NotFound => Ok(Vec::new()),
+            Err(e) => Err(e),
+        }
+    }
+
     async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
         let found = self.run("read", path, |c, p| async move {
             let mut reader = c.read(&p).await?;

@@ -135,6 +135,33 @@ impl Store for Local {
         .await
     }
 
+    async fn walk(&self, path: &str) -> Result<Vec<(String, u64)>, StoreError> {
+        let root = self.root.clone();
+        self.run("list", path, move |top| {
+            let (mut files, mut todo) = (Vec::new(), vec![top.to_path_buf()]);
+            while let Some(directory) = todo.pop() {
+                let names = match std::fs::read_dir(&directory) {
+                    Err(e) if e.kind() == Io::NotFound => continue,
+                    names => names?,
+                };
+                for name in names {
+                    let at = name?.path();
+                    match std::fs::metadata(&at) {
+                        Ok(m) if m.is_dir() => todo.push(at),
+                        Ok(m) => {
+                            let path = at.strip_prefix(&root).unwrap_or(&at);
+                            files.push((path.to_string_lossy().into_owned(), m.len()));
+                        }
+                        Err(e) if e.kind() == Io::NotFound => {}
+                        Err(e) => return Err(e),
+                    }
+                }
+            }
+            Ok(files)
+        })
+        .await
+    }
+
     async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
         self.run("read", path, |p| match std::fs::read(p) {
             Ok(bytes) => Ok(Some(bytes.into())),

@@ -184,6 +184,15 @@ impl Store for Memory {
         .await
     }
 
+    async fn walk(&self, path: &str) -> Result<Vec<(String, u64)>, StoreError> {
+        let below = if path.is_empty() { String::new() } else { format!("{path}/") };
+        self.call("list", path, move |c| {
+            let files = c.files.iter().filter(|(p, _)| p.starts_with(&below));
+            Ok(files.map(|(p, bytes)| (p.clone(), bytes.len() as u64)).collect())
+        })
+        .await
+    }
+
     async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
         let at = path.to_string();
         self.call("read", path, move |c| Ok(c.files.get(&at).cloned().map(Bytes::from))).await
@@ -209,6 +218,10 @@ pub(crate) async fn promises(store: &dyn Store) {
     assert_eq!(store.list("a/b").await.unwrap(), ["f"]);
     assert_eq!(store.list("a").await.unwrap(), ["b"]);
     assert!(store.list("nowhere").await.unwrap().is_empty());
+    assert!(store.walk("nowhere").await.unwrap().is_empty());
+    for top in ["", "a"] {
+        assert_eq!(store.walk(top).await.unwrap(), [("a/b/f".to_string(), 5)]);
+    }
     assert_eq!(kind(store.rename("a/b/f", "x/y").await), ErrorKind::NotFound);
     store.rename("a/b/f", "a/g").await.unwrap();
     assert_eq!(kind(store.rename("a/b/f", "a/h").await), ErrorKind::NotFound);

@@ -49,7 +49,10 @@ pub trait Store: Send + Sync + 'static {
     /// Names in a directory, in no order; none if it is not there.
     async fn list(&self, path: &str) -> Result<Vec<String>, StoreError>;
 
-    /// A small file whole; [`None`] if it is not there.
+    /// Every file below a directory with its length, at any depth; none if it is not there.
+    async fn walk(&self, path: &str) -> Result<Vec<(String, u64)>, StoreError>;
+
+    /// A file whole; [`None`] if it is not there.
     async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError>;
 }
 

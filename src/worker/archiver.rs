@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::crash::{self, Step};
 use crate::protocol::fault::{Fault, planted};
 use crate::protocol::{AppendVerdict, AttemptId, Entry, EntryKey, Ledger};
 use crate::store::Writer;
@@ -133,10 +134,12 @@ impl State {
         put: Option<Box<Entry>>,
     ) -> Result<(), BooksError> {
         for (key, id) in discard {
+            crash::at(Step::LeaveDiscarding);
             self.books.store.delete(&self.books.places.attempt(key, id)).await?;
         }
         if let Some(entry) = put {
             self.books.put(&entry).await?;
+            crash::at(Step::GenesisPut);
         }
         let ledger = self.books.recover(hint).await?;
         (self.tell)(Event::Ledger(ledger));
@@ -146,6 +149,7 @@ impl State {
     async fn open(&mut self, key: EntryKey, id: AttemptId) -> Result<(), BooksError> {
         let directory = self.books.places.attempt(key, id);
         self.books.store.make_dirs(&directory).await?;
+        crash::at(Step::AttemptMade);
         self.open = Some(Open { directory, files: Vec::new() });
         Ok(())
     }
@@ -158,6 +162,7 @@ impl State {
         }
         if !bytes.is_empty() {
             open.files[file].write(bytes).await?;
+            crash::at(Step::MidFile);
         }
         Ok(())
     }
@@ -167,6 +172,7 @@ impl State {
         for file in &mut open.files {
             file.close().await?;
         }
+        crash::at(Step::FilesClosed);
         for file in &entry.files {
             let path = format!("{}/{}", open.directory, file.staged);
             let found = self.books.store.length(&path).await?;

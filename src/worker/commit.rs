@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::count::output::{HEADER, WindowWriter};
 use crate::count::{Kind, Time};
 use crate::kafka::TransactionError;
-use crate::kafka::transaction::OffsetCommit;
+use crate::kafka::transaction::{MAKE_PRODUCER, OffsetCommit};
 use crate::protocol::fault::{Fault, planted};
 use crate::protocol::{Committed, Found, Plan};
 use crate::record::TopicPartition;
@@ -256,6 +256,9 @@ impl Worker {
             TransactionError::Doubt { step, .. } => {
                 self.env.metrics.commits.with_label_values(&["doubt"]).inc();
                 self.env.metrics.kafka_errors.with_label_values(&[*step]).inc();
+                if *step == MAKE_PRODUCER {
+                    return tracing::error!(error = %e, "results wait: check kafka.properties and the brokers");
+                }
                 // Fencing after a rebalance is the normal case; nothing is lost by it.
                 tracing::info!(error = %e, "no plain Ok for a commit: positions are read back");
             }

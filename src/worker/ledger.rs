@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::crash::{self, Step};
 use crate::layout::names::{self, MANIFEST, Places};
 use crate::protocol::append::verdict;
 use crate::protocol::entry::EntryError;
 use crate::protocol::{
-    AppendFacts, AppendVerdict, AttemptId, Entry, EntryKey, Head, Kind, Ledger, Settle, settle,
+    AppendFacts, AppendVerdict, AttemptId, Entry, EntryKey, Head, Identity, Kind, Ledger, Settle,
+    settle,
 };
 use crate::record::Offset;
 use crate::store::{ErrorKind, Store, StoreError};
@@ -49,7 +51,7 @@ impl Books {
 
     /// Rule 3: from an entry that exists (the hint, else the greatest name in the ledger),
     /// follow `to`.
-    pub(super) async fn tail(&self, hint: Option<EntryKey>) -> Result<Option<Head>, BooksError> {
+    pub(super) async fn tail(&self, hint: Option<EntryKey>) -> Result<Option<Entry>, BooksError> {
         let mut known = match hint {
             Some(key) => self.entry(key).await?,
             None => None,
@@ -67,7 +69,8 @@ impl Books {
         while let Some(next) = self.entry(EntryKey::At(tail.to)).await? {
             tail = next;
         }
-        Ok(Some(tail.head()))
+        crash::at(Step::TailRead);
+        Ok(Some(tail))
     }
 
     /// Recovery's store half: the tail, and every left-over directory settled.
@@ -76,8 +79,14 @@ impl Books {
         hint: Option<EntryKey>,
     ) -> Result<Option<Ledger>, BooksError> {
         let tail = self.tail(hint).await?;
-        self.settle_all(tail).await?;
-        Ok(tail.map(|tail| Ledger { tail }))
+        self.settle_all(tail.as_ref().map(Entry::head)).await?;
+        Ok(tail.map(|tail| {
+            let head = tail.head();
+            Ledger {
+                tail: head,
+                of: Arc::new(Identity { root: tail.root, topic_id: tail.topic_id }),
+            }
+        }))
     }
 
     /// Rule 7, for every directory under the partition's staging place.
@@ -92,8 +101,12 @@ impl Books {
                 Settle::RollForward => {
                     let entry = entry.expect("settle rolls forward what an entry names");
                     self.publish(&entry).await?;
+                    crash::at(Step::RolledForward);
                 }
-                Settle::Delete => self.store.delete(&self.places.attempt(key, id)).await?,
+                Settle::Delete => {
+                    crash::at(Step::SettleDecided);
+                    self.store.delete(&self.places.attempt(key, id)).await?;
+                }
                 Settle::HandsOff => {}
             }
         }
@@ -109,7 +122,7 @@ impl Books {
                 self.store.make_dirs(parent).await?;
             }
             match self.store.rename(&staged, &file.path).await {
-                Ok(()) => {}
+                Ok(()) => crash::at(Step::Renamed),
                 Err(e) if matches!(e.kind, ErrorKind::NotFound | ErrorKind::AlreadyExists) => {
                     // Somebody else was faster: then it lies at its place.
                     if self.store.length(&file.path).await? != Some(file.bytes) {
@@ -120,6 +133,7 @@ impl Books {
                 Err(e) => return Err(e.into()),
             }
         }
+        crash::at(Step::Published);
         Ok(self.store.delete(&directory).await?)
     }
 
@@ -128,7 +142,9 @@ impl Books {
         let directory = self.places.attempt(entry.key(), entry.attempt);
         let mut file = self.store.create(&format!("{directory}/{MANIFEST}")).await?;
         file.write(Bytes::from(entry.encode())).await?;
-        file.close().await
+        file.close().await?;
+        crash::at(Step::ManifestClosed);
+        Ok(())
     }
 
     /// Rule 6: sends the append, and says what came of it.
@@ -138,8 +154,10 @@ impl Books {
         id: AttemptId,
     ) -> Result<AppendVerdict, BooksError> {
         let manifest = format!("{}/{MANIFEST}", self.places.attempt(key, id));
+        crash::at(Step::AppendDue);
         let sent = self.store.rename(&manifest, &self.places.entry(key)).await;
         let Err(e) = sent else {
+            crash::at(Step::Appended);
             return Ok(AppendVerdict::Appended);
         };
         tracing::debug!(error = %e, "append: looking what came of it");

@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::time::{Duration, Instant};
 
+use crate::crash::{self, Step};
 use crate::kafka::offsets::Positions;
 use crate::kafka::{Commit, Generation, Source};
 use crate::layout::RollReason;
@@ -28,8 +29,8 @@ use crate::protocol::Partition;
 use crate::record::TopicPartition;
 
 pub use pool::{Pool, WorkerHandle};
-use task::{Ask, Task, Told};
 pub use task::{Now, Role};
+use task::{Task, Told};
 
 /// What a worker works with.
 #[derive(Clone)]
@@ -279,6 +280,14 @@ impl Worker {
         if commits && !mine.is_empty() {
             self.commit(&mine, true, now);
         }
+        crash::at(Step::LeaveCommitted);
+        if matches!(self.drain, Drain::Until { .. }) {
+            // A rebalance in the middle of a stop: attempts may outlive an assignment, and nobody
+            // else may be there to read it all again. The drain waits for them.
+            let lost = mine.iter().filter_map(|tp| self.tasks.get(tp));
+            lost.for_each(|task| task.alive.store(false, Ordering::SeqCst));
+            return;
+        }
         for tp in mine {
             if let Some(mut task) = self.tasks.remove(&tp) {
                 task.alive.store(false, Ordering::SeqCst);
@@ -292,11 +301,12 @@ impl Worker {
     /// Starts whatever recovery needs next.
     fn recover(&mut self, now: Now) {
         for task in self.tasks.values_mut() {
-            if let Some(Ask::Positions) = task.state.ask(now) {
+            if task.state.ask(now) {
                 let (tp, epoch, wake) = (task.tp.clone(), task.epoch, self.wake.clone());
                 let (positions, start) = (Arc::clone(&self.env.positions), task.role.start);
                 drop(self.env.runtime.spawn_blocking(move || {
                     let read = positions.read(&tp, start);
+                    crash::at(Step::StableRead);
                     wake.send(Message::Told(tp, epoch, ToldBox(Told::Positions(read))));
                 }));
             }
@@ -349,8 +359,10 @@ impl Worker {
         if !whole && now.instant < *deadline {
             return;
         }
-        let all: Vec<TopicPartition> = self.tasks.keys().cloned().collect();
-        self.commit(&all, true, now);
+        let owned = self.tasks.iter().filter(|(_, task)| task.owned());
+        let owned: Vec<TopicPartition> = owned.map(|(tp, _)| tp.clone()).collect();
+        self.commit(&owned, true, now);
+        crash::at(Step::DrainCommitted);
         for task in self.tasks.values() {
             task.alive.store(false, Ordering::SeqCst);
         }

@@ -51,12 +51,12 @@ fn mapping(name: &str) -> String {
     )
 }
 
-/// HDFS is stopped for a while (two minutes with ALLUVIUM_OUTAGE_S=120) and comes back: counts go
+/// HDFS is stopped for a while (two minutes; ALLUVIUM_OUTAGE_S says otherwise) and comes back: counts go
 /// on meanwhile, the archive catches up by itself.
 pub(crate) fn hdfs_goes_away_and_comes_back(cluster: &Cluster) {
     let (name, topic, counts) = ("outage", "outage-in", "outage-counts");
     let outage: u64 =
-        std::env::var("ALLUVIUM_OUTAGE_S").ok().and_then(|v| v.parse().ok()).unwrap_or(40);
+        std::env::var("ALLUVIUM_OUTAGE_S").ok().and_then(|v| v.parse().ok()).unwrap_or(120);
     let seconds = outage + 15;
     cluster.create_topic(topic, 4);
     let daemon = Daemon::start(&home(cluster, name), "a", &config(cluster, name, &mapping(name)));
@@ -129,6 +129,13 @@ pub(crate) fn every_wrong_start_says_what_is_wrong(cluster: &Cluster) {
     check("template", &template, 78, &["mapping.wrong.archive.path", "%Q"]);
     let collision = format!("{right}\n[mapping.other]\ntopics = [\"wrong-in\"]\n");
     check("collision", &collision, 78, &["mapping.other.topics", "mapping.wrong"]);
+    let secret = right.replace(
+        "[archive]\n",
+        "[kafka.secrets]\n\"sasl.password\" = { file = \"/nowhere/password\" }\n[archive]\n",
+    );
+    check("secret", &secret, 78, &["kafka.secrets.\"sasl.password\"", "/nowhere/password"]);
+    let bare = right.replace("[archive]\n", "\"sasl.password\" = \"hunter2\"\n[archive]\n");
+    check("bare", &bare, 78, &["sasl.password"]);
     let broker = right.replace(&cluster.bootstrap(), "127.0.0.1:1");
     check("broker", &broker, 69, &["127.0.0.1:1", "kafka.bootstrap_servers"]);
     let namenode = right.replace(&cluster.hdfs(), "hdfs://127.0.0.1:2");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Cluster, Daemon, Lines, assert_each_once, eventually, flush, send};
+use crate::support::{Cluster, Daemon, Lines, alluvium, assert_each_once, eventually, flush, send};
 use crate::{config, home};
 
 /// Two instances with two workers each on eight partitions: one joins, one stops, one is killed,
@@ -81,6 +81,9 @@ time = "arrival"
     let archived = cluster.archive(&root, counts, counts);
     assert!(archived.words() == lines.expected(), "archived sums by word");
     assert_eq!(archived.rows as usize, published.len());
+    let file = dir.join("d.toml").display().to_string();
+    let (code, text) = alluvium(&["verify", "--config", &file]);
+    assert!(code == 0 && text.contains("whole"), "{text}");
 }
 
 /// An operator moves the committed offset back with the standard tool: records are counted again
@@ -103,18 +106,7 @@ pub(crate) fn an_offset_that_was_moved(cluster: &Cluster) {
     let daemon = Daemon::start(&dir, "a", &config);
     eventually("counted", Duration::from_secs(60), || 100.0 <= cluster.position(name, topic));
     assert_eq!(daemon.stop(), 0);
-    let _ = cluster.run(&[
-        "kafka",
-        "consumer-groups",
-        "--group",
-        name,
-        "--topic",
-        topic,
-        "--reset-offsets",
-        "--to-offset",
-        "40",
-        "--execute",
-    ]);
+    cluster.reset_offset(name, topic, 40);
     write(10);
     let daemon = Daemon::start(&dir, "a", &config);
     eventually("counted again", Duration::from_secs(60), || 110.0 <= cluster.position(name, topic));
@@ -149,18 +141,7 @@ pub(crate) fn offsets_that_were_deleted(cluster: &Cluster) {
     assert!(log.contains("--reset-offsets --to-offset 1"), "{log}");
     assert!(daemon.get("/readyz").is_none(), "not ready while a partition is stopped");
     assert_eq!(daemon.stop(), 0);
-    let _ = cluster.run(&[
-        "kafka",
-        "consumer-groups",
-        "--group",
-        name,
-        "--topic",
-        topic,
-        "--reset-offsets",
-        "--to-offset",
-        "1",
-        "--execute",
-    ]);
+    cluster.reset_offset(name, topic, 1);
     send(&producer, topic, 0, b"two", None);
     flush(&producer);
     let daemon = Daemon::start(&dir, "a", &config);
@@ -211,6 +192,9 @@ pub(crate) fn retention_that_overtook(cluster: &Cluster) {
         5.0 <= daemon.metric("alluvium_records_total", "gap")
     });
     assert_eq!(daemon.stop(), 0);
+    let file = dir.join("a.toml").display().to_string();
+    let (code, text) = alluvium(&["where", topic, "0", "12", "--config", &file]);
+    assert!(code == 0 && text.contains("gap") && text.contains("retention"), "{text}");
     let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);
     let want: Vec<(i32, i64)> = (0..10).chain(25..30).map(|o| (0, o)).collect();
     assert_eq!(raw.offsets(), want);

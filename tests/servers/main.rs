@@ -5,10 +5,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audit;
 mod faults;
 mod group;
+mod mistakes;
 mod readers;
 mod records;
+mod starts;
 
 use std::sync::Arc;
 
@@ -26,10 +29,16 @@ fn main() {
         ("record_time_windows", records::record_time_windows),
         ("a_local_directory", records::a_local_directory),
         ("foreign_readers", readers::foreign_readers),
+        ("starts_patterns_and_idle_rolls", starts::starts_patterns_and_idle_rolls),
+        ("damage_is_found", audit::damage_is_found),
         ("join_stop_and_kill_under_load", group::join_stop_and_kill_under_load),
         ("an_offset_that_was_moved", group::an_offset_that_was_moved),
         ("offsets_that_were_deleted", group::offsets_that_were_deleted),
         ("retention_that_overtook", group::retention_that_overtook),
+        ("a_topic_that_was_made_again", mistakes::a_topic_that_was_made_again),
+        ("roots_that_were_wiped_or_changed", mistakes::roots_that_were_wiped_or_changed),
+        ("two_instances_of_one_name", mistakes::two_instances_of_one_name),
+        ("aborted_and_compacted_input", mistakes::aborted_and_compacted_input),
         ("hdfs_goes_away_and_comes_back", faults::hdfs_goes_away_and_comes_back),
         ("a_broker_of_three_is_killed", faults::a_broker_of_three_is_killed),
         ("every_wrong_start_says_what_is_wrong", faults::every_wrong_start_says_what_is_wrong),

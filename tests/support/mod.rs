@@ -2,7 +2,9 @@
 //! Shared by the server tests and the benchmark.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::print_stderr)]
 
-use std::collections::{BTreeMap, HashMap};
+pub mod scene;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,7 +13,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use alluvium::protocol::Entry;
-use alluvium::store::{Deadlines, HdfsOptions, Root, Store};
+use alluvium::store::{Deadlines, HdfsOptions, Root, Store, StoreError};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMillisecondType};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -163,6 +165,14 @@ impl Cluster {
         sums
     }
 
+    /// Moves the group's offset of every partition, as an operator would.
+    pub fn reset_offset(&self, group: &str, topic: &str, to: i64) {
+        let to = to.to_string();
+        let what = ["--group", group, "--topic", topic];
+        let how = ["--reset-offsets", "--to-offset", &to, "--execute"];
+        let _ = self.run(&[&["kafka", "consumer-groups"][..], &what, &how].concat());
+    }
+
     /// The sum of the group's P over a topic's partitions, from the offsets' metadata.
     pub fn position(&self, group: &str, topic: &str) -> f64 {
         use alluvium::protocol::Committed;
@@ -297,21 +307,32 @@ impl Archived {
     }
 }
 
-async fn tree(store: &dyn Store, top: &str) -> Vec<String> {
-    let (mut files, mut todo) = (Vec::new(), vec![top.to_string()]);
-    while let Some(at) = todo.pop() {
-        let names = store.list(&at).await.unwrap();
-        if names.is_empty() && at.rsplit('/').next().unwrap().contains('.') && at != top {
-            files.push(at);
+/// Adds the paths of all files that the ledger names to `named`; `read` are the entries that were
+/// read before.
+pub async fn read_names(
+    store: &dyn Store,
+    topic: &str,
+    read: &mut BTreeSet<String>,
+    named: &mut BTreeSet<String>,
+) -> Result<(), StoreError> {
+    let base = format!("_alluvium/ledger/{topic}/0");
+    for (path, _) in store.walk(&base).await? {
+        if read.contains(&path) {
             continue;
         }
-        for name in names {
-            let path = format!("{at}/{name}");
-            if name.starts_with("part-") { files.push(path) } else { todo.push(path) }
-        }
+        let key = alluvium::layout::names::parse_entry(path.rsplit('/').next().unwrap()).unwrap();
+        let entry = Entry::decode(key, &store.read(&path).await?.unwrap()).unwrap();
+        named.extend(entry.files.into_iter().map(|f| f.path));
+        let _ = read.insert(path);
     }
+    Ok(())
+}
+
+/// Every data file below a directory; sorted.
+pub async fn tree(store: &dyn Store, top: &str) -> Result<Vec<String>, StoreError> {
+    let mut files: Vec<String> = store.walk(top).await?.into_iter().map(|(path, _)| path).collect();
     files.sort();
-    files
+    Ok(files)
 }
 
 async fn read_archive(store: &dyn Store, topic: &str, directory: &str) -> Archived {
@@ -354,7 +375,7 @@ async fn read_archive(store: &dyn Store, topic: &str, directory: &str) -> Archiv
         assert!(staged.is_empty(), "{topic}/{partition}: left in staging: {staged:?}");
     }
     named.sort();
-    let found = tree(store, directory).await;
+    let found = tree(store, directory).await.unwrap();
     assert_eq!(found, named, "files under {directory} against the ledger");
     archived.files = found;
     archived
@@ -372,6 +393,16 @@ pub struct Daemon {
 impl Daemon {
     /// Writes the configuration and starts. `listen` is added here.
     pub fn start(dir: &Path, instance: &str, config: &str) -> Daemon {
+        Daemon::start_with(dir, instance, config, &[])
+    }
+
+    /// As [`Daemon::start`], with environment variables.
+    pub fn start_with(
+        dir: &Path,
+        instance: &str,
+        config: &str,
+        variables: &[(&str, &str)],
+    ) -> Daemon {
         let port =
             21_000 + (std::process::id() % 5_000) as u16 + NEXT_PORT.fetch_add(1, Ordering::SeqCst);
         std::fs::create_dir_all(dir).unwrap();
@@ -383,6 +414,7 @@ impl Daemon {
         let child = Command::new(env!("CARGO_BIN_EXE_alluvium"))
             .args(["run", "--instance", instance, "--config"])
             .arg(&file)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap())
@@ -436,21 +468,22 @@ impl Daemon {
     /// SIGTERM; the exit code.
     pub fn stop(mut self) -> i32 {
         self.signal("-TERM");
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while self.is_running() {
-            assert!(Instant::now() < deadline, "no end after SIGTERM; log: {}", self.log.display());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        self.ended(Duration::from_secs(60));
         self.child.wait().unwrap().code().unwrap_or(-1)
     }
 
-    /// Waits for an end that comes by itself; exit code and log.
-    pub fn wait(mut self, limit: Duration) -> (i32, String) {
+    /// Waits until it has ended.
+    pub fn ended(&mut self, limit: Duration) {
         let deadline = Instant::now() + limit;
         while self.is_running() {
             assert!(Instant::now() < deadline, "still running; log: {}", self.log.display());
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Waits for an end that comes by itself; exit code and log.
+    pub fn wait(mut self, limit: Duration) -> (i32, String) {
+        self.ended(limit);
         let code = self.child.wait().unwrap().code().unwrap_or(-1);
         (code, std::fs::read_to_string(&self.log).unwrap())
     }
@@ -473,6 +506,13 @@ impl Drop for Daemon {
             tail.iter().rev().for_each(|l| eprintln!("{l}"));
         }
     }
+}
+
+/// Runs a command of the program; its exit code, and all that it printed.
+pub fn alluvium(arguments: &[&str]) -> (i32, String) {
+    let out = Command::new(env!("CARGO_BIN_EXE_alluvium")).args(arguments).output().unwrap();
+    let text = [out.stdout, out.stderr].map(|b| String::from_utf8_lossy(&b).into_owned()).concat();
+    (out.status.code().unwrap_or(-1), text)
 }
 
 /// Every (partition, offset) of `want` exactly once; what is wrong is named.

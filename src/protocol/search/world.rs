@@ -564,7 +564,7 @@ impl World {
     }
 
     fn read_ledger(&mut self, i: usize, scope: &Scope) {
-        let ledger = self.tail().map(|tail| Ledger { tail });
+        let ledger = self.tail().map(|tail| Ledger { tail, of: identity() });
         let me = self.workers[i].as_mut().expect("is up");
         match me.part.on_ledger(ledger) {
             Ok(Found::Fresh(Begin::PutGenesis)) => self.genesis = true,

@@ -49,6 +49,8 @@ enum Plot {
     Alone,
     /// It is told to stop; another one takes its place.
     Stop,
+    /// The same, and a rebalance takes everything away while it stops.
+    StopAndLose,
     /// Another one joins, and all partitions are dealt out anew, as with the range assignor.
     Join,
     /// Another one joins and gets one partition of each topic, as with cooperative-sticky.
@@ -225,8 +227,14 @@ impl World {
         let first = 0;
         match plot {
             Plot::Alone => {}
-            Plot::Stop => {
+            Plot::Stop | Plot::StopAndLose => {
                 let wait = self.drain(first);
+                if plot == Plot::StopAndLose {
+                    self.step().await;
+                    let owned = self.processes[first].owns.clone();
+                    self.take(first, &owned, false);
+                    self.processes[first].owns = owned;
+                }
                 self.drained(first, &wait).await;
                 let p = &self.processes[first];
                 if !p.line.is_dead() && !p.line.is_paused() {
@@ -362,6 +370,11 @@ fn every_call_of_one_process_goes_wrong() {
 #[test]
 fn every_call_before_and_after_a_stop_goes_wrong() {
     every_call(Plot::Stop);
+}
+
+#[test]
+fn every_call_around_a_stop_in_a_rebalance_goes_wrong() {
+    every_call(Plot::StopAndLose);
 }
 
 #[test]

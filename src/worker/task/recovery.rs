@@ -1,0 +1,206 @@
+//! One partition's way to its positions: what is asked, and what is made of the answers.
+
+use std::sync::Arc;
+
+use super::{BACKOFF, Now, State};
+use crate::kafka::KafkaError;
+use crate::kafka::offsets::PositionsRead;
+use crate::layout::RollReason;
+use crate::metrics::Metrics;
+use crate::protocol::partition::{Forgotten, Roles};
+use crate::protocol::{
+    AttemptId, Begin, Committed, Entry, Found, Identity, Kind, Ledger, Partition, Stop,
+};
+use crate::worker::archiver::Command;
+use crate::worker::ledger::EntryFrame;
+
+impl State {
+    /// Asks the archiver for what it can answer. Whether the worker is to ask the brokers for the
+    /// positions, outside of its thread; the answer comes as [`super::Told::Positions`].
+    pub(in crate::worker) fn ask(&mut self, now: Now) -> bool {
+        if self.stopped.is_some() || self.retry.is_some_and(|at| now.instant < at) {
+            return false;
+        }
+        self.retry = None;
+        let unread =
+            self.part.as_ref().is_none_or(|p| p.needs_committed() && p.counted().is_none());
+        if unread && !self.asked_positions {
+            self.asked_positions = true;
+            return true;
+        }
+        if self.part.as_ref().is_some_and(Partition::needs_ledger) && !self.asked_ledger {
+            self.recover_archive(None, Forgotten::default());
+        }
+        false
+    }
+
+    /// Asks the archiver for the ledger; `put` first, if it is given.
+    pub(super) fn recover_archive(&mut self, put: Option<Entry>, forgotten: Forgotten) {
+        let key = |id: &AttemptId| self.attempts.iter().find(|a| a.id == *id).map(|a| a.key);
+        let discard = forgotten.discard.iter().filter_map(|id| key(id).map(|k| (k, *id))).collect();
+        self.attempts.clear();
+        self.files = None;
+        let hint = self.part.as_ref().and_then(Partition::entry_hint);
+        if let Some(archiver) = &self.archiver {
+            self.asked_ledger = true;
+            let _ = archiver.send(Command::Recover { hint, discard, put: put.map(Box::new) });
+        }
+    }
+
+    pub(super) fn stop(&mut self, stop: &Stop) {
+        self.stopped = Some((stop.label(), stop.to_string()));
+    }
+
+    /// After trouble: not at once again.
+    pub(super) fn later(&mut self, now: Now) {
+        self.retry = Some(now.instant + self.backoff);
+        self.backoff = (self.backoff * 2).min(BACKOFF.1);
+    }
+
+    pub(in crate::worker) fn on_positions(
+        &mut self,
+        read: Result<PositionsRead, KafkaError>,
+        now: Now,
+    ) {
+        self.asked_positions = false;
+        let read = match read {
+            Ok(read) => read,
+            Err(e) => {
+                tracing::warn!(tp = %self.tp, error = %e, "recovery waits for the brokers");
+                return self.later(now);
+            }
+        };
+        (self.log, self.first) = (read.log, read.first);
+        self.identify(&read.topic_id);
+        let committed = match read.committed {
+            None => None,
+            Some((offset, text)) => match Committed::decode(offset, &text) {
+                Ok(c) => Some(c),
+                Err(e) => return self.stop(&Stop::Unreadable(e.to_string())),
+            },
+        };
+        let part = self.part.as_mut().expect("identified above");
+        match part.on_committed(committed) {
+            Ok(Found::Verified) => {}
+            Ok(Found::Fresh(Begin::CommitStart)) => {
+                part.begin_at(self.first);
+                self.recounted();
+            }
+            Ok(_) => {
+                if part.was_moved() {
+                    let offset = part.committed_offset().map(|o| o.0);
+                    tracing::warn!(tp = %self.tp, offset, "the committed offset was moved by hand; results go on from there");
+                }
+                self.recounted();
+            }
+            Err(stop) => return self.stop(&stop),
+        }
+        self.compare_with_log(now);
+    }
+
+    pub(super) fn identify(&mut self, topic_id: &str) {
+        let root = self.role.store.as_ref().map(|(_, id)| id.clone()).unwrap_or_default();
+        let archive = self.role.archive.as_ref();
+        self.frame = Some(EntryFrame {
+            topic: self.tp.topic.to_string(),
+            partition: self.tp.partition,
+            root: root.clone(),
+            topic_id: topic_id.into(),
+            config: archive.map(|a| a.fingerprint.clone()).unwrap_or_default(),
+        });
+        if self.part.is_none() {
+            let roles = Roles { counts: self.role.count.is_some(), archive: archive.is_some() };
+            let identity = Arc::new(Identity { root, topic_id: topic_id.into() });
+            self.part = Some(Partition::assigned(roles, identity, self.role.on_gap));
+        }
+    }
+
+    /// What was counted in memory is void; it is read again.
+    pub(in crate::worker) fn recounted(&mut self) {
+        self.counts.clear();
+        self.resync = true;
+    }
+
+    pub(super) fn compare_with_log(&mut self, now: Now) {
+        let Some(part) = &mut self.part else { return };
+        if part.needs_ledger() {
+            return;
+        }
+        /// The log may have been looked at a moment before it grew: not at the first time.
+        const BEYOND: u32 = 3;
+        if let Some(position) = part.start().filter(|start| self.log.to < *start)
+            && BEYOND <= self.overtakes
+        {
+            return self.stop(&Stop::BeyondLog { position, end: self.log.to });
+        }
+        match part.on_log_start(self.log.from) {
+            Ok(None) => {}
+            Ok(Some(gap)) => {
+                let forgotten = part.forget_archive();
+                let frame = self.frame.as_ref().expect("identified before");
+                let mut entry = frame.entry(Kind::Gap, (gap.from, gap.to), now.millis);
+                entry.cause =
+                    Some(format!("retention: the log started at {} when it was read", gap.to));
+                tracing::error!(tp = %self.tp, %gap, "retention has overtaken the archive; a gap entry names the loss");
+                self.recover_archive(Some(entry), forgotten);
+            }
+            Err(stop) => self.stop(&stop),
+        }
+    }
+
+    pub(super) fn on_ledger(&mut self, ledger: Option<Ledger>, now: Now) {
+        self.asked_ledger = false;
+        self.backoff = BACKOFF.0;
+        let Some(part) = self.part.as_mut().filter(|p| p.needs_ledger()) else {
+            return;
+        };
+        match part.on_ledger(ledger) {
+            Ok(Found::Fresh(_)) => {
+                let frame = self.frame.as_ref().expect("identified before");
+                let at = self.first;
+                let mut genesis = frame.entry(Kind::Genesis, (at, at), now.millis);
+                genesis.cause = Some(format!("start = {:?}", self.role.start));
+                self.recover_archive(Some(genesis), Forgotten::default());
+            }
+            Ok(_) => {
+                tracing::info!(
+                    tp = %self.tp,
+                    results = part.p().map(|p| p.0), archive = part.a().map(|a| a.0),
+                    "recovered"
+                );
+                self.resync = true;
+                self.compare_with_log(now);
+            }
+            Err(stop) => self.stop(&stop),
+        }
+    }
+
+    /// The log no longer has what comes next. What was read is kept: it can't be read again.
+    pub(super) fn on_overtaken(&mut self, text: &str, now: Now, metrics: &Metrics) {
+        self.overtakes += 1;
+        if self.overtakes == 1 {
+            // Seen at the very end of a log, for a moment, when a leader moves or lags.
+            self.pause = Some(now.instant + BACKOFF.0);
+            self.position = None;
+            self.resync = true;
+            return;
+        }
+        tracing::warn!(tp = %self.tp, "the position is out of the log's range: {text}");
+        self.overtaken = true;
+        self.later(now);
+        self.roll(RollReason::Gap, now, metrics);
+        self.after_overtaken();
+    }
+
+    pub(super) fn after_overtaken(&mut self) {
+        if self.overtaken && self.attempts.is_empty() {
+            self.overtaken = false;
+            if let Some(part) = &mut self.part {
+                let forgotten = part.forget_archive();
+                part.doubt();
+                self.recounted();
+                debug_assert!(forgotten.discard.is_empty());
+            }
+        }
+    }
+}

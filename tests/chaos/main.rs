@@ -1,0 +1,139 @@
+//! Random incidents on real servers: instances are killed, stand still, join and leave; brokers,
+//! NameNode and DataNode are killed, stand still and come back. Seeded and printed; at the end
+//! everything is computed anew from the input.
+//!
+//! `make chaos MINUTES=10 SEED=7`; without, one minute and a half and a seed of the day.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use support::scene::Scene;
+use support::{Cluster, Daemon};
+
+const MOST: usize = 4;
+
+fn number<T: std::str::FromStr>(name: &str) -> Option<T> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn main() {
+    if std::env::args().any(|a| a == "--list") {
+        return;
+    }
+    let minutes: f64 = number("MINUTES").unwrap_or(1.5);
+    let seed: u64 = number("SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
+    println!("seed={seed} minutes={minutes}");
+    let cluster = Arc::new(Cluster::start("chaos", 6_000, 3, 1));
+    let scene = Scene::new(&cluster, "chaos");
+    let mut chaos = Chaos {
+        scene: &scene,
+        random: fastrand::Rng::with_seed(seed),
+        began: Instant::now(),
+        running: BTreeMap::new(),
+        tally: BTreeMap::new(),
+    };
+    chaos.join();
+    chaos.join();
+    let running = scene.begin();
+    scene.works(chaos.running.values().next().unwrap());
+    chaos.began = Instant::now();
+    while chaos.began.elapsed().as_secs_f64() < minutes * 60.0 {
+        chaos.incident();
+    }
+    for daemon in chaos.running.into_values() {
+        let _ = daemon.stop();
+    }
+    let outcome = running.finish(&scene);
+    let tally: Vec<String> = chaos.tally.iter().map(|(what, n)| format!("{what}={n}")).collect();
+    println!(
+        "seed={seed} {} records={} files_watched={} lost=0 doubled=0",
+        tally.join(" "),
+        outcome.records,
+        outcome.files
+    );
+}
+
+struct Chaos<'a> {
+    scene: &'a Scene,
+    random: fastrand::Rng,
+    began: Instant,
+    running: BTreeMap<String, Daemon>,
+    tally: BTreeMap<&'static str, u32>,
+}
+
+impl Chaos<'_> {
+    fn note(&mut self, what: &'static str, detail: &str) {
+        println!("{:6.1} s  {what} {detail}", self.began.elapsed().as_secs_f64());
+        *self.tally.entry(what).or_default() += 1;
+    }
+
+    fn wait(&mut self, seconds: std::ops::Range<u64>) {
+        std::thread::sleep(Duration::from_millis(
+            self.random.u64(seconds.start * 1_000..seconds.end * 1_000),
+        ));
+    }
+
+    fn any(&mut self) -> String {
+        let names: Vec<&String> = self.running.keys().collect();
+        self.random.choice(names).unwrap().clone()
+    }
+
+    /// A server goes and comes back.
+    fn server(&mut self, what: &'static str, name: &str, go: &str, back: &str) {
+        self.note(what, name);
+        let _ = self.scene.cluster.run(&[go, name]);
+        self.wait(3..15);
+        let _ = self.scene.cluster.run(&[back, name]);
+    }
+
+    fn join(&mut self) {
+        let free = (1..=MOST).map(|i| format!("i{i}")).find(|n| !self.running.contains_key(n));
+        if let Some(name) = free {
+            self.note("joins", &name);
+            let daemon = self.scene.start(&name, &[]);
+            let _ = self.running.insert(name, daemon);
+        }
+    }
+
+    fn incident(&mut self) {
+        for (name, daemon) in &mut self.running {
+            assert!(daemon.is_running(), "{name} ended by itself; log: {}", daemon.log.display());
+        }
+        match self.random.u8(..10) {
+            0..3 => {
+                let name = self.any();
+                self.note("kills", &name);
+                self.running.remove(&name).unwrap().kill();
+                self.wait(0..4);
+                let daemon = self.scene.start(&name, &[]);
+                let _ = self.running.insert(name, daemon);
+            }
+            3..5 => {
+                let name = self.any();
+                self.note("pauses", &name);
+                self.running[&name].signal("-STOP");
+                self.wait(1..15);
+                self.running[&name].signal("-CONT");
+            }
+            5 => self.join(),
+            6 if 1 < self.running.len() => {
+                let name = self.any();
+                self.note("leaves", &name);
+                let _ = self.running.remove(&name).unwrap().stop();
+            }
+            6 | 7 => {
+                let name = format!("kafka{}", self.random.u8(1..=3));
+                self.server("brokers", &name, "kill", "start");
+            }
+            8 if self.random.bool() => self.server("namenodes", "nn", "stop", "start"),
+            8 => self.server("namenodes", "nn", "pause", "resume"),
+            _ => self.server("datanodes", "dn1", "kill", "start"),
+        }
+        self.wait(1..5);
+    }
+}

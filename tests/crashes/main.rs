@@ -1,0 +1,153 @@
+//! Every named step of `alluvium::crash` on a real Kafka of three brokers and a real HDFS: the
+//! daemon dies there, or stands still until another instance has taken over, with a load going on,
+//! a read_committed reader and somebody who looks at the files beside it. At the end everything is
+//! computed anew from the input. `cargo test --features crash-points --test crashes`; STEP=NAME
+//! runs one step alone; `make crashes` writes docs/crashes.md.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use alluvium::crash::Step;
+use support::scene::{Outcome, Scene};
+use support::{Cluster, Daemon, eventually};
+
+/// Standing still here, a process comes back as a zombie with something to do.
+const STOPS: &[Step] = &[
+    Step::AssignmentCaptured,
+    Step::TailRead,
+    Step::SettleDecided,
+    Step::ManifestClosed,
+    Step::AppendDue,
+    Step::Appended,
+    Step::Renamed,
+    Step::Published,
+    Step::ResultsProduced,
+    Step::OffsetsSent,
+    Step::Committed,
+];
+
+fn main() {
+    if std::env::args().any(|a| a == "--list") {
+        return;
+    }
+    let only = std::env::var("STEP").ok();
+    let wanted = |s: &&Step| only.as_ref().is_none_or(|o| s.label() == o);
+    let cluster = Arc::new(Cluster::start("crashes", 5_000, 3, 1));
+    let scene = Scene::new(&cluster, "crashes");
+    let running = scene.begin();
+    let mut table = Vec::new();
+    let mut incident = |step: Step, how: &'static str| {
+        let began = Instant::now();
+        match how {
+            "kill" => kill(&scene, step),
+            _ => stop(&scene, step),
+        }
+        println!("{:>20} {how}  {:.1} s", step.label(), began.elapsed().as_secs_f64());
+        table.push((step.label(), how));
+    };
+    // The first act of a partition's life comes once only.
+    let (first, rest): (Vec<&Step>, Vec<&Step>) =
+        Step::ALL.iter().filter(wanted).partition(|s| **s == Step::GenesisPut);
+    first.into_iter().for_each(|step| incident(*step, "kill"));
+    let begins = scene.start("a", &[]);
+    scene.works(&begins);
+    begins.kill();
+    rest.into_iter().for_each(|step| incident(*step, "kill"));
+    STOPS.iter().filter(wanted).for_each(|step| incident(*step, "stop"));
+    let outcome = running.finish(&scene);
+    report(&table, &outcome);
+}
+
+/// An instance that comes to the step, and the one that brings it there if need be.
+fn reach(scene: &Scene, step: Step, how: &str) -> (Daemon, Option<Daemon>) {
+    // Something must be left behind first.
+    match step {
+        Step::RolledForward => kill(scene, Step::Appended),
+        Step::SettleDecided => kill(scene, Step::FilesClosed),
+        _ => {}
+    }
+    let plan = format!("{}:1:{how}", step.label());
+    let mut daemon = scene.start("a", &[("ALLUVIUM_CRASH", &plan)]);
+    let mut helper = None;
+    match step {
+        // A newcomer takes partitions away.
+        Step::LeaveCommitted | Step::LeaveDiscarding => {
+            scene.works(&daemon);
+            helper = Some(scene.start("b", &[]));
+        }
+        Step::DrainCommitted => {
+            scene.works(&daemon);
+            daemon.signal("-TERM");
+        }
+        _ => {}
+    }
+    eventually(step.label(), Duration::from_secs(60), || {
+        daemon.log_text().contains("crash point reached")
+    });
+    if how == "kill" {
+        daemon.ended(Duration::from_secs(10));
+    }
+    (daemon, helper)
+}
+
+/// The daemon dies at the step.
+fn kill(scene: &Scene, step: Step) {
+    let (_, helper) = reach(scene, step, "kill");
+    if let Some(helper) = helper {
+        let _ = helper.stop();
+    }
+}
+
+/// The daemon stands still at the step until another one has taken over, and goes on as a zombie.
+fn stop(scene: &Scene, step: Step) {
+    let (zombie, _) = reach(scene, step, "stop");
+    let heir = scene.start("b", &[]);
+    scene.owns_all(&heir);
+    std::thread::sleep(Duration::from_secs(2));
+    zombie.signal("-CONT");
+    std::thread::sleep(Duration::from_secs(3));
+    zombie.kill();
+    let _ = heir.stop();
+}
+
+/// The last line, for scripts; and docs/crashes.md, which nobody writes by hand. It is only come to
+/// when nothing was lost or doubled.
+fn report(table: &[(&str, &str)], outcome: &Outcome) {
+    let times = |label: &str, how: &str| table.iter().filter(|t| **t == (label, how)).count();
+    let of = |how: &str| table.iter().filter(|(_, h)| *h == how).count();
+    let last = format!(
+        "steps={} kills={} stops={} records={} files_watched={} lost=0 doubled=0",
+        Step::ALL.len(),
+        of("kill"),
+        of("stop"),
+        outcome.records,
+        outcome.files
+    );
+    println!("{last}");
+    let Ok(path) = std::env::var("ALLUVIUM_TABLE") else {
+        return;
+    };
+    let testbed = include_str!("../../testbed/testbed");
+    let version = |name: &str| {
+        let line = testbed.lines().find_map(|l| l.strip_prefix(name)).unwrap();
+        line.trim_start_matches("_VERSION=").to_string()
+    };
+    let mut text = format!(
+        "# Killed at every step\n\nWritten by `make crashes` on Kafka {} (three brokers) and HDFS {}; librdkafka {}. The daemon is \
+         killed at the step with a load going on,\nor stands still there until another instance has taken over, and goes on as a \
+         zombie. Beside it runs a read_committed reader,\nand somebody checks that no file is visible before its ledger entry. At \
+         the end rows and sums are computed anew from the input.\n\n| step | killed | stood still |\n| --- | --- | --- |\n",
+        version("KAFKA"),
+        version("HADOOP"),
+        rdkafka::util::get_rdkafka_version().1,
+    );
+    for step in Step::ALL.iter().map(|s| s.label()) {
+        text += &format!("| {step} | {} | {} |\n", times(step, "kill"), times(step, "stop"));
+    }
+    text += &format!("\n`{last}`\n");
+    std::fs::write(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path), text).unwrap();
+}

@@ -1,0 +1,157 @@
+//! What operators do, each loud and lossless; and input that has holes, which are no loss.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
+
+use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send};
+use crate::{config, home};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn mapping(name: &str, topic: &str) -> String {
+    format!("[mapping.{name}]\ntopics = [\"{topic}\"]")
+}
+
+/// Writes `n` records and lets a daemon archive them.
+fn begin(cluster: &Cluster, name: &str, topic: &str, n: i64) {
+    let producer = cluster.producer();
+    for _ in 0..n {
+        send(&producer, topic, 0, b"record", None);
+    }
+    flush(&producer);
+    let config = config(cluster, name, &mapping(name, topic));
+    let daemon = Daemon::start(&home(cluster, name), "a", &config);
+    eventually("archived", LIMIT, || n as f64 <= daemon.metric("alluvium_archive_position", topic));
+    assert_eq!(daemon.stop(), 0);
+}
+
+/// Starts a daemon that must stop its partition for this reason; its log.
+fn stops(cluster: &Cluster, name: &str, config: &str, reason: &str) -> String {
+    let daemon = Daemon::start(&home(cluster, name), "a", config);
+    eventually(reason, LIMIT, || 1.0 <= daemon.metric("alluvium_partition_stopped", reason));
+    let log = daemon.log_text();
+    assert_eq!(daemon.stop(), 0);
+    log
+}
+
+/// Kafka forgets the committed offsets with the topic: the ledger knows that it is another one.
+pub(crate) fn a_topic_that_was_made_again(cluster: &Cluster) {
+    let (name, topic) = ("again", "again-in");
+    cluster.create_topic(topic, 1);
+    begin(cluster, name, topic, 10);
+    let _ = cluster.run(&["kafka", "topics", "--delete", "--topic", topic]);
+    std::thread::sleep(Duration::from_secs(3));
+    cluster.create_topic(topic, 1);
+    let producer = cluster.producer();
+    for _ in 0..20 {
+        send(&producer, topic, 0, b"of another topic", None);
+    }
+    flush(&producer);
+    let config = config(cluster, name, &mapping(name, topic));
+    let log = stops(cluster, name, &config, "other_topic");
+    assert!(log.contains("deleted and made again") && log.contains("archive.root"), "{log}");
+    let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);
+    assert_eq!(raw.rows, 10, "the old archive is as it was");
+}
+
+/// The root was wiped, or another one was configured for the same group; put back, it goes on.
+pub(crate) fn roots_that_were_wiped_or_changed(cluster: &Cluster) {
+    let (name, topic) = ("roots", "roots-in");
+    cluster.create_topic(topic, 1);
+    begin(cluster, name, topic, 10);
+    let right = config(cluster, name, &mapping(name, topic));
+    let other = right.replace("/roots\"", "/roots-other\"");
+    let log = stops(cluster, name, &other, "other_root");
+    assert!(log.contains("Use another group_id"), "{log}");
+    let _ = cluster.run(&["dfs", "-mv", "/roots", "/roots-away"]);
+    let log = stops(cluster, name, &right, "other_root");
+    assert!(log.contains("another root"), "{log}");
+    // The identity alone was kept, as by somebody who cleans up too well.
+    let _ = cluster.run(&["dfs", "-rm", "-r", "-skipTrash", "/roots"]);
+    let _ = cluster.run(&["dfs", "-mkdir", "-p", "/roots/_alluvium"]);
+    let _ =
+        cluster.run(&["dfs", "-cp", "/roots-away/_alluvium/identity", "/roots/_alluvium/identity"]);
+    let log = stops(cluster, name, &right, "no_ledger");
+    assert!(log.contains("it was wiped") && log.contains("Restore the root"), "{log}");
+    let _ = cluster.run(&["dfs", "-rm", "-r", "-skipTrash", "/roots"]);
+    let _ = cluster.run(&["dfs", "-mv", "/roots-away", "/roots"]);
+    begin(cluster, name, topic, 5);
+    let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);
+    assert_eq!(raw.offsets(), (0..15).map(|o| (0, o)).collect::<Vec<_>>());
+}
+
+/// Two instances of one name use one transactional id: one of them says so and ends; nothing is
+/// counted twice.
+pub(crate) fn two_instances_of_one_name(cluster: &Cluster) {
+    let (name, topic, counts) = ("twins", "twins-in", "twins-counts");
+    cluster.create_topic(topic, 4);
+    let mapping = format!(
+        "{}\narchive = false\n[mapping.twins.wordcount]\noutput_topic = \"{counts}\"\narchive = false",
+        mapping(name, topic)
+    );
+    let config = config(cluster, name, &mapping);
+    let producer = cluster.producer();
+    let write = |n: i32| {
+        for i in 0..n {
+            send(&producer, topic, i % 4, b"word", None);
+        }
+        flush(&producer);
+    };
+    write(100);
+    let mut first = Daemon::start(&home(cluster, name), "a", &config);
+    eventually("counted", LIMIT, || 100.0 <= cluster.position(name, topic));
+    let mut second = Daemon::start(&home(cluster, name).join("2"), "a", &config);
+    eventually("one of them ends", LIMIT, || {
+        write(40);
+        !first.is_running() || !second.is_running()
+    });
+    let (ended, going) = if first.is_running() { (second, first) } else { (first, second) };
+    let (code, log) = ended.wait(LIMIT);
+    assert_eq!(code, 1);
+    assert!(log.contains("two instances run under one name"), "{log}");
+    let sent = cluster.read_topic(topic).len() as f64;
+    eventually("the other counts on", LIMIT, || sent <= cluster.position(name, topic));
+    assert_eq!(going.stop(), 0);
+    assert_eq!(cluster.published_words(counts)["word"] as f64, sent);
+}
+
+/// Aborted transactions and compaction leave holes in the log: the archive has exactly what a
+/// read_committed consumer sees, and `verify` calls it whole.
+pub(crate) fn aborted_and_compacted_input(cluster: &Cluster) {
+    let (name, topic) = ("holes", "holes-in");
+    cluster.create_topic(topic, 1);
+    let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap())
+        .set("transactional.id", name)
+        .create()
+        .unwrap();
+    producer.init_transactions(LIMIT).unwrap();
+    for transaction in 0..10 {
+        producer.begin_transaction().unwrap();
+        for i in 0..5 {
+            let (key, value) = (i.to_string(), format!("{transaction}"));
+            producer.send(BaseRecord::to(topic).key(&key).payload(&value)).unwrap();
+        }
+        producer.flush(LIMIT).unwrap();
+        if transaction % 3 == 1 {
+            producer.abort_transaction(LIMIT).unwrap();
+        } else {
+            producer.commit_transaction(LIMIT).unwrap();
+        }
+    }
+    let config = config(cluster, name, &mapping(name, topic));
+    let daemon = Daemon::start(&home(cluster, name), "a", &config);
+    let seen = cluster.read_topic(topic);
+    assert_eq!(seen.len(), 35);
+    eventually("archived", LIMIT, || {
+        seen.len() as f64 <= daemon.metric("alluvium_records_total", name)
+    });
+    assert_eq!(daemon.stop(), 0);
+    let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic).records();
+    assert!(raw == seen, "the archive is what a read_committed consumer sees");
+    let file = home(cluster, name).join("a.toml").display().to_string();
+    let (code, text) = alluvium(&["verify", "--config", &file]);
+    assert!(code == 0 && text.contains("offsets without a record"), "{text}");
+}

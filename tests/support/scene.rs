@@ -1,0 +1,232 @@
+//! A load, a read_committed reader and somebody who watches the files, while whatever happens to
+//! the daemons; and at the end the whole truth, computed from the input.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::Message as _;
+
+use super::{Cluster, Daemon, Lines, assert_each_once, eventually, flush, read_names, send, tree};
+
+/// One topic of lines, one mapping, one group; all named alike.
+pub struct Scene {
+    pub cluster: Arc<Cluster>,
+    name: &'static str,
+    topic: String,
+    counts: String,
+}
+
+/// What the end found; nothing was lost or doubled, or there would be none.
+pub struct Outcome {
+    pub records: i64,
+    /// Files that were seen, each after its entry.
+    pub files: usize,
+}
+
+const PARTITIONS: i32 = 4;
+const COUNT_PARTITIONS: i32 = 2;
+
+impl Scene {
+    pub fn new(cluster: &Arc<Cluster>, name: &'static str) -> Scene {
+        let (topic, counts) = (format!("{name}-in"), format!("{name}-counts"));
+        cluster.create_topic(&topic, PARTITIONS as u32);
+        cluster.create_topic(&counts, COUNT_PARTITIONS as u32);
+        Scene { cluster: Arc::clone(cluster), name, topic, counts }
+    }
+
+    fn root(&self) -> String {
+        format!("{}/{}", self.cluster.hdfs(), self.name)
+    }
+
+    pub fn start(&self, instance: &str, variables: &[(&str, &str)]) -> Daemon {
+        let Scene { name, topic, counts, .. } = self;
+        let config = format!(
+            r#"
+[kafka]
+bootstrap_servers = "{}"
+group_id = "{name}"
+[kafka.properties]
+"session.timeout.ms" = 6000
+"heartbeat.interval.ms" = 1000
+"transaction.timeout.ms" = 6000
+[archive]
+root = "{}"
+[daemon]
+workers = 2
+commit_interval = "500ms"
+[mapping.{name}]
+topics = ["{topic}"]
+archive = {{ path = "{{topic}}/dt=%Y-%m-%d/hr=%H", roll = {{ age = "1s" }} }}
+[mapping.{name}.wordcount]
+output_topic = "{counts}"
+window = "10m"
+time = "record"
+archive = {{ format = "parquet", roll = {{ age = "1s" }} }}
+"#,
+            self.cluster.bootstrap(),
+            self.root()
+        );
+        Daemon::start_with(&self.cluster.state.join("tests"), instance, &config, variables)
+    }
+
+    /// Waits until an instance has published something.
+    pub fn works(&self, daemon: &Daemon) {
+        eventually("it works", Duration::from_secs(90), || {
+            0.0 < daemon.metric("alluvium_files_total", "")
+        });
+    }
+
+    /// Waits until an instance owns everything.
+    pub fn owns_all(&self, daemon: &Daemon) {
+        let all = f64::from(PARTITIONS + COUNT_PARTITIONS);
+        eventually("another one takes over", Duration::from_secs(90), || {
+            all <= daemon.metric("alluvium_assigned_partitions", "")
+                && daemon.get("/readyz").is_some()
+        });
+    }
+
+    /// Starts load, reader and watcher.
+    pub fn begin(&self) -> Running {
+        let (loading, reading) = (Arc::new(true.into()), Arc::new(true.into()));
+        Running {
+            load: self.load(&loading),
+            reader: self.reader(&reading),
+            watcher: self.watcher(&loading),
+            loading,
+            reading,
+        }
+    }
+
+    /// Lines until told to stop; two hours of record time, so that an attempt has two files.
+    fn load(&self, on: &Arc<AtomicBool>) -> JoinHandle<(Lines, i64)> {
+        let (producer, topic) = (self.cluster.producer(), self.topic.clone());
+        let on = Arc::clone(on);
+        std::thread::spawn(move || {
+            let (mut lines, mut line, mut sent) = (Lines::new(11, 300), String::new(), 0);
+            while on.load(Ordering::SeqCst) {
+                for _ in 0..20 {
+                    lines.next(&mut line);
+                    let millis = 1_700_000_000_000 + sent / 4 % 2 * 3_600_000;
+                    let partition = (sent % i64::from(PARTITIONS)) as i32;
+                    send(&producer, &topic, partition, line.as_bytes(), Some(millis));
+                    sent += 1;
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            flush(&producer);
+            (lines, sent)
+        })
+    }
+
+    /// What a read_committed consumer sums up while everything breaks around it.
+    fn reader(&self, on: &Arc<AtomicBool>) -> JoinHandle<HashMap<String, u64>> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.cluster.bootstrap())
+            .set("group.id", format!("{}-reader", self.name))
+            .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "earliest")
+            .set("enable.auto.commit", "false")
+            .create()
+            .unwrap();
+        let (on, counts) = (Arc::clone(on), self.counts.clone());
+        std::thread::spawn(move || {
+            consumer.subscribe(&[&counts]).unwrap();
+            let (mut sums, mut last) = (HashMap::new(), Instant::now());
+            while on.load(Ordering::SeqCst) || last.elapsed() < Duration::from_secs(5) {
+                let Some(Ok(m)) = consumer.poll(Duration::from_millis(100)) else {
+                    continue;
+                };
+                last = Instant::now();
+                let value: serde_json::Value =
+                    serde_json::from_slice(m.payload().unwrap()).unwrap();
+                let word = value["word"].as_str().unwrap().to_string();
+                *sums.entry(word).or_default() += value["count"].as_u64().unwrap();
+            }
+            sums
+        })
+    }
+
+    /// Files that are visible are named by the ledger, at every moment; how many were seen.
+    fn watcher(&self, on: &Arc<AtomicBool>) -> JoinHandle<usize> {
+        let (cluster, on, root) = (Arc::clone(&self.cluster), Arc::clone(on), self.root());
+        let topics = [self.topic.clone(), self.counts.clone()];
+        std::thread::spawn(move || {
+            let store = cluster.store(&root);
+            let (mut named, mut read) = (BTreeSet::new(), BTreeSet::new());
+            let mut checked = BTreeSet::new();
+            while on.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(300));
+                for topic in &topics {
+                    // First the files, then the ledger: an entry comes before its files.
+                    let Ok(files) = cluster.runtime.block_on(tree(&*store, topic)) else {
+                        continue; // The NameNode is away.
+                    };
+                    let new: Vec<String> =
+                        files.into_iter().filter(|f| !checked.contains(f)).collect();
+                    let names = read_names(&*store, topic, &mut read, &mut named);
+                    if new.is_empty() || cluster.runtime.block_on(names).is_err() {
+                        continue;
+                    }
+                    for file in new {
+                        assert!(named.contains(&file), "{file} is visible, and no entry names it");
+                        let _ = checked.insert(file);
+                    }
+                }
+            }
+            checked.len()
+        })
+    }
+}
+
+/// What goes on beside the incidents.
+pub struct Running {
+    loading: Arc<AtomicBool>,
+    reading: Arc<AtomicBool>,
+    load: JoinHandle<(Lines, i64)>,
+    reader: JoinHandle<HashMap<String, u64>>,
+    watcher: JoinHandle<usize>,
+}
+
+impl Running {
+    /// Ends the load, lets a last instance finish, and compares everything with the input.
+    pub fn finish(self, scene: &Scene) -> Outcome {
+        self.loading.store(false, Ordering::SeqCst);
+        let (lines, records) = self.load.join().unwrap();
+        let Scene { cluster, name, topic, counts, .. } = scene;
+        let last = scene.start("last", &[]);
+        eventually("all counted and archived", Duration::from_secs(180), || {
+            let archived = last.metric("alluvium_archive_position", &format!("topic=\"{topic}\""));
+            records as f64 <= cluster.position(name, topic) && records as f64 <= archived
+        });
+        let files = self.watcher.join().unwrap();
+        self.reading.store(false, Ordering::SeqCst);
+        let read = self.reader.join().unwrap();
+        let mut ends = std::collections::BTreeMap::new();
+        let published = cluster.read_topic(counts);
+        for r in &published {
+            let end: &mut i64 = ends.entry(r.partition).or_default();
+            *end = (*end).max(r.offset + 1);
+        }
+        let end = ends.values().sum::<i64>() as f64;
+        eventually("counts archived", Duration::from_secs(90), || {
+            end <= last.metric("alluvium_archive_position", &format!("topic=\"{counts}\""))
+        });
+        assert_eq!(last.stop(), 0);
+
+        let raw = cluster.archive(&scene.root(), topic, topic);
+        let each = records / i64::from(PARTITIONS);
+        let want = (0..PARTITIONS).flat_map(|p| (0..each).map(move |o| (p, o)));
+        assert_each_once(&raw.offsets(), want);
+        assert!(read == lines.expected(), "the reader's sums by word");
+        assert!(cluster.published_words(counts) == lines.expected(), "published sums by word");
+        let archived = cluster.archive(&scene.root(), counts, counts);
+        assert!(archived.words() == lines.expected(), "archived sums by word");
+        assert_eq!(archived.rows as usize, published.len());
+        Outcome { records, files }
+    }
+}
