@@ -51,6 +51,7 @@ pub async fn run(
     let stores = roots::open_all(&config).await?;
     let (fatal_tx, mut fatal) = mpsc::channel::<String>(8);
     let positions = BrokerPositions::default();
+    let control = Arc::new(PollControl::default());
     let env = Env {
         metrics,
         positions: Arc::new(positions.clone()),
@@ -58,6 +59,10 @@ pub async fn run(
         commit_interval: config.daemon.commit_interval,
         memory_bytes: config.daemon.memory_bytes as usize / config.daemon.workers,
         fatal: Arc::new(move |reason| drop(fatal_tx.try_send(reason))),
+        rejoin: {
+            let control = Arc::clone(&control);
+            Arc::new(move || control.rejoin())
+        },
         clock: Now::read,
     };
     let pool = Arc::new(start_pool(&config, env, stores)?);
@@ -73,7 +78,6 @@ pub async fn run(
     topics::create_outputs(&config).await?;
     let (stop, stopped) = watch::channel(false);
     let http = http::serve(config.daemon.listen, Arc::clone(&health), stopped.clone()).await?;
-    let control = Arc::new(PollControl::default());
     control.subscribe(first);
     let poll = spawn_poll(&config, &consumer, &control, &health)?;
     let watching = tokio::spawn(topics::watch(

@@ -218,6 +218,7 @@ pub fn consumer(
 #[derive(Debug, Default)]
 pub struct PollControl {
     subscription: Mutex<Option<Vec<String>>>,
+    rejoin: AtomicBool,
     stop: AtomicBool,
     fatal: Mutex<Option<String>>,
 }
@@ -226,6 +227,11 @@ impl PollControl {
     /// Subscribes to exactly these topics, sorted; takes effect at the next round.
     pub fn subscribe(&self, topics: Vec<String>) {
         *self.subscription.lock().unwrap_or_else(PoisonError::into_inner) = Some(topics);
+    }
+
+    /// Leave the group, and join it again with the same topics.
+    pub fn rejoin(&self) {
+        self.rejoin.store(true, Ordering::SeqCst);
     }
 
     /// Leave the group, then end.
@@ -242,10 +248,19 @@ impl PollControl {
 
 /// The poll thread's whole life. `alive` is called every round.
 pub fn poll(consumer: &Arc<Consumer>, control: &PollControl, leave: Duration, alive: impl Fn()) {
+    let mut subscribed = Vec::new();
     while !control.stop.load(Ordering::SeqCst) {
         alive();
         let wanted = control.subscription.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(topics) = wanted {
+        if let Some(topics) = &wanted {
+            subscribed.clone_from(topics);
+        }
+        let rejoin = control.rejoin.swap(false, Ordering::SeqCst);
+        if rejoin {
+            consumer.unsubscribe();
+            until_revoked(consumer, leave);
+        }
+        if let Some(topics) = wanted.or_else(|| rejoin.then(|| subscribed.clone())) {
             let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
             tracing::info!(topics = topics.join(", "), "subscribing");
             if let Err(e) = consumer.subscribe(&topics) {
@@ -273,6 +288,10 @@ pub fn poll(consumer: &Arc<Consumer>, control: &PollControl, leave: Duration, al
     }
     // Dropping a consumer while it owns partitions can hang: leave, and poll until it owns none.
     consumer.unsubscribe();
+    until_revoked(consumer, leave);
+}
+
+fn until_revoked(consumer: &Consumer, leave: Duration) {
     let deadline = Instant::now() + leave;
     while Instant::now() < deadline && consumer.assignment().is_ok_and(|a| a.count() > 0) {
         let _ = consumer.poll(Duration::from_millis(50));

@@ -182,8 +182,6 @@ type Wake = Box<Box<dyn Fn() + Send + Sync>>;
 pub(super) struct SplitQueue {
     raw: *mut sys::rd_kafka_queue_t,
     wake: Option<Wake>,
-    /// Empty between two reads.
-    messages: Vec<*mut sys::rd_kafka_message_t>,
 }
 
 // SAFETY: a librdkafka queue may be used from any thread, by one at a time: `read` takes &mut.
@@ -207,7 +205,6 @@ impl SplitQueue {
         consumer: &BaseConsumer<C>,
         topic: &str,
         partition: i32,
-        batch: usize,
     ) -> Option<SplitQueue> {
         let topic = CString::new(topic).ok()?;
         // SAFETY: the client is valid; the queue is ours to destroy. Forwarding to nowhere is
@@ -221,7 +218,7 @@ impl SplitQueue {
             sys::rd_kafka_queue_forward(raw, ptr::null_mut());
             raw
         };
-        Some(SplitQueue { raw, wake: None, messages: Vec::with_capacity(batch) })
+        Some(SplitQueue { raw, wake: None })
     }
 
     pub(super) fn on_records(&mut self, wake: Box<dyn Fn() + Send + Sync>) {
@@ -237,21 +234,16 @@ impl SplitQueue {
         self.wake = Some(wake);
     }
 
-    /// Gives what is there, one batch at most, to `take`; never waits. The caller has to see to it
-    /// that no record is missing after anything that is no record
-    /// (docs/decisions/0004-reading.md).
-    pub(super) fn read(&mut self, take: &mut dyn FnMut(&Record<'_>)) -> Batch {
+    /// Gives what is there, `limit` records at most, to `take`; never waits. One call a message,
+    /// although `rd_kafka_consume_batch_queue` is cheaper (docs/decisions/0004-reading.md).
+    pub(super) fn read(&mut self, limit: usize, take: &mut dyn FnMut(&Record<'_>)) -> Batch {
         let mut batch = Batch::default();
-        // SAFETY: the queue is valid, and the array has room for as many as are asked for. Each
-        // message is ours until it is destroyed, right below and only here; what the record
-        // borrows from it ends before.
-        unsafe {
-            let room = self.messages.capacity();
-            let count =
-                sys::rd_kafka_consume_batch_queue(self.raw, 0, self.messages.as_mut_ptr(), room);
-            self.messages.set_len(usize::try_from(count).unwrap_or(0));
-            for message in self.messages.drain(..) {
-                let m = &*message;
+        for _ in 0..limit {
+            // SAFETY: the queue is valid. The message is ours until it is destroyed, right below
+            // and only here; what the record borrows from it ends before.
+            unsafe {
+                let message = sys::rd_kafka_consume_queue(self.raw, 0);
+                let Some(m) = message.as_ref() else { break };
                 match m.err {
                     Code::RD_KAFKA_RESP_ERR_NO_ERROR => {
                         batch.records += 1;

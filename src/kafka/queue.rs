@@ -48,20 +48,10 @@ pub trait Source: Send {
 pub const BATCH: usize = 1_000;
 
 /// One partition's queue, split off from the consumer's. The queue is dropped before its client.
-///
-/// librdkafka may skip a record after anything that is no record (docs/decisions/0004-reading.md).
-/// So the first record after an end or an error must be the one that is due; else the queue seeks
-/// back, once: what is still missing then is a hole in the log.
 pub struct Queue {
     queue: SplitQueue,
     consumer: Arc<Consumer>,
     tp: TopicPartition,
-    /// The offset that is due.
-    next: Offset,
-    /// Whether the next record has to be that one.
-    check: bool,
-    /// It was not: seek back before anything else.
-    skipped: bool,
 }
 
 impl std::fmt::Debug for Queue {
@@ -73,9 +63,8 @@ impl std::fmt::Debug for Queue {
 impl Queue {
     /// Splits a partition off; before it is assigned.
     pub(super) fn split(consumer: Arc<Consumer>, tp: TopicPartition) -> Option<Queue> {
-        let queue = SplitQueue::split(&consumer, &tp.topic, tp.partition, BATCH)?;
-        let next = Offset(0);
-        Some(Queue { queue, consumer, tp, next, check: false, skipped: false })
+        let queue = SplitQueue::split(&consumer, &tp.topic, tp.partition)?;
+        Some(Queue { queue, consumer, tp })
     }
 }
 
@@ -84,28 +73,9 @@ impl Source for Queue {
         self.queue.on_records(wake);
     }
 
+    #[inline]
     fn read(&mut self, take: &mut dyn FnMut(&Record<'_>)) -> Read {
-        if self.skipped
-            && let Err(e) = self.seek(self.next)
-        {
-            return Read { trouble: Some(Trouble::Error(e)), ..Read::default() };
-        }
-        let (mut next, mut check, mut skipped) = (self.next, self.check, false);
-        let batch = self.queue.read(&mut |record| {
-            skipped |= check && next < record.offset;
-            check = false;
-            if !skipped {
-                next = record.offset.next();
-                take(record);
-            }
-        });
-        if skipped {
-            tracing::debug!(tp = %self.tp, offset = %next, "a record may have been skipped; reading again");
-            self.skipped = true;
-            return Read { records: batch.records, ..Read::default() };
-        }
-        self.next = batch.end.map_or(next, |end| end.max(next));
-        self.check = check || batch.end.is_some() || batch.error.is_some();
+        let batch = self.queue.read(BATCH, take);
         let trouble = batch.error.map(|(code, text)| match code {
             Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE
             | Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET => Trouble::OutOfRange(text),
@@ -124,13 +94,11 @@ impl Source for Queue {
         let target = RdOffset::Offset(start.0);
         self.consumer.seek(topic, partition, target, CALL_TIMEOUT).map_err(failed)?;
         loop {
-            let stale = self.queue.read(&mut |_| {});
+            let stale = self.queue.read(BATCH, &mut |_| {});
             if stale.records == 0 && stale.end.is_none() && stale.error.is_none() {
                 break;
             }
         }
-        self.consumer.resume(&one).map_err(failed)?;
-        (self.next, self.check, self.skipped) = (start, false, false);
-        Ok(())
+        self.consumer.resume(&one).map_err(failed)
     }
 }

@@ -159,6 +159,12 @@ impl Transactions {
         Ok(self.producer.as_ref().expect("made above"))
     }
 
+    /// A result that can't be delivered: the client itself may have been fenced.
+    fn refused(&self, step: &'static str, text: &str) -> TransactionError {
+        let fatal = self.producer.as_ref().is_some_and(|p| p.client().fatal_error().is_some());
+        self.classify(step, fatal, text)
+    }
+
     fn classify(&self, step: &'static str, fatal: bool, text: &str) -> TransactionError {
         let code = self.producer.as_ref().and_then(|p| p.client().fatal_error());
         match code {
@@ -203,7 +209,7 @@ impl Commit for Transactions {
                     // Whatever is queued goes out now, full batches or not.
                     let _ = native::flush(producer, Duration::from_millis(5));
                 }
-                Err((e, _)) => return Err(TransactionError::doubt("produce", e)),
+                Err((e, _)) => return Err(self.refused("produce", &e.to_string())),
             }
         }
     }
@@ -217,11 +223,11 @@ impl Commit for Transactions {
         let producer = self.producer.as_ref().expect("begun");
         let deadline = Instant::now() + self.patience;
         if !native::flush(producer, self.patience) {
-            return Err(TransactionError::doubt("deliver", "no answer in time"));
+            return Err(self.refused("deliver", "no answer in time"));
         }
         crash::at(Step::ResultsProduced);
         if producer.context_failed() {
-            return Err(TransactionError::doubt("deliver", "a result was refused"));
+            return Err(self.refused("deliver", "a result was refused"));
         }
         let mut list = TopicPartitionList::with_capacity(offsets.len());
         for o in offsets {

@@ -43,6 +43,8 @@ pub struct Env {
     pub memory_bytes: usize,
     /// Called once with the reason if the whole process has to end.
     pub fatal: Arc<dyn Fn(String) + Send + Sync>,
+    /// Leaves the group and joins it again: a partition's fetching has stopped for good.
+    pub rejoin: Arc<dyn Fn() + Send + Sync>,
     pub clock: fn() -> Now,
 }
 
@@ -328,7 +330,7 @@ impl Worker {
             if task.state.is_clogged() || task.state.backlog && !turn {
                 continue;
             }
-            let records = task.read(now, &self.env.metrics);
+            let records = task.read(now, &self.env);
             if turn && 0 < records {
                 self.turn.gave = Some(now.instant);
             }

@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::protocol::{AttemptId, EntryKey, OnGap, Partition};
 use crate::record::{Offset, OffsetRange, Record, TopicPartition};
 use crate::store::Store;
+use crate::worker::Env;
 use crate::worker::archiver::{Archiver, Event};
 use crate::worker::files::Files;
 use crate::worker::ledger::{Books, EntryFrame, new_attempt};
@@ -91,6 +92,9 @@ impl Now {
     }
 }
 
+/// After this long without a seek that is taken, fetching has stopped for good.
+const REFUSED: Duration = Duration::from_secs(10);
+
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 
 pub(super) struct Task {
@@ -132,6 +136,8 @@ pub(super) struct State {
     /// How often the position was out of range since a record was read last.
     overtakes: u32,
     pause: Option<Instant>,
+    /// Since when every seek was refused.
+    refused: Option<Instant>,
     pub(super) stopped: Option<(&'static str, String)>,
     tally: Tally,
 }
@@ -196,6 +202,7 @@ impl Task {
             overtaken: false,
             overtakes: 0,
             pause: None,
+            refused: None,
             stopped: None,
             tally: Tally::default(),
         };
@@ -207,8 +214,9 @@ impl Task {
     }
 
     /// Reads a batch; how many records came.
-    pub(super) fn read(&mut self, now: Now, metrics: &Metrics) -> usize {
+    pub(super) fn read(&mut self, now: Now, env: &Env) -> usize {
         let Task { source, state, .. } = self;
+        let metrics = &*env.metrics;
         let Some(start) = state.part.as_ref().and_then(Partition::start) else {
             return 0;
         };
@@ -220,8 +228,15 @@ impl Task {
             if state.position != Some(start) {
                 if let Err(e) = source.seek(start) {
                     tracing::debug!(tp = %state.tp, error = %e, "seek; trying again");
+                    let since = *state.refused.get_or_insert(now.instant);
+                    if since + REFUSED < now.instant {
+                        tracing::warn!(tp = %state.tp, error = %e, "the client does not fetch this partition any more; joining the group anew");
+                        state.refused = None;
+                        (env.rejoin)();
+                    }
                     return 0;
                 }
+                state.refused = None;
                 state.position = Some(start);
                 state.whole_since = now.millis;
             }

@@ -150,6 +150,15 @@ pub(crate) fn offsets_that_were_deleted(cluster: &Cluster) {
     assert_eq!(cluster.published_words("deleted-counts").len(), 2);
 }
 
+fn delete_records(cluster: &Cluster, name: &str, topic: &str, offset: i64) {
+    let file = home(cluster, name).join("delete.json");
+    let json = serde_json::json!({
+        "partitions": [{"topic": topic, "partition": 0, "offset": offset}], "version": 1
+    });
+    std::fs::write(&file, json.to_string()).unwrap();
+    let _ = cluster.run(&["kafka", "delete-records", "--offset-json-file", file.to_str().unwrap()]);
+}
+
 /// Retention took records before they were archived: by default the partition stops and names
 /// them; with on_gap = "record" a gap entry names them and the daemon goes on.
 pub(crate) fn retention_that_overtook(cluster: &Cluster) {
@@ -172,15 +181,7 @@ pub(crate) fn retention_that_overtook(cluster: &Cluster) {
     });
     assert_eq!(daemon.stop(), 0);
     write(20);
-    let file = dir.join("delete.json");
-    std::fs::write(
-        &file,
-        format!(
-            r#"{{"partitions":[{{"topic":"{topic}","partition":0,"offset":25}}],"version":1}}"#
-        ),
-    )
-    .unwrap();
-    let _ = cluster.run(&["kafka", "delete-records", "--offset-json-file", file.to_str().unwrap()]);
+    delete_records(cluster, name, topic, 25);
     let daemon = Daemon::start(&dir, "a", &config(cluster, name, &mapping("stop")));
     eventually("stopped", Duration::from_secs(60), || {
         1.0 <= daemon.metric("alluvium_partition_stopped", "archive_gap")
@@ -191,11 +192,22 @@ pub(crate) fn retention_that_overtook(cluster: &Cluster) {
     eventually("read", Duration::from_secs(60), || {
         5.0 <= daemon.metric("alluvium_records_total", "gap")
     });
+    // The same while it runs: it stood still for long enough, but not so long as to be missed.
+    eventually("archived", Duration::from_secs(60), || {
+        30.0 <= daemon.metric("alluvium_archive_position", topic)
+    });
+    daemon.signal("-STOP");
+    write(20);
+    delete_records(cluster, name, topic, 40);
+    daemon.signal("-CONT");
+    eventually("goes on after the gap", Duration::from_secs(90), || {
+        50.0 <= daemon.metric("alluvium_archive_position", topic)
+    });
     assert_eq!(daemon.stop(), 0);
     let file = dir.join("a.toml").display().to_string();
     let (code, text) = alluvium(&["where", topic, "0", "12", "--config", &file]);
     assert!(code == 0 && text.contains("gap") && text.contains("retention"), "{text}");
     let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);
-    let want: Vec<(i32, i64)> = (0..10).chain(25..30).map(|o| (0, o)).collect();
+    let want: Vec<(i32, i64)> = (0..10).chain(25..30).chain(40..50).map(|o| (0, o)).collect();
     assert_eq!(raw.offsets(), want);
 }

@@ -123,6 +123,7 @@ impl World {
             commit_interval: Duration::from_secs(2),
             memory_bytes: 1 << 30,
             fatal: Arc::new(|reason| panic!("{reason}")),
+            rejoin: Arc::new(|| panic!("no seek was refused")),
             clock,
         };
         let transactions = Box::new(brokers.transactions(&tp("out", 0)));
