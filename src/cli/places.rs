@@ -11,8 +11,11 @@ use crate::store::{Store, StoreError};
 /// Arguments of `where`.
 #[derive(Args, Debug)]
 pub(super) struct Where {
+    /// The topic's name; an output topic's too.
     topic: String,
+    /// The partition's number.
     partition: i32,
+    /// The record's offset.
     offset: i64,
     #[command(flatten)]
     config: ConfigArgs,

@@ -217,6 +217,8 @@ impl Task {
     pub(super) fn read(&mut self, now: Now, env: &Env) -> usize {
         let Task { source, state, .. } = self;
         let metrics = &*env.metrics;
+        // One that can't be read takes no turn.
+        let backlog = std::mem::take(&mut state.backlog);
         let Some(start) = state.part.as_ref().and_then(Partition::start) else {
             return 0;
         };
@@ -243,7 +245,7 @@ impl Task {
             state.resync = false;
         }
         let read = source.read(&mut |record| state.take(record, now));
-        state.backlog = read.end.is_none() && (state.backlog || 0 < read.records);
+        state.backlog = read.end.is_none() && (backlog || 0 < read.records);
         if let (Some(position), Some(part)) = (read.end, &mut state.part) {
             part.skip_to(position);
         }
