@@ -103,7 +103,7 @@ impl Where {
 
 impl Explain {
     pub(super) fn main(&self) -> u8 {
-        let Some(name) = Name::parse(&self.file) else {
+        let Some(place) = ledger_of(&self.file) else {
             complain(&format!(
                 "{:?} is not named as files of this archive: part-<topic>-<incarnation>-<partition>-<first>-<last>.<format>",
                 self.file
@@ -112,13 +112,13 @@ impl Explain {
         };
         on_stores(&self.config, async |stores| {
             for store in stores {
-                let book = Book::read(&**store, &name.place).await?;
+                let book = Book::read(&**store, &place).await?;
                 let named = book.entries.iter().find_map(|e| {
                     let file = e.files.iter().find(|f| self.file.ends_with(&f.path))?;
                     Some((e, file))
                 });
                 if let Some((entry, file)) = named {
-                    describe(&**store, &name.place, entry);
+                    describe(&**store, &place, entry);
                     return explain(&**store, file).await;
                 }
             }
@@ -164,21 +164,13 @@ async fn explain(store: &dyn Store, file: &FileRef) -> Result<u8, StoreError> {
     Ok(code)
 }
 
-/// A file's name, read from the right.
-struct Name {
-    place: LedgerPlace,
-}
-
-impl Name {
-    fn parse(path: &str) -> Option<Name> {
-        let name = path.rsplit('/').next()?.split('.').next()?;
-        let mut fields = name.strip_prefix("part-")?.rsplitn(5, '-');
-        let (last, first) = (fields.next()?, fields.next()?);
-        let (partition, incarnation, topic) = (fields.next()?, fields.next()?, fields.next()?);
-        let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-        let fits = last.len() == 20 && first.len() == 20;
-        let (topic, incarnation, partition) = (topic.into(), incarnation.into(), partition.into());
-        (fits && digits(last) && digits(first))
-            .then_some(Name { place: LedgerPlace { topic, incarnation, partition } })
-    }
+/// The ledger that a file's name belongs to; the name is read from the right.
+fn ledger_of(path: &str) -> Option<LedgerPlace> {
+    let name = path.rsplit('/').next()?.split('.').next()?;
+    let mut fields = name.strip_prefix("part-")?.rsplitn(5, '-');
+    let (last, first) = (fields.next()?, fields.next()?);
+    let (partition, incarnation, topic) = (fields.next()?, fields.next()?, fields.next()?);
+    let offset = |text: &str| text.len() == 20 && text.bytes().all(|b| b.is_ascii_digit());
+    let (topic, incarnation, partition) = (topic.into(), incarnation.into(), partition.into());
+    (offset(last) && offset(first)).then_some(LedgerPlace { topic, incarnation, partition })
 }

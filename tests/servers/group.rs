@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::support::{Cluster, Daemon, Lines, alluvium, assert_each_once, eventually, flush, send};
+use crate::support::{
+    Cluster, Daemon, Lines, alluvium, assert_each_once, end_of, eventually, flush, send,
+};
 use crate::{config, home};
 
 /// Two instances with two workers each on eight partitions: one joins, one stops, one is killed,
@@ -67,12 +69,7 @@ time = "arrival"
     // What the last owners published while they stopped is archived by the next.
     let published = cluster.read_topic(counts);
     let d = Daemon::start(&dir, "d", &config);
-    let mut ends = std::collections::BTreeMap::new();
-    for r in &published {
-        let end: &mut i64 = ends.entry(r.partition).or_default();
-        *end = (*end).max(r.offset + 1);
-    }
-    let end: i64 = ends.values().sum();
+    let end = end_of(&published);
     eventually("counts archived", Duration::from_secs(60), || {
         end as f64 <= d.metric("alluvium_archive_position", counts)
     });

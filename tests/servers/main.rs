@@ -65,25 +65,14 @@ fn main() {
 /// The configuration that most scenarios share; everything has the scenario's name.
 fn config(cluster: &Cluster, name: &str, mapping: &str) -> String {
     format!(
-        r#"
-[kafka]
-bootstrap_servers = "{}"
-group_id = "{name}"
-[kafka.properties]
-"session.timeout.ms" = 6000
-"heartbeat.interval.ms" = 1000
-"transaction.timeout.ms" = 10000
-[archive]
-root = "{}/{name}"
-[archive.roll]
+        r#"{}[archive.roll]
 age = "3s"
 [daemon]
 workers = 2
 commit_interval = "500ms"
 {mapping}
 "#,
-        cluster.bootstrap(),
-        cluster.hdfs()
+        cluster.head(name, 10_000)
     )
 }
 

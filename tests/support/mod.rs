@@ -89,6 +89,26 @@ impl Cluster {
         format!("hdfs://127.0.0.1:{}", 8020 + self.offset)
     }
 
+    /// The head of a configuration for this cluster: group and root have the same name, and a dead
+    /// member is missed after six seconds.
+    pub fn head(&self, name: &str, transaction_timeout_ms: u32) -> String {
+        format!(
+            r#"
+[kafka]
+bootstrap_servers = "{}"
+group_id = "{name}"
+[kafka.properties]
+"session.timeout.ms" = 6000
+"heartbeat.interval.ms" = 1000
+"transaction.timeout.ms" = {transaction_timeout_ms}
+[archive]
+root = "{}/{name}"
+"#,
+            self.bootstrap(),
+            self.hdfs()
+        )
+    }
+
     pub fn create_topic(&self, topic: &str, partitions: u32) {
         let p = partitions.to_string();
         let _ = self.run(&["kafka", "topics", "--create", "--topic", topic, "--partitions", &p]);
@@ -226,6 +246,16 @@ pub struct Seen {
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
     pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+/// The sum over partitions of where these records end.
+pub fn end_of(records: &[Seen]) -> i64 {
+    let mut ends = BTreeMap::new();
+    for r in records {
+        let end: &mut i64 = ends.entry(r.partition).or_default();
+        *end = (*end).max(r.offset + 1);
+    }
+    ends.values().sum()
 }
 
 /// What lies in the store for one topic.

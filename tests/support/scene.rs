@@ -11,7 +11,9 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Message as _;
 
-use super::{Cluster, Daemon, Lines, assert_each_once, eventually, flush, read_names, send, tree};
+use super::{
+    Cluster, Daemon, Lines, assert_each_once, end_of, eventually, flush, read_names, send, tree,
+};
 
 /// One topic of lines, one mapping, one group; all named alike.
 pub struct Scene {
@@ -46,17 +48,7 @@ impl Scene {
     pub fn start(&self, instance: &str, variables: &[(&str, &str)]) -> Daemon {
         let Scene { name, topic, counts, .. } = self;
         let config = format!(
-            r#"
-[kafka]
-bootstrap_servers = "{}"
-group_id = "{name}"
-[kafka.properties]
-"session.timeout.ms" = 6000
-"heartbeat.interval.ms" = 1000
-"transaction.timeout.ms" = 6000
-[archive]
-root = "{}"
-[daemon]
+            r#"{}[daemon]
 workers = 2
 commit_interval = "500ms"
 [mapping.{name}]
@@ -68,8 +60,7 @@ window = "10m"
 time = "record"
 archive = {{ format = "parquet", roll = {{ age = "1s" }} }}
 "#,
-            self.cluster.bootstrap(),
-            self.root()
+            self.cluster.head(name, 6_000)
         );
         Daemon::start_with(&self.cluster.state.join("tests"), instance, &config, variables)
     }
@@ -206,13 +197,8 @@ impl Running {
         let files = self.watcher.join().unwrap();
         self.reading.store(false, Ordering::SeqCst);
         let read = self.reader.join().unwrap();
-        let mut ends = std::collections::BTreeMap::new();
         let published = cluster.read_topic(counts);
-        for r in &published {
-            let end: &mut i64 = ends.entry(r.partition).or_default();
-            *end = (*end).max(r.offset + 1);
-        }
-        let end = ends.values().sum::<i64>() as f64;
+        let end = end_of(&published) as f64;
         eventually("counts archived", Duration::from_secs(90), || {
             end <= last.metric("alluvium_archive_position", &format!("topic=\"{counts}\""))
         });
