@@ -8,6 +8,7 @@ pub mod counts;
 pub mod output;
 pub mod tokenizer;
 pub mod window;
+mod words;
 
 pub use counts::Counts;
 pub use output::{Count, Kind, OutputFormat};

@@ -46,7 +46,7 @@ impl Tokenizer {
     /// was needed.
     #[inline]
     pub fn each_word(&self, value: &[u8], mut word: impl FnMut(&str)) -> bool {
-        match std::str::from_utf8(value) {
+        match simdutf8::basic::from_utf8(value) {
             Ok(line) => {
                 self.split(line, &mut word);
                 false

@@ -96,6 +96,7 @@ pub fn consumer_config(config: &Config) -> Result<ClientConfig, KafkaError> {
         .set("isolation.level", "read_committed")
         .set("auto.offset.reset", "error")
         .set("enable.partition.eof", "true")
+        .set("consume.callback.max.messages", BATCH.to_string())
         .set("check.crcs", "true");
     Ok(c)
 }

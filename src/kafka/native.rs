@@ -181,6 +181,8 @@ type Wake = Box<Box<dyn Fn() + Send + Sync>>;
 /// counting its words. The consumer must outlive it; its owner sees to that.
 pub(super) struct SplitQueue {
     raw: *mut sys::rd_kafka_queue_t,
+    topic: *mut sys::rd_kafka_topic_t,
+    partition: i32,
     wake: Option<Wake>,
 }
 
@@ -207,18 +209,22 @@ impl SplitQueue {
         partition: i32,
     ) -> Option<SplitQueue> {
         let topic = CString::new(topic).ok()?;
-        // SAFETY: the client is valid; the queue is ours to destroy. Forwarding to nowhere is
-        // what splitting is.
-        let raw = unsafe {
+        // SAFETY: the client is valid; queue and topic are ours to destroy. Forwarding to nowhere
+        // is what splitting is.
+        unsafe {
             let client = consumer.client().native_ptr();
             let raw = sys::rd_kafka_queue_get_partition(client, topic.as_ptr(), partition);
             if raw.is_null() {
                 return None;
             }
             sys::rd_kafka_queue_forward(raw, ptr::null_mut());
-            raw
-        };
-        Some(SplitQueue { raw, wake: None })
+            let topic = sys::rd_kafka_topic_new(client, topic.as_ptr(), ptr::null_mut());
+            if topic.is_null() {
+                sys::rd_kafka_queue_destroy(raw);
+                return None;
+            }
+            Some(SplitQueue { raw, topic, partition, wake: None })
+        }
     }
 
     pub(super) fn on_records(&mut self, wake: Box<dyn Fn() + Send + Sync>) {
@@ -234,42 +240,56 @@ impl SplitQueue {
         self.wake = Some(wake);
     }
 
-    /// Gives what is there, `limit` records at most, to `take`; never waits. One call a message,
-    /// although `rd_kafka_consume_batch_queue` is cheaper (docs/decisions/0004-reading.md).
-    pub(super) fn read(&mut self, limit: usize, take: &mut dyn FnMut(&Record<'_>)) -> Batch {
-        let mut batch = Batch::default();
-        for _ in 0..limit {
-            // SAFETY: the queue is valid. The message is ours until it is destroyed, right below
-            // and only here; what the record borrows from it ends before.
-            unsafe {
-                let message = sys::rd_kafka_consume_queue(self.raw, 0);
-                let Some(m) = message.as_ref() else { break };
-                match m.err {
-                    Code::RD_KAFKA_RESP_ERR_NO_ERROR => {
-                        batch.records += 1;
-                        batch.end = None;
-                        with_record(m, take);
-                    }
-                    Code::RD_KAFKA_RESP_ERR__PARTITION_EOF => batch.end = Some(Offset(m.offset)),
-                    code => {
-                        let text =
-                            CStr::from_ptr(sys::rd_kafka_message_errstr(m)).to_string_lossy();
-                        batch.error = Some((code, text.into_owned()));
-                    }
-                }
-                sys::rd_kafka_message_destroy(message);
+    /// Gives what is there, `consume.callback.max.messages` at most, to `take`; never waits. Of
+    /// librdkafka's ways to read, the cheapest that keeps the position right
+    /// (docs/decisions/0004-reading.md).
+    pub(super) fn read(&mut self, take: &mut dyn FnMut(&Record<'_>)) -> Batch {
+        let mut reading = Reading { take, batch: Batch::default() };
+        // SAFETY: the topic is valid, and its partition's queue is the one that was split off;
+        // `reading` outlives the call, and nothing else uses it meanwhile.
+        let _ = unsafe {
+            let opaque = ptr::from_mut(&mut reading).cast();
+            sys::rd_kafka_consume_callback(self.topic, self.partition, 0, Some(on_message), opaque)
+        };
+        reading.batch
+    }
+}
+
+/// What [`on_message`] knows of its [`SplitQueue::read`].
+struct Reading<'a> {
+    take: &'a mut dyn FnMut(&Record<'_>),
+    batch: Batch,
+}
+
+/// Called for each message of a read. A panic in here ends the process: nothing may unwind
+/// through librdkafka.
+unsafe extern "C" fn on_message(message: *mut sys::rd_kafka_message_t, opaque: *mut c_void) {
+    // SAFETY: librdkafka hands on what `read` gave it, and a message that is valid during the call.
+    unsafe {
+        let (m, reading) = (&*message, &mut *opaque.cast::<Reading<'_>>());
+        let batch = &mut reading.batch;
+        match m.err {
+            Code::RD_KAFKA_RESP_ERR_NO_ERROR => {
+                batch.records += 1;
+                batch.end = None;
+                with_record(m, reading.take);
+            }
+            Code::RD_KAFKA_RESP_ERR__PARTITION_EOF => batch.end = Some(Offset(m.offset)),
+            code => {
+                let text = CStr::from_ptr(sys::rd_kafka_message_errstr(m)).to_string_lossy();
+                batch.error = Some((code, text.into_owned()));
             }
         }
-        batch
     }
 }
 
 impl Drop for SplitQueue {
     fn drop(&mut self) {
-        // SAFETY: the callback is taken back before its box is dropped; then the queue, which is
-        // ours, is destroyed once.
+        // SAFETY: the callback is taken back before its box is dropped; then topic and queue,
+        // which are ours, are destroyed once.
         unsafe {
             sys::rd_kafka_queue_cb_event_enable(self.raw, None, ptr::null_mut());
+            sys::rd_kafka_topic_destroy(self.topic);
             sys::rd_kafka_queue_destroy(self.raw);
         }
     }

@@ -75,7 +75,7 @@ impl Source for Queue {
 
     #[inline]
     fn read(&mut self, take: &mut dyn FnMut(&Record<'_>)) -> Read {
-        let batch = self.queue.read(BATCH, take);
+        let batch = self.queue.read(take);
         let trouble = batch.error.map(|(code, text)| match code {
             Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE
             | Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET => Trouble::OutOfRange(text),
@@ -94,7 +94,7 @@ impl Source for Queue {
         let target = RdOffset::Offset(start.0);
         self.consumer.seek(topic, partition, target, CALL_TIMEOUT).map_err(failed)?;
         loop {
-            let stale = self.queue.read(BATCH, &mut |_| {});
+            let stale = self.queue.read(&mut |_| {});
             if stale.records == 0 && stale.end.is_none() && stale.error.is_none() {
                 break;
             }

@@ -310,9 +310,9 @@ impl State {
             Time::Record => record.timestamp.millis().unwrap_or(now_ms),
         };
         let window = count.window.start(time);
-        let (counts, words) = (&mut self.counts, &mut self.tally.words);
+        let (mut line, words) = (self.counts.line(window), &mut self.tally.words);
         let lossy = count.tokenizer.each_word(value, |word| {
-            counts.add(window, word);
+            line.add(word);
             *words += 1;
         });
         self.tally.lossy += u64::from(lossy);
