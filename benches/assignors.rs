@@ -107,7 +107,10 @@ archive = false
     eventually("all counted", Duration::from_secs(60), || {
         total <= cluster.position(assignor, &topic)
     });
-    assert_eq!((a.stop(), b.stop()), (0, 0));
+    assert_eq!(a.stop(), 0);
+    // A stop in the middle of that rebalance would leave what is not appended to the next start.
+    std::thread::sleep(Duration::from_secs(5));
+    assert_eq!(b.stop(), 0);
     let archived = cluster.archive(&format!("{}/{assignor}", cluster.hdfs()), &topic, &topic);
     println!(
         "{assignor}: {} records in {} files, once each: {}",

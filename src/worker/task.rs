@@ -14,6 +14,7 @@ use crate::config::{Archive, Config, Start, WordCount};
 use crate::count::{Counts, Time};
 use crate::kafka::offsets::PositionsRead;
 use crate::kafka::{KafkaError, Source, Trouble};
+use crate::layout::RollReason;
 use crate::layout::names::Places;
 use crate::metrics::Metrics;
 use crate::protocol::{AttemptId, EntryKey, OnGap, Partition};
@@ -138,6 +139,8 @@ pub(super) struct State {
     pause: Option<Instant>,
     /// Since when every seek was refused.
     refused: Option<Instant>,
+    /// As soon as everything that was read is archived.
+    wants_rejoin: bool,
     pub(super) stopped: Option<(&'static str, String)>,
     tally: Tally,
 }
@@ -203,6 +206,7 @@ impl Task {
             overtakes: 0,
             pause: None,
             refused: None,
+            wants_rejoin: false,
             stopped: None,
             tally: Tally::default(),
         };
@@ -222,6 +226,11 @@ impl Task {
         let Some(start) = state.part.as_ref().and_then(Partition::start) else {
             return 0;
         };
+        if state.wants_rejoin && state.attempts.is_empty() {
+            state.wants_rejoin = false;
+            tracing::warn!(tp = %state.tp, "the client does not fetch this partition any more; joining the group anew");
+            (env.rejoin)();
+        }
         let paused = state.pause.is_some_and(|until| now.instant < until);
         if state.stopped.is_some() || state.overtaken || paused {
             return 0;
@@ -232,9 +241,11 @@ impl Task {
                     tracing::debug!(tp = %state.tp, error = %e, "seek; trying again");
                     let since = *state.refused.get_or_insert(now.instant);
                     if since + REFUSED < now.instant {
-                        tracing::warn!(tp = %state.tp, error = %e, "the client does not fetch this partition any more; joining the group anew");
                         state.refused = None;
-                        (env.rejoin)();
+                        // What was read may be gone from the log: it is archived before the
+                        // assignment, and all that was not appended, goes.
+                        state.wants_rejoin = true;
+                        state.roll(RollReason::Gap, now, metrics);
                     }
                     return 0;
                 }

@@ -193,10 +193,15 @@ pub(crate) fn retention_that_overtook(cluster: &Cluster) {
     eventually("archived", Duration::from_secs(60), || {
         30.0 <= daemon.metric("alluvium_archive_position", topic)
     });
-    daemon.signal("-STOP");
-    write(20);
-    delete_records(cluster, name, topic, 40);
-    daemon.signal("-CONT");
+    let stand_still = |daemon: &Daemon, records: i64, deleted: i64| {
+        daemon.signal("-STOP");
+        // The broker answers the fetch that is under way: with nothing.
+        std::thread::sleep(Duration::from_secs(1));
+        write(records);
+        delete_records(cluster, name, topic, deleted);
+        daemon.signal("-CONT");
+    };
+    stand_still(&daemon, 20, 40);
     eventually("goes on after the gap", Duration::from_secs(90), || {
         50.0 <= daemon.metric("alluvium_archive_position", topic)
     });
@@ -204,7 +209,21 @@ pub(crate) fn retention_that_overtook(cluster: &Cluster) {
     let file = dir.join("a.toml").display().to_string();
     let (code, text) = alluvium(&["where", topic, "0", "12", "--config", &file]);
     assert!(code == 0 && text.contains("gap") && text.contains("retention"), "{text}");
+    // Once more, with an open file: what was read is kept, although the log has it no more.
+    let slow = format!("{}\narchive = {{ roll = {{ age = \"10m\" }} }}", mapping("record"));
+    let daemon = Daemon::start(&dir, "a", &config(cluster, name, &slow));
+    write(5);
+    eventually("read, not archived", Duration::from_secs(60), || {
+        5.0 <= daemon.metric("alluvium_records_total", "gap")
+    });
+    assert_eq!(daemon.metric("alluvium_archive_position", topic), 50.0);
+    stand_still(&daemon, 15, 60);
+    eventually("reads on after the gap", Duration::from_secs(90), || {
+        15.0 <= daemon.metric("alluvium_records_total", "gap")
+    });
+    assert_eq!(daemon.stop(), 0);
     let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);
-    let want: Vec<(i32, i64)> = (0..10).chain(25..30).chain(40..50).map(|o| (0, o)).collect();
+    let want = (0..10).chain(25..30).chain(40..55).chain(60..70);
+    let want: Vec<(i32, i64)> = want.map(|o| (0, o)).collect();
     assert_eq!(raw.offsets(), want);
 }
