@@ -80,7 +80,8 @@ pub fn consumer_config(config: &Config) -> Result<ClientConfig, KafkaError> {
     let mut c = base_config(&config.kafka, &format!("alluvium-{}", config.daemon.instance))?;
     // A queued message costs some hundred bytes beside its own, and the limits hold per partition.
     let prefetch_kib = (config.daemon.memory_bytes / 1024 / 128).clamp(1_024, 8_192);
-    let max_poll = config.kafka.properties.get("max.poll.interval.ms");
+    let user =
+        |key, default| config.kafka.properties.get(key).map_or(default, String::as_str).to_string();
     let _ = c
         .set("queued.min.messages", "20000")
         .set("queued.max.messages.kbytes", prefetch_kib.to_string())
@@ -88,7 +89,10 @@ pub fn consumer_config(config: &Config) -> Result<ClientConfig, KafkaError> {
         // There is one request under way a broker. While queues are full it asks for idle
         // partitions alone, and those that drain meanwhile wait until the broker answers it.
         .set("fetch.wait.max.ms", "50")
-        .set("max.poll.interval.ms", max_poll.map_or("300000", |v| v))
+        .set("max.poll.interval.ms", user("max.poll.interval.ms", "300000"))
+        // A member hears of a rebalance with its next heartbeat, and cooperative-sticky takes two
+        // rebalances (docs/decisions/0003-assignor.md).
+        .set("heartbeat.interval.ms", user("heartbeat.interval.ms", "1000"))
         .set("group.id", &config.kafka.group_id)
         .set("partition.assignment.strategy", config.kafka.assignor.name())
         .set("enable.auto.commit", "false")

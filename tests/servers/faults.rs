@@ -84,6 +84,59 @@ pub(crate) fn hdfs_goes_away_and_comes_back(cluster: &Cluster) {
     check(cluster, name, topic, counts, records, &lines);
 }
 
+/// HDFS answers, but takes nothing: safe mode, then an exhausted quota, then a NameNode that stands
+/// still. Counts go on, nothing is restarted, and the archive catches up each time.
+pub(crate) fn hdfs_takes_nothing_for_a_while(cluster: &Cluster) {
+    let (name, topic, counts) = ("refused", "refused-in", "refused-counts");
+    const SECONDS: u64 = 120;
+    cluster.create_topic(topic, 4);
+    let daemon = Daemon::start(&home(cluster, name), "a", &config(cluster, name, &mapping(name)));
+    eventually("ready", Duration::from_secs(60), || daemon.get("/readyz").is_some());
+    let load = load(cluster, topic, SECONDS);
+    let archived = || daemon.metric("alluvium_archive_position", topic);
+    let counted = || daemon.metric("alluvium_results_position", topic);
+    eventually("under way", Duration::from_secs(30), || 1_000.0 <= archived());
+    let quota = format!("/{name}");
+    let namenode = std::fs::read_to_string(cluster.state.join("run/nn.pid")).unwrap();
+    let signal = |signal: &str| {
+        let sent = std::process::Command::new("kill").args([signal, namenode.trim()]).status();
+        assert!(sent.unwrap().success());
+    };
+    let incidents: [(&str, &dyn Fn(), &dyn Fn()); 3] = [
+        ("safe mode", &|| drop(cluster.run(&["dfsadmin", "-safemode", "enter"])), &|| {
+            drop(cluster.run(&["dfsadmin", "-safemode", "leave"]))
+        }),
+        (
+            "quota",
+            // Less than a block: nothing can be written any more.
+            &|| drop(cluster.run(&["dfsadmin", "-setSpaceQuota", "1m", &quota])),
+            &|| drop(cluster.run(&["dfsadmin", "-clrSpaceQuota", &quota])),
+        ),
+        ("a NameNode that stands still", &|| signal("-STOP"), &|| signal("-CONT")),
+    ];
+    for (incident, begin, end) in incidents {
+        begin();
+        std::thread::sleep(Duration::from_secs(5));
+        let (a, p) = (archived(), counted());
+        std::thread::sleep(Duration::from_secs(12));
+        let (still, on) = (archived() - a, counted() - p);
+        end();
+        println!("{incident}: {on} records counted, {still} archived in 12 s");
+        assert!(6_000.0 <= on, "{incident}: counts stood still: {on}");
+        assert!(
+            still <= 4_000.0,
+            "{incident}: the archive went on, so nothing was refused: {still}"
+        );
+        let target = counted();
+        eventually("the archive goes on", Duration::from_secs(60), || target <= archived());
+    }
+    let lines = load.join().unwrap();
+    let records = SECONDS * 1_000;
+    eventually("the archive caught up", Duration::from_secs(120), || records as f64 <= archived());
+    assert_eq!(daemon.stop(), 0);
+    check(cluster, name, topic, counts, records, &lines);
+}
+
 /// One of three brokers is killed under load, and started again.
 pub(crate) fn a_broker_of_three_is_killed(cluster: &Cluster) {
     let (name, topic, counts) = ("broker", "broker-in", "broker-counts");

@@ -39,7 +39,10 @@ fn main() {
         ("roots_that_were_wiped_or_changed", mistakes::roots_that_were_wiped_or_changed),
         ("two_instances_of_one_name", mistakes::two_instances_of_one_name),
         ("aborted_and_compacted_input", mistakes::aborted_and_compacted_input),
+        ("partitions_that_were_added", mistakes::partitions_that_were_added),
+        ("what_another_version_wrote", mistakes::what_another_version_wrote),
         ("hdfs_goes_away_and_comes_back", faults::hdfs_goes_away_and_comes_back),
+        ("hdfs_takes_nothing_for_a_while", faults::hdfs_takes_nothing_for_a_while),
         ("a_broker_of_three_is_killed", faults::a_broker_of_three_is_killed),
         ("every_wrong_start_says_what_is_wrong", faults::every_wrong_start_says_what_is_wrong),
     ];

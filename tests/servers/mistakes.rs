@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send};
 use crate::{config, home};
@@ -23,7 +24,8 @@ fn begin(cluster: &Cluster, name: &str, topic: &str, n: i64) {
     flush(&producer);
     let config = config(cluster, name, &mapping(name, topic));
     let daemon = Daemon::start(&home(cluster, name), "a", &config);
-    eventually("archived", LIMIT, || n as f64 <= daemon.metric("alluvium_archive_position", topic));
+    // A stop archives what was read.
+    eventually("read", LIMIT, || n as f64 <= daemon.metric("alluvium_records_total", name));
     assert_eq!(daemon.stop(), 0);
 }
 
@@ -154,4 +156,92 @@ pub(crate) fn aborted_and_compacted_input(cluster: &Cluster) {
     let file = home(cluster, name).join("a.toml").display().to_string();
     let (code, text) = alluvium(&["verify", "--config", &file]);
     assert!(code == 0 && text.contains("offsets without a record"), "{text}");
+}
+
+/// A topic that grows while the daemon runs: the new partitions are read from their beginnings.
+pub(crate) fn partitions_that_were_added(cluster: &Cluster) {
+    let (name, topic) = ("added", "added-in");
+    cluster.create_topic(topic, 1);
+    let config = config(cluster, name, &mapping(name, topic))
+        .replace("[archive]\n", "\"metadata.max.age.ms\" = \"2000\"\n[archive]\n");
+    let daemon = Daemon::start(&home(cluster, name), "a", &config);
+    eventually("ready", LIMIT, || daemon.get("/readyz").is_some());
+    let producer = cluster.producer();
+    let _ = cluster.run(&["kafka", "topics", "--alter", "--topic", topic, "--partitions", "4"]);
+    let mut sent = Vec::new();
+    eventually("every partition is archived", LIMIT, || {
+        // Some records are older than the assignment of their partition.
+        for partition in 0..4 {
+            send(&producer, topic, partition, b"record", None);
+            let next = sent.iter().filter(|(p, _)| *p == partition).count() as i64;
+            sent.push((partition, next));
+        }
+        flush(&producer);
+        let at = |p| {
+            daemon.metric(
+                "alluvium_archive_position",
+                &format!("partition=\"{p}\",topic=\"{topic}\""),
+            )
+        };
+        (0..4).all(|p| 1.0 <= at(p))
+    });
+    eventually("archived", LIMIT, || {
+        sent.len() as f64 <= daemon.metric("alluvium_archive_position", topic)
+    });
+    assert_eq!(daemon.stop(), 0);
+    sent.sort_unstable();
+    let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);
+    assert_eq!(raw.offsets(), sent);
+}
+
+/// Metadata or a ledger entry that this build does not know stops the partition and nothing else:
+/// neither is touched, and put back, it goes on.
+pub(crate) fn what_another_version_wrote(cluster: &Cluster) {
+    let (name, topic) = ("newer", "newer-in");
+    cluster.create_topic(topic, 1);
+    begin(cluster, name, topic, 10);
+    let config = config(cluster, name, &mapping(name, topic));
+
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap())
+        .set("group.id", name)
+        .create()
+        .unwrap();
+    let committed = || {
+        let mut one = TopicPartitionList::new();
+        let _ = one.add_partition(topic, 0);
+        let read = consumer.committed_offsets(one, LIMIT).unwrap();
+        read.elements()[0].metadata().to_string()
+    };
+    let commit = |metadata: &str| {
+        let mut one = TopicPartitionList::new();
+        one.add_partition_offset(topic, 0, Offset::Offset(10)).unwrap();
+        one.elements()[0].set_metadata(metadata);
+        consumer.commit(&one, CommitMode::Sync).unwrap();
+    };
+    let ours = committed();
+    let theirs = ours.replace("alluvium1;", "alluvium2;");
+    commit(&theirs);
+    let log = stops(cluster, name, &config, "unreadable");
+    assert!(log.contains("alluvium2;") && log.contains("nothing was changed"), "{log}");
+    assert_eq!(committed(), theirs, "left as it was");
+    commit(&ours);
+
+    let entry = format!("/{name}/_alluvium/ledger/{topic}/0/0/{:020}.entry", 0);
+    let file = home(cluster, name).join("entry");
+    let text = cluster.run(&["dfs", "-cat", &entry]);
+    let put = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let _ = cluster.run(&["dfs", "-put", "-f", file.to_str().unwrap(), &entry]);
+    };
+    let newer = text.replace("\"version\": 1", "\"version\": 2");
+    assert_ne!(newer, text);
+    put(&newer);
+    let log = stops(cluster, name, &config, "unreadable");
+    assert!(log.contains(&entry[name.len() + 2..]) && log.contains("version 2"), "{log}");
+    assert_eq!(cluster.run(&["dfs", "-cat", &entry]), newer, "left as it was");
+    put(&text);
+    begin(cluster, name, topic, 5);
+    let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);
+    assert_eq!(raw.offsets(), (0..15).map(|o| (0, o)).collect::<Vec<_>>());
 }
