@@ -1,6 +1,6 @@
 //! Random incidents on real servers: instances are killed, stand still, join and leave; brokers,
-//! NameNode and DataNode are killed, stand still and come back. Seeded and printed; at the end
-//! everything is computed anew from the input.
+//! NameNode and DataNodes are killed, stand still and come back; HDFS takes nothing for a while.
+//! Seeded and printed; at the end everything is computed anew from the input.
 //!
 //! `make chaos MINUTES=10 SEED=7`; without, one minute and a half and a seed of the day.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use support::scene::Scene;
-use support::{Cluster, Daemon};
+use support::{Cluster, Daemon, eventually};
 
 const MOST: usize = 4;
 
@@ -28,7 +28,7 @@ fn main() {
     let minutes: f64 = number("MINUTES").unwrap_or(1.5);
     let seed: u64 = number("SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
     println!("seed={seed} minutes={minutes}");
-    let cluster = Arc::new(Cluster::start("chaos", 6_000, 3, 1));
+    let cluster = Arc::new(Cluster::start("chaos", 6_000, 3, 3));
     let scene = Scene::new(&cluster, "chaos");
     let mut chaos = Chaos {
         scene: &scene,
@@ -42,6 +42,7 @@ fn main() {
     let running = scene.begin();
     scene.works(chaos.running.values().next().unwrap());
     chaos.began = Instant::now();
+    chaos.a_datanode_stays_dead();
     while chaos.began.elapsed().as_secs_f64() < minutes * 60.0 {
         chaos.incident();
     }
@@ -83,12 +84,36 @@ impl Chaos<'_> {
         self.random.choice(names).unwrap().clone()
     }
 
+    /// HDFS answers, but refuses what changes anything.
+    fn refusal(&mut self, what: &'static str, begin: &[&str], end: &[&str]) {
+        self.note(what, "");
+        let _ = self.scene.cluster.run(begin);
+        self.wait(3..15);
+        let _ = self.scene.cluster.run(end);
+    }
+
     /// A server goes and comes back.
     fn server(&mut self, what: &'static str, name: &str, go: &str, back: &str) {
         self.note(what, name);
         let _ = self.scene.cluster.run(&[go, name]);
         self.wait(3..15);
         let _ = self.scene.cluster.run(&[back, name]);
+    }
+
+    /// One of three: with every file under way losing a replica, all of it is archived within a
+    /// minute.
+    fn a_datanode_stays_dead(&mut self) {
+        self.note("datanodes", "dn1 stays dead");
+        let _ = self.scene.cluster.run(&["kill", "dn1"]);
+        let sum = |running: &BTreeMap<String, Daemon>, metric: &str| {
+            running.values().map(|d| d.metric(metric, "chaos-in")).sum::<f64>()
+        };
+        let counted = sum(&self.running, "alluvium_results_position");
+        eventually("writing goes on", Duration::from_secs(60), || {
+            counted <= sum(&self.running, "alluvium_archive_position")
+        });
+        println!("{:6.1} s  archived all the same", self.began.elapsed().as_secs_f64());
+        let _ = self.scene.cluster.run(&["start", "dn1"]);
     }
 
     fn join(&mut self) {
@@ -104,7 +129,7 @@ impl Chaos<'_> {
         for (name, daemon) in &mut self.running {
             assert!(daemon.is_running(), "{name} ended by itself; log: {}", daemon.log.display());
         }
-        match self.random.u8(..10) {
+        match self.random.u8(..12) {
             0..3 => {
                 let name = self.any();
                 self.note("kills", &name);
@@ -132,7 +157,23 @@ impl Chaos<'_> {
             }
             8 if self.random.bool() => self.server("namenodes", "nn", "stop", "start"),
             8 => self.server("namenodes", "nn", "pause", "resume"),
-            _ => self.server("datanodes", "dn1", "kill", "start"),
+            9 | 10 => {
+                // Each block has three replicas: a file that is being written loses one.
+                let name = format!("dn{}", self.random.u8(1..=3));
+                let go = self.random.bool();
+                let (go, back) = if go { ("kill", "start") } else { ("pause", "resume") };
+                self.server("datanodes", &name, go, back);
+            }
+            _ if self.random.bool() => self.refusal(
+                "safe_modes",
+                &["dfsadmin", "-safemode", "enter"],
+                &["dfsadmin", "-safemode", "leave"],
+            ),
+            _ => self.refusal(
+                "quotas",
+                &["dfsadmin", "-setSpaceQuota", "1m", "/chaos"],
+                &["dfsadmin", "-clrSpaceQuota", "/chaos"],
+            ),
         }
         self.wait(1..5);
     }

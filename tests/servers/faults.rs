@@ -102,34 +102,30 @@ pub(crate) fn hdfs_takes_nothing_for_a_while(cluster: &Cluster) {
         let sent = std::process::Command::new("kill").args([signal, namenode.trim()]).status();
         assert!(sent.unwrap().success());
     };
-    let incidents: [(&str, &dyn Fn(), &dyn Fn()); 3] = [
-        ("safe mode", &|| drop(cluster.run(&["dfsadmin", "-safemode", "enter"])), &|| {
-            drop(cluster.run(&["dfsadmin", "-safemode", "leave"]))
-        }),
-        (
-            "quota",
-            // Less than a block: nothing can be written any more.
-            &|| drop(cluster.run(&["dfsadmin", "-setSpaceQuota", "1m", &quota])),
-            &|| drop(cluster.run(&["dfsadmin", "-clrSpaceQuota", &quota])),
-        ),
-        ("a NameNode that stands still", &|| signal("-STOP"), &|| signal("-CONT")),
-    ];
-    for (incident, begin, end) in incidents {
+    let tool = |arguments: &[&str]| drop(cluster.run(arguments));
+    let incident = |what: &str, begin: &dyn Fn(), end: &dyn Fn()| {
         begin();
         std::thread::sleep(Duration::from_secs(5));
         let (a, p) = (archived(), counted());
         std::thread::sleep(Duration::from_secs(12));
         let (still, on) = (archived() - a, counted() - p);
         end();
-        println!("{incident}: {on} records counted, {still} archived in 12 s");
-        assert!(6_000.0 <= on, "{incident}: counts stood still: {on}");
-        assert!(
-            still <= 4_000.0,
-            "{incident}: the archive went on, so nothing was refused: {still}"
-        );
+        println!("{what}: {on} records counted, {still} archived in 12 s");
+        assert!(6_000.0 <= on, "{what}: counts stood still: {on}");
+        assert!(still <= 4_000.0, "{what}: the archive went on, so nothing was refused: {still}");
         let target = counted();
         eventually("the archive goes on", Duration::from_secs(60), || target <= archived());
-    }
+    };
+    incident("safe mode", &|| tool(&["dfsadmin", "-safemode", "enter"]), &|| {
+        tool(&["dfsadmin", "-safemode", "leave"])
+    });
+    incident(
+        "quota",
+        // Less than a block: nothing can be written any more.
+        &|| tool(&["dfsadmin", "-setSpaceQuota", "1m", &quota]),
+        &|| tool(&["dfsadmin", "-clrSpaceQuota", &quota]),
+    );
+    incident("a NameNode that stands still", &|| signal("-STOP"), &|| signal("-CONT"));
     let lines = load.join().unwrap();
     let records = SECONDS * 1_000;
     eventually("the archive caught up", Duration::from_secs(120), || records as f64 <= archived());
