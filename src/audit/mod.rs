@@ -1,15 +1,17 @@
 //! Reading an archive back: ledgers and files against each other. Changes nothing.
 //!
-//! `verify` looks at everything, `where` and `explain` at one place. All of them read the ledger
-//! first: what it does not name does not exist.
+//! `verify` and `recount` look at everything, `where` and `explain` at one place. All of them read
+//! the ledger first: what it does not name does not exist.
 
+pub mod recount;
 pub mod rows;
 pub mod verify;
 
+use bytes::Bytes;
 use serde::Serialize;
 
 use crate::layout::names::{self, PRIVATE, Places};
-use crate::protocol::{Entry, EntryKey, Kind};
+use crate::protocol::{Entry, EntryKey, FileRef, Kind};
 use crate::record::{Offset, OffsetRange};
 use crate::store::{Store, StoreError};
 
@@ -206,4 +208,24 @@ impl Book {
 pub fn staged_directory(entry: &Entry) -> String {
     Places::new(&entry.topic, entry.incarnation, entry.partition)
         .attempt(entry.key(), entry.attempt)
+}
+
+/// A file that an entry names: at its place, or staged still.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn read_file(
+    store: &dyn Store,
+    entry: &Entry,
+    file: &FileRef,
+) -> Result<Option<Bytes>, StoreError> {
+    if let Some(bytes) = store.read(&file.path).await? {
+        return Ok(Some(bytes));
+    }
+    let staged = store.read(&format!("{}/{}", staged_directory(entry), file.staged)).await?;
+    match staged {
+        Some(bytes) => Ok(Some(bytes)),
+        // It may have been published in between.
+        None => store.read(&file.path).await,
+    }
 }

@@ -1,59 +1,259 @@
-//! The offsets in a file of the archive, whatever its format.
+//! Rows of the archive's files, whatever their format.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Cursor, Read};
 
-use arrow::array::AsArray;
-use arrow::datatypes::Int64Type;
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, TimestampMillisecondType};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
+use crate::count::output::parse_iso_millis;
 use crate::record::Offset;
-
-#[derive(Deserialize)]
-struct Line {
-    offset: i64,
-}
 
 /// Offsets in the order of the rows.
 ///
 /// # Errors
 /// The bytes are no file of this name's format, or a row has no offset.
 pub fn offsets(path: &str, bytes: Bytes) -> Result<Vec<Offset>, String> {
-    let name = path.rsplit('/').next().unwrap_or_default();
-    let extension = name.split_once('.').map_or("", |(_, e)| e);
-    let plain: Box<dyn Read> = match extension {
-        "parquet" => return parquet(bytes),
-        "jsonl" => Box::new(std::io::Cursor::new(bytes)),
-        "jsonl.gz" => Box::new(MultiGzDecoder::new(std::io::Cursor::new(bytes))),
-        "jsonl.zst" => Box::new(
-            zstd::stream::read::Decoder::new(std::io::Cursor::new(bytes))
-                .map_err(|e| e.to_string())?,
-        ),
-        other => return Err(format!("no file of ours ends in {other:?}")),
-    };
+    #[derive(Deserialize)]
+    struct Line {
+        offset: i64,
+    }
     let mut all = Vec::new();
-    for line in BufReader::new(plain).lines() {
-        let line = line.map_err(|e| e.to_string())?;
-        let row: Line =
-            serde_json::from_str(&line).map_err(|e| format!("line {}: {e}", all.len() + 1))?;
-        all.push(Offset(row.offset));
+    match open(path, bytes)? {
+        Table::Parquet(bytes) => batches(bytes, &["offset"], |batch| {
+            let offsets = column(batch, "offset")?.as_primitive_opt::<Int64Type>();
+            let offsets = offsets.ok_or("offset is not int64")?;
+            all.extend(offsets.values().iter().map(|o| Offset(*o)));
+            Ok(())
+        })?,
+        Table::Lines(text) => lines(text, |line: Line| {
+            all.push(Offset(line.offset));
+            Ok(())
+        })?,
     }
     Ok(all)
 }
 
-fn parquet(bytes: Bytes) -> Result<Vec<Offset>, String> {
+/// Calls `row` with timestamp (milliseconds) and value of each record in a raw file.
+///
+/// # Errors
+/// The bytes are no raw file of this name's format.
+pub fn raw(
+    path: &str,
+    bytes: Bytes,
+    mut row: impl FnMut(Option<i64>, Option<&[u8]>),
+) -> Result<(), String> {
+    #[derive(Deserialize)]
+    struct Line {
+        timestamp: Option<String>,
+        value: Option<String>,
+        value_bytes: Option<String>,
+    }
+    match open(path, bytes)? {
+        Table::Parquet(bytes) => batches(bytes, &["timestamp", "value", "value_bytes"], |batch| {
+            let times = column(batch, "timestamp")?;
+            let times = times.as_primitive_opt::<TimestampMillisecondType>();
+            let times = times.ok_or("timestamp is not in milliseconds")?;
+            let text = column(batch, "value")?;
+            let text = text.as_string_opt::<i32>().ok_or("value is not text")?;
+            let plain = column(batch, "value_bytes")?;
+            let plain = plain.as_binary_opt::<i32>().ok_or("value_bytes is not binary")?;
+            for i in 0..batch.num_rows() {
+                let time = times.is_valid(i).then(|| times.value(i));
+                let value = if text.is_valid(i) {
+                    Some(text.value(i).as_bytes())
+                } else {
+                    plain.is_valid(i).then(|| plain.value(i))
+                };
+                row(time, value);
+            }
+            Ok(())
+        }),
+        Table::Lines(text) => lines(text, |line: Line| {
+            let time = line.timestamp.as_deref().map(millis).transpose()?;
+            let decoded = line.value_bytes.map(|b| STANDARD.decode(b)).transpose();
+            let decoded = decoded.map_err(|e| e.to_string())?;
+            row(time, line.value.as_deref().map(str::as_bytes).or(decoded.as_deref()));
+            Ok(())
+        }),
+    }
+}
+
+/// Calls `row` with window start (milliseconds), word and count of each row in a file of counts;
+/// rows that somebody else's records became are left out.
+///
+/// # Errors
+/// The bytes are no file of counts of this name's format.
+pub fn counts(path: &str, bytes: Bytes, mut row: impl FnMut(i64, &str, i64)) -> Result<(), String> {
+    #[derive(Deserialize)]
+    struct Line {
+        window_start: Option<String>,
+        word: Option<String>,
+        count: Option<i64>,
+    }
+    match open(path, bytes)? {
+        Table::Parquet(bytes) => batches(bytes, &["window_start", "word", "count"], |batch| {
+            let starts = column(batch, "window_start")?;
+            let starts = starts.as_primitive_opt::<TimestampMillisecondType>();
+            let starts = starts.ok_or("window_start is not in milliseconds")?;
+            let words = column(batch, "word")?.as_string_opt::<i32>().ok_or("word is not text")?;
+            let counts = column(batch, "count")?;
+            let counts = counts.as_primitive_opt::<Int64Type>().ok_or("count is not int64")?;
+            for i in (0..batch.num_rows()).filter(|i| words.is_valid(*i)) {
+                row(starts.value(i), words.value(i), counts.value(i));
+            }
+            Ok(())
+        }),
+        Table::Lines(text) => lines(text, |line: Line| {
+            if let (Some(start), Some(word), Some(count)) =
+                (line.window_start, line.word, line.count)
+            {
+                row(millis(&start)?, &word, count);
+            }
+            Ok(())
+        }),
+    }
+}
+
+fn millis(text: &str) -> Result<i64, String> {
+    parse_iso_millis(text).ok_or_else(|| format!("{text:?} is no time"))
+}
+
+enum Table {
+    Parquet(Bytes),
+    Lines(Box<dyn Read>),
+}
+
+fn open(path: &str, bytes: Bytes) -> Result<Table, String> {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let extension = name.split_once('.').map_or("", |(_, e)| e);
+    Ok(Table::Lines(match extension {
+        "parquet" => return Ok(Table::Parquet(bytes)),
+        "jsonl" => Box::new(Cursor::new(bytes)),
+        "jsonl.gz" => Box::new(MultiGzDecoder::new(Cursor::new(bytes))),
+        "jsonl.zst" => Box::new(
+            zstd::stream::read::Decoder::new(Cursor::new(bytes)).map_err(|e| e.to_string())?,
+        ),
+        other => return Err(format!("no file of ours ends in {other:?}")),
+    }))
+}
+
+fn lines<T: DeserializeOwned>(
+    text: Box<dyn Read>,
+    mut row: impl FnMut(T) -> Result<(), String>,
+) -> Result<(), String> {
+    for (i, line) in BufReader::new(text).lines().enumerate() {
+        let line = line.map_err(|e| e.to_string())?;
+        let parsed = serde_json::from_str(&line).map_err(|e| e.to_string());
+        parsed.and_then(&mut row).map_err(|e| format!("line {}: {e}", i + 1))?;
+    }
+    Ok(())
+}
+
+fn batches(
+    bytes: Bytes,
+    columns: &[&str],
+    mut batch: impl FnMut(&RecordBatch) -> Result<(), String>,
+) -> Result<(), String> {
     let text = |e: &dyn std::fmt::Display| e.to_string();
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|e| text(&e))?;
-    let mask = ProjectionMask::columns(builder.parquet_schema(), ["offset"]);
-    let mut all = Vec::new();
-    for batch in builder.with_projection(mask).build().map_err(|e| text(&e))? {
-        let batch = batch.map_err(|e| text(&e))?;
-        let column = batch.column_by_name("offset").ok_or("no column named offset")?;
-        let values = column.as_primitive_opt::<Int64Type>().ok_or("offset is not int64")?;
-        all.extend(values.values().iter().map(|o| Offset(*o)));
+    let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+    for read in builder.with_projection(mask).build().map_err(|e| text(&e))? {
+        batch(&read.map_err(|e| text(&e))?)?;
     }
-    Ok(all)
+    Ok(())
+}
+
+fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array, String> {
+    let column = batch.column_by_name(name).ok_or_else(|| format!("no column named {name}"))?;
+    Ok(&**column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::count::output::{HEADER, WindowWriter};
+    use crate::count::{Kind, OutputFormat};
+    use crate::encode::{Bytes8, Encoder, Format, ParquetCodec, Rows, TextCodec};
+    use crate::record::{OffsetRange, Record, Timestamp, TopicPartition};
+
+    const FORMATS: [Format; 4] = [
+        Format::Parquet(ParquetCodec::Snappy),
+        Format::JsonLines(TextCodec::None),
+        Format::JsonLines(TextCodec::Gzip),
+        Format::JsonLines(TextCodec::Zstd),
+    ];
+
+    fn of() -> TopicPartition {
+        TopicPartition { topic: "t".into(), partition: 0 }
+    }
+
+    fn encode(format: Format, rows: Rows, records: &[Record<'_>]) -> (String, Bytes) {
+        let mut encoder = Encoder::new(format, rows, &of()).unwrap();
+        records.iter().for_each(|r| encoder.append(r).unwrap());
+        let mut bytes = Vec::new();
+        encoder.finish(&mut |b| bytes.extend_from_slice(&b)).unwrap();
+        (format!("a.b/part-t.{}", format.extension()), bytes.into())
+    }
+
+    fn record<'a>(offset: i64, time: Timestamp, value: Option<&'a [u8]>) -> Record<'a> {
+        Record { offset: Offset(offset), timestamp: time, key: None, value, headers: &[] }
+    }
+
+    #[test]
+    fn raw_rows_read_back() {
+        let want = [
+            (Some(5), Some(&b"two words"[..])),
+            (None, Some(b"\xff\x00")),
+            (Some(-1), None),
+            (Some(i64::MAX), Some(b"")),
+        ];
+        let records: Vec<Record<'_>> = (7..)
+            .zip(want)
+            .map(|(i, (time, value))| {
+                record(i, time.map_or(Timestamp::Missing, Timestamp::Create), value)
+            })
+            .collect();
+        for format in FORMATS {
+            let rows = Rows::Raw { key: Bytes8::Auto, value: Bytes8::Auto };
+            let (path, bytes) = encode(format, rows, &records);
+            let mut got = Vec::new();
+            raw(&path, bytes.clone(), |time, value| got.push((time, value.map(<[u8]>::to_vec))))
+                .unwrap();
+            assert_eq!(got, want.map(|(time, value)| (time, value.map(<[u8]>::to_vec))));
+            let offsets = offsets(&path, bytes.clone()).unwrap();
+            assert_eq!(offsets, (7..11).map(Offset).collect::<Vec<_>>());
+            assert!(raw("x.csv", bytes.clone(), |_, _| ()).is_err());
+            assert!(counts(&path, bytes, |_, _, _| ()).is_err() || path.contains("jsonl"));
+        }
+    }
+
+    #[test]
+    fn counts_read_back_without_what_is_foreign() {
+        let range = OffsetRange { from: Offset(0), to: Offset(9) };
+        let mut writer =
+            WindowWriter::new(OutputFormat::Json, (2_000, 4_000), Kind::Part, &of(), range);
+        let value = writer.value("word", 3).to_string();
+        let headers = [(HEADER, Some(writer.header().as_bytes()))];
+        let time = Timestamp::Create(1);
+        let count = Record {
+            key: Some(b"word"),
+            headers: &headers,
+            ..record(0, time, Some(value.as_bytes()))
+        };
+        for format in FORMATS {
+            let records = [count, record(1, time, Some(b"foreign"))];
+            let (path, bytes) = encode(format, Rows::Counts, &records);
+            let mut got = Vec::new();
+            counts(&path, bytes, |start, word, n| got.push((start, word.to_string(), n))).unwrap();
+            assert_eq!(got, [(2_000, "word".to_string(), 3)]);
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod places;
+mod recount;
 mod run;
 mod verify;
 
@@ -47,6 +48,14 @@ enum Command {
     /// something is missing, foreign, truncated, changed or doubled. Example: alluvium verify
     /// --config /etc/alluvium/alluvium.toml --json
     Verify(verify::Verify),
+    /// Count the raw files anew, and compare with the published counts in the archive.
+    ///
+    /// Exit code 65 when a word differs. Both sides are what is archived: beside a running daemon
+    /// the newest windows differ until their files are rolled; leave them out with --until.
+    /// Windows of arrival time are not in the raw files: there, sums over all windows are
+    /// compared. Example: alluvium recount --mapping lines --from 2026-11-22T00:00:00Z --until
+    /// 2026-11-23T00:00:00Z
+    Recount(recount::Recount),
     /// Say where a record is: file, row and ledger entry, or the gap and its cause.
     ///
     /// Example: alluvium where orders 3 1234567
@@ -96,6 +105,7 @@ pub fn main() -> u8 {
             Command::Run(run) => run.main(),
             Command::Check(check) => check.main(),
             Command::Verify(verify) => verify.main(),
+            Command::Recount(recount) => recount.main(),
             Command::Where(r#where) => r#where.main(),
             Command::Explain(explain) => explain.main(),
         },
@@ -109,7 +119,7 @@ pub fn main() -> u8 {
 /// Runs `work` on the stores of a configuration's roots, one a root.
 fn on_stores(
     config: &ConfigArgs,
-    work: impl AsyncFnOnce(&[Arc<dyn Store>]) -> Result<u8, StoreError>,
+    work: impl AsyncFnOnce(&Config, &[Arc<dyn Store>]) -> Result<u8, StoreError>,
 ) -> u8 {
     let config = match config.load() {
         Ok(config) => config,
@@ -128,7 +138,7 @@ fn on_stores(
     let done = runtime.block_on(async {
         let open = |root: &&store::Root| store::open(root, Deadlines::default());
         let stores = roots.values().map(open).collect::<Result<Vec<_>, _>>()?;
-        work(&stores).await
+        work(&config, &stores).await
     });
     done.unwrap_or_else(|e| {
         complain(&e.to_string());

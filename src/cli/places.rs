@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::audit::{Book, LedgerPlace, rows, staged_directory};
+use crate::audit::{Book, LedgerPlace, read_file, rows, staged_directory};
 use crate::cli::{ConfigArgs, EX_DATAERR, EX_USAGE, complain, on_stores, say};
 use crate::protocol::{Entry, FileRef, Kind};
 use crate::record::Offset;
@@ -32,7 +32,7 @@ pub(super) struct Explain {
 
 impl Where {
     pub(super) fn main(&self) -> u8 {
-        on_stores(&self.config, async |stores| {
+        on_stores(&self.config, async |_, stores| {
             for store in stores {
                 let place = LedgerPlace::find(&**store, &self.topic, self.partition).await?;
                 if let Some(place) = place {
@@ -75,18 +75,14 @@ impl Where {
         }
         let near = |f: &&FileRef| f.first_offset <= offset && offset <= f.last_offset;
         for file in entry.files.iter().filter(near) {
-            let bytes = match store.read(&file.path).await? {
-                Some(bytes) => bytes,
-                None => {
-                    let staged = format!("{}/{}", staged_directory(entry), file.staged);
-                    let Some(bytes) = store.read(&staged).await? else {
-                        complain(&format!("{} is named and is not there", file.path));
-                        return Ok(EX_DATAERR);
-                    };
-                    say(&format!("staged   {}/{staged}", store.url()));
-                    bytes
-                }
+            let Some(bytes) = read_file(store, entry, file).await? else {
+                complain(&format!("{} is named and is not there", file.path));
+                return Ok(EX_DATAERR);
             };
+            if store.length(&file.path).await?.is_none() {
+                let directory = staged_directory(entry);
+                say(&format!("staged   {}/{directory}/{}", store.url(), file.staged));
+            }
             let offsets = rows::offsets(&file.path, bytes).unwrap_or_default();
             if let Some(row) = offsets.iter().position(|o| *o == offset) {
                 say(&format!("file     {}/{}", store.url(), file.path));
@@ -110,7 +106,7 @@ impl Explain {
             ));
             return EX_USAGE;
         };
-        on_stores(&self.config, async |stores| {
+        on_stores(&self.config, async |_, stores| {
             for store in stores {
                 let book = Book::read(&**store, &place).await?;
                 let named = book.entries.iter().find_map(|e| {

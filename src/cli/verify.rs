@@ -20,7 +20,7 @@ pub(super) struct Verify {
 
 impl Verify {
     pub(super) fn main(&self) -> u8 {
-        on_stores(&self.config, async |stores| {
+        on_stores(&self.config, async |_, stores| {
             let mut reports = Vec::new();
             for store in stores {
                 let bar = bar();

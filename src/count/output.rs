@@ -139,6 +139,13 @@ pub fn iso_millis(millis: i64) -> String {
     Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |t| format!("{t:.3}"))
 }
 
+/// What [`iso_millis`] wrote.
+#[must_use]
+pub fn parse_iso_millis(text: &str) -> Option<i64> {
+    let time = text.parse::<Timestamp>().map(Timestamp::as_millisecond);
+    time.ok().or_else(|| text.parse().ok())
+}
+
 /// A published count as it is read back from the output topic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Count<'a> {
@@ -228,6 +235,14 @@ mod tests {
             let _ = round_trip(OutputFormat::Text, word);
             let _ = round_trip(OutputFormat::Json, word);
         }
+    }
+
+    #[test]
+    fn times_read_back() {
+        for millis in [0, -1, 1_763_900_000_123, i64::MIN, i64::MAX] {
+            assert_eq!(parse_iso_millis(&iso_millis(millis)), Some(millis));
+        }
+        assert_eq!(parse_iso_millis("today"), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Cluster, Daemon, Seen, eventually, flush, send, send_full};
+use crate::support::{Cluster, Daemon, Seen, alluvium, eventually, flush, send, send_full};
 use crate::{config, home};
 
 /// Lines typed into Kafka's own console producer come out of the output topic in Kafka's own
@@ -186,7 +186,7 @@ pub(crate) fn record_time_windows(cluster: &Cluster) {
     let mapping = r#"
 [mapping.windows]
 topics = ["windows-in"]
-archive = false
+archive = { format = "jsonl", codec = "gzip" }
 [mapping.windows.wordcount]
 output_topic = "windows-out"
 window = "10s"
@@ -230,6 +230,40 @@ time = "record"
     let archived =
         cluster.archive(&format!("{}/{name}", cluster.hdfs()), "windows-out", "windows-out");
     assert_eq!(archived.words()["all"], 1_000);
+
+    let file = home(cluster, name).join("a.toml");
+    let recount = |file: &std::path::Path, more: &[&str]| {
+        let shown = file.display().to_string();
+        alluvium(&[&["recount", "--config", &shown][..], more].concat())
+    };
+    let (code, text) = recount(&file, &[]);
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.contains("1000 records, 2000 words, 10 windows") && text.contains("equal"),
+        "{text}"
+    );
+    let half = ["--from", "2001-09-09T01:46:50Z", "--until", "2001-09-09T01:47:20Z"];
+    let (code, text) = recount(&file, &half);
+    assert!(code == 0 && text.contains("300 records, 600 words, 3 windows"), "{text}");
+    // Counted by other rules than they were published by, each window's word differs.
+    let other = home(cluster, name).join("other.toml");
+    let rules = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(
+        &other,
+        rules.replace("time = \"record\"", "time = \"record\"\nstop_words = [\"all\"]"),
+    )
+    .unwrap();
+    let (code, text) = recount(&other, &[]);
+    assert!(code == 65 && text.contains("10 words differ"), "{text}");
+    assert!(
+        text.contains("2001-09-09T01:46:40.000Z \"all\": 100 published, 0 in the raw"),
+        "{text}"
+    );
+    std::fs::write(&other, rules.replace("time = \"record\"", "time = \"arrival\"")).unwrap();
+    let (code, text) = recount(&other, &[]);
+    assert!(code == 0 && text.contains("1 windows") && text.contains("equal"), "{text}");
+    assert_eq!(recount(&other, &half).0, 64);
+    assert_eq!(recount(&file, &["--mapping", "nobody"]).0, 64);
 }
 
 /// The same archive in a local directory, with no HDFS.
