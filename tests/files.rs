@@ -62,8 +62,13 @@ fn clients_stay_in_their_rooms() {
         let room = |name: &str| file.starts_with(top().join("src").join(name));
         assert!(room("kafka") || !text.contains("use rdkafka"), "{}", file.display());
         assert!(room("store") || !text.contains("use hdfs_native"), "{}", file.display());
-        let native = file.ends_with("kafka/native.rs");
-        assert!(native || !text.contains("unsafe {"), "{} has unsafe code", file.display());
+        // The client's calls, and one hint to the processor.
+        let may = match text.matches("unsafe {").count() {
+            0 => true,
+            1 => file.ends_with("count/words.rs") || file.ends_with("kafka/native.rs"),
+            _ => file.ends_with("kafka/native.rs"),
+        };
+        assert!(may, "{} has unsafe code", file.display());
     }
 }
 

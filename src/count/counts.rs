@@ -1,12 +1,17 @@
 //! The sums of one partition between two commits.
 
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
 use crate::count::words::Words;
 
 /// (window, word) → count. A word that is known already costs no allocation.
 #[derive(Debug, Default)]
 pub struct Counts {
     windows: Vec<(i64, Words)>,
-    /// Index of the window that was used last: records come nearly in order of time.
+    /// Where each window is.
+    places: HashMap<i64, usize, RandomState>,
+    /// The window that was used last: records come nearly in order of time.
     last: usize,
     /// Emptied words for the next window: growing them anew costs as much as filling them.
     spare: Option<Words>,
@@ -35,7 +40,7 @@ impl Counts {
     #[inline]
     pub fn line(&mut self, start: i64) -> Line<'_> {
         if self.windows.get(self.last).is_none_or(|(s, _)| *s != start) {
-            self.last = self.windows.iter().position(|(s, _)| *s == start).unwrap_or_else(|| {
+            self.last = *self.places.entry(start).or_insert_with(|| {
                 self.windows.push((start, self.spare.take().unwrap_or_default()));
                 self.windows.len() - 1
             });

@@ -183,7 +183,7 @@ impl Words {
 
     /// Memory in use, about.
     pub(super) fn bytes(&self) -> usize {
-        self.slots.len() * size_of::<Slot>() + self.long_bytes
+        size_of::<Words>() + self.slots.len() * size_of::<Slot>() + self.long_bytes
     }
 
     /// Whether it is worth keeping when empty: a single busy window should not hold its memory for
