@@ -145,6 +145,19 @@ impl Book {
         Ok(book)
     }
 
+    /// Every ledger under a root, in order.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn all(store: &dyn Store) -> Result<Vec<(LedgerPlace, Book)>, StoreError> {
+        let mut books = Vec::new();
+        for place in LedgerPlace::all(store).await? {
+            let book = Book::read(store, &place).await?;
+            books.push((place, book));
+        }
+        Ok(books)
+    }
+
     fn find(&mut self, kind: FindingKind, path: &str, detail: impl Into<String>) {
         self.findings.push(Finding { kind, path: path.into(), detail: detail.into() });
     }
@@ -210,7 +223,7 @@ pub fn staged_directory(entry: &Entry) -> String {
         .attempt(entry.key(), entry.attempt)
 }
 
-/// A file that an entry names: at its place, or staged still.
+/// A file that an entry names, and the path where it lies: at its place, or staged still.
 ///
 /// # Errors
 /// The store does not answer.
@@ -218,14 +231,13 @@ pub async fn read_file(
     store: &dyn Store,
     entry: &Entry,
     file: &FileRef,
-) -> Result<Option<Bytes>, StoreError> {
-    if let Some(bytes) = store.read(&file.path).await? {
-        return Ok(Some(bytes));
+) -> Result<Option<(String, Bytes)>, StoreError> {
+    let staged = format!("{}/{}", staged_directory(entry), file.staged);
+    // Looked at in this order, a rename in between is seen.
+    for path in [&file.path, &staged, &file.path] {
+        if let Some(bytes) = store.read(path).await? {
+            return Ok(Some((path.clone(), bytes)));
+        }
     }
-    let staged = store.read(&format!("{}/{}", staged_directory(entry), file.staged)).await?;
-    match staged {
-        Some(bytes) => Ok(Some(bytes)),
-        // It may have been published in between.
-        None => store.read(&file.path).await,
-    }
+    Ok(None)
 }

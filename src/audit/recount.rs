@@ -3,19 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use serde::Serialize;
 
-use crate::audit::{Book, LedgerPlace, read_file, rows};
+use crate::audit::{Book, read_file, rows};
 use crate::config::{Config, Mapping, WordCount};
 use crate::count::Time;
 use crate::count::output::iso_millis;
 use crate::store::{Store, StoreError};
 
 /// What a recount of one mapping came to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Recount {
     pub mapping: String,
     /// Raw records in the range.
@@ -60,42 +62,48 @@ struct Sheet<'a> {
     recount: Recount,
 }
 
-/// Recounts a mapping. Windows that start outside of `range` (milliseconds) are left out;
-/// mappings that count by arrival time are compared as a whole.
-///
-/// # Errors
-/// A store does not answer.
-pub async fn recount(
-    config: &Config,
-    mapping: &Mapping,
-    count: &WordCount,
-    stores: &[(String, &dyn Store)],
-    range: Range<i64>,
-) -> Result<Recount, StoreError> {
-    let mapping_name = mapping.name.clone();
-    let recount = Recount {
-        mapping: mapping_name,
-        records: 0,
-        untimed: 0,
-        words: 0,
-        windows: 0,
-        differences: Vec::new(),
-        unreadable: Vec::new(),
-    };
-    let mut sheet = Sheet { count, range, windows: BTreeMap::new(), recount };
-    for (url, store) in stores {
-        for place in LedgerPlace::all(*store).await? {
-            let book = Book::read(*store, &place).await?;
-            let Some(topic) = book.entries.first().map(|e| e.topic.clone()) else { continue };
-            let Some((of, output)) = config.mapping_of(&topic) else { continue };
+/// Every ledger of these stores: read once, whatever number of mappings is recounted.
+pub struct Ledgers(Vec<(Arc<dyn Store>, Book)>);
+
+impl Ledgers {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// A store does not answer.
+    pub async fn read(stores: &[Arc<dyn Store>]) -> Result<Ledgers, StoreError> {
+        let mut all = Vec::new();
+        for store in stores {
+            let books = Book::all(&**store).await?;
+            all.extend(books.into_iter().map(|(_, book)| (Arc::clone(store), book)));
+        }
+        Ok(Ledgers(all))
+    }
+
+    /// Recounts a mapping. Windows that start outside of `range` (milliseconds) are left out;
+    /// mappings that count by arrival time are compared as a whole.
+    ///
+    /// # Errors
+    /// A store does not answer.
+    pub async fn recount(
+        &self,
+        config: &Config,
+        mapping: &Mapping,
+        count: &WordCount,
+        range: Range<i64>,
+    ) -> Result<Recount, StoreError> {
+        let recount = Recount { mapping: mapping.name.clone(), ..Recount::default() };
+        let mut sheet = Sheet { count, range, windows: BTreeMap::new(), recount };
+        for (store, book) in &self.0 {
+            let topic = book.entries.first().map(|e| &*e.topic);
+            let Some((of, output)) = topic.and_then(|t| config.mapping_of(t)) else { continue };
             let archive = if output { &count.archive } else { &mapping.archive };
-            let here = archive.as_ref().is_some_and(|a| a.root.url() == *url);
+            let here = archive.as_ref().is_some_and(|a| a.root.url() == store.url());
             if of.name == mapping.name && here {
-                sheet.add(*store, &book, output).await?;
+                sheet.add(&**store, book, output).await?;
             }
         }
+        Ok(sheet.close())
     }
-    Ok(sheet.close())
 }
 
 impl Sheet<'_> {
@@ -119,8 +127,8 @@ impl Sheet<'_> {
                 }
                 let read = match read_file(store, entry, file).await? {
                     None => Err("it is not there".to_string()),
-                    Some(bytes) if output => self.published(&file.path, bytes),
-                    Some(bytes) => self.raw(&file.path, bytes),
+                    Some((_, bytes)) if output => self.published(&file.path, bytes),
+                    Some((_, bytes)) => self.raw(&file.path, bytes),
                 };
                 if let Err(e) = read {
                     self.recount.unreadable.push(format!("{}: {e}", file.path));
@@ -130,7 +138,7 @@ impl Sheet<'_> {
         Ok(())
     }
 
-    fn published(&mut self, path: &str, bytes: bytes::Bytes) -> Result<(), String> {
+    fn published(&mut self, path: &str, bytes: Bytes) -> Result<(), String> {
         let (range, by_window) = (self.range.clone(), self.count.time == Time::Record);
         rows::counts(path, bytes, |start, word, n| {
             if !by_window || range.contains(&start) {
@@ -140,7 +148,7 @@ impl Sheet<'_> {
         })
     }
 
-    fn raw(&mut self, path: &str, bytes: bytes::Bytes) -> Result<(), String> {
+    fn raw(&mut self, path: &str, bytes: Bytes) -> Result<(), String> {
         let Sheet { count, range, windows, recount } = self;
         rows::raw(path, bytes, |time, value| {
             let window = match (count.time, time) {

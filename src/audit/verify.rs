@@ -65,11 +65,7 @@ pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 pub async fn verify(store: &dyn Store, progress: Progress<'_>) -> Result<Report, StoreError> {
     let mut report = Report { root: store.url().into(), ..Report::default() };
     let visible: BTreeMap<String, u64> = store.walk("").await?.into_iter().collect();
-    let mut books = Vec::new();
-    for place in LedgerPlace::all(store).await? {
-        let book = Book::read(store, &place).await?;
-        books.push((place, book));
-    }
+    let books = Book::all(store).await?;
     let files = || books.iter().flat_map(|(_, b)| &b.entries).flat_map(|e| &e.files);
     let total = files().map(|f| f.bytes).sum();
     let named: BTreeSet<String> = files().map(|f| f.path.clone()).collect();

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::audit::{Book, LedgerPlace, read_file, rows, staged_directory};
+use crate::audit::{Book, LedgerPlace, read_file, rows};
 use crate::cli::{ConfigArgs, EX_DATAERR, EX_USAGE, complain, on_stores, say};
 use crate::protocol::{Entry, FileRef, Kind};
 use crate::record::Offset;
@@ -75,13 +75,12 @@ impl Where {
         }
         let near = |f: &&FileRef| f.first_offset <= offset && offset <= f.last_offset;
         for file in entry.files.iter().filter(near) {
-            let Some(bytes) = read_file(store, entry, file).await? else {
+            let Some((path, bytes)) = read_file(store, entry, file).await? else {
                 complain(&format!("{} is named and is not there", file.path));
                 return Ok(EX_DATAERR);
             };
-            if store.length(&file.path).await?.is_none() {
-                let directory = staged_directory(entry);
-                say(&format!("staged   {}/{directory}/{}", store.url(), file.staged));
+            if path != file.path {
+                say(&format!("staged   {}/{path}", store.url()));
             }
             let offsets = rows::offsets(&file.path, bytes).unwrap_or_default();
             if let Some(row) = offsets.iter().position(|o| *o == offset) {

@@ -3,10 +3,9 @@
 use clap::Args;
 use jiff::Timestamp;
 
-use crate::audit::recount::{self, recount};
+use crate::audit::recount::{self, Ledgers};
 use crate::cli::{ConfigArgs, EX_DATAERR, EX_USAGE, complain, on_stores, say};
 use crate::count::Time;
-use crate::store::Store;
 
 /// Arguments of `recount`.
 #[derive(Args, Debug)]
@@ -33,31 +32,32 @@ const SHOWN: usize = 20;
 impl Recount {
     pub(super) fn main(&self) -> u8 {
         on_stores(&self.config, async |config, stores| {
-            let stores: Vec<(String, &dyn Store)> =
-                stores.iter().map(|s| (s.url().to_string(), &**s)).collect();
             let range = self.from.map_or(i64::MIN, Timestamp::as_millisecond)
                 ..self.until.map_or(i64::MAX, Timestamp::as_millisecond);
-            let mut done = Vec::new();
-            for mapping in &config.mappings {
-                let wanted = self.mapping.as_ref().is_none_or(|name| *name == mapping.name);
-                let count = mapping.count.as_deref().filter(|c| c.archive.is_some());
-                let (Some(count), Some(_), true) = (count, &mapping.archive, wanted) else {
-                    continue;
-                };
-                if count.time == Time::Arrival && (self.from.is_some() || self.until.is_some()) {
-                    complain(&format!(
-                        "mapping {:?} counts by arrival time, which raw files do not hold: it can only be compared as a whole, without --from and --until",
-                        mapping.name
-                    ));
-                    return Ok(EX_USAGE);
-                }
-                done.push(recount(config, mapping, count, &stores, range.clone()).await?);
-            }
-            if done.is_empty() {
+            let wanted = config.mappings.iter().filter_map(|m| {
+                let count = m.count.as_deref().filter(|c| c.archive.is_some())?;
+                let named = self.mapping.as_ref().is_none_or(|name| *name == m.name);
+                (m.archive.is_some() && named).then_some((m, count))
+            });
+            let wanted: Vec<_> = wanted.collect();
+            if wanted.is_empty() {
                 complain(
                     "no mapping to recount: it must archive both its records and its counts ([mapping.NAME.wordcount])",
                 );
                 return Ok(EX_USAGE);
+            }
+            let ranged = self.from.is_some() || self.until.is_some();
+            if let Some((m, _)) = wanted.iter().find(|(_, c)| ranged && c.time == Time::Arrival) {
+                complain(&format!(
+                    "mapping {:?} counts by arrival time, which raw files do not hold: it can only be compared as a whole, without --from and --until",
+                    m.name
+                ));
+                return Ok(EX_USAGE);
+            }
+            let ledgers = Ledgers::read(stores).await?;
+            let mut done = Vec::new();
+            for (mapping, count) in wanted {
+                done.push(ledgers.recount(config, mapping, count, range.clone()).await?);
             }
             if self.json {
                 say(&serde_json::to_string_pretty(&done).expect("a report has string keys"));

@@ -36,6 +36,14 @@ pub struct Kafka {
     pub secrets: BTreeMap<String, Secret>,
 }
 
+impl Kafka {
+    /// What the user set, or else our default.
+    #[must_use]
+    pub fn property(&self, key: &str, default: &str) -> String {
+        self.properties.get(key).map_or(default, String::as_str).to_string()
+    }
+}
+
 /// Where a secret lies; it is read at start and never shown.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Secret(pub PathBuf);

@@ -138,21 +138,10 @@ impl Words {
             if self.slots.len() * 7 <= self.used * 8 {
                 self.grow();
             }
-            let mask = self.slots.len() - 1;
-            let mut at = hash & mask;
-            loop {
-                let slot = &mut self.slots[at];
-                if slot.key == key {
-                    slot.count += 1;
-                    break;
-                }
-                if slot.count == 0 {
-                    *slot = Slot { key, count: 1 };
-                    self.used += 1;
-                    break;
-                }
-                at = (at + 1) & mask;
-            }
+            let at = probe(&self.slots, &key, hash);
+            let slot = &mut self.slots[at];
+            self.used += usize::from(slot.count == 0);
+            *slot = Slot { key, count: slot.count + 1 };
         }
     }
 
@@ -161,10 +150,7 @@ impl Words {
         let size = (2 * self.slots.len()).max(Words::FIRST);
         let old = std::mem::replace(&mut self.slots, vec![Slot::default(); size]);
         for slot in old.into_iter().filter(|slot| slot.count != 0) {
-            let mut at = slot.key.hash(&self.state) & (size - 1);
-            while self.slots[at].count != 0 {
-                at = (at + 1) & (size - 1);
-            }
+            let at = probe(&self.slots, &slot.key, slot.key.hash(&self.state));
             self.slots[at] = slot;
         }
     }
@@ -197,6 +183,17 @@ impl Words {
         self.long.clear();
         (self.used, self.long_bytes, self.len) = (0, 0, 0);
     }
+}
+
+/// Where the key is, or else the free slot where it belongs; there is always a free one.
+#[inline]
+fn probe(slots: &[Slot], key: &Key, hash: usize) -> usize {
+    let mask = slots.len() - 1;
+    let mut at = hash & mask;
+    while slots[at].count != 0 && slots[at].key != *key {
+        at = (at + 1) & mask;
+    }
+    at
 }
 
 #[inline]

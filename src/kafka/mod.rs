@@ -80,8 +80,7 @@ pub fn consumer_config(config: &Config) -> Result<ClientConfig, KafkaError> {
     let mut c = base_config(&config.kafka, &format!("alluvium-{}", config.daemon.instance))?;
     // A queued message costs some hundred bytes beside its own, and the limits hold per partition.
     let prefetch_kib = (config.daemon.memory_bytes / 1024 / 128).clamp(1_024, 8_192);
-    let user =
-        |key, default| config.kafka.properties.get(key).map_or(default, String::as_str).to_string();
+    let user = |key, default| config.kafka.property(key, default);
     let _ = c
         .set("queued.min.messages", "20000")
         .set("queued.max.messages.kbytes", prefetch_kib.to_string())
@@ -112,9 +111,7 @@ pub fn consumer_config(config: &Config) -> Result<ClientConfig, KafkaError> {
 pub fn producer_config(config: &Config, worker: usize) -> Result<ClientConfig, KafkaError> {
     let instance = &config.daemon.instance;
     let mut c = base_config(&config.kafka, &format!("alluvium-{instance}-{worker}"))?;
-    let user = |key: &str, default: &str| {
-        config.kafka.properties.get(key).cloned().unwrap_or_else(|| default.into())
-    };
+    let user = |key, default| config.kafka.property(key, default);
     let transaction_timeout = user("transaction.timeout.ms", "30000");
     // librdkafka refuses a socket's timeout that is longer than a transaction's.
     let socket_timeout = user("socket.timeout.ms", "10000");

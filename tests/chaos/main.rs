@@ -84,9 +84,9 @@ impl Chaos<'_> {
         self.random.choice(names).unwrap().clone()
     }
 
-    /// HDFS answers, but refuses what changes anything.
-    fn refusal(&mut self, what: &'static str, begin: &[&str], end: &[&str]) {
-        self.note(what, "");
+    /// Something is wrong for a while: two commands of the testbed.
+    fn trouble(&mut self, what: &'static str, detail: &str, begin: &[&str], end: &[&str]) {
+        self.note(what, detail);
         let _ = self.scene.cluster.run(begin);
         self.wait(3..15);
         let _ = self.scene.cluster.run(end);
@@ -94,10 +94,7 @@ impl Chaos<'_> {
 
     /// A server goes and comes back.
     fn server(&mut self, what: &'static str, name: &str, go: &str, back: &str) {
-        self.note(what, name);
-        let _ = self.scene.cluster.run(&[go, name]);
-        self.wait(3..15);
-        let _ = self.scene.cluster.run(&[back, name]);
+        self.trouble(what, name, &[go, name], &[back, name]);
     }
 
     /// One of three: with every file under way losing a replica, all of it is archived within a
@@ -164,13 +161,15 @@ impl Chaos<'_> {
                 let (go, back) = if go { ("kill", "start") } else { ("pause", "resume") };
                 self.server("datanodes", &name, go, back);
             }
-            _ if self.random.bool() => self.refusal(
+            _ if self.random.bool() => self.trouble(
                 "safe_modes",
+                "",
                 &["dfsadmin", "-safemode", "enter"],
                 &["dfsadmin", "-safemode", "leave"],
             ),
-            _ => self.refusal(
+            _ => self.trouble(
                 "quotas",
+                "",
                 &["dfsadmin", "-setSpaceQuota", "1m", "/chaos"],
                 &["dfsadmin", "-clrSpaceQuota", "/chaos"],
             ),

@@ -106,35 +106,24 @@ pub(crate) fn hdfs_takes_nothing_for_a_while(cluster: &Cluster) {
     let counted = || daemon.metric("alluvium_results_position", topic);
     eventually("under way", Duration::from_secs(30), || 1_000.0 <= archived());
     let quota = format!("/{name}");
-    let namenode = std::fs::read_to_string(cluster.state.join("run/nn.pid")).unwrap();
-    let signal = |signal: &str| {
-        let sent = std::process::Command::new("kill").args([signal, namenode.trim()]).status();
-        assert!(sent.unwrap().success());
-    };
-    let tool = |arguments: &[&str]| drop(cluster.run(arguments));
-    let incident = |what: &str, begin: &dyn Fn(), end: &dyn Fn()| {
-        begin();
+    let incident = |what: &str, begin: &[&str], end: &[&str]| {
+        let _ = cluster.run(begin);
         std::thread::sleep(Duration::from_secs(5));
         let (a, p) = (archived(), counted());
         std::thread::sleep(Duration::from_secs(12));
         let (still, on) = (archived() - a, counted() - p);
-        end();
+        let _ = cluster.run(end);
         println!("{what}: {on} records counted, {still} archived in 12 s");
         assert!(6_000.0 <= on, "{what}: counts stood still: {on}");
         assert!(still <= 4_000.0, "{what}: the archive went on, so nothing was refused: {still}");
         let target = counted();
         eventually("the archive goes on", Duration::from_secs(60), || target <= archived());
     };
-    incident("safe mode", &|| tool(&["dfsadmin", "-safemode", "enter"]), &|| {
-        tool(&["dfsadmin", "-safemode", "leave"])
-    });
-    incident(
-        "quota",
-        // Less than a block: nothing can be written any more.
-        &|| tool(&["dfsadmin", "-setSpaceQuota", "1m", &quota]),
-        &|| tool(&["dfsadmin", "-clrSpaceQuota", &quota]),
-    );
-    incident("a NameNode that stands still", &|| signal("-STOP"), &|| signal("-CONT"));
+    incident("safe mode", &["dfsadmin", "-safemode", "enter"], &["dfsadmin", "-safemode", "leave"]);
+    // Less than a block: nothing can be written any more.
+    let exhausted = ["dfsadmin", "-setSpaceQuota", "1m", &quota];
+    incident("quota", &exhausted, &["dfsadmin", "-clrSpaceQuota", &quota]);
+    incident("a NameNode that stands still", &["pause", "nn"], &["resume", "nn"]);
     let lines = load.join().unwrap();
     let records = SECONDS * 1_000;
     check(cluster, daemon, name, records, &lines);
