@@ -1,8 +1,8 @@
 //! The consumer group: one thread that does nothing but poll.
 //!
 //! At an assignment event it captures the group metadata, splits the partitions' queues (before
-//! the assignment: after it, what was fetched already would go to the main queue), assigns them
-//! at a numeric placeholder, pauses them and returns. The worker that gets a partition finds out
+//! the assignment: after it, what was fetched already would go to the main queue), pauses them,
+//! assigns them at a numeric placeholder and returns. The worker that gets a partition finds out
 //! where it really starts, seeks and resumes. At a revocation it tells the workers and waits for
 //! them, no longer than the revoke timeout.
 
@@ -147,7 +147,7 @@ impl Group {
         let me = self.me.get().and_then(Weak::upgrade);
         let mut added = Vec::new();
         for tp in names(Some(partitions)) {
-            // Any number will do: the partition is paused until its worker has sought.
+            // Any number will do: nothing is fetched until its worker has sought.
             let placeholder = RdOffset::Offset(0);
             partitions
                 .set_partition_offset(&tp.topic, tp.partition, placeholder)
@@ -156,13 +156,15 @@ impl Group {
             let queue = Queue::split(Arc::clone(me), tp.clone());
             added.push((tp.clone(), queue.ok_or_else(|| failed(&format!("no queue for {tp}")))?));
         }
+        // Before, not after: a fetch in between would ask for the placeholder, and where retention
+        // has passed it, the answer stops the fetching for good. The split has made them known.
+        if partitions.count() > 0 {
+            consumer.pause(partitions).map_err(|e| failed(&e))?;
+        }
         if cooperative(consumer) {
             consumer.incremental_assign(partitions).map_err(|e| failed(&e))?;
         } else {
             consumer.assign(partitions).map_err(|e| failed(&e))?;
-        }
-        if partitions.count() > 0 {
-            consumer.pause(partitions).map_err(|e| failed(&e))?;
         }
         let generation = Arc::new(Generation::captured(metadata));
         tracing::info!(

@@ -34,6 +34,7 @@ fn main() {
         ("join_stop_and_kill_under_load", group::join_stop_and_kill_under_load),
         ("an_offset_that_was_moved", group::an_offset_that_was_moved),
         ("offsets_that_were_deleted", group::offsets_that_were_deleted),
+        ("joins_after_retention", group::joins_after_retention),
         ("retention_that_overtook", group::retention_that_overtook),
         ("a_topic_that_was_made_again", mistakes::a_topic_that_was_made_again),
         ("roots_that_were_wiped_or_changed", mistakes::roots_that_were_wiped_or_changed),
