@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -96,6 +97,9 @@ pub(super) async fn create_outputs(config: &Config) -> Result<(), Unavailable> {
     Ok(())
 }
 
+/// How soon after a broker did not know a topic it is asked again; doubled while that goes on.
+const SOON: Duration = Duration::from_millis(500);
+
 /// Looks again and again; subscribes anew when something changed.
 pub(super) async fn watch(
     config: Arc<Config>,
@@ -105,6 +109,7 @@ pub(super) async fn watch(
     stopped: watch::Receiver<bool>,
 ) {
     let mut last: Option<Vec<String>> = None;
+    let (refresh, mut pause) = (config.daemon.topics_refresh, SOON);
     while !*stopped.borrow() {
         match find(&config, &consumer, &health).await {
             Ok(wanted) => {
@@ -115,7 +120,12 @@ pub(super) async fn watch(
             }
             Err(e) => tracing::debug!(error = %e, "looking for topics"),
         }
-        tokio::time::sleep(config.daemon.topics_refresh).await;
+        if tokio::time::timeout(refresh, control.unknown_topic()).await.is_ok() {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(refresh);
+        } else {
+            pause = SOON;
+        }
     }
 }
 

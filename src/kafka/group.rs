@@ -223,6 +223,7 @@ pub struct PollControl {
     rejoin: AtomicBool,
     stop: AtomicBool,
     fatal: Mutex<Option<String>>,
+    unknown_topic: tokio::sync::Notify,
 }
 
 impl PollControl {
@@ -239,6 +240,13 @@ impl PollControl {
     /// Leave the group, then end.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until a broker does not know a topic that is subscribed to: it was deleted, or it was
+    /// made a moment ago. The client looks again after minutes by itself, and at once whenever
+    /// it is asked for all topics.
+    pub async fn unknown_topic(&self) {
+        self.unknown_topic.notified().await;
     }
 
     /// Why the client can not go on at all.
@@ -276,6 +284,9 @@ pub fn poll(consumer: &Arc<Consumer>, control: &PollControl, leave: Duration, al
                 return;
             }
             Some(Err(Rd::PartitionEOF(_))) | None => {}
+            Some(Err(Rd::MessageConsumption(
+                RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
+            ))) => control.unknown_topic.notify_one(),
             Some(Err(e)) => tracing::warn!(error = %e, "poll"),
             Some(Ok(m)) => {
                 use rdkafka::Message as _;
