@@ -3,17 +3,18 @@
 //! `verify` and `recount` look at everything, `where` and `explain` at one place. All of them read
 //! the ledger first: what it does not name does not exist.
 
+pub mod brokers;
 pub mod recount;
 pub mod rows;
 pub mod verify;
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::layout::names::{self, PRIVATE, Places};
+use crate::layout::names::{self, IDENTITY, PRIVATE, Places};
 use crate::protocol::{Entry, EntryKey, FileRef, Kind};
 use crate::record::{Offset, OffsetRange};
-use crate::store::{Store, StoreError};
+use crate::store::{ErrorKind, Store, StoreError};
 
 /// Something that does not fit together.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -44,6 +45,8 @@ pub enum FindingKind {
     ChangedFile,
     /// Its rows are not those of the entry: count, range, or an offset twice.
     WrongRows,
+    /// The committed offset, the ledger and the log do not fit together: its owner stops.
+    StoppedPartition,
 }
 
 impl FindingKind {
@@ -58,6 +61,7 @@ impl FindingKind {
             FindingKind::TruncatedFile => "truncated file",
             FindingKind::ChangedFile => "changed file",
             FindingKind::WrongRows => "wrong rows",
+            FindingKind::StoppedPartition => "stopped partition",
         }
     }
 }
@@ -72,7 +76,7 @@ pub struct LedgerPlace {
 }
 
 impl LedgerPlace {
-    /// The newest incarnation of a topic's partition.
+    /// The newest incarnation that has a ledger of this partition.
     ///
     /// # Errors
     /// The store does not answer.
@@ -82,9 +86,16 @@ impl LedgerPlace {
         partition: i32,
     ) -> Result<Option<LedgerPlace>, StoreError> {
         let (topic, partition) = (names::escape_segment(topic), partition.to_string());
-        let incarnations = store.list(&format!("{PRIVATE}/ledger/{topic}")).await?;
-        let newest = incarnations.into_iter().max_by_key(|i| i.parse::<u32>().unwrap_or(0));
-        Ok(newest.map(|incarnation| LedgerPlace { topic, incarnation, partition }))
+        let mut incarnations = store.list(&format!("{PRIVATE}/ledger/{topic}")).await?;
+        incarnations.sort_by_key(|i| std::cmp::Reverse(i.parse::<u32>().unwrap_or(0)));
+        for incarnation in incarnations {
+            let (topic, partition) = (topic.clone(), partition.clone());
+            let place = LedgerPlace { topic, incarnation, partition };
+            if !store.list(&place.path()).await?.is_empty() {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
     }
 
     /// Every ledger under a root, in order.
@@ -214,6 +225,40 @@ impl Book {
     pub fn end(&self) -> Option<Offset> {
         self.entries.iter().map(|e| e.to).max()
     }
+}
+
+/// `_alluvium/identity`: JSON, written once, never changed.
+#[derive(Serialize, Deserialize)]
+pub struct RootIdentity {
+    pub version: u32,
+    /// 32 hexadecimal digits.
+    pub root: String,
+}
+
+impl RootIdentity {
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("plain fields")
+    }
+}
+
+/// The id of a root; [`None`] before a daemon has opened it.
+///
+/// # Errors
+/// The store does not answer, or another version wrote the id.
+pub async fn root_id(store: &dyn Store) -> Result<Option<String>, StoreError> {
+    let Some(text) = store.read(IDENTITY).await? else {
+        return Ok(None);
+    };
+    let error = |detail: String| StoreError::new(ErrorKind::Other, "read", IDENTITY, detail);
+    let identity: RootIdentity = serde_json::from_slice(&text).map_err(|e| error(e.to_string()))?;
+    if identity.version != 1 {
+        return Err(error(format!(
+            "is of version {}; this build reads version 1",
+            identity.version
+        )));
+    }
+    Ok(Some(identity.root))
 }
 
 /// The directory of the attempt that became this entry; it is gone when all files are published.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use crate::audit::brokers::AtBrokers;
 use crate::audit::{Book, Finding, FindingKind, LedgerPlace, rows, staged_directory};
 use crate::layout::names::PRIVATE;
 use crate::protocol::{Entry, FileRef, Kind};
@@ -36,6 +37,8 @@ pub struct PartitionReport {
     pub holes: u64,
     /// Files that are appended and not yet published: their owner, or the next one, does it.
     pub unpublished: usize,
+    /// Absent where the brokers were not asked, or don't know the topic.
+    pub brokers: Option<AtBrokers>,
     pub findings: Vec<Finding>,
 }
 
@@ -120,6 +123,7 @@ impl PartitionReport {
             gaps: gaps.collect(),
             holes: 0,
             unpublished: 0,
+            brokers: None,
             findings: book.findings.clone(),
         }
     }

@@ -3,6 +3,7 @@
 mod check;
 mod places;
 mod recount;
+mod repair;
 mod run;
 mod verify;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::audit::brokers::LookError;
 use crate::config::Config;
 use crate::store::{self, Deadlines, Store, StoreError};
 
@@ -42,10 +44,10 @@ enum Command {
     ///
     /// Touches neither brokers nor stores. Example: alluvium check --config config/tutorial.toml
     Check(check::Check),
-    /// Check the archive: every offset once, or in a named gap; files and ledger agree.
+    /// Check the archive: every offset once, or in a named gap; files, ledger and brokers agree.
     ///
     /// Reads every file; changes nothing, and works beside a running daemon. Exit code 65 when
-    /// something is missing, foreign, truncated, changed or doubled. Example: alluvium verify
+    /// something is missing, foreign, truncated, changed or doubled, or when a partition stops. Example: alluvium verify
     /// --config /etc/alluvium/alluvium.toml --json
     Verify(verify::Verify),
     /// Count the raw files anew, and compare with the published counts in the archive.
@@ -56,6 +58,12 @@ enum Command {
     /// compared. Example: alluvium recount --mapping lines --from 2026-11-22T00:00:00Z --until
     /// 2026-11-23T00:00:00Z
     Recount(recount::Recount),
+    /// Show what a stopped partition needs to go on; with --apply, do it.
+    ///
+    /// Without a topic: all partitions. Works beside a running daemon, which looks again every 20
+    /// seconds whether a stopped partition was repaired. Exit code 65 when a partition can't be
+    /// repaired, or needs a choice. Example: alluvium repair orders 3 --apply
+    Repair(repair::Repair),
     /// Say where a record is: file, row and ledger entry, or the gap and its cause.
     ///
     /// Example: alluvium where orders 3 1234567
@@ -106,6 +114,7 @@ pub fn main() -> u8 {
             Command::Check(check) => check.main(),
             Command::Verify(verify) => verify.main(),
             Command::Recount(recount) => recount.main(),
+            Command::Repair(repair) => repair.main(),
             Command::Where(r#where) => r#where.main(),
             Command::Explain(explain) => explain.main(),
         },
@@ -119,10 +128,10 @@ pub fn main() -> u8 {
 /// Runs `work` on the stores of a configuration's roots, one a root.
 fn on_stores(
     config: &ConfigArgs,
-    work: impl AsyncFnOnce(&Config, &[Arc<dyn Store>]) -> Result<u8, StoreError>,
+    work: impl AsyncFnOnce(&Arc<Config>, &[Arc<dyn Store>]) -> Result<u8, LookError>,
 ) -> u8 {
     let config = match config.load() {
-        Ok(config) => config,
+        Ok(config) => Arc::new(config),
         Err(code) => return code,
     };
     let counts = config.mappings.iter().filter_map(|m| m.count.as_ref()?.archive.as_ref());
@@ -137,7 +146,7 @@ fn on_stores(
     };
     let done = runtime.block_on(async {
         let open = |root: &&store::Root| store::open(root, Deadlines::default());
-        let stores = roots.values().map(open).collect::<Result<Vec<_>, _>>()?;
+        let stores = roots.values().map(open).collect::<Result<Vec<_>, StoreError>>()?;
         work(&config, &stores).await
     });
     done.unwrap_or_else(|e| {

@@ -37,7 +37,7 @@ impl Where {
                 let place = LedgerPlace::find(&**store, &self.topic, self.partition).await?;
                 if let Some(place) = place {
                     let book = Book::read(&**store, &place).await?;
-                    return self.answer(&**store, &place, &book).await;
+                    return Ok(self.answer(&**store, &place, &book).await?);
                 }
             }
             complain(&format!(
@@ -114,7 +114,7 @@ impl Explain {
                 });
                 if let Some((entry, file)) = named {
                     describe(&**store, &place, entry);
-                    return explain(&**store, file).await;
+                    return Ok(explain(&**store, file).await?);
                 }
             }
             say(

@@ -41,10 +41,11 @@ impl Run {
                 return 1;
             }
         };
+        let repair = format!("alluvium repair --config {}", self.config.path().display());
         let registry = prometheus::Registry::new();
         let process = prometheus::process_collector::ProcessCollector::for_self();
         let _ = registry.register(Box::new(process));
-        let done = runtime.block_on(daemon::run(config, registry, shutdown()));
+        let done = runtime.block_on(daemon::run(config, registry, repair, shutdown()));
         // Tasks that wait for a store that does not answer would hold the process.
         runtime.shutdown_background();
         match done {

@@ -5,6 +5,7 @@ use std::io::IsTerminal as _;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::audit::brokers::{Brokers, check};
 use crate::audit::verify::{PartitionReport, Report, verify};
 use crate::cli::{ConfigArgs, EX_DATAERR, on_stores, say};
 
@@ -13,6 +14,9 @@ use crate::cli::{ConfigArgs, EX_DATAERR, on_stores, say};
 pub(super) struct Verify {
     #[command(flatten)]
     config: ConfigArgs,
+    /// Don't ask the brokers: archive against ledger alone.
+    #[arg(long)]
+    offline: bool,
     /// Print the whole report as JSON.
     #[arg(long)]
     json: bool,
@@ -20,7 +24,7 @@ pub(super) struct Verify {
 
 impl Verify {
     pub(super) fn main(&self) -> u8 {
-        on_stores(&self.config, async |_, stores| {
+        on_stores(&self.config, async |config, stores| {
             let mut reports = Vec::new();
             for store in stores {
                 let bar = bar();
@@ -30,6 +34,10 @@ impl Verify {
                 };
                 reports.push(verify(&**store, &progress).await?);
                 bar.finish_and_clear();
+            }
+            if !self.offline {
+                let brokers = Brokers::new(config, stores).await?;
+                check(config, &brokers, &mut reports).await?;
             }
             if self.json {
                 say(&serde_json::to_string_pretty(&reports).expect("a report has string keys"));
@@ -86,6 +94,13 @@ fn line(p: &PartitionReport) -> String {
     }
     if 0 < p.unpublished {
         line += &format!(", {} files not yet published", p.unpublished);
+    }
+    if let Some(b) = &p.brokers {
+        let committed = b.committed.map_or("nothing".into(), |o| o.to_string());
+        line += &format!("; log {}, committed {committed}", b.log);
+        if let Some(p) = b.results {
+            line += &format!(", results {p}");
+        }
     }
     line
 }

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::record::{OffsetRange, Record, TopicPartition};
+use crate::record::{Offset, OffsetRange, Record, TopicPartition};
 
 /// The header's name.
 pub const HEADER: &str = "alluvium";
@@ -146,6 +146,18 @@ pub fn parse_iso_millis(text: &str) -> Option<i64> {
     time.ok().or_else(|| text.parse().ok())
 }
 
+/// Which records a published count is of, from its header: topic, partition and the range that
+/// was committed with it. [`None`] for merged counts, and for what somebody else wrote.
+#[must_use]
+pub fn source(record: &Record<'_>) -> Option<(TopicPartition, OffsetRange)> {
+    let header = record.headers.iter().find(|(name, _)| *name == HEADER)?.1?;
+    let mut fields = std::str::from_utf8(header).ok()?.splitn(8, ';');
+    let mut number = |n| fields.nth(n)?.parse::<i64>().ok();
+    let partition = i32::try_from(number(4)?).ok()?;
+    let range = OffsetRange { from: Offset(number(0)?), to: Offset(number(0)?) };
+    Some((TopicPartition { topic: fields.next()?.into(), partition }, range))
+}
+
 /// A published count as it is read back from the output topic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Count<'a> {
@@ -196,7 +208,7 @@ impl<'a> Count<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Offset, Timestamp as RecordTime};
+    use crate::record::Timestamp as RecordTime;
 
     fn round_trip(format: OutputFormat, word: &str) -> String {
         let source = TopicPartition { topic: "Hello;Kafka".into(), partition: 3 };
@@ -211,6 +223,7 @@ mod tests {
             value: Some(value.as_bytes()),
             headers: &headers,
         };
+        assert_eq!(super::source(&record), Some((source, range)));
         let want = Count {
             window_start: 2_000,
             window_end: 4_000,

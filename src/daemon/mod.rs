@@ -2,8 +2,8 @@
 //! ends.
 
 mod http;
-mod roots;
-mod topics;
+pub(crate) mod roots;
+pub(crate) mod topics;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -38,6 +38,7 @@ pub(crate) struct Health {
 }
 
 /// Runs until `shutdown` says so; whether everything that was read was appended before the end.
+/// `repair` is the command that the log names for a stopped partition, without its name.
 ///
 /// # Errors
 /// The start failed ([`Unavailable`] inside where a server is not to be had), or the daemon can't
@@ -45,6 +46,7 @@ pub(crate) struct Health {
 pub async fn run(
     config: Arc<Config>,
     registry: Registry,
+    repair: String,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<bool> {
     let metrics = Arc::new(Metrics::new(&registry));
@@ -64,6 +66,7 @@ pub async fn run(
             Arc::new(move || control.rejoin())
         },
         clock: Now::read,
+        repair: repair.into(),
     };
     let pool = Arc::new(start_pool(&config, env, stores)?);
     let consumer = group::consumer(&consumer_config(&config)?, Arc::clone(&pool) as _)?;

@@ -6,23 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
+use crate::audit::{RootIdentity, root_id};
 use crate::config::Config;
 use crate::daemon::Unavailable;
 use crate::layout::names::{IDENTITY, PRIVATE};
 use crate::store::{self, Deadlines, ErrorKind, Root, Store, StoreError};
 
-/// `_alluvium/identity`: JSON, written once, never changed.
-#[derive(Serialize, Deserialize)]
-struct Identity {
-    version: u32,
-    /// 32 hexadecimal digits.
-    root: String,
-}
-
 /// Opens every root that a mapping names, and reads or writes its id.
-pub(super) async fn open_all(
+pub(crate) async fn open_all(
     config: &Config,
 ) -> Result<HashMap<String, (Arc<dyn Store>, String)>, Unavailable> {
     let mut stores = HashMap::new();
@@ -76,18 +68,18 @@ async fn reach(url: &str) -> Result<(), String> {
 }
 
 async fn identity(store: &dyn Store) -> Result<String, StoreError> {
-    if let Some(id) = read(store).await? {
+    if let Some(id) = root_id(store).await? {
         return Ok(id);
     }
     let id = uuid::Uuid::new_v4().simple().to_string();
     let staged = format!("{PRIVATE}/staging/identity-{id}");
     store.make_dirs(&format!("{PRIVATE}/staging")).await?;
-    let text = serde_json::to_vec(&Identity { version: 1, root: id }).expect("plain fields");
+    let text = RootIdentity { version: 1, root: id }.encode();
     let mut file = store.create(&staged).await?;
     file.write(Bytes::from(text)).await?;
     file.close().await?;
     let put = store.rename(&staged, IDENTITY).await;
-    let found = read(store).await?;
+    let found = root_id(store).await?;
     store.delete(&staged).await?;
     match (found, put) {
         (Some(id), _) => Ok(id),
@@ -97,21 +89,6 @@ async fn identity(store: &dyn Store) -> Result<String, StoreError> {
             Err(StoreError::new(ErrorKind::Other, "read", IDENTITY, detail))
         }
     }
-}
-
-async fn read(store: &dyn Store) -> Result<Option<String>, StoreError> {
-    let Some(text) = store.read(IDENTITY).await? else {
-        return Ok(None);
-    };
-    let error = |detail: String| StoreError::new(ErrorKind::Other, "read", IDENTITY, detail);
-    let identity: Identity = serde_json::from_slice(&text).map_err(|e| error(e.to_string()))?;
-    if identity.version != 1 {
-        return Err(error(format!(
-            "is of version {}; this build reads version 1",
-            identity.version
-        )));
-    }
-    Ok(Some(identity.root))
 }
 
 #[cfg(test)]

@@ -39,6 +39,17 @@ pub(super) async fn find(
     Ok(wanted)
 }
 
+/// Whatever a group of this configuration subscribes to, of what exists.
+///
+/// # Errors
+/// No broker answers.
+pub(crate) fn subscription(
+    config: &Config,
+    consumer: &Consumer,
+) -> Result<Vec<String>, KafkaError> {
+    Ok(select(config, &topics::all(consumer, &config.kafka.bootstrap_servers)?).0)
+}
+
 /// Sorted names to subscribe to, and names that a mapping asks for in vain.
 fn select(config: &Config, existing: &[String]) -> (Vec<String>, Vec<String>) {
     let existing: BTreeSet<&str> = existing.iter().map(String::as_str).collect();

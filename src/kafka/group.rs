@@ -30,6 +30,8 @@ pub struct Generation {
     member: String,
     /// [`None`] in tests alone, which have no client.
     pub(super) metadata: Option<GroupMetadata>,
+    /// Of a repair, which is no member and commits for partitions that stand still.
+    outside: bool,
 }
 
 impl Generation {
@@ -41,20 +43,27 @@ impl Generation {
 
     fn captured(metadata: GroupMetadata) -> Generation {
         let (number, member) = (metadata.generation, metadata.member.clone());
-        Generation { number, member, metadata: Some(metadata) }
+        Generation { number, member, metadata: Some(metadata), outside: false }
+    }
+
+    /// Of a consumer that never joined; for a repair, which commits beside the group's members.
+    #[must_use]
+    pub fn outside(consumer: &Consumer) -> Option<Generation> {
+        let metadata = GroupMetadata::capture(consumer)?;
+        Some(Generation { outside: true, ..Generation::captured(metadata) })
     }
 
     /// A generation without a client, for tests that bring their own [`super::Commit`].
     #[cfg(test)]
     pub(crate) fn fake(number: i32, member: &str) -> Generation {
-        Generation { number, member: member.into(), metadata: None }
+        Generation { number, member: member.into(), metadata: None, outside: false }
     }
 
     /// A consumer that never joined has generation −1 and no name: the broker would accept its
-    /// offsets (facts: docs/decisions/0002-group-metadata.md).
+    /// offsets (facts: docs/decisions/0002-group-metadata.md). A repair alone makes use of that.
     #[must_use]
-    pub fn is_member(&self) -> bool {
-        0 < self.number && !self.member.is_empty()
+    pub fn may_commit(&self) -> bool {
+        self.outside || 0 < self.number && !self.member.is_empty()
     }
 }
 
@@ -214,6 +223,19 @@ pub fn consumer(
     let consumer = Arc::new(consumer);
     let _ = consumer.context().me.set(Arc::downgrade(&consumer));
     Ok(consumer)
+}
+
+/// A consumer that asks and never joins.
+///
+/// # Errors
+/// As [`consumer`].
+pub fn observer(config: &ClientConfig) -> Result<Arc<Consumer>, KafkaError> {
+    struct Nobody;
+    impl Assignments for Nobody {
+        fn assigned(&self, _: Arc<Generation>, _: Vec<(TopicPartition, Queue)>) {}
+        fn revoked(&self, _: &[TopicPartition], _: bool) {}
+    }
+    consumer(config, Arc::new(Nobody))
 }
 
 /// What the poll thread is told.

@@ -12,6 +12,7 @@ pub mod group;
 #[allow(unsafe_code)]
 mod native;
 pub mod offsets;
+pub mod published;
 pub mod queue;
 pub mod topics;
 pub mod transaction;
@@ -101,6 +102,16 @@ pub fn consumer_config(config: &Config) -> Result<ClientConfig, KafkaError> {
         .set("enable.partition.eof", "true")
         .set("consume.callback.max.messages", BATCH.to_string())
         .set("check.crcs", "true");
+    Ok(c)
+}
+
+/// The settings of the producer that repairs: two repairs of one group fence each other.
+///
+/// # Errors
+/// A secret's file can't be read.
+pub fn repair_config(config: &Config) -> Result<ClientConfig, KafkaError> {
+    let mut c = producer_config(config, 0)?;
+    let _ = c.set("transactional.id", format!("{}-repair", config.kafka.group_id));
     Ok(c)
 }
 

@@ -20,6 +20,20 @@ pub fn all(consumer: &Consumer, servers: &str) -> Result<Vec<String>, KafkaError
     Ok(metadata.topics().iter().filter(|t| t.error().is_none()).map(|t| t.name().into()).collect())
 }
 
+/// Partitions of a topic, in order; empty for one that does not exist.
+///
+/// # Errors
+/// No broker answers.
+pub fn partitions(consumer: &Consumer, topic: &str) -> Result<Vec<i32>, KafkaError> {
+    let metadata = consumer
+        .fetch_metadata(Some(topic), CALL_TIMEOUT)
+        .map_err(|e| KafkaError::new(format!("ask for the partitions of {topic:?}"), e))?;
+    let of = metadata.topics().iter().filter(|t| t.name() == topic && t.error().is_none());
+    let mut all: Vec<i32> = of.flat_map(|t| t.partitions()).map(|p| p.id()).collect();
+    all.sort_unstable();
+    Ok(all)
+}
+
 /// Makes a topic if it is not there; returns whether it was made.
 ///
 /// # Errors

@@ -240,7 +240,7 @@ impl Commit for Transactions {
         let ended = || TransactionError::doubt("send offsets", "the assignment has ended");
         let metadata = generation.metadata.as_ref().ok_or_else(ended)?;
         loop {
-            if !generation.is_member() || !owned() {
+            if !generation.may_commit() || !owned() {
                 return Err(ended());
             }
             match native::send_offsets(producer, &list, metadata, STEP) {

@@ -38,6 +38,23 @@ impl Places {
         Places { topic: escape_segment(topic), incarnation, partition }
     }
 
+    /// The same partition in another of its topic's lives.
+    #[must_use]
+    pub fn of(&self, incarnation: u32) -> Places {
+        Places { incarnation, ..self.clone() }
+    }
+
+    #[must_use]
+    pub fn incarnation(&self) -> u32 {
+        self.incarnation
+    }
+
+    /// Holds a directory an incarnation.
+    #[must_use]
+    pub fn ledgers(&self) -> String {
+        format!("{PRIVATE}/ledger/{}", self.topic)
+    }
+
     #[must_use]
     pub fn ledger(&self) -> String {
         format!("{PRIVATE}/ledger/{}/{}/{}", self.topic, self.incarnation, self.partition)

@@ -76,8 +76,16 @@ impl EntryKey {
     }
 }
 
+/// An entry of one of a topic's lives; what the committed offset's metadata names.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct EntryName {
+    /// 0 for the topic's first life.
+    pub incarnation: u32,
+    pub key: EntryKey,
+}
+
 /// What an entry says about its range.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// The root: `to` is where the partition starts, `cause` says why there.

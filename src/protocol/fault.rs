@@ -39,6 +39,16 @@ pub enum Fault {
     AppendOutOfOrder,
     /// Data is appended before the first commit is known.
     AppendBeforeBegun,
+    /// A gap entry is put before the first commit is known.
+    GapBeforeBegun,
+    /// A gap entry is put where an attempt ends that is not appended yet.
+    GapAheadOfAttempts,
+    /// A ledger that was fresh once is taken for fresh at the next look.
+    FreshForever,
+    /// Results that were found lost are forgotten when more are.
+    LostForgotten,
+    /// A topic's id is not compared.
+    TopicIdUnchecked,
     /// A partition whose store is down forgets what F may be.
     DetachedCommitsP,
     /// The metadata is believed although it was written for another offset.

@@ -1,10 +1,11 @@
 //! What the committed offset's metadata carries. Format version 1, ASCII, at most 200 bytes.
 //!
-//! `alluvium1;o=<offset>;p=<P>;e=<entry>;r=<root id>;t=<topic id>;w=<watermark>;l=<from>-<to>`
+//! `alluvium1;o=<offset>;p=<P>;e=<entry>;i=<incarnation>;r=<root id>;t=<topic id>;w=<watermark>;l=<from>-<to>`
 //! The offset stands inside its own metadata, so that metadata that was copied to another offset
-//! is seen. `w` and `l` (results lost to retention) are left out where there is nothing to say.
+//! is seen. `i` (0), `w` and `l` (results lost to retention) are left out where there is nothing
+//! to say.
 
-use crate::protocol::entry::EntryKey;
+use crate::protocol::entry::{EntryKey, EntryName};
 use crate::protocol::fault::{Fault, planted};
 use crate::record::{Offset, OffsetRange};
 
@@ -26,7 +27,7 @@ pub struct Metadata {
     /// The results position P.
     pub p: Offset,
     /// An entry that is known to exist: where the search for the ledger's tail begins.
-    pub entry: Option<EntryKey>,
+    pub entry: Option<EntryName>,
     pub root: String,
     pub topic_id: String,
     /// The highest time seen, milliseconds; it never goes back.
@@ -49,12 +50,15 @@ impl Metadata {
     #[must_use]
     pub fn encode(&self, offset: Offset) -> String {
         let mut text = format!("{MAGIC};o={offset};p={}", self.p);
-        if let Some(entry) = self.entry {
-            let entry = match entry {
+        if let Some(EntryName { incarnation, key }) = self.entry {
+            let key = match key {
                 EntryKey::Genesis => "g".to_string(),
                 EntryKey::At(from) => from.to_string(),
             };
-            text += &format!(";e={entry}");
+            text += &format!(";e={key}");
+            if incarnation != 0 {
+                text += &format!(";i={incarnation}");
+            }
         }
         text += &format!(";r={};t={}", self.root, self.topic_id);
         if let Some(w) = self.watermark {
@@ -82,15 +86,16 @@ impl Committed {
             return Err(MetadataError::Foreign(text.into()));
         }
         let (mut o, mut p, mut r, mut t) = (None, None, None, None);
-        let (mut entry, mut watermark, mut lost) = (None, None, None);
+        let (mut key, mut incarnation, mut watermark, mut lost) = (None, 0, None, None);
         let bad = |field| MetadataError::Malformed { field, text: text.into() };
         let number = |field, v: &str| v.parse::<i64>().map_err(|_| bad(field));
         for field in fields {
             match field.split_once('=') {
                 Some(("o", v)) => o = Some(Offset(number("o", v)?)),
                 Some(("p", v)) => p = Some(Offset(number("p", v)?)),
-                Some(("e", "g")) => entry = Some(EntryKey::Genesis),
-                Some(("e", v)) => entry = Some(EntryKey::At(Offset(number("e", v)?))),
+                Some(("e", "g")) => key = Some(EntryKey::Genesis),
+                Some(("e", v)) => key = Some(EntryKey::At(Offset(number("e", v)?))),
+                Some(("i", v)) => incarnation = v.parse().map_err(|_| bad("i"))?,
                 Some(("r", v)) => r = Some(v.to_string()),
                 Some(("t", v)) => t = Some(v.to_string()),
                 Some(("w", v)) => watermark = Some(number("w", v)?),
@@ -104,7 +109,7 @@ impl Committed {
         }
         let metadata = Metadata {
             p: p.ok_or_else(|| bad("p"))?,
-            entry,
+            entry: key.map(|key| EntryName { incarnation, key }),
             root: r.ok_or_else(|| bad("r"))?,
             topic_id: t.ok_or_else(|| bad("t"))?,
             watermark,
@@ -123,7 +128,7 @@ mod tests {
     fn longest() -> Metadata {
         Metadata {
             p: Offset(i64::MAX),
-            entry: Some(EntryKey::At(Offset(i64::MAX))),
+            entry: Some(EntryName { incarnation: u32::MAX, key: EntryKey::At(Offset(i64::MAX)) }),
             root: "0".repeat(32),
             topic_id: "A".repeat(22),
             watermark: Some(253_402_300_799_999),
@@ -142,10 +147,12 @@ mod tests {
         fn metadata_reads_back(
             offset in 0i64..1 << 50, p in 0i64..1 << 50, entry in prop::option::of(0i64..1 << 50),
             watermark in prop::option::of(0i64..1 << 47), lost in prop::option::of((0i64..9, 10i64..99)),
+            incarnation in 0u32..3,
         ) {
+            let key = |e| if e == 0 { EntryKey::Genesis } else { EntryKey::At(Offset(e)) };
             let m = Metadata {
                 p: Offset(p),
-                entry: entry.map(|e| if e == 0 { EntryKey::Genesis } else { EntryKey::At(Offset(e)) }),
+                entry: entry.map(|e| EntryName { incarnation, key: key(e) }),
                 watermark,
                 lost: lost.map(|(f, t)| OffsetRange { from: Offset(f), to: Offset(t) }),
                 ..longest()

@@ -26,13 +26,14 @@ pub mod fault;
 pub mod metadata;
 pub mod partition;
 pub mod recovery;
+pub mod repair;
 pub mod settle;
 
 #[cfg(test)]
 mod search;
 
 pub use append::{AppendFacts, AppendVerdict};
-pub use entry::{AttemptId, Entry, EntryKey, FileRef, Head, Kind};
+pub use entry::{AttemptId, Entry, EntryKey, EntryName, FileRef, Head, Kind};
 pub use metadata::{Committed, Metadata};
 pub use partition::{Accept, Partition, Plan};
 pub use recovery::{Begin, Found, Identity, Ledger, OnGap, Stop};

@@ -16,7 +16,7 @@
 use std::sync::Arc;
 
 use crate::protocol::append::AppendVerdict;
-use crate::protocol::entry::{AttemptId, EntryKey};
+use crate::protocol::entry::{AttemptId, EntryKey, EntryName};
 use crate::protocol::fault::{Fault, planted};
 use crate::protocol::metadata::{Committed, Metadata};
 use crate::protocol::recovery::{Begin, Found, Identity, Ledger, OnGap, Stop};
@@ -54,7 +54,7 @@ enum CommittedView {
     /// Read, and there was none.
     Nothing,
     /// Read, or written by us. `trusted`: the metadata belongs to the offset.
-    At { offset: Offset, p: Offset, entry: Option<EntryKey>, trusted: bool },
+    At { offset: Offset, p: Offset, entry: Option<EntryName>, trusted: bool },
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -71,7 +71,7 @@ struct Results {
 struct Archive {
     /// A: the tail's end.
     a: Offset,
-    tail: EntryKey,
+    tail: EntryName,
     /// Next offset that no attempt has; ≥ a.
     fed: Offset,
     /// A stable read has shown a committed offset: an Ok alone may be lost (KAFKA-17754). Nothing
@@ -117,7 +117,7 @@ pub struct Plan {
     pub results: OffsetRange,
     /// F.
     pub offset: Offset,
-    pub entry: Option<EntryKey>,
+    pub entry: Option<EntryName>,
 }
 
 /// Attempts that were given up. Only the author may delete these, and only these: the others'
@@ -215,20 +215,24 @@ impl Partition {
         self.results = None;
         match &self.archive {
             Some(archive) if archive.begun => Err(Stop::NothingCommitted { tail: archive.a }),
-            Some(archive) => {
-                // Our own first commit did not happen: P is genesis.to still.
-                let p = archive.a;
+            // Our own first commit did not happen, or somebody else has begun meanwhile, and
+            // that is gone again: the ledger tells. There is no attempt yet.
+            Some(_) if planted(Fault::FreshForever) => {
+                let p = self.archive.as_ref().map_or(Offset(0), |archive| archive.a);
                 self.results = Some(Results { p, counted: p, unverified: false });
                 Ok(Found::Ready)
             }
-            None if self.roles.archive => Ok(Found::NeedsLedger),
-            None => Ok(Found::Fresh(Begin::CommitStart)),
+            _ if self.roles.archive => {
+                self.archive = None;
+                Ok(Found::NeedsLedger)
+            }
+            _ => Ok(Found::Fresh(Begin::CommitStart)),
         }
     }
 
     fn check_identity(&self, root: &str, topic_id: &str) -> Result<(), Stop> {
         let ours = &self.identity;
-        if topic_id != ours.topic_id {
+        if topic_id != ours.topic_id && !planted(Fault::TopicIdUnchecked) {
             let (found, ours) = (topic_id.to_string(), ours.topic_id.clone());
             return Err(Stop::OtherTopic { found, ours });
         }
@@ -255,6 +259,12 @@ impl Partition {
         self.check_identity(&ledger.of.root, &ledger.of.topic_id)?;
         let a = ledger.tail.to;
         let begun = match self.committed {
+            CommittedView::At { entry: Some(e), trusted: true, .. }
+                if e.incarnation != ledger.incarnation =>
+            {
+                let (committed, ledger) = (e.incarnation, ledger.incarnation);
+                return Err(Stop::OtherIncarnation { committed, ledger });
+            }
             CommittedView::At { offset, trusted, .. } => {
                 if trusted && a < offset {
                     return Err(Stop::CommittedBeyondLedger { offset, tail: a });
@@ -272,7 +282,7 @@ impl Partition {
                 return Ok(Found::NeedsCommitted);
             }
         };
-        let tail = ledger.tail.key;
+        let tail = EntryName { incarnation: ledger.incarnation, key: ledger.tail.key };
         self.archive = Some(Archive { a, tail, fed: a, begun, attempts: Vec::new() });
         Ok(Found::Ready)
     }
@@ -290,8 +300,14 @@ impl Partition {
     ///
     /// # Errors
     /// Retention has overtaken a position, and the policy is to stop.
+    ///
+    /// A gap waits for the first commit to be known (rule 0), and for the entries before it: an
+    /// attempt that is still to be appended ends where it begins. Whoever reads on meanwhile finds
+    /// the position out of range, and comes back here.
     pub fn on_log_start(&mut self, log_start: Offset) -> Result<Option<OffsetRange>, Stop> {
-        if let Some(archive) = &self.archive
+        let begun = |a: &&Archive| a.begun || planted(Fault::GapBeforeBegun);
+        let settled = |a: &&Archive| a.attempts.is_empty() || planted(Fault::GapAheadOfAttempts);
+        if let Some(archive) = self.archive.as_ref().filter(begun).filter(settled)
             && archive.fed < log_start
         {
             let range = OffsetRange { from: archive.fed, to: log_start };
@@ -304,7 +320,11 @@ impl Partition {
             && self.roles.counts
             && results.counted < log_start
         {
-            let range = OffsetRange { from: results.counted, to: log_start };
+            // What was found lost before, and is not passed yet, is named together with it.
+            let before = self.lost.filter(|l| l.to == results.counted);
+            let before = before.filter(|_| !planted(Fault::LostForgotten));
+            let from = before.map_or(results.counted, |l| l.from);
+            let range = OffsetRange { from, to: log_start };
             if self.on_gap == OnGap::Stop {
                 return Err(Stop::ResultsGap { range });
             }
@@ -415,7 +435,7 @@ impl Partition {
             attempt.state = State::Tried { to };
             if planted(Fault::AdvanceOnTry) {
                 archive.a = to;
-                archive.tail = EntryKey::At(attempt.from);
+                archive.tail.key = EntryKey::At(attempt.from);
             }
         }
     }
@@ -434,7 +454,7 @@ impl Partition {
             (AppendVerdict::Lost, _) => self.forget_archive(),
             (AppendVerdict::Appended, State::Sealed { to } | State::Tried { to }) => {
                 archive.a = to;
-                archive.tail = EntryKey::At(archive.attempts[at].from);
+                archive.tail.key = EntryKey::At(archive.attempts[at].from);
                 let _ = archive.attempts.remove(at);
                 Forgotten::default()
             }
@@ -548,7 +568,7 @@ impl Partition {
 
     /// An entry that is known to exist.
     #[must_use]
-    pub fn entry_hint(&self) -> Option<EntryKey> {
+    pub fn entry_hint(&self) -> Option<EntryName> {
         match self.committed {
             CommittedView::At { entry, trusted: true, .. } => entry,
             _ => None,

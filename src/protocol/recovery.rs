@@ -21,6 +21,8 @@ pub struct Ledger {
     pub tail: Head,
     /// The root and topic that the last entry was written for.
     pub of: Arc<Identity>,
+    /// Which of the topic's lives it is of.
+    pub incarnation: u32,
 }
 
 impl Ledger {
@@ -67,47 +69,50 @@ pub enum Found {
 pub enum Stop {
     #[error(
         "the group has no committed offset, but the ledger goes on to offset {tail}: the offsets \
-         were deleted or have expired. Counting from an older offset would count twice. Set the \
-         group's offset with kafka-consumer-groups --reset-offsets --to-offset {tail} to skip to \
-         the archive's end, or to an older one to count again from there; the archive itself \
-         continues at {tail} either way"
+         were deleted or have expired. The archive continues at {tail}; where the counts continue, \
+         their own topic tells, or you do"
     )]
     NothingCommitted { tail: Offset },
     #[error(
         "offset {offset} is committed, but this root has no ledger for the partition: it was \
-         wiped, or the mapping points to another root. Restore the root, or use another group_id"
+         wiped, or the mapping points to another root. Restore the root, or begin a new archive here"
     )]
     NoLedger { offset: Offset },
     #[error(
         "offset {offset} is committed, but the ledger ends at {tail}: entries are missing, as \
-         after a restore from an old backup. Restore the newer root, or use another group_id"
+         after a restore from an old backup. Restore the newer root, or archive again from {tail} on"
     )]
     CommittedBeyondLedger { offset: Offset, tail: Offset },
     #[error(
         "the group's offsets or the ledger belong to root {found}, but this mapping archives into root {ours}: \
          two daemons share one group_id, or archive.root was changed. Use another group_id for \
-         another root"
+         another root, or go on here and leave the other one as it is"
     )]
     OtherRoot { found: String, ours: String },
     #[error(
         "the topic was deleted and made again (its id was {found}, and is {ours}): its offsets \
-         mean other records now. The old archive stays as it is; archive the new topic into another \
-         archive.root, under another group_id"
+         mean other records now. The old archive stays as it is; the new topic's begins beside it"
     )]
     OtherTopic { found: String, ours: String },
     #[error(
+        "offsets are committed for incarnation {committed} of the topic, and the ledger is of \
+         incarnation {ledger}: a repair did not come to its end, or the root is an old backup"
+    )]
+    OtherIncarnation { committed: u32, ledger: u32 },
+    #[error(
         "offsets {range} were deleted by retention before they were archived. Set on_gap = \
-         \"record\" in the mapping to write a gap entry and go on"
+         \"record\" in the mapping to write a gap entry and go on, now and always"
     )]
     ArchiveGap { range: OffsetRange },
     #[error(
         "offsets {range} were deleted by retention before their results were committed; they are \
-         in the archive. Set on_gap = \"record\" in the mapping to name them as lost and go on"
+         in the archive. Set on_gap = \"record\" in the mapping to name them as lost and go on, now and \
+         always"
     )]
     ResultsGap { range: OffsetRange },
     #[error(
         "the log ends at {end}, but it was read up to {position} before: brokers have lost records, \
-         or the topic was replaced. Nothing can be read until the log is as long again"
+         or the topic was replaced. Nothing is read until the log is as long again"
     )]
     BeyondLog { position: Offset, end: Offset },
     #[error("{0}. A newer version may have written it; nothing was changed")]
@@ -124,6 +129,7 @@ impl Stop {
             Stop::CommittedBeyondLedger { .. } => "committed_beyond_ledger",
             Stop::OtherRoot { .. } => "other_root",
             Stop::OtherTopic { .. } => "other_topic",
+            Stop::OtherIncarnation { .. } => "other_incarnation",
             Stop::ArchiveGap { .. } => "archive_gap",
             Stop::ResultsGap { .. } => "results_gap",
             Stop::BeyondLog { .. } => "beyond_log",

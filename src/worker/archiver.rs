@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::crash::{self, Step};
 use crate::protocol::fault::{Fault, planted};
-use crate::protocol::{AppendVerdict, AttemptId, Entry, EntryKey, Ledger};
+use crate::protocol::{AppendVerdict, AttemptId, Entry, EntryKey, EntryName, Ledger};
 use crate::store::Writer;
 use crate::worker::ledger::{Books, BooksError};
 
@@ -29,7 +29,11 @@ pub(super) enum Command {
     /// Sends the append of a sealed attempt; when it stands, publishes.
     Append(AttemptId),
     /// Deletes attempts whose append was never tried, then reads the ledger and settles.
-    Recover { hint: Option<EntryKey>, discard: Vec<(EntryKey, AttemptId)>, put: Option<Box<Entry>> },
+    Recover {
+        hint: Option<EntryName>,
+        discard: Vec<(EntryKey, AttemptId)>,
+        put: Option<Box<Entry>>,
+    },
 }
 
 /// What the worker is told.
@@ -39,7 +43,8 @@ pub(super) enum Event {
     Answered(AttemptId, AppendVerdict),
     /// All files are at their final places.
     Published(AttemptId),
-    Ledger(Option<Ledger>),
+    /// The incarnation, and its ledger if there is one.
+    Ledger(u32, Option<Ledger>),
     Failed(BooksError),
 }
 
@@ -128,8 +133,8 @@ impl State {
     }
 
     async fn recover(
-        &self,
-        hint: Option<EntryKey>,
+        &mut self,
+        hint: Option<EntryName>,
         discard: Vec<(EntryKey, AttemptId)>,
         put: Option<Box<Entry>>,
     ) -> Result<(), BooksError> {
@@ -142,7 +147,7 @@ impl State {
             crash::at(Step::GenesisPut);
         }
         let ledger = self.books.recover(hint).await?;
-        (self.tell)(Event::Ledger(ledger));
+        (self.tell)(Event::Ledger(self.books.places.incarnation(), ledger));
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use crate::count::{Kind, Time};
 use crate::kafka::TransactionError;
 use crate::kafka::transaction::{MAKE_PRODUCER, OffsetCommit};
 use crate::protocol::fault::{Fault, planted};
-use crate::protocol::{Committed, Found, Plan};
+use crate::protocol::{Committed, Found, Plan, Stop};
 use crate::record::TopicPartition;
 use crate::worker::task::{Now, Task};
 use crate::worker::{Env, Worker, doubt};
@@ -86,7 +86,7 @@ impl Worker {
     fn transact(&mut self, results: &[TopicPartition], offsets: &[TopicPartition], now: Now) {
         self.turn.over = true;
         let all: Vec<TopicPartition> = results.iter().chain(offsets).cloned().collect();
-        if !self.verify(&all) {
+        if !self.verify(&all, now) {
             self.commit_not_before = Some(now.instant + PAUSE);
             return;
         }
@@ -128,7 +128,7 @@ impl Worker {
 
     /// Against an Ok that was lost (KAFKA-17754): one stable read before the next transaction.
     /// False if the brokers don't answer.
-    fn verify(&mut self, partitions: &[TopicPartition]) -> bool {
+    fn verify(&mut self, partitions: &[TopicPartition], now: Now) -> bool {
         let unverified = |tp: &&TopicPartition| {
             let part = self.tasks.get(tp).and_then(|t| t.state.part.as_ref());
             part.is_some_and(|p| p.needs_committed() && p.counted().is_some())
@@ -156,7 +156,7 @@ impl Worker {
             let found = match read {
                 Ok(read) => part.on_committed(read),
                 Err(e) => {
-                    task.state.stopped = Some(("unreadable", e.to_string()));
+                    task.state.stop(&Stop::Unreadable(e.to_string()), now);
                     continue;
                 }
             };
@@ -166,7 +166,7 @@ impl Worker {
                     tracing::warn!(%tp, "the last commit did not happen although it was answered Ok, or the offset was moved; counting again");
                     task.state.recounted();
                 }
-                Err(stop) => task.state.stopped = Some((stop.label(), stop.to_string())),
+                Err(stop) => task.state.stop(&stop, now),
             }
         }
         true

@@ -12,22 +12,22 @@ use crate::layout::names::{self, MANIFEST, Places};
 use crate::protocol::append::verdict;
 use crate::protocol::entry::EntryError;
 use crate::protocol::{
-    AppendFacts, AppendVerdict, AttemptId, Entry, EntryKey, Head, Identity, Kind, Ledger, Settle,
-    settle,
+    AppendFacts, AppendVerdict, AttemptId, Entry, EntryKey, EntryName, Head, Identity, Kind,
+    Ledger, Settle, settle,
 };
 use crate::record::Offset;
 use crate::store::{ErrorKind, Store, StoreError};
 
 /// One partition's books.
 #[derive(Clone)]
-pub(super) struct Books {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) places: Places,
+pub struct Books {
+    pub store: Arc<dyn Store>,
+    pub places: Places,
 }
 
 /// A failed look into the books.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BooksError {
+pub enum BooksError {
     /// Try again later.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -51,7 +51,7 @@ impl Books {
 
     /// Rule 3: from an entry that exists (the hint, else the greatest name in the ledger),
     /// follow `to`.
-    pub(super) async fn tail(&self, hint: Option<EntryKey>) -> Result<Option<Entry>, BooksError> {
+    pub async fn tail(&self, hint: Option<EntryKey>) -> Result<Option<Entry>, BooksError> {
         let mut known = match hint {
             Some(key) => self.entry(key).await?,
             None => None,
@@ -73,24 +73,42 @@ impl Books {
         Ok(Some(tail))
     }
 
-    /// Recovery's store half: the tail, and every left-over directory settled.
-    pub(super) async fn recover(
-        &self,
-        hint: Option<EntryKey>,
-    ) -> Result<Option<Ledger>, BooksError> {
-        let tail = self.tail(hint).await?;
+    /// Recovery's store half: the newest incarnation's tail, and every left-over directory
+    /// settled.
+    pub async fn recover(&mut self, hint: Option<EntryName>) -> Result<Option<Ledger>, BooksError> {
+        for incarnation in self.find_incarnation().await?.older {
+            let books = Books { places: self.places.of(incarnation), ..self.clone() };
+            let tail = books.tail(None).await?;
+            books.settle_all(tail.as_ref().map(Entry::head)).await?;
+        }
+        let incarnation = self.places.incarnation();
+        let hint = hint.filter(|name| name.incarnation == incarnation);
+        let tail = self.tail(hint.map(|name| name.key)).await?;
         self.settle_all(tail.as_ref().map(Entry::head)).await?;
-        Ok(tail.map(|tail| {
-            let head = tail.head();
-            Ledger {
-                tail: head,
-                of: Arc::new(Identity { root: tail.root, topic_id: tail.topic_id }),
+        Ok(tail.as_ref().map(ledger_of))
+    }
+
+    /// Turns to the newest incarnation that has a ledger of this partition, else to the topic's
+    /// newest.
+    pub async fn find_incarnation(&mut self) -> Result<Incarnations, BooksError> {
+        let names = self.store.list(&self.places.ledgers()).await?;
+        let mut all: Vec<u32> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        all.sort_unstable();
+        let newest = all.last().copied().unwrap_or(0);
+        let mut mine = newest;
+        for incarnation in all.iter().rev().copied().filter(|_| 0 < mine) {
+            if !self.store.list(&self.places.of(incarnation).ledger()).await?.is_empty() {
+                mine = incarnation;
+                break;
             }
-        }))
+        }
+        self.places = self.places.of(mine);
+        all.retain(|older| *older < mine);
+        Ok(Incarnations { older: all, newest })
     }
 
     /// Rule 7, for every directory under the partition's staging place.
-    pub(super) async fn settle_all(&self, tail: Option<Head>) -> Result<(), BooksError> {
+    pub async fn settle_all(&self, tail: Option<Head>) -> Result<(), BooksError> {
         for name in self.store.list(&self.places.staging()).await? {
             let Some((key, id)) = names::parse_attempt(&name) else {
                 tracing::warn!(name, "a foreign name under staging is left alone");
@@ -114,7 +132,7 @@ impl Books {
     }
 
     /// Renames what is left of an appended attempt to the final paths, then deletes its directory.
-    pub(super) async fn publish(&self, entry: &Entry) -> Result<(), BooksError> {
+    pub async fn publish(&self, entry: &Entry) -> Result<(), BooksError> {
         let directory = self.places.attempt(entry.key(), entry.attempt);
         for file in &entry.files {
             let staged = format!("{directory}/{}", file.staged);
@@ -138,7 +156,7 @@ impl Books {
     }
 
     /// Writes the manifest, the last file of an attempt.
-    pub(super) async fn write_manifest(&self, entry: &Entry) -> Result<(), StoreError> {
+    pub async fn write_manifest(&self, entry: &Entry) -> Result<(), StoreError> {
         let directory = self.places.attempt(entry.key(), entry.attempt);
         let mut file = self.store.create(&format!("{directory}/{MANIFEST}")).await?;
         file.write(Bytes::from(entry.encode())).await?;
@@ -148,11 +166,7 @@ impl Books {
     }
 
     /// Rule 6: sends the append, and says what came of it.
-    pub(super) async fn append(
-        &self,
-        key: EntryKey,
-        id: AttemptId,
-    ) -> Result<AppendVerdict, BooksError> {
+    pub async fn append(&self, key: EntryKey, id: AttemptId) -> Result<AppendVerdict, BooksError> {
         let manifest = format!("{}/{MANIFEST}", self.places.attempt(key, id));
         crash::at(Step::AppendDue);
         let sent = self.store.rename(&manifest, &self.places.entry(key)).await;
@@ -168,7 +182,7 @@ impl Books {
 
     /// Puts an entry without files (genesis, gap) unless one stands there already. Whoever's it
     /// is, the ledger is read again afterwards.
-    pub(super) async fn put(&self, entry: &Entry) -> Result<(), BooksError> {
+    pub async fn put(&self, entry: &Entry) -> Result<(), BooksError> {
         let directory = self.places.attempt(entry.key(), entry.attempt);
         self.store.make_dirs(&self.places.ledger()).await?;
         self.store.make_dirs(&directory).await?;
@@ -180,24 +194,39 @@ impl Books {
     }
 }
 
+/// The lives of a topic that an archive knows of.
+pub struct Incarnations {
+    /// Than this partition's.
+    pub older: Vec<u32>,
+    /// Of the whole topic.
+    pub newest: u32,
+}
+
+/// What the protocol decides by, of a ledger that ends with this entry.
+pub fn ledger_of(tail: &Entry) -> Ledger {
+    let of = Identity { root: tail.root.clone(), topic_id: tail.topic_id.clone() };
+    Ledger { tail: tail.head(), of: Arc::new(of), incarnation: tail.incarnation }
+}
+
 /// What all entries of one partition have in common.
 #[derive(Clone, Debug)]
-pub(super) struct EntryFrame {
-    pub(super) topic: String,
-    pub(super) partition: i32,
-    pub(super) root: String,
-    pub(super) topic_id: String,
-    pub(super) config: String,
+pub struct EntryFrame {
+    pub topic: String,
+    pub incarnation: u32,
+    pub partition: i32,
+    pub root: String,
+    pub topic_id: String,
+    pub config: String,
 }
 
 impl EntryFrame {
     /// An entry without files; the caller adds what it has.
-    pub(super) fn entry(&self, kind: Kind, range: (Offset, Offset), now_ms: i64) -> Entry {
+    pub fn entry(&self, kind: Kind, range: (Offset, Offset), now_ms: i64) -> Entry {
         Entry {
             version: crate::protocol::entry::VERSION,
             kind,
             topic: self.topic.clone(),
-            incarnation: 0,
+            incarnation: self.incarnation,
             partition: self.partition,
             attempt: new_attempt(),
             from: range.0,
@@ -215,6 +244,6 @@ impl EntryFrame {
 }
 
 /// A name that no other attempt ever has.
-pub(super) fn new_attempt() -> AttemptId {
+pub fn new_attempt() -> AttemptId {
     AttemptId(uuid::Uuid::new_v4().as_u128())
 }

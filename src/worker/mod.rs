@@ -10,7 +10,7 @@ mod commit;
 #[cfg(test)]
 mod fakes;
 mod files;
-mod ledger;
+pub mod ledger;
 mod pool;
 mod task;
 
@@ -46,6 +46,8 @@ pub struct Env {
     /// Leaves the group and joins it again: a partition's fetching has stopped for good.
     pub rejoin: Arc<dyn Fn() + Send + Sync>,
     pub clock: fn() -> Now,
+    /// The command that repairs a partition, but for its name.
+    pub repair: Arc<str>,
 }
 
 /// What a worker is told.
@@ -294,6 +296,7 @@ impl Worker {
             if let Some(mut task) = self.tasks.remove(&tp) {
                 task.alive.store(false, Ordering::SeqCst);
                 task.state.leave();
+                task.state.hide(&self.env.metrics);
                 self.env.metrics.forget(&tp);
                 let _ = self.troubles().remove(&tp);
             }
@@ -380,18 +383,12 @@ impl Worker {
         self.last_report = Some(now.instant);
         let metrics = &self.env.metrics;
         let (mut buffered, mut troubles) = (0, BTreeMap::new());
-        for (tp, task) in &self.tasks {
-            task.state.report(now, metrics);
+        for (tp, task) in &mut self.tasks {
+            task.state.report(now, metrics, &self.env.repair);
             let (held, under_way) = task.state.buffered();
             buffered += held + under_way;
-            let known = self.troubles().get(tp).cloned();
-            if let Some((label, text)) = &task.state.stopped {
-                if known.as_ref() != Some(text) {
-                    tracing::error!(%tp, reason = label, "partition stopped: {text}");
-                    let partition = tp.partition.to_string();
-                    metrics.stopped.with_label_values(&[&*tp.topic, &partition, *label]).set(1);
-                }
-                let _ = troubles.insert(tp.clone(), text.clone());
+            if let Some(stopped) = &task.state.stopped {
+                let _ = troubles.insert(tp.clone(), stopped.text.clone());
             } else if task.state.part.as_ref().and_then(Partition::start).is_none() {
                 let _ = troubles.insert(tp.clone(), "recovering".to_string());
             }

@@ -96,6 +96,9 @@ impl Now {
 /// After this long without a seek that is taken, fetching has stopped for good.
 const REFUSED: Duration = Duration::from_secs(10);
 
+/// How often a stopped partition looks whether it was repaired.
+const LOOK_AGAIN: Duration = Duration::from_secs(20);
+
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 
 pub(super) struct Task {
@@ -141,8 +144,20 @@ pub(super) struct State {
     refused: Option<Instant>,
     /// As soon as everything that was read is archived.
     wants_rejoin: bool,
-    pub(super) stopped: Option<(&'static str, String)>,
+    pub(super) stopped: Option<Stopped>,
+    /// The reason that metrics and log know.
+    shown: Option<&'static str>,
     tally: Tally,
+}
+
+/// A person has to decide. Nothing is read or written for this partition meanwhile.
+pub(super) struct Stopped {
+    pub(super) reason: &'static str,
+    pub(super) text: String,
+    /// Whether `alluvium repair` may help, and when to look whether it did.
+    again: Option<Instant>,
+    /// Recovery is under way once more.
+    looking: bool,
 }
 
 /// What the archiver knows of, from opening to publishing.
@@ -208,6 +223,7 @@ impl Task {
             refused: None,
             wants_rejoin: false,
             stopped: None,
+            shown: None,
             tally: Tally::default(),
         };
         Task { tp, role, source, alive, epoch, state }
@@ -302,9 +318,7 @@ impl State {
                 (&mut self.files, &self.role.archive, &self.archiver)
             && let Err(e) = files.append(record, archive, &self.tp, archiver, now.instant)
         {
-            let text = format!("offset {} can't be encoded: {e}", record.offset);
-            self.stopped = Some(("encode", text));
-            return;
+            return self.stop_encoding(&format!("offset {}", record.offset), &e);
         }
         if accept.count {
             self.count(record, now.millis);
@@ -341,7 +355,8 @@ impl State {
         metrics.lossy_values.with_label_values(&labels[..1]).inc_by(tally.lossy);
     }
 
-    pub(super) fn report(&self, now: Now, metrics: &Metrics) {
+    pub(super) fn report(&mut self, now: Now, metrics: &Metrics, repair: &str) {
+        self.show(metrics, repair);
         let partition = self.tp.partition.to_string();
         let labels = [&*self.tp.topic, partition.as_str()];
         let Some(part) = &self.part else { return };

@@ -78,7 +78,7 @@ fn dead_end(world: &World, scope: &Scope, healthy: &mut HashSet<Key>) -> Option<
         let mut at = if restart { world.fair(scope, true)? } else { world.clone() };
         loop {
             let k = key(&at);
-            if at.goal(scope) || at.excused() || healthy.contains(&k) {
+            if at.goal(scope) || at.excused(scope) || healthy.contains(&k) {
                 healthy.extend(path);
                 break;
             }

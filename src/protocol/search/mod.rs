@@ -20,6 +20,11 @@ fn holds(scope: Scope) {
     explore(&World::new(), &scope).assert_holds();
 }
 
+/// `make search`, which has more patience than `make test`.
+fn full() -> bool {
+    std::env::var_os("ALLUVIUM_SEARCH").is_some_and(|v| v == "full")
+}
+
 fn small() -> Scope {
     Scope { records: 1, slots: 2, ..Scope::default() }
 }
@@ -32,8 +37,7 @@ fn two_workers() {
 /// Four minutes with counts; `make search` walks that, `make test` only the archive's half.
 #[test]
 fn two_workers_two_records() {
-    let counts = std::env::var_os("ALLUVIUM_SEARCH").is_some_and(|v| v == "full");
-    holds(Scope { records: 2, store_fails: false, counts, ..small() });
+    holds(Scope { records: 2, store_fails: false, counts: full(), ..small() });
 }
 
 #[test]
@@ -54,6 +58,35 @@ fn an_operator_moves_the_offset() {
 #[test]
 fn the_offset_expires() {
     holds(Scope { expiry: true, ..small() });
+}
+
+/// An older choice counts again, as asked; what the published counts tell is exact.
+#[test]
+fn the_offset_expires_and_is_repaired() {
+    holds(Scope { expiry: true, repairs: true, ..small() });
+}
+
+/// Two records, so that retention can bite between an attempt and what follows it. `make search`
+/// walks it for two workers.
+#[test]
+fn retention_overtakes() {
+    let workers = if full() { 2 } else { 1 };
+    holds(Scope { records: 2, workers, retention: true, store_fails: false, ..small() });
+}
+
+#[test]
+fn retention_overtakes_a_failing_store() {
+    holds(Scope { retention: true, ..small() });
+}
+
+#[test]
+fn retention_overtakes_and_is_repaired() {
+    holds(Scope { retention: true, gaps_stop: true, repairs: true, store_fails: false, ..small() });
+}
+
+#[test]
+fn the_topic_is_made_again() {
+    holds(Scope { remade: true, repairs: true, store_fails: false, ..small() });
 }
 
 #[test]

@@ -30,6 +30,10 @@ fn base() -> Scope {
     Scope { slots: 2, store_fails: false, ..Scope::default() }
 }
 
+fn remade() -> Scope {
+    Scope { remade: true, repairs: true, ..one() }
+}
+
 fn one() -> Scope {
     Scope { records: 1, ..base() }
 }
@@ -54,5 +58,10 @@ plants! {
     detached_commits_p: DetachedCommitsP, Scope { store_fails: true, ..one() } => "I4";
     metadata_unchecked: MetadataUnchecked, Scope { resets: true, ..base() } => "no reason";
     expired_begins_again: ExpiredBeginsAgain, Scope { expiry: true, ..one() } => "I1";
+    gap_before_begun: GapBeforeBegun, Scope { retention: true, ..one() } => "no reason";
+    gap_ahead_of_attempts: GapAheadOfAttempts, Scope { retention: true, ..base() } => "I2";
+    fresh_forever: FreshForever, Scope { expiry: true, repairs: true, ..one() } => "I1";
+    lost_forgotten: LostForgotten, Scope { retention: true, ..base() } => "I1";
+    topic_id_unchecked: TopicIdUnchecked, remade() => "I4";
     keep_p: KeepPOverMissedGeneration, base() => "I1";
 }

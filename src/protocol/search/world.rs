@@ -6,14 +6,19 @@ use crate::protocol::append::{self, AppendFacts, AppendVerdict};
 use crate::protocol::fault::{Fault, planted};
 use crate::protocol::partition::{Forgotten, Plan, Roles};
 use crate::protocol::recovery::{Begin, Found, Identity, Ledger, OnGap, Stop};
+use crate::protocol::repair::{Facts, Refused, Repair};
 use crate::protocol::settle::{Settle, settle};
-use crate::protocol::{AttemptId, Committed, EntryKey, Head, Metadata, Partition};
+use crate::protocol::{AttemptId, Committed, EntryKey, EntryName, Head, Kind, Metadata, Partition};
 use crate::record::{Offset, OffsetRange};
 
 pub(super) const RECORDS: usize = 3;
 const ATTEMPTS: usize = 4;
 /// An attempt whose files are published, whose directory is gone, and that nobody refers to.
 const DONE: AttemptId = AttemptId(99);
+/// What stands in the place of a gap entry's attempt.
+const GAP: AttemptId = AttemptId(98);
+/// The topic's lives: it may be deleted and made again once.
+const LIVES: usize = 2;
 
 /// What may happen, and how much of it.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +33,14 @@ pub(super) struct Scope {
     pub lost_ok: u8,
     pub resets: bool,
     pub expiry: bool,
+    /// Retention deletes records, whether they were read or not.
+    pub retention: bool,
+    /// The mapping's policy for what retention took: stop, or write it down and go on.
+    pub gaps_stop: bool,
+    /// The topic is deleted and made again, once.
+    pub remade: bool,
+    /// Stopped partitions are repaired, by steps of which each may be the last.
+    pub repairs: bool,
     pub store_fails: bool,
     /// Whether I6 is looked at.
     pub live: bool,
@@ -44,6 +57,10 @@ impl Default for Scope {
             lost_ok: 0,
             resets: false,
             expiry: false,
+            retention: false,
+            gaps_stop: false,
+            remade: false,
+            repairs: false,
             store_fails: true,
             live: true,
         }
@@ -53,6 +70,8 @@ impl Default for Scope {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct World {
     committed: Option<Stored>,
+    /// P when the committed offset was lost.
+    expired: Option<Offset>,
     /// How often each record stands in committed results.
     counted: [u8; RECORDS],
     /// How often it should, once P has passed it: an operator's reset changes that.
@@ -60,8 +79,13 @@ pub(super) struct World {
     moved: bool,
     lies: u8,
     pending: [Option<Pending>; 2],
-    genesis: bool,
-    ledger: [Option<Head>; RECORDS],
+    /// The topic's life, which is its id too.
+    life: u8,
+    /// Where the log begins.
+    log: Offset,
+    /// By life: where the ledger begins.
+    genesis: [Option<Offset>; LIVES],
+    ledger: [[Option<Head>; RECORDS]; LIVES],
     attempts: [Option<Files>; ATTEMPTS],
     workers: [Option<Worker>; 2],
     /// A janitor has decided to delete this directory, and has not done so yet.
@@ -73,8 +97,17 @@ pub(super) struct World {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Stored {
     offset: Offset,
-    /// The metadata, and the offset that it was written for.
-    metadata: Option<(Offset, Offset, Option<EntryKey>)>,
+    metadata: Option<Wrote>,
+}
+
+/// The metadata, and the offset that it was written for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Wrote {
+    at: Offset,
+    p: Offset,
+    entry: Option<EntryName>,
+    life: u8,
+    lost: Option<OffsetRange>,
 }
 
 /// A transaction whose offsets were sent.
@@ -82,6 +115,8 @@ struct Stored {
 struct Pending {
     plan: Plan,
     results: u8,
+    life: u8,
+    lost: Option<OffsetRange>,
     /// The end was sent and its author has given up on the answer: it may still commit.
     in_flight: bool,
 }
@@ -89,6 +124,7 @@ struct Pending {
 /// What one attempt has in the store.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Files {
+    life: u8,
     from: Offset,
     to: Offset,
     content: u8,
@@ -105,6 +141,12 @@ struct Worker {
     /// Its captured group metadata is of the present generation.
     current: bool,
     part: Partition,
+    /// The topic's id as it was when the partition was assigned.
+    life: u8,
+    /// Where the log began when the positions were read.
+    log: Offset,
+    /// A gap entry that is to be put.
+    gap: Option<OffsetRange>,
     /// Records that are counted in memory.
     counts: u8,
     position: Option<usize>,
@@ -114,12 +156,12 @@ struct Worker {
 
 pub(super) type Step = (String, World);
 
-fn identity() -> Arc<Identity> {
+fn identity(life: u8) -> Arc<Identity> {
     thread_local! {
-        static ONE: Arc<Identity> =
-            Arc::new(Identity { root: "r".into(), topic_id: "t".into() });
+        static ALL: [Arc<Identity>; LIVES] = ["0", "1"]
+            .map(|id| Arc::new(Identity { root: "r".into(), topic_id: id.into() }));
     }
-    ONE.with(Arc::clone)
+    ALL.with(|all| Arc::clone(&all[usize::from(life)]))
 }
 
 fn bits(range: OffsetRange) -> u8 {
@@ -130,13 +172,16 @@ impl World {
     pub(super) fn new() -> World {
         World {
             committed: None,
+            expired: None,
             counted: [0; RECORDS],
             expected: [1; RECORDS],
             moved: false,
             lies: 0,
             pending: [None; 2],
-            genesis: false,
-            ledger: [None; RECORDS],
+            life: 0,
+            log: Offset(0),
+            genesis: [None; LIVES],
+            ledger: [[None; RECORDS]; LIVES],
             attempts: [None; ATTEMPTS],
             workers: [None, None],
             doomed: None,
@@ -144,14 +189,31 @@ impl World {
         }
     }
 
-    fn tail(&self) -> Option<Head> {
-        let genesis = Head { key: EntryKey::Genesis, attempt: DONE, to: Offset(0) };
-        let last = self.ledger.iter().rev().flatten().next().copied();
-        last.or(self.genesis.then_some(genesis))
+    fn tail(&self, life: u8) -> Option<Head> {
+        let life = usize::from(life);
+        let last = self.ledger[life].iter().rev().flatten().next().copied();
+        let genesis = |to| Head { key: EntryKey::Genesis, attempt: DONE, to };
+        last.or(self.genesis[life].map(genesis))
     }
 
-    fn entry_at(&self, from: Offset) -> Option<Head> {
-        self.ledger.get(usize::try_from(from.0).unwrap_or(RECORDS)).copied().flatten()
+    /// The newest incarnation that has a ledger; 0 if none has.
+    fn newest(&self) -> u8 {
+        (0..LIVES as u8).rev().find(|l| self.genesis[usize::from(*l)].is_some()).unwrap_or(0)
+    }
+
+    fn read_ledger_of(&self, life: u8) -> Option<Ledger> {
+        let tail = self.tail(life)?;
+        Some(Ledger { tail, of: identity(life), incarnation: life.into() })
+    }
+
+    fn entry_at(&self, life: u8, from: Offset) -> Option<Head> {
+        let ledger = &self.ledger[usize::from(life)];
+        ledger.get(usize::try_from(from.0).unwrap_or(RECORDS)).copied().flatten()
+    }
+
+    /// The entry that stands where this attempt's would.
+    fn entry_of(&self, f: &Files) -> Option<Head> {
+        self.entry_at(f.life, f.from)
     }
 
     fn files(&mut self, id: AttemptId) -> &mut Files {
@@ -163,39 +225,56 @@ impl World {
         all.filter_map(|(i, f)| f.map(|f| (AttemptId(i as u128), f)))
     }
 
+    /// Whether the committed offset is of the topic as it is now.
+    fn of_this_life(&self) -> bool {
+        let wrote = self.committed.as_ref().and_then(|c| c.metadata);
+        wrote.is_none_or(|m| m.life == self.life)
+    }
+
     fn p(&self) -> Offset {
-        let read = self.committed.as_ref();
-        read.map_or(Offset(0), |c| match c.metadata {
-            Some((for_offset, p, _)) if for_offset == c.offset => p,
+        let read = self.committed.as_ref().filter(|_| self.of_this_life());
+        let genesis = self.genesis[usize::from(self.life)];
+        let none = self.expired.or(genesis).unwrap_or(Offset(0));
+        read.map_or(none, |c| match c.metadata {
+            Some(m) if m.at == c.offset => m.p,
             _ => c.offset,
         })
     }
 
     fn read_committed(&self) -> Option<Committed> {
         self.committed.as_ref().map(|c| {
-            let text = c.metadata.map_or(String::new(), |(for_offset, p, entry)| {
-                let (root, topic_id) = (identity().root.clone(), identity().topic_id.clone());
-                Metadata { p, entry, root, topic_id, watermark: None, lost: None }
-                    .encode(for_offset)
+            let text = c.metadata.map_or(String::new(), |Wrote { at, p, entry, life, lost }| {
+                let Identity { root, topic_id } = (*identity(life)).clone();
+                Metadata { p, entry, root, topic_id, watermark: None, lost }.encode(at)
             });
             Committed::decode(c.offset, &text).expect("written by us")
         })
     }
 
     fn commit(&mut self, i: usize) {
-        let Pending { plan, results, .. } = self.pending[i].take().expect("was sent");
-        for r in (0..RECORDS).filter(|r| results >> r & 1 == 1) {
+        let Pending { plan, results, life, lost, .. } = self.pending[i].take().expect("was sent");
+        let Plan { offset, entry, results: range } = plan;
+        let mine = life == self.life;
+        for r in (0..RECORDS).filter(|r| mine && results >> r & 1 == 1) {
             self.counted[r] += 1;
         }
-        let metadata = Some((plan.offset, plan.results.to, plan.entry));
-        self.committed = Some(Stored { offset: plan.offset, metadata });
-        self.moved = false;
+        for r in lost.into_iter().flat_map(|l| l.from.0.max(range.from.0)..l.to.0.min(range.to.0)) {
+            if self.log.0 <= r && mine {
+                self.alarm = Some("results of a record that is there are named as lost");
+            }
+            if mine {
+                self.expected[r as usize] -= 1;
+            }
+        }
+        let metadata = Some(Wrote { at: offset, p: range.to, entry, life, lost });
+        self.committed = Some(Stored { offset, metadata });
+        (self.moved, self.expired) = (false, None);
     }
 
     fn append(&mut self, id: AttemptId) {
         let f = *self.files(id);
         self.files(id).late = false;
-        let slot = &mut self.ledger[f.from.0 as usize];
+        let slot = &mut self.ledger[usize::from(f.life)][f.from.0 as usize];
         if f.directory && f.manifest && slot.is_none() {
             *slot = Some(Head { key: EntryKey::At(f.from), attempt: id, to: f.to });
             self.files(id).manifest = false;
@@ -223,12 +302,12 @@ impl World {
             if known || self.doomed == Some(id) || f.directory {
                 continue;
             }
-            match self.entry_at(f.from) {
+            match self.entry_of(&f) {
                 Some(e) if e.attempt == id => {
                     let whole = f.content == bits(OffsetRange { from: f.from, to: f.to });
                     if f.published && whole {
                         let done = Head { attempt: DONE, ..e };
-                        self.ledger[f.from.0 as usize] = Some(done);
+                        self.ledger[usize::from(f.life)][f.from.0 as usize] = Some(done);
                         self.attempts[i] = None;
                     }
                 }
@@ -253,12 +332,12 @@ impl World {
         let mut order: Vec<_> = self
             .ids()
             .map(|(id, f)| {
-                let named = self.entry_at(f.from).is_some_and(|e| e.attempt == id);
+                let named = self.entry_of(&f).is_some_and(|e| e.attempt == id);
                 let doomed = self.doomed == Some(id);
                 let [a, b] = &self.workers;
                 let known = [place(a, id), place(b, id)];
                 let bits = [f.directory, f.manifest, f.staged, f.published, f.late, named, doomed];
-                ((f.from, f.to, f.content, bits, known), id)
+                ((f.life, f.from, f.to, f.content, bits, known), id)
             })
             .collect();
         order.sort();
@@ -275,7 +354,7 @@ impl World {
         }
         self.attempts = attempts;
         self.doomed = self.doomed.map(name);
-        for e in self.ledger.iter_mut().flatten() {
+        for e in self.ledger.iter_mut().flatten().flatten() {
             e.attempt = name(e.attempt);
         }
         for w in self.workers.iter_mut().flatten() {
@@ -307,29 +386,19 @@ impl World {
                 _ => {}
             }
         }
-        let mut end = Offset(0);
-        for (from, entry) in self.ledger.iter().enumerate() {
-            let Some(e) = entry else { continue };
-            if Offset(from as i64) != end {
-                return Some("I2: ledger entries do not tile");
-            }
-            end = e.to;
-            let Some(f) = self.attempts.get(e.attempt.0 as usize).copied().flatten() else {
-                continue;
-            };
-            if f.content != bits(OffsetRange { from: f.from, to: f.to }) {
-                return Some("I2: an entry's files do not hold its range");
-            }
-            if !(f.published || f.directory && f.staged) {
-                return Some("I5: a file that an entry names is gone unpublished");
+        for life in 0..LIVES {
+            if let Some(what) = self.broken_ledger(life) {
+                return Some(what);
             }
         }
         for (id, f) in self.ids() {
-            if f.published && self.entry_at(f.from).is_none_or(|e| e.attempt != id) {
+            if f.published && self.entry_of(&f).is_none_or(|e| e.attempt != id) {
                 return Some("I3: a final file that the ledger does not name");
             }
         }
+        let end = self.tail(self.life).map_or(Offset(0), |t| t.to);
         if let (Some(c), false) = (&self.committed, self.moved)
+            && self.of_this_life()
             && (end < c.offset || p < c.offset)
         {
             return Some("I4: F > min(A, P)");
@@ -340,13 +409,38 @@ impl World {
         self.alarm
     }
 
+    fn broken_ledger(&self, life: usize) -> Option<&'static str> {
+        let mut end = self.genesis[life].unwrap_or(Offset(0));
+        for (from, entry) in self.ledger[life].iter().enumerate() {
+            let Some(e) = entry else { continue };
+            if Offset(from as i64) != end {
+                return Some("I2: ledger entries do not tile");
+            }
+            end = e.to;
+            if e.attempt == GAP && self.log < e.to && life == usize::from(self.life) {
+                return Some("I2: a gap entry names a record that is there");
+            }
+            let Some(f) = self.attempts.get(e.attempt.0 as usize).copied().flatten() else {
+                continue;
+            };
+            if f.content != bits(OffsetRange { from: f.from, to: f.to }) {
+                return Some("I2: an entry's files do not hold its range");
+            }
+            if !(f.published || f.directory && f.staged) {
+                return Some("I5: a file that an entry names is gone unpublished");
+            }
+        }
+        None
+    }
+
     pub(super) fn goal(&self, scope: &Scope) -> bool {
         let n = Offset(scope.records as i64);
-        self.tail().is_some_and(|t| t.to == n)
+        self.tail(self.life).is_some_and(|t| t.to == n)
+            && self.of_this_life()
             && self.p() == n
             && self.committed.as_ref().is_some_and(|c| c.offset == n)
-            && self.ids().all(|(_, f)| !f.directory)
-            && self.ledger.iter().flatten().all(|e| {
+            && self.ids().all(|(_, f)| !f.directory || f.life != self.life && !self.is_named(&f))
+            && self.ledger.iter().flatten().flatten().all(|e| {
                 self.attempts
                     .get(e.attempt.0 as usize)
                     .copied()
@@ -370,7 +464,14 @@ impl World {
             self.then(&mut out, format!("late append of {id:?} lands"), |w| w.append(id));
         }
         self.operator(scope, &mut out);
+        self.topic(scope, &mut out);
+        self.repairs(scope, &mut out);
         out
+    }
+
+    fn is_named(&self, f: &Files) -> bool {
+        let id = |e: Head| self.attempts.get(e.attempt.0 as usize).copied().flatten();
+        self.entry_of(f).and_then(id).as_ref() == Some(f)
     }
 
     fn then(&self, out: &mut Vec<Step>, label: String, change: impl FnOnce(&mut World)) {
@@ -411,7 +512,10 @@ impl World {
         let roles = Roles { counts: scope.counts, archive: true };
         self.workers[i] = Some(Worker {
             current: true,
-            part: Partition::assigned(roles, identity(), OnGap::Stop),
+            part: Partition::assigned(roles, identity(self.life), scope.on_gap()),
+            life: self.life,
+            log: Offset(0),
+            gap: None,
             counts: 0,
             position: None,
             sent: false,
@@ -436,7 +540,7 @@ impl World {
             });
         }
         for (id, f) in self.ids().filter(|(_, f)| f.directory) {
-            match settle(EntryKey::At(f.from), id, self.entry_at(f.from), self.tail()) {
+            match settle(EntryKey::At(f.from), id, self.entry_of(&f), self.tail(f.life)) {
                 Settle::RollForward if f.staged => {
                     self.then(out, format!("{id:?} is published"), |w| w.publish(id));
                 }
@@ -468,17 +572,14 @@ impl World {
             });
         }
         let first = self.expected == [1; RECORDS] && !self.moved;
-        if !quiet || !first || self.committed.is_none() {
+        if !quiet || !first || self.committed.is_none() || 0 < self.life {
             return;
         }
         let p = self.p();
         for to in (0..=scope.records as i64).map(Offset).filter(|_| scope.resets) {
             for copied in [false, true] {
                 self.then(out, format!("operator moves the offset to {to}, {copied}"), |w| {
-                    for r in 0..RECORDS as i64 {
-                        let (again, skipped) = (to.0 <= r && r < p.0, p.0 <= r && r < to.0);
-                        w.expected[r as usize] += i8::from(again) - i8::from(skipped);
-                    }
+                    w.move_results(to);
                     let c = w.committed.as_mut().expect("looked at above");
                     if c.offset == to && copied {
                         w.expected = [1; RECORDS];
@@ -492,12 +593,23 @@ impl World {
         }
         if scope.expiry {
             self.then(out, "the committed offset expires".into(), |w| {
-                w.committed = None;
-                for r in 0..p.0 {
-                    w.expected[r as usize] += 1;
+                (w.committed, w.expired, w.moved) = (None, Some(p), true);
+                // As long as the ledger is fresh, nothing but the committed offset tells that
+                // anything was counted: it is counted again.
+                if w.tail(w.life).is_none_or(|t| t.key == EntryKey::Genesis) {
+                    w.move_results(w.genesis[0].unwrap_or(Offset(0)));
+                    w.expired = None;
                 }
-                w.moved = true;
             });
+        }
+    }
+
+    /// Somebody who may says that results go on from here.
+    fn move_results(&mut self, to: Offset) {
+        let p = self.p();
+        for r in 0..RECORDS as i64 {
+            let (again, skipped) = (to.0 <= r && r < p.0, p.0 <= r && r < to.0);
+            self.expected[r as usize] += i8::from(again) - i8::from(skipped);
         }
     }
 
@@ -508,10 +620,29 @@ impl World {
             return;
         };
         if worker.stopped {
+            if scope.repairs {
+                self.then(out, format!("w{i} looks again"), |w| {
+                    let me = w.workers[i].as_mut().expect("is up");
+                    let forgotten = me.part.forget_archive();
+                    let roles = me.part.roles();
+                    me.part = Partition::assigned(roles, identity(w.life), scope.on_gap());
+                    (me.life, me.stopped, me.gap) = (w.life, false, None);
+                    me.recount();
+                    w.discard(forgotten, true);
+                });
+            }
             return;
         }
         if worker.sent {
             return self.commit_answers(i, scope, out);
+        }
+        if let Some(gap) = worker.gap {
+            return self.then(out, format!("w{i} puts the gap {gap}"), |w| {
+                let me = w.workers[i].as_mut().expect("is up");
+                (me.gap, me.position) = (None, None);
+                let life = me.life;
+                w.put(life, Kind::Gap, gap);
+            });
         }
         let stable = self.pending.iter().all(Option::is_none);
         if worker.part.needs_committed() && stable {
@@ -519,10 +650,20 @@ impl World {
         } else if worker.part.needs_ledger() {
             self.then(out, format!("w{i} reads the ledger"), |w| w.read_ledger(i, scope));
         }
+        // Fetches name the topic by its id: nobody reads on in another life.
         if let Some(at) = worker.position.or(worker.part.start().map(|s| s.0 as usize))
             && at < scope.records
+            && worker.life == self.life
         {
-            self.read_record(i, at, scope, out);
+            if self.log.0 as usize <= at {
+                self.read_record(i, at, scope, out);
+            } else if worker.part.attempts() == (false, 0) {
+                self.then(out, format!("w{i} is overtaken by retention"), |w| {
+                    let me = w.workers[i].as_mut().expect("is up");
+                    let _ = me.part.forget_archive();
+                    me.recount();
+                });
+            }
         }
         self.archive_steps(i, scope, out);
         for with_results in [true, false] {
@@ -541,7 +682,9 @@ impl World {
                 if me.current {
                     me.sent = true;
                     let results = if with_results { me.counts } else { 0 };
-                    w.pending[i] = Some(Pending { plan, results, in_flight: false });
+                    let lost = me.part.metadata(&plan).lost;
+                    let life = me.life;
+                    w.pending[i] = Some(Pending { plan, results, life, lost, in_flight: false });
                 } else {
                     me.recount();
                 }
@@ -550,8 +693,9 @@ impl World {
     }
 
     fn read_positions(&mut self, i: usize, scope: &Scope) {
-        let read = self.read_committed();
+        let (read, log) = (self.read_committed(), self.log);
         let me = self.workers[i].as_mut().expect("is up");
+        me.log = log;
         match me.part.on_committed(read) {
             Ok(Found::Verified) => {}
             Ok(Found::Ready | Found::NeedsLedger) => {
@@ -559,23 +703,66 @@ impl World {
                 me.position = None;
             }
             Ok(Found::Fresh(_) | Found::NeedsCommitted) => unreachable!("there is an archive"),
+            Err(stop) => return self.stop(i, &stop, scope),
+        }
+        self.compare_with_log(i, scope);
+    }
+
+    fn compare_with_log(&mut self, i: usize, scope: &Scope) {
+        let me = self.workers[i].as_mut().expect("is up");
+        if me.part.needs_ledger() || me.part.a().is_none() {
+            return;
+        }
+        match me.part.on_log_start(me.log) {
+            Ok(None) => {}
+            Ok(Some(gap)) => {
+                me.gap = Some(gap);
+                let forgotten = me.part.forget_archive();
+                self.discard(forgotten, true);
+            }
             Err(stop) => self.stop(i, &stop, scope),
         }
     }
 
+    /// Puts an entry without files, unless one stands there.
+    fn put(&mut self, life: u8, kind: Kind, range: OffsetRange) {
+        let at = usize::from(life);
+        if kind == Kind::Genesis {
+            if self.genesis[at].is_none() {
+                self.genesis[at] = Some(range.to);
+                (0..range.to.0).for_each(|r| self.expected[r as usize] = 0);
+            }
+            return;
+        }
+        let entry = Head { key: EntryKey::At(range.from), attempt: GAP, to: range.to };
+        let _ = self.ledger[at][range.from.0 as usize].get_or_insert(entry);
+    }
+
     fn read_ledger(&mut self, i: usize, scope: &Scope) {
-        let ledger = self.tail().map(|tail| Ledger { tail, of: identity() });
+        let ledger = self.read_ledger_of(self.newest());
+        let newest = self.newest();
         let me = self.workers[i].as_mut().expect("is up");
         match me.part.on_ledger(ledger) {
-            Ok(Found::Fresh(Begin::PutGenesis)) => self.genesis = true,
+            Ok(Found::Fresh(Begin::PutGenesis)) => {
+                let range = OffsetRange { from: me.log, to: me.log };
+                return self.put(newest, Kind::Genesis, range);
+            }
             Ok(_) => me.position = None,
-            Err(stop) => self.stop(i, &stop, scope),
+            Err(stop) => return self.stop(i, &stop, scope),
         }
+        self.compare_with_log(i, scope);
     }
 
     fn stop(&mut self, i: usize, stop: &Stop, scope: &Scope) {
         self.workers[i].as_mut().expect("is up").stopped = true;
-        let allowed = scope.expiry && matches!(stop, Stop::NothingCommitted { .. });
+        let allowed = match stop {
+            Stop::NothingCommitted { .. } => scope.expiry || scope.remade,
+            Stop::OtherTopic { .. } | Stop::OtherIncarnation { .. } | Stop::NoLedger { .. } => {
+                scope.remade
+            }
+            Stop::ArchiveGap { .. } | Stop::ResultsGap { .. } => scope.retention,
+            _ => false,
+        };
         if !allowed {
             self.alarm = Some("a partition stops for no reason");
         }
@@ -583,6 +770,7 @@ impl World {
 
     fn read_record(&self, i: usize, at: usize, scope: &Scope, out: &mut Vec<Step>) {
         let free = (0..ATTEMPTS).find(|k| self.attempts[*k].is_none());
+        let worker_life = self.workers[i].as_ref().expect("is up").life;
         let alive = self.ids().count();
         self.then(out, format!("w{i} reads record {at}"), |w| {
             let me = w.workers[i].as_mut().expect("is up");
@@ -594,6 +782,7 @@ impl World {
             }
             if let Some((_, from)) = accept.opened {
                 w.attempts[id.0 as usize] = Some(Files {
+                    life: worker_life,
                     from,
                     to: from,
                     content: 0,
@@ -660,8 +849,7 @@ impl World {
                 });
             }
             let was_tried = worker.part.was_tried(id);
-            let facts =
-                AppendFacts { mine: id, entry: self.entry_at(f.from), manifest: f.manifest };
+            let facts = AppendFacts { mine: id, entry: self.entry_of(&f), manifest: f.manifest };
             let verdict = append::verdict(facts);
             if was_tried && verdict != AppendVerdict::Again {
                 self.then(out, format!("w{i} learns {verdict:?} of {id:?}"), |w| {
@@ -730,7 +918,7 @@ impl World {
             w.assign(0, scope);
             return Some(w.tidy());
         }
-        let i = self.workers.iter().position(|w| w.as_ref().is_some_and(|w| w.current))?;
+        let i = self.workers.iter().position(|w| self.owns(w))?;
         let waits = self.workers[i].as_ref().is_some_and(|w| w.sent);
         let stale = (0..2).find(|j| self.pending[*j].is_some() && !(*j == i && waits));
         if let Some(j) = stale {
@@ -742,10 +930,15 @@ impl World {
         // The bound on attempts is the search's, not the owner's.
         self.own_steps(i, &Scope { slots: ATTEMPTS, ..*scope }, &mut steps);
         self.janitor(&mut steps);
+        self.repairs(scope, &mut steps);
         let wanted = [
             "answered Ok",
             "learns",
+            "repaired",
+            "looks again",
+            "puts the gap",
             "reads",
+            "is overtaken",
             "janitor deletes",
             "is published",
             "directory is",
@@ -776,12 +969,98 @@ impl World {
     }
 
     pub(super) fn has_owner(&self) -> bool {
-        self.workers.iter().flatten().any(|w| w.current)
+        self.workers.iter().any(|w| self.owns(w))
+    }
+
+    /// A topic that is gone takes its assignments along.
+    fn owns(&self, worker: &Option<Worker>) -> bool {
+        worker.as_ref().is_some_and(|w| w.current && w.life == self.life)
     }
 
     /// A stopped partition is excused from progress: a person has to decide.
-    pub(super) fn excused(&self) -> bool {
-        self.workers.iter().flatten().any(|w| w.stopped)
+    pub(super) fn excused(&self, scope: &Scope) -> bool {
+        !scope.repairs && self.workers.iter().flatten().any(|w| w.stopped)
+    }
+
+    // ---- retention, a topic that is made again, repairs ------------------------------------
+
+    fn topic(&self, scope: &Scope, out: &mut Vec<Step>) {
+        for to in self.log.0 + 1..=scope.records as i64 {
+            if scope.retention {
+                self.then(out, format!("retention: the log begins at {to}"), |w| {
+                    w.log = Offset(to)
+                });
+            }
+        }
+        if scope.remade && self.life == 0 {
+            for forgets in [true, false] {
+                self.then(out, format!("the topic is made again, offsets go: {forgets}"), |w| {
+                    (w.life, w.log) = (1, Offset(0));
+                    (w.counted, w.expected, w.moved) = ([0; RECORDS], [1; RECORDS], false);
+                    (w.expired, w.committed) = (None, w.committed.take().filter(|_| !forgets));
+                });
+            }
+        }
+    }
+
+    fn facts(&self, scope: &Scope) -> Facts {
+        let counted = (0..RECORDS).rev().find(|r| 0 < self.counted[*r]);
+        Facts {
+            roles: Roles { counts: scope.counts, archive: true },
+            identity: identity(self.life),
+            on_gap: scope.on_gap(),
+            committed: self.read_committed(),
+            ledger: self.read_ledger_of(self.newest()),
+            newest: self.newest().into(),
+            log: OffsetRange { from: self.log, to: Offset(scope.records as i64) },
+            start: self.log,
+            published: counted.map(|r| Offset(r as i64 + 1)),
+        }
+    }
+
+    fn repairs(&self, scope: &Scope, out: &mut Vec<Step>) {
+        // A repair is for a partition whose owner has stopped; it is not fenced by the group.
+        let mut owners = self.workers.iter().flatten().filter(|w| w.current);
+        let stopped = self.workers.iter().flatten().any(|w| w.stopped);
+        if !scope.repairs
+            || !stopped
+            || owners.any(|w| !w.stopped)
+            || self.pending.iter().any(Option::is_some)
+        {
+            return;
+        }
+        let facts = self.facts(scope);
+        let mut choices = vec![None];
+        if matches!(facts.repair(None), Err(Refused::Choice { .. })) {
+            choices = (0..=scope.records as i64).map(|o| Some(Offset(o))).collect();
+        }
+        for choice in choices {
+            let Ok(Some(repair)) = facts.repair(choice) else { continue };
+            if repair.put.is_some() && repair.commit.is_some() {
+                self.then(out, "a repair puts its entry and dies".into(), |w| {
+                    w.carry_out(&Repair { commit: None, ..repair.clone() });
+                });
+            }
+            self.then(out, format!("repaired: {repair}"), |w| w.carry_out(&repair));
+        }
+    }
+
+    fn carry_out(&mut self, repair: &Repair) {
+        if let Some(put) = &repair.put {
+            self.put(put.incarnation as u8, put.kind, put.range);
+        }
+        let Some((at, m)) = &repair.commit else { return };
+        self.move_results(m.p);
+        let (life, moved) = (self.life, false);
+        let metadata = Some(Wrote { at: *at, p: m.p, entry: m.entry, life, lost: m.lost });
+        (self.committed, self.moved) = (Some(Stored { offset: *at, metadata }), moved);
+        self.expired = None;
+    }
+}
+
+impl Scope {
+    fn on_gap(&self) -> OnGap {
+        if self.gaps_stop { OnGap::Stop } else { OnGap::Record }
     }
 }
 

@@ -210,7 +210,7 @@ impl Commit for Transactions {
         owned: &dyn Fn() -> bool,
     ) -> Result<(), TransactionError> {
         let rows = self.open.take().expect("begun");
-        if !generation.is_member() || !owned() {
+        if !generation.may_commit() || !owned() {
             return Err(doubt("send offsets"));
         }
         let how = self.brokers.line.pass("commit");

@@ -124,6 +124,7 @@ impl World {
             memory_bytes: 1 << 30,
             fatal: Arc::new(|reason| panic!("{reason}")),
             rejoin: Arc::new(|| panic!("no seek was refused")),
+            repair: "repair".into(),
             clock,
         };
         let transactions = Box::new(brokers.transactions(&tp("out", 0)));

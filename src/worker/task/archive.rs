@@ -11,7 +11,7 @@ use crate::worker::ledger::BooksError;
 impl State {
     pub(in crate::worker) fn on_archive(&mut self, event: Event, now: Now, metrics: &Metrics) {
         match event {
-            Event::Ledger(ledger) => self.on_ledger(ledger, now),
+            Event::Ledger(incarnation, ledger) => self.on_ledger(incarnation, ledger, now),
             Event::Sealed(id) => {
                 if let Some(attempt) = self.attempts.iter_mut().find(|a| a.id == id) {
                     attempt.sealed = true;
@@ -29,7 +29,7 @@ impl State {
                 self.after_overtaken();
             }
             Event::Failed(BooksError::Entry { path, error }) => {
-                self.stop(&Stop::Unreadable(format!("{path}: {error}")));
+                self.stop(&Stop::Unreadable(format!("{path}: {error}")), now);
             }
             Event::Failed(e) => {
                 let class = match &e {
@@ -124,8 +124,7 @@ impl State {
         let refs = match files.finish(&self.places, archive.format.extension(), archiver) {
             Ok(refs) => refs,
             Err(e) => {
-                self.stopped = Some(("encode", format!("offsets {range} can't be encoded: {e}")));
-                return;
+                return self.stop_encoding(&format!("offsets {range}"), &e);
             }
         };
         metrics.rolls.with_label_values(&[reason.label()]).inc();
@@ -153,7 +152,7 @@ impl State {
         if let (Some(files), Some(archiver)) = (&mut self.files, &self.archiver)
             && let Err(e) = files.relieve(archiver)
         {
-            self.stopped = Some(("encode", e.to_string()));
+            self.stop_encoding("open files", &e);
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{BACKOFF, Now, State};
+use super::{BACKOFF, LOOK_AGAIN, Now, State, Stopped};
+use crate::encode::EncodeError;
 use crate::kafka::KafkaError;
 use crate::kafka::offsets::PositionsRead;
 use crate::layout::RollReason;
@@ -18,7 +19,15 @@ impl State {
     /// Asks the archiver for what it can answer. Whether the worker is to ask the brokers for the
     /// positions, outside of its thread; the answer comes as [`super::Told::Positions`].
     pub(in crate::worker) fn ask(&mut self, now: Now) -> bool {
-        if self.stopped.is_some() || self.retry.is_some_and(|at| now.instant < at) {
+        if let Some(stopped) = &self.stopped
+            && !stopped.looking
+        {
+            if stopped.again.is_none_or(|at| now.instant < at) {
+                return false;
+            }
+            self.look_again();
+        }
+        if self.retry.is_some_and(|at| now.instant < at) {
             return false;
         }
         self.retry = None;
@@ -47,8 +56,61 @@ impl State {
         }
     }
 
-    pub(super) fn stop(&mut self, stop: &Stop) {
-        self.stopped = Some((stop.label(), stop.to_string()));
+    /// The rules say that a person has to decide.
+    pub(in crate::worker) fn stop(&mut self, stop: &Stop, now: Now) {
+        let (reason, text) = (stop.label(), stop.to_string());
+        let again = Some(now.instant + LOOK_AGAIN);
+        self.stopped = Some(Stopped { reason, text, again, looking: false });
+    }
+
+    /// A record that has no place in the format: it would be the same at the next look.
+    pub(super) fn stop_encoding(&mut self, what: &str, error: &EncodeError) {
+        let text = format!("{what} can't be encoded: {error}");
+        self.stopped = Some(Stopped { reason: "encode", text, again: None, looking: false });
+    }
+
+    /// Recovers from the beginning, and stays stopped until that comes to its end.
+    fn look_again(&mut self) {
+        if let Some(part) = self.part.as_mut().filter(|_| !self.attempts.is_empty()) {
+            let forgotten = part.forget_archive();
+            self.recover_archive(None, forgotten);
+        }
+        self.part = None;
+        (self.asked_positions, self.asked_ledger, self.overtaken) = (false, false, false);
+        self.recounted();
+        if let Some(stopped) = &mut self.stopped {
+            stopped.looking = true;
+        }
+    }
+
+    /// Tells log and metrics what has changed.
+    pub(super) fn show(&mut self, metrics: &Metrics, repair: &str) {
+        let reason = self.stopped.as_ref().map(|s| s.reason);
+        if reason == self.shown {
+            return;
+        }
+        let partition = self.tp.partition.to_string();
+        let labels = |reason| [&*self.tp.topic, partition.as_str(), reason];
+        if let Some(old) = self.shown {
+            let _ = metrics.stopped.remove_label_values(&labels(old));
+        }
+        match &self.stopped {
+            Some(Stopped { reason, text, again, .. }) => {
+                metrics.stopped.with_label_values(&labels(reason)).set(1);
+                let repair = again.map(|_| format!("{repair} {} {partition}", self.tp.topic));
+                tracing::error!(tp = %self.tp, reason, repair, "partition stopped: {text}");
+            }
+            None => tracing::info!(tp = %self.tp, "the partition goes on"),
+        }
+        self.shown = reason;
+    }
+
+    /// The assignment has ended; the next owner says what it finds.
+    pub(in crate::worker) fn hide(&mut self, metrics: &Metrics) {
+        self.stopped = None;
+        if self.shown.is_some() {
+            self.show(metrics, "");
+        }
     }
 
     /// After trouble: not at once again.
@@ -76,7 +138,7 @@ impl State {
             None => None,
             Some((offset, text)) => match Committed::decode(offset, &text) {
                 Ok(c) => Some(c),
-                Err(e) => return self.stop(&Stop::Unreadable(e.to_string())),
+                Err(e) => return self.stop(&Stop::Unreadable(e.to_string()), now),
             },
         };
         let part = self.part.as_mut().expect("identified above");
@@ -93,7 +155,7 @@ impl State {
                 }
                 self.recounted();
             }
-            Err(stop) => return self.stop(&stop),
+            Err(stop) => return self.stop(&stop, now),
         }
         self.compare_with_log(now);
     }
@@ -103,6 +165,7 @@ impl State {
         let archive = self.role.archive.as_ref();
         self.frame = Some(EntryFrame {
             topic: self.tp.topic.to_string(),
+            incarnation: self.places.incarnation(),
             partition: self.tp.partition,
             root: root.clone(),
             topic_id: topic_id.into(),
@@ -131,10 +194,10 @@ impl State {
         if let Some(position) = part.start().filter(|start| self.log.to < *start)
             && BEYOND <= self.overtakes
         {
-            return self.stop(&Stop::BeyondLog { position, end: self.log.to });
+            return self.stop(&Stop::BeyondLog { position, end: self.log.to }, now);
         }
         match part.on_log_start(self.log.from) {
-            Ok(None) => {}
+            Ok(None) => self.stopped = None,
             Ok(Some(gap)) => {
                 let forgotten = part.forget_archive();
                 let frame = self.frame.as_ref().expect("identified before");
@@ -144,16 +207,20 @@ impl State {
                 tracing::error!(tp = %self.tp, %gap, "retention has overtaken the archive; a gap entry names the loss");
                 self.recover_archive(Some(entry), forgotten);
             }
-            Err(stop) => self.stop(&stop),
+            Err(stop) => self.stop(&stop, now),
         }
     }
 
-    pub(super) fn on_ledger(&mut self, ledger: Option<Ledger>, now: Now) {
+    pub(super) fn on_ledger(&mut self, incarnation: u32, ledger: Option<Ledger>, now: Now) {
         self.asked_ledger = false;
         self.backoff = BACKOFF.0;
         let Some(part) = self.part.as_mut().filter(|p| p.needs_ledger()) else {
             return;
         };
+        self.places = self.places.of(incarnation);
+        if let Some(frame) = &mut self.frame {
+            frame.incarnation = incarnation;
+        }
         match part.on_ledger(ledger) {
             Ok(Found::Fresh(_)) => {
                 let frame = self.frame.as_ref().expect("identified before");
@@ -171,7 +238,7 @@ impl State {
                 self.resync = true;
                 self.compare_with_log(now);
             }
-            Err(stop) => self.stop(&stop),
+            Err(stop) => self.stop(&stop, now),
         }
     }
 
