@@ -38,7 +38,38 @@ fn stops(cluster: &Cluster, name: &str, config: &str, reason: &str) -> String {
     log
 }
 
+/// `alluvium repair` beside a running daemon, of which one partition has stopped for this reason:
+/// first it only says what it would do, then it does it, and the daemon goes on by itself.
+pub(crate) fn repaired(
+    cluster: &Cluster,
+    daemon: &Daemon,
+    of: (&str, &str),
+    reason: &str,
+    would: &str,
+) {
+    let (name, topic) = of;
+    eventually(reason, LIMIT, || 1.0 <= daemon.metric("alluvium_partition_stopped", reason));
+    let log = daemon.log_text();
+    let stopped =
+        |l: &&str| l.contains("partition stopped") && l.contains(&format!("tp={topic}/0"));
+    let line = log.lines().rfind(stopped).unwrap();
+    let command = line.split_once("repair=\"alluvium ").unwrap().1.split_once('"').unwrap().0;
+    let arguments: Vec<&str> = command.split(' ').collect();
+    let (code, text) = alluvium(&arguments);
+    assert!(code == 0 && text.contains(would) && text.contains("--apply"), "{text}");
+    let (code, again) = alluvium(&arguments);
+    assert!(code == 0 && again == text, "nothing was changed by looking: {again}");
+    let (code, text) = alluvium(&[&arguments[..], &["--apply"]].concat());
+    assert!(code == 0 && text.contains("repaired"), "{text}");
+    eventually("goes on", LIMIT, || daemon.metric("alluvium_partition_stopped", reason) < 1.0);
+    eventually("ready", LIMIT, || daemon.get("/readyz").is_some());
+    let file = home(cluster, name).join("a.toml").display().to_string();
+    let (code, text) = alluvium(&["repair", "--config", &file]);
+    assert!(code == 0 && text.contains("need no repair"), "{text}");
+}
+
 /// Kafka forgets the committed offsets with the topic: the ledger knows that it is another one.
+/// A repair begins the topic's next life beside the first one's archive.
 pub(crate) fn a_topic_that_was_made_again(cluster: &Cluster) {
     let (name, topic) = ("again", "again-in");
     cluster.create_topic(topic, 1);
@@ -52,10 +83,26 @@ pub(crate) fn a_topic_that_was_made_again(cluster: &Cluster) {
     }
     flush(&producer);
     let config = config(cluster, name, &mapping(name, topic));
-    let log = stops(cluster, name, &config, "other_topic");
-    assert!(log.contains("deleted and made again") && log.contains("archive.root"), "{log}");
+    let daemon = Daemon::start(&home(cluster, name), "a", &config);
+    repaired(
+        cluster,
+        &daemon,
+        (name, topic),
+        "other_topic",
+        "would put the genesis entry of incarnation 1",
+    );
+    assert!(daemon.log_text().contains("deleted and made again"), "{}", daemon.log_text());
+    eventually("read", LIMIT, || 20.0 <= daemon.metric("alluvium_records_total", name));
+    assert_eq!(daemon.stop(), 0);
     let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);
-    assert_eq!(raw.rows, 10, "the old archive is as it was");
+    let mut want: Vec<_> = (0..10).chain(0..20).map(|o| (0, o)).collect();
+    want.sort_unstable();
+    assert_eq!(raw.offsets(), want, "the old archive is as it was, the new one stands beside it");
+    let file = home(cluster, name).join("a.toml").display().to_string();
+    let (code, text) = alluvium(&["verify", "--config", &file]);
+    assert!(code == 0 && text.contains("log [0, 20), committed 20"), "{text}");
+    let (code, text) = alluvium(&["where", topic, "0", "12", "--config", &file]);
+    assert!(code == 0 && text.contains(&format!("part-{topic}-1-0-")), "{text}");
 }
 
 /// The root was wiped, or another one was configured for the same group; put back, it goes on.
@@ -77,11 +124,37 @@ pub(crate) fn roots_that_were_wiped_or_changed(cluster: &Cluster) {
         cluster.run(&["dfs", "-cp", "/roots-away/_alluvium/identity", "/roots/_alluvium/identity"]);
     let log = stops(cluster, name, &right, "no_ledger");
     assert!(log.contains("it was wiped") && log.contains("Restore the root"), "{log}");
+    let file = home(cluster, name).join("a.toml").display().to_string();
+    let (code, text) = alluvium(&["verify", "--config", &file]);
+    assert!(code == 65 && text.contains("stopped partition: roots-in/0"), "{text}");
     let _ = cluster.run(&["dfs", "-rm", "-r", "-skipTrash", "/roots"]);
     let _ = cluster.run(&["dfs", "-mv", "/roots-away", "/roots"]);
     begin(cluster, name, topic, 5);
-    let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);
-    assert_eq!(raw.offsets(), (0..15).map(|o| (0, o)).collect::<Vec<_>>());
+    let offsets = |root: &str| {
+        let raw = cluster.archive(&format!("{}/{root}", cluster.hdfs()), topic, topic);
+        raw.offsets().into_iter().map(|(_, offset)| offset).collect::<Vec<_>>()
+    };
+    assert_eq!(offsets(name), (0..15).collect::<Vec<_>>());
+
+    // An older backup was restored: the last entry and its file are missing. Kafka has the rest.
+    let _ =
+        cluster.run(&["dfs", "-rm", &format!("/{name}/_alluvium/ledger/{topic}/0/0/*10.entry")]);
+    let _ = cluster.run(&["dfs", "-rm", &format!("/{name}/{topic}/*/*/part-*0010-*")]);
+    let daemon = Daemon::start(&home(cluster, name), "a", &right);
+    repaired(cluster, &daemon, (name, topic), "committed_beyond_ledger", "would commit offset 10");
+    eventually("read", LIMIT, || 5.0 <= daemon.metric("alluvium_records_total", name));
+    assert_eq!(daemon.stop(), 0);
+    assert_eq!(offsets(name), (0..15).collect::<Vec<_>>());
+
+    // The archive moves to another root for good: it begins there where this one ends.
+    let daemon = Daemon::start(&home(cluster, name), "a", &other);
+    repaired(cluster, &daemon, (name, topic), "other_root", "the archive begins at offset 15");
+    let producer = cluster.producer();
+    send(&producer, topic, 0, b"record", None);
+    flush(&producer);
+    eventually("read", LIMIT, || 1.0 <= daemon.metric("alluvium_records_total", name));
+    assert_eq!(daemon.stop(), 0);
+    assert_eq!((offsets("roots-other"), offsets(name).len()), (vec![15], 15));
 }
 
 /// Two instances of one name use one transactional id: one of them says so and ends; nothing is

@@ -345,7 +345,7 @@ pub async fn read_names(
     read: &mut BTreeSet<String>,
     named: &mut BTreeSet<String>,
 ) -> Result<(), StoreError> {
-    let base = format!("_alluvium/ledger/{topic}/0");
+    let base = format!("_alluvium/ledger/{topic}");
     for (path, _) in store.walk(&base).await? {
         if read.contains(&path) {
             continue;
@@ -368,10 +368,16 @@ pub async fn tree(store: &dyn Store, top: &str) -> Result<Vec<String>, StoreErro
 async fn read_archive(store: &dyn Store, topic: &str, directory: &str) -> Archived {
     let mut archived = Archived::default();
     let mut named = Vec::new();
-    let base = format!("_alluvium/ledger/{topic}/0");
-    for partition in store.list(&base).await.unwrap() {
+    let base = format!("_alluvium/ledger/{topic}");
+    let mut ledgers = Vec::new();
+    for incarnation in store.list(&base).await.unwrap() {
+        for partition in store.list(&format!("{base}/{incarnation}")).await.unwrap() {
+            ledgers.push((incarnation.clone(), partition));
+        }
+    }
+    for (incarnation, partition) in ledgers {
         let mut entries = Vec::new();
-        let ledger = format!("{base}/{partition}");
+        let ledger = format!("{base}/{incarnation}/{partition}");
         for name in store.list(&ledger).await.unwrap() {
             let key = alluvium::layout::names::parse_entry(&name).unwrap();
             let text = store.read(&format!("{ledger}/{name}")).await.unwrap().unwrap();
@@ -401,7 +407,8 @@ async fn read_archive(store: &dyn Store, topic: &str, directory: &str) -> Archiv
             }
         }
         let _ = archived.ends.insert(partition.parse().unwrap(), end.0);
-        let staged = store.list(&format!("_alluvium/staging/{topic}/0/{partition}")).await.unwrap();
+        let staged = format!("_alluvium/staging/{topic}/{incarnation}/{partition}");
+        let staged = store.list(&staged).await.unwrap();
         assert!(staged.is_empty(), "{topic}/{partition}: left in staging: {staged:?}");
     }
     named.sort();

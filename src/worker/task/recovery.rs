@@ -222,6 +222,8 @@ impl State {
             frame.incarnation = incarnation;
         }
         match part.on_ledger(ledger) {
+            // More than genesis, and nothing committed: that is read once more.
+            Ok(Found::NeedsCommitted) => self.resync = true,
             Ok(Found::Fresh(_)) => {
                 let frame = self.frame.as_ref().expect("identified before");
                 let at = self.first;
