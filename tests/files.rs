@@ -124,3 +124,19 @@ fn the_unit_is_right() {
     let faults: Vec<&str> = told.lines().filter(about_us).collect();
     assert!(faults.is_empty(), "{faults:?}");
 }
+
+/// A reason without an entry in the handbook leaves somebody alone at three in the morning.
+#[test]
+fn every_reason_to_stop_is_explained() {
+    let rules = std::fs::read_to_string(top().join("src/protocol/recovery.rs")).unwrap();
+    let labels: Vec<&str> = rules
+        .lines()
+        .filter(|l| l.trim_start().starts_with("Stop::") && l.contains("=> \""))
+        .map(|l| l.split('"').nth(1).unwrap())
+        .collect();
+    assert!(8 < labels.len(), "{labels:?}");
+    let page = std::fs::read_to_string(top().join("docs/stopped.md")).unwrap();
+    for label in labels.iter().chain(&["encode"]) {
+        assert!(page.contains(&format!("| `{label}` |")), "{label}");
+    }
+}

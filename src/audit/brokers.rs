@@ -10,7 +10,6 @@ use crate::audit::root_id;
 use crate::audit::verify::Report;
 use crate::audit::{Finding, FindingKind};
 use crate::config::Config;
-use crate::daemon::topics::subscription;
 use crate::kafka::offsets::{BrokerPositions, Positions as _};
 use crate::kafka::{Consumer, KafkaError, consumer_config, group, topics};
 use crate::layout::names::Places;
@@ -79,15 +78,15 @@ impl Brokers {
         Ok(Brokers { consumer, positions, stores: by_url })
     }
 
-    /// All partitions that a group of this configuration shares out.
+    /// All partitions of these topics.
     ///
     /// # Errors
     /// No broker answers.
-    pub async fn partitions(&self, config: &Arc<Config>) -> Result<Vec<TopicPartition>, LookError> {
-        let (consumer, config) = (Arc::clone(&self.consumer), Arc::clone(config));
+    pub async fn partitions(&self, topics: Vec<String>) -> Result<Vec<TopicPartition>, LookError> {
+        let consumer = Arc::clone(&self.consumer);
         blocking(move || {
             let mut all = Vec::new();
-            for topic in subscription(&config, &consumer)? {
+            for topic in topics {
                 let ids = topics::partitions(&consumer, &topic)?;
                 let name: Arc<str> = topic.into();
                 let one = |partition| TopicPartition { topic: Arc::clone(&name), partition };
@@ -170,10 +169,11 @@ pub struct AtBrokers {
 pub async fn check(
     config: &Arc<Config>,
     brokers: &Brokers,
+    partitions: &[TopicPartition],
     reports: &mut [Report],
 ) -> Result<(), LookError> {
-    for tp in brokers.partitions(config).await? {
-        let Some(looked) = brokers.look(config, &tp).await? else { continue };
+    for tp in partitions {
+        let Some(looked) = brokers.look(config, tp).await? else { continue };
         let Some(books) = looked.books.as_ref().filter(|_| looked.known) else { continue };
         let url = books.store.url();
         let Some(report) = reports.iter_mut().find(|r| r.root == url) else { continue };

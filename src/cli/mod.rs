@@ -13,8 +13,10 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::audit::brokers::LookError;
+use crate::audit::brokers::{Brokers, LookError, blocking};
 use crate::config::Config;
+use crate::daemon;
+use crate::record::TopicPartition;
 use crate::store::{self, Deadlines, Store, StoreError};
 
 /// Wrong usage.
@@ -153,6 +155,16 @@ fn on_stores(
         complain(&e.to_string());
         EX_UNAVAILABLE
     })
+}
+
+/// All partitions that a group of this configuration shares out.
+async fn partitions(
+    config: &Arc<Config>,
+    brokers: &Brokers,
+) -> Result<Vec<TopicPartition>, LookError> {
+    let (consumer, config) = (Arc::clone(&brokers.consumer), Arc::clone(config));
+    let topics = blocking(move || daemon::topics::subscription(&config, &consumer)).await?;
+    brokers.partitions(topics).await
 }
 
 #[allow(clippy::print_stderr)]

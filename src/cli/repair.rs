@@ -7,7 +7,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use crate::audit::brokers::{Brokers, LookError, Looked, blocking};
-use crate::cli::{ConfigArgs, EX_DATAERR, EX_USAGE, complain, on_stores, say};
+use crate::cli::{ConfigArgs, EX_DATAERR, EX_USAGE, complain, on_stores, partitions, say};
 use crate::config::Config;
 use crate::daemon::roots;
 use crate::kafka::transaction::OffsetCommit;
@@ -63,7 +63,7 @@ impl Repair {
                 drop(opened.map_err(|e| LookError::Other(e.to_string()))?);
             }
             let brokers = Brokers::new(config, stores).await?;
-            let mut wanted = brokers.partitions(config).await?;
+            let mut wanted = partitions(config, &brokers).await?;
             wanted.retain(|tp| {
                 self.topic.as_ref().is_none_or(|t| **t == *tp.topic)
                     && self.partition.is_none_or(|p| p == tp.partition)

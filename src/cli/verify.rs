@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::audit::brokers::{Brokers, check};
 use crate::audit::verify::{PartitionReport, Report, verify};
-use crate::cli::{ConfigArgs, EX_DATAERR, on_stores, say};
+use crate::cli::{ConfigArgs, EX_DATAERR, on_stores, partitions, say};
 
 /// Arguments of `verify`.
 #[derive(Args, Debug)]
@@ -37,7 +37,8 @@ impl Verify {
             }
             if !self.offline {
                 let brokers = Brokers::new(config, stores).await?;
-                check(config, &brokers, &mut reports).await?;
+                let partitions = partitions(config, &brokers).await?;
+                check(config, &brokers, &partitions, &mut reports).await?;
             }
             if self.json {
                 say(&serde_json::to_string_pretty(&reports).expect("a report has string keys"));
