@@ -157,9 +157,11 @@ impl Chaos<'_> {
             9 | 10 => {
                 // Each block has three replicas: a file that is being written loses one.
                 let name = format!("dn{}", self.random.u8(1..=3));
-                let go = self.random.bool();
-                let (go, back) = if go { ("kill", "start") } else { ("pause", "resume") };
-                self.server("datanodes", &name, go, back);
+                match self.random.u8(0..3) {
+                    0 => self.server("datanodes", &name, "kill", "start"),
+                    1 => self.server("datanodes", &name, "pause", "resume"),
+                    _ => self.server("full_disks", &name, "fill", "clear"),
+                }
             }
             _ if self.random.bool() => self.trouble(
                 "safe_modes",

@@ -93,11 +93,11 @@ pub(crate) fn hdfs_goes_away_and_comes_back(cluster: &Cluster) {
     check(cluster, daemon, name, records, &lines);
 }
 
-/// HDFS answers, but takes nothing: safe mode, then an exhausted quota, then a NameNode that stands
-/// still. Counts go on, nothing is restarted, and the archive catches up each time.
+/// HDFS answers, but takes nothing: safe mode, then an exhausted quota, a full disk, a NameNode that
+/// stands still. Counts go on, nothing is restarted, and the archive catches up each time.
 pub(crate) fn hdfs_takes_nothing_for_a_while(cluster: &Cluster) {
     let (name, topic) = ("refused", "refused-in");
-    const SECONDS: u64 = 120;
+    const SECONDS: u64 = 150;
     cluster.create_topic(topic, 4);
     let daemon = Daemon::start(&home(cluster, name), "a", &config(cluster, name, &mapping(name)));
     eventually("ready", Duration::from_secs(60), || daemon.get("/readyz").is_some());
@@ -123,6 +123,7 @@ pub(crate) fn hdfs_takes_nothing_for_a_while(cluster: &Cluster) {
     // Less than a block: nothing can be written any more.
     let exhausted = ["dfsadmin", "-setSpaceQuota", "1m", &quota];
     incident("quota", &exhausted, &["dfsadmin", "-clrSpaceQuota", &quota]);
+    incident("a full disk", &["fill", "dn1"], &["clear", "dn1"]);
     incident("a NameNode that stands still", &["pause", "nn"], &["resume", "nn"]);
     let lines = load.join().unwrap();
     let records = SECONDS * 1_000;
