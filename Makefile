@@ -28,9 +28,9 @@ bench: setup
 chaos: setup
 	MINUTES=$(MINUTES) SEED=$(SEED) $(CARGO) test $(PROFILE) --test chaos
 
-# Writes docs/crashes.md anew.
+# Writes the tables in docs/crashes.md and README.md anew.
 crashes: setup
-	ALLUVIUM_TABLE=docs/crashes.md $(CARGO) test $(PROFILE) --features crash-points --test crashes
+	ALLUVIUM_TABLE=1 $(CARGO) test $(PROFILE) --features crash-points --test crashes
 
 search:
 	ALLUVIUM_SEARCH=full $(CARGO) test $(PROFILE) --lib search -- --nocapture

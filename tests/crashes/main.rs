@@ -114,7 +114,8 @@ fn stop(scene: &Scene, step: Step) {
     let _ = heir.stop();
 }
 
-/// The last line, for scripts; and docs/crashes.md, which nobody writes by hand. It is only come to
+/// The last line, for scripts; and the tables in docs/crashes.md and README.md, which nobody writes
+/// by hand. It is only come to
 /// when nothing was lost or doubled.
 fn report(table: &[(&str, &str)], outcome: &Outcome) {
     let times = |label: &str, how: &str| table.iter().filter(|t| **t == (label, how)).count();
@@ -128,9 +129,10 @@ fn report(table: &[(&str, &str)], outcome: &Outcome) {
         outcome.files
     );
     println!("{last}");
-    let Ok(path) = std::env::var("ALLUVIUM_TABLE") else {
+    if std::env::var_os("ALLUVIUM_TABLE").is_none() {
         return;
-    };
+    }
+    let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let testbed = include_str!("../../testbed/testbed");
     let version = |name: &str| {
         let line = testbed.lines().find_map(|l| l.strip_prefix(name)).unwrap();
@@ -149,5 +151,22 @@ fn report(table: &[(&str, &str)], outcome: &Outcome) {
         text += &format!("| {step} | {} | {} |\n", times(step, "kill"), times(step, "stop"));
     }
     text += &format!("\n`{last}`\n");
-    std::fs::write(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path), text).unwrap();
+    std::fs::write(top.join("docs/crashes.md"), text).unwrap();
+    let (begin, end) = ("<!-- written by `make crashes` -->\n", "<!-- end -->");
+    let readme = std::fs::read_to_string(top.join("README.md")).unwrap();
+    let (before, rest) = readme.split_once(begin).unwrap();
+    let (_, after) = rest.split_once(end).unwrap();
+    let summary = format!(
+        "| steps | killed there | stood still there | records | lost | doubled | Kafka | HDFS | librdkafka |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n\
+         | {} | {} | {} | {} | 0 | 0 | {} | {} | {} |\n",
+        Step::ALL.len(),
+        of("kill"),
+        of("stop"),
+        outcome.records,
+        version("KAFKA"),
+        version("HADOOP"),
+        rdkafka::util::get_rdkafka_version().1,
+    );
+    std::fs::write(top.join("README.md"), format!("{before}{begin}{summary}{end}{after}")).unwrap();
 }

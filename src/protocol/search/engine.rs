@@ -4,6 +4,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 
+use super::Model;
 use super::world::{Scope, World};
 
 /// What a walk came to.
@@ -28,30 +29,32 @@ const MAX_STATES: usize = 30_000_000;
 /// A lone owner needs far fewer steps than this.
 const MAX_FAIR_STEPS: usize = 300;
 
-type Key = u128;
+pub(super) type Key = u128;
+/// Worlds from which a lone owner gets to the end.
+pub(super) type Healthy = HashSet<Key>;
 
 /// Worlds that differ in the workers' names only have the same key.
-fn key(world: &World) -> Key {
+fn key(world: &impl Model) -> Key {
     hash(world).min(hash(&world.mirrored()))
 }
 
-fn hash(world: &World) -> Key {
+fn hash(world: &impl Model) -> Key {
     let [a, b] =
         [1u64, 2].map(|seed| foldhash::quality::FixedState::with_seed(seed).hash_one(world));
     u128::from(a) << 64 | u128::from(b)
 }
 
 /// Walks everything that is reachable from `first`, up to the first broken invariant.
-pub(super) fn explore(first: &World, scope: &Scope) -> Report {
+pub(super) fn explore(first: &impl Model, scope: &Scope) -> Report {
     let mut parent: HashMap<Key, Key> = HashMap::new();
-    let mut healthy: HashSet<Key> = HashSet::new();
+    let mut healthy = Healthy::new();
     let _ = parent.insert(key(first), 0);
     let mut level = vec![first.clone()];
     while !level.is_empty() {
         let mut next = Vec::new();
         for world in &level {
             let here = key(world);
-            let stuck = |healthy| scope.live.then(|| dead_end(world, scope, healthy)).flatten();
+            let stuck = |healthy| scope.live.then(|| world.stuck(scope, healthy)).flatten();
             let broken = world.broken(scope).or_else(|| stuck(&mut healthy));
             if let Some(what) = broken {
                 let trace = replay(first, here, &parent, scope);
@@ -72,7 +75,11 @@ pub(super) fn explore(first: &World, scope: &Scope) -> Report {
 }
 
 /// I6, for the owner as it is and for one that was restarted.
-fn dead_end(world: &World, scope: &Scope, healthy: &mut HashSet<Key>) -> Option<&'static str> {
+pub(super) fn dead_end(
+    world: &World,
+    scope: &Scope,
+    healthy: &mut Healthy,
+) -> Option<&'static str> {
     for restart in [true, false] {
         let mut path = Vec::new();
         let mut at = if restart { world.fair(scope, true)? } else { world.clone() };
@@ -94,7 +101,12 @@ fn dead_end(world: &World, scope: &Scope, healthy: &mut HashSet<Key>) -> Option<
     None
 }
 
-fn replay(first: &World, target: Key, parent: &HashMap<Key, Key>, scope: &Scope) -> Vec<String> {
+fn replay(
+    first: &impl Model,
+    target: Key,
+    parent: &HashMap<Key, Key>,
+    scope: &Scope,
+) -> Vec<String> {
     let mut keys = vec![target];
     while let Some(p) = parent.get(keys.last().expect("never empty")).filter(|p| **p != 0) {
         keys.push(*p);

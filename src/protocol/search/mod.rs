@@ -10,14 +10,35 @@
 #![allow(clippy::print_stdout)]
 
 mod engine;
+mod pair;
 mod plants;
 mod world;
 
+use std::hash::Hash;
+
 use engine::explore;
+use pair::Pair;
 use world::{Scope, World};
+
+/// What the engine walks.
+trait Model: Clone + Hash {
+    /// Every world that one step leads to, and what the step is.
+    fn next(&self, scope: &Scope) -> Vec<(String, Self)>;
+    /// The invariant that does not hold here.
+    fn broken(&self, scope: &Scope) -> Option<&'static str>;
+    /// The same world with the workers' names exchanged.
+    fn mirrored(&self) -> Self;
+    /// I6: whether somebody who is left alone gets nowhere.
+    fn stuck(&self, scope: &Scope, healthy: &mut engine::Healthy) -> Option<&'static str>;
+}
 
 fn holds(scope: Scope) {
     explore(&World::new(), &scope).assert_holds();
+}
+
+fn pair() -> Scope {
+    let full = full();
+    Scope { workers: 1, late_appends: full, lost_ok: full.into(), ..small() }
 }
 
 /// `make search`, which has more patience than `make test`.
@@ -92,6 +113,12 @@ fn the_topic_is_made_again() {
 #[test]
 fn archive_only() {
     holds(Scope { counts: false, ..small() });
+}
+
+/// One worker and its earlier lives: what a transaction holds is one producer's.
+#[test]
+fn two_partitions_in_one_transaction() {
+    explore(&Pair::new(), &pair()).assert_holds();
 }
 
 /// Everything at once, for one worker and its own earlier lives.

@@ -1,14 +1,26 @@
 //! A search that can't fail proves nothing: each fault is planted into the rules and must be found.
 
+use super::Model;
 use super::engine::explore;
+use super::pair::Pair;
 use super::world::{Scope, World};
 use crate::protocol::fault::{Fault, PLANTED};
 
 fn finds(fault: Fault, scope: Scope, want: &str) {
+    finds_in(&World::new(), fault, scope, want);
+}
+
+/// Both partitions of a transaction are in doubt together.
+#[test]
+fn error_is_abort_for_two_partitions() {
+    finds_in(&Pair::new(), Fault::ErrorIsAbort, super::pair(), "I1");
+}
+
+fn finds_in(first: &impl Model, fault: Fault, scope: Scope, want: &str) {
     // A lone owner that gets stuck would hide the worse things that the fault does.
     let scope = Scope { live: want == "I6", ..scope };
     PLANTED.with(|p| p.set(Some(fault)));
-    let report = explore(&World::new(), &scope);
+    let report = explore(first, &scope);
     PLANTED.with(|p| p.set(None));
     let Some((what, trace)) = report.broken else {
         panic!("{fault:?} was not found in {} states", report.states);

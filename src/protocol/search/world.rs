@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::Model;
+use super::engine::{Healthy, dead_end};
 use crate::protocol::append::{self, AppendFacts, AppendVerdict};
 use crate::protocol::fault::{Fault, planted};
 use crate::protocol::partition::{Forgotten, Plan, Roles};
@@ -363,51 +365,7 @@ impl World {
         self
     }
 
-    /// The same world with the workers' names exchanged.
-    pub(super) fn mirrored(&self) -> World {
-        let mut w = self.clone();
-        w.workers.swap(0, 1);
-        w.pending.swap(0, 1);
-        w.relabel()
-    }
-
     // ---- what is promised -----------------------------------------------------------------
-
-    pub(super) fn broken(&self, scope: &Scope) -> Option<&'static str> {
-        let p = self.p();
-        for r in (0..scope.records).filter(|_| scope.counts) {
-            let below = Offset(r as i64) < p;
-            let want = self.expected[r] - i8::from(!below);
-            match (self.counted[r] as i8).cmp(&want) {
-                std::cmp::Ordering::Less if below => {
-                    return Some("I1: a record below P is not counted");
-                }
-                std::cmp::Ordering::Greater => return Some("I1: a record is counted twice"),
-                _ => {}
-            }
-        }
-        for life in 0..LIVES {
-            if let Some(what) = self.broken_ledger(life) {
-                return Some(what);
-            }
-        }
-        for (id, f) in self.ids() {
-            if f.published && self.entry_of(&f).is_none_or(|e| e.attempt != id) {
-                return Some("I3: a final file that the ledger does not name");
-            }
-        }
-        let end = self.tail(self.life).map_or(Offset(0), |t| t.to);
-        if let (Some(c), false) = (&self.committed, self.moved)
-            && self.of_this_life()
-            && (end < c.offset || p < c.offset)
-        {
-            return Some("I4: F > min(A, P)");
-        }
-        if scope.slots < self.ids().count() + 1 && self.ids().count() == ATTEMPTS {
-            return Some("the search ran out of attempt ids");
-        }
-        self.alarm
-    }
 
     fn broken_ledger(&self, life: usize) -> Option<&'static str> {
         let mut end = self.genesis[life].unwrap_or(Offset(0));
@@ -433,6 +391,19 @@ impl World {
         None
     }
 
+    /// How many records have results that are committed.
+    pub(super) fn results(&self) -> usize {
+        self.counted.iter().filter(|n| 0 < **n).count()
+    }
+
+    pub(super) fn in_transaction(&self, i: usize) -> bool {
+        self.pending[i].is_some() || self.workers[i].as_ref().is_some_and(|w| w.sent)
+    }
+
+    pub(super) fn is_member(&self, i: usize) -> bool {
+        self.workers[i].as_ref().is_some_and(|w| w.current)
+    }
+
     pub(super) fn goal(&self, scope: &Scope) -> bool {
         let n = Offset(scope.records as i64);
         self.tail(self.life).is_some_and(|t| t.to == n)
@@ -450,24 +421,6 @@ impl World {
     }
 
     // ---- what may happen ------------------------------------------------------------------
-
-    /// Every world that one step leads to.
-    pub(super) fn next(&self, scope: &Scope) -> Vec<Step> {
-        let mut out = Vec::with_capacity(32);
-        for i in 0..scope.workers {
-            self.group(i, scope, &mut out);
-            self.coordinator(i, &mut out);
-            self.own_steps(i, scope, &mut out);
-        }
-        self.janitor(&mut out);
-        for (id, _) in self.ids().filter(|(_, f)| f.late) {
-            self.then(&mut out, format!("late append of {id:?} lands"), |w| w.append(id));
-        }
-        self.operator(scope, &mut out);
-        self.topic(scope, &mut out);
-        self.repairs(scope, &mut out);
-        out
-    }
 
     fn is_named(&self, f: &Files) -> bool {
         let id = |e: Head| self.attempts.get(e.attempt.0 as usize).copied().flatten();
@@ -1070,5 +1023,71 @@ impl Worker {
         self.part.doubt();
         self.counts = 0;
         self.position = None;
+    }
+}
+
+impl Model for World {
+    fn next(&self, scope: &Scope) -> Vec<Step> {
+        let mut out = Vec::with_capacity(32);
+        for i in 0..scope.workers {
+            self.group(i, scope, &mut out);
+            self.coordinator(i, &mut out);
+            self.own_steps(i, scope, &mut out);
+        }
+        self.janitor(&mut out);
+        for (id, _) in self.ids().filter(|(_, f)| f.late) {
+            self.then(&mut out, format!("late append of {id:?} lands"), |w| w.append(id));
+        }
+        self.operator(scope, &mut out);
+        self.topic(scope, &mut out);
+        self.repairs(scope, &mut out);
+        out
+    }
+
+    fn broken(&self, scope: &Scope) -> Option<&'static str> {
+        let p = self.p();
+        for r in (0..scope.records).filter(|_| scope.counts) {
+            let below = Offset(r as i64) < p;
+            let want = self.expected[r] - i8::from(!below);
+            match (self.counted[r] as i8).cmp(&want) {
+                std::cmp::Ordering::Less if below => {
+                    return Some("I1: a record below P is not counted");
+                }
+                std::cmp::Ordering::Greater => return Some("I1: a record is counted twice"),
+                _ => {}
+            }
+        }
+        for life in 0..LIVES {
+            if let Some(what) = self.broken_ledger(life) {
+                return Some(what);
+            }
+        }
+        for (id, f) in self.ids() {
+            if f.published && self.entry_of(&f).is_none_or(|e| e.attempt != id) {
+                return Some("I3: a final file that the ledger does not name");
+            }
+        }
+        let end = self.tail(self.life).map_or(Offset(0), |t| t.to);
+        if let (Some(c), false) = (&self.committed, self.moved)
+            && self.of_this_life()
+            && (end < c.offset || p < c.offset)
+        {
+            return Some("I4: F > min(A, P)");
+        }
+        if scope.slots < self.ids().count() + 1 && self.ids().count() == ATTEMPTS {
+            return Some("the search ran out of attempt ids");
+        }
+        self.alarm
+    }
+
+    fn mirrored(&self) -> World {
+        let mut w = self.clone();
+        w.workers.swap(0, 1);
+        w.pending.swap(0, 1);
+        w.relabel()
+    }
+
+    fn stuck(&self, scope: &Scope, healthy: &mut Healthy) -> Option<&'static str> {
+        dead_end(self, scope, healthy)
     }
 }
