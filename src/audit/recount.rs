@@ -62,6 +62,14 @@ struct Sheet<'a> {
     recount: Recount,
 }
 
+impl Recount {
+    /// Whether both sides agree, and could be read whole.
+    #[must_use]
+    pub fn is_equal(&self) -> bool {
+        self.differences.is_empty() && self.unreadable.is_empty() && self.untimed == 0
+    }
+}
+
 /// Every ledger of these stores: read once, whatever number of mappings is recounted.
 pub struct Ledgers(Vec<(Arc<dyn Store>, Book)>);
 

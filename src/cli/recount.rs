@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use crate::audit::recount::{self, Ledgers};
 use crate::cli::{ConfigArgs, EX_DATAERR, EX_USAGE, complain, on_stores, say};
+use crate::config::{Config, Mapping, WordCount};
 use crate::count::Time;
 
 /// Arguments of `recount`.
@@ -34,12 +35,8 @@ impl Recount {
         on_stores(&self.config, async |config, stores| {
             let range = self.from.map_or(i64::MIN, Timestamp::as_millisecond)
                 ..self.until.map_or(i64::MAX, Timestamp::as_millisecond);
-            let wanted = config.mappings.iter().filter_map(|m| {
-                let count = m.count.as_deref().filter(|c| c.archive.is_some())?;
-                let named = self.mapping.as_ref().is_none_or(|name| *name == m.name);
-                (m.archive.is_some() && named).then_some((m, count))
-            });
-            let wanted: Vec<_> = wanted.collect();
+            let named = |m: &Mapping| self.mapping.as_ref().is_none_or(|name| *name == m.name);
+            let wanted: Vec<_> = recountable(config).filter(|(m, _)| named(m)).collect();
             if wanted.is_empty() {
                 complain(
                     "no mapping to recount: it must archive both its records and its counts ([mapping.NAME.wordcount])",
@@ -64,15 +61,20 @@ impl Recount {
             } else {
                 done.iter().for_each(print);
             }
-            let equal = |r: &recount::Recount| {
-                r.differences.is_empty() && r.unreadable.is_empty() && r.untimed == 0
-            };
-            Ok(if done.iter().all(equal) { 0 } else { EX_DATAERR })
+            Ok(if done.iter().all(recount::Recount::is_equal) { 0 } else { EX_DATAERR })
         })
     }
 }
 
-fn print(r: &recount::Recount) {
+/// Mappings that archive both sides.
+pub(super) fn recountable(config: &Config) -> impl Iterator<Item = (&Mapping, &WordCount)> {
+    config.mappings.iter().filter_map(|m| {
+        let count = m.count.as_deref().filter(|c| c.archive.is_some())?;
+        m.archive.is_some().then_some((m, count))
+    })
+}
+
+pub(super) fn print(r: &recount::Recount) {
     let (records, words, windows) = (r.records, r.words, r.windows);
     say(&format!("mapping {}: {records} records, {words} words, {windows} windows", r.mapping));
     r.unreadable.iter().for_each(|file| say(&format!("    unreadable file: {file}")));

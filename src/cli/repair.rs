@@ -13,9 +13,9 @@ use crate::daemon::roots;
 use crate::kafka::transaction::OffsetCommit;
 use crate::kafka::{Commit as _, Generation, KafkaError, Transactions, published};
 use crate::kafka::{consumer_config, repair_config};
-use crate::protocol::repair::{Facts, Put, Repair as Plan};
-use crate::protocol::{Kind, Stop};
-use crate::record::{Offset, TopicPartition};
+use crate::protocol::repair::{Facts, Put, Refused, Repair as Plan};
+use crate::protocol::{Committed, Kind, Ledger, Stop};
+use crate::record::Offset;
 use crate::worker::ledger::EntryFrame;
 
 /// Arguments of `repair`.
@@ -48,7 +48,6 @@ const STILL: Duration = Duration::from_secs(3);
 /// What came of one partition.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Done {
-    Whole,
     Shown,
     Repaired,
     Refused,
@@ -75,9 +74,17 @@ impl Repair {
                 return Ok(EX_USAGE);
             }
             let (mut refused, mut shown, n) = (0, 0, wanted.len());
+            let mut stopped = Vec::new();
             for tp in wanted {
-                match self.partition(config, &brokers, &tp).await? {
-                    Done::Whole | Done::Repaired => {}
+                let looked = brokers.look(config, &tp).await?;
+                stopped.extend(looked.filter(|l| l.stop().is_some()));
+            }
+            if self.apply && !stopped.is_empty() {
+                tokio::time::sleep(STILL).await;
+            }
+            for looked in stopped {
+                match self.partition(config, &brokers, &looked).await? {
+                    Done::Repaired => {}
                     Done::Shown => shown += 1,
                     Done::Refused => refused += 1,
                 }
@@ -97,18 +104,21 @@ impl Repair {
         &self,
         config: &Arc<Config>,
         brokers: &Brokers,
-        tp: &TopicPartition,
+        before: &Looked,
     ) -> Result<Done, LookError> {
-        let mut done = Done::Whole;
-        for _ in 0..ROUNDS {
+        let tp = &before.tp;
+        for round in 0..ROUNDS {
             let Some(mut looked) = brokers.look(config, tp).await? else {
-                return Ok(Done::Whole);
+                break;
             };
+            // The group does not fence a repair.
+            if round == 0 && positions(before) != positions(&looked) {
+                say(&format!("{tp}: not repaired: its positions move, so its owner goes on"));
+                return Ok(Done::Refused);
+            }
             let Some(stop) = looked.stop() else {
-                if done == Done::Repaired {
-                    say(&format!("{tp}: repaired; a running daemon goes on within 20 seconds"));
-                }
-                return Ok(done);
+                say(&format!("{tp}: repaired; a running daemon goes on within 20 seconds"));
+                return Ok(Done::Repaired);
             };
             say(&format!("{tp}: {stop}"));
             if let Stop::NothingCommitted { .. } = stop {
@@ -116,49 +126,26 @@ impl Repair {
             }
             let plan = match &looked.facts {
                 Ok(facts) => facts.repair(self.count_from.map(Offset)),
-                Err(_) => Err(crate::protocol::repair::Refused::Unreadable),
+                Err(_) => Err(Refused::Unreadable),
             };
             match plan {
                 Err(e) => {
                     say(&format!("    not repaired: {e}"));
                     return Ok(Done::Refused);
                 }
-                Ok(None) => return Ok(done),
+                Ok(None) => {}
                 Ok(Some(plan)) if !self.apply => {
                     say(&format!("    would {plan}"));
                     return Ok(Done::Shown);
                 }
-                Ok(Some(_))
-                    if done == Done::Whole && self.moves(config, brokers, &looked).await? =>
-                {
-                    say("    not repaired: its positions move, so its owner goes on");
-                    return Ok(Done::Refused);
-                }
                 Ok(Some(plan)) => {
                     say(&format!("    {plan}"));
                     carry_out(config, brokers, &looked, plan).await?;
-                    done = Done::Repaired;
                 }
             }
         }
         say(&format!("{tp}: still stopped; something else changes it at the same time"));
         Ok(Done::Refused)
-    }
-
-    /// Whether somebody works on this partition: the group does not fence a repair.
-    async fn moves(
-        &self,
-        config: &Arc<Config>,
-        brokers: &Brokers,
-        looked: &Looked,
-    ) -> Result<bool, LookError> {
-        tokio::time::sleep(STILL).await;
-        let again = brokers.look(config, &looked.tp).await?;
-        let seen = |l: &Looked| {
-            let facts = l.facts.as_ref().ok();
-            facts.map(|f| (f.committed.clone(), f.ledger.clone()))
-        };
-        Ok(again.is_none_or(|again| seen(&again) != seen(looked)))
     }
 
     /// The counts say themselves which records they are of.
@@ -167,7 +154,9 @@ impl Repair {
         config: &Arc<Config>,
         looked: &mut Looked,
     ) -> Result<(), LookError> {
-        let (Some(tail), Some(count)) = (&looked.tail, &looked.role.count) else {
+        // Other entries than those of data don't know P.
+        let tail = looked.tail.as_ref().filter(|e| e.kind == Kind::Data);
+        let (Some(tail), Some(count)) = (tail, &looked.role.count) else {
             return Ok(());
         };
         if self.count_from.is_some() {
@@ -185,6 +174,12 @@ impl Repair {
         }
         Ok(())
     }
+}
+
+/// What an owner that goes on would change.
+fn positions(looked: &Looked) -> Option<(Option<Committed>, Option<Ledger>)> {
+    let facts = looked.facts.as_ref().ok()?;
+    Some((facts.committed.clone(), facts.ledger.clone()))
 }
 
 async fn carry_out(

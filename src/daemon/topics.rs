@@ -1,7 +1,7 @@
 //! Which topics the group subscribes to. Patterns are matched here, with Rust's regex, and the
 //! group gets exact, sorted names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::config::{Config, Topics};
 use crate::daemon::{Health, Unavailable};
 use crate::kafka::group::PollControl;
-use crate::kafka::{Consumer, KafkaError, base_config, topics};
+use crate::kafka::{Consumer, KafkaError, base_config, offsets, topics};
 
 /// Asks the brokers, and matches.
 pub(super) async fn find(
@@ -108,6 +108,27 @@ pub(super) async fn create_outputs(config: &Config) -> Result<(), Unavailable> {
     Ok(())
 }
 
+/// Whether a topic is another one than at the last look. The client may not notice when a topic is
+/// deleted and made again at once; recovery does.
+async fn made_again(
+    consumer: &Arc<Consumer>,
+    topics: &[String],
+    ids: &mut HashMap<String, String>,
+) -> bool {
+    let mut changed = false;
+    for topic in topics {
+        let (consumer, name) = (Arc::clone(consumer), topic.clone());
+        let asked = tokio::task::spawn_blocking(move || offsets::topic_id(&consumer, &name)).await;
+        let Ok(Ok(id)) = asked else { continue };
+        let before = ids.insert(topic.clone(), id.clone());
+        if before.is_some_and(|before| before != id) {
+            tracing::warn!(topic, "the topic was deleted and made again; joining the group anew");
+            changed = true;
+        }
+    }
+    changed
+}
+
 /// How soon after a broker did not know a topic it is asked again; doubled while that goes on.
 const SOON: Duration = Duration::from_millis(500);
 
@@ -121,9 +142,13 @@ pub(super) async fn watch(
 ) {
     let mut last: Option<Vec<String>> = None;
     let (refresh, mut pause) = (config.daemon.topics_refresh, SOON);
+    let mut ids = HashMap::new();
     while !*stopped.borrow() {
         match find(&config, &consumer, &health).await {
             Ok(wanted) => {
+                if made_again(&consumer, &wanted, &mut ids).await {
+                    control.rejoin();
+                }
                 if last.as_ref().is_some_and(|l| *l != wanted) {
                     control.subscribe(wanted.clone());
                 }

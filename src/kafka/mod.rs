@@ -88,7 +88,7 @@ pub fn consumer_config(config: &Config) -> Result<ClientConfig, KafkaError> {
         .set("fetch.queue.backoff.ms", "5")
         // There is one request under way a broker. While queues are full it asks for idle
         // partitions alone, and those that drain meanwhile wait until the broker answers it.
-        .set("fetch.wait.max.ms", "50")
+        .set("fetch.wait.max.ms", user("fetch.wait.max.ms", "50"))
         .set("max.poll.interval.ms", user("max.poll.interval.ms", "300000"))
         // A member hears of a rebalance with its next heartbeat, and cooperative-sticky takes two
         // rebalances (docs/decisions/0003-assignor.md).

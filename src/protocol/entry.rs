@@ -135,7 +135,7 @@ pub struct Entry {
     pub root: String,
     /// Kafka's own id of the topic, so that a topic that was made again is noticed.
     pub topic_id: String,
-    /// P when the attempt was sealed, for those who repair.
+    /// P when the attempt was sealed, for those who repair; of data alone, others repeat `to`.
     pub p: Offset,
     /// Why the range is a gap, or why the partition starts where it does.
     pub cause: Option<String>,

@@ -107,7 +107,7 @@ archive = {{ root = "file://{}", format = "jsonl", codec = "zstd", roll = {{ age
     let (code, json) = alluvium(&["verify", "--json", "--config", &file]);
     assert_eq!(code, 0);
     let report: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(report[0]["partitions"][1]["rows"], 75);
+    assert_eq!(report["roots"][0]["partitions"][1]["rows"], 75);
 
     let r#where = |offset: &str| alluvium(&["where", topic, "1", offset, "--config", &file]);
     let (code, text) = r#where("30");

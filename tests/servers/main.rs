@@ -37,6 +37,10 @@ fn main() {
         ("joins_after_retention", group::joins_after_retention),
         ("retention_that_overtook", group::retention_that_overtook),
         ("a_topic_that_was_made_again", mistakes::a_topic_that_was_made_again),
+        (
+            "a_topic_that_is_made_again_under_a_daemon",
+            mistakes::a_topic_that_is_made_again_under_a_daemon,
+        ),
         ("roots_that_were_wiped_or_changed", mistakes::roots_that_were_wiped_or_changed),
         ("two_instances_of_one_name", mistakes::two_instances_of_one_name),
         ("aborted_and_compacted_input", mistakes::aborted_and_compacted_input),

@@ -105,6 +105,34 @@ pub(crate) fn a_topic_that_was_made_again(cluster: &Cluster) {
     assert!(code == 0 && text.contains(&format!("part-{topic}-1-0-")), "{text}");
 }
 
+/// The same while a daemon reads it: it notices, and archives nothing of the new topic as if it
+/// were of the old one.
+pub(crate) fn a_topic_that_is_made_again_under_a_daemon(cluster: &Cluster) {
+    let (name, topic) = ("under", "under-in");
+    cluster.create_topic(topic, 1);
+    let producer = cluster.producer();
+    let write = |text: &str, n: usize| {
+        (0..n).for_each(|_| send(&producer, topic, 0, text.as_bytes(), None));
+        flush(&producer);
+    };
+    write("old", 10);
+    let config = config(cluster, name, &mapping(name, topic))
+        .replace("[daemon]\n", "[daemon]\ntopics_refresh = \"2s\"\n");
+    let daemon = Daemon::start(&home(cluster, name), "a", &config);
+    eventually("archived", LIMIT, || 10.0 <= daemon.metric("alluvium_archive_position", topic));
+    let _ = cluster.run(&["kafka", "topics", "--delete", "--topic", topic]);
+    std::thread::sleep(Duration::from_secs(2));
+    cluster.create_topic(topic, 1);
+    write("new", 30);
+    repaired(cluster, &daemon, (name, topic), "other_topic", "entry of incarnation 1");
+    eventually("archived", LIMIT, || 30.0 <= daemon.metric("alluvium_archive_position", topic));
+    assert_eq!(daemon.stop(), 0);
+    let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);
+    let mut want: Vec<_> = (0..10).chain(0..30).map(|o| (0, o)).collect();
+    want.sort_unstable();
+    assert_eq!(raw.offsets(), want);
+}
+
 /// The root was wiped, or another one was configured for the same group; put back, it goes on.
 pub(crate) fn roots_that_were_wiped_or_changed(cluster: &Cluster) {
     let (name, topic) = ("roots", "roots-in");

@@ -255,6 +255,13 @@ time = "record"
     .unwrap();
     let (code, text) = recount(&other, &[]);
     assert!(code == 65 && text.contains("10 words differ"), "{text}");
+    let verify = |file: &std::path::Path| {
+        alluvium(&["verify", "--recount", "--config", &file.display().to_string()])
+    };
+    let (code, whole) = verify(&file);
+    assert!(code == 0 && whole.contains("whole: ") && whole.contains("equal"), "{whole}");
+    let (code, differs) = verify(&other);
+    assert!(code == 65 && differs.contains("10 words differ"), "{differs}");
     assert!(
         text.contains("2001-09-09T01:46:40.000Z \"all\": 100 published, 0 in the raw"),
         "{text}"
