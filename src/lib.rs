@@ -15,7 +15,7 @@
 //! * [`config`]: TOML into checked values.
 //! * [`kafka`] and [`store`]: the only rooms that know a client library.
 //! * [`worker`]: joins them; a record's whole life is in `worker/task.rs`.
-//! * [`audit`]: reads an archive back, ledger against files.
+//! * [`audit`]: reads an archive back, ledger against files and brokers.
 //! * [`daemon`] and [`cli`]: the outside. [`metrics`]: what Prometheus sees.
 //! * [`crash`]: where a test build dies on purpose.
 

@@ -2,7 +2,7 @@
 //! daemon dies there, or stands still until another instance has taken over, with a load going on,
 //! a read_committed reader and somebody who looks at the files beside it. At the end everything is
 //! computed anew from the input. `cargo test --features crash-points --test crashes`; STEP=NAME
-//! runs one step alone; `make crashes` writes docs/crashes.md.
+//! runs one step alone (or `namenode-stands-still`); `make crashes` writes docs/crashes.md.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 #[path = "../support/mod.rs"]
@@ -29,6 +29,9 @@ const STOPS: &[Step] = &[
     Step::OffsetsSent,
     Step::Committed,
 ];
+
+/// The name of the one incident that is no step of its own.
+const STANDSTILL: &str = "namenode-stands-still";
 
 fn main() {
     if std::env::args().any(|a| a == "--list") {
@@ -58,6 +61,9 @@ fn main() {
     begins.kill();
     rest.into_iter().for_each(|step| incident(*step, "kill"));
     STOPS.iter().filter(wanted).for_each(|step| incident(*step, "stop"));
+    if only.as_ref().is_none_or(|o| o == STANDSTILL) {
+        namenode_stands_still(&scene);
+    }
     let outcome = running.finish(&scene);
     report(&table, &outcome);
 }
@@ -112,6 +118,24 @@ fn stop(scene: &Scene, step: Step) {
     std::thread::sleep(Duration::from_secs(3));
     zombie.kill();
     let _ = heir.stop();
+}
+
+/// The NameNode stands still for two minutes while the append's rename is under way. The daemon lives
+/// on, gives the rename up without knowing what came of it, and finds out.
+fn namenode_stands_still(scene: &Scene) {
+    let began = Instant::now();
+    let (daemon, _) = reach(scene, Step::AppendDue, "stop");
+    let _ = scene.cluster.run(&["pause", "nn"]);
+    daemon.signal("-CONT");
+    std::thread::sleep(Duration::from_secs(120));
+    let _ = scene.cluster.run(&["resume", "nn"]);
+    let archived = || daemon.metric("alluvium_archive_position", "");
+    let before = archived();
+    eventually("the archive goes on", Duration::from_secs(90), || {
+        before < archived() && daemon.get("/readyz").is_some()
+    });
+    assert_eq!(daemon.stop(), 0);
+    println!("{STANDSTILL:>20}  {:.1} s", began.elapsed().as_secs_f64());
 }
 
 /// The last line, for scripts; and the tables in docs/crashes.md and README.md, which nobody writes

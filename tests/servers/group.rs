@@ -84,8 +84,8 @@ time = "arrival"
     assert!(code == 0 && text.contains("whole"), "{text}");
 }
 
-/// An operator moves the committed offset back with the standard tool: records are counted again
-/// from there, as asked; the archive keeps each once.
+/// An operator moves the committed offset with the standard tool, back and forward: records are
+/// counted again, or not at all, as asked and with a word in the log; the archive has each once.
 pub(crate) fn an_offset_that_was_moved(cluster: &Cluster) {
     let (name, topic, counts) = ("moved", "moved-in", "moved-counts");
     cluster.create_topic(topic, 1);
@@ -111,8 +111,15 @@ pub(crate) fn an_offset_that_was_moved(cluster: &Cluster) {
     assert!(daemon.log_text().contains("was moved by hand"), "{}", daemon.log_text());
     assert_eq!(daemon.stop(), 0);
     assert_eq!(cluster.published_words(counts)["word"], 100 + 60 + 10);
+    write(10);
+    cluster.reset_offset(name, topic, 115);
+    let daemon = Daemon::start(&dir, "a", &config);
+    eventually("went on", Duration::from_secs(60), || 120.0 <= cluster.position(name, topic));
+    assert!(daemon.log_text().contains("was moved by hand"), "{}", daemon.log_text());
+    assert_eq!(daemon.stop(), 0);
+    assert_eq!(cluster.published_words(counts)["word"], 100 + 60 + 10 + 5);
     let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);
-    assert_eq!(raw.offsets(), (0..110).map(|o| (0, o)).collect::<Vec<_>>());
+    assert_eq!(raw.offsets(), (0..120).map(|o| (0, o)).collect::<Vec<_>>());
 }
 
 /// The group's offsets were deleted, the ledger is there: the partition stops. A repair reads in

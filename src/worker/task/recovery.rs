@@ -232,13 +232,12 @@ impl State {
                 self.recover_archive(Some(genesis), Forgotten::default());
             }
             Ok(_) => {
-                tracing::info!(
-                    tp = %self.tp,
-                    results = part.p().map(|p| p.0), archive = part.a().map(|a| a.0),
-                    "recovered"
-                );
+                let (results, archive) = (part.p().map(|p| p.0), part.a().map(|a| a.0));
                 self.resync = true;
                 self.compare_with_log(now);
+                if self.stopped.is_none() {
+                    tracing::info!(tp = %self.tp, results, archive, "recovered");
+                }
             }
             Err(stop) => self.stop(&stop, now),
         }
