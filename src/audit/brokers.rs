@@ -9,11 +9,10 @@ use serde::Serialize;
 use crate::audit::root_id;
 use crate::audit::verify::Report;
 use crate::audit::{Finding, FindingKind};
-use crate::config::Config;
+use crate::config::{Archive, Config};
 use crate::kafka::offsets::{BrokerPositions, Positions as _};
 use crate::kafka::{Consumer, KafkaError, consumer_config, group, topics};
 use crate::layout::names::Places;
-use crate::protocol::partition::Roles;
 use crate::protocol::repair::Facts;
 use crate::protocol::{Committed, Entry, Identity, Stop};
 use crate::record::{Offset, OffsetRange, TopicPartition};
@@ -107,8 +106,7 @@ impl Brokers {
         config: &Config,
         tp: &TopicPartition,
     ) -> Result<Option<Looked>, LookError> {
-        let store =
-            |archive: &crate::config::Archive| self.stores.get(&archive.root.url()).cloned();
+        let store = |archive: &Archive| self.stores.get(&archive.root.url()).cloned();
         let Some(role) = Role::of(config, &tp.topic, store) else {
             return Ok(None);
         };
@@ -135,10 +133,9 @@ impl Brokers {
             read.committed.map(|(offset, text)| Committed::decode(offset, &text)).transpose();
         let committed = committed.map_err(|e| e.to_string());
         let committed = unreadable.map_or(committed, Err);
-        let root = role.store.as_ref().map(|(_, id)| id.clone()).unwrap_or_default();
         let facts = committed.map_err(Stop::Unreadable).map(|committed| Facts {
-            roles: Roles { counts: role.count.is_some(), archive: role.archive.is_some() },
-            identity: Arc::new(Identity { root, topic_id: read.topic_id.clone() }),
+            roles: role.sinks(),
+            identity: Arc::new(Identity { root: role.root_id(), topic_id: read.topic_id.clone() }),
             on_gap: role.on_gap,
             committed,
             ledger: tail.as_ref().map(ledger_of),
@@ -196,10 +193,7 @@ pub async fn check(
         of.brokers = looked.facts.ok().map(|facts| AtBrokers {
             log: facts.log,
             committed: facts.committed.as_ref().map(|c| c.offset),
-            results: facts
-                .committed
-                .filter(|_| facts.roles.counts)
-                .map(|c| c.metadata.map_or(c.offset, |m| m.p)),
+            results: facts.committed.filter(|_| facts.roles.counts).map(|c| c.p()),
         });
     }
     Ok(())

@@ -49,8 +49,8 @@ enum Command {
     /// Check the archive: every offset once, or in a named gap; files, ledger and brokers agree.
     ///
     /// Reads every file; changes nothing, and works beside a running daemon. Exit code 65 when
-    /// something is missing, foreign, truncated, changed or doubled, or when a partition stops. Example: alluvium verify
-    /// --config /etc/alluvium/alluvium.toml --json
+    /// something is missing, foreign, truncated, changed or doubled, or when a partition stops.
+    /// Example: alluvium verify --config /etc/alluvium/alluvium.toml --json
     Verify(verify::Verify),
     /// Count the raw files anew, and compare with the published counts in the archive.
     ///

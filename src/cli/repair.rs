@@ -11,8 +11,9 @@ use crate::cli::{ConfigArgs, EX_DATAERR, EX_USAGE, complain, on_stores, partitio
 use crate::config::Config;
 use crate::daemon::roots;
 use crate::kafka::transaction::OffsetCommit;
-use crate::kafka::{Commit as _, Generation, KafkaError, Transactions, published};
-use crate::kafka::{consumer_config, repair_config};
+use crate::kafka::{
+    Commit as _, Generation, KafkaError, Transactions, consumer_config, published, repair_config,
+};
 use crate::protocol::repair::{Facts, Put, Refused, Repair as Plan};
 use crate::protocol::{Committed, Kind, Ledger, Stop};
 use crate::record::Offset;
@@ -192,14 +193,8 @@ async fn carry_out(
         let Put { incarnation, kind, range, cause } = put;
         let mut books = books.clone();
         books.places = books.places.of(*incarnation);
-        let frame = EntryFrame {
-            topic: looked.tp.topic.to_string(),
-            incarnation: *incarnation,
-            partition: looked.tp.partition,
-            root: facts.identity.root.clone(),
-            topic_id: facts.identity.topic_id.clone(),
-            config: looked.role.archive.as_ref().map(|a| a.fingerprint.clone()).unwrap_or_default(),
-        };
+        let topic_id = &facts.identity.topic_id;
+        let frame = EntryFrame::new(&looked.tp, *incarnation, &looked.role, topic_id);
         let now = Timestamp::now().as_millisecond();
         let mut entry = frame.entry(*kind, (range.from, range.to), now);
         entry.cause = Some((*cause).to_string());

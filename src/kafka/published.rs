@@ -68,8 +68,7 @@ pub fn results_end(
                     value: None,
                     headers: &headers,
                 };
-                if let Some((of, range)) = output::source(&record).filter(|(of, _)| of == source) {
-                    debug_assert_eq!(of, *source);
+                if let Some((_, range)) = output::source(&record).filter(|(of, _)| of == source) {
                     end = end.max(range.to);
                 }
             }

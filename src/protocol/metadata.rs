@@ -73,6 +73,12 @@ impl Metadata {
 }
 
 impl Committed {
+    /// P: where results go on. An operator who moved the offset means it.
+    #[must_use]
+    pub fn p(&self) -> Offset {
+        self.metadata.as_ref().map_or(self.offset, |m| m.p)
+    }
+
     /// Reads what was committed at `offset`. Empty metadata is what the standard tools write.
     ///
     /// # Errors

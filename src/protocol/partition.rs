@@ -183,7 +183,7 @@ impl Partition {
         };
         let view = CommittedView::At {
             offset: read.offset,
-            p: read.metadata.as_ref().map_or(read.offset, |m| m.p),
+            p: read.p(),
             entry: read.metadata.as_ref().and_then(|m| m.entry),
             trusted: read.metadata.is_some(),
         };
@@ -217,13 +217,13 @@ impl Partition {
         self.results = None;
         match &self.archive {
             Some(archive) if archive.begun => Err(Stop::NothingCommitted { tail: archive.a }),
-            // Our own first commit did not happen, or somebody else has begun meanwhile, and
-            // that is gone again: the ledger tells. There is no attempt yet.
-            Some(_) if planted(Fault::FreshForever) => {
-                let p = self.archive.as_ref().map_or(Offset(0), |archive| archive.a);
+            Some(archive) if planted(Fault::FreshForever) => {
+                let p = archive.a;
                 self.results = Some(Results { p, counted: p, unverified: false });
                 Ok(Found::Ready)
             }
+            // Our own first commit did not happen, or somebody else has begun meanwhile, and
+            // that is gone again: the ledger tells. There is no attempt yet.
             _ if self.roles.archive => {
                 self.archive = None;
                 Ok(Found::NeedsLedger)
@@ -300,12 +300,12 @@ impl Partition {
     /// Returns the range that a gap entry must name before reading can begin; results that are
     /// lost are noted, and named with the next commit.
     ///
-    /// # Errors
-    /// Retention has overtaken a position, and the policy is to stop.
-    ///
     /// A gap waits for the first commit to be known (rule 0), and for the entries before it: an
     /// attempt that is still to be appended ends where it begins. Whoever reads on meanwhile finds
     /// the position out of range, and comes back here.
+    ///
+    /// # Errors
+    /// Retention has overtaken a position, and the policy is to stop.
     pub fn on_log_start(&mut self, log_start: Offset) -> Result<Option<OffsetRange>, Stop> {
         let begun = |a: &&Archive| a.begun || planted(Fault::GapBeforeBegun);
         let settled = |a: &&Archive| a.attempts.is_empty() || planted(Fault::GapAheadOfAttempts);

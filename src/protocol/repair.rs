@@ -135,7 +135,7 @@ impl Facts {
             return Ok(None);
         };
         let tail = self.ledger.as_ref().map(|l| l.tail.to);
-        let p = self.committed.as_ref().map(|c| c.metadata.as_ref().map_or(c.offset, |m| m.p));
+        let p = self.committed.as_ref().map(Committed::p);
         let commit = |to: Offset| Some(self.commit(tail.unwrap_or(to), to, self.entry()));
         Ok(Some(match stop {
             Stop::Unreadable(_) => return Err(Refused::Unreadable),

@@ -15,8 +15,9 @@ use crate::protocol::{
     AppendFacts, AppendVerdict, AttemptId, Entry, EntryKey, EntryName, Head, Identity, Kind,
     Ledger, Settle, settle,
 };
-use crate::record::Offset;
+use crate::record::{Offset, TopicPartition};
 use crate::store::{ErrorKind, Store, StoreError};
+use crate::worker::Role;
 
 /// One partition's books.
 #[derive(Clone)]
@@ -220,6 +221,18 @@ pub struct EntryFrame {
 }
 
 impl EntryFrame {
+    /// Of a partition in one of its topic's lives.
+    pub fn new(tp: &TopicPartition, incarnation: u32, role: &Role, topic_id: &str) -> EntryFrame {
+        EntryFrame {
+            topic: tp.topic.to_string(),
+            incarnation,
+            partition: tp.partition,
+            root: role.root_id(),
+            topic_id: topic_id.into(),
+            config: role.archive.as_ref().map(|a| a.fingerprint.clone()).unwrap_or_default(),
+        }
+    }
+
     /// An entry without files; the caller adds what it has.
     pub fn entry(&self, kind: Kind, range: (Offset, Offset), now_ms: i64) -> Entry {
         Entry {

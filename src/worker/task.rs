@@ -17,6 +17,7 @@ use crate::kafka::{KafkaError, Source, Trouble};
 use crate::layout::RollReason;
 use crate::layout::names::Places;
 use crate::metrics::Metrics;
+use crate::protocol::partition::Roles;
 use crate::protocol::{AttemptId, EntryKey, OnGap, Partition};
 use crate::record::{Offset, OffsetRange, Record, TopicPartition};
 use crate::store::Store;
@@ -62,6 +63,18 @@ impl Role {
             archive,
             count: mapping.count.clone().filter(|_| !output),
         })
+    }
+
+    /// Which sinks its records feed.
+    #[must_use]
+    pub fn sinks(&self) -> Roles {
+        Roles { counts: self.count.is_some(), archive: self.archive.is_some() }
+    }
+
+    /// Of the archive's root; empty without one.
+    #[must_use]
+    pub fn root_id(&self) -> String {
+        self.store.as_ref().map(|(_, id)| id.clone()).unwrap_or_default()
     }
 
     #[must_use]

@@ -8,7 +8,7 @@ use crate::kafka::KafkaError;
 use crate::kafka::offsets::PositionsRead;
 use crate::layout::RollReason;
 use crate::metrics::Metrics;
-use crate::protocol::partition::{Forgotten, Roles};
+use crate::protocol::partition::Forgotten;
 use crate::protocol::{
     AttemptId, Begin, Committed, Entry, Found, Identity, Kind, Ledger, Partition, Stop,
 };
@@ -161,20 +161,12 @@ impl State {
     }
 
     pub(super) fn identify(&mut self, topic_id: &str) {
-        let root = self.role.store.as_ref().map(|(_, id)| id.clone()).unwrap_or_default();
-        let archive = self.role.archive.as_ref();
-        self.frame = Some(EntryFrame {
-            topic: self.tp.topic.to_string(),
-            incarnation: self.places.incarnation(),
-            partition: self.tp.partition,
-            root: root.clone(),
-            topic_id: topic_id.into(),
-            config: archive.map(|a| a.fingerprint.clone()).unwrap_or_default(),
-        });
+        let incarnation = self.places.incarnation();
+        self.frame = Some(EntryFrame::new(&self.tp, incarnation, &self.role, topic_id));
         if self.part.is_none() {
-            let roles = Roles { counts: self.role.count.is_some(), archive: archive.is_some() };
-            let identity = Arc::new(Identity { root, topic_id: topic_id.into() });
-            self.part = Some(Partition::assigned(roles, identity, self.role.on_gap));
+            let identity = Identity { root: self.role.root_id(), topic_id: topic_id.into() };
+            let (sinks, identity) = (self.role.sinks(), Arc::new(identity));
+            self.part = Some(Partition::assigned(sinks, identity, self.role.on_gap));
         }
     }
 
