@@ -17,7 +17,10 @@ pub struct Metrics {
     pub bytes: IntCounterVec,
     pub words: IntCounterVec,
     pub lossy_values: IntCounterVec,
+    pub untimed: IntCounterVec,
+    pub uncounted: IntCounterVec,
     pub results: IntCounterVec,
+    pub partials: IntCounterVec,
     pub commits: IntCounterVec,
     pub commit_seconds: Histogram,
     pub rolls: IntCounterVec,
@@ -39,6 +42,8 @@ pub struct Metrics {
     pub detached: IntGaugeVec,
     pub stopped: IntGaugeVec,
     pub buffered_bytes: IntGaugeVec,
+    pub open_windows: IntGaugeVec,
+    pub held_back: IntGaugeVec,
 }
 
 const PARTITION: [&str; 2] = ["topic", "partition"];
@@ -99,10 +104,28 @@ impl Metrics {
                 "Values that are not UTF-8 and were counted lossily.",
                 &["mapping"],
             ),
+            untimed: counters(
+                r,
+                "alluvium_untimed_records_total",
+                "Records counted by another time than the mapping's: theirs is missing or unreadable.",
+                &["mapping"],
+            ),
+            uncounted: counters(
+                r,
+                "alluvium_uncounted_records_total",
+                "Records with nothing to count: no value, no key, no such field.",
+                &["mapping"],
+            ),
             results: counters(
                 r,
                 "alluvium_results_total",
                 "Counts published in committed transactions.",
+                &["mapping"],
+            ),
+            partials: counters(
+                r,
+                "alluvium_partials_total",
+                "Messages of partial counts sent in committed transactions.",
                 &["mapping"],
             ),
             commits: counters(
@@ -206,6 +229,18 @@ impl Metrics {
                 "1 for a partition that a person has to look after.",
                 &["topic", "partition", "reason"],
             ),
+            open_windows: gauges(
+                r,
+                "alluvium_merge_open_windows",
+                "Windows that are not whole yet, by partition of the partials topic.",
+                &PARTITION,
+            ),
+            held_back: gauges(
+                r,
+                "alluvium_merge_held_back_seconds",
+                "For so long nothing was heard of a source partition that windows wait for.",
+                &PARTITION,
+            ),
             buffered_bytes: gauges(
                 r,
                 "alluvium_buffered_bytes",
@@ -238,6 +273,7 @@ impl Metrics {
             &self.archive_lag,
             &self.archive_delay,
             &self.detached,
+            &self.open_windows,
         ];
         for gauge in all {
             let _ = gauge.remove_label_values(&labels);

@@ -66,9 +66,10 @@ impl Brokers {
     /// # Errors
     /// The client can't be made, or a store does not answer.
     pub async fn new(config: &Config, stores: &[Arc<dyn Store>]) -> Result<Brokers, LookError> {
-        let consumer = group::observer(&consumer_config(config)?)?;
-        let positions = BrokerPositions::default();
-        let _ = positions.0.set(Arc::downgrade(&consumer));
+        let settings = consumer_config(config)?;
+        let consumer = group::observer(&settings)?;
+        let positions = BrokerPositions::new(settings);
+        let _ = positions.consumer.set(Arc::downgrade(&consumer));
         let mut by_url = HashMap::new();
         for store in stores {
             let id = root_id(&**store).await?.unwrap_or_default();

@@ -11,9 +11,9 @@ use hashbrown::HashMap;
 use serde::Serialize;
 
 use crate::audit::{Book, read_file, rows};
-use crate::config::{Config, Mapping, WordCount};
-use crate::count::Time;
+use crate::config::{Config, Mapping, TopicRole, WordCount};
 use crate::count::output::iso_millis;
+use crate::count::{Aggregate, Time};
 use crate::store::{Store, StoreError};
 
 /// What a recount of one mapping came to.
@@ -103,7 +103,8 @@ impl Ledgers {
         let mut sheet = Sheet { count, range, windows: BTreeMap::new(), recount };
         for (store, book) in &self.0 {
             let topic = book.entries.first().map(|e| &*e.topic);
-            let Some((of, output)) = topic.and_then(|t| config.mapping_of(t)) else { continue };
+            let Some((of, role)) = topic.and_then(|t| config.mapping_of(t)) else { continue };
+            let output = role == TopicRole::Output;
             let archive = if output { &count.archive } else { &mapping.archive };
             let here = archive.as_ref().is_some_and(|a| a.root.url() == store.url());
             if of.name == mapping.name && here {
@@ -147,7 +148,7 @@ impl Sheet<'_> {
     }
 
     fn published(&mut self, path: &str, bytes: Bytes) -> Result<(), String> {
-        let (range, by_window) = (self.range.clone(), self.count.time == Time::Record);
+        let (range, by_window) = (self.range.clone(), self.count.time != Time::Arrival);
         rows::counts(path, bytes, |start, word, n| {
             if !by_window || range.contains(&start) {
                 let words = self.windows.entry(by_window.then_some(start)).or_default();
@@ -158,22 +159,19 @@ impl Sheet<'_> {
 
     fn raw(&mut self, path: &str, bytes: Bytes) -> Result<(), String> {
         let Sheet { count, range, windows, recount } = self;
-        rows::raw(path, bytes, |time, value| {
-            let window = match (count.time, time) {
-                (Time::Arrival, _) => None,
-                (Time::Record, Some(time)) => Some(count.window.start(time)),
-                (Time::Record, None) => {
-                    recount.untimed += 1;
-                    return;
-                }
-            };
+        rows::raw(path, bytes, |record| {
+            let (time, own) = count.time.of(record, 0);
+            if !own && record.timestamp.millis().is_none() {
+                recount.untimed += 1;
+                return;
+            }
+            let window = (count.time != Time::Arrival).then(|| count.window.start(time));
             if window.is_some_and(|start| !range.contains(&start)) {
                 return;
             }
             recount.records += 1;
-            let Some(value) = value else { return };
             let words = windows.entry(window).or_default();
-            let _ = count.tokenizer.each_word(value, |word| {
+            let _ = count.by.each_term(record, |word| {
                 sums(words, word).recounted += 1;
                 recount.words += 1;
             });

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Cursor, Read};
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, BinaryArray, RecordBatch, StringArray};
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::count::output::parse_iso_millis;
-use crate::record::Offset;
+use crate::record::{Offset, Record, Timestamp};
 
 /// Offsets in the order of the rows.
 ///
@@ -41,46 +41,65 @@ pub fn offsets(path: &str, bytes: Bytes) -> Result<Vec<Offset>, String> {
     Ok(all)
 }
 
-/// Calls `row` with timestamp (milliseconds) and value of each record in a raw file.
+const RAW: [&str; 5] = ["timestamp", "key", "key_bytes", "value", "value_bytes"];
+
+/// A column of text, and the one of those values that are none.
+struct Either<'a>(&'a StringArray, &'a BinaryArray);
+
+impl<'a> Either<'a> {
+    fn of(batch: &'a RecordBatch, name: &str) -> Result<Either<'a>, String> {
+        let bytes = format!("{name}_bytes");
+        let text = column(batch, name)?.as_string_opt::<i32>();
+        let plain = column(batch, &bytes)?.as_binary_opt::<i32>();
+        let text = text.ok_or_else(|| format!("{name} is not text"))?;
+        Ok(Either(text, plain.ok_or_else(|| format!("{bytes} is not binary"))?))
+    }
+
+    fn at(&self, i: usize) -> Option<&'a [u8]> {
+        if self.0.is_valid(i) {
+            return Some(self.0.value(i).as_bytes());
+        }
+        self.1.is_valid(i).then(|| self.1.value(i))
+    }
+}
+
+/// Calls `row` for each record in a raw file, with its timestamp, key and value.
 ///
 /// # Errors
 /// The bytes are no raw file of this name's format.
-pub fn raw(
-    path: &str,
-    bytes: Bytes,
-    mut row: impl FnMut(Option<i64>, Option<&[u8]>),
-) -> Result<(), String> {
+pub fn raw(path: &str, bytes: Bytes, mut row: impl FnMut(&Record<'_>)) -> Result<(), String> {
+    let mut row = |time: Option<i64>, key: Option<&[u8]>, value: Option<&[u8]>| {
+        let timestamp = time.map_or(Timestamp::Missing, Timestamp::Create);
+        row(&Record { offset: Offset(0), timestamp, key, value, headers: &[] });
+    };
     #[derive(Deserialize)]
     struct Line {
         timestamp: Option<String>,
+        key: Option<String>,
+        key_bytes: Option<String>,
         value: Option<String>,
         value_bytes: Option<String>,
     }
     match open(path, bytes)? {
-        Table::Parquet(bytes) => batches(bytes, &["timestamp", "value", "value_bytes"], |batch| {
+        Table::Parquet(bytes) => batches(bytes, &RAW, |batch| {
             let times = column(batch, "timestamp")?;
             let times = times.as_primitive_opt::<TimestampMillisecondType>();
             let times = times.ok_or("timestamp is not in milliseconds")?;
-            let text = column(batch, "value")?;
-            let text = text.as_string_opt::<i32>().ok_or("value is not text")?;
-            let plain = column(batch, "value_bytes")?;
-            let plain = plain.as_binary_opt::<i32>().ok_or("value_bytes is not binary")?;
+            let (key, value) = (Either::of(batch, "key")?, Either::of(batch, "value")?);
             for i in 0..batch.num_rows() {
-                let time = times.is_valid(i).then(|| times.value(i));
-                let value = if text.is_valid(i) {
-                    Some(text.value(i).as_bytes())
-                } else {
-                    plain.is_valid(i).then(|| plain.value(i))
-                };
-                row(time, value);
+                row(times.is_valid(i).then(|| times.value(i)), key.at(i), value.at(i));
             }
             Ok(())
         }),
         Table::Lines(text) => lines(text, |line: Line| {
             let time = line.timestamp.as_deref().map(millis).transpose()?;
-            let decoded = line.value_bytes.map(|b| STANDARD.decode(b)).transpose();
-            let decoded = decoded.map_err(|e| e.to_string())?;
-            row(time, line.value.as_deref().map(str::as_bytes).or(decoded.as_deref()));
+            let either = |text: Option<String>, bytes: Option<String>| match bytes {
+                Some(bytes) => STANDARD.decode(bytes).map(Some).map_err(|e| e.to_string()),
+                None => Ok(text.map(String::into_bytes)),
+            };
+            let key = either(line.key, line.key_bytes)?;
+            let value = either(line.value, line.value_bytes)?;
+            row(time, key.as_deref(), value.as_deref());
             Ok(())
         }),
     }
@@ -218,19 +237,24 @@ mod tests {
         let records: Vec<Record<'_>> = (7..)
             .zip(want)
             .map(|(i, (time, value))| {
-                record(i, time.map_or(Timestamp::Missing, Timestamp::Create), value)
+                let key = value.map(|_| &b"key\xfe"[..]);
+                let time = time.map_or(Timestamp::Missing, Timestamp::Create);
+                Record { key, ..record(i, time, value) }
             })
             .collect();
         for format in FORMATS {
             let rows = Rows::Raw { key: Bytes8::Auto, value: Bytes8::Auto };
             let (path, bytes) = encode(format, rows, &records);
             let mut got = Vec::new();
-            raw(&path, bytes.clone(), |time, value| got.push((time, value.map(<[u8]>::to_vec))))
-                .unwrap();
+            raw(&path, bytes.clone(), |r| {
+                got.push((r.timestamp.millis(), r.value.map(<[u8]>::to_vec)));
+                assert_eq!(r.key, r.value.map(|_| &b"key\xfe"[..]));
+            })
+            .unwrap();
             assert_eq!(got, want.map(|(time, value)| (time, value.map(<[u8]>::to_vec))));
             let offsets = offsets(&path, bytes.clone()).unwrap();
             assert_eq!(offsets, (7..11).map(Offset).collect::<Vec<_>>());
-            assert!(raw("x.csv", bytes.clone(), |_, _| ()).is_err());
+            assert!(raw("x.csv", bytes.clone(), |_| ()).is_err());
             assert!(counts(&path, bytes, |_, _, _| ()).is_err() || path.contains("jsonl"));
         }
     }
@@ -239,7 +263,7 @@ mod tests {
     fn counts_read_back_without_what_is_foreign() {
         let range = OffsetRange { from: Offset(0), to: Offset(9) };
         let mut writer =
-            WindowWriter::new(OutputFormat::Json, (2_000, 4_000), Kind::Part, &of(), range);
+            WindowWriter::new(OutputFormat::Json, (2_000, 4_000), Kind::Part, &of(), range, false);
         let value = writer.value("word", 3).to_string();
         let headers = [(HEADER, Some(writer.header().as_bytes()))];
         let time = Timestamp::Create(1);

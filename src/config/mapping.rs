@@ -9,7 +9,7 @@ use regex::Regex;
 use toml::{Table, Value};
 
 use crate::config::fields::{Faults, Fields};
-use crate::count::{OutputFormat, Split, Time, Tokenizer, Window};
+use crate::count::{By, FieldPath, OutputFormat, Patience, Split, Time, Tokenizer, Window};
 use crate::encode::{Bytes8, Format, ParquetCodec, Rows, TextCodec};
 use crate::layout::template::TemplateError;
 use crate::layout::{RollPolicy, Template};
@@ -65,8 +65,31 @@ pub struct WordCount {
     pub format: OutputFormat,
     pub window: Window,
     pub time: Time,
-    pub tokenizer: Tokenizer,
+    pub by: By,
+    /// How counts are merged over all source partitions; `None`: they are published for each.
+    pub merge: Option<Merging>,
     pub archive: Option<Arc<Archive>>,
+}
+
+/// `scope = "merged"`
+#[derive(Debug)]
+pub struct Merging {
+    /// The partials topic.
+    pub topic: String,
+    /// Never changes for a topic that is there: it decides where a word is merged.
+    pub partitions: i32,
+    /// `None`: the broker's default.
+    pub replication: Option<i32>,
+    pub retention: Duration,
+    pub patience: Patience,
+}
+
+impl WordCount {
+    /// How much earlier than the highest time seen a record's time may be, milliseconds.
+    #[must_use]
+    pub fn out_of_order(&self) -> i64 {
+        self.merge.as_ref().map_or(0, |m| m.patience.out_of_order)
+    }
 }
 
 /// The keys of an archive as far as they are given; a mapping's stand over the defaults'.
@@ -233,6 +256,7 @@ fn format(format: Option<&str>, codec: Option<&str>) -> Result<Format, (&'static
 
 pub(super) fn read_all(
     tables: Vec<(String, Value)>,
+    group: Option<&str>,
     defaults: &ArchiveKeys,
     faults: &mut Faults,
 ) -> Vec<Mapping> {
@@ -241,7 +265,7 @@ pub(super) fn read_all(
         let path = format!("mapping.{name}");
         match value {
             Value::Table(table) => {
-                mappings.extend(read(name, Fields::new(path, table), defaults, faults));
+                mappings.extend(read(name, Fields::new(path, table), group, defaults, faults));
             }
             other => faults.add(path, format!("must be a table, not {}", other.type_str())),
         }
@@ -252,6 +276,7 @@ pub(super) fn read_all(
 fn read(
     name: String,
     mut f: Fields,
+    group: Option<&str>,
     defaults: &ArchiveKeys,
     faults: &mut Faults,
 ) -> Option<Mapping> {
@@ -260,7 +285,8 @@ fn read(
     let gaps = [("stop", OnGap::Stop), ("record", OnGap::Record)];
     let on_gap = f.choice("on_gap", &gaps, faults).unwrap_or(OnGap::Stop);
     let archive = archive(&mut f, defaults, false, faults);
-    let count = f.table("wordcount", faults).map(|w| word_count(w, defaults, faults));
+    let partials = format!("{}-{name}-partials", group.unwrap_or("group"));
+    let count = f.table("wordcount", faults).map(|w| word_count(w, partials, defaults, faults));
     if archive.is_none() && count.is_none() && f.key("archive") != "archive" {
         let silent = !faults.0.iter().any(|x| x.key.starts_with(&f.key("")));
         if silent {
@@ -296,8 +322,7 @@ fn topics(f: &mut Fields, faults: &mut Faults) -> Option<Topics> {
                 faults.add(f.key("topics"), "is empty; name at least one topic");
             }
             for name in &names {
-                let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-                if name.is_empty() || 249 < name.len() || !name.chars().all(plain) {
+                if !is_topic_name(name) {
                     faults.add(f.key("topics"), format!("{name:?} is no topic name: Kafka allows letters, digits, '.', '_' and '-'; for a pattern write topics_regex"));
                 }
             }
@@ -314,6 +339,11 @@ fn topics(f: &mut Fields, faults: &mut Faults) -> Option<Topics> {
             f.require("topics", None, "write topics = [\"name\"] or topics_regex = \"…\"", faults)
         }
     }
+}
+
+fn is_topic_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    (1..=249).contains(&name.len()) && name.chars().all(plain) && name != "." && name != ".."
 }
 
 fn start(text: &str) -> Result<Start, String> {
@@ -342,30 +372,149 @@ fn archive(
     keys.checked(counts, faults).map(Arc::new)
 }
 
-fn word_count(mut f: Fields, defaults: &ArchiveKeys, faults: &mut Faults) -> Option<WordCount> {
+fn word_count(
+    mut f: Fields,
+    partials: String,
+    defaults: &ArchiveKeys,
+    faults: &mut Faults,
+) -> Option<WordCount> {
     let topic = f.text("output_topic", faults);
     let topic = f.require("output_topic", topic, "counts are published there", faults);
-    let scopes = [("partition", ())];
-    let _ = f.choice("scope", &scopes, faults);
     let formats = [("json", OutputFormat::Json), ("text", OutputFormat::Text)];
-    let times = [("record", Time::Record), ("arrival", Time::Arrival)];
     let window = f.duration("window", Duration::from_millis(100), faults);
     let window = window.unwrap_or(Duration::from_secs(2)).as_millis();
-    let mut tokenizer = Tokenizer { split: split(&mut f, faults), ..Tokenizer::default() };
-    tokenizer.lowercase = f.flag("lowercase", faults).unwrap_or(false);
-    tokenizer.stop_words = f.texts("stop_words", faults).unwrap_or_default().into_iter().collect();
-    tokenizer.max_word_bytes = f.number("max_word_bytes", 16..=65_536, faults).unwrap_or(1024);
+    let time = time(&mut f, faults);
     let count = WordCount {
         output_topic: topic.unwrap_or_default(),
         output_partitions: f.number("output_partitions", 1..=10_000, faults),
         format: f.choice("format", &formats, faults).unwrap_or(OutputFormat::Json),
         window: Window { millis: i64::try_from(window).unwrap_or(i64::MAX) },
-        time: f.choice("time", &times, faults).unwrap_or(Time::Record),
-        tokenizer,
+        by: by(&mut f, faults),
+        merge: merging(&mut f, partials, &time, faults),
+        time,
         archive: archive(&mut f, defaults, true, faults),
     };
     f.finish(faults);
     Some(count)
+}
+
+fn by(f: &mut Fields, faults: &mut Faults) -> By {
+    let max_bytes = f.number("max_word_bytes", 16..=65_536, faults).unwrap_or(1024);
+    let hint = "must be \"word\", \"key\" or { field = \"name\" }";
+    match f.take("by") {
+        None => {}
+        Some(Value::String(s)) if s == "word" => {}
+        Some(Value::String(s)) if s == "key" => return By::Key { max_bytes },
+        Some(Value::Table(t)) if t.len() == 1 && t.contains_key("field") => {
+            if let Some(path) = field(f, "by.field", &t["field"], faults) {
+                return By::Field { path, max_bytes };
+            }
+        }
+        Some(_) => faults.add(f.key("by"), hint),
+    }
+    By::Word(Tokenizer {
+        split: split(f, faults),
+        lowercase: f.flag("lowercase", faults).unwrap_or(false),
+        stop_words: f.texts("stop_words", faults).unwrap_or_default().into_iter().collect(),
+        max_word_bytes: max_bytes,
+    })
+}
+
+fn time(f: &mut Fields, faults: &mut Faults) -> Time {
+    let hint =
+        "must be \"record\", \"arrival\" or { field = \"name\", unit = \"ms\" } (s, ms, us, ns)";
+    match f.take("time") {
+        None => {}
+        Some(Value::String(s)) if s == "record" => {}
+        Some(Value::String(s)) if s == "arrival" => return Time::Arrival,
+        Some(Value::Table(t))
+            if t.contains_key("field") && t.keys().all(|k| k == "field" || k == "unit") =>
+        {
+            let unit = t.get("unit").map_or(Some("ms"), Value::as_str);
+            let units = [("s", 1e3), ("ms", 1.0), ("us", 1e-3), ("ns", 1e-6)];
+            let unit = units.into_iter().find(|(name, _)| unit == Some(name));
+            let path = field(f, "time.field", &t["field"], faults);
+            match (path, unit) {
+                (Some(path), Some((_, unit_millis))) => return Time::Field { path, unit_millis },
+                (_, None) => {
+                    faults.add(f.key("time.unit"), "must be \"s\", \"ms\", \"us\" or \"ns\"")
+                }
+                (None, _) => {}
+            }
+        }
+        Some(_) => faults.add(f.key("time"), hint),
+    }
+    Time::Record
+}
+
+fn field(f: &Fields, key: &str, value: &Value, faults: &mut Faults) -> Option<FieldPath> {
+    let path = value.as_str().and_then(FieldPath::parse);
+    if path.is_none() {
+        faults.add(
+            f.key(key),
+            "must name a field of the JSON value, as \"status\" or \"event.status\"",
+        );
+    }
+    path
+}
+
+/// The keys of the merge, which mean nothing without it.
+fn merging(
+    f: &mut Fields,
+    default_topic: String,
+    time: &Time,
+    faults: &mut Faults,
+) -> Option<Merging> {
+    let scopes = [("merged", true), ("partition", false)];
+    let merged = f.choice("scope", &scopes, faults).unwrap_or(true);
+    if !merged {
+        for key in ["partials", "out_of_order", "idle_after", "patience"] {
+            if f.take(key).is_some() {
+                faults.add(
+                    f.key(key),
+                    "has no meaning with scope = \"partition\": remove one of them",
+                );
+            }
+        }
+        return None;
+    }
+    let arrival = *time == Time::Arrival;
+    let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+    let out_of_order = f.duration("out_of_order", Duration::ZERO, faults);
+    if arrival && out_of_order.is_some_and(|d| !d.is_zero()) {
+        faults.add(
+            f.key("out_of_order"),
+            "has no meaning with time = \"arrival\": the clock never goes back",
+        );
+    }
+    let idle = f.duration("idle_after", Duration::ZERO, faults);
+    let lost = f.duration("patience", Duration::from_secs(1), faults);
+    let patience = Patience {
+        out_of_order: millis(out_of_order.unwrap_or_default()),
+        // What is read after the clock was looked at arrives after that.
+        idle: millis(idle.unwrap_or(Duration::from_secs(if arrival { 0 } else { 5 }))),
+        lost: millis(lost.unwrap_or(Duration::from_secs(600))),
+    };
+    let mut partials =
+        f.table("partials", faults).unwrap_or_else(|| Fields::new(f.key("partials"), Table::new()));
+    let topic = partials.text("topic", faults).unwrap_or(default_topic);
+    if !is_topic_name(&topic) {
+        faults.add(
+            partials.key("topic"),
+            format!("{topic:?} is no topic name; write one with letters, digits, '.', '_' and '-'"),
+        );
+    }
+    let merging = Merging {
+        topic,
+        partitions: partials.number("partitions", 1..=10_000, faults).unwrap_or(4),
+        replication: partials.number("replication", 1..=100, faults),
+        retention: partials
+            .duration("retention", Duration::from_secs(3_600), faults)
+            .unwrap_or(Duration::from_secs(7 * 86_400)),
+        patience,
+    };
+    partials.finish(faults);
+    Some(merging)
 }
 
 fn split(f: &mut Fields, faults: &mut Faults) -> Split {
@@ -408,21 +557,26 @@ pub(super) fn check_together(mappings: &[Mapping], faults: &mut Faults) {
             }
         }
     }
-    let mut outputs: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut made: BTreeMap<&str, String> = BTreeMap::new();
     for m in mappings {
         let Some(count) = &m.count else { continue };
-        let key = format!("mapping.{}.wordcount.output_topic", m.name);
-        let topic = count.output_topic.as_str();
-        if let Some(other) = outputs.insert(topic, &m.name) {
-            faults.add(&key, format!("{topic:?} is already the output of mapping.{other}"));
-        }
-        if let Some(source) = owner.get(topic) {
-            faults.add(
-                &key,
-                format!(
-                    "{topic:?} is also a source, in mapping.{source}: counts would be counted again"
-                ),
-            );
+        let table = format!("mapping.{}.wordcount", m.name);
+        let partials = count.merge.as_ref().map(|merge| ("partials.topic", merge.topic.as_str()));
+        let topics = [("output_topic", count.output_topic.as_str())].into_iter().chain(partials);
+        for (name, topic) in topics {
+            let key = format!("{table}.{name}");
+            if let Some(other) = made.get(topic) {
+                faults.add(&key, format!("{topic:?} is already {other}"));
+            }
+            if let Some(source) = owner.get(topic) {
+                faults.add(
+                    &key,
+                    format!(
+                        "{topic:?} is also a source, in mapping.{source}: counts would be counted again"
+                    ),
+                );
+            }
+            let _ = made.insert(topic, key);
         }
     }
     check_directories(mappings, faults);

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub use fields::Fault;
 use fields::{Faults, Fields};
 pub use kafka::{Assignor, Kafka, Secret};
-pub use mapping::{Archive, Mapping, Start, Topics, WordCount};
+pub use mapping::{Archive, Mapping, Merging, Start, Topics, WordCount};
 
 /// A whole configuration; every relation between keys was checked.
 #[derive(Debug)]
@@ -37,6 +37,29 @@ pub struct Daemon {
     pub listen: Option<SocketAddr>,
     /// How often topics are matched anew.
     pub topics_refresh: Duration,
+}
+
+/// What a topic is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TopicRole {
+    /// Somebody else's records: archived, and counted.
+    Source,
+    /// Partial counts, to be merged.
+    Partials,
+    /// Published counts, to be archived.
+    Output,
+}
+
+impl TopicRole {
+    /// As metrics name it.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            TopicRole::Source => "source",
+            TopicRole::Partials => "partials",
+            TopicRole::Output => "output",
+        }
+    }
 }
 
 /// A configuration with faults.
@@ -80,7 +103,8 @@ impl Config {
         if tables.is_empty() {
             faults.add("mapping", "is missing; write a [mapping.NAME] with topics = [\"…\"]");
         }
-        let mappings = mapping::read_all(tables, &defaults, &mut faults);
+        let group = kafka.as_ref().map(|k| k.group_id.as_str());
+        let mappings = mapping::read_all(tables, group, &defaults, &mut faults);
         top.finish(&mut faults);
         mapping::check_together(&mappings, &mut faults);
         match (kafka, faults.0.is_empty()) {
@@ -89,18 +113,25 @@ impl Config {
         }
     }
 
-    /// The mapping of a topic and whether the topic is that mapping's output.
+    /// The mapping of a topic, and what the topic is in it.
     #[must_use]
-    pub fn mapping_of(&self, topic: &str) -> Option<(&Mapping, bool)> {
-        let output = |m: &&Mapping| m.count.as_ref().is_some_and(|c| c.output_topic == topic);
-        if let Some(m) = self.mappings.iter().find(output) {
-            return Some((m, true));
+    pub fn mapping_of(&self, topic: &str) -> Option<(&Mapping, TopicRole)> {
+        let made = |m: &Mapping| {
+            let count = m.count.as_ref()?;
+            let partials = count.merge.as_ref().is_some_and(|merge| merge.topic == topic);
+            if partials {
+                return Some(TopicRole::Partials);
+            }
+            (count.output_topic == topic).then_some(TopicRole::Output)
+        };
+        if let Some(found) = self.mappings.iter().find_map(|m| Some((m, made(m)?))) {
+            return Some(found);
         }
         let exact =
             |m: &&Mapping| matches!(&m.topics, Topics::Names(n) if n.iter().any(|t| t == topic));
         let regex = |m: &&Mapping| matches!(&m.topics, Topics::Regex(r) if r.is_match(topic));
         let found = self.mappings.iter().find(exact).or_else(|| self.mappings.iter().find(regex));
-        found.map(|m| (m, false))
+        found.map(|m| (m, TopicRole::Source))
     }
 }
 

@@ -24,8 +24,8 @@ fn a_small_configuration_gets_defaults() {
     assert_eq!(archive.roll.size_bytes, 128 << 20);
     assert_eq!(c.daemon.commit_interval, Duration::from_secs(2));
     assert_eq!(
-        c.mapping_of("hello").map(|(m, output)| (m.name.as_str(), output)),
-        Some(("hello", false))
+        c.mapping_of("hello").map(|(m, role)| (m.name.as_str(), role)),
+        Some(("hello", TopicRole::Source))
     );
     assert!(c.mapping_of("other").is_none());
 }
@@ -77,6 +77,18 @@ fn each_fault_names_its_key_and_says_what_to_do() {
         "[mapping.hello.wordcount]\noutput_topic = \"o\"\nwindow = \"2\"\nsplit = 3",
         &["wordcount.window", "wordcount.split"],
     );
+    let count = |more: &str| format!("[mapping.hello.wordcount]\noutput_topic = \"o\"\n{more}");
+    check(&count("by = \"line\""), &["wordcount.by", "\"key\""]);
+    check(&count("by = { field = \"a..b\" }"), &["wordcount.by.field"]);
+    check(&count("time = { field = \"ts\", unit = \"h\" }"), &["wordcount.time.unit"]);
+    check(&count("time = \"now\""), &["wordcount.time:"]);
+    check(
+        &count("scope = \"partition\"\npatience = \"1h\""),
+        &["wordcount.patience: has no meaning"],
+    );
+    check(&count("time = \"arrival\"\nout_of_order = \"1s\""), &["wordcount.out_of_order"]);
+    check(&count("partials = { topic = \"o\" }"), &["wordcount.partials.topic", "is already"]);
+    check(&count("partials = { topic = \"a b\" }"), &["wordcount.partials.topic", "no topic name"]);
     check("[kafka.properties]\n\"isolation.level\" = \"read_uncommitted\"", &["can't be set"]);
     check("[kafka.properties]\n\"sasl.password\" = \"x\"", &["is a secret"]);
     check("[kafka.properties]\n\"linger\" = 1", &["nearest is \"linger.ms\""]);
@@ -108,8 +120,9 @@ fn all_faults_come_at_once() {
 fn an_exact_name_beats_a_regex_and_outputs_are_never_matched() {
     let more = "[mapping.all]\ntopics_regex = \".*\"\n[mapping.all.wordcount]\noutput_topic = \"counts\"\n";
     let c = Config::parse(&format!("{SMALL}{more}"), Some("i")).unwrap();
-    let name = |t| c.mapping_of(t).map(|(m, output)| (m.name.clone(), output));
-    assert_eq!(name("hello"), Some(("hello".into(), false)));
-    assert_eq!(name("other"), Some(("all".into(), false)));
-    assert_eq!(name("counts"), Some(("all".into(), true)));
+    let name = |t| c.mapping_of(t).map(|(m, role)| (m.name.clone(), role));
+    assert_eq!(name("hello"), Some(("hello".into(), TopicRole::Source)));
+    assert_eq!(name("other"), Some(("all".into(), TopicRole::Source)));
+    assert_eq!(name("counts"), Some(("all".into(), TopicRole::Output)));
+    assert_eq!(name("g-all-partials"), Some(("all".into(), TopicRole::Partials)));
 }

@@ -1,16 +1,24 @@
 //! Counting words in tumbling windows. Pure: times are arguments.
 //!
-//! A record's text is taken apart by [`Tokenizer`]; [`Counts`] sums words by window between two
-//! commits; [`output`] is what is published. The merge over partitions takes these sums in place
-//! of the output topic when it comes (`scope = "merged"`); nothing here outlives a commit.
+//! [`Aggregate`] says what of a record is counted: its words ([`Tokenizer`]), key or field; [`Counts`] sums words by window between two
+//! commits. With `scope = "partition"` these sums are what is published ([`output`]). Else they
+//! travel as [`partials`], and [`merge`] sums them over all source partitions, one partition of the
+//! partials topic at a time, until a window is whole.
 
+mod aggregate;
 pub mod counts;
+mod field;
+pub mod merge;
 pub mod output;
+pub mod partials;
 pub mod tokenizer;
 pub mod window;
-mod words;
+pub mod words;
 
+pub use aggregate::{Aggregate, By, Terms};
 pub use counts::Counts;
+pub use field::FieldPath;
+pub use merge::{Merge, Patience};
 pub use output::{Count, Kind, OutputFormat};
 pub use tokenizer::{Split, Tokenizer};
 pub use window::{Time, Window};

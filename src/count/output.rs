@@ -4,7 +4,7 @@
 //! says in either format which window and which records the count is of, so that a reader can
 //! tell a duplicate (KAFKA-17754): `1;<window start>;<window end>;<kind>;<source partition>;<from>;
 //! <to>;<source topic>`, times in milliseconds, `from` and `to` the half-open offsets of the commit.
-//! *Always to be summed, never upserted*: a `part` adds to what came before.
+//! Merged counts begin with `2`, and name the partition of the partials topic. *Always to be summed, never upserted*: a `part` adds to what came before.
 
 use std::fmt::Write as _;
 use std::str::FromStr;
@@ -14,11 +14,11 @@ use serde::Deserialize;
 
 use crate::record::{Offset, OffsetRange, Record, TopicPartition};
 
-/// The header's name.
+/// The header's name. Partial counts ([`crate::count::partials`]) have one of the same fields.
 pub const HEADER: &str = "alluvium";
 
 /// Whether more may come for the same window and word.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Kind {
     /// The whole count of the window (in this partition).
     Final,
@@ -72,15 +72,17 @@ impl WindowWriter {
         kind: Kind,
         source: &TopicPartition,
         range: OffsetRange,
+        merged: bool,
     ) -> WindowWriter {
         let (start, end) = window;
+        let version = if merged { 2 } else { 1 };
         let prefix = format!(
             r#"{{"window_start":"{}","window_end":"{}","word":"#,
             iso_millis(start),
             iso_millis(end)
         );
         let header = format!(
-            "1;{start};{end};{};{};{};{};{}",
+            "{version};{start};{end};{};{};{};{};{}",
             kind.label(),
             source.partition,
             range.from,
@@ -147,7 +149,8 @@ pub fn parse_iso_millis(text: &str) -> Option<i64> {
 }
 
 /// Which records a published count is of, from its header: topic, partition and the range that
-/// was committed with it. [`None`] for merged counts, and for what somebody else wrote.
+/// was committed with it; of a merged count, and of partial counts, likewise. [`None`] for what
+/// somebody else wrote.
 #[must_use]
 pub fn source(record: &Record<'_>) -> Option<(TopicPartition, OffsetRange)> {
     let header = record.headers.iter().find(|(name, _)| *name == HEADER)?.1?;
@@ -181,16 +184,16 @@ impl<'a> Count<'a> {
     pub fn parse(record: &Record<'a>) -> Option<Count<'a>> {
         let header = record.headers.iter().find(|(name, _)| *name == HEADER)?.1?;
         let mut fields = std::str::from_utf8(header).ok()?.splitn(8, ';');
-        if fields.next()? != "1" {
-            return None;
-        }
+        let merged = match fields.next()? {
+            "1" => false,
+            "2" => true,
+            _ => return None,
+        };
         let window_start = fields.next()?.parse().ok()?;
         let window_end = fields.next()?.parse().ok()?;
         let kind = fields.next()?.parse().ok()?;
-        let source_partition = match fields.next()? {
-            "" => None,
-            p => Some(p.parse().ok()?),
-        };
+        let partition = fields.next()?.parse().ok()?;
+        let source_partition = (!merged).then_some(partition);
         let word = std::str::from_utf8(record.key?).ok()?;
         let value = record.value?;
         let count = if value.first() == Some(&b'(') {
@@ -211,9 +214,14 @@ mod tests {
     use crate::record::Timestamp as RecordTime;
 
     fn round_trip(format: OutputFormat, word: &str) -> String {
+        let _ = round_trip_of(format, word, true);
+        round_trip_of(format, word, false)
+    }
+
+    fn round_trip_of(format: OutputFormat, word: &str, merged: bool) -> String {
         let source = TopicPartition { topic: "Hello;Kafka".into(), partition: 3 };
         let range = OffsetRange { from: Offset(4), to: Offset(9) };
-        let mut w = WindowWriter::new(format, (2_000, 4_000), Kind::Part, &source, range);
+        let mut w = WindowWriter::new(format, (2_000, 4_000), Kind::Part, &source, range, merged);
         let value = w.value(word, 2).to_string();
         let headers = [(HEADER, Some(w.header().as_bytes()))];
         let record = Record {
@@ -230,7 +238,7 @@ mod tests {
             word,
             count: 2,
             kind: Kind::Part,
-            source_partition: Some(3),
+            source_partition: (!merged).then_some(3),
         };
         assert_eq!(Count::parse(&record), Some(want));
         assert!(w.header().ends_with(";3;4;9;Hello;Kafka"), "{}", w.header());

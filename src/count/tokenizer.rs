@@ -6,6 +6,8 @@ use std::collections::HashSet;
 use regex::Regex;
 use unicode_segmentation::UnicodeSegmentation;
 
+use crate::count::aggregate::cut;
+
 /// How a line is split.
 #[derive(Clone, Debug)]
 pub enum Split {
@@ -26,7 +28,7 @@ pub struct Tokenizer {
     pub split: Split,
     pub lowercase: bool,
     pub stop_words: HashSet<String>,
-    /// Longer words are cut and end in `~` and eight hexadecimal digits of their CRC-32C.
+    /// Longer words are cut.
     pub max_word_bytes: usize,
 }
 
@@ -79,11 +81,7 @@ impl Tokenizer {
         if self.stop_words.contains(word.as_ref()) {
             return;
         }
-        if word.len() <= self.max_word_bytes {
-            return out(&word);
-        }
-        let cut = word.floor_char_boundary(self.max_word_bytes.saturating_sub(9));
-        out(&format!("{}~{:08x}", &word[..cut], crc32c::crc32c(word.as_bytes())));
+        out(&cut(&word, self.max_word_bytes));
     }
 }
 

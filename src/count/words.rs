@@ -86,7 +86,7 @@ struct Slot {
 /// Word → count: open addressing with linear probing for words that fit a [`Key`], a library's map
 /// for the rest.
 #[derive(Debug, Default)]
-pub(super) struct Words {
+pub struct Words {
     /// As many as a power of two, or none yet; an eighth is free.
     slots: Vec<Slot>,
     used: usize,
@@ -105,9 +105,9 @@ impl Words {
 
     /// Counts one word; [`Words::settle`] must follow.
     #[inline]
-    pub(super) fn add(&mut self, word: &str) {
+    pub(crate) fn add(&mut self, word: &str) {
         let Some(key) = Key::new(word) else {
-            return self.add_long(word);
+            return self.add_long(word, 1);
         };
         if self.len == Words::AHEAD {
             self.settle();
@@ -120,29 +120,43 @@ impl Words {
         self.len += 1;
     }
 
-    fn add_long(&mut self, word: &str) {
+    /// Counts a word `n` times, at once.
+    #[inline]
+    pub(crate) fn add_times(&mut self, word: &str, n: u64) {
+        match Key::new(word) {
+            Some(key) => self.put(key, key.hash(&self.state), n),
+            None => self.add_long(word, n),
+        }
+    }
+
+    fn add_long(&mut self, word: &str, n: u64) {
         const OVERHEAD: usize = 64;
-        if let Some(n) = self.long.get_mut(word) {
-            *n += 1;
+        if let Some(sum) = self.long.get_mut(word) {
+            *sum += n;
         } else {
-            let _ = self.long.insert(word.into(), 1);
+            let _ = self.long.insert(word.into(), n);
             self.long_bytes += word.len() + OVERHEAD;
         }
     }
 
     /// Looks up what waits.
     #[inline]
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for i in 0..std::mem::take(&mut self.len) {
             let (key, hash) = self.waiting[i];
-            if self.slots.len() * 7 <= self.used * 8 {
-                self.grow();
-            }
-            let at = probe(&self.slots, &key, hash);
-            let slot = &mut self.slots[at];
-            self.used += usize::from(slot.count == 0);
-            *slot = Slot { key, count: slot.count + 1 };
+            self.put(key, hash, 1);
         }
+    }
+
+    #[inline]
+    fn put(&mut self, key: Key, hash: usize, n: u64) {
+        if self.slots.len() * 7 <= self.used * 8 {
+            self.grow();
+        }
+        let at = probe(&self.slots, &key, hash);
+        let slot = &mut self.slots[at];
+        self.used += usize::from(slot.count == 0);
+        *slot = Slot { key, count: slot.count + n };
     }
 
     #[cold]
@@ -155,7 +169,7 @@ impl Words {
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
         debug_assert_eq!(self.len, 0, "not settled");
         let short = self.slots.iter().filter(|slot| slot.count != 0);
         let long = self.long.iter().map(|(word, n)| (&**word, *n));
@@ -163,22 +177,22 @@ impl Words {
     }
 
     /// Distinct words.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.used + self.long.len()
     }
 
     /// Memory in use, about.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         size_of::<Words>() + self.slots.len() * size_of::<Slot>() + self.long_bytes
     }
 
     /// Whether it is worth keeping when empty: a single busy window should not hold its memory for
     /// ever.
-    pub(super) fn well_filled(&self) -> bool {
+    pub(crate) fn well_filled(&self) -> bool {
         self.slots.len() < 4 * self.used
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.slots.fill(Slot::default());
         self.long.clear();
         (self.used, self.long_bytes, self.len) = (0, 0, 0);
@@ -243,6 +257,12 @@ mod tests {
                         3 => format!("{number:0>23}"),
                         _ => format!("{number:0>24}"),
                     };
+                    let number = number + 1;
+                    if line % 3 == 0 {
+                        words.add_times(&word, number);
+                        *want.entry(word).or_default() += number;
+                        continue;
+                    }
                     words.add(&word);
                     *want.entry(word).or_default() += 1;
                 }

@@ -20,7 +20,7 @@ use crate::kafka::offsets::{BrokerPositions, log_range};
 use crate::kafka::{Commit, Consumer, Transactions, consumer_config, producer_config};
 use crate::metrics::Metrics;
 use crate::store::Store;
-use crate::worker::{Env, Now, Pool, Role};
+use crate::worker::{Env, Now, Pool, Role, SourceLists};
 
 /// Something that the daemon needs at its start is not to be had.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,7 @@ pub(crate) struct Health {
     pub(crate) polled: AtomicI64,
     /// Topics that a mapping names and no broker has.
     pub(crate) missing: Mutex<Vec<String>>,
+    pub(crate) sources: Arc<SourceLists>,
 }
 
 /// Runs until `shutdown` says so; whether everything that was read was appended before the end.
@@ -52,9 +53,12 @@ pub async fn run(
     let metrics = Arc::new(Metrics::new(&registry));
     let stores = roots::open_all(&config).await?;
     let (fatal_tx, mut fatal) = mpsc::channel::<String>(8);
-    let positions = BrokerPositions::default();
+    let settings = consumer_config(&config)?;
+    let positions = BrokerPositions::new(settings.clone());
+    let sources = Arc::new(SourceLists::default());
     let control = Arc::new(PollControl::default());
     let env = Env {
+        sources: Arc::clone(&sources),
         metrics,
         positions: Arc::new(positions.clone()),
         runtime: tokio::runtime::Handle::current(),
@@ -69,16 +73,17 @@ pub async fn run(
         repair: repair.into(),
     };
     let pool = Arc::new(start_pool(&config, env, stores)?);
-    let consumer = group::consumer(&consumer_config(&config)?, Arc::clone(&pool) as _)?;
-    let _ = positions.0.set(Arc::downgrade(&consumer));
+    let consumer = group::consumer(&settings, Arc::clone(&pool) as _)?;
+    let _ = positions.consumer.set(Arc::downgrade(&consumer));
     let health = Arc::new(Health {
         registry,
         pool: Arc::clone(&pool),
         polled: AtomicI64::new(now_ms()),
         missing: Mutex::default(),
+        sources,
     });
     let first = topics::find(&config, &consumer, &health).await?;
-    topics::create_outputs(&config).await?;
+    topics::create(&config, &consumer).await?;
     let (stop, stopped) = watch::channel(false);
     let http = http::serve(config.daemon.listen, Arc::clone(&health), stopped.clone()).await?;
     control.subscribe(first);

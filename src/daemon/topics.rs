@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::config::{Config, Topics};
+use crate::config::{Config, Mapping, TopicRole, Topics};
 use crate::daemon::{Health, Unavailable};
 use crate::kafka::group::PollControl;
+use crate::kafka::topics::Topic;
 use crate::kafka::{Consumer, KafkaError, base_config, offsets, topics};
+use crate::record::TopicPartition;
 
 /// Asks the brokers, and matches.
 pub(super) async fn find(
@@ -24,7 +26,11 @@ pub(super) async fn find(
     let existing = asked.map_err(|e| unavailable(&e))?.map_err(|e: KafkaError| {
         unavailable(&format!("{e}. Is a broker up there, and is the address right?"))
     })?;
-    let (wanted, missing) = select(config, &existing);
+    for (mapping, sources) in sources(config, &existing) {
+        health.sources.set(mapping, sources);
+    }
+    let names: Vec<String> = existing.into_iter().map(|(name, _)| name).collect();
+    let (wanted, missing) = select(config, &names);
     let mut known = health.missing.lock().unwrap_or_else(PoisonError::into_inner);
     for topic in missing.iter().filter(|t| !known.contains(t)) {
         tracing::error!(
@@ -47,7 +53,32 @@ pub(crate) fn subscription(
     config: &Config,
     consumer: &Consumer,
 ) -> Result<Vec<String>, KafkaError> {
-    Ok(select(config, &topics::all(consumer, &config.kafka.bootstrap_servers)?).0)
+    let existing = topics::all(consumer, &config.kafka.bootstrap_servers)?;
+    let names: Vec<String> = existing.into_iter().map(|(name, _)| name).collect();
+    Ok(select(config, &names).0)
+}
+
+/// The source partitions of each mapping that is merged.
+fn sources<'c>(config: &'c Config, existing: &[Topic]) -> Vec<(&'c str, Vec<TopicPartition>)> {
+    let names: Vec<String> = existing.iter().map(|(name, _)| name.clone()).collect();
+    let (wanted, _) = select(config, &names);
+    let merged = |m: &&Mapping| m.count.as_ref().is_some_and(|c| c.merge.is_some());
+    let merged = config.mappings.iter().filter(merged);
+    merged
+        .map(|m| {
+            let mine = |topic: &str| {
+                let owner = config.mapping_of(topic);
+                owner.is_some_and(|(o, role)| role == TopicRole::Source && o.name == m.name)
+            };
+            let topics = existing.iter().filter(|(t, _)| wanted.contains(t) && mine(t));
+            let all = topics.flat_map(|(t, partitions)| {
+                let topic: Arc<str> = t.as_str().into();
+                (0..*partitions as i32)
+                    .map(move |partition| TopicPartition { topic: Arc::clone(&topic), partition })
+            });
+            (m.name.as_str(), all.collect())
+        })
+        .collect()
 }
 
 /// Sorted names to subscribe to, and names that a mapping asks for in vain.
@@ -56,8 +87,9 @@ fn select(config: &Config, existing: &[String]) -> (Vec<String>, Vec<String>) {
     let mut wanted = BTreeSet::new();
     let mut missing = Vec::new();
     for m in &config.mappings {
-        if let Some(count) = m.count.as_ref().filter(|c| c.archive.is_some()) {
-            let _ = wanted.insert(count.output_topic.clone());
+        if let Some(count) = &m.count {
+            wanted.extend(count.archive.as_ref().map(|_| count.output_topic.clone()));
+            wanted.extend(count.merge.as_ref().map(|merge| merge.topic.clone()));
         }
         match &m.topics {
             Topics::Names(names) => {
@@ -77,8 +109,8 @@ fn select(config: &Config, existing: &[String]) -> (Vec<String>, Vec<String>) {
                         .filter(|o| matches!(&o.topics, Topics::Regex(r) if r.is_match(t)));
                     let internal = t.starts_with("__");
                     let owner = config.mapping_of(t);
-                    let exact_or_output =
-                        owner.is_some_and(|(o, output)| output || o.name != m.name);
+                    let exact_or_output = owner
+                        .is_some_and(|(o, role)| role != TopicRole::Source || o.name != m.name);
                     let clash = 1 < others.count() && !exact_or_output;
                     if clash && !internal {
                         tracing::error!(
@@ -95,14 +127,39 @@ fn select(config: &Config, existing: &[String]) -> (Vec<String>, Vec<String>) {
     (wanted.into_iter().collect(), missing)
 }
 
-/// Makes the output topics that are not there.
-pub(super) async fn create_outputs(config: &Config) -> Result<(), Unavailable> {
+/// Makes the topics that the daemon writes to and that are not there.
+pub(super) async fn create(config: &Config, consumer: &Arc<Consumer>) -> Result<(), Unavailable> {
+    let unavailable = |e: KafkaError| Unavailable(e.to_string());
     let client = base_config(&config.kafka, &format!("alluvium-{}", config.daemon.instance))
-        .map_err(|e| Unavailable(e.to_string()))?;
-    for count in config.mappings.iter().filter_map(|m| m.count.as_ref()) {
-        let made = topics::create(&client, &count.output_topic, count.output_partitions).await;
-        if made.map_err(|e| Unavailable(e.to_string()))? {
-            tracing::info!(topic = count.output_topic, "output topic made");
+        .map_err(unavailable)?;
+    let made = |topic: &str| tracing::info!(topic, "topic made");
+    for (mapping, count) in config.mappings.iter().filter_map(|m| Some((m, m.count.as_ref()?))) {
+        let (topic, partitions) = (&count.output_topic, count.output_partitions);
+        if topics::create(&client, topic, partitions, None, &[]).await.map_err(unavailable)? {
+            made(topic);
+        }
+        let Some(merge) = &count.merge else { continue };
+        let retention = merge.retention.as_millis().to_string();
+        let settings = [("cleanup.policy", "delete"), ("retention.ms", retention.as_str())];
+        let (topic, partitions) = (&merge.topic, Some(merge.partitions));
+        if topics::create(&client, topic, partitions, merge.replication, &settings)
+            .await
+            .map_err(unavailable)?
+        {
+            made(topic);
+            continue;
+        }
+        let (consumer, name) = (Arc::clone(consumer), topic.clone());
+        let there = tokio::task::spawn_blocking(move || topics::partitions(&consumer, &name));
+        let there = there.await.map_err(|e| Unavailable(e.to_string()))?.map_err(unavailable)?;
+        if !there.is_empty() && there.len() != merge.partitions as usize {
+            return Err(Unavailable(format!(
+                "topic {topic:?} has {} partitions, and mapping.{}.wordcount.partials.partitions is {}: \
+                 it decides where a word is merged, and can't change. Write {0}, or another partials.topic",
+                there.len(),
+                mapping.name,
+                merge.partitions
+            )));
         }
     }
     Ok(())
@@ -187,13 +244,19 @@ mod tests {
             topics_regex = "log-.*"
             [mapping.narrow.wordcount]
             output_topic = "log-counts"
+            scope = "partition"
             archive = false
         "#;
         let config = Config::parse(text, Some("i")).unwrap();
         let existing =
             ["app-one", "app-two", "counts", "log-a", "log-counts", "__consumer_offsets"];
         let (wanted, missing) = select(&config, &existing.map(String::from));
-        assert_eq!(wanted, ["app-one", "app-two", "counts"], "log-a is matched twice");
+        let partials = "g-all-partials";
+        assert_eq!(wanted, ["app-one", "app-two", "counts", partials], "log-a is matched twice");
         assert_eq!(missing, ["gone"]);
+        let existing = [("app-one", 1), ("app-two", 2), ("log-a", 1), (partials, 4)];
+        let merged = sources(&config, &existing.map(|(t, n)| (t.to_string(), n)));
+        let of = |partition| TopicPartition { topic: "app-two".into(), partition };
+        assert_eq!(merged, [("all", vec![of(0), of(1)])]);
     }
 }

@@ -5,7 +5,7 @@
 //! * [`queue`]: one partition's records, read by a worker.
 //! * [`transaction`]: results and offsets, all or nothing.
 //! * [`offsets`]: stable reads, watermarks, and where to start.
-//! * [`topics`]: which topics there are, and making the output topics.
+//! * [`topics`]: which topics there are, and making those that are written to.
 //! * [`native`]: the only `unsafe` of this crate: captured group metadata, and topic ids.
 
 pub mod group;
@@ -25,7 +25,7 @@ use crate::config::{Config, Kafka};
 
 pub use group::{Assignments, Consumer, Generation, Group};
 pub use queue::{BATCH, Queue, Read, Source, Trouble};
-pub use transaction::{Commit, TransactionError, Transactions};
+pub use transaction::{Commit, Outgoing, TransactionError, Transactions};
 
 /// How long one call to the brokers may take.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);

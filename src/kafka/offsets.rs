@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use rdkafka::consumer::Consumer as _;
-use rdkafka::{Offset as RdOffset, TopicPartitionList};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 
 use crate::config::Start;
 use crate::kafka::group::Consumer;
@@ -103,6 +103,25 @@ pub trait Positions: Send + Sync {
     /// # Errors
     /// As [`committed`].
     fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Stored>>, KafkaError>;
+
+    /// See [`Silence`].
+    ///
+    /// # Errors
+    /// Somebody does not answer: then nobody is known to be silent.
+    fn silence(
+        &self,
+        sources: &[TopicPartition],
+        partials: &TopicPartition,
+    ) -> Result<Silence, KafkaError>;
+}
+
+/// What the silence rule asks, in this order: what is committed of each source, its log's end; then
+/// the end of a partition of the partials topic. Ends are those of the whole log, transactions that
+/// are still open included.
+#[derive(Clone, Debug)]
+pub struct Silence {
+    pub asked: Vec<(TopicPartition, Option<Stored>, Offset)>,
+    pub end: Offset,
 }
 
 /// Everything that recovery asks the brokers.
@@ -116,12 +135,55 @@ pub struct PositionsRead {
 }
 
 /// [`Positions`] by a consumer, which is made after those who ask.
-#[derive(Clone, Default)]
-pub struct BrokerPositions(pub Arc<OnceLock<Weak<Consumer>>>);
+#[derive(Clone)]
+pub struct BrokerPositions {
+    pub consumer: Arc<OnceLock<Weak<Consumer>>>,
+    config: Arc<ClientConfig>,
+    /// Reads uncommitted, and never joins the group; made when it is needed.
+    ends: Arc<OnceLock<BaseConsumer>>,
+}
 
 impl BrokerPositions {
+    /// `config`: the consumer's settings.
+    #[must_use]
+    pub fn new(mut config: ClientConfig) -> BrokerPositions {
+        let _ = config.set("isolation.level", "read_uncommitted");
+        BrokerPositions { consumer: Arc::default(), config: config.into(), ends: Arc::default() }
+    }
+
+    /// The ends of these logs, in order.
+    fn ends(&self, partitions: &[TopicPartition]) -> Result<Vec<Offset>, KafkaError> {
+        let failed = |e: &dyn std::fmt::Display| KafkaError::new("ask for the ends of logs", e);
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for tp in partitions {
+            // −1 stands for the end where a time is asked for.
+            list.add_partition_offset(&tp.topic, tp.partition, RdOffset::End)
+                .map_err(|e| failed(&e))?;
+        }
+        let client = match self.ends.get() {
+            Some(client) => client,
+            None => {
+                let made = self.config.create().map_err(|e| KafkaError::new("make a client", e))?;
+                self.ends.get_or_init(|| made)
+            }
+        };
+        let answer = client.offsets_for_times(list, CALL_TIMEOUT).map_err(|e| failed(&e))?;
+        partitions
+            .iter()
+            .map(|tp| {
+                let element = answer.find_partition(&tp.topic, tp.partition);
+                let element = element.ok_or_else(|| failed(&format!("no answer for {tp}")))?;
+                element.error().map_err(|e| failed(&format!("{tp}: {e}")))?;
+                match element.offset() {
+                    RdOffset::Offset(o) => Ok(Offset(o)),
+                    other => Err(failed(&format!("{tp}: {other:?}"))),
+                }
+            })
+            .collect()
+    }
+
     fn consumer(&self) -> Result<Arc<Consumer>, KafkaError> {
-        self.0
+        self.consumer
             .get()
             .and_then(Weak::upgrade)
             .ok_or_else(|| KafkaError::new("ask the brokers", "the consumer is closed"))
@@ -144,5 +206,20 @@ impl Positions for BrokerPositions {
 
     fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Stored>>, KafkaError> {
         committed(&*self.consumer()?, partitions, CALL_TIMEOUT)
+    }
+
+    fn silence(
+        &self,
+        sources: &[TopicPartition],
+        partials: &TopicPartition,
+    ) -> Result<Silence, KafkaError> {
+        let stored = self.committed(sources)?;
+        let ends = self.ends(sources)?;
+        // The last stable offset would not do: offsets may be marked as committed before the partial
+        // counts of the same transaction are.
+        let end = self.ends(std::slice::from_ref(partials))?[0];
+        let each = sources.iter().cloned().zip(stored).zip(ends);
+        let asked = each.map(|((tp, stored), end)| (tp, stored, end)).collect();
+        Ok(Silence { asked, end })
     }
 }

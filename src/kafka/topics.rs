@@ -1,4 +1,4 @@
-//! Which topics exist, and making the output topics.
+//! Which topics exist, and making those that the daemon writes to.
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -9,15 +9,19 @@ use rdkafka::error::RDKafkaErrorCode;
 use crate::kafka::group::Consumer;
 use crate::kafka::{CALL_TIMEOUT, KafkaError};
 
-/// Names of all topics.
+/// A topic and the number of its partitions.
+pub type Topic = (String, usize);
+
+/// All topics.
 ///
 /// # Errors
 /// No broker answers; the text names them.
-pub fn all(consumer: &Consumer, servers: &str) -> Result<Vec<String>, KafkaError> {
+pub fn all(consumer: &Consumer, servers: &str) -> Result<Vec<Topic>, KafkaError> {
     let metadata = consumer.fetch_metadata(None, CALL_TIMEOUT).map_err(|e| {
         KafkaError::new(format!("reach the brokers {servers} (kafka.bootstrap_servers)"), e)
     })?;
-    Ok(metadata.topics().iter().filter(|t| t.error().is_none()).map(|t| t.name().into()).collect())
+    let there = metadata.topics().iter().filter(|t| t.error().is_none());
+    Ok(there.map(|t| (t.name().into(), t.partitions().len())).collect())
 }
 
 /// Partitions of a topic, in order; empty for one that does not exist.
@@ -42,11 +46,15 @@ pub async fn create(
     config: &ClientConfig,
     name: &str,
     partitions: Option<i32>,
+    replication: Option<i32>,
+    settings: &[(&str, &str)],
 ) -> Result<bool, KafkaError> {
     let failed = |e: &dyn std::fmt::Display| KafkaError::new(format!("make topic {name:?}"), e);
     let admin: AdminClient<DefaultClientContext> = config.create().map_err(|e| failed(&e))?;
     // −1: the broker's own defaults (KIP-464).
-    let topic = NewTopic::new(name, partitions.unwrap_or(-1), TopicReplication::Fixed(-1));
+    let replication = TopicReplication::Fixed(replication.unwrap_or(-1));
+    let topic = NewTopic::new(name, partitions.unwrap_or(-1), replication);
+    let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
     let options = AdminOptions::new().operation_timeout(Some(CALL_TIMEOUT));
     let answers = admin.create_topics([&topic], &options).await.map_err(|e| failed(&e))?;
     match answers.into_iter().next() {

@@ -14,6 +14,7 @@ use rdkafka::producer::{
 };
 use rdkafka::{ClientConfig, ClientContext, Offset as RdOffset, TopicPartitionList};
 
+use crate::count::output::HEADER;
 use crate::crash::{self, Step};
 use crate::kafka::group::Generation;
 use crate::kafka::native;
@@ -92,6 +93,18 @@ pub const MAKE_PRODUCER: &str = "make the producer";
 
 const STEP: Duration = Duration::from_secs(5);
 
+/// One record of a transaction.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    pub topic: &'a str,
+    /// [`None`]: by the key.
+    pub partition: Option<i32>,
+    pub key: Option<&'a str>,
+    pub value: &'a [u8],
+    /// Of the header [`HEADER`].
+    pub header: &'a str,
+}
+
 /// What a worker needs of transactions; tests bring their own.
 pub trait Commit: Send {
     /// Begins; records are sent next.
@@ -104,13 +117,7 @@ pub trait Commit: Send {
     ///
     /// # Errors
     /// The record can't be sent; the transaction is to be given up.
-    fn send(
-        &mut self,
-        topic: &str,
-        key: &str,
-        value: &str,
-        header: (&str, &str),
-    ) -> Result<(), TransactionError>;
+    fn send(&mut self, result: &Outgoing<'_>) -> Result<(), TransactionError>;
 
     /// Commits results and offsets together. `owned` is asked right before the offsets go out.
     ///
@@ -186,18 +193,12 @@ impl Commit for Transactions {
         producer.begin_transaction().map_err(|e| TransactionError::doubt("begin", e))
     }
 
-    fn send(
-        &mut self,
-        topic: &str,
-        key: &str,
-        value: &str,
-        header: (&str, &str),
-    ) -> Result<(), TransactionError> {
+    fn send(&mut self, result: &Outgoing<'_>) -> Result<(), TransactionError> {
         let producer = self.producer.as_ref().expect("begun");
-        let (name, text) = header;
-        let headers =
-            OwnedHeaders::new_with_capacity(1).insert(Header { key: name, value: Some(text) });
-        let mut record = BaseRecord::to(topic).key(key).payload(value).headers(headers);
+        let header = Header { key: HEADER, value: Some(result.header) };
+        let headers = OwnedHeaders::new_with_capacity(1).insert(header);
+        let mut record = BaseRecord::to(result.topic).payload(result.value).headers(headers);
+        (record.key, record.partition) = (result.key, result.partition);
         let deadline = Instant::now() + self.patience;
         loop {
             match producer.send(record) {

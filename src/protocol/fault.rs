@@ -55,6 +55,18 @@ pub enum Fault {
     MetadataUnchecked,
     /// A ledger without a committed offset is taken for a fresh partition.
     ExpiredBeginsAgain,
+    /// F passes records that open state still needs.
+    CommitAheadOfState,
+    /// A transaction is sent while the state is being rebuilt.
+    CommitInReplay,
+    /// Partial counts of a closed window are published again when they are replayed.
+    LateAgain,
+    /// A window closes with its first source partition, not with its last.
+    HighestWatermark,
+    /// A source partition that lags is taken for a silent one.
+    LagIsSilence,
+    /// A single window is published in part while others stay.
+    PartAlone,
     /// P outlives an assignment in which generations were missed.
     KeepPOverMissedGeneration,
 }

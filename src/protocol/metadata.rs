@@ -1,9 +1,9 @@
 //! What the committed offset's metadata carries. Format version 1, ASCII, at most 200 bytes.
 //!
-//! `alluvium1;o=<offset>;p=<P>;e=<entry>;i=<incarnation>;r=<root id>;t=<topic id>;w=<watermark>;l=<from>-<to>`
+//! `alluvium1;o=<offset>;p=<P>;e=<entry>;i=<incarnation>;r=<root id>;t=<topic id>;w=<watermark>;g=<parted>;l=<from>-<to>`
 //! The offset stands inside its own metadata, so that metadata that was copied to another offset
-//! is seen. `i` (0), `w` and `l` (results lost to retention) are left out where there is nothing
-//! to say.
+//! is seen. `i` (0), `w`, `g` and `l` (results lost to retention) are left out where there is
+//! nothing to say.
 
 use crate::protocol::entry::{EntryKey, EntryName};
 use crate::protocol::fault::{Fault, planted};
@@ -30,10 +30,19 @@ pub struct Metadata {
     pub entry: Option<EntryName>,
     pub root: String,
     pub topic_id: String,
-    /// The highest time seen, milliseconds; it never goes back.
-    pub watermark: Option<i64>,
+    pub marks: Marks,
     /// Results that retention took before they were counted.
     pub lost: Option<OffsetRange>,
+}
+
+/// How far the time of the results has come, milliseconds; neither goes back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Marks {
+    /// Of a source: the highest time among the records that were counted. Of the merge: the latest
+    /// end of a window that was closed.
+    pub watermark: Option<i64>,
+    /// Of the merge: windows that start up to here may have been published in parts.
+    pub parted: Option<i64>,
 }
 
 /// Metadata that this build must not act on.
@@ -61,8 +70,11 @@ impl Metadata {
             }
         }
         text += &format!(";r={};t={}", self.root, self.topic_id);
-        if let Some(w) = self.watermark {
+        if let Some(w) = self.marks.watermark {
             text += &format!(";w={w}");
+        }
+        if let Some(g) = self.marks.parted {
+            text += &format!(";g={g}");
         }
         if let Some(l) = self.lost {
             text += &format!(";l={}-{}", l.from, l.to);
@@ -92,7 +104,7 @@ impl Committed {
             return Err(MetadataError::Foreign(text.into()));
         }
         let (mut o, mut p, mut r, mut t) = (None, None, None, None);
-        let (mut key, mut incarnation, mut watermark, mut lost) = (None, 0, None, None);
+        let (mut key, mut incarnation, mut marks, mut lost) = (None, 0, Marks::default(), None);
         let bad = |field| MetadataError::Malformed { field, text: text.into() };
         let number = |field, v: &str| v.parse::<i64>().map_err(|_| bad(field));
         for field in fields {
@@ -104,7 +116,8 @@ impl Committed {
                 Some(("i", v)) => incarnation = v.parse().map_err(|_| bad("i"))?,
                 Some(("r", v)) => r = Some(v.to_string()),
                 Some(("t", v)) => t = Some(v.to_string()),
-                Some(("w", v)) => watermark = Some(number("w", v)?),
+                Some(("w", v)) => marks.watermark = Some(number("w", v)?),
+                Some(("g", v)) => marks.parted = Some(number("g", v)?),
                 Some(("l", v)) => {
                     let (from, to) = v.split_once('-').ok_or_else(|| bad("l"))?;
                     let (from, to) = (Offset(number("l", from)?), Offset(number("l", to)?));
@@ -118,7 +131,7 @@ impl Committed {
             entry: key.map(|key| EntryName { incarnation, key }),
             root: r.ok_or_else(|| bad("r"))?,
             topic_id: t.ok_or_else(|| bad("t"))?,
-            watermark,
+            marks,
             lost,
         };
         let same = o.ok_or_else(|| bad("o"))? == offset || planted(Fault::MetadataUnchecked);
@@ -137,7 +150,7 @@ mod tests {
             entry: Some(EntryName { incarnation: u32::MAX, key: EntryKey::At(Offset(i64::MAX)) }),
             root: "0".repeat(32),
             topic_id: "A".repeat(22),
-            watermark: Some(253_402_300_799_999),
+            marks: Marks { watermark: Some(253_402_300_799_999), parted: None },
             lost: None,
         }
     }
@@ -146,20 +159,26 @@ mod tests {
     fn the_longest_metadata_fits() {
         let m = longest();
         assert!(m.encode(Offset(i64::MAX)).len() <= MAX_BYTES);
+        // The merge archives nothing.
+        let marks = Marks { parted: m.marks.watermark, ..m.marks };
+        let lost = Some(OffsetRange { from: Offset(1 << 40), to: Offset(1 << 41) });
+        let m = Metadata { entry: None, root: String::new(), marks, lost, ..m };
+        assert!(m.encode(Offset(i64::MAX)).len() <= MAX_BYTES);
     }
 
     proptest! {
         #[test]
         fn metadata_reads_back(
             offset in 0i64..1 << 50, p in 0i64..1 << 50, entry in prop::option::of(0i64..1 << 50),
-            watermark in prop::option::of(0i64..1 << 47), lost in prop::option::of((0i64..9, 10i64..99)),
+            watermark in prop::option::of(0i64..1 << 47),
+            parted in prop::option::of(-9i64..9), lost in prop::option::of((0i64..9, 10i64..99)),
             incarnation in 0u32..3,
         ) {
             let key = |e| if e == 0 { EntryKey::Genesis } else { EntryKey::At(Offset(e)) };
             let m = Metadata {
                 p: Offset(p),
                 entry: entry.map(|e| EntryName { incarnation, key: key(e) }),
-                watermark,
+                marks: Marks { watermark, parted },
                 lost: lost.map(|(f, t)| OffsetRange { from: Offset(f), to: Offset(t) }),
                 ..longest()
             };

@@ -12,6 +12,10 @@
 //! it has not taken yet. While the archive half is unknown the results go on by themselves, and F
 //! stays where it is. Doubt about the results leaves the attempts alone: put-if-absent decides
 //! about those.
+//!
+//! Results may need state that outlives a commit: the merge's open windows. F stays at the first
+//! record that the state still needs, and after any doubt [F, P) is replayed: those records rebuild
+//! the state, and publish nothing.
 
 mod seen;
 
@@ -20,7 +24,7 @@ use std::sync::Arc;
 use crate::protocol::append::AppendVerdict;
 use crate::protocol::entry::{AttemptId, EntryKey, EntryName};
 use crate::protocol::fault::{Fault, planted};
-use crate::protocol::metadata::{Committed, Metadata};
+use crate::protocol::metadata::{Committed, Marks, Metadata};
 use crate::protocol::recovery::{Begin, Found, Identity, Ledger, OnGap, Stop};
 use crate::record::{Offset, OffsetRange};
 
@@ -29,6 +33,8 @@ use crate::record::{Offset, OffsetRange};
 pub struct Roles {
     pub counts: bool,
     pub archive: bool,
+    /// The results need state that outlives a commit.
+    pub holds: bool,
 }
 
 /// See the module's page.
@@ -42,7 +48,6 @@ pub struct Partition {
     archive: Option<Archive>,
     /// Results below this were lost to retention; named with every later commit.
     lost: Option<OffsetRange>,
-    watermark: Option<i64>,
     /// More than genesis was seen in the ledger while nothing was committed. Another owner may
     /// have begun between the two reads: only a second look tells.
     ledger_without_offset: bool,
@@ -56,7 +61,7 @@ enum CommittedView {
     /// Read, and there was none.
     Nothing,
     /// Read, or written by us. `trusted`: the metadata belongs to the offset.
-    At { offset: Offset, p: Offset, entry: Option<EntryName>, trusted: bool },
+    At { offset: Offset, p: Offset, entry: Option<EntryName>, marks: Marks, trusted: bool },
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -67,6 +72,24 @@ struct Results {
     counted: Offset,
     /// The last commit was answered Ok, and no stable read has confirmed it (KAFKA-17754).
     unverified: bool,
+    /// Next offset to be replayed into the state, while it is below `p`.
+    replayed: Offset,
+    /// The first offset that the state needs, of those below `counted`.
+    held: Option<Offset>,
+    /// What belongs to `p`, and what belongs to `counted`.
+    marks: Marks,
+    seen: Marks,
+}
+
+impl Results {
+    /// As they are committed: nothing is in memory.
+    fn at(p: Offset, replayed: Offset, marks: Marks) -> Results {
+        Results { p, counted: p, unverified: false, replayed, held: None, marks, seen: marks }
+    }
+
+    fn replays(&self) -> bool {
+        self.replayed < self.p
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -108,6 +131,8 @@ enum State {
 pub struct Accept {
     pub count: bool,
     pub archive: bool,
+    /// Below P: it rebuilds the state, and no more.
+    pub replay: bool,
     /// The record opened this attempt; its range begins at the offset.
     pub opened: Option<(AttemptId, Offset)>,
 }
@@ -120,6 +145,7 @@ pub struct Plan {
     /// F.
     pub offset: Offset,
     pub entry: Option<EntryName>,
+    pub marks: Marks,
 }
 
 /// Attempts that were given up. Only the author may delete these, and only these: the others'
@@ -151,7 +177,6 @@ impl Partition {
             results: None,
             archive: None,
             lost: None,
-            watermark: None,
             ledger_without_offset: false,
         }
     }
@@ -181,11 +206,14 @@ impl Partition {
         let Some(read) = read else {
             return self.on_nothing_committed();
         };
+        let (metadata, p) = (read.metadata.as_ref(), read.p());
+        let marks = metadata.map_or(Marks::default(), |m| m.marks);
         let view = CommittedView::At {
             offset: read.offset,
-            p: read.p(),
-            entry: read.metadata.as_ref().and_then(|m| m.entry),
-            trusted: read.metadata.is_some(),
+            p,
+            entry: metadata.and_then(|m| m.entry),
+            marks,
+            trusted: metadata.is_some(),
         };
         if let Some(results) = &mut self.results
             && view == self.committed
@@ -198,13 +226,12 @@ impl Partition {
         }
         if let Some(m) = read.metadata {
             self.check_identity(&m.root, &m.topic_id)?;
-            self.watermark = self.watermark.max(m.watermark);
             self.lost = m.lost;
         }
-        let CommittedView::At { p, .. } = view else { unreachable!("built above") };
         self.ledger_without_offset = false;
         self.committed = view;
-        self.results = Some(Results { p, counted: p, unverified: false });
+        let replayed = if self.roles.holds { read.offset } else { p };
+        self.results = Some(Results::at(p, replayed, marks));
         if let Some(archive) = &mut self.archive {
             archive.begun = true;
             return Ok(Found::Ready);
@@ -218,8 +245,7 @@ impl Partition {
         match &self.archive {
             Some(archive) if archive.begun => Err(Stop::NothingCommitted { tail: archive.a }),
             Some(archive) if planted(Fault::FreshForever) => {
-                let p = archive.a;
-                self.results = Some(Results { p, counted: p, unverified: false });
+                self.results = Some(Results::at(archive.a, archive.a, Marks::default()));
                 Ok(Found::Ready)
             }
             // Our own first commit did not happen, or somebody else has begun meanwhile, and
@@ -274,7 +300,7 @@ impl Partition {
                 self.results.as_ref().is_some_and(|r| !r.unverified)
             }
             _ if ledger.is_fresh() || planted(Fault::ExpiredBeginsAgain) => {
-                self.results = Some(Results { p: a, counted: a, unverified: false });
+                self.results = Some(Results::at(a, a, Marks::default()));
                 false
             }
             _ if self.ledger_without_offset => return Err(Stop::NothingCommitted { tail: a }),
@@ -292,7 +318,7 @@ impl Partition {
     /// The start of a partition that has neither offset nor archive; commit it next.
     pub fn begin_at(&mut self, start: Offset) {
         assert!(!self.roles.archive && self.committed == CommittedView::Nothing);
-        self.results = Some(Results { p: start, counted: start, unverified: false });
+        self.results = Some(Results::at(start, start, Marks::default()));
     }
 
     /// Compares the positions with the log's start.
@@ -320,18 +346,20 @@ impl Partition {
         }
         if let Some(results) = &mut self.results
             && self.roles.counts
-            && results.counted < log_start
+            && results.counted.min(results.replayed) < log_start
         {
+            let next = results.counted.min(results.replayed);
             // What was found lost before, and is not passed yet, is named together with it.
-            let before = self.lost.filter(|l| l.to == results.counted);
+            let before = self.lost.filter(|l| l.to == next);
             let before = before.filter(|_| !planted(Fault::LostForgotten));
-            let from = before.map_or(results.counted, |l| l.from);
+            let from = before.map_or(next, |l| l.from);
             let range = OffsetRange { from, to: log_start };
             if self.on_gap == OnGap::Stop {
                 return Err(Stop::ResultsGap { range });
             }
             self.lost = Some(range);
-            results.counted = log_start;
+            results.counted = results.counted.max(log_start);
+            results.replayed = log_start;
         }
         Ok(None)
     }
@@ -343,7 +371,8 @@ impl Partition {
     pub fn start(&self) -> Option<Offset> {
         let begun = |a: &&Archive| a.begun || planted(Fault::AppendBeforeBegun);
         let fed = self.archive.as_ref().filter(begun).map(|a| a.fed);
-        let counted = self.results.as_ref().map(|r| r.counted);
+        let next = |r: &Results| if r.replays() { r.replayed } else { r.counted };
+        let counted = self.results.as_ref().map(next);
         match (self.roles.counts, self.roles.archive) {
             (false, _) => fed,
             (true, false) => counted,
@@ -365,13 +394,17 @@ impl Partition {
     /// Takes one record: rising offsets, holes allowed. `id` names the attempt, if one must open.
     #[inline]
     pub fn accept(&mut self, offset: Offset, id: impl FnOnce() -> AttemptId) -> Accept {
-        let mut accept = Accept { count: false, archive: false, opened: None };
+        let mut accept = Accept { count: false, archive: false, replay: false, opened: None };
         if self.roles.counts
             && let Some(results) = &mut self.results
-            && (results.counted <= offset || planted(Fault::CountBelowP))
         {
-            results.counted = offset.next().max(results.counted);
-            accept.count = true;
+            if results.counted <= offset || planted(Fault::CountBelowP) {
+                results.counted = offset.next().max(results.counted);
+                accept.count = true;
+            } else {
+                accept.replay = results.replays() && results.replayed <= offset;
+            }
+            results.replayed = results.replayed.max(offset.next());
         }
         if let Some(archive) = &mut self.archive
             && (archive.fed <= offset || archive.is_open() && planted(Fault::ArchiveBelowA))
@@ -391,15 +424,26 @@ impl Partition {
     pub fn skip_to(&mut self, position: Offset) {
         if let Some(results) = &mut self.results {
             results.counted = results.counted.max(position);
+            results.replayed = results.replayed.max(position);
         }
         if let Some(archive) = self.archive.as_mut().filter(|a| a.is_open()) {
             archive.fed = archive.fed.max(position);
         }
     }
 
-    /// The highest time seen so far, milliseconds.
+    /// The highest time among the counted records so far, milliseconds.
     pub fn saw_time(&mut self, millis: i64) {
-        self.watermark = self.watermark.max(Some(millis));
+        if let Some(results) = &mut self.results {
+            results.seen.watermark = results.seen.watermark.max(Some(millis));
+        }
+    }
+
+    /// The state of the results as of `counted`: the first offset that it still needs, and its
+    /// marks. To be told before each [`Partition::plan`].
+    pub fn hold(&mut self, first: Option<Offset>, marks: Marks) {
+        if let Some(results) = &mut self.results {
+            (results.held, results.seen) = (first, marks);
+        }
     }
 
     // ---- archive --------------------------------------------------------------------------
@@ -486,8 +530,12 @@ impl Partition {
     /// or nothing may be said. With `with_results` false only the offset moves.
     #[must_use]
     pub fn plan(&self, with_results: bool) -> Option<Plan> {
-        let results = self.results.as_ref().filter(|r| !r.unverified)?;
-        let (p, mut to) = (results.p, if with_results { results.counted } else { results.p });
+        let replayed = |r: &&Results| !r.replays() || planted(Fault::CommitInReplay);
+        let results = self.results.as_ref().filter(|r| !r.unverified).filter(replayed)?;
+        let (p, mut to, marks) = match with_results {
+            true => (results.p, results.counted, results.seen),
+            false => (results.p, results.p, results.marks),
+        };
         let attached = self.archive.as_ref();
         if !self.roles.counts {
             to = attached?.a;
@@ -501,9 +549,11 @@ impl Partition {
             (None, CommittedView::At { offset, entry, trusted: true, .. }) => (*offset, *entry),
             (None, _) => return None,
         };
+        let held = results.held.filter(|_| self.roles.holds && !planted(Fault::CommitAheadOfState));
+        let offset = held.map_or(offset, |held| offset.min(held));
         let offset = if planted(Fault::CommitP) { to } else { offset };
-        let next = CommittedView::At { offset, p: to, entry, trusted: true };
-        let plan = Plan { results: OffsetRange { from: p, to }, offset, entry };
+        let next = CommittedView::At { offset, p: to, entry, marks, trusted: true };
+        let plan = Plan { results: OffsetRange { from: p, to }, offset, entry, marks };
         (self.committed != next).then_some(plan)
     }
 
@@ -515,17 +565,18 @@ impl Partition {
             entry: plan.entry,
             root: if self.roles.archive { self.identity.root.clone() } else { String::new() },
             topic_id: self.identity.topic_id.clone(),
-            watermark: self.watermark,
+            marks: plan.marks,
             lost: self.lost,
         }
     }
 
     /// The transaction was answered with a plain Ok. One stable read is due before the next.
     pub fn on_commit_ok(&mut self, plan: &Plan) {
-        let (offset, p, entry) = (plan.offset, plan.results.to, plan.entry);
-        self.committed = CommittedView::At { offset, p, entry, trusted: true };
+        let Plan { offset, entry, marks, results: OffsetRange { to: p, .. } } = *plan;
+        self.committed = CommittedView::At { offset, p, entry, marks, trusted: true };
         if let Some(results) = &mut self.results {
-            results.p = p;
+            (results.p, results.marks) = (p, marks);
+            results.replayed = results.replayed.max(p);
             results.counted = results.counted.max(p);
             results.unverified = !planted(Fault::NoVerify);
         }

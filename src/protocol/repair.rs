@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::protocol::entry::{EntryKey, EntryName, Kind};
-use crate::protocol::metadata::{Committed, Metadata};
+use crate::protocol::metadata::{Committed, Marks, Metadata};
 use crate::protocol::partition::{Partition, Roles};
 use crate::protocol::recovery::{Begin, Found, Identity, Ledger, OnGap, Stop};
 use crate::record::{Offset, OffsetRange};
@@ -226,7 +226,7 @@ impl Facts {
             entry,
             root: if archive { self.identity.root.clone() } else { String::new() },
             topic_id: self.identity.topic_id.clone(),
-            watermark: before.and_then(|m| m.watermark),
+            marks: before.map_or(Marks::default(), |m| m.marks),
             lost: None,
         };
         (if archive { a.min(p) } else { p }, metadata)
@@ -252,14 +252,14 @@ mod tests {
         let entry = Some(EntryName { incarnation, key: EntryKey::Genesis });
         let (root, topic_id) = ("r".into(), "t".into());
         let metadata =
-            Metadata { p: Offset(p), entry, root, topic_id, watermark: None, lost: None };
+            Metadata { p: Offset(p), entry, root, topic_id, marks: Marks::default(), lost: None };
         Committed { offset: Offset(offset), metadata: Some(metadata) }
     }
 
     /// Ten records; five of them archived, seven counted.
     fn whole() -> Facts {
         Facts {
-            roles: Roles { counts: true, archive: true },
+            roles: Roles { counts: true, archive: true, holds: false },
             identity: identity("t"),
             on_gap: OnGap::Stop,
             committed: Some(committed(5, 7, 0)),

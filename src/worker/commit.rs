@@ -2,14 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use crate::count::output::{HEADER, WindowWriter};
+use crate::config::{Merging, WordCount};
+use crate::count::output::WindowWriter;
+use crate::count::partials::{self, Packer};
 use crate::count::{Kind, Time};
-use crate::kafka::TransactionError;
 use crate::kafka::transaction::{MAKE_PRODUCER, OffsetCommit};
+use crate::kafka::{Outgoing, TransactionError};
 use crate::protocol::fault::{Fault, planted};
-use crate::protocol::{Committed, Found, Plan, Stop};
+use crate::protocol::{Begin, Committed, Found, Plan, Stop};
 use crate::record::TopicPartition;
-use crate::worker::task::{Now, Task};
+use crate::worker::task::{AHEAD_MILLIS, Now, Task};
 use crate::worker::{Env, Worker, doubt};
 
 /// After a transaction could not begin.
@@ -20,6 +22,13 @@ impl Task {
     pub(super) fn results_due_in(&self, now: Now, env: &Env) -> Option<Duration> {
         let state = &self.state;
         let count = self.role.count.as_ref()?;
+        if let Some(merging) = &state.merging {
+            // The answer is waited for; but who reads a backlog has many to give.
+            let at_once = merging.merge.is_due() && !state.backlog;
+            let any = merging.merge.due().next().is_some();
+            let left = if at_once { Duration::ZERO } else { self.interval_left(now, env) };
+            return any.then_some(left);
+        }
         if state.counts.is_empty() {
             return None;
         }
@@ -32,7 +41,7 @@ impl Task {
                 let left = count.window.end(first).saturating_sub(now.millis).max(0);
                 Some(Duration::from_millis(left as u64))
             }
-            Time::Record => Some(self.interval_left(now, env)),
+            Time::Record | Time::Field { .. } => Some(self.interval_left(now, env)),
         }
     }
 
@@ -59,9 +68,105 @@ impl Task {
     }
 }
 
+impl Task {
+    /// All that was read arrived before now, and what comes arrives later.
+    fn clock_in(&mut self, now: Now) {
+        let arrival = self.role.count.as_ref().is_some_and(|c| c.time == Time::Arrival);
+        if let (true, true, Some(part)) = (arrival, self.state.counted_any, &mut self.state.part) {
+            part.saw_time(now.millis);
+        }
+    }
+
+    /// Sends what the plan publishes; how many records.
+    fn publish(
+        &self,
+        plan: &Plan,
+        now: Now,
+        send: &mut dyn FnMut(&Outgoing<'_>) -> Result<(), TransactionError>,
+    ) -> Result<u64, TransactionError> {
+        let Some(count) = &self.role.count else { return Ok(0) };
+        match (&self.state.merging, &count.merge) {
+            (Some(merging), _) => {
+                let mut sent = 0;
+                for (span, kind, words) in merging.merge.due() {
+                    let window = (span.start, span.end);
+                    sent += self.publish_window(count, window, kind, plan, words.iter(), send)?;
+                }
+                Ok(sent)
+            }
+            (None, Some(merge)) => self.publish_partials(count, merge, plan, now, send),
+            (None, None) => {
+                let mut sent = 0;
+                for (start, words) in self.state.counts.iter() {
+                    let since = self.state.whole_since;
+                    let kind = count.window.kind(&count.time, start, now.millis, since);
+                    let window = (start, count.window.end(start));
+                    sent += self.publish_window(count, window, kind, plan, words, send)?;
+                }
+                Ok(sent)
+            }
+        }
+    }
+
+    fn publish_window<'w>(
+        &self,
+        count: &WordCount,
+        window: (i64, i64),
+        kind: Kind,
+        plan: &Plan,
+        words: impl Iterator<Item = (&'w str, u64)>,
+        send: &mut dyn FnMut(&Outgoing<'_>) -> Result<(), TransactionError>,
+    ) -> Result<u64, TransactionError> {
+        let merged = self.state.merging.is_some();
+        let mut writer =
+            WindowWriter::new(count.format, window, kind, &self.tp, plan.results, merged);
+        let header = writer.header().to_string();
+        let mut sent = 0;
+        for (word, n) in words {
+            let value = writer.value(word, n).as_bytes();
+            let (topic, key) = (count.output_topic.as_str(), Some(word));
+            send(&Outgoing { topic, partition: None, key, value, header: &header })?;
+            sent += 1;
+        }
+        Ok(sent)
+    }
+
+    /// One message for each partition of the partials topic, or more.
+    fn publish_partials(
+        &self,
+        count: &WordCount,
+        merge: &Merging,
+        plan: &Plan,
+        now: Now,
+        send: &mut dyn FnMut(&Outgoing<'_>) -> Result<(), TransactionError>,
+    ) -> Result<u64, TransactionError> {
+        if !self.state.counted_any {
+            return Ok(0);
+        }
+        let watermark = plan.marks.watermark.map(|w| w.saturating_sub(count.out_of_order()));
+        let header =
+            |watermark| partials::header(count.window.millis, watermark, &self.tp, plan.results);
+        let headers = [header(None), header(watermark)];
+        let late = now.millis.saturating_add(AHEAD_MILLIS);
+        let mut sent = 0;
+        Packer::new(merge.partitions as usize).pack(
+            &self.state.counts,
+            |start| late < start,
+            |partition, value, last| {
+                sent += 1;
+                let partition = Some(partition as i32);
+                let header = &headers[usize::from(last)];
+                send(&Outgoing { topic: &merge.topic, partition, key: None, value, header })
+            },
+        )?;
+        Ok(sent)
+    }
+}
+
 impl Worker {
     /// Commits whatever is due.
     pub(super) fn commit_due(&mut self, now: Now) {
+        self.tasks.values_mut().for_each(|t| t.state.hold());
         if self.commit_not_before.is_some_and(|at| now.instant < at) {
             return;
         }
@@ -85,6 +190,12 @@ impl Worker {
 
     fn transact(&mut self, results: &[TopicPartition], offsets: &[TopicPartition], now: Now) {
         self.turn.over = true;
+        for tp in results {
+            if let Some(task) = self.tasks.get_mut(tp) {
+                task.state.hold();
+                task.clock_in(now);
+            }
+        }
         let all: Vec<TopicPartition> = results.iter().chain(offsets).cloned().collect();
         if !self.verify(&all, now) {
             self.commit_not_before = Some(now.instant + PAUSE);
@@ -162,6 +273,7 @@ impl Worker {
             };
             match found {
                 Ok(Found::Verified) => {}
+                Ok(Found::Fresh(Begin::CommitStart)) => task.state.begin(),
                 Ok(_) => {
                     tracing::warn!(%tp, "the last commit did not happen although it was answered Ok, or the offset was moved; counting again");
                     task.state.recounted();
@@ -182,27 +294,10 @@ impl Worker {
         for (tp, plan, with_results) in plans {
             let task = self.tasks.get(tp).expect("planned from it");
             let part = task.state.part.as_ref().expect("planned from it");
-            let mut sent = 0;
-            if let (true, Some(count)) = (*with_results, &task.role.count) {
-                for (start, words) in task.state.counts.iter() {
-                    let kind =
-                        count.window.kind(count.time, start, now.millis, task.state.whole_since);
-                    let window = (start, count.window.end(start));
-                    let mut writer =
-                        WindowWriter::new(count.format, window, kind, tp, plan.results);
-                    let header = writer.header().to_string();
-                    for (word, n) in words {
-                        let value = writer.value(word, n);
-                        self.transactions.send(
-                            &count.output_topic,
-                            word,
-                            value,
-                            (HEADER, &header),
-                        )?;
-                        sent += 1;
-                    }
-                }
-            }
+            let sent = match with_results {
+                true => task.publish(plan, now, &mut |r| self.transactions.send(r))?,
+                false => 0,
+            };
             published.push(sent);
             let metadata = part.metadata(plan).encode(plan.offset);
             offsets.push(OffsetCommit { tp: tp.clone(), offset: plan.offset, metadata });
@@ -237,15 +332,21 @@ impl Worker {
             }
             state.last_commit = (self.env.clock)().instant;
             if *with_results {
-                metrics.results.with_label_values(&[&task.role.mapping]).inc_by(*sent);
+                let partials = task.role.publishes_partials();
+                let sort = if partials { &metrics.partials } else { &metrics.results };
+                sort.with_label_values(&[&task.role.mapping]).inc_by(*sent);
                 let cut = task.role.count.as_ref().is_some_and(|c| {
-                    let now_kind = |s| c.window.kind(c.time, s, now.millis, i64::MIN);
+                    let now_kind = |s| c.window.kind(&c.time, s, now.millis, i64::MIN);
                     state.counts.iter().any(|(start, _)| now_kind(start) == Kind::Part)
                 });
                 if cut {
                     state.whole_since = now.millis;
                 }
                 state.counts.clear();
+                state.counted_any = false;
+                if let Some(merging) = &mut state.merging {
+                    merging.published();
+                }
             }
         }
     }

@@ -15,9 +15,9 @@ mod pool;
 mod task;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::crash::{self, Step};
@@ -29,12 +29,14 @@ use crate::protocol::Partition;
 use crate::record::TopicPartition;
 
 pub use pool::{Pool, WorkerHandle};
+use task::merge::{Merging, Question};
 pub use task::{Now, Role};
 use task::{Task, Told};
 
 /// What a worker works with.
 #[derive(Clone)]
 pub struct Env {
+    pub sources: Arc<SourceLists>,
     pub metrics: Arc<Metrics>,
     pub positions: Arc<dyn Positions>,
     pub runtime: tokio::runtime::Handle,
@@ -48,6 +50,24 @@ pub struct Env {
     pub clock: fn() -> Now,
     /// The command that repairs a partition, but for its name.
     pub repair: Arc<str>,
+}
+
+/// The source partitions of each mapping that is merged, as the brokers list them.
+#[derive(Debug, Default)]
+pub struct SourceLists(RwLock<BTreeMap<String, Arc<[TopicPartition]>>>);
+
+impl SourceLists {
+    /// Takes a new list, if it is one.
+    pub fn set(&self, mapping: &str, sources: Vec<TopicPartition>) {
+        if self.of(mapping).is_none_or(|old| *old != *sources) {
+            let mut lists = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            let _ = lists.insert(mapping.into(), sources.into());
+        }
+    }
+
+    fn of(&self, mapping: &str) -> Option<Arc<[TopicPartition]>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(mapping).cloned()
+    }
 }
 
 /// What a worker is told.
@@ -130,6 +150,8 @@ struct Worker {
     seen: Arc<Seen>,
     drain: Drain,
     last_report: Option<Instant>,
+    /// Source partitions that windows wait for, and since when nothing was heard of them.
+    held_back: BTreeMap<TopicPartition, Duration>,
     turn: Turn,
 }
 
@@ -190,6 +212,7 @@ impl Worker {
             seen,
             drain: Drain::No,
             last_report: None,
+            held_back: BTreeMap::new(),
             turn: Turn::default(),
         };
         (worker, wake)
@@ -215,6 +238,7 @@ impl Worker {
         let now = (self.env.clock)();
         self.seen.last_round.store(now.millis, Ordering::Relaxed);
         self.recover(now);
+        self.merge(now);
         self.commit_due(now);
         let busy = matches!(self.drain, Drain::No) && self.read(now);
         let now = (self.env.clock)();
@@ -237,6 +261,7 @@ impl Worker {
                 if let Some(task) = self.tasks.get_mut(&tp).filter(|t| t.epoch == epoch) {
                     match told {
                         Told::Positions(read) => task.state.on_positions(read, now),
+                        Told::Silence { at, answer } => task.state.on_silence(at, answer),
                         Told::Archive(event) => task.state.on_archive(event, now, &metrics),
                     }
                 }
@@ -263,18 +288,18 @@ impl Worker {
             }
         }
         self.generation = Some(generation);
-        for Added { tp, role, mut source, alive } in added {
+        for mut added in added {
             self.epochs += 1;
             let epoch = self.epochs;
             let wake = self.wake.clone();
-            source.on_records(Box::new(move || wake.unpark()));
-            let (wake, told_tp) = (self.wake.clone(), tp.clone());
+            added.source.on_records(Box::new(move || wake.unpark()));
+            let (wake, tp) = (self.wake.clone(), added.tp.clone());
             let tell = move |told| {
-                wake.send(Message::Told(told_tp.clone(), epoch, ToldBox(told)));
+                wake.send(Message::Told(tp.clone(), epoch, ToldBox(told)));
             };
             let _runtime = self.env.runtime.enter();
-            let task = Task::new(tp.clone(), role, source, alive, epoch, now, tell);
-            let _ = self.tasks.insert(tp, task);
+            let task = Task::new(added, epoch, now, &self.env.sources, tell);
+            let _ = self.tasks.insert(task.tp.clone(), task);
         }
     }
 
@@ -315,6 +340,26 @@ impl Worker {
                     wake.send(Message::Told(tp, epoch, ToldBox(Told::Positions(read))));
                 }));
             }
+        }
+    }
+
+    /// Closes windows, asks about silent sources, and relieves the largest when memory is short.
+    fn merge(&mut self, now: Now) {
+        for task in self.tasks.values_mut() {
+            let Some(Question { at, sources }) = task.state.advance_merge(now) else { continue };
+            let (tp, epoch, wake) = (task.tp.clone(), task.epoch, self.wake.clone());
+            let positions = Arc::clone(&self.env.positions);
+            drop(self.env.runtime.spawn_blocking(move || {
+                let answer = positions.silence(&sources, &tp);
+                wake.send(Message::Told(tp, epoch, ToldBox(Told::Silence { at, answer })));
+            }));
+        }
+        let bytes = |t: &Task| t.state.merging.as_ref().map_or(0, Merging::bytes);
+        let total: usize = self.tasks.values().map(bytes).sum();
+        if self.env.memory_bytes / 4 < total
+            && let Some(task) = self.tasks.values_mut().max_by_key(|t| bytes(t))
+        {
+            task.state.part_merge();
         }
     }
 
@@ -381,7 +426,8 @@ impl Worker {
             return;
         }
         self.last_report = Some(now.instant);
-        let metrics = &self.env.metrics;
+        let metrics = Arc::clone(&self.env.metrics);
+        let metrics = &*metrics;
         let (mut buffered, mut troubles) = (0, BTreeMap::new());
         for (tp, task) in &mut self.tasks {
             task.state.report(now, metrics, &self.env.repair);
@@ -394,13 +440,39 @@ impl Worker {
             }
         }
         *self.troubles() = troubles;
+        self.report_held_back(now);
         self.seen.partitions.store(self.tasks.len() as i64, Ordering::Relaxed);
         let worker = self.index.to_string();
         metrics.buffered_bytes.with_label_values(&[&worker]).set(buffered as i64);
     }
 
+    /// Which source partitions the windows of this worker's merges wait for.
+    fn report_held_back(&mut self, now: Now) {
+        const SAID: Duration = Duration::from_secs(30);
+        let gauge = &self.env.metrics.held_back;
+        let mut held: BTreeMap<TopicPartition, Duration> = BTreeMap::new();
+        for merging in self.tasks.values().filter_map(|t| t.state.merging.as_ref()) {
+            for (tp, since) in merging.waits_for(now.millis) {
+                let longest = held.entry(tp.clone()).or_default();
+                *longest = since.max(*longest);
+            }
+        }
+        for (tp, _) in self.held_back.iter().filter(|(tp, _)| !held.contains_key(tp)) {
+            let _ = gauge.remove_label_values(&[&*tp.topic, &tp.partition.to_string()]);
+        }
+        for (tp, since) in &held {
+            let partition = tp.partition.to_string();
+            gauge.with_label_values(&[&*tp.topic, &partition]).set(since.as_secs() as i64);
+            let before = self.held_back.get(tp).copied().unwrap_or_default();
+            if before < SAID && SAID <= *since {
+                tracing::warn!(%tp, ?since, "windows wait for this source partition: it lags, or nobody reads it");
+            }
+        }
+        self.held_back = held;
+    }
+
     fn troubles(&self) -> std::sync::MutexGuard<'_, BTreeMap<TopicPartition, String>> {
-        self.seen.troubles.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.seen.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn until_due(&self, now: Now) -> Duration {

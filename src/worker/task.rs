@@ -4,15 +4,16 @@
 //! All state changes go through [`crate::protocol::Partition`]; this file carries them out.
 
 mod archive;
+pub(in crate::worker) mod merge;
 mod recovery;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::config::{Archive, Config, Start, WordCount};
-use crate::count::{Counts, Time};
-use crate::kafka::offsets::PositionsRead;
+use crate::config::{Archive, Config, Start, TopicRole, WordCount};
+use crate::count::{Aggregate, Counts, Terms, Time};
+use crate::kafka::offsets::{PositionsRead, Silence};
 use crate::kafka::{KafkaError, Source, Trouble};
 use crate::layout::RollReason;
 use crate::layout::names::Places;
@@ -21,20 +22,21 @@ use crate::protocol::partition::Roles;
 use crate::protocol::{AttemptId, EntryKey, OnGap, Partition};
 use crate::record::{Offset, OffsetRange, Record, TopicPartition};
 use crate::store::Store;
-use crate::worker::Env;
 use crate::worker::archiver::{Archiver, Event};
 use crate::worker::files::Files;
 use crate::worker::ledger::{Books, EntryFrame, new_attempt};
+use crate::worker::{Added, Env, SourceLists};
+use merge::Merging;
 
 /// What a partition is for; from its mapping.
 #[derive(Clone)]
 pub struct Role {
     pub mapping: String,
-    /// The topic is the mapping's output, not one of its sources.
-    pub output: bool,
+    pub of: TopicRole,
     pub start: Start,
     pub on_gap: OnGap,
     pub archive: Option<Arc<Archive>>,
+    /// What is counted, or merged.
     pub count: Option<Arc<WordCount>>,
     /// The archive's store and its root id.
     pub store: Option<(Arc<dyn Store>, String)>,
@@ -47,28 +49,38 @@ impl Role {
         topic: &str,
         store: impl FnOnce(&Archive) -> Option<(Arc<dyn Store>, String)>,
     ) -> Option<Role> {
-        let (mapping, output) = config.mapping_of(topic)?;
-        let archive = if output {
-            mapping.count.as_ref().and_then(|c| c.archive.clone())
-        } else {
-            mapping.archive.clone()
+        let (mapping, of) = config.mapping_of(topic)?;
+        let archive = match of {
+            TopicRole::Source => mapping.archive.clone(),
+            TopicRole::Partials => None,
+            TopicRole::Output => mapping.count.as_ref().and_then(|c| c.archive.clone()),
         };
         Some(Role {
             mapping: mapping.name.clone(),
-            output,
-            // Whoever publishes counts wants all of them archived.
-            start: if output { Start::Earliest } else { mapping.start },
+            of,
+            // Whoever publishes counts wants all of them merged and archived.
+            start: if of == TopicRole::Source { mapping.start } else { Start::Earliest },
             on_gap: mapping.on_gap,
             store: archive.as_deref().and_then(store),
             archive,
-            count: mapping.count.clone().filter(|_| !output),
+            count: mapping.count.clone().filter(|_| of != TopicRole::Output),
         })
     }
 
     /// Which sinks its records feed.
     #[must_use]
     pub fn sinks(&self) -> Roles {
-        Roles { counts: self.count.is_some(), archive: self.archive.is_some() }
+        Roles {
+            counts: self.count.is_some(),
+            archive: self.archive.is_some(),
+            holds: self.of == TopicRole::Partials,
+        }
+    }
+
+    /// What it counts goes to the partials topic.
+    pub(super) fn publishes_partials(&self) -> bool {
+        let merged = self.count.as_ref().is_some_and(|c| c.merge.is_some());
+        self.of == TopicRole::Source && merged
     }
 
     /// Of the archive's root; empty without one.
@@ -79,7 +91,7 @@ impl Role {
 
     #[must_use]
     pub fn label(&self) -> &'static str {
-        if self.output { "output" } else { "source" }
+        self.of.label()
     }
 }
 
@@ -87,6 +99,7 @@ impl Role {
 #[derive(Debug)]
 pub(super) enum Told {
     Positions(Result<PositionsRead, KafkaError>),
+    Silence { at: i64, answer: Result<Silence, KafkaError> },
     Archive(Event),
 }
 
@@ -111,6 +124,10 @@ const REFUSED: Duration = Duration::from_secs(10);
 
 /// How often a stopped partition looks whether it was repaired.
 const LOOK_AGAIN: Duration = Duration::from_secs(20);
+
+/// A record that is further ahead of the clock says nothing about the time, and nobody waits for its
+/// window.
+pub(super) const AHEAD_MILLIS: i64 = 60_000;
 
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 
@@ -140,11 +157,16 @@ pub(super) struct State {
     /// Records came, and the end of the log has not been seen since.
     pub(super) backlog: bool,
     pub(super) counts: Counts,
+    /// Records were counted since the last commit: their time is worth a message.
+    pub(super) counted_any: bool,
+    pub(super) merging: Option<Merging>,
     /// Arrival windows that begin at or after this are counted whole, milliseconds.
     pub(super) whole_since: i64,
     pub(super) last_commit: Instant,
     log: OffsetRange,
     first: Offset,
+    /// Where a partition without an archive began.
+    began: Option<Offset>,
     asked_positions: bool,
     asked_ledger: bool,
     retry: Option<Instant>,
@@ -191,23 +213,28 @@ struct Tally {
     bytes: u64,
     words: u64,
     lossy: u64,
+    untimed: u64,
+    uncounted: u64,
+    foreign: u64,
 }
 
 impl Task {
     pub(super) fn new(
-        tp: TopicPartition,
-        role: Role,
-        source: Box<dyn Source>,
-        alive: Arc<AtomicBool>,
+        added: Added,
         epoch: u64,
         now: Now,
+        lists: &Arc<SourceLists>,
         tell: impl Fn(Told) + Send + Sync + 'static,
     ) -> Task {
+        let Added { tp, role, source, alive } = added;
         let places = Places::new(&tp.topic, 0, tp.partition);
         let archiver = role.store.as_ref().map(|(store, _)| {
             let books = Books { store: Arc::clone(store), places: places.clone() };
             Archiver::spawn(books, move |event| tell(Told::Archive(event)))
         });
+        let merge = role.count.as_ref().filter(|_| role.of == TopicRole::Partials);
+        let merge = merge.and_then(|c| c.merge.as_ref());
+        let merging = merge.map(|m| Merging::new(m.patience, &role.mapping, Arc::clone(lists)));
         let none = OffsetRange { from: Offset(0), to: Offset(0) };
         let state = State {
             tp: tp.clone(),
@@ -222,10 +249,13 @@ impl Task {
             resync: true,
             backlog: false,
             counts: Counts::default(),
+            counted_any: false,
+            merging,
             whole_since: 0,
             last_commit: now.instant,
             log: none,
             first: Offset(0),
+            began: None,
             asked_positions: false,
             asked_ledger: false,
             retry: None,
@@ -298,6 +328,9 @@ impl Task {
             }
         }
         state.tally(metrics);
+        if let Some(merging) = state.merging.as_mut().filter(|_| 0 < read.records) {
+            merging.measure();
+        }
         read.records
     }
 }
@@ -316,9 +349,6 @@ impl State {
         self.tally.bytes +=
             (record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len)) as u64;
         let accept = part.accept(record.offset, new_attempt);
-        if let Some(ms) = record.timestamp.millis() {
-            part.saw_time(ms);
-        }
         if let (Some((id, from)), Some(archiver)) = (accept.opened, &self.archiver) {
             let files = Files::new(id, from, archiver, now.instant);
             let (key, first_at) = (files.key(), now.instant);
@@ -333,27 +363,35 @@ impl State {
         {
             return self.stop_encoding(&format!("offset {}", record.offset), &e);
         }
-        if accept.count {
+        if self.merging.is_some() {
+            if accept.count || accept.replay {
+                self.merge(record, accept.replay, now);
+            }
+        } else if accept.count {
             self.count(record, now.millis);
         }
     }
 
     #[inline]
     fn count(&mut self, record: &Record<'_>, now_ms: i64) {
-        let (Some(count), Some(value)) = (&self.role.count, record.value) else {
-            return;
-        };
-        let time = match count.time {
-            Time::Arrival => now_ms,
-            Time::Record => record.timestamp.millis().unwrap_or(now_ms),
-        };
+        let (Some(count), Some(part)) = (&self.role.count, &mut self.part) else { return };
+        let (mut time, own) = count.time.of(record, now_ms);
+        self.tally.untimed += u64::from(!own);
+        if count.time == Time::Arrival {
+            // The clock may go back, and the next owner's may lag; a window that is over stays so.
+            time = time.max(part.marks().watermark.unwrap_or(time));
+        } else if time <= now_ms.saturating_add(AHEAD_MILLIS) {
+            part.saw_time(time);
+        }
+        self.counted_any = true;
         let window = count.window.start(time);
         let (mut line, words) = (self.counts.line(window), &mut self.tally.words);
-        let lossy = count.tokenizer.each_word(value, |word| {
-            line.add(word);
+        let terms = count.by.each_term(record, |term| {
+            line.add(term);
             *words += 1;
         });
-        self.tally.lossy += u64::from(lossy);
+        self.tally.lossy += u64::from(terms == Terms::Lossy);
+        self.tally.uncounted += u64::from(terms == Terms::None);
     }
 
     fn tally(&mut self, metrics: &Metrics) {
@@ -366,6 +404,8 @@ impl State {
         metrics.bytes.with_label_values(&labels).inc_by(tally.bytes);
         metrics.words.with_label_values(&labels[..1]).inc_by(tally.words);
         metrics.lossy_values.with_label_values(&labels[..1]).inc_by(tally.lossy);
+        metrics.untimed.with_label_values(&labels[..1]).inc_by(tally.untimed);
+        metrics.uncounted.with_label_values(&labels[..1]).inc_by(tally.uncounted + tally.foreign);
     }
 
     pub(super) fn report(&mut self, now: Now, metrics: &Metrics, repair: &str) {
@@ -386,5 +426,6 @@ impl State {
         set(&metrics.archive_delay, i64::try_from(age).ok());
         let detached = self.role.archive.is_some() && part.a().is_none();
         set(&metrics.detached, Some(i64::from(detached)));
+        set(&metrics.open_windows, self.merging.as_ref().map(|m| m.merge.open() as i64));
     }
 }

@@ -54,6 +54,7 @@ time = "arrival"
     eventually("all counted", Duration::from_secs(120), || {
         records as f64 <= cluster.position(name, topic)
     });
+    cluster.all_published(counts, lines.total());
     // The group moves as standard tools see it: F reaches the log's end with the last roll.
     eventually("no lag", Duration::from_secs(60), || {
         let text = cluster.run(&["kafka", "consumer-groups", "--describe", "--group", name]);

@@ -67,6 +67,7 @@ archive = {{ root = "file://{0}", path = "{{topic}}/dt=%F" }}
     }
     flush(&producer);
     let daemon = Daemon::start(&home(cluster, name), "a", &config(cluster, name, &mapping));
+    cluster.all_published(counts, lines.total());
     eventually("all counted and read back", Duration::from_secs(60), || {
         let published = daemon.metric("alluvium_results_total", "readers");
         3_000.0 <= daemon.metric("alluvium_results_position", topic)

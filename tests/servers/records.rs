@@ -191,6 +191,7 @@ archive = { format = "jsonl", codec = "gzip" }
 output_topic = "windows-out"
 window = "10s"
 time = "record"
+scope = "partition"
 "#;
     let producer = cluster.producer();
     let daemon = Daemon::start(&home(cluster, name), "a", &config(cluster, name, mapping));

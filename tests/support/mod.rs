@@ -185,6 +185,14 @@ root = "{}/{name}"
         sums
     }
 
+    /// Waits until this many words are published, whatever the windows.
+    pub fn all_published(&self, topic: &str, words: u64) {
+        eventually("all windows are closed", Duration::from_secs(90), || {
+            std::thread::sleep(Duration::from_millis(400));
+            words <= self.published_words(topic).values().sum::<u64>()
+        });
+    }
+
     /// Moves the group's offset of every partition, as an operator would.
     pub fn reset_offset(&self, group: &str, topic: &str, to: i64) {
         let to = to.to_string();

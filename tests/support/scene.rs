@@ -58,6 +58,8 @@ archive = {{ path = "{{topic}}/dt=%Y-%m-%d/hr=%H", roll = {{ age = "1s" }} }}
 output_topic = "{counts}"
 window = "10m"
 time = "record"
+idle_after = "1s"
+partials = {{ partitions = {COUNT_PARTITIONS} }}
 archive = {{ format = "parquet", roll = {{ age = "1s" }} }}
 "#,
             self.cluster.head(name, 6_000)
@@ -74,7 +76,7 @@ archive = {{ format = "parquet", roll = {{ age = "1s" }} }}
 
     /// Waits until an instance owns everything.
     pub fn owns_all(&self, daemon: &Daemon) {
-        let all = f64::from(PARTITIONS + COUNT_PARTITIONS);
+        let all = f64::from(PARTITIONS + 2 * COUNT_PARTITIONS);
         eventually("another one takes over", Duration::from_secs(90), || {
             all <= daemon.metric("alluvium_assigned_partitions", "")
                 && daemon.get("/readyz").is_some()
@@ -194,6 +196,7 @@ impl Running {
             let archived = last.metric("alluvium_archive_position", &format!("topic=\"{topic}\""));
             records as f64 <= cluster.position(name, topic) && records as f64 <= archived
         });
+        cluster.all_published(counts, lines.total());
         let files = self.watcher.join().unwrap();
         self.reading.store(false, Ordering::SeqCst);
         let read = self.reader.join().unwrap();

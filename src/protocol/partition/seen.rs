@@ -22,6 +22,18 @@ impl Partition {
         self.results.as_ref().map(|r| r.counted)
     }
 
+    /// Whether what is read now rebuilds state, and counts nothing.
+    #[must_use]
+    pub fn replays(&self) -> bool {
+        self.results.as_ref().is_some_and(Results::replays)
+    }
+
+    /// What belongs to the records that are counted so far.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        self.results.as_ref().map_or(Marks::default(), |r| r.seen)
+    }
+
     /// The committed offset F, as far as it is known.
     #[must_use]
     pub fn committed_offset(&self) -> Option<Offset> {
@@ -99,12 +111,11 @@ impl Partition {
     /// Worlds that differ in nothing else are one.
     pub(crate) fn forget_beliefs(&mut self) {
         self.doubt();
-        self.watermark = None;
         if let Some(archive) = self.archive.as_ref().filter(|a| a.begun) {
-            let (p, counted, unverified) = (Offset(0), archive.fed, false);
-            self.results = Some(Results { p, counted, unverified });
+            let (p, marks) = (Offset(0), Marks::default());
+            self.results = Some(Results { counted: archive.fed, ..Results::at(p, p, marks) });
             let offset = Offset(0);
-            self.committed = CommittedView::At { offset, p, entry: None, trusted: true };
+            self.committed = CommittedView::At { offset, p, entry: None, marks, trusted: true };
         }
     }
 }

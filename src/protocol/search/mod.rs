@@ -10,6 +10,7 @@
 #![allow(clippy::print_stdout)]
 
 mod engine;
+mod merging;
 mod pair;
 mod plants;
 mod world;
@@ -17,6 +18,7 @@ mod world;
 use std::hash::Hash;
 
 use engine::explore;
+use merging::{Bounds, Merging};
 use pair::Pair;
 use world::{Scope, World};
 
@@ -125,4 +127,25 @@ fn two_partitions_in_one_transaction() {
 #[test]
 fn one_worker_everything() {
     holds(Scope { records: 2, workers: 1, late_appends: true, lost_ok: 1, ..small() });
+}
+
+fn merging(messages: usize) -> Merging {
+    Merging::new(Bounds { messages, silence: false, parts: true })
+}
+
+#[test]
+fn open_windows_of_two_owners() {
+    explore(&merging(2), &Scope { lost_ok: full().into(), ..small() }).assert_holds();
+}
+
+#[test]
+fn open_windows_of_one_owner() {
+    let messages = if full() { 4 } else { 3 };
+    explore(&merging(messages), &Scope { workers: 1, ..small() }).assert_holds();
+}
+
+#[test]
+fn sources_fall_silent_at_any_time() {
+    let silent = Merging::new(Bounds { messages: 2, silence: true, parts: false });
+    explore(&silent, &Scope { workers: 1, lost_ok: 1, ..small() }).assert_holds();
 }

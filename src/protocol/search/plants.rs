@@ -2,7 +2,9 @@
 
 use super::Model;
 use super::engine::explore;
+use super::merging::{Bounds, Merging};
 use super::pair::Pair;
+use super::small;
 use super::world::{Scope, World};
 use crate::protocol::fault::{Fault, PLANTED};
 
@@ -48,6 +50,37 @@ fn remade() -> Scope {
 
 fn one() -> Scope {
     Scope { records: 1, ..base() }
+}
+
+/// What the merge's own rules are for.
+fn finds_in_merge(fault: Fault, silence: bool, want: &str) {
+    let bounds = Bounds { messages: 3, silence, parts: true };
+    finds_in(&Merging::new(bounds), fault, Scope { workers: 1, ..small() }, want);
+}
+
+#[test]
+fn commit_ahead_of_state() {
+    finds_in_merge(Fault::CommitAheadOfState, false, "I1: a closed window lacks");
+}
+
+#[test]
+fn commit_in_replay() {
+    finds_in_merge(Fault::CommitInReplay, false, "I1");
+}
+
+#[test]
+fn late_again() {
+    finds_in_merge(Fault::LateAgain, false, "I1");
+}
+
+#[test]
+fn highest_watermark() {
+    finds_in_merge(Fault::HighestWatermark, false, "published as late");
+}
+
+#[test]
+fn part_alone() {
+    finds_in_merge(Fault::PartAlone, false, "I1: a partial count is published twice");
 }
 
 plants! {

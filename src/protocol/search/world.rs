@@ -14,7 +14,9 @@ use crate::protocol::partition::{Forgotten, Plan, Roles};
 use crate::protocol::recovery::{Begin, Found, Identity, Ledger, OnGap, Stop};
 use crate::protocol::repair::{Facts, Refused, Repair};
 use crate::protocol::settle::{Settle, settle};
-use crate::protocol::{AttemptId, Committed, EntryKey, EntryName, Head, Kind, Metadata, Partition};
+use crate::protocol::{
+    AttemptId, Committed, EntryKey, EntryName, Head, Kind, Marks, Metadata, Partition,
+};
 use crate::record::{Offset, OffsetRange};
 
 pub(super) const RECORDS: usize = 3;
@@ -251,7 +253,7 @@ impl World {
         self.committed.as_ref().map(|c| {
             let text = c.metadata.map_or(String::new(), |Wrote { at, p, entry, life, lost }| {
                 let Identity { root, topic_id } = (*identity(life)).clone();
-                Metadata { p, entry, root, topic_id, watermark: None, lost }.encode(at)
+                Metadata { p, entry, root, topic_id, marks: Marks::default(), lost }.encode(at)
             });
             Committed::decode(c.offset, &text).expect("written by us")
         })
@@ -259,7 +261,7 @@ impl World {
 
     fn commit(&mut self, i: usize) {
         let Pending { plan, results, life, lost, .. } = self.pending[i].take().expect("was sent");
-        let Plan { offset, entry, results: range } = plan;
+        let Plan { offset, entry, results: range, .. } = plan;
         let mine = life == self.life;
         for r in (0..RECORDS).filter(|r| mine && results >> r & 1 == 1) {
             self.counted[r] += 1;

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::Start;
-use crate::kafka::offsets::{Positions, PositionsRead, Stored};
+use crate::count::output::HEADER;
+use crate::kafka::offsets::{Positions, PositionsRead, Silence, Stored};
 use crate::kafka::transaction::OffsetCommit;
-use crate::kafka::{Commit, Generation, KafkaError, Read, Source, TransactionError};
+use crate::kafka::{Commit, Generation, KafkaError, Outgoing, Read, Source, TransactionError};
 use crate::line::{Failure, LATE, Line};
 use crate::record::{Offset, OffsetRange, Record, Timestamp, TopicPartition};
 
@@ -16,7 +17,7 @@ pub(super) struct Row {
     pub(super) offset: i64,
     pub(super) millis: i64,
     pub(super) key: Option<String>,
-    pub(super) value: String,
+    pub(super) value: Vec<u8>,
     pub(super) header: Option<(String, String)>,
 }
 
@@ -70,8 +71,8 @@ impl Brokers {
         LogSource { brokers: self.clone(), tp: tp.clone(), position: None, told_end: false }
     }
 
-    pub(super) fn transactions(&self, output: &TopicPartition) -> Transactions {
-        Transactions { brokers: self.clone(), output: output.clone(), open: None }
+    pub(super) fn transactions(&self) -> Transactions {
+        Transactions { brokers: self.clone(), open: None }
     }
 }
 
@@ -96,6 +97,19 @@ impl Positions for Brokers {
             return Err(no_answer("a transaction is pending"));
         }
         Ok(partitions.iter().map(|tp| state.committed.get(tp).cloned()).collect())
+    }
+
+    fn silence(
+        &self,
+        sources: &[TopicPartition],
+        partials: &TopicPartition,
+    ) -> Result<Silence, KafkaError> {
+        let stored = self.committed(sources)?;
+        let state = self.lock();
+        let end = |tp: &TopicPartition| Offset(state.logs.get(tp).map_or(0, |log| log.end));
+        let each = sources.iter().zip(stored);
+        let asked = each.map(|(tp, stored)| (tp.clone(), stored, end(tp))).collect();
+        Ok(Silence { asked, end: end(partials) })
     }
 }
 
@@ -132,7 +146,7 @@ impl Source for LogSource {
                 offset: Offset(row.offset),
                 timestamp: Timestamp::Create(row.millis),
                 key: row.key.as_ref().map(|k| k.as_bytes()),
-                value: Some(row.value.as_bytes()),
+                value: Some(&row.value),
                 headers: &headers,
             });
             self.position = Some(row.offset + 1);
@@ -156,13 +170,15 @@ impl Source for LogSource {
 /// One worker's transactions.
 pub(super) struct Transactions {
     brokers: Brokers,
-    output: TopicPartition,
-    open: Option<Vec<Row>>,
+    open: Option<Rows>,
 }
 
-fn apply(state: &mut State, output: &TopicPartition, rows: Vec<Row>, offsets: &[OffsetCommit]) {
-    let log = state.logs.entry(output.clone()).or_default();
-    if !rows.is_empty() {
+/// What a transaction sends, by partition.
+type Rows = BTreeMap<TopicPartition, Vec<Row>>;
+
+fn apply(state: &mut State, rows: Rows, offsets: &[OffsetCommit]) {
+    for (tp, rows) in rows {
+        let log = state.logs.entry(tp).or_default();
         rows.into_iter().for_each(|row| log.push(row));
         // The transaction's marker takes an offset, too.
         log.end += 1;
@@ -178,27 +194,22 @@ impl Commit for Transactions {
         assert!(self.open.is_none(), "a transaction is open already");
         match self.brokers.line.pass("begin") {
             None | Some(Failure::Lied | Failure::PauseAfter) => {
-                self.open = Some(Vec::new());
+                self.open = Some(Rows::new());
                 Ok(())
             }
             Some(_) => Err(doubt("begin")),
         }
     }
 
-    fn send(
-        &mut self,
-        topic: &str,
-        key: &str,
-        value: &str,
-        header: (&str, &str),
-    ) -> Result<(), TransactionError> {
-        assert_eq!(topic, &*self.output.topic);
-        self.open.as_mut().expect("begun").push(Row {
+    fn send(&mut self, result: &Outgoing<'_>) -> Result<(), TransactionError> {
+        let partition = result.partition.unwrap_or_default();
+        let tp = TopicPartition { topic: result.topic.into(), partition };
+        self.open.as_mut().expect("begun").entry(tp).or_default().push(Row {
             offset: 0,
             millis: 0,
-            key: Some(key.into()),
-            value: value.into(),
-            header: Some((header.0.into(), header.1.into())),
+            key: result.key.map(Into::into),
+            value: result.value.into(),
+            header: Some((HEADER.into(), result.header.into())),
         });
         Ok(())
     }
@@ -221,24 +232,23 @@ impl Commit for Transactions {
         let names: BTreeSet<_> = offsets.iter().map(|o| o.tp.clone()).collect();
         match how {
             None | Some(Failure::PauseAfter) => {
-                apply(&mut state, &self.output, rows, offsets);
+                apply(&mut state, rows, offsets);
                 Ok(())
             }
             Some(Failure::Lied) => Ok(()),
             Some(Failure::After | Failure::KillAfter) => {
-                apply(&mut state, &self.output, rows, offsets);
+                apply(&mut state, rows, offsets);
                 Err(doubt("commit"))
             }
             Some(Failure::Late) => {
                 // Decided already: no abort undoes it, and stable reads wait for it.
                 state.pending.extend(names.iter().cloned());
-                let (brokers, output, offsets) =
-                    (self.brokers.clone(), self.output.clone(), offsets.to_vec());
+                let (brokers, offsets) = (self.brokers.clone(), offsets.to_vec());
                 drop(tokio::spawn(async move {
                     tokio::time::sleep(LATE).await;
                     let mut state = brokers.lock();
                     state.pending.retain(|tp| !names.contains(tp));
-                    apply(&mut state, &output, rows, &offsets);
+                    apply(&mut state, rows, &offsets);
                 }));
                 Err(doubt("commit"))
             }

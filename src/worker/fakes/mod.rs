@@ -18,10 +18,13 @@ use crate::metrics::Metrics;
 use crate::protocol::fault::{Fault, PLANTED};
 use crate::record::TopicPartition;
 use crate::store::memory::Memory;
-use crate::worker::{Added, Env, Message, Now, Role, Seen, Wake, Worker};
+use crate::worker::{Added, Env, Message, Now, Role, Seen, SourceLists, Wake, Worker};
 use brokers::Brokers;
 
-static CONFIG: LazyLock<Config> = LazyLock::new(|| {
+/// Counts by source partition, and merged.
+static CONFIGS: LazyLock<[Config; 2]> = LazyLock::new(|| ["partition", "merged"].map(config));
+
+fn config(scope: &str) -> Config {
     let text = r#"
 [kafka]
 bootstrap_servers = "b:9092"
@@ -39,8 +42,10 @@ output_topic = "out"
 window = "10s"
 time = "record"
 "#;
-    Config::parse(text, Some("i")).expect("a good configuration")
-});
+    let partials = if scope == "merged" { "partials = { partitions = 1 }" } else { "" };
+    let text = format!("{text}scope = {scope:?}\n{partials}\n");
+    Config::parse(&text, Some("i")).expect("a good configuration")
+}
 
 /// What is done to the processes, apart from the failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,13 +69,14 @@ const SESSION: Duration = Duration::from_secs(10);
 
 thread_local! {
     static EPOCH: Cell<Option<Instant>> = const { Cell::new(None) };
+    static MERGED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Paused time as the worker's clock.
 fn clock() -> Now {
     let instant = tokio::time::Instant::now().into_std();
     let epoch = EPOCH.get().expect("set at the start of a life");
-    let millis = 1_000_000_000_000 + instant.duration_since(epoch).as_millis() as i64;
+    let millis = 1_800_000_000_000 + instant.duration_since(epoch).as_millis() as i64;
     Now { instant, millis }
 }
 
@@ -95,7 +101,11 @@ fn tp(topic: &str, partition: i32) -> TopicPartition {
 }
 
 fn all() -> Vec<TopicPartition> {
-    vec![tp("in", 0), tp("in", 1), tp("out", 0)]
+    let mut all = vec![tp("in", 0), tp("in", 1), tp("out", 0)];
+    if MERGED.get() {
+        all.push(tp("g-m-partials", 0));
+    }
+    all
 }
 
 impl World {
@@ -115,7 +125,10 @@ impl World {
             None => Line::default(),
         };
         let brokers = self.brokers.over(&line);
+        let sources = SourceLists::default();
+        sources.set("m", vec![tp("in", 0), tp("in", 1)]);
         let env = Env {
+            sources: Arc::new(sources),
             metrics: Arc::new(Metrics::new(&prometheus::Registry::new())),
             positions: Arc::new(brokers.clone()),
             runtime: tokio::runtime::Handle::current(),
@@ -127,7 +140,7 @@ impl World {
             repair: "repair".into(),
             clock,
         };
-        let transactions = Box::new(brokers.transactions(&tp("out", 0)));
+        let transactions = Box::new(brokers.transactions());
         let (worker, wake) = Worker::new(0, env, transactions, Arc::new(Seen::default()));
         self.processes.push(Process { worker, wake, line, owns: Vec::new(), ended: false });
         self.processes.len() - 1
@@ -144,7 +157,7 @@ impl World {
         let brokers = self.brokers.over(&p.line);
         let added = partitions.iter().map(|tp| Added {
             tp: tp.clone(),
-            role: Role::of(&CONFIG, &tp.topic, |_| {
+            role: Role::of(&CONFIGS[usize::from(MERGED.get())], &tp.topic, |_| {
                 Some((Arc::new(self.store.over(&p.line)), ROOT.into()))
             })
             .expect("mapped"),
@@ -252,8 +265,8 @@ impl World {
             Plot::Join | Plot::JoinSticky => {
                 let eager = plot == Plot::Join;
                 let next = self.start();
-                let moving = [tp("in", 1), tp("out", 0)];
-                let lost = if eager { all() } else { moving.to_vec() };
+                let moving: Vec<TopicPartition> = all().split_off(1);
+                let lost = if eager { all() } else { moving.clone() };
                 if !self.processes[first].owns.is_empty() {
                     self.take(first, &lost, eager);
                     self.step().await;
@@ -362,6 +375,25 @@ fn every_call(plot: Plot) {
     for operation in ["commit", "begin", "stable", "rename", "delete", "create", "close", "list"] {
         assert!(hits.contains_key(operation), "{operation} never went wrong: {hits:?}");
     }
+}
+
+/// The same lives with the merge, which also reads what it has published itself.
+#[test]
+fn every_call_of_one_process_that_merges_goes_wrong() {
+    MERGED.set(true);
+    every_call(Plot::Alone);
+}
+
+#[test]
+fn every_call_before_and_after_a_stop_of_a_merge_goes_wrong() {
+    MERGED.set(true);
+    every_call(Plot::Stop);
+}
+
+#[test]
+fn every_call_before_and_after_a_join_with_a_merge_goes_wrong() {
+    MERGED.set(true);
+    every_call(Plot::JoinSticky);
 }
 
 #[test]

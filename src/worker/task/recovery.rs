@@ -10,7 +10,7 @@ use crate::layout::RollReason;
 use crate::metrics::Metrics;
 use crate::protocol::partition::Forgotten;
 use crate::protocol::{
-    AttemptId, Begin, Committed, Entry, Found, Identity, Kind, Ledger, Partition, Stop,
+    AttemptId, Begin, Committed, Entry, Found, Identity, Kind, Ledger, Marks, Partition, Stop,
 };
 use crate::worker::archiver::Command;
 use crate::worker::ledger::EntryFrame;
@@ -144,10 +144,7 @@ impl State {
         let part = self.part.as_mut().expect("identified above");
         match part.on_committed(committed) {
             Ok(Found::Verified) => {}
-            Ok(Found::Fresh(Begin::CommitStart)) => {
-                part.begin_at(self.first);
-                self.recounted();
-            }
+            Ok(Found::Fresh(Begin::CommitStart)) => self.begin(),
             Ok(_) => {
                 if part.was_moved() {
                     let offset = part.committed_offset().map(|o| o.0);
@@ -158,6 +155,15 @@ impl State {
             Err(stop) => return self.stop(&stop, now),
         }
         self.compare_with_log(now);
+    }
+
+    /// Without an archive: where it began once it begins again, whatever the log looks like by now.
+    pub(in crate::worker) fn begin(&mut self) {
+        let start = *self.began.get_or_insert(self.first);
+        if let Some(part) = &mut self.part {
+            part.begin_at(start);
+        }
+        self.recounted();
     }
 
     pub(super) fn identify(&mut self, topic_id: &str) {
@@ -173,7 +179,11 @@ impl State {
     /// What was counted in memory is void; it is read again.
     pub(in crate::worker) fn recounted(&mut self) {
         self.counts.clear();
+        self.counted_any = false;
         self.resync = true;
+        if let Some(merging) = &mut self.merging {
+            merging.reset(self.part.as_ref().map_or(Marks::default(), Partition::marks));
+        }
     }
 
     pub(super) fn compare_with_log(&mut self, now: Now) {

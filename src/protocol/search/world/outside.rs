@@ -32,7 +32,7 @@ impl World {
 
     pub(super) fn assign(&mut self, i: usize, scope: &Scope) {
         self.workers.iter_mut().flatten().for_each(|x| x.current = false);
-        let roles = Roles { counts: scope.counts, archive: true };
+        let roles = Roles { counts: scope.counts, archive: true, holds: false };
         self.workers[i] = Some(Worker {
             current: true,
             part: Partition::assigned(roles, identity(self.life), scope.on_gap()),
@@ -158,7 +158,7 @@ impl World {
     pub(super) fn facts(&self, scope: &Scope) -> Facts {
         let counted = (0..RECORDS).rev().find(|r| 0 < self.counted[*r]);
         Facts {
-            roles: Roles { counts: scope.counts, archive: true },
+            roles: Roles { counts: scope.counts, archive: true, holds: false },
             identity: identity(self.life),
             on_gap: scope.on_gap(),
             committed: self.read_committed(),
