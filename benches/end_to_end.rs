@@ -95,8 +95,11 @@ output_partitions = {PARTITIONS}
 window = "{window}"
 time = "{time}"
 split = "space"
+{}
 "#,
-        cluster.bootstrap()
+        cluster.bootstrap(),
+        // The end of the run waits for it.
+        if time == "record" { "idle_after = \"1s\"" } else { "" }
     );
     println!("running: {time} windows of {window}");
     let before = children_cpu();
@@ -109,7 +112,10 @@ split = "space"
             daemon.metric("alluvium_results_position", &format!("topic=\"{TOPIC}\""));
         let published = daemon.metric("alluvium_results_total", "lines");
         let archived = daemon.metric("alluvium_records_total", "role=\"output\"");
-        records as f64 <= counted && published <= archived
+        let sent = daemon.metric("alluvium_partials_total", "lines");
+        let merged = daemon.metric("alluvium_records_total", "role=\"partials\"");
+        let open = daemon.metric("alluvium_merge_open_windows", "");
+        records as f64 <= counted && sent <= merged && open == 0.0 && published <= archived
     });
     let metrics = daemon.get("/metrics").unwrap();
     peak = peak.max(peak_mib(daemon.pid()).unwrap_or(0));

@@ -112,7 +112,7 @@ impl Brokers {
             return Ok(None);
         };
         let (positions, of, start) = (self.positions.clone(), tp.clone(), role.start);
-        let read = blocking(move || positions.read(&of, start)).await?;
+        let read = blocking(move || positions.read(&of, start, None)).await?;
         let (mut tail, mut newest, mut unreadable) = (None, 0, None);
         let mut books = role.store.as_ref().map(|(store, _)| Books {
             store: Arc::clone(store),

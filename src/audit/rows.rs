@@ -263,7 +263,7 @@ mod tests {
     fn counts_read_back_without_what_is_foreign() {
         let range = OffsetRange { from: Offset(0), to: Offset(9) };
         let mut writer =
-            WindowWriter::new(OutputFormat::Json, (2_000, 4_000), Kind::Part, &of(), range, false);
+            WindowWriter::new(OutputFormat::Json, (2_000, 4_000), Kind::Part, &of(), range, None);
         let value = writer.value("word", 3).to_string();
         let headers = [(HEADER, Some(writer.header().as_bytes()))];
         let time = Timestamp::Create(1);

@@ -163,14 +163,15 @@ impl Repair {
         if self.count_from.is_some() {
             return Ok(());
         }
-        let (config, output) = (Arc::clone(config), count.output_topic.clone());
+        let counts = count.merge.as_ref().map_or(&count.output_topic, |merge| &merge.topic);
+        let (config, output) = (Arc::clone(config), counts.clone());
         let (tp, known, since) = (looked.tp.clone(), tail.p, tail.written_at - SLACK_MS);
         let end = blocking(move || {
             published::results_end(&consumer_config(&config)?, &output, &tp, known, since)
         });
         let end = end.await?;
         if let (Ok(Facts { published, .. }), Some(end)) = (&mut looked.facts, end) {
-            say(&format!("    the counts in {:?} are of records below {end}", count.output_topic));
+            say(&format!("    the counts in {counts:?} are of records below {end}"));
             *published = Some(end);
         }
         Ok(())

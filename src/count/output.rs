@@ -4,7 +4,8 @@
 //! says in either format which window and which records the count is of, so that a reader can
 //! tell a duplicate (KAFKA-17754): `1;<window start>;<window end>;<kind>;<source partition>;<from>;
 //! <to>;<source topic>`, times in milliseconds, `from` and `to` the half-open offsets of the commit.
-//! Merged counts begin with `2`, and name the partition of the partials topic. *Always to be summed, never upserted*: a `part` adds to what came before.
+//! Merged counts begin with `2,<F>,<W>,<G>` instead of `1`, and name the partition of the partials topic:
+//! together with `to` that is all that the commit's metadata says, should it ever be lost. *Always to be summed, never upserted*: a `part` adds to what came before.
 
 use std::fmt::Write as _;
 use std::str::FromStr;
@@ -12,6 +13,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::protocol::Marks;
 use crate::record::{Offset, OffsetRange, Record, TopicPartition};
 
 /// The header's name. Partial counts ([`crate::count::partials`]) have one of the same fields.
@@ -54,6 +56,30 @@ pub enum OutputFormat {
     Text,
 }
 
+/// What was committed together with merged counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Merged {
+    /// F.
+    pub offset: Offset,
+    pub marks: Marks,
+}
+
+impl Merged {
+    fn encode(self) -> String {
+        let mark = |m: Option<i64>| m.map(|m| m.to_string()).unwrap_or_default();
+        let Merged { offset, marks } = self;
+        format!("2,{offset},{},{}", mark(marks.watermark), mark(marks.parted))
+    }
+
+    fn decode(text: &str) -> Option<Merged> {
+        let fields: Vec<&str> = text.split(',').collect();
+        let ["2", offset, watermark, parted] = fields[..] else { return None };
+        let mark = |m: &str| if m.is_empty() { Some(None) } else { m.parse().ok().map(Some) };
+        let marks = Marks { watermark: mark(watermark)?, parted: mark(parted)? };
+        Some(Merged { offset: Offset(offset.parse().ok()?), marks })
+    }
+}
+
 /// Writes the records of one window of one commit; what they share is written once.
 #[derive(Debug)]
 pub struct WindowWriter {
@@ -72,10 +98,10 @@ impl WindowWriter {
         kind: Kind,
         source: &TopicPartition,
         range: OffsetRange,
-        merged: bool,
+        merged: Option<Merged>,
     ) -> WindowWriter {
         let (start, end) = window;
-        let version = if merged { 2 } else { 1 };
+        let version = merged.map_or("1".to_string(), |m| m.encode());
         let prefix = format!(
             r#"{{"window_start":"{}","window_end":"{}","word":"#,
             iso_millis(start),
@@ -161,6 +187,13 @@ pub fn source(record: &Record<'_>) -> Option<(TopicPartition, OffsetRange)> {
     Some((TopicPartition { topic: fields.next()?.into(), partition }, range))
 }
 
+/// What was committed together with a merged count; [`None`] for any other record.
+#[must_use]
+pub fn merged(record: &Record<'_>) -> Option<Merged> {
+    let header = record.headers.iter().find(|(name, _)| *name == HEADER)?.1?;
+    Merged::decode(std::str::from_utf8(header).ok()?.split(';').next()?)
+}
+
 /// A published count as it is read back from the output topic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Count<'a> {
@@ -186,8 +219,7 @@ impl<'a> Count<'a> {
         let mut fields = std::str::from_utf8(header).ok()?.splitn(8, ';');
         let merged = match fields.next()? {
             "1" => false,
-            "2" => true,
-            _ => return None,
+            version => Merged::decode(version).map(|_| true)?,
         };
         let window_start = fields.next()?.parse().ok()?;
         let window_end = fields.next()?.parse().ok()?;
@@ -214,11 +246,15 @@ mod tests {
     use crate::record::Timestamp as RecordTime;
 
     fn round_trip(format: OutputFormat, word: &str) -> String {
-        let _ = round_trip_of(format, word, true);
-        round_trip_of(format, word, false)
+        for watermark in [None, Some(-5)] {
+            let marks = Marks { watermark, parted: watermark };
+            let merged = Merged { offset: Offset(3), marks };
+            let _ = round_trip_of(format, word, Some(merged));
+        }
+        round_trip_of(format, word, None)
     }
 
-    fn round_trip_of(format: OutputFormat, word: &str, merged: bool) -> String {
+    fn round_trip_of(format: OutputFormat, word: &str, merged: Option<Merged>) -> String {
         let source = TopicPartition { topic: "Hello;Kafka".into(), partition: 3 };
         let range = OffsetRange { from: Offset(4), to: Offset(9) };
         let mut w = WindowWriter::new(format, (2_000, 4_000), Kind::Part, &source, range, merged);
@@ -232,13 +268,14 @@ mod tests {
             headers: &headers,
         };
         assert_eq!(super::source(&record), Some((source, range)));
+        assert_eq!(super::merged(&record), merged);
         let want = Count {
             window_start: 2_000,
             window_end: 4_000,
             word,
             count: 2,
             kind: Kind::Part,
-            source_partition: (!merged).then_some(3),
+            source_partition: merged.is_none().then_some(3),
         };
         assert_eq!(Count::parse(&record), Some(want));
         assert!(w.header().ends_with(";3;4;9;Hello;Kafka"), "{}", w.header());

@@ -108,7 +108,7 @@ fn bytes_mode_never_makes_text() {
 fn counts_become_typed_rows_and_foreign_values_stay() {
     let range = OffsetRange { from: Offset(0), to: Offset(4) };
     let kind = crate::count::Kind::Final;
-    let mut w = WindowWriter::new(OutputFormat::Json, (0, 2_000), kind, &of(), range, false);
+    let mut w = WindowWriter::new(OutputFormat::Json, (0, 2_000), kind, &of(), range, None);
     let value = w.value("hello", 2).to_string();
     let headers: [Header<'_>; 1] = [(crate::count::output::HEADER, Some(w.header().as_bytes()))];
     let records = [

@@ -8,7 +8,8 @@ use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 
 use crate::config::Start;
 use crate::kafka::group::Consumer;
-use crate::kafka::{CALL_TIMEOUT, KafkaError, native};
+use crate::kafka::{CALL_TIMEOUT, KafkaError, native, published};
+use crate::protocol::Past;
 use crate::record::{Offset, OffsetRange, TopicPartition};
 
 /// A committed offset with its metadata, as text.
@@ -92,11 +93,17 @@ pub fn topic_id(consumer: &Consumer, topic: &str) -> Result<String, KafkaError> 
 
 /// What a worker asks the brokers about positions; tests bring their own. All calls block.
 pub trait Positions: Send + Sync {
-    /// A stable read, the log's ends, and the topic's id, all at once.
+    /// A stable read, the log's ends, and the topic's id, all at once. Of a partition that is merged
+    /// and has nothing committed, also what is published in `merges_into`.
     ///
     /// # Errors
     /// Something does not answer, or a transaction is still pending.
-    fn read(&self, tp: &TopicPartition, start: Start) -> Result<PositionsRead, KafkaError>;
+    fn read(
+        &self,
+        tp: &TopicPartition,
+        start: Start,
+        merges_into: Option<&str>,
+    ) -> Result<PositionsRead, KafkaError>;
 
     /// A stable read alone; one answer a partition, in order.
     ///
@@ -132,6 +139,8 @@ pub struct PositionsRead {
     pub log: OffsetRange,
     /// Where to start if nothing is committed.
     pub first: Offset,
+    /// What the counts say that were published of it, if nothing is committed.
+    pub past: Option<Past>,
 }
 
 /// [`Positions`] by a consumer, which is made after those who ask.
@@ -191,7 +200,12 @@ impl BrokerPositions {
 }
 
 impl Positions for BrokerPositions {
-    fn read(&self, tp: &TopicPartition, start: Start) -> Result<PositionsRead, KafkaError> {
+    fn read(
+        &self,
+        tp: &TopicPartition,
+        start: Start,
+        merges_into: Option<&str>,
+    ) -> Result<PositionsRead, KafkaError> {
         let consumer = self.consumer()?;
         let topic_id = topic_id(&consumer, &tp.topic)?;
         let one = std::slice::from_ref(tp);
@@ -201,7 +215,11 @@ impl Positions for BrokerPositions {
             Some(_) => log.from,
             None => first_offset(&consumer, tp, start)?,
         };
-        Ok(PositionsRead { topic_id, committed, log, first })
+        let past = match merges_into.filter(|_| committed.is_none() && log.from < log.to) {
+            Some(output) => published::merged_past(&self.config, output, tp, log)?,
+            None => None,
+        };
+        Ok(PositionsRead { topic_id, committed, log, first, past })
     }
 
     fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Stored>>, KafkaError> {

@@ -126,6 +126,23 @@ enum State {
     },
 }
 
+/// What is known of a partition's results without a committed offset.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Past {
+    pub p: Offset,
+    /// F: from here to P the state is rebuilt.
+    pub replay: Offset,
+    pub marks: Marks,
+}
+
+impl Past {
+    /// There was nothing before.
+    #[must_use]
+    pub fn none(start: Offset) -> Past {
+        Past { p: start, replay: start, marks: Marks::default() }
+    }
+}
+
 /// Which halves take a record.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Accept {
@@ -315,10 +332,12 @@ impl Partition {
         Ok(Found::Ready)
     }
 
-    /// The start of a partition that has neither offset nor archive; commit it next.
-    pub fn begin_at(&mut self, start: Offset) {
+    /// The start of a partition that has neither offset nor archive; commit it next. One that holds
+    /// state may have a past, by what it has published.
+    pub fn begin_at(&mut self, start: Past) {
         assert!(!self.roles.archive && self.committed == CommittedView::Nothing);
-        self.results = Some(Results::at(start, start, Marks::default()));
+        assert!(start.replay <= start.p && (self.roles.holds || start.replay == start.p));
+        self.results = Some(Results::at(start.p, start.replay, start.marks));
     }
 
     /// Compares the positions with the log's start.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::protocol::entry::{EntryKey, EntryName, Kind};
 use crate::protocol::metadata::{Committed, Marks, Metadata};
-use crate::protocol::partition::{Partition, Roles};
+use crate::protocol::partition::{Partition, Past, Roles};
 use crate::protocol::recovery::{Begin, Found, Identity, Ledger, OnGap, Stop};
 use crate::record::{Offset, OffsetRange};
 
@@ -105,7 +105,7 @@ impl Facts {
         let mut part = Partition::assigned(self.roles, Arc::clone(&self.identity), self.on_gap);
         loop {
             if part.on_committed(self.committed.clone())? == Found::Fresh(Begin::CommitStart) {
-                part.begin_at(self.start);
+                part.begin_at(Past::none(self.start));
             }
             if !part.needs_ledger() {
                 break;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::config::{Merging, WordCount};
 use crate::count::output::WindowWriter;
 use crate::count::partials::{self, Packer};
-use crate::count::{Kind, Time};
+use crate::count::{Kind, Merged, Time};
 use crate::kafka::transaction::{MAKE_PRODUCER, OffsetCommit};
 use crate::kafka::{Outgoing, TransactionError};
 use crate::protocol::fault::{Fault, planted};
@@ -117,7 +117,8 @@ impl Task {
         words: impl Iterator<Item = (&'w str, u64)>,
         send: &mut dyn FnMut(&Outgoing<'_>) -> Result<(), TransactionError>,
     ) -> Result<u64, TransactionError> {
-        let merged = self.state.merging.is_some();
+        let Plan { offset, marks, .. } = *plan;
+        let merged = self.state.merging.as_ref().map(|_| Merged { offset, marks });
         let mut writer =
             WindowWriter::new(count.format, window, kind, &self.tp, plan.results, merged);
         let header = writer.header().to_string();

@@ -334,8 +334,9 @@ impl Worker {
             if task.state.ask(now) {
                 let (tp, epoch, wake) = (task.tp.clone(), task.epoch, self.wake.clone());
                 let (positions, start) = (Arc::clone(&self.env.positions), task.role.start);
+                let output = task.role.merges_into().map(String::from);
                 drop(self.env.runtime.spawn_blocking(move || {
-                    let read = positions.read(&tp, start);
+                    let read = positions.read(&tp, start, output.as_deref());
                     crash::at(Step::StableRead);
                     wake.send(Message::Told(tp, epoch, ToldBox(Told::Positions(read))));
                 }));

@@ -19,7 +19,7 @@ use crate::layout::RollReason;
 use crate::layout::names::Places;
 use crate::metrics::Metrics;
 use crate::protocol::partition::Roles;
-use crate::protocol::{AttemptId, EntryKey, OnGap, Partition};
+use crate::protocol::{AttemptId, EntryKey, OnGap, Partition, Past};
 use crate::record::{Offset, OffsetRange, Record, TopicPartition};
 use crate::store::Store;
 use crate::worker::archiver::{Archiver, Event};
@@ -75,6 +75,13 @@ impl Role {
             archive: self.archive.is_some(),
             holds: self.of == TopicRole::Partials,
         }
+    }
+
+    /// The output topic of merged counts.
+    #[must_use]
+    pub fn merges_into(&self) -> Option<&str> {
+        let count = self.count.as_ref().filter(|_| self.of == TopicRole::Partials)?;
+        Some(&count.output_topic)
     }
 
     /// What it counts goes to the partials topic.
@@ -166,7 +173,9 @@ pub(super) struct State {
     log: OffsetRange,
     first: Offset,
     /// Where a partition without an archive began.
-    began: Option<Offset>,
+    began: Option<Past>,
+    /// What the published counts tell where nothing is committed.
+    past: Option<Past>,
     asked_positions: bool,
     asked_ledger: bool,
     retry: Option<Instant>,
@@ -256,6 +265,7 @@ impl Task {
             log: none,
             first: Offset(0),
             began: None,
+            past: None,
             asked_positions: false,
             asked_ledger: false,
             retry: None,

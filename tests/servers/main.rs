@@ -8,6 +8,7 @@ mod support;
 mod audit;
 mod faults;
 mod group;
+mod merge;
 mod mistakes;
 mod readers;
 mod records;
@@ -30,6 +31,10 @@ fn main() {
         ("a_local_directory", records::a_local_directory),
         ("foreign_readers", readers::foreign_readers),
         ("starts_patterns_and_idle_rolls", starts::starts_patterns_and_idle_rolls),
+        ("one_count_over_all_instances", merge::one_count_over_all_instances),
+        ("fields_keys_and_odd_times", merge::fields_keys_and_odd_times),
+        ("a_source_that_nobody_reads", merge::a_source_that_nobody_reads),
+        ("more_words_than_memory", merge::more_words_than_memory),
         ("damage_is_found", audit::damage_is_found),
         ("join_stop_and_kill_under_load", group::join_stop_and_kill_under_load),
         ("an_offset_that_was_moved", group::an_offset_that_was_moved),

@@ -216,6 +216,7 @@ pub(crate) fn two_instances_of_one_name(cluster: &Cluster) {
     assert!(log.contains("two instances run under one name"), "{log}");
     let sent = cluster.read_topic(topic).len() as f64;
     eventually("the other counts on", LIMIT, || sent <= cluster.position(name, topic));
+    cluster.all_published(counts, sent as u64);
     assert_eq!(going.stop(), 0);
     assert_eq!(cluster.published_words(counts)["word"] as f64, sent);
 }

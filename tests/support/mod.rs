@@ -187,10 +187,15 @@ root = "{}/{name}"
 
     /// Waits until this many words are published, whatever the windows.
     pub fn all_published(&self, topic: &str, words: u64) {
-        eventually("all windows are closed", Duration::from_secs(90), || {
-            std::thread::sleep(Duration::from_millis(400));
-            words <= self.published_words(topic).values().sum::<u64>()
-        });
+        let limit = Instant::now() + Duration::from_secs(90);
+        loop {
+            let published = self.published_words(topic).values().sum::<u64>();
+            if words <= published {
+                return;
+            }
+            assert!(Instant::now() < limit, "{published} words of {words} are published after 90 s");
+            std::thread::sleep(Duration::from_millis(500));
+        }
     }
 
     /// Moves the group's offset of every partition, as an operator would.

@@ -10,7 +10,7 @@ use crate::count::Kind;
 use crate::count::merge::{Asked, Merge, Patience};
 use crate::count::partials::Span;
 use crate::protocol::partition::Roles;
-use crate::protocol::{Begin, Committed, Found, Identity, Marks, OnGap, Partition, Plan};
+use crate::protocol::{Begin, Committed, Found, Identity, Marks, OnGap, Partition, Past, Plan};
 use crate::record::{Offset, TopicPartition};
 
 const WINDOWS: usize = 2;
@@ -23,6 +23,8 @@ pub(super) struct Bounds {
     pub silence: bool,
     /// Memory may be short.
     pub parts: bool,
+    /// The group's offsets are deleted once, while nobody is up.
+    pub expiry: bool,
 }
 
 /// One message: a word of a window, and the source's watermark after it.
@@ -48,6 +50,9 @@ pub(super) struct Merging {
     bounds: Bounds,
     log: Vec<Message>,
     committed: Option<(Offset, String)>,
+    /// What the published counts tell, if nothing is committed any more.
+    past: Past,
+    expired: bool,
     published: [Sums; WINDOWS],
     pending: [Option<Pending>; 2],
     owners: [Option<Owner>; 2],
@@ -94,6 +99,8 @@ impl Merging {
             bounds,
             log: Vec::new(),
             committed: None,
+            past: Past::none(Offset(0)),
+            expired: false,
             published: Default::default(),
             pending: [None, None],
             owners: [None, None],
@@ -142,6 +149,10 @@ impl Merging {
     fn commit(&mut self, i: usize) {
         let Pending { plan, metadata, sums, .. } = self.pending[i].take().expect("was sent");
         self.committed = Some((plan.offset, metadata));
+        if sums.iter().any(|s| 0 < s.sum) {
+            let (replay, marks) = (plan.offset, plan.marks);
+            self.past = Past { p: plan.results.to, replay, marks };
+        }
         for (all, more) in self.published.iter_mut().zip(sums) {
             all.sum += more.sum;
             all.finals += more.finals;
@@ -175,7 +186,7 @@ impl Merging {
         let owner = self.owners[i].as_mut().expect("is up");
         match owner.part.on_committed(read).expect("nothing stops it") {
             Found::Verified => return,
-            Found::Fresh(Begin::CommitStart) => owner.part.begin_at(Offset(0)),
+            Found::Fresh(Begin::CommitStart) => owner.part.begin_at(self.past),
             Found::Ready => {}
             other => panic!("{other:?}"),
         }
@@ -284,7 +295,9 @@ impl Merging {
     }
 
     fn p(&self) -> (usize, Marks) {
-        let Some((offset, text)) = &self.committed else { return (0, Marks::default()) };
+        let Some((offset, text)) = &self.committed else {
+            return (self.past.p.0 as usize, self.past.marks);
+        };
         let read = Committed::decode(*offset, text).expect("ours");
         let marks = read.metadata.as_ref().map_or(Marks::default(), |m| m.marks);
         (read.p().0 as usize, marks)
@@ -301,6 +314,13 @@ impl Model for Merging {
     fn next(&self, scope: &Scope) -> Vec<Step> {
         let mut out = Vec::new();
         self.send_messages(&mut out);
+        let quiet =
+            self.owners.iter().all(Option::is_none) && self.pending.iter().all(Option::is_none);
+        if self.bounds.expiry && quiet && !self.expired && self.committed.is_some() {
+            self.then(&mut out, "the offsets expire".into(), |w| {
+                (w.committed, w.expired) = (None, true);
+            });
+        }
         for i in 0..scope.workers {
             let unassigned = self.owners[i].as_ref().is_none_or(|o| !o.current);
             if unassigned {

@@ -13,6 +13,7 @@ mod engine;
 mod merging;
 mod pair;
 mod plants;
+mod silence;
 mod world;
 
 use std::hash::Hash;
@@ -20,6 +21,7 @@ use std::hash::Hash;
 use engine::explore;
 use merging::{Bounds, Merging};
 use pair::Pair;
+use silence::{Asking, Silence};
 use world::{Scope, World};
 
 /// What the engine walks.
@@ -130,7 +132,7 @@ fn one_worker_everything() {
 }
 
 fn merging(messages: usize) -> Merging {
-    Merging::new(Bounds { messages, silence: false, parts: true })
+    Merging::new(Bounds { messages, silence: false, parts: true, expiry: false })
 }
 
 #[test]
@@ -145,7 +147,31 @@ fn open_windows_of_one_owner() {
 }
 
 #[test]
+fn open_windows_whose_offsets_expire() {
+    let bounds = Bounds { messages: 2, silence: false, parts: true, expiry: true };
+    explore(&Merging::new(bounds), &Scope { workers: 1, ..small() }).assert_holds();
+}
+
+/// Whoever is thought to be silent has nothing left to count.
+#[test]
+fn silence_is_true() {
+    explore(&Silence::new(Asking::Right), &small()).assert_holds();
+}
+
+/// Each question has its place.
+#[test]
+fn silence_that_is_asked_for_in_the_wrong_way_is_false() {
+    for asking in [Asking::PartialsFirst, Asking::EndFirst, Asking::Stable, Asking::ClockLast] {
+        let report = explore(&Silence::new(asking), &small());
+        let Some((what, trace)) = report.broken else {
+            panic!("{asking:?}: nothing was found in {} states", report.states);
+        };
+        println!("{asking:?}: {what}, after {} steps:\n  {}", trace.len(), trace.join("\n  "));
+    }
+}
+
+#[test]
 fn sources_fall_silent_at_any_time() {
-    let silent = Merging::new(Bounds { messages: 2, silence: true, parts: false });
+    let silent = Merging::new(Bounds { messages: 2, silence: true, parts: false, expiry: false });
     explore(&silent, &Scope { workers: 1, lost_ok: 1, ..small() }).assert_holds();
 }

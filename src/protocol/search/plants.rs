@@ -4,6 +4,7 @@ use super::Model;
 use super::engine::explore;
 use super::merging::{Bounds, Merging};
 use super::pair::Pair;
+use super::silence::{Asking, Silence};
 use super::small;
 use super::world::{Scope, World};
 use crate::protocol::fault::{Fault, PLANTED};
@@ -54,7 +55,7 @@ fn one() -> Scope {
 
 /// What the merge's own rules are for.
 fn finds_in_merge(fault: Fault, silence: bool, want: &str) {
-    let bounds = Bounds { messages: 3, silence, parts: true };
+    let bounds = Bounds { messages: 3, silence, parts: true, expiry: false };
     finds_in(&Merging::new(bounds), fault, Scope { workers: 1, ..small() }, want);
 }
 
@@ -76,6 +77,11 @@ fn late_again() {
 #[test]
 fn highest_watermark() {
     finds_in_merge(Fault::HighestWatermark, false, "published as late");
+}
+
+#[test]
+fn lag_is_silence() {
+    finds_in(&Silence::new(Asking::Right), Fault::LagIsSilence, small(), "before a record");
 }
 
 #[test]

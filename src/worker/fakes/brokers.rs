@@ -81,11 +81,16 @@ fn no_answer(what: &str) -> KafkaError {
 }
 
 impl Positions for Brokers {
-    fn read(&self, tp: &TopicPartition, _: Start) -> Result<PositionsRead, KafkaError> {
+    fn read(
+        &self,
+        tp: &TopicPartition,
+        _: Start,
+        _: Option<&str>,
+    ) -> Result<PositionsRead, KafkaError> {
         let committed = self.committed(std::slice::from_ref(tp))?.remove(0);
         let end = self.lock().logs.get(tp).map_or(0, |log| log.end);
         let log = OffsetRange { from: Offset(0), to: Offset(end) };
-        Ok(PositionsRead { topic_id: "id".into(), committed, log, first: Offset(0) })
+        Ok(PositionsRead { topic_id: "id".into(), committed, log, first: Offset(0), past: None })
     }
 
     fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Stored>>, KafkaError> {

@@ -10,7 +10,7 @@ use crate::layout::RollReason;
 use crate::metrics::Metrics;
 use crate::protocol::partition::Forgotten;
 use crate::protocol::{
-    AttemptId, Begin, Committed, Entry, Found, Identity, Kind, Ledger, Marks, Partition, Stop,
+    AttemptId, Begin, Committed, Entry, Found, Identity, Kind, Ledger, Marks, Partition, Past, Stop,
 };
 use crate::worker::archiver::Command;
 use crate::worker::ledger::EntryFrame;
@@ -132,7 +132,7 @@ impl State {
                 return self.later(now);
             }
         };
-        (self.log, self.first) = (read.log, read.first);
+        (self.log, self.first, self.past) = (read.log, read.first, read.past);
         self.identify(&read.topic_id);
         let committed = match read.committed {
             None => None,
@@ -159,7 +159,7 @@ impl State {
 
     /// Without an archive: where it began once it begins again, whatever the log looks like by now.
     pub(in crate::worker) fn begin(&mut self) {
-        let start = *self.began.get_or_insert(self.first);
+        let start = *self.began.get_or_insert(self.past.unwrap_or(Past::none(self.first)));
         if let Some(part) = &mut self.part {
             part.begin_at(start);
         }
