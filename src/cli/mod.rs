@@ -5,6 +5,7 @@ mod places;
 mod recount;
 mod repair;
 mod run;
+mod status;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,12 @@ enum Command {
     ///
     /// Touches neither brokers nor stores. Example: alluvium check --config config/tutorial.toml
     Check(check::Check),
+    /// Ask a running daemon where its partitions stand.
+    ///
+    /// The same as its page at daemon.listen. Exit code 65 when a partition is stopped or a topic
+    /// is missing, 69 when no daemon answers. Examples: alluvium status; alluvium status --watch;
+    /// alluvium status --url http://archiver-2:9464 --json
+    Status(status::Status),
     /// Check the archive: every offset once, or in a named gap; files, ledger and brokers agree.
     ///
     /// Reads every file; changes nothing, and works beside a running daemon. Exit code 65 when
@@ -114,6 +121,7 @@ pub fn main() -> u8 {
         Ok(cli) => match cli.command {
             Command::Run(run) => run.main(),
             Command::Check(check) => check.main(),
+            Command::Status(status) => status.main(),
             Command::Verify(verify) => verify.main(),
             Command::Recount(recount) => recount.main(),
             Command::Repair(repair) => repair.main(),

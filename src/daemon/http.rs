@@ -1,4 +1,5 @@
-//! `/metrics`, `/livez` (own progress only) and `/readyz` (with what does not get on).
+//! `/metrics`, `/livez` (own progress only), `/readyz` (with what does not get on), and the status
+//! page with its `/status.json`.
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
@@ -13,7 +14,9 @@ use axum::routing::get;
 use prometheus::{Encoder as _, TextEncoder};
 use tokio::sync::watch;
 
-use crate::daemon::{Health, now_ms};
+use crate::daemon::status::Status;
+use crate::daemon::{Health, now_ms, page};
+use crate::worker::status::Condition;
 
 /// Longer than any call of a worker or of the poll thread may take.
 const STUCK_MS: i64 = 120_000;
@@ -30,6 +33,8 @@ pub(super) async fn serve(
         format!("listen on {address} (daemon.listen): is another instance running here?")
     })?;
     let router = Router::new()
+        .route("/", get(page))
+        .route("/status.json", get(status))
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -44,6 +49,20 @@ pub(super) async fn serve(
     })))
 }
 
+async fn page(State(health): State<Arc<Health>>) -> impl IntoResponse {
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, page::POLICY),
+    ];
+    (headers, page::render(&Status::of(&health)))
+}
+
+async fn status(State(health): State<Arc<Health>>) -> impl IntoResponse {
+    let text = serde_json::to_string(&Status::of(&health)).expect("string keys");
+    ([(header::CONTENT_TYPE, "application/json")], text)
+}
+
 async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
     let mut text = Vec::new();
     match TextEncoder::new().encode(&health.registry.gather(), &mut text) {
@@ -55,7 +74,8 @@ async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
     }
 }
 
-async fn livez(State(health): State<Arc<Health>>) -> (StatusCode, String) {
+/// What has made no progress for longer than any call may take.
+pub(super) fn stuck(health: &Health) -> Vec<String> {
     let late = now_ms() - STUCK_MS;
     let mut stuck = Vec::new();
     if health.polled.load(Ordering::Relaxed) < late {
@@ -67,6 +87,11 @@ async fn livez(State(health): State<Arc<Health>>) -> (StatusCode, String) {
             stuck.push(format!("worker {i}"));
         }
     }
+    stuck
+}
+
+async fn livez(State(health): State<Arc<Health>>) -> (StatusCode, String) {
+    let stuck = stuck(&health);
     if stuck.is_empty() {
         (StatusCode::OK, "alive\n".into())
     } else {
@@ -75,8 +100,14 @@ async fn livez(State(health): State<Arc<Health>>) -> (StatusCode, String) {
 }
 
 async fn readyz(State(health): State<Arc<Health>>) -> (StatusCode, String) {
-    let mut lines: Vec<String> =
-        health.pool.troubles().iter().map(|(tp, why)| format!("{tp}: {why}")).collect();
+    let mut lines: Vec<String> = Vec::new();
+    for p in health.pool.status() {
+        match p.state {
+            Condition::Stopped(why) => lines.push(format!("{}/{}: {why}", p.topic, p.partition)),
+            Condition::Recovering => lines.push(format!("{}/{}: recovering", p.topic, p.partition)),
+            Condition::Running | Condition::Detached => {}
+        }
+    }
     let missing = health.missing.lock().unwrap_or_else(PoisonError::into_inner);
     lines.extend(missing.iter().map(|t| format!("topic {t} does not exist")));
     if lines.is_empty() {

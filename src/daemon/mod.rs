@@ -2,12 +2,15 @@
 //! ends.
 
 mod http;
+mod page;
 pub(crate) mod roots;
+pub(crate) mod status;
+mod systemd;
 pub(crate) mod topics;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,6 +18,7 @@ use prometheus::Registry;
 use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
+use crate::daemon::status::Throughput;
 use crate::kafka::group::{self, PollControl};
 use crate::kafka::offsets::{BrokerPositions, log_range};
 use crate::kafka::{Commit, Consumer, Transactions, consumer_config, producer_config};
@@ -36,6 +40,11 @@ pub(crate) struct Health {
     /// Topics that a mapping names and no broker has.
     pub(crate) missing: Mutex<Vec<String>>,
     pub(crate) sources: Arc<SourceLists>,
+    pub(crate) instance: String,
+    pub(crate) group: String,
+    /// Wall clock, milliseconds.
+    pub(crate) started: i64,
+    pub(crate) throughput: Mutex<Throughput>,
 }
 
 /// Runs until `shutdown` says so; whether everything that was read was appended before the end.
@@ -81,6 +90,10 @@ pub async fn run(
         polled: AtomicI64::new(now_ms()),
         missing: Mutex::default(),
         sources,
+        instance: config.daemon.instance.clone(),
+        group: config.kafka.group_id.clone(),
+        started: now_ms(),
+        throughput: Mutex::default(),
     });
     let first = topics::find(&config, &consumer, &health).await?;
     topics::create(&config, &consumer).await?;
@@ -95,8 +108,8 @@ pub async fn run(
         Arc::clone(&health),
         stopped,
     ));
-    let lags = tokio::spawn(watch_ends(Arc::clone(&consumer), Arc::clone(&pool)));
-    notify(&[sd_notify::NotifyState::Ready]);
+    let lags = tokio::spawn(watch_ends(Arc::clone(&consumer), Arc::clone(&health)));
+    let supervising = tokio::spawn(systemd::watch(Arc::clone(&health)));
     tracing::info!(instance = config.daemon.instance, group = config.kafka.group_id, "running");
 
     let mut check = tokio::time::interval(Duration::from_millis(500));
@@ -108,8 +121,9 @@ pub async fn run(
             _ = check.tick() => if let Some(reason) = control.fatal() { break Some(reason) },
         }
     };
-    notify(&[sd_notify::NotifyState::Stopping]);
+    systemd::stopping();
     lags.abort();
+    supervising.abort();
     watching.abort();
     let drained = stop_all(&config, &pool, &control, poll, failure.is_none()).await?;
     let _ = stop.send(true);
@@ -196,11 +210,13 @@ async fn stop_all(
     Ok(drained)
 }
 
-async fn watch_ends(consumer: Arc<Consumer>, pool: Arc<Pool>) {
-    let mut every = tokio::time::interval(Duration::from_secs(5));
+async fn watch_ends(consumer: Arc<Consumer>, health: Arc<Health>) {
+    let mut every = tokio::time::interval(status::SAMPLE);
     loop {
         let _ = every.tick().await;
-        let (consumer, pool) = (Arc::clone(&consumer), Arc::clone(&pool));
+        let read = health.pool.records();
+        health.throughput.lock().unwrap_or_else(PoisonError::into_inner).sample(read);
+        let (consumer, pool) = (Arc::clone(&consumer), Arc::clone(&health.pool));
         let asked = tokio::task::spawn_blocking(move || {
             pool.refresh_ends(|tp| log_range(&consumer, tp).ok().map(|log| log.to));
         });
@@ -210,11 +226,4 @@ async fn watch_ends(consumer: Arc<Consumer>, pool: Arc<Pool>) {
 
 fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
-}
-
-/// Tells systemd, where there is one.
-fn notify(states: &[sd_notify::NotifyState<'_>]) {
-    if let Err(e) = sd_notify::notify(states) {
-        tracing::debug!(error = %e, "notify systemd");
-    }
 }

@@ -25,12 +25,12 @@ use crate::kafka::offsets::Positions;
 use crate::kafka::{Commit, Generation, Source};
 use crate::layout::RollReason;
 use crate::metrics::Metrics;
-use crate::protocol::Partition;
 use crate::record::TopicPartition;
 
 pub use pool::{Pool, WorkerHandle};
+use status::PartitionStatus;
 use task::merge::{Merging, Question};
-pub use task::{Now, Role};
+pub use task::{Now, Role, status};
 use task::{Task, Told};
 
 /// What a worker works with.
@@ -130,10 +130,8 @@ impl Wake {
 pub struct Seen {
     /// Wall clock of its last round, milliseconds: a worker without progress is stuck.
     pub last_round: AtomicI64,
-    /// Partitions that wait for recovery or have stopped; by name, with the reason.
-    pub troubles: std::sync::Mutex<BTreeMap<TopicPartition, String>>,
-    /// Partitions in all.
-    pub partitions: AtomicI64,
+    /// Its partitions, in order.
+    pub partitions: std::sync::Mutex<Vec<PartitionStatus>>,
 }
 
 struct Worker {
@@ -323,7 +321,6 @@ impl Worker {
                 task.state.leave();
                 task.state.hide(&self.env.metrics);
                 self.env.metrics.forget(&tp);
-                let _ = self.troubles().remove(&tp);
             }
         }
     }
@@ -429,20 +426,15 @@ impl Worker {
         self.last_report = Some(now.instant);
         let metrics = Arc::clone(&self.env.metrics);
         let metrics = &*metrics;
-        let (mut buffered, mut troubles) = (0, BTreeMap::new());
-        for (tp, task) in &mut self.tasks {
+        let (mut buffered, mut partitions) = (0, Vec::new());
+        for task in self.tasks.values_mut() {
             task.state.report(now, metrics, &self.env.repair);
             let (held, under_way) = task.state.buffered();
             buffered += held + under_way;
-            if let Some(stopped) = &task.state.stopped {
-                let _ = troubles.insert(tp.clone(), stopped.text.clone());
-            } else if task.state.part.as_ref().and_then(Partition::start).is_none() {
-                let _ = troubles.insert(tp.clone(), "recovering".to_string());
-            }
+            partitions.push(task.state.status(self.index, now));
         }
-        *self.troubles() = troubles;
+        *self.seen.partitions.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
         self.report_held_back(now);
-        self.seen.partitions.store(self.tasks.len() as i64, Ordering::Relaxed);
         let worker = self.index.to_string();
         metrics.buffered_bytes.with_label_values(&[&worker]).set(buffered as i64);
     }
@@ -470,10 +462,6 @@ impl Worker {
             }
         }
         self.held_back = held;
-    }
-
-    fn troubles(&self) -> std::sync::MutexGuard<'_, BTreeMap<TopicPartition, String>> {
-        self.seen.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn until_due(&self, now: Now) -> Duration {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::kafka::{Assignments, Commit, Generation, Queue, Source};
 use crate::record::{Offset, TopicPartition};
+use crate::worker::status::PartitionStatus;
 use crate::worker::{Added, Env, Message, Role, Seen, Wake, Worker};
 
 /// One worker's thread, from outside.
@@ -81,13 +82,43 @@ impl Pool {
         }
     }
 
-    /// Names and reasons of partitions that do not get on.
+    /// Whether a first assignment has come, and all of it is known to the workers.
     #[must_use]
-    pub fn troubles(&self) -> BTreeMap<TopicPartition, String> {
-        let one = |w: &WorkerHandle| {
-            w.seen.troubles.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn has_joined(&self) -> bool {
+        let placed = self.placed.lock().unwrap_or_else(PoisonError::into_inner).len();
+        0 < self.env.metrics.rebalances.get() && self.status().len() == placed
+    }
+
+    /// Records read so far, of all roles.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        let families = prometheus::core::Collector::collect(&self.env.metrics.records);
+        let all = families.iter().flat_map(|f| f.get_metric());
+        all.map(|m| m.get_counter().get_value() as u64).sum()
+    }
+
+    /// Every partition of this instance, in order of names.
+    #[must_use]
+    pub fn status(&self) -> Vec<PartitionStatus> {
+        let placed = self.placed.lock().unwrap_or_else(PoisonError::into_inner);
+        let owned = |s: &PartitionStatus| {
+            let tp = TopicPartition { topic: s.topic.as_str().into(), partition: s.partition };
+            placed.contains_key(&tp)
         };
-        self.workers.iter().flat_map(one).collect()
+        let one = |w: &WorkerHandle| {
+            w.seen.partitions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        let mut all: Vec<PartitionStatus> =
+            self.workers.iter().flat_map(one).filter(owned).collect();
+        for s in &mut all {
+            let partition = s.partition.to_string();
+            let end = &self.env.metrics.log_end_offset;
+            s.end = end.get_metric_with_label_values(&[&s.topic, &partition]).ok().map(|g| g.get());
+        }
+        all.sort_by(|a, b| {
+            (&a.mapping, &a.topic, a.partition).cmp(&(&b.mapping, &b.topic, b.partition))
+        });
+        all
     }
 
     /// Seals and appends everything within the timeout; false if something was left. It is not

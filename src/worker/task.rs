@@ -4,8 +4,10 @@
 //! All state changes go through [`crate::protocol::Partition`]; this file carries them out.
 
 mod archive;
+mod delay;
 pub(in crate::worker) mod merge;
 mod recovery;
+pub mod status;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +28,9 @@ use crate::worker::archiver::{Archiver, Event};
 use crate::worker::files::Files;
 use crate::worker::ledger::{Books, EntryFrame, new_attempt};
 use crate::worker::{Added, Env, SourceLists};
+use delay::Delay;
 use merge::Merging;
+use status::Roll;
 
 /// What a partition is for; from its mapping.
 #[derive(Clone)]
@@ -170,6 +174,8 @@ pub(super) struct State {
     /// Arrival windows that begin at or after this are counted whole, milliseconds.
     pub(super) whole_since: i64,
     pub(super) last_commit: Instant,
+    pub(super) last_roll: Option<Roll>,
+    delay: Delay,
     log: OffsetRange,
     first: Offset,
     /// Where a partition without an archive began.
@@ -208,7 +214,8 @@ pub(super) struct Stopped {
 struct Attempt {
     id: AttemptId,
     key: EntryKey,
-    first_at: Instant,
+    /// The rule that ended it.
+    rolled: &'static str,
     files: usize,
     bytes: u64,
     sealed: bool,
@@ -262,6 +269,8 @@ impl Task {
             merging,
             whole_since: 0,
             last_commit: now.instant,
+            last_roll: None,
+            delay: Delay::default(),
             log: none,
             first: Offset(0),
             began: None,
@@ -338,6 +347,10 @@ impl Task {
             }
         }
         state.tally(metrics);
+        if let (true, Some(position)) = (state.role.archive.is_some(), state.position) {
+            let archived = state.part.as_ref().and_then(Partition::a);
+            state.delay.read(position, archived, now.instant);
+        }
         if let Some(merging) = state.merging.as_mut().filter(|_| 0 < read.records) {
             merging.measure();
         }
@@ -361,9 +374,9 @@ impl State {
         let accept = part.accept(record.offset, new_attempt);
         if let (Some((id, from)), Some(archiver)) = (accept.opened, &self.archiver) {
             let files = Files::new(id, from, archiver, now.instant);
-            let (key, first_at) = (files.key(), now.instant);
+            let (key, rolled) = (files.key(), "");
             let (sealed, appended) = (false, false);
-            self.attempts.push(Attempt { id, key, first_at, files: 0, bytes: 0, sealed, appended });
+            self.attempts.push(Attempt { id, key, rolled, files: 0, bytes: 0, sealed, appended });
             self.files = Some(files);
         }
         if accept.archive
@@ -418,6 +431,11 @@ impl State {
         metrics.uncounted.with_label_values(&labels[..1]).inc_by(tally.uncounted + tally.foreign);
     }
 
+    /// Since the oldest record was read that is not in the ledger.
+    pub(super) fn archive_delay(&self, now: Now) -> Duration {
+        self.delay.since().map_or(Duration::ZERO, |at| now.instant.saturating_duration_since(at))
+    }
+
     pub(super) fn report(&mut self, now: Now, metrics: &Metrics, repair: &str) {
         self.show(metrics, repair);
         let partition = self.tp.partition.to_string();
@@ -431,9 +449,9 @@ impl State {
         set(&metrics.results_position, part.p().map(|o| o.0));
         set(&metrics.archive_position, part.a().map(|o| o.0));
         set(&metrics.committed_offset, part.committed_offset().map(|o| o.0));
-        let oldest = self.attempts.iter().filter(|a| !a.appended).map(|a| a.first_at).min();
-        let age = oldest.map_or(0, |at| now.instant.saturating_duration_since(at).as_secs());
-        set(&metrics.archive_delay, i64::try_from(age).ok());
+        if self.role.archive.is_some() {
+            set(&metrics.archive_delay, i64::try_from(self.archive_delay(now).as_secs()).ok());
+        }
         let detached = self.role.archive.is_some() && part.a().is_none();
         set(&metrics.detached, Some(i64::from(detached)));
         set(&metrics.open_windows, self.merging.as_ref().map(|m| m.merge.open() as i64));

@@ -193,7 +193,10 @@ root = "{}/{name}"
             if words <= published {
                 return;
             }
-            assert!(Instant::now() < limit, "{published} words of {words} are published after 90 s");
+            assert!(
+                Instant::now() < limit,
+                "{published} words of {words} are published after 90 s"
+            );
             std::thread::sleep(Duration::from_millis(500));
         }
     }

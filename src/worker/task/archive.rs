@@ -1,5 +1,6 @@
 //! One partition's attempts, from the roll to the published files.
 
+use super::status::Roll;
 use super::{Now, State};
 use crate::layout::RollReason;
 use crate::metrics::Metrics;
@@ -25,6 +26,9 @@ impl State {
                     let labels = [self.role.mapping.as_str(), self.role.label()];
                     metrics.files.with_label_values(&labels).inc_by(done.files as u64);
                     metrics.file_bytes.with_label_values(&labels).inc_by(done.bytes);
+                    let (reason, at) = (done.rolled.to_string(), now.millis);
+                    self.last_roll =
+                        Some(Roll { reason, at, files: done.files, bytes: done.bytes });
                 }
                 self.after_overtaken();
             }
@@ -129,6 +133,7 @@ impl State {
         };
         metrics.rolls.with_label_values(&[reason.label()]).inc();
         if let Some(attempt) = self.attempts.iter_mut().find(|a| a.id == id) {
+            attempt.rolled = reason.label();
             attempt.files = refs.len();
             attempt.bytes = refs.iter().map(|f| f.bytes).sum();
         }

@@ -107,9 +107,9 @@ impl State {
 
     /// The assignment has ended; the next owner says what it finds.
     pub(in crate::worker) fn hide(&mut self, metrics: &Metrics) {
-        self.stopped = None;
-        if self.shown.is_some() {
-            self.show(metrics, "");
+        if let Some(reason) = self.shown.take() {
+            let partition = self.tp.partition.to_string();
+            let _ = metrics.stopped.remove_label_values(&[&*self.tp.topic, &partition, reason]);
         }
     }
 
@@ -180,7 +180,8 @@ impl State {
     pub(in crate::worker) fn recounted(&mut self) {
         self.counts.clear();
         self.counted_any = false;
-        self.resync = true;
+        // Sought anew even where it is: the end of the log is told once a seek, and P follows it.
+        (self.position, self.resync) = (None, true);
         if let Some(merging) = &mut self.merging {
             merging.reset(self.part.as_ref().map_or(Marks::default(), Partition::marks));
         }
