@@ -2,6 +2,9 @@
 //!
 //! Label values come from closed sets; topic and partition stand on gauges only.
 
+use std::cell::RefCell;
+
+use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
@@ -39,6 +42,7 @@ pub struct Metrics {
     pub results_lag: IntGaugeVec,
     pub archive_lag: IntGaugeVec,
     pub archive_delay: IntGaugeVec,
+    pub retention_headroom: IntGaugeVec,
     pub detached: IntGaugeVec,
     pub stopped: IntGaugeVec,
     pub buffered_bytes: IntGaugeVec,
@@ -48,202 +52,198 @@ pub struct Metrics {
 
 const PARTITION: [&str; 2] = ["topic", "partition"];
 
-fn counters(r: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-    let series = IntCounterVec::new(Opts::new(name, help), labels).expect("a constant name");
-    r.register(Box::new(series.clone())).expect("each name is registered once");
-    series
+/// One series, as docs/metrics.md has it.
+#[derive(Clone, Debug)]
+pub struct Series {
+    pub name: String,
+    pub kind: &'static str,
+    pub labels: Vec<String>,
+    pub help: String,
 }
 
-fn gauges(r: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-    let series = IntGaugeVec::new(Opts::new(name, help), labels).expect("a constant name");
-    r.register(Box::new(series.clone())).expect("each name is registered once");
-    series
+/// Registers series, and writes down which.
+struct Making<'r> {
+    registry: &'r Registry,
+    series: RefCell<Vec<Series>>,
+}
+
+impl Making<'_> {
+    fn note<C: Collector + Clone + 'static>(
+        &self,
+        kind: &'static str,
+        made: prometheus::Result<C>,
+    ) -> C {
+        let made = made.expect("a constant name");
+        let desc = made.desc();
+        self.series.borrow_mut().extend(desc.iter().map(|d| Series {
+            name: d.fq_name.clone(),
+            kind,
+            labels: d.variable_labels.clone(),
+            help: d.help.clone(),
+        }));
+        self.registry.register(Box::new(made.clone())).expect("each name is registered once");
+        made
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.note("counter", IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.note("gauge", IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.note("counter", IntCounter::new(name, help))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.note("gauge", IntGauge::new(name, help))
+    }
 }
 
 impl Metrics {
     /// Registers every series; once a registry.
     #[must_use]
     pub fn new(r: &Registry) -> Metrics {
-        let counter = |name: &str, help: &str| {
-            let series = IntCounter::new(name, help).expect("a constant name");
-            r.register(Box::new(series.clone())).expect("each name is registered once");
-            series
-        };
-        let assigned =
-            IntGauge::new("alluvium_assigned_partitions", "Partitions that this instance owns.")
-                .expect("a constant name");
-        r.register(Box::new(assigned.clone())).expect("each name is registered once");
+        Metrics::make(r).0
+    }
+
+    /// Every series that there is, by name.
+    #[must_use]
+    pub fn catalogue() -> Vec<Series> {
+        let mut all = Metrics::make(&Registry::new()).1;
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    fn make(r: &Registry) -> (Metrics, Vec<Series>) {
+        let make = Making { registry: r, series: RefCell::default() };
         let seconds = HistogramOpts::new(
             "alluvium_commit_seconds",
             "Time of one commit, from begin to answer.",
         )
         .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]);
-        let commit_seconds = Histogram::with_opts(seconds).expect("a constant name");
-        r.register(Box::new(commit_seconds.clone())).expect("each name is registered once");
         let build =
-            gauges(r, "alluvium_build_info", "1, with the version as a label.", &["version"]);
+            make.gauges("alluvium_build_info", "1, with the version as a label.", &["version"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let role = ["mapping", "role"];
         let m = Metrics {
-            records: counters(
-                r,
-                "alluvium_records_total",
+            records: make.counters("alluvium_records_total",
                 "Records read, those that were read again too.",
                 &role,
             ),
-            bytes: counters(
-                r,
-                "alluvium_record_bytes_total",
+            bytes: make.counters("alluvium_record_bytes_total",
                 "Bytes of keys and values read.",
                 &role,
             ),
-            words: counters(r, "alluvium_words_total", "Words counted.", &["mapping"]),
-            lossy_values: counters(
-                r,
-                "alluvium_lossy_values_total",
+            words: make.counters("alluvium_words_total", "Words counted.", &["mapping"]),
+            lossy_values: make.counters("alluvium_lossy_values_total",
                 "Values that are not UTF-8 and were counted lossily.",
                 &["mapping"],
             ),
-            untimed: counters(
-                r,
-                "alluvium_untimed_records_total",
+            untimed: make.counters("alluvium_untimed_records_total",
                 "Records counted by another time than the mapping's: theirs is missing or unreadable.",
                 &["mapping"],
             ),
-            uncounted: counters(
-                r,
-                "alluvium_uncounted_records_total",
+            uncounted: make.counters("alluvium_uncounted_records_total",
                 "Records with nothing to count: no value, no key, no such field.",
                 &["mapping"],
             ),
-            results: counters(
-                r,
-                "alluvium_results_total",
+            results: make.counters("alluvium_results_total",
                 "Counts published in committed transactions.",
                 &["mapping"],
             ),
-            partials: counters(
-                r,
-                "alluvium_partials_total",
+            partials: make.counters("alluvium_partials_total",
                 "Messages of partial counts sent in committed transactions.",
                 &["mapping"],
             ),
-            commits: counters(
-                r,
-                "alluvium_commits_total",
+            commits: make.counters("alluvium_commits_total",
                 "Transactions by outcome: ok, or doubt (positions were read back).",
                 &["outcome"],
             ),
-            commit_seconds,
-            rolls: counters(
-                r,
-                "alluvium_rolls_total",
+            commit_seconds: make.note("histogram", Histogram::with_opts(seconds)),
+            rolls: make.counters("alluvium_rolls_total",
                 "Attempts sealed, by the rule that ended them.",
                 &["reason"],
             ),
-            files: counters(r, "alluvium_files_total", "Files appended to the ledger.", &role),
-            file_bytes: counters(
-                r,
-                "alluvium_file_bytes_total",
+            files: make.counters("alluvium_files_total", "Files appended to the ledger.", &role),
+            file_bytes: make.counters("alluvium_file_bytes_total",
                 "Bytes of files appended to the ledger.",
                 &role,
             ),
-            appends: counters(
-                r,
-                "alluvium_appends_total",
+            appends: make.counters("alluvium_appends_total",
                 "Appends to the ledger, by what came of them.",
                 &["verdict"],
             ),
-            gap_records: counter(
+            gap_records: make.counter(
                 "alluvium_gap_offsets_total",
                 "Offsets in gap entries: retention took them.",
             ),
-            store_errors: counters(
-                r,
-                "alluvium_store_errors_total",
+            store_errors: make.counters("alluvium_store_errors_total",
                 "Failed store operations, by class.",
                 &["class"],
             ),
-            kafka_errors: counters(
-                r,
-                "alluvium_kafka_errors_total",
+            kafka_errors: make.counters("alluvium_kafka_errors_total",
                 "Failed Kafka operations, by step.",
                 &["step"],
             ),
-            rebalances: counter(
+            rebalances: make.counter(
                 "alluvium_rebalances_total",
                 "Generations of the group that this instance took part in.",
             ),
-            assigned,
-            results_position: gauges(
-                r,
-                "alluvium_results_position",
+            assigned: make
+                .gauge("alluvium_assigned_partitions", "Partitions that this instance owns."),
+            results_position: make.gauges("alluvium_results_position",
                 "P: the next offset whose counts are not committed.",
                 &PARTITION,
             ),
-            archive_position: gauges(
-                r,
-                "alluvium_archive_position",
+            archive_position: make.gauges("alluvium_archive_position",
                 "A: the next offset that is not in the ledger.",
                 &PARTITION,
             ),
-            committed_offset: gauges(
-                r,
-                "alluvium_committed_offset",
+            committed_offset: make.gauges("alluvium_committed_offset",
                 "F: the committed offset.",
                 &PARTITION,
             ),
-            log_end_offset: gauges(
-                r,
-                "alluvium_log_end_offset",
+            log_end_offset: make.gauges("alluvium_log_end_offset",
                 "The partition's last stable offset.",
                 &PARTITION,
             ),
-            results_lag: gauges(
-                r,
-                "alluvium_results_lag_records",
+            results_lag: make.gauges("alluvium_results_lag_records",
                 "Offsets from P to the log's end.",
                 &PARTITION,
             ),
-            archive_lag: gauges(
-                r,
-                "alluvium_archive_lag_records",
+            archive_lag: make.gauges("alluvium_archive_lag_records",
                 "Offsets from A to the log's end.",
                 &PARTITION,
             ),
-            archive_delay: gauges(
-                r,
-                "alluvium_archive_delay_seconds",
+            archive_delay: make.gauges("alluvium_archive_delay_seconds",
                 "Since the oldest record that is not in the ledger was read.",
                 &PARTITION,
             ),
-            detached: gauges(
-                r,
-                "alluvium_archive_detached",
+            retention_headroom: make.gauges(
+                "alluvium_retention_headroom_seconds",
+                "Until the broker may delete the oldest record that is not archived.",
+                &PARTITION,
+            ),
+            detached: make.gauges("alluvium_archive_detached",
                 "1 while the store does not answer and results go on alone.",
                 &PARTITION,
             ),
-            stopped: gauges(
-                r,
-                "alluvium_partition_stopped",
+            stopped: make.gauges("alluvium_partition_stopped",
                 "1 for a partition that a person has to look after.",
                 &["topic", "partition", "reason"],
             ),
-            open_windows: gauges(
-                r,
-                "alluvium_merge_open_windows",
+            open_windows: make.gauges("alluvium_merge_open_windows",
                 "Windows that are not whole yet, by partition of the partials topic.",
                 &PARTITION,
             ),
-            held_back: gauges(
-                r,
-                "alluvium_merge_held_back_seconds",
+            held_back: make.gauges("alluvium_merge_held_back_seconds",
                 "For so long nothing was heard of a source partition that windows wait for.",
                 &PARTITION,
             ),
-            buffered_bytes: gauges(
-                r,
-                "alluvium_buffered_bytes",
+            buffered_bytes: make.gauges("alluvium_buffered_bytes",
                 "Memory of open files and of bytes on their way to the store.",
                 &["worker"],
             ),
@@ -257,7 +257,7 @@ impl Metrics {
         for outcome in ["ok", "doubt"] {
             let _ = m.commits.with_label_values(&[outcome]);
         }
-        m
+        (m, make.series.into_inner())
     }
 
     /// Removes a partition's gauges: it belongs to another instance now.
@@ -272,6 +272,7 @@ impl Metrics {
             &self.results_lag,
             &self.archive_lag,
             &self.archive_delay,
+            &self.retention_headroom,
             &self.detached,
             &self.open_windows,
         ];

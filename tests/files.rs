@@ -52,6 +52,88 @@ fn the_pure_rooms_are_pure() {
     }
 }
 
+/// docs/metrics.md is written by this test (ALLUVIUM_DOCS=1), and compared in any other run.
+#[test]
+fn the_page_of_series_is_what_the_code_has() {
+    use std::fmt::Write as _;
+    let series = alluvium::metrics::Metrics::catalogue();
+    let mut text = String::from(
+        "# Series\n\nEvery series of `/metrics`, written by `ALLUVIUM_DOCS=1 cargo test --test files`. Labels have few values: names of \
+         mappings, roles, classes; topic and partition stand on gauges of what an instance owns. Positions and lags are \
+         offsets. Alerts on them: [alerts.md](alerts.md).\n\n| series | type | labels | |\n| --- | --- | --- | --- |\n",
+    );
+    for s in &series {
+        let labels = s.labels.join(", ");
+        writeln!(text, "| `{}` | {} | {labels} | {} |", s.name, s.kind, s.help).unwrap();
+    }
+    let page = top().join("docs/metrics.md");
+    if std::env::var_os("ALLUVIUM_DOCS").is_some() {
+        std::fs::write(&page, &text).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(&page).unwrap_or_default() == text,
+        "docs/metrics.md is old: ALLUVIUM_DOCS=1 cargo test --test files"
+    );
+
+    // Whatever rules and dashboard name is there.
+    let known = |name: &str| {
+        let plain = ["_bucket", "_sum", "_count"]
+            .iter()
+            .fold(name, |n, end| n.strip_suffix(end).unwrap_or(n));
+        series.iter().any(|s| s.name == name || s.name == plain)
+    };
+    for file in ["config/prometheus/alluvium.rules.yml", "config/grafana/alluvium.json"] {
+        let text = std::fs::read_to_string(top().join(file)).unwrap();
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let named: Vec<&str> = words.filter(|w| w.starts_with("alluvium_")).collect();
+        assert!(5 < named.len(), "{file} names no series");
+        for name in named {
+            assert!(known(name), "{file} names {name}, which is no series");
+        }
+    }
+}
+
+/// Each alert fires when it should, and only then; each has a section in the runbook.
+#[test]
+fn alerts_fire_and_are_explained() {
+    let rules = top().join("config/prometheus/alluvium.rules.yml");
+    let text = std::fs::read_to_string(&rules).unwrap();
+    let runbook = std::fs::read_to_string(top().join("docs/alerts.md")).unwrap();
+    let tests = top().join("config/prometheus/alluvium.rules.test.yml");
+    let tested = std::fs::read_to_string(&tests).unwrap();
+    let alerts: Vec<&str> =
+        text.lines().filter_map(|l| l.trim().strip_prefix("- alert: ")).collect();
+    assert!(5 < alerts.len());
+    for alert in alerts {
+        assert!(
+            runbook.contains(&format!("\n## {alert}\n")),
+            "docs/alerts.md has no section for {alert}"
+        );
+        assert!(tested.contains(&format!("alertname: {alert}\n")), "no test lets {alert} fire");
+    }
+    let promtool = std::env::var_os("PROMTOOL").map_or_else(
+        || {
+            let home = std::env::var_os("HOME").unwrap_or_default();
+            let cache = std::env::var_os("XDG_CACHE_HOME")
+                .map_or_else(|| PathBuf::from(home).join(".cache"), PathBuf::from);
+            cache.join("alluvium/promtool/usr/bin/promtool")
+        },
+        PathBuf::from,
+    );
+    for what in [["check", "rules"], ["test", "rules"]] {
+        let file = if what[0] == "test" { &tests } else { &rules };
+        let out = Command::new(&promtool).args(what).arg(file).current_dir(top()).output();
+        let out =
+            out.unwrap_or_else(|e| panic!("{} (make test sets it up): {e}", promtool.display()));
+        assert!(
+            out.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr)
+        );
+    }
+}
+
 /// Only two rooms know a client library.
 #[test]
 fn clients_stay_in_their_rooms() {
@@ -110,9 +192,12 @@ fn check_reads_the_shipped_files() {
 fn the_unit_is_right() {
     let unit = top().join("systemd/alluvium.service");
     let text = std::fs::read_to_string(&unit).unwrap();
-    for line in
-        ["Type=notify", "ExecStartPre=/usr/bin/alluvium check", "RestartPreventExitStatus=78"]
-    {
+    for line in [
+        "Type=notify",
+        "ExecStartPre=/usr/bin/alluvium check",
+        "RestartPreventExitStatus=78",
+        "WatchdogSec=",
+    ] {
         assert!(text.contains(line), "{line}");
     }
     let Ok(out) = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output()
@@ -123,6 +208,10 @@ fn the_unit_is_right() {
     let about_us = |l: &&str| l.contains("alluvium.service") && !l.contains("is not executable");
     let faults: Vec<&str> = told.lines().filter(about_us).collect();
     assert!(faults.is_empty(), "{faults:?}");
+
+    let security = ["security", "--offline=true", "--no-pager", "--threshold=15"];
+    let out = Command::new("systemd-analyze").args(security).arg(&unit).output().unwrap();
+    assert!(out.status.success(), "exposed: {}", String::from_utf8_lossy(&out.stdout));
 }
 
 /// A reason without an entry in the handbook leaves somebody alone at three in the morning.

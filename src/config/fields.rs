@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{Span, SpanRelativeTo};
 use toml::{Table, Value};
 
 /// One thing that is wrong, with the key it is about.
@@ -95,7 +95,7 @@ impl Fields {
         }
     }
 
-    /// `"2s"`, `"10m"`, `"1h 30m"`; between the bounds.
+    /// `"2s"`, `"10m"`, `"1h 30m"`, `"7d"`; at least so long.
     pub(super) fn duration(
         &mut self,
         name: &'static str,
@@ -103,8 +103,10 @@ impl Fields {
         faults: &mut Faults,
     ) -> Option<Duration> {
         self.parsed(name, faults, |text| {
-            let parsed = SignedDuration::from_str(text).map_err(|_| {
-                format!("{text:?} is no duration; write \"500ms\", \"2s\", \"10m\"")
+            let days = SpanRelativeTo::days_are_24_hours();
+            let parsed = Span::from_str(text).and_then(|span| span.to_duration(days));
+            let parsed = parsed.map_err(|_| {
+                format!("{text:?} is no duration; write \"500ms\", \"2s\", \"10m\", \"7d\"")
             })?;
             let duration =
                 Duration::try_from(parsed).map_err(|_| format!("{text:?} is negative"))?;

@@ -109,6 +109,7 @@ pub async fn run(
         stopped,
     ));
     let lags = tokio::spawn(watch_ends(Arc::clone(&consumer), Arc::clone(&health)));
+    let retention = tokio::spawn(topics::watch_retention(Arc::clone(&config), Arc::clone(&health)));
     let supervising = tokio::spawn(systemd::watch(Arc::clone(&health)));
     tracing::info!(instance = config.daemon.instance, group = config.kafka.group_id, "running");
 
@@ -124,6 +125,7 @@ pub async fn run(
     systemd::stopping();
     lags.abort();
     supervising.abort();
+    retention.abort();
     watching.abort();
     let drained = stop_all(&config, &pool, &control, poll, failure.is_none()).await?;
     let _ = stop.send(true);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::config::{Config, Mapping, TopicRole, Topics};
-use crate::daemon::{Health, Unavailable};
+use crate::daemon::{Health, Unavailable, now_ms};
 use crate::kafka::group::PollControl;
 use crate::kafka::topics::Topic;
 use crate::kafka::{Consumer, KafkaError, base_config, offsets, topics};
@@ -163,6 +163,42 @@ pub(super) async fn create(config: &Config, consumer: &Arc<Consumer>) -> Result<
         }
     }
     Ok(())
+}
+
+/// How much time is left until the brokers delete what is not archived yet.
+pub(super) async fn watch_retention(config: Arc<Config>, health: Arc<Health>) {
+    const EVERY: Duration = Duration::from_secs(15);
+    /// Settings of topics hardly change.
+    const KEPT: u32 = 20;
+    let client = format!("alluvium-{}", config.daemon.instance);
+    let Ok(client) = base_config(&config.kafka, &client) else { return };
+    let mut known: HashMap<String, Option<i64>> = HashMap::new();
+    let mut round = 0;
+    let mut tick = tokio::time::interval(EVERY);
+    loop {
+        let _ = tick.tick().await;
+        if round % KEPT == 0 {
+            known.clear();
+        }
+        round += 1;
+        for p in health.pool.status().iter().filter(|p| p.archives) {
+            let retention = match known.get(&p.topic) {
+                Some(known) => *known,
+                None => match topics::retention(&client, &p.topic).await {
+                    Ok(found) => *known.entry(p.topic.clone()).or_insert(found),
+                    Err(e) => {
+                        tracing::debug!(error = %e, "retention");
+                        *known.entry(p.topic.clone()).or_insert(None)
+                    }
+                },
+            };
+            if let Some(retention) = retention {
+                let age = p.oldest_ms.map_or(0, |at| (now_ms() - at).max(0));
+                let left = (retention - age).max(0) / 1_000;
+                health.pool.set_headroom(p, left);
+            }
+        }
+    }
 }
 
 /// Whether a topic is another one than at the last look. The client may not notice when a topic is

@@ -19,7 +19,9 @@ pub mod transaction;
 
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::KafkaError as Rd;
+use rdkafka::{ClientConfig, ClientContext};
 
 use crate::config::{Config, Kafka};
 
@@ -43,6 +45,19 @@ impl KafkaError {
         KafkaError { operation: operation.into(), detail: detail.to_string() }
     }
 }
+
+/// The context of a client that reads for a moment: the end of a partition is no error, and what
+/// goes wrong is told by the call that it goes wrong in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: Rd, reason: &str) {
+        tracing::debug!(error = %error, "kafka client: {reason}");
+    }
+}
+
+impl ConsumerContext for Quiet {}
 
 /// Client settings that consumer and producers share; the user's first, ours last.
 ///

@@ -8,7 +8,7 @@ use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 
 use crate::config::Start;
 use crate::kafka::group::Consumer;
-use crate::kafka::{CALL_TIMEOUT, KafkaError, native, published};
+use crate::kafka::{CALL_TIMEOUT, KafkaError, Quiet, native, published};
 use crate::protocol::Past;
 use crate::record::{Offset, OffsetRange, TopicPartition};
 
@@ -149,7 +149,7 @@ pub struct BrokerPositions {
     pub consumer: Arc<OnceLock<Weak<Consumer>>>,
     config: Arc<ClientConfig>,
     /// Reads uncommitted, and never joins the group; made when it is needed.
-    ends: Arc<OnceLock<BaseConsumer>>,
+    ends: Arc<OnceLock<BaseConsumer<Quiet>>>,
 }
 
 impl BrokerPositions {
@@ -172,7 +172,8 @@ impl BrokerPositions {
         let client = match self.ends.get() {
             Some(client) => client,
             None => {
-                let made = self.config.create().map_err(|e| KafkaError::new("make a client", e))?;
+                let made = self.config.create_with_context(Quiet);
+                let made = made.map_err(|e| KafkaError::new("make a client", e))?;
                 self.ends.get_or_init(|| made)
             }
         };

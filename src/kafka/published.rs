@@ -9,7 +9,7 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 
 use crate::count::output::{self, Merged};
-use crate::kafka::{CALL_TIMEOUT, KafkaError};
+use crate::kafka::{CALL_TIMEOUT, KafkaError, Quiet};
 use crate::protocol::Past;
 use crate::record::{Offset, OffsetRange, Record, Timestamp, TopicPartition};
 
@@ -97,7 +97,7 @@ fn first_time(
 
 /// One reading of a topic, up to its end.
 struct Scan<'a> {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Quiet>,
     topic: &'a str,
     /// Partitions that were not read to their end.
     open: BTreeSet<i32>,
@@ -109,8 +109,10 @@ impl<'a> Scan<'a> {
         let failed = |e: Rd| KafkaError::new(format!("read {topic:?}"), e);
         // Whoever's settings they are: only what was committed counts.
         let mut config = config.clone();
-        let consumer: BaseConsumer =
-            config.set("isolation.level", "read_committed").create().map_err(failed)?;
+        let consumer: BaseConsumer<Quiet> = config
+            .set("isolation.level", "read_committed")
+            .create_with_context(Quiet)
+            .map_err(failed)?;
         let metadata = consumer.fetch_metadata(Some(topic), CALL_TIMEOUT).map_err(failed)?;
         let ids = metadata.topics().iter().flat_map(|t| t.partitions()).map(|p| p.id());
         let open = ids.collect();

@@ -1,7 +1,7 @@
 //! Which topics exist, and making those that the daemon writes to.
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
@@ -36,6 +36,26 @@ pub fn partitions(consumer: &Consumer, topic: &str) -> Result<Vec<i32>, KafkaErr
     let mut all: Vec<i32> = of.flat_map(|t| t.partitions()).map(|p| p.id()).collect();
     all.sort_unstable();
     Ok(all)
+}
+
+/// How long the brokers keep a topic's records, milliseconds; [`None`] for ever.
+///
+/// # Errors
+/// No broker answers, or the topic's settings may not be read.
+pub async fn retention(config: &ClientConfig, name: &str) -> Result<Option<i64>, KafkaError> {
+    let failed = |e: &dyn std::fmt::Display| {
+        KafkaError::new(format!("ask for retention.ms of topic {name:?}"), e)
+    };
+    let admin: AdminClient<DefaultClientContext> = config.create().map_err(|e| failed(&e))?;
+    let options = AdminOptions::new().request_timeout(Some(CALL_TIMEOUT));
+    let asked = admin.describe_configs([&ResourceSpecifier::Topic(name)], &options).await;
+    let answer = asked.map_err(|e| failed(&e))?.into_iter().next();
+    let settings = answer.ok_or_else(|| failed(&"no answer"))?.map_err(|e| failed(&e))?;
+    let value = |key| settings.get(key).and_then(|entry| entry.value.clone());
+    if value("cleanup.policy").is_some_and(|policy| !policy.contains("delete")) {
+        return Ok(None);
+    }
+    Ok(value("retention.ms").and_then(|v| v.parse().ok()).filter(|ms| 0 <= *ms))
 }
 
 /// Makes a topic if it is not there; returns whether it was made.

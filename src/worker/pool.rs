@@ -89,6 +89,13 @@ impl Pool {
         0 < self.env.metrics.rebalances.get() && self.status().len() == placed
     }
 
+    /// Seconds until the brokers may delete what is not archived.
+    pub fn set_headroom(&self, of: &PartitionStatus, seconds: i64) {
+        let partition = of.partition.to_string();
+        let gauge = &self.env.metrics.retention_headroom;
+        gauge.with_label_values(&[&of.topic, &partition]).set(seconds);
+    }
+
     /// Records read so far, of all roles.
     #[must_use]
     pub fn records(&self) -> u64 {

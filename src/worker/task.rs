@@ -176,6 +176,8 @@ pub(super) struct State {
     pub(super) last_commit: Instant,
     pub(super) last_roll: Option<Roll>,
     delay: Delay,
+    /// Of the batch's first record, milliseconds.
+    first_time: Option<i64>,
     log: OffsetRange,
     first: Offset,
     /// Where a partition without an archive began.
@@ -271,6 +273,7 @@ impl Task {
             last_commit: now.instant,
             last_roll: None,
             delay: Delay::default(),
+            first_time: None,
             log: none,
             first: Offset(0),
             began: None,
@@ -333,6 +336,7 @@ impl Task {
             }
             state.resync = false;
         }
+        state.first_time = None;
         let read = source.read(&mut |record| state.take(record, now));
         state.backlog = read.end.is_none() && (backlog || 0 < read.records);
         if let (Some(position), Some(part)) = (read.end, &mut state.part) {
@@ -349,7 +353,7 @@ impl Task {
         state.tally(metrics);
         if let (true, Some(position)) = (state.role.archive.is_some(), state.position) {
             let archived = state.part.as_ref().and_then(Partition::a);
-            state.delay.read(position, archived, now.instant);
+            state.delay.read(position, state.first_time, archived, now.instant);
         }
         if let Some(merging) = state.merging.as_mut().filter(|_| 0 < read.records) {
             merging.measure();
@@ -367,6 +371,7 @@ impl State {
             return;
         }
         self.position = Some(record.offset.next());
+        self.first_time = self.first_time.or(record.timestamp.millis());
         self.overtakes = 0;
         self.tally.records += 1;
         self.tally.bytes +=

@@ -14,6 +14,8 @@ pub struct PartitionStatus {
     /// `source`, `partials` or `output`.
     pub role: String,
     pub worker: usize,
+    /// Whether its records become files.
+    pub archives: bool,
     pub state: Condition,
     /// P, A and F, as far as they are known.
     pub results: Option<i64>,
@@ -23,6 +25,8 @@ pub struct PartitionStatus {
     pub end: Option<i64>,
     /// Since the oldest record was read that is not in the ledger.
     pub archive_delay_s: u64,
+    /// That record's own timestamp, milliseconds.
+    pub oldest_ms: Option<i64>,
     /// What is open, and not rolled yet.
     pub open_files: usize,
     pub open_bytes: u64,
@@ -94,12 +98,14 @@ impl State {
             mapping: self.role.mapping.clone(),
             role: self.role.label().into(),
             worker,
+            archives: self.role.archive.is_some(),
             state,
             results: part.and_then(Partition::p).filter(|_| self.role.count.is_some()).map(|o| o.0),
             archive: part.and_then(Partition::a).map(|o| o.0),
             committed: part.and_then(Partition::committed_offset).map(|o| o.0),
             end: None,
             archive_delay_s: self.archive_delay(now).as_secs(),
+            oldest_ms: self.delay.oldest(),
             open_files: open.map_or(0, |o| o.files),
             open_bytes: open.map_or(0, |o| o.bytes),
             open_age_s: open.map_or(0, |o| o.since_first.as_secs()),
