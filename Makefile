@@ -3,22 +3,29 @@
 # make bench   the whole daemon on 5 million lines; RECORDS=… RUNS=arrival|record
 # make crashes every named step of the protocol: killed there, and stopped there until replaced
 # make chaos   random incidents on real servers; MINUTES=10 SEED=7
+# make deb     a Debian package, in target/debian; make package-test tries it in a clean Debian tree
 # make search  the largest of the exhaustive searches (minutes)
 #
 # Each installs what is missing (Debian packages, jars from Maven Central) and says so.
-.PHONY: demo test bench chaos crashes search setup python build lint clean
+.PHONY: demo test bench chaos crashes search setup python browser build lint clean deb package-test
+
+# Named by `alluvium --version`.
+export ALLUVIUM_COMMIT ?= $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
 
 # One profile for everything: what is tested is what runs, and dependencies are built once.
 CARGO = cargo
 PROFILE = --release
+CACHE = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/alluvium
+CARGO_DEB = $(CACHE)/cargo-deb/bin/cargo-deb
 
 demo: setup python build
 	testbed/demo
 
-test: setup python lint
+test: setup python browser lint
 	$(CARGO) test $(PROFILE) --bins --lib
 	$(CARGO) test $(PROFILE) --test files
 	$(CARGO) test $(PROFILE) --test servers
+	$(CARGO) test $(PROFILE) --test network
 	$(CARGO) test $(PROFILE) --test chaos
 	$(CARGO) test $(PROFILE) --features crash-points --test crashes
 
@@ -35,11 +42,21 @@ crashes: setup
 search:
 	ALLUVIUM_SEARCH=full $(CARGO) test $(PROFILE) --lib search -- --nocapture
 
+# Unit, user, man pages, completions, rules and dashboard beside the program.
+deb: setup build
+	@testbed/setup deb
+	rm -rf target/package && target/release/alluvium generate target/package
+	$(CARGO_DEB) --no-build --no-strip
+
+# Installed, started, upgraded and removed in a Debian tree that has nothing else.
+package-test: deb
+	packaging/test
+
 setup:
 	@testbed/setup
 
-python:
-	@testbed/setup python
+python browser:
+	@testbed/setup $@
 
 build:
 	$(CARGO) build $(PROFILE)

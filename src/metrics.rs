@@ -6,7 +6,7 @@ use std::cell::RefCell;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 use crate::layout::RollReason;
@@ -25,7 +25,8 @@ pub struct Metrics {
     pub results: IntCounterVec,
     pub partials: IntCounterVec,
     pub commits: IntCounterVec,
-    pub commit_seconds: Histogram,
+    pub commit_seconds: HistogramVec,
+    pub store_seconds: HistogramVec,
     pub rolls: IntCounterVec,
     pub files: IntCounterVec,
     pub file_bytes: IntCounterVec,
@@ -42,10 +43,15 @@ pub struct Metrics {
     pub results_lag: IntGaugeVec,
     pub archive_lag: IntGaugeVec,
     pub archive_delay: IntGaugeVec,
+    pub results_delay: IntGaugeVec,
     pub retention_headroom: IntGaugeVec,
     pub detached: IntGaugeVec,
     pub stopped: IntGaugeVec,
+    pub paused: IntGaugeVec,
     pub buffered_bytes: IntGaugeVec,
+    pub queued_bytes: IntGaugeVec,
+    pub memory_budget: IntGauge,
+    pub ticket_age: IntGaugeVec,
     pub open_windows: IntGaugeVec,
     pub held_back: IntGaugeVec,
 }
@@ -93,6 +99,12 @@ impl Making<'_> {
         self.note("gauge", IntGaugeVec::new(Opts::new(name, help), labels))
     }
 
+    fn seconds(&self, name: &str, help: &str, label: &str) -> HistogramVec {
+        let buckets = vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+        let options = HistogramOpts::new(name, help).buckets(buckets);
+        self.note("histogram", HistogramVec::new(options, &[label]))
+    }
+
     fn counter(&self, name: &str, help: &str) -> IntCounter {
         self.note("counter", IntCounter::new(name, help))
     }
@@ -119,11 +131,6 @@ impl Metrics {
 
     fn make(r: &Registry) -> (Metrics, Vec<Series>) {
         let make = Making { registry: r, series: RefCell::default() };
-        let seconds = HistogramOpts::new(
-            "alluvium_commit_seconds",
-            "Time of one commit, from begin to answer.",
-        )
-        .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]);
         let build =
             make.gauges("alluvium_build_info", "1, with the version as a label.", &["version"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -162,7 +169,14 @@ impl Metrics {
                 "Transactions by outcome: ok, or doubt (positions were read back).",
                 &["outcome"],
             ),
-            commit_seconds: make.note("histogram", Histogram::with_opts(seconds)),
+            commit_seconds: make.seconds("alluvium_commit_seconds",
+                "Time of one commit by step: send (records into the client), deliver (until the brokers have them), offsets, end.",
+                "step",
+            ),
+            store_seconds: make.seconds("alluvium_store_seconds",
+                "Time of one operation of the store, failed ones too.",
+                "operation",
+            ),
             rolls: make.counters("alluvium_rolls_total",
                 "Attempts sealed, by the rule that ended them.",
                 &["reason"],
@@ -222,6 +236,10 @@ impl Metrics {
                 "Since the oldest record that is not in the ledger was read.",
                 &PARTITION,
             ),
+            results_delay: make.gauges("alluvium_results_delay_seconds",
+                "Since the oldest record was read whose results are not committed.",
+                &PARTITION,
+            ),
             retention_headroom: make.gauges(
                 "alluvium_retention_headroom_seconds",
                 "Until the broker may delete the oldest record that is not archived.",
@@ -235,6 +253,10 @@ impl Metrics {
                 "1 for a partition that a person has to look after.",
                 &["topic", "partition", "reason"],
             ),
+            paused: make.gauges("alluvium_partition_paused",
+                "1 while a person has paused the mapping in this instance.",
+                &PARTITION,
+            ),
             open_windows: make.gauges("alluvium_merge_open_windows",
                 "Windows that are not whole yet, by partition of the partials topic.",
                 &PARTITION,
@@ -246,6 +268,15 @@ impl Metrics {
             buffered_bytes: make.gauges("alluvium_buffered_bytes",
                 "Memory of open files and of bytes on their way to the store.",
                 &["worker"],
+            ),
+            queued_bytes: make.gauges("alluvium_store_queue_bytes",
+                "Bytes on their way to the store; a quarter of the worker's budget at most.",
+                &["worker"],
+            ),
+            memory_budget: make.gauge("alluvium_memory_budget_bytes", "daemon.memory, shared by all workers."),
+            ticket_age: make.gauges("alluvium_kerberos_ticket_age_seconds",
+                "Since the Kerberos credential cache was written; absent without one.",
+                &["cache"],
             ),
         };
         for reason in RollReason::ALL {
@@ -272,8 +303,10 @@ impl Metrics {
             &self.results_lag,
             &self.archive_lag,
             &self.archive_delay,
+            &self.results_delay,
             &self.retention_headroom,
             &self.detached,
+            &self.paused,
             &self.open_windows,
         ];
         for gauge in all {

@@ -1,5 +1,8 @@
 //! The files that are shipped beside the program, and the house's own rules.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+#[path = "support/promtool.rs"]
+mod promtool;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -111,15 +114,7 @@ fn alerts_fire_and_are_explained() {
         );
         assert!(tested.contains(&format!("alertname: {alert}\n")), "no test lets {alert} fire");
     }
-    let promtool = std::env::var_os("PROMTOOL").map_or_else(
-        || {
-            let home = std::env::var_os("HOME").unwrap_or_default();
-            let cache = std::env::var_os("XDG_CACHE_HOME")
-                .map_or_else(|| PathBuf::from(home).join(".cache"), PathBuf::from);
-            cache.join("alluvium/promtool/usr/bin/promtool")
-        },
-        PathBuf::from,
-    );
+    let promtool = promtool::promtool();
     for what in [["check", "rules"], ["test", "rules"]] {
         let file = if what[0] == "test" { &tests } else { &rules };
         let out = Command::new(&promtool).args(what).arg(file).current_dir(top()).output();
@@ -187,7 +182,7 @@ fn check_reads_the_shipped_files() {
     assert_eq!(wrong.status.code(), Some(64));
 }
 
-/// The unit says what the issue asks of it; systemd-analyze reads it where there is one.
+/// The unit is what operators rely on; systemd-analyze reads it where there is one.
 #[test]
 fn the_unit_is_right() {
     let unit = top().join("systemd/alluvium.service");

@@ -152,15 +152,17 @@ enum Table {
 
 fn open(path: &str, bytes: Bytes) -> Result<Table, String> {
     let name = path.rsplit('/').next().unwrap_or_default();
-    let extension = name.split_once('.').map_or("", |(_, e)| e);
-    Ok(Table::Lines(match extension {
+    // Topics have dots in their names, too.
+    let ours = ["parquet", "jsonl", "jsonl.gz", "jsonl.zst"];
+    let ends = |e: &&str| name.strip_suffix(e).is_some_and(|rest| rest.ends_with('.'));
+    Ok(Table::Lines(match ours.into_iter().find(ends).unwrap_or(name) {
         "parquet" => return Ok(Table::Parquet(bytes)),
         "jsonl" => Box::new(Cursor::new(bytes)),
         "jsonl.gz" => Box::new(MultiGzDecoder::new(Cursor::new(bytes))),
         "jsonl.zst" => Box::new(
             zstd::stream::read::Decoder::new(Cursor::new(bytes)).map_err(|e| e.to_string())?,
         ),
-        other => return Err(format!("no file of ours ends in {other:?}")),
+        other => return Err(format!("no file of ours is named {other:?}")),
     }))
 }
 
@@ -219,7 +221,7 @@ mod tests {
         records.iter().for_each(|r| encoder.append(r).unwrap());
         let mut bytes = Vec::new();
         encoder.finish(&mut |b| bytes.extend_from_slice(&b)).unwrap();
-        (format!("a.b/part-t.{}", format.extension()), bytes.into())
+        (format!("a.b/part-t.of.dots.{}", format.extension()), bytes.into())
     }
 
     fn record<'a>(offset: i64, time: Timestamp, value: Option<&'a [u8]>) -> Record<'a> {

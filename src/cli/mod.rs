@@ -1,16 +1,22 @@
 //! The command line. One file a command; exit codes are those of sysexits(3).
 
 mod check;
+mod generate;
+mod init;
+mod pause;
 mod places;
 mod recount;
 mod repair;
 mod run;
 mod status;
 mod verify;
+mod version;
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -31,7 +37,7 @@ pub const EX_CONFIG: u8 = 78;
 
 /// Carries Kafka topics into HDFS, exactly once: counts words in windows, archives every record.
 #[derive(Parser, Debug)]
-#[command(name = "alluvium", version, max_term_width = 100)]
+#[command(name = "alluvium", version = version::short(), long_version = version::long(), max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -41,18 +47,38 @@ pub struct Cli {
 enum Command {
     /// Run the daemon until SIGTERM or SIGINT.
     ///
-    /// Example: alluvium run --config /etc/alluvium/alluvium.toml
+    /// SIGHUP reads the configuration again: mappings, their archives, and what is logged change
+    /// without a restart; what can't is said. Example: alluvium run --config
+    /// /etc/alluvium/alluvium.toml
     Run(run::Run),
     /// Read a configuration, report all of its faults, and show the paths that records would get.
     ///
     /// Touches neither brokers nor stores. Example: alluvium check --config config/tutorial.toml
     Check(check::Check),
+    /// Write a first configuration, with comments.
+    ///
+    /// Asks brokers for their topics, or takes over what a Kafka Connect HDFS sink is set to, and says
+    /// what has no counterpart. Examples: alluvium init --bootstrap broker1:9092 --root
+    /// hdfs://namenode:8020/data -o alluvium.toml; alluvium init --from-connect sink.properties
+    Init(init::Init),
     /// Ask a running daemon where its partitions stand.
     ///
     /// The same as its page at daemon.listen. Exit code 65 when a partition is stopped or a topic
     /// is missing, 69 when no daemon answers. Examples: alluvium status; alluvium status --watch;
     /// alluvium status --url http://archiver-2:9464 --json
     Status(status::Status),
+    /// Let a mapping stand still in a running daemon, until it is resumed.
+    ///
+    /// What was read is archived and committed, then nothing is read any more; its other partitions,
+    /// in other instances, go on: pause each of them, on its own host. Windows of a merged count
+    /// whose sources are paused elsewhere close without them after `patience`. A restart resumes.
+    ///
+    /// Example: alluvium pause orders
+    Pause(pause::Pause),
+    /// Let a paused mapping go on where it stood.
+    ///
+    /// Example: alluvium resume orders
+    Resume(pause::Pause),
     /// Check the archive: every offset once, or in a named gap; files, ledger and brokers agree.
     ///
     /// Reads every file; changes nothing, and works beside a running daemon. Exit code 65 when
@@ -81,6 +107,11 @@ enum Command {
     ///
     /// Example: alluvium explain hdfs://nameservice1/data/orders/dt=2026-11-22/part-….parquet
     Explain(places::Explain),
+    /// Write man pages and shell completions into a directory.
+    ///
+    /// Packages have them already. Example: alluvium generate target/package
+    #[command(hide = true)]
+    Generate(generate::Generate),
 }
 
 /// Which configuration.
@@ -97,20 +128,68 @@ struct ConfigArgs {
 impl ConfigArgs {
     /// Reads and checks; faults are printed.
     fn load(&self) -> Result<Config, u8> {
-        let shown = self.config.display();
-        let text = std::fs::read_to_string(&self.config).map_err(|e| {
-            complain(&format!("can't read {shown}: {e}"));
+        self.read().map_err(|text| {
+            complain(&text);
             EX_CONFIG
-        })?;
+        })
+    }
+
+    /// Reads and checks; all faults, as text.
+    fn read(&self) -> Result<Config, String> {
+        let shown = self.config.display();
+        let text = std::fs::read_to_string(&self.config)
+            .map_err(|e| format!("can't read {shown}: {e}; `alluvium init` writes a first one"))?;
         Config::parse(&text, self.instance.as_deref()).map_err(|faults| {
             let n = faults.0.len();
-            complain(&format!("{shown}: {n} fault{}\n{faults}", if n == 1 { "" } else { "s" }));
-            EX_CONFIG
+            format!("{shown}: {n} fault{}\n{faults}", if n == 1 { "" } else { "s" })
         })
     }
 
     fn path(&self) -> &Path {
         &self.config
+    }
+}
+
+/// Which running daemon.
+#[derive(Args, Debug)]
+struct DaemonArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Ask this instance, in place of the one at daemon.listen.
+    #[arg(long, value_name = "http://HOST:PORT")]
+    url: Option<String>,
+}
+
+impl DaemonArgs {
+    /// Where it listens.
+    fn url(&self) -> Result<String, u8> {
+        if let Some(url) = &self.url {
+            return Ok(url.trim_end_matches('/').to_string());
+        }
+        match self.config.load()?.daemon.listen {
+            Some(mut address) => {
+                if address.ip().is_unspecified() {
+                    address.set_ip(match address {
+                        SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                        SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+                    });
+                }
+                Ok(format!("http://{address}"))
+            }
+            None => {
+                complain("daemon.listen is \"off\": this daemon answers nobody");
+                Err(EX_USAGE)
+            }
+        }
+    }
+
+    fn agent(&self) -> ureq::Agent {
+        const LIMIT: Duration = Duration::from_secs(10);
+        ureq::Agent::config_builder().timeout_global(Some(LIMIT)).build().into()
+    }
+
+    fn silent(&self, url: &str, e: &ureq::Error) -> String {
+        format!("no daemon answers at {url}: {e}. Is it running? (systemctl status alluvium)")
     }
 }
 
@@ -121,7 +200,11 @@ pub fn main() -> u8 {
         Ok(cli) => match cli.command {
             Command::Run(run) => run.main(),
             Command::Check(check) => check.main(),
+            Command::Init(init) => init.main(),
+            Command::Generate(generate) => generate.main(),
             Command::Status(status) => status.main(),
+            Command::Pause(pause) => pause.main("pause"),
+            Command::Resume(resume) => resume.main("resume"),
             Command::Verify(verify) => verify.main(),
             Command::Recount(recount) => recount.main(),
             Command::Repair(repair) => repair.main(),
@@ -144,9 +227,7 @@ fn on_stores(
         Ok(config) => Arc::new(config),
         Err(code) => return code,
     };
-    let counts = config.mappings.iter().filter_map(|m| m.count.as_ref()?.archive.as_ref());
-    let archives = config.mappings.iter().filter_map(|m| m.archive.as_ref()).chain(counts);
-    let roots: BTreeMap<String, _> = archives.map(|a| (a.root.url(), &a.root)).collect();
+    let roots: BTreeMap<String, _> = config.archives().map(|a| (a.root.url(), &a.root)).collect();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(e) => {

@@ -59,7 +59,7 @@ impl Repair {
         on_stores(&self.config, async |config, stores| {
             if self.apply {
                 // A root that was wiped gets its id here, as a daemon would give it one.
-                let opened = roots::open_all(config).await;
+                let opened = roots::open_all(config, None, None).await;
                 drop(opened.map_err(|e| LookError::Other(e.to_string()))?);
             }
             let brokers = Brokers::new(config, stores).await?;
@@ -212,7 +212,7 @@ async fn carry_out(
         let generation = Generation::outside(&consumer).ok_or_else(|| failed(&"no group"))?;
         let mut transactions = Transactions::new(repair_config(&config)?, PATIENCE);
         transactions.begin().map_err(|e| failed(&e))?;
-        let done = transactions.commit(&[offset], &generation, &|| true);
+        let done = transactions.commit(&[offset], &generation, &|| true).map(drop);
         done.map_err(|e| failed(&e))
     })
     .await

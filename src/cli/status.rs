@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-use crate::cli::{ConfigArgs, EX_DATAERR, EX_UNAVAILABLE, EX_USAGE, complain, say};
+use crate::cli::{DaemonArgs, EX_DATAERR, EX_UNAVAILABLE, complain, say};
 use crate::daemon::status::Status as Told;
 use crate::worker::status::{Condition, PartitionStatus};
 
@@ -13,10 +13,7 @@ use crate::worker::status::{Condition, PartitionStatus};
 #[derive(Args, Debug)]
 pub(super) struct Status {
     #[command(flatten)]
-    config: ConfigArgs,
-    /// Ask this instance, in place of the one at daemon.listen.
-    #[arg(long, value_name = "http://HOST:PORT")]
-    url: Option<String>,
+    daemon: DaemonArgs,
     /// Print what the daemon says as JSON.
     #[arg(long)]
     json: bool,
@@ -25,22 +22,11 @@ pub(super) struct Status {
     watch: bool,
 }
 
-const LIMIT: Duration = Duration::from_secs(10);
-
 impl Status {
     pub(super) fn main(&self) -> u8 {
-        let url = match &self.url {
-            Some(url) => url.trim_end_matches('/').to_string(),
-            None => match self.config.load() {
-                Err(code) => return code,
-                Ok(config) => match config.daemon.listen {
-                    Some(address) => format!("http://{address}"),
-                    None => {
-                        complain("daemon.listen is \"off\": this daemon tells nobody its status");
-                        return EX_USAGE;
-                    }
-                },
-            },
+        let url = match self.daemon.url() {
+            Ok(url) => url,
+            Err(code) => return code,
         };
         loop {
             let code = self.once(&url);
@@ -52,16 +38,12 @@ impl Status {
     }
 
     fn once(&self, url: &str) -> u8 {
-        let agent: ureq::Agent =
-            ureq::Agent::config_builder().timeout_global(Some(LIMIT)).build().into();
-        let asked = agent.get(format!("{url}/status.json")).call();
+        let asked = self.daemon.agent().get(format!("{url}/status.json")).call();
         let text = asked.and_then(|mut answer| answer.body_mut().read_to_string());
         let text = match text {
             Ok(text) => text,
             Err(e) => {
-                complain(&format!(
-                    "no daemon answers at {url}: {e}. Is it running? (systemctl status alluvium)"
-                ));
+                complain(&self.daemon.silent(url, &e));
                 return EX_UNAVAILABLE;
             }
         };
@@ -132,6 +114,7 @@ fn row(p: &PartitionStatus) -> [String; 9] {
         Condition::Running => "running",
         Condition::Recovering => "recovering",
         Condition::Detached => "store away",
+        Condition::Paused => "paused",
         Condition::Stopped(_) => "STOPPED",
     };
     [

@@ -43,6 +43,11 @@ impl Fields {
         Fields { path: path.into(), table, known: Vec::new() }
     }
 
+    /// What nobody has taken yet.
+    pub(super) fn table_as_written(&self) -> Table {
+        self.table.clone()
+    }
+
     /// The full path of a key.
     pub(super) fn key(&self, name: &str) -> String {
         if self.path.is_empty() { name.into() } else { format!("{}.{name}", self.path) }

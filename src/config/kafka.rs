@@ -26,7 +26,7 @@ impl Assignor {
 }
 
 /// `[kafka]`
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Kafka {
     pub bootstrap_servers: String,
     pub group_id: String,
@@ -141,10 +141,15 @@ pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
                     "is not among the librdkafka keys that may be set; the nearest is {near:?}"
                 ),
             );
+        } else if value.get("credential").is_some() {
+            let path = secret(&value, &key, faults);
+            properties.extend(path.map(|p| (name, p.0.to_string_lossy().into_owned())));
         } else if let Some(text) = scalar(&value) {
             let _ = properties.insert(name, text);
         } else {
-            faults.add(key, "must be a string, a number, true or false");
+            let shapes = "a string, a number, true or false";
+            let file = "{ credential = \"name\" } for the path of a systemd credential";
+            faults.add(key, format!("must be {shapes}, or {file}"));
         }
     }
     let mut secrets = BTreeMap::new();

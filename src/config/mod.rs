@@ -6,26 +6,32 @@
 mod fields;
 mod kafka;
 mod mapping;
+mod wordcount;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tracing_subscriber::EnvFilter;
+
 pub use fields::Fault;
 use fields::{Faults, Fields};
 pub use kafka::{Assignor, Kafka, Secret};
-pub use mapping::{Archive, Mapping, Merging, Start, Topics, WordCount};
+pub use mapping::{Archive, Mapping, Start, Topics};
+pub use wordcount::{Merging, WordCount};
 
 /// A whole configuration; every relation between keys was checked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     pub kafka: Kafka,
     pub daemon: Daemon,
     pub mappings: Vec<Mapping>,
+    /// `[archive]` as it was written: the mappings' defaults.
+    defaults: toml::Table,
 }
 
 /// `[daemon]`
-#[derive(Debug, Clone)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Daemon {
     /// Names the transactional ids; stable, and unique in the group.
     pub instance: String,
@@ -37,6 +43,8 @@ pub struct Daemon {
     pub listen: Option<SocketAddr>,
     /// How often topics are matched anew.
     pub topics_refresh: Duration,
+    /// What is logged, as `info` or `info,alluvium::kafka=debug`.
+    pub log: String,
 }
 
 /// What a topic is for.
@@ -97,8 +105,9 @@ impl Config {
         let kafka = kafka.and_then(|k| kafka::read(k, &mut faults));
         let daemon = top.table("daemon", &mut faults);
         let daemon = self::daemon(daemon, instance, &mut faults);
-        let defaults = top.table("archive", &mut faults);
-        let defaults = mapping::ArchiveKeys::read(defaults, &mut faults);
+        let written = top.table("archive", &mut faults);
+        let defaults_table = written.as_ref().map(Fields::table_as_written).unwrap_or_default();
+        let defaults = mapping::ArchiveKeys::read(written, &mut faults);
         let tables = top.entries("mapping", &mut faults);
         if tables.is_empty() {
             faults.add("mapping", "is missing; write a [mapping.NAME] with topics = [\"…\"]");
@@ -108,9 +117,44 @@ impl Config {
         top.finish(&mut faults);
         mapping::check_together(&mappings, &mut faults);
         match (kafka, faults.0.is_empty()) {
-            (Some(kafka), true) => Ok(Config { kafka, daemon, mappings }),
+            (Some(kafka), true) => Ok(Config { kafka, daemon, mappings, defaults: defaults_table }),
             _ => Err(Faulty(faults.0)),
         }
+    }
+
+    /// The archives of all mappings, of records and of counts.
+    pub fn archives(&self) -> impl Iterator<Item = &Archive> {
+        self.mappings.iter().flat_map(|m| {
+            let counts = m.count.as_ref().and_then(|c| c.archive.as_deref());
+            m.archive.as_deref().into_iter().chain(counts)
+        })
+    }
+
+    /// Whether a topic is treated in both configurations alike: same mapping, same settings.
+    #[must_use]
+    pub fn treats_alike(&self, other: &Config, topic: &str) -> bool {
+        let mine = |c: &Config| {
+            let (mapping, role) = c.mapping_of(topic)?;
+            Some((mapping.name.clone(), role, mapping.written.clone(), c.defaults.clone()))
+        };
+        mine(self) == mine(other)
+    }
+
+    /// What is written in `new` and can't be taken by a running daemon, by key.
+    #[must_use]
+    pub fn needs_restart(&self, new: &Config) -> Vec<&'static str> {
+        let (a, b) = (&self.daemon, &new.daemon);
+        let mut keys = Vec::new();
+        let mut differs = |key, same: bool| keys.extend((!same).then_some(key));
+        differs("kafka", self.kafka == new.kafka);
+        differs("daemon.workers", a.workers == b.workers);
+        differs("daemon.commit_interval", a.commit_interval == b.commit_interval);
+        differs("daemon.memory", a.memory_bytes == b.memory_bytes);
+        differs("daemon.revoke_timeout", a.revoke_timeout == b.revoke_timeout);
+        differs("daemon.drain_timeout", a.drain_timeout == b.drain_timeout);
+        differs("daemon.topics_refresh", a.topics_refresh == b.topics_refresh);
+        differs("daemon.listen", a.listen == b.listen);
+        keys
     }
 
     /// The mapping of a topic, and what the topic is in it.
@@ -153,6 +197,7 @@ fn daemon(fields: Option<Fields>, instance: Option<&str>, faults: &mut Faults) -
         revoke_timeout: f.duration("revoke_timeout", ms(100), faults).unwrap_or(ms(3_000)),
         drain_timeout: f.duration("drain_timeout", ms(1_000), faults).unwrap_or(ms(30_000)),
         topics_refresh: f.duration("topics_refresh", ms(1_000), faults).unwrap_or(ms(30_000)),
+        log: f.parsed("log", faults, log).unwrap_or_else(|| "info".into()),
         listen: f.parsed("listen", faults, listen).unwrap_or(Some(DEFAULT_LISTEN)),
     };
     // The group must not give a partition away while its owner still drains.
@@ -172,6 +217,12 @@ fn listen(text: &str) -> Result<Option<SocketAddr>, String> {
     }
     let hint = "write an address with a port, as \"127.0.0.1:9464\", or \"off\"";
     text.parse().map(Some).map_err(|_| format!("{text:?} is no address; {hint}"))
+}
+
+fn log(text: &str) -> Result<String, String> {
+    let hint = "write \"info\", \"debug\" or \"info,alluvium::kafka=debug\"";
+    let parsed = EnvFilter::builder().parse(text);
+    parsed.map(|_| text.to_string()).map_err(|e| format!("{text:?}: {e}; {hint}"))
 }
 
 fn host_name() -> String {

@@ -7,10 +7,10 @@ use std::sync::{Arc, PoisonError};
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::extract::{ConnectInfo, Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use prometheus::{Encoder as _, TextEncoder};
 use tokio::sync::watch;
 
@@ -38,7 +38,9 @@ pub(super) async fn serve(
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
-        .with_state(health);
+        .route("/mappings/{mapping}/{verb}", post(command))
+        .with_state(health)
+        .into_make_service_with_connect_info::<SocketAddr>();
     Ok(Some(tokio::spawn(async move {
         let until = async move {
             let _ = stopped.wait_for(|s| *s).await;
@@ -74,6 +76,40 @@ async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
     }
 }
 
+/// A command's requests have this header: no page in a browser can send it unasked.
+pub(crate) const COMMAND: &str = "x-alluvium-command";
+
+/// Pauses or resumes a mapping; for this host alone.
+async fn command(
+    State(health): State<Arc<Health>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    Path((mapping, verb)): Path<(String, String)>,
+) -> (StatusCode, String) {
+    let paused = match verb.as_str() {
+        "pause" => true,
+        "resume" => false,
+        _ => return (StatusCode::NOT_FOUND, "pause or resume\n".into()),
+    };
+    if !from.ip().to_canonical().is_loopback() || !headers.contains_key(COMMAND) {
+        let text = "commands are taken from this host alone, by `alluvium pause` and `resume`\n";
+        return (StatusCode::FORBIDDEN, text.into());
+    }
+    let config = Arc::clone(&health.in_force.borrow().config);
+    if !config.mappings.iter().any(|m| m.name == mapping) {
+        let names: Vec<&str> = config.mappings.iter().map(|m| m.name.as_str()).collect();
+        let text = format!("no mapping {mapping:?}; there are {}\n", names.join(", "));
+        return (StatusCode::NOT_FOUND, text);
+    }
+    let word = if paused { "paused" } else { "running" };
+    if health.paused.set(&mapping, paused) {
+        tracing::warn!(mapping, %from, "{verb}: the mapping is {word} in this instance");
+        (StatusCode::OK, format!("{mapping} is {word}\n"))
+    } else {
+        (StatusCode::OK, format!("{mapping} is {word} already\n"))
+    }
+}
+
 /// What has made no progress for longer than any call may take.
 pub(super) fn stuck(health: &Health) -> Vec<String> {
     let late = now_ms() - STUCK_MS;
@@ -105,7 +141,7 @@ async fn readyz(State(health): State<Arc<Health>>) -> (StatusCode, String) {
         match p.state {
             Condition::Stopped(why) => lines.push(format!("{}/{}: {why}", p.topic, p.partition)),
             Condition::Recovering => lines.push(format!("{}/{}: recovering", p.topic, p.partition)),
-            Condition::Running | Condition::Detached => {}
+            Condition::Running | Condition::Detached | Condition::Paused => {}
         }
     }
     let missing = health.missing.lock().unwrap_or_else(PoisonError::into_inner);

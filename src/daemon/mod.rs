@@ -2,13 +2,14 @@
 //! ends.
 
 mod http;
+mod kerberos;
 mod page;
+mod reload;
 pub(crate) mod roots;
 pub(crate) mod status;
 mod systemd;
 pub(crate) mod topics;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,8 +24,11 @@ use crate::kafka::group::{self, PollControl};
 use crate::kafka::offsets::{BrokerPositions, log_range};
 use crate::kafka::{Commit, Consumer, Transactions, consumer_config, producer_config};
 use crate::metrics::Metrics;
-use crate::store::Store;
-use crate::worker::{Env, Now, Pool, Role, SourceLists};
+use crate::store::measured::Took;
+use crate::worker::{Env, Now, Paused, Pool, SourceLists};
+pub(crate) use http::COMMAND;
+use reload::{InForce, Reloading};
+pub use reload::{ReadAgain, SetLog};
 
 /// Something that the daemon needs at its start is not to be had.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +44,8 @@ pub(crate) struct Health {
     /// Topics that a mapping names and no broker has.
     pub(crate) missing: Mutex<Vec<String>>,
     pub(crate) sources: Arc<SourceLists>,
+    pub(crate) paused: Arc<Paused>,
+    pub(crate) in_force: watch::Receiver<Arc<InForce>>,
     pub(crate) instance: String,
     pub(crate) group: String,
     /// Wall clock, milliseconds.
@@ -47,20 +53,32 @@ pub(crate) struct Health {
     pub(crate) throughput: Mutex<Throughput>,
 }
 
+/// What the command line gives a daemon.
+pub struct Launch {
+    pub config: Arc<Config>,
+    pub registry: Registry,
+    /// The command that the log names for a stopped partition, without its name.
+    pub repair: String,
+    /// For a reload, and each message of `reloads` asks for one.
+    pub read_again: Box<ReadAgain>,
+    pub reloads: mpsc::Receiver<()>,
+    pub set_log: Box<SetLog>,
+}
+
 /// Runs until `shutdown` says so; whether everything that was read was appended before the end.
-/// `repair` is the command that the log names for a stopped partition, without its name.
 ///
 /// # Errors
 /// The start failed ([`Unavailable`] inside where a server is not to be had), or the daemon can't
 /// go on.
-pub async fn run(
-    config: Arc<Config>,
-    registry: Registry,
-    repair: String,
-    shutdown: impl Future<Output = ()>,
-) -> anyhow::Result<bool> {
+pub async fn run(launch: Launch, shutdown: impl Future<Output = ()>) -> anyhow::Result<bool> {
+    let Launch { config, registry, repair, read_again, reloads, set_log } = launch;
     let metrics = Arc::new(Metrics::new(&registry));
-    let stores = roots::open_all(&config).await?;
+    metrics.memory_budget.set(config.daemon.memory_bytes as i64);
+    let took = took(&metrics);
+    let stores = roots::open_all(&config, None, Some(&took)).await?;
+    let first = Arc::new(InForce { config: Arc::clone(&config), stores });
+    let (in_force, following) = watch::channel(first);
+    let paused = Arc::new(Paused::default());
     let (fatal_tx, mut fatal) = mpsc::channel::<String>(8);
     let settings = consumer_config(&config)?;
     let positions = BrokerPositions::new(settings.clone());
@@ -68,6 +86,7 @@ pub async fn run(
     let control = Arc::new(PollControl::default());
     let env = Env {
         sources: Arc::clone(&sources),
+        paused: Arc::clone(&paused),
         metrics,
         positions: Arc::new(positions.clone()),
         runtime: tokio::runtime::Handle::current(),
@@ -81,7 +100,7 @@ pub async fn run(
         clock: Now::read,
         repair: repair.into(),
     };
-    let pool = Arc::new(start_pool(&config, env, stores)?);
+    let pool = Arc::new(start_pool(&config, env, following.clone())?);
     let consumer = group::consumer(&settings, Arc::clone(&pool) as _)?;
     let _ = positions.consumer.set(Arc::downgrade(&consumer));
     let health = Arc::new(Health {
@@ -90,6 +109,8 @@ pub async fn run(
         polled: AtomicI64::new(now_ms()),
         missing: Mutex::default(),
         sources,
+        paused,
+        in_force: following.clone(),
         instance: config.daemon.instance.clone(),
         group: config.kafka.group_id.clone(),
         started: now_ms(),
@@ -101,8 +122,18 @@ pub async fn run(
     let http = http::serve(config.daemon.listen, Arc::clone(&health), stopped.clone()).await?;
     control.subscribe(first);
     let poll = spawn_poll(&config, &consumer, &control, &health)?;
+    let reloading = Reloading {
+        took,
+        read_again,
+        set_log,
+        in_force,
+        consumer: Arc::clone(&consumer),
+        control: Arc::clone(&control),
+        health: Arc::clone(&health),
+    };
+    let reloading = tokio::spawn(reloading.watch(reloads));
     let watching = tokio::spawn(topics::watch(
-        Arc::clone(&config),
+        following,
         Arc::clone(&consumer),
         Arc::clone(&control),
         Arc::clone(&health),
@@ -123,6 +154,7 @@ pub async fn run(
         }
     };
     systemd::stopping();
+    reloading.abort();
     lags.abort();
     supervising.abort();
     retention.abort();
@@ -143,7 +175,7 @@ pub async fn run(
 fn start_pool(
     config: &Arc<Config>,
     env: Env,
-    stores: HashMap<String, (Arc<dyn Store>, String)>,
+    in_force: watch::Receiver<Arc<InForce>>,
 ) -> anyhow::Result<Pool> {
     let patience = Duration::from_secs(15);
     let transactions = (0..config.daemon.workers)
@@ -152,10 +184,7 @@ fn start_pool(
             Ok(Box::new(transactions) as Box<dyn Commit>)
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let roles = Arc::clone(config);
-    let role = move |topic: &str| {
-        Role::of(&roles, topic, |archive| stores.get(&archive.root.url()).cloned())
-    };
+    let role = move |topic: &str| in_force.borrow().role(topic);
     Pool::start(env, config.daemon.revoke_timeout, transactions, role).context("start workers")
 }
 
@@ -212,12 +241,23 @@ async fn stop_all(
     Ok(drained)
 }
 
+/// Tells the metrics of each operation of a store.
+fn took(metrics: &Arc<Metrics>) -> Arc<Took> {
+    let metrics = Arc::clone(metrics);
+    Arc::new(move |operation, took| {
+        metrics.store_seconds.with_label_values(&[operation]).observe(took.as_secs_f64());
+    })
+}
+
 async fn watch_ends(consumer: Arc<Consumer>, health: Arc<Health>) {
     let mut every = tokio::time::interval(status::SAMPLE);
     loop {
         let _ = every.tick().await;
         let read = health.pool.records();
         health.throughput.lock().unwrap_or_else(PoisonError::into_inner).sample(read);
+        if let Some(age) = kerberos::ticket_age() {
+            health.pool.metrics().ticket_age.with_label_values(&["file"]).set(age as i64);
+        }
         let (consumer, pool) = (Arc::clone(&consumer), Arc::clone(&health.pool));
         let asked = tokio::task::spawn_blocking(move || {
             pool.refresh_ends(|tp| log_range(&consumer, tp).ok().map(|log| log.to));

@@ -58,6 +58,8 @@ fn body(s: &Status) -> Markup {
             (figure("not counted yet", &sum(s, 0), ""))
             (figure("not archived yet", &sum(s, 1), ""))
             (figure("oldest not archived", &oldest(s), ""))
+            (figure("counted whole until", &complete(s), ""))
+            (figure("failed calls", &number(s.failed_calls as i64), ""))
             div.figure.wide {
                 span { "records a second, a quarter of an hour" }
                 b { (s.throughput.last().map_or("–".into(), |r| number(*r as i64))) }
@@ -118,6 +120,7 @@ fn row(p: &PartitionStatus, now: i64) -> Markup {
         Condition::Running => ("running", "ok"),
         Condition::Recovering => ("recovering", "wait"),
         Condition::Detached => ("store away", "wait"),
+        Condition::Paused => ("paused", "wait"),
         Condition::Stopped(_) => ("stopped", "bad"),
     };
     let [results, archive] = p.lags().map(|lag| lag.map_or("–".into(), number));
@@ -134,7 +137,10 @@ fn row(p: &PartitionStatus, now: i64) -> Markup {
             td.n data-is="oldest" { @if 0 < p.archive_delay_s { (ago(p.archive_delay_s as i64 * 1_000)) } @else { "–" } }
             td data-is="open" {
                 @match p.open_windows {
-                    Some(n) => { (n) " window" (if n == 1 { "" } else { "s" }) }
+                    Some(n) => {
+                        (n) " window" (if n == 1 { "" } else { "s" })
+                        @if let Some(until) = p.watermark { " from " (time(until)) }
+                    }
                     None if p.open_files == 0 => { "–" }
                     None => { (p.open_files) " file" (if p.open_files == 1 { "" } else { "s" }) ", " (bytes(p.open_bytes)) ", " (ago(p.open_age_s as i64 * 1_000)) }
                 }
@@ -161,9 +167,12 @@ fn by_mapping(s: &Status) -> Vec<(&str, Vec<&PartitionStatus>)> {
 }
 
 fn waits(partitions: &[&PartitionStatus]) -> Vec<String> {
+    // Shorter silences come and go with every line that somebody types.
+    const WORTH_SAYING: u64 = 5;
     let mut all: Vec<(&str, i32, u64)> = partitions
         .iter()
         .flat_map(|p| &p.waits_for)
+        .filter(|w| WORTH_SAYING <= w.silent_s)
         .map(|w| (w.topic.as_str(), w.partition, w.silent_s))
         .collect();
     all.sort_unstable_by_key(|(t, p, s)| (*t, *p, std::cmp::Reverse(*s)));
@@ -184,6 +193,16 @@ fn oldest(s: &Status) -> String {
     }
 }
 
+/// Until when the windows of all merges here are closed.
+fn complete(s: &Status) -> String {
+    let merges = s.partitions.iter().filter(|p| p.open_windows.is_some());
+    merges.filter_map(|p| p.watermark).min().map_or("–".into(), time)
+}
+
+fn time(millis: i64) -> String {
+    Timestamp::from_millisecond(millis).map_or("–".into(), |t| t.strftime("%F %T").to_string())
+}
+
 fn sparkline(rates: &[f64]) -> Markup {
     const WIDTH: f64 = 240.0;
     const HEIGHT: f64 = 36.0;
@@ -195,7 +214,7 @@ fn sparkline(rates: &[f64]) -> Markup {
         .map(|(i, r)| format!("{:.1},{:.1}", i as f64 * step, HEIGHT - r / highest * HEIGHT))
         .collect();
     html! {
-        svg viewBox="0 -2 240 40" role="img" aria-label={"at most " (number(highest as i64)) " records a second"} {
+        svg viewBox="0 -2 240 40" preserveAspectRatio="xMinYMid" role="img" aria-label={"at most " (number(highest as i64)) " records a second"} {
             polyline points=(points.join(" ")) {}
         }
     }
@@ -255,7 +274,7 @@ mod tests {
             last_roll: Some(Roll { reason: "age".into(), at: 0, files: 1, bytes: 9 << 20 }),
             open_windows: (role == "partials").then_some(1),
             waits_for: vec![Wait { topic: "in".into(), partition: 1, silent_s: 7 }],
-            watermark: None,
+            watermark: (role == "partials").then_some(1_735_689_600_000),
         }
     }
 
@@ -275,6 +294,7 @@ mod tests {
             missing_topics: vec!["gone".into()],
             stuck: vec!["worker 1".into()],
             throughput: vec![0.0, 5_000.0, 2_500.0],
+            failed_calls: 1_234,
         });
         for want in [
             "a&lt;b&gt;",
@@ -283,7 +303,9 @@ mod tests {
             "ledger &amp; offset differ",
             "alluvium repair &lt;x&gt; 3",
             "topic <b>gone</b> does not exist",
-            "1 window<",
+            "1 window from 2025-01-01 00:00:00<",
+            "counted whole until</span><b>2025-01-01 00:00:00<",
+            "1\u{202f}234<",
             "in/1 (nothing heard for 7 s)",
             "0.0,36.0 120.0,0.0 240.0,18.0",
         ] {

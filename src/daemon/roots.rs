@@ -10,12 +10,17 @@ use bytes::Bytes;
 use crate::audit::{RootIdentity, root_id};
 use crate::config::Config;
 use crate::daemon::Unavailable;
+use crate::daemon::reload::InForce;
 use crate::layout::names::{IDENTITY, PRIVATE};
+use crate::store::measured::{Measured, Took};
 use crate::store::{self, Deadlines, ErrorKind, Root, Store, StoreError};
 
-/// Opens every root that a mapping names, and reads or writes its id.
+/// Opens every root that a mapping names, and reads or writes its id. Of what is in force, the same
+/// roots stay open. `took` is told of each operation.
 pub(crate) async fn open_all(
     config: &Config,
+    before: Option<&InForce>,
+    took: Option<&Arc<Took>>,
 ) -> Result<HashMap<String, (Arc<dyn Store>, String)>, Unavailable> {
     let mut stores = HashMap::new();
     for mapping in &config.mappings {
@@ -23,10 +28,19 @@ pub(crate) async fn open_all(
         for archive in mapping.archive.iter().chain(counts) {
             let url = archive.root.url();
             if let Entry::Vacant(unopened) = stores.entry(url.clone()) {
+                if let Some(open) = before.and_then(|b| b.store(&archive.root)) {
+                    let _ = unopened.insert(open);
+                    continue;
+                }
                 let opened = open(&archive.root).await.map_err(|e| {
                     Unavailable(format!("root {url} of mapping.{}: {e}", mapping.name))
                 })?;
-                let _ = unopened.insert(opened);
+                let (store, id) = opened;
+                let store = match took {
+                    Some(took) => Measured::wrap(store, took),
+                    None => store,
+                };
+                let _ = unopened.insert((store, id));
             }
         }
     }

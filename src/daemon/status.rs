@@ -23,6 +23,9 @@ pub(crate) struct Status {
     pub missing_topics: Vec<String>,
     /// Threads without progress.
     pub stuck: Vec<String>,
+    /// Calls to brokers and stores that failed, since the start.
+    #[serde(default)]
+    pub failed_calls: u64,
     /// Records read a second, oldest first; one value every [`SAMPLE`].
     pub throughput: Vec<f64>,
 }
@@ -64,6 +67,7 @@ impl Status {
             partitions: health.pool.status(),
             missing_topics: missing,
             stuck: crate::daemon::http::stuck(health),
+            failed_calls: health.pool.failed_calls(),
             throughput: throughput.rates.iter().copied().collect(),
         }
     }
@@ -84,6 +88,7 @@ impl Status {
             (stopped, "stopped"),
             (self.count(|c| *c == Condition::Recovering), "recovering"),
             (self.count(|c| *c == Condition::Detached), "waiting for the store"),
+            (self.count(|c| *c == Condition::Paused), "paused"),
             (self.missing_topics.len(), "topics missing"),
         ] {
             if 0 < n {

@@ -31,7 +31,7 @@ pub(super) async fn watch(health: Arc<Health>) {
         if !ready && (health.pool.has_joined() && !recovering || patience) {
             ready = true;
             tracing::info!(partitions = status.partitions.len(), "ready");
-            notify(&[NotifyState::Ready]);
+            self::ready();
         }
         let line = status.line();
         if line != said {
@@ -39,6 +39,18 @@ pub(super) async fn watch(health: Arc<Health>) {
             said = line;
         }
     }
+}
+
+/// Before a reload; [`ready`] follows.
+pub(super) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(since) => notify(&[NotifyState::Reloading, since]),
+        Err(e) => tracing::debug!(error = %e, "read the monotonic clock"),
+    }
+}
+
+pub(super) fn ready() {
+    notify(&[NotifyState::Ready]);
 }
 
 pub(super) fn stopping() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::config::{Config, Mapping, TopicRole, Topics};
+use crate::daemon::reload::InForce;
 use crate::daemon::{Health, Unavailable, now_ms};
 use crate::kafka::group::PollControl;
 use crate::kafka::topics::Topic;
@@ -227,25 +228,27 @@ const SOON: Duration = Duration::from_millis(500);
 
 /// Looks again and again; subscribes anew when something changed.
 pub(super) async fn watch(
-    config: Arc<Config>,
+    in_force: watch::Receiver<Arc<InForce>>,
     consumer: Arc<Consumer>,
     control: Arc<PollControl>,
     health: Arc<Health>,
     stopped: watch::Receiver<bool>,
 ) {
-    let mut last: Option<Vec<String>> = None;
-    let (refresh, mut pause) = (config.daemon.topics_refresh, SOON);
+    let mut pause = SOON;
     let mut ids = HashMap::new();
     while !*stopped.borrow() {
+        let config = Arc::clone(&in_force.borrow().config);
+        let refresh = config.daemon.topics_refresh;
         match find(&config, &consumer, &health).await {
             Ok(wanted) => {
                 if made_again(&consumer, &wanted, &mut ids).await {
                     control.rejoin();
                 }
-                if last.as_ref().is_some_and(|l| *l != wanted) {
-                    control.subscribe(wanted.clone());
+                // Not what a configuration wants that was replaced meanwhile.
+                let same = Arc::ptr_eq(&config, &in_force.borrow().config);
+                if same && control.subscribed() != wanted {
+                    control.subscribe(wanted);
                 }
-                last = Some(wanted);
             }
             Err(e) => tracing::debug!(error = %e, "looking for topics"),
         }

@@ -16,7 +16,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, ClientContext, Offset as RdOffset, TopicPartitionList};
 
 use crate::crash::{self, Step};
-use crate::kafka::native::GroupMetadata;
+use crate::kafka::native::{GroupMetadata, Moves};
 use crate::kafka::{KafkaError, Queue};
 use crate::record::TopicPartition;
 
@@ -29,7 +29,7 @@ pub struct Generation {
     number: i32,
     member: String,
     /// [`None`] in tests alone, which have no client.
-    pub(super) metadata: Option<GroupMetadata>,
+    pub(super) metadata: Option<Arc<GroupMetadata>>,
     /// Of a repair, which is no member and commits for partitions that stand still.
     outside: bool,
 }
@@ -43,7 +43,7 @@ impl Generation {
 
     fn captured(metadata: GroupMetadata) -> Generation {
         let (number, member) = (metadata.generation, metadata.member.clone());
-        Generation { number, member, metadata: Some(metadata), outside: false }
+        Generation { number, member, metadata: Some(Arc::new(metadata)), outside: false }
     }
 
     /// Of a consumer that never joined; for a repair, which commits beside the group's members.
@@ -83,6 +83,7 @@ pub trait Assignments: Send + Sync {
 pub struct Group {
     me: OnceLock<Weak<Consumer>>,
     assignments: Arc<dyn Assignments>,
+    moves: Moves,
     /// Errors of the client that nobody asked for, by the poll thread's log.
     errors: Mutex<Option<String>>,
 }
@@ -110,6 +111,9 @@ impl ConsumerContext for Group {
         partitions: &mut TopicPartitionList,
     ) {
         let began = Instant::now();
+        // The client has paused all that it keeps, and goes on where it believes its readers to be, as
+        // soon as this is answered: that may be beyond records that it threw away.
+        self.moves.note();
         let done = match code {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
                 self.assign(consumer, partitions)
@@ -162,7 +166,7 @@ impl Group {
                 .set_partition_offset(&tp.topic, tp.partition, placeholder)
                 .map_err(|e| failed(&e))?;
             let Some(me) = &me else { continue };
-            let queue = Queue::split(Arc::clone(me), tp.clone());
+            let queue = Queue::split(Arc::clone(me), tp.clone(), &self.moves);
             added.push((tp.clone(), queue.ok_or_else(|| failed(&format!("no queue for {tp}")))?));
         }
         // Before, not after: a fetch in between would ask for the placeholder, and where retention
@@ -217,7 +221,8 @@ pub fn consumer(
     config: &ClientConfig,
     assignments: Arc<dyn Assignments>,
 ) -> Result<Arc<Consumer>, KafkaError> {
-    let group = Group { me: OnceLock::new(), assignments, errors: Mutex::default() };
+    let (moves, errors) = (Moves::default(), Mutex::default());
+    let group = Group { me: OnceLock::new(), assignments, moves, errors };
     let consumer: Consumer =
         config.create_with_context(group).map_err(|e| KafkaError::new("make the consumer", e))?;
     let consumer = Arc::new(consumer);
@@ -241,7 +246,8 @@ pub fn observer(config: &ClientConfig) -> Result<Arc<Consumer>, KafkaError> {
 /// What the poll thread is told.
 #[derive(Debug, Default)]
 pub struct PollControl {
-    subscription: Mutex<Option<Vec<String>>>,
+    /// What was asked for last, and whether the poll thread knows.
+    subscription: Mutex<(Vec<String>, bool)>,
     rejoin: AtomicBool,
     stop: AtomicBool,
     fatal: Mutex<Option<String>>,
@@ -251,7 +257,20 @@ pub struct PollControl {
 impl PollControl {
     /// Subscribes to exactly these topics, sorted; takes effect at the next round.
     pub fn subscribe(&self, topics: Vec<String>) {
-        *self.subscription.lock().unwrap_or_else(PoisonError::into_inner) = Some(topics);
+        *self.subscription.lock().unwrap_or_else(PoisonError::into_inner) = (topics, false);
+    }
+
+    /// What was subscribed to last.
+    #[must_use]
+    pub fn subscribed(&self) -> Vec<String> {
+        self.subscription.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// The topics, if the poll thread is to subscribe to them: they are new, or `again`.
+    fn to_subscribe(&self, again: bool) -> Option<Vec<String>> {
+        let mut wanted = self.subscription.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = std::mem::replace(&mut wanted.1, true);
+        (again || !known).then(|| wanted.0.clone())
     }
 
     /// Leave the group, and join it again with the same topics.
@@ -280,19 +299,14 @@ impl PollControl {
 
 /// The poll thread's whole life. `alive` is called every round.
 pub fn poll(consumer: &Arc<Consumer>, control: &PollControl, leave: Duration, alive: impl Fn()) {
-    let mut subscribed = Vec::new();
     while !control.stop.load(Ordering::SeqCst) {
         alive();
-        let wanted = control.subscription.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(topics) = &wanted {
-            subscribed.clone_from(topics);
-        }
         let rejoin = control.rejoin.swap(false, Ordering::SeqCst);
         if rejoin {
             consumer.unsubscribe();
             until_revoked(consumer, leave);
         }
-        if let Some(topics) = wanted.or_else(|| rejoin.then(|| subscribed.clone())) {
+        if let Some(topics) = control.to_subscribe(rejoin) {
             let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
             tracing::info!(topics = topics.join(", "), "subscribing");
             if let Err(e) = consumer.subscribe(&topics) {

@@ -160,3 +160,9 @@ pub fn producer_config(config: &Config, worker: usize) -> Result<ClientConfig, K
         .set("transactional.id", format!("{}-{instance}-{worker}", config.kafka.group_id));
     Ok(c)
 }
+
+/// Of librdkafka, as it runs.
+#[must_use]
+pub fn library_version() -> String {
+    rdkafka::util::get_rdkafka_version().1
+}

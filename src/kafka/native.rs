@@ -3,6 +3,8 @@
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::fmt;
 use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
@@ -184,6 +186,7 @@ pub(super) struct SplitQueue {
     topic: *mut sys::rd_kafka_topic_t,
     partition: i32,
     wake: Option<Wake>,
+    moves: Moves,
 }
 
 // SAFETY: a librdkafka queue may be used from any thread, by one at a time: `read` takes &mut.
@@ -196,6 +199,23 @@ pub(super) struct Batch {
     /// There was nothing beyond this position.
     pub(super) end: Option<Offset>,
     pub(super) error: Option<(Code, String)>,
+    /// The client's position was moved on the way: this and what follows is not what comes next.
+    pub(super) moved: bool,
+}
+
+/// Where the client's positions may be moved by itself: at each rebalance (decision 0010).
+#[derive(Clone, Debug, Default)]
+pub(super) struct Moves(Arc<AtomicU64>);
+
+impl Moves {
+    /// Before anything is fetched that a rebalance may have moved.
+    pub(super) fn note(&self) {
+        let _ = self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
 }
 
 /// Headers up to here need no allocation.
@@ -207,6 +227,7 @@ impl SplitQueue {
         consumer: &BaseConsumer<C>,
         topic: &str,
         partition: i32,
+        moves: Moves,
     ) -> Option<SplitQueue> {
         let topic = CString::new(topic).ok()?;
         // SAFETY: the client is valid; queue and topic are ours to destroy. Forwarding to nowhere
@@ -223,7 +244,7 @@ impl SplitQueue {
                 sys::rd_kafka_queue_destroy(raw);
                 return None;
             }
-            Some(SplitQueue { raw, topic, partition, wake: None })
+            Some(SplitQueue { raw, topic, partition, wake: None, moves })
         }
     }
 
@@ -242,9 +263,10 @@ impl SplitQueue {
 
     /// Gives what is there, `consume.callback.max.messages` at most, to `take`; never waits. Of
     /// librdkafka's ways to read, the cheapest that keeps the position right
-    /// (docs/decisions/0004-reading.md).
-    pub(super) fn read(&mut self, take: &mut dyn FnMut(&Record<'_>)) -> Batch {
-        let mut reading = Reading { take, batch: Batch::default() };
+    /// (docs/decisions/0004-reading.md). Nothing is given from the moment on that [`Moves`] has another
+    /// count than `sought_at`.
+    pub(super) fn read(&mut self, sought_at: u64, take: &mut dyn FnMut(&Record<'_>)) -> Batch {
+        let mut reading = Reading { take, batch: Batch::default(), moves: &self.moves, sought_at };
         // SAFETY: the topic is valid, and its partition's queue is the one that was split off;
         // `reading` outlives the call, and nothing else uses it meanwhile.
         let _ = unsafe {
@@ -259,6 +281,8 @@ impl SplitQueue {
 struct Reading<'a> {
     take: &'a mut dyn FnMut(&Record<'_>),
     batch: Batch,
+    moves: &'a Moves,
+    sought_at: u64,
 }
 
 /// Called for each message of a read. A panic in here ends the process: nothing may unwind
@@ -268,6 +292,11 @@ unsafe extern "C" fn on_message(message: *mut sys::rd_kafka_message_t, opaque: *
     unsafe {
         let (m, reading) = (&*message, &mut *opaque.cast::<Reading<'_>>());
         let batch = &mut reading.batch;
+        // Asked of each message: it may have been fetched after a rebalance that began a moment ago.
+        if reading.moves.count() != reading.sought_at {
+            batch.moved = true;
+            return;
+        }
         match m.err {
             Code::RD_KAFKA_RESP_ERR_NO_ERROR => {
                 batch.records += 1;

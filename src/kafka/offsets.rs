@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 
 use crate::config::Start;
@@ -31,16 +32,28 @@ pub fn committed(
         let _ = list.add_partition(&tp.topic, tp.partition);
     }
     let answer = consumer.committed_offsets(list, timeout).map_err(|e| failed(&e))?;
+    let stored = |element: &Answer<'_>| match element.offset() {
+        RdOffset::Offset(o) => Some((Offset(o), element.metadata().to_string())),
+        _ => None,
+    };
+    each(&answer, partitions, stored).map_err(|e| failed(&e))
+}
+
+type Answer<'a> = TopicPartitionListElem<'a>;
+
+/// One answer a partition, in order.
+fn each<T>(
+    answer: &TopicPartitionList,
+    partitions: &[TopicPartition],
+    take: impl Fn(&Answer<'_>) -> T,
+) -> Result<Vec<T>, String> {
     partitions
         .iter()
         .map(|tp| {
             let element = answer.find_partition(&tp.topic, tp.partition);
-            let element = element.ok_or_else(|| failed(&format!("no answer for {tp}")))?;
-            element.error().map_err(|e| failed(&format!("{tp}: {e}")))?;
-            Ok(match element.offset() {
-                RdOffset::Offset(o) => Some((Offset(o), element.metadata().to_string())),
-                _ => None,
-            })
+            let element = element.ok_or_else(|| format!("no answer for {tp}"))?;
+            element.error().map_err(|e| format!("{tp}: {e}"))?;
+            Ok(take(&element))
         })
         .collect()
 }
@@ -178,18 +191,11 @@ impl BrokerPositions {
             }
         };
         let answer = client.offsets_for_times(list, CALL_TIMEOUT).map_err(|e| failed(&e))?;
-        partitions
-            .iter()
-            .map(|tp| {
-                let element = answer.find_partition(&tp.topic, tp.partition);
-                let element = element.ok_or_else(|| failed(&format!("no answer for {tp}")))?;
-                element.error().map_err(|e| failed(&format!("{tp}: {e}")))?;
-                match element.offset() {
-                    RdOffset::Offset(o) => Ok(Offset(o)),
-                    other => Err(failed(&format!("{tp}: {other:?}"))),
-                }
-            })
-            .collect()
+        let ends = each(&answer, partitions, |element| match element.offset() {
+            RdOffset::Offset(o) => Ok(Offset(o)),
+            other => Err(format!("{}/{}: {other:?}", element.topic(), element.partition())),
+        });
+        ends.and_then(|all| all.into_iter().collect()).map_err(|e| failed(&e))
     }
 
     fn consumer(&self) -> Result<Arc<Consumer>, KafkaError> {

@@ -7,7 +7,7 @@ use rdkafka::{Offset as RdOffset, TopicPartitionList};
 use rdkafka_sys::rd_kafka_resp_err_t as Code;
 
 use crate::kafka::group::Consumer;
-use crate::kafka::native::SplitQueue;
+use crate::kafka::native::{Moves, SplitQueue};
 use crate::kafka::{CALL_TIMEOUT, KafkaError};
 use crate::record::{Offset, Record, TopicPartition};
 
@@ -18,6 +18,8 @@ pub struct Read {
     /// There is nothing beyond this position now; it has stepped over transaction markers.
     pub end: Option<Offset>,
     pub trouble: Option<Trouble>,
+    /// A rebalance may have moved the client's position: seek before the next read.
+    pub moved: bool,
 }
 
 /// What the client says that is no record.
@@ -52,6 +54,9 @@ pub struct Queue {
     queue: SplitQueue,
     consumer: Arc<Consumer>,
     tp: TopicPartition,
+    moves: Moves,
+    /// The count of moves before the last seek.
+    sought_at: Option<u64>,
 }
 
 impl std::fmt::Debug for Queue {
@@ -62,9 +67,13 @@ impl std::fmt::Debug for Queue {
 
 impl Queue {
     /// Splits a partition off; before it is assigned.
-    pub(super) fn split(consumer: Arc<Consumer>, tp: TopicPartition) -> Option<Queue> {
-        let queue = SplitQueue::split(&consumer, &tp.topic, tp.partition)?;
-        Some(Queue { queue, consumer, tp })
+    pub(super) fn split(
+        consumer: Arc<Consumer>,
+        tp: TopicPartition,
+        moves: &Moves,
+    ) -> Option<Queue> {
+        let queue = SplitQueue::split(&consumer, &tp.topic, tp.partition, moves.clone())?;
+        Some(Queue { queue, consumer, tp, moves: moves.clone(), sought_at: None })
     }
 }
 
@@ -75,16 +84,21 @@ impl Source for Queue {
 
     #[inline]
     fn read(&mut self, take: &mut dyn FnMut(&Record<'_>)) -> Read {
-        let batch = self.queue.read(take);
+        let Some(sought_at) = self.sought_at.filter(|at| *at == self.moves.count()) else {
+            return Read { moved: true, ..Read::default() };
+        };
+        let batch = self.queue.read(sought_at, take);
         let trouble = batch.error.map(|(code, text)| match code {
             Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE
             | Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET => Trouble::OutOfRange(text),
             _ => Trouble::Error(KafkaError::new(format!("read {}", self.tp), text)),
         });
-        Read { records: batch.records, end: batch.end, trouble }
+        Read { records: batch.records, end: batch.end, trouble, moved: batch.moved }
     }
 
     fn seek(&mut self, start: Offset) -> Result<(), KafkaError> {
+        // A rebalance from here on makes this seek void.
+        let sought_at = self.moves.count();
         let (topic, partition) = (&*self.tp.topic, self.tp.partition);
         let failed = |e| KafkaError::new(format!("seek {} to {start}", self.tp), e);
         let mut one = TopicPartitionList::new();
@@ -94,11 +108,14 @@ impl Source for Queue {
         let target = RdOffset::Offset(start.0);
         self.consumer.seek(topic, partition, target, CALL_TIMEOUT).map_err(failed)?;
         loop {
-            let stale = self.queue.read(&mut |_| {});
-            if stale.records == 0 && stale.end.is_none() && stale.error.is_none() {
+            let stale = self.queue.read(sought_at, &mut |_| {});
+            let any = 0 < stale.records || stale.moved || stale.end.is_some();
+            if !any && stale.error.is_none() {
                 break;
             }
         }
-        self.consumer.resume(&one).map_err(failed)
+        self.consumer.resume(&one).map_err(failed)?;
+        self.sought_at = Some(sought_at);
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 
-use crate::kafka::group::Consumer;
+use crate::kafka::group::{self, Consumer};
 use crate::kafka::{CALL_TIMEOUT, KafkaError};
 
 /// A topic and the number of its partitions.
@@ -22,6 +22,17 @@ pub fn all(consumer: &Consumer, servers: &str) -> Result<Vec<Topic>, KafkaError>
     })?;
     let there = metadata.topics().iter().filter(|t| t.error().is_none());
     Ok(there.map(|t| (t.name().into(), t.partitions().len())).collect())
+}
+
+/// All topics, as brokers list them to somebody without any settings.
+///
+/// # Errors
+/// As [`all`].
+pub fn listed(servers: &str) -> Result<Vec<Topic>, KafkaError> {
+    let mut client = ClientConfig::new();
+    let name = "alluvium-init";
+    let _ = client.set("bootstrap.servers", servers).set("client.id", name).set("group.id", name);
+    all(&*group::observer(&client)?, servers)
 }
 
 /// Partitions of a topic, in order; empty for one that does not exist.

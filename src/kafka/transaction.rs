@@ -3,8 +3,14 @@
 //! Anything but a plain Ok is doubt (rule 4): not an abort, not a success. After it the producer
 //! is made anew before the next transaction, because a delayed end of this one could hit the next
 //! transaction of the same epoch (KAFKA-17754).
+//!
+//! No call of the client is trusted to come back: some wait forever for a reply that it has dropped
+//! (docs/decisions/0011-deadlines.md). Each runs on a thread of its own, which is left behind with
+//! its producer at the deadline.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError as Rd, RDKafkaErrorCode};
@@ -74,7 +80,7 @@ pub struct OffsetCommit {
 /// See the module's page.
 pub struct Transactions {
     config: ClientConfig,
-    producer: Option<ThreadedProducer<Events>>,
+    producer: Option<Arc<ThreadedProducer<Events>>>,
     /// How long one step may be repeated.
     patience: Duration,
     begun: Instant,
@@ -91,7 +97,10 @@ impl std::fmt::Debug for Transactions {
 /// The step of a client that librdkafka refuses to make.
 pub const MAKE_PRODUCER: &str = "make the producer";
 
+/// What the client is told about how long one call may take,
 const STEP: Duration = Duration::from_secs(5);
+/// and how long it is waited for.
+const OVERDUE: Duration = Duration::from_secs(10);
 
 /// One record of a transaction.
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +112,14 @@ pub struct Outgoing<'a> {
     pub value: &'a [u8],
     /// Of the header [`HEADER`].
     pub header: &'a str,
+}
+
+/// How long the steps of a commit took.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct CommitTimes {
+    pub deliver: Duration,
+    pub offsets: Duration,
+    pub end: Duration,
 }
 
 /// What a worker needs of transactions; tests bring their own.
@@ -128,7 +145,7 @@ pub trait Commit: Send {
         offsets: &[OffsetCommit],
         generation: &Generation,
         owned: &dyn Fn() -> bool,
-    ) -> Result<(), TransactionError>;
+    ) -> Result<CommitTimes, TransactionError>;
 
     /// Ends a transaction that did not come to a plain Ok. Whatever the brokers say to the abort,
     /// the positions are to be read back; the producer is made anew.
@@ -154,13 +171,17 @@ impl Transactions {
     ///
     /// # Errors
     /// No coordinator answers in time.
-    pub fn ready(&mut self) -> Result<&ThreadedProducer<Events>, TransactionError> {
+    pub fn ready(&mut self) -> Result<&Arc<ThreadedProducer<Events>>, TransactionError> {
         if self.producer.is_none() {
             let made: ThreadedProducer<Events> = self
                 .config
                 .create_with_context(Events::default())
                 .map_err(|e| TransactionError::doubt(MAKE_PRODUCER, e))?;
-            retry("init transactions", self.patience, || made.init_transactions(STEP))?;
+            let made = Arc::new(made);
+            retry("init transactions", self.patience, || {
+                let producer = Arc::clone(&made);
+                within("init transactions", move || producer.init_transactions(STEP))
+            })?;
             self.producer = Some(made);
         }
         Ok(self.producer.as_ref().expect("made above"))
@@ -194,7 +215,7 @@ impl Commit for Transactions {
     }
 
     fn send(&mut self, result: &Outgoing<'_>) -> Result<(), TransactionError> {
-        let producer = self.producer.as_ref().expect("begun");
+        let producer = self.producer.as_deref().expect("begun");
         let header = Header { key: HEADER, value: Some(result.header) };
         let headers = OwnedHeaders::new_with_capacity(1).insert(header);
         let mut record = BaseRecord::to(result.topic).payload(result.value).headers(headers);
@@ -220,31 +241,29 @@ impl Commit for Transactions {
         offsets: &[OffsetCommit],
         generation: &Generation,
         owned: &dyn Fn() -> bool,
-    ) -> Result<(), TransactionError> {
+    ) -> Result<CommitTimes, TransactionError> {
         let producer = self.producer.as_ref().expect("begun");
-        let deadline = Instant::now() + self.patience;
-        if !native::flush(producer, self.patience) {
+        let began = Instant::now();
+        let deadline = began + self.patience;
+        if !native::flush(&**producer, self.patience) {
             return Err(self.refused("deliver", "no answer in time"));
         }
         crash::at(Step::ResultsProduced);
+        let deliver = began.elapsed();
         if producer.context_failed() {
             return Err(self.refused("deliver", "a result was refused"));
         }
-        let mut list = TopicPartitionList::with_capacity(offsets.len());
-        for o in offsets {
-            let mut element = list.add_partition(&o.tp.topic, o.tp.partition);
-            element
-                .set_offset(RdOffset::Offset(o.offset.0))
-                .map_err(|e| TransactionError::doubt("name offsets", e))?;
-            element.set_metadata(o.metadata.as_str());
-        }
+        let list = Arc::new(listed(offsets)?);
         let ended = || TransactionError::doubt("send offsets", "the assignment has ended");
         let metadata = generation.metadata.as_ref().ok_or_else(ended)?;
         loop {
             if !generation.may_commit() || !owned() {
                 return Err(ended());
             }
-            match native::send_offsets(producer, &list, metadata, STEP) {
+            let (on, list, metadata) =
+                (Arc::clone(producer), Arc::clone(&list), Arc::clone(metadata));
+            let call = move || native::send_offsets(&*on, &list, &metadata, STEP);
+            match within("send offsets", call)? {
                 Ok(()) => break,
                 Err(e)
                     if e.retriable
@@ -255,11 +274,14 @@ impl Commit for Transactions {
             }
         }
         crash::at(Step::OffsetsSent);
+        let offsets = began.elapsed() - deliver;
         loop {
-            match producer.commit_transaction(STEP) {
+            let on = Arc::clone(producer);
+            match within("commit", move || on.commit_transaction(STEP))? {
                 Ok(()) => {
                     crash::at(Step::Committed);
-                    return Ok(());
+                    let end = began.elapsed() - deliver - offsets;
+                    return Ok(CommitTimes { deliver, offsets, end });
                 }
                 Err(Rd::Transaction(e))
                     if e.is_retriable()
@@ -278,15 +300,50 @@ impl Commit for Transactions {
         let Some(producer) = self.producer.take() else {
             return;
         };
-        producer.purge(PurgeConfig::default().queue().inflight());
-        if producer.client().fatal_error().is_none()
-            && let Err(e) = producer.abort_transaction(STEP)
-        {
-            tracing::debug!(error = %e, "abort; the coordinator will time it out");
-        }
-        // Dropping joins the client's threads: that may take seconds, and nobody waits for it.
-        let _ = std::thread::Builder::new().name("producer-drop".into()).spawn(|| drop(producer));
+        let (aborted, told) = sync_channel(1);
+        let end = move || {
+            producer.purge(PurgeConfig::default().queue().inflight());
+            if producer.client().fatal_error().is_none()
+                && let Err(e) = producer.abort_transaction(STEP)
+            {
+                tracing::debug!(error = %e, "abort; the coordinator will time it out");
+            }
+            let _ = aborted.send(());
+            // Joins the client's threads: that may take seconds, and nobody waits for it.
+            drop(producer);
+        };
+        let _ = std::thread::Builder::new().name("producer-end".into()).spawn(end);
+        let _ = told.recv_timeout(OVERDUE);
     }
+}
+
+fn listed(offsets: &[OffsetCommit]) -> Result<TopicPartitionList, TransactionError> {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for o in offsets {
+        let mut element = list.add_partition(&o.tp.topic, o.tp.partition);
+        element
+            .set_offset(RdOffset::Offset(o.offset.0))
+            .map_err(|e| TransactionError::doubt("name offsets", e))?;
+        element.set_metadata(o.metadata.as_str());
+    }
+    Ok(list)
+}
+
+/// Runs a call of the client; whoever does not come back in time is left behind, with all it holds.
+fn within<T: Send + 'static>(
+    step: &'static str,
+    call: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, TransactionError> {
+    let (done, told) = sync_channel(1);
+    let run = move || {
+        let _ = done.send(call());
+    };
+    std::thread::Builder::new()
+        .name("producer-call".into())
+        .spawn(run)
+        .map_err(|e| TransactionError::doubt(step, e))?;
+    let late = |_| TransactionError::doubt(step, "the client does not come back from its call");
+    told.recv_timeout(OVERDUE).map_err(late)
 }
 
 trait Failed {
@@ -303,14 +360,69 @@ impl Failed for ThreadedProducer<Events> {
 fn retry(
     step: &'static str,
     patience: Duration,
-    mut call: impl FnMut() -> Result<(), Rd>,
+    mut call: impl FnMut() -> Result<Result<(), Rd>, TransactionError>,
 ) -> Result<(), TransactionError> {
     let deadline = Instant::now() + patience;
     loop {
-        match call() {
+        match call()? {
             Ok(()) => return Ok(()),
             Err(Rd::Transaction(e)) if e.is_retriable() && Instant::now() < deadline => {}
             Err(e) => return Err(TransactionError::doubt(step, e)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::DefaultProducerContext;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+    use crate::kafka::group;
+
+    /// librdkafka asks for the group's coordinator once more only when a broker comes or goes, and
+    /// send_offsets_to_transaction waits for that without a deadline.
+    #[test]
+    fn a_client_that_does_not_come_back_is_left_behind() {
+        let brokers: MockCluster<'_, DefaultProducerContext> = MockCluster::new(1).unwrap();
+        brokers.create_topic("in", 1, 1).unwrap();
+        brokers.create_topic("out", 1, 1).unwrap();
+        let mut config = ClientConfig::new();
+        let _ = config
+            .set("bootstrap.servers", brokers.bootstrap_servers())
+            .set("transactional.id", "t")
+            .set("group.id", "g");
+        let observer = group::observer(&config).unwrap();
+        let generation = Generation::outside(&observer).unwrap();
+        let mut transactions = Transactions::new(config, Duration::from_secs(15));
+        let offset = OffsetCommit {
+            tp: TopicPartition { topic: "in".into(), partition: 0 },
+            offset: Offset(7),
+            metadata: String::new(),
+        };
+        let mut commit = |break_it: bool| {
+            transactions.begin().unwrap();
+            let (topic, header) = ("out", "");
+            transactions
+                .send(&Outgoing { topic, partition: Some(0), key: None, value: b"x", header })
+                .unwrap();
+            if break_it {
+                brokers.request_errors(
+                    RDKafkaApiKey::FindCoordinator,
+                    &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_COORDINATOR],
+                );
+            }
+            let done = transactions.commit(std::slice::from_ref(&offset), &generation, &|| true);
+            if done.is_err() {
+                transactions.give_up();
+            }
+            done
+        };
+        let hung = commit(true).unwrap_err();
+        let TransactionError::Doubt { step, detail } = hung else { panic!("{hung}") };
+        assert_eq!(step, "send offsets");
+        assert!(detail.contains("does not come back"), "{detail}");
+        let _ = commit(false).unwrap();
     }
 }

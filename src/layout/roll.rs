@@ -27,17 +27,20 @@ pub enum RollReason {
     Memory,
     /// Retention has overtaken the partition: what was read is kept, then the gap is named.
     Gap,
+    /// The mapping was paused.
+    Pause,
     Stop,
 }
 
 impl RollReason {
-    pub const ALL: [RollReason; 7] = [
+    pub const ALL: [RollReason; 8] = [
         RollReason::Size,
         RollReason::Age,
         RollReason::Idle,
         RollReason::OpenFiles,
         RollReason::Memory,
         RollReason::Gap,
+        RollReason::Pause,
         RollReason::Stop,
     ];
 
@@ -50,6 +53,7 @@ impl RollReason {
             RollReason::OpenFiles => "open_files",
             RollReason::Memory => "memory",
             RollReason::Gap => "gap",
+            RollReason::Pause => "pause",
             RollReason::Stop => "stop",
         }
     }

@@ -67,6 +67,8 @@ pub enum Fault {
     LagIsSilence,
     /// A single window is published in part while others stay.
     PartAlone,
+    /// The client's position is trusted after a rebalance.
+    TrustMovedPosition,
     /// P outlives an assignment in which generations were missed.
     KeepPOverMissedGeneration,
 }

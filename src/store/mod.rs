@@ -11,6 +11,7 @@
 
 mod hdfs;
 mod local;
+pub(crate) mod measured;
 #[cfg(test)]
 pub(crate) mod memory;
 mod tasks;

@@ -221,9 +221,8 @@ impl Worker {
             self.commit_not_before = Some(now.instant + PAUSE);
             return;
         }
-        let began = Instant::now();
         match self.send_all(&plans, now) {
-            Ok(published) => self.on_committed(&plans, &published, began, now),
+            Ok(published) => self.on_committed(&plans, &published, now),
             Err(e) => {
                 self.transactions.give_up();
                 for (tp, _, _) in &plans {
@@ -290,6 +289,7 @@ impl Worker {
         plans: &[(TopicPartition, Plan, bool)],
         now: Now,
     ) -> Result<Vec<u64>, TransactionError> {
+        let began = Instant::now();
         let mut published = Vec::with_capacity(plans.len());
         let mut offsets = Vec::with_capacity(plans.len());
         for (tp, plan, with_results) in plans {
@@ -309,7 +309,13 @@ impl Worker {
         };
         let tasks = &self.tasks;
         let owned = || plans.iter().all(|(tp, _, _)| tasks.get(tp).is_some_and(Task::owned));
-        self.transactions.commit(&offsets, &generation, &owned)?;
+        let sent = began.elapsed();
+        let took = self.transactions.commit(&offsets, &generation, &owned)?;
+        let steps = [sent, took.deliver, took.offsets, took.end];
+        for (step, took) in ["send", "deliver", "offsets", "end"].into_iter().zip(steps) {
+            let histogram = self.env.metrics.commit_seconds.with_label_values(&[step]);
+            histogram.observe(took.as_secs_f64());
+        }
         Ok(published)
     }
 
@@ -317,12 +323,10 @@ impl Worker {
         &mut self,
         plans: &[(TopicPartition, Plan, bool)],
         published: &[u64],
-        began: Instant,
         now: Now,
     ) {
         let metrics = &self.env.metrics;
         metrics.commits.with_label_values(&["ok"]).inc();
-        metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
         for ((tp, plan, with_results), sent) in plans.iter().zip(published) {
             let Some(task) = self.tasks.get_mut(tp) else {
                 continue;

@@ -14,7 +14,7 @@ pub mod ledger;
 mod pool;
 mod task;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -37,6 +37,7 @@ use task::{Task, Told};
 #[derive(Clone)]
 pub struct Env {
     pub sources: Arc<SourceLists>,
+    pub paused: Arc<Paused>,
     pub metrics: Arc<Metrics>,
     pub positions: Arc<dyn Positions>,
     pub runtime: tokio::runtime::Handle,
@@ -67,6 +68,22 @@ impl SourceLists {
 
     fn of(&self, mapping: &str) -> Option<Arc<[TopicPartition]>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(mapping).cloned()
+    }
+}
+
+/// Mappings that stand still because a person wants it; of this process alone.
+#[derive(Debug, Default)]
+pub struct Paused(RwLock<BTreeSet<String>>);
+
+impl Paused {
+    /// Pauses a mapping, or resumes it; whether that changes anything.
+    pub fn set(&self, mapping: &str, paused: bool) -> bool {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if paused { all.insert(mapping.into()) } else { all.remove(mapping) }
+    }
+
+    fn has(&self, mapping: &str) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(mapping)
     }
 }
 
@@ -235,6 +252,7 @@ impl Worker {
         }
         let now = (self.env.clock)();
         self.seen.last_round.store(now.millis, Ordering::Relaxed);
+        self.pause_and_resume(now);
         self.recover(now);
         self.merge(now);
         self.commit_due(now);
@@ -325,6 +343,22 @@ impl Worker {
         }
     }
 
+    /// A mapping that is paused reads nothing more; what was read is archived and committed. When it
+    /// goes on, positions are read back: a merge must not take the pause for silence.
+    fn pause_and_resume(&mut self, now: Now) {
+        for task in self.tasks.values_mut() {
+            let paused = self.env.paused.has(&task.role.mapping);
+            if paused == std::mem::replace(&mut task.state.paused, paused) {
+                continue;
+            }
+            if paused {
+                task.state.roll(RollReason::Pause, now, &self.env.metrics);
+            } else {
+                doubt(task);
+            }
+        }
+    }
+
     /// Starts whatever recovery needs next.
     fn recover(&mut self, now: Now) {
         for task in self.tasks.values_mut() {
@@ -343,7 +377,7 @@ impl Worker {
 
     /// Closes windows, asks about silent sources, and relieves the largest when memory is short.
     fn merge(&mut self, now: Now) {
-        for task in self.tasks.values_mut() {
+        for task in self.tasks.values_mut().filter(|t| !t.state.paused) {
             let Some(Question { at, sources }) = task.state.advance_merge(now) else { continue };
             let (tp, epoch, wake) = (task.tp.clone(), task.epoch, self.wake.clone());
             let positions = Arc::clone(&self.env.positions);
@@ -426,17 +460,19 @@ impl Worker {
         self.last_report = Some(now.instant);
         let metrics = Arc::clone(&self.env.metrics);
         let metrics = &*metrics;
-        let (mut buffered, mut partitions) = (0, Vec::new());
+        let (mut buffered, mut queued, mut partitions) = (0, 0, Vec::new());
         for task in self.tasks.values_mut() {
             task.state.report(now, metrics, &self.env.repair);
             let (held, under_way) = task.state.buffered();
             buffered += held + under_way;
+            queued += under_way;
             partitions.push(task.state.status(self.index, now));
         }
         *self.seen.partitions.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
         self.report_held_back(now);
         let worker = self.index.to_string();
         metrics.buffered_bytes.with_label_values(&[&worker]).set(buffered as i64);
+        metrics.queued_bytes.with_label_values(&[&worker]).set(queued as i64);
     }
 
     /// Which source partitions the windows of this worker's merges wait for.

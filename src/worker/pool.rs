@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use prometheus::IntCounterVec;
+
 use crate::kafka::{Assignments, Commit, Generation, Queue, Source};
+use crate::metrics::Metrics;
 use crate::record::{Offset, TopicPartition};
 use crate::worker::status::PartitionStatus;
 use crate::worker::{Added, Env, Message, Role, Seen, Wake, Worker};
@@ -96,12 +99,21 @@ impl Pool {
         gauge.with_label_values(&[&of.topic, &partition]).set(seconds);
     }
 
+    #[must_use]
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.env.metrics)
+    }
+
     /// Records read so far, of all roles.
     #[must_use]
     pub fn records(&self) -> u64 {
-        let families = prometheus::core::Collector::collect(&self.env.metrics.records);
-        let all = families.iter().flat_map(|f| f.get_metric());
-        all.map(|m| m.get_counter().get_value() as u64).sum()
+        sum(&self.env.metrics.records)
+    }
+
+    /// Calls to brokers and stores that failed.
+    #[must_use]
+    pub fn failed_calls(&self) -> u64 {
+        sum(&self.env.metrics.store_errors) + sum(&self.env.metrics.kafka_errors)
     }
 
     /// Every partition of this instance, in order of names.
@@ -189,6 +201,13 @@ impl Pool {
             w.wake.send(Message::Assigned { generation: Arc::clone(generation), added });
         }
     }
+}
+
+/// Over all labels.
+fn sum(counters: &IntCounterVec) -> u64 {
+    let families = prometheus::core::Collector::collect(counters);
+    let all = families.iter().flat_map(|f| f.get_metric());
+    all.map(|m| m.get_counter().get_value() as u64).sum()
 }
 
 impl Assignments for Pool {

@@ -20,6 +20,7 @@ use crate::kafka::{KafkaError, Source, Trouble};
 use crate::layout::RollReason;
 use crate::layout::names::Places;
 use crate::metrics::Metrics;
+use crate::protocol::fault::{Fault, planted};
 use crate::protocol::partition::Roles;
 use crate::protocol::{AttemptId, EntryKey, OnGap, Partition, Past};
 use crate::record::{Offset, OffsetRange, Record, TopicPartition};
@@ -165,6 +166,8 @@ pub(super) struct State {
     /// The next offset that the source gives.
     position: Option<Offset>,
     resync: bool,
+    /// What is read next is counted from nothing.
+    counts_anew: bool,
     /// Records came, and the end of the log has not been seen since.
     pub(super) backlog: bool,
     pub(super) counts: Counts,
@@ -176,6 +179,8 @@ pub(super) struct State {
     pub(super) last_commit: Instant,
     pub(super) last_roll: Option<Roll>,
     delay: Delay,
+    /// The same of records whose results are not committed.
+    results_delay: Delay,
     /// Of the batch's first record, milliseconds.
     first_time: Option<i64>,
     log: OffsetRange,
@@ -197,6 +202,8 @@ pub(super) struct State {
     /// As soon as everything that was read is archived.
     wants_rejoin: bool,
     pub(super) stopped: Option<Stopped>,
+    /// A person wants its mapping to stand still.
+    pub(super) paused: bool,
     /// The reason that metrics and log know.
     shown: Option<&'static str>,
     tally: Tally,
@@ -265,6 +272,7 @@ impl Task {
             attempts: Vec::new(),
             position: None,
             resync: true,
+            counts_anew: true,
             backlog: false,
             counts: Counts::default(),
             counted_any: false,
@@ -273,6 +281,7 @@ impl Task {
             last_commit: now.instant,
             last_roll: None,
             delay: Delay::default(),
+            results_delay: Delay::default(),
             first_time: None,
             log: none,
             first: Offset(0),
@@ -288,6 +297,7 @@ impl Task {
             refused: None,
             wants_rejoin: false,
             stopped: None,
+            paused: false,
             shown: None,
             tally: Tally::default(),
         };
@@ -312,8 +322,8 @@ impl Task {
             tracing::warn!(tp = %state.tp, "the client does not fetch this partition any more; joining the group anew");
             (env.rejoin)();
         }
-        let paused = state.pause.is_some_and(|until| now.instant < until);
-        if state.stopped.is_some() || state.overtaken || paused {
+        let waits = state.pause.is_some_and(|until| now.instant < until);
+        if state.stopped.is_some() || state.overtaken || state.paused || waits {
             return 0;
         }
         if state.resync {
@@ -332,12 +342,18 @@ impl Task {
                 }
                 state.refused = None;
                 state.position = Some(start);
-                state.whole_since = now.millis;
+                if std::mem::take(&mut state.counts_anew) {
+                    state.whole_since = now.millis;
+                }
             }
             state.resync = false;
         }
         state.first_time = None;
         let read = source.read(&mut |record| state.take(record, now));
+        if read.moved && !planted(Fault::TrustMovedPosition) {
+            // What was counted and archived stays: it is read on from there.
+            (state.position, state.resync) = (None, true);
+        }
         state.backlog = read.end.is_none() && (backlog || 0 < read.records);
         if let (Some(position), Some(part)) = (read.end, &mut state.part) {
             part.skip_to(position);
@@ -351,9 +367,14 @@ impl Task {
             }
         }
         state.tally(metrics);
-        if let (true, Some(position)) = (state.role.archive.is_some(), state.position) {
-            let archived = state.part.as_ref().and_then(Partition::a);
-            state.delay.read(position, state.first_time, archived, now.instant);
+        if let (Some(position), Some(part)) = (state.position, &state.part) {
+            let (time, now) = (state.first_time, now.instant);
+            if state.role.archive.is_some() {
+                state.delay.read(position, time, part.a(), now);
+            }
+            if state.role.count.is_some() {
+                state.results_delay.read(position, time, part.p(), now);
+            }
         }
         if let Some(merging) = state.merging.as_mut().filter(|_| 0 < read.records) {
             merging.measure();
@@ -438,7 +459,7 @@ impl State {
 
     /// Since the oldest record was read that is not in the ledger.
     pub(super) fn archive_delay(&self, now: Now) -> Duration {
-        self.delay.since().map_or(Duration::ZERO, |at| now.instant.saturating_duration_since(at))
+        since(&self.delay, now)
     }
 
     pub(super) fn report(&mut self, now: Now, metrics: &Metrics, repair: &str) {
@@ -457,8 +478,18 @@ impl State {
         if self.role.archive.is_some() {
             set(&metrics.archive_delay, i64::try_from(self.archive_delay(now).as_secs()).ok());
         }
+        if self.role.count.is_some() {
+            let delay = since(&self.results_delay, now).as_secs();
+            set(&metrics.results_delay, i64::try_from(delay).ok());
+        }
         let detached = self.role.archive.is_some() && part.a().is_none();
+        set(&metrics.paused, Some(i64::from(self.paused)));
         set(&metrics.detached, Some(i64::from(detached)));
         set(&metrics.open_windows, self.merging.as_ref().map(|m| m.merge.open() as i64));
     }
+}
+
+/// Age of the oldest record that is not done with.
+fn since(delay: &Delay, now: Now) -> Duration {
+    delay.since().map_or(Duration::ZERO, |at| now.instant.saturating_duration_since(at))
 }

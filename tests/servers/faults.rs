@@ -2,26 +2,9 @@
 
 use std::time::Duration;
 
-use crate::support::{Cluster, Daemon, Lines, assert_each_once, end_of, eventually, flush, send};
+use crate::support::load::{check, load, mapping};
+use crate::support::{Cluster, Daemon, eventually};
 use crate::{config, home};
-
-/// A load that goes on while something breaks; what it should count to.
-fn load(cluster: &Cluster, topic: &str, seconds: u64) -> std::thread::JoinHandle<Lines> {
-    let (producer, topic) = (cluster.producer(), topic.to_string());
-    std::thread::spawn(move || {
-        let mut lines = Lines::new(5, 500);
-        let mut line = String::new();
-        for i in 0..seconds * 1_000 {
-            lines.next(&mut line);
-            send(&producer, &topic, (i % 4) as i32, line.as_bytes(), None);
-            if i % 100 == 0 {
-                std::thread::sleep(Duration::from_millis(95));
-            }
-        }
-        flush(&producer);
-        lines
-    })
-}
 
 /// A scenario that fails midway must not leave its servers down for those that follow.
 struct StartAgain<'a>(&'a Cluster, &'static [&'static str]);
@@ -34,34 +17,6 @@ impl Drop for StartAgain<'_> {
             }
         }
     }
-}
-
-/// Waits until everything is counted, and archived with its counts; then stops and compares. A stop
-/// while the archive still waits for the store would leave the rest to the next start.
-fn check(cluster: &Cluster, daemon: Daemon, name: &str, records: u64, lines: &Lines) {
-    let (topic, counts) = (&*format!("{name}-in"), &*format!("{name}-counts"));
-    let at = |position: &str, topic: &str| {
-        daemon.metric(&format!("alluvium_{position}_position"), &format!("topic=\"{topic}\""))
-    };
-    eventually("counted and archived", Duration::from_secs(120), || {
-        let done = records as f64;
-        done <= at("results", topic) && done <= at("archive", topic)
-    });
-    let end = end_of(&cluster.read_topic(counts)) as f64;
-    eventually("counts archived", Duration::from_secs(90), || end <= at("archive", counts));
-    assert_eq!(daemon.stop(), 0);
-    let root = format!("{}/{name}", cluster.hdfs());
-    let raw = cluster.archive(&root, topic, topic);
-    let want = (0..4).flat_map(|p| (0..records as i64 / 4).map(move |o| (p, o)));
-    assert_each_once(&raw.offsets(), want);
-    assert!(cluster.published_words(counts) == lines.expected(), "published sums by word");
-    assert!(cluster.archive(&root, counts, counts).words() == lines.expected(), "archived sums");
-}
-
-fn mapping(name: &str) -> String {
-    format!(
-        "[mapping.{name}]\ntopics = [\"{name}-in\"]\n[mapping.{name}.wordcount]\noutput_topic = \"{name}-counts\"\ntime = \"arrival\""
-    )
 }
 
 /// HDFS is stopped for a while (two minutes; ALLUVIUM_OUTAGE_S says otherwise) and comes back: counts go
@@ -130,22 +85,37 @@ pub(crate) fn hdfs_takes_nothing_for_a_while(cluster: &Cluster) {
     check(cluster, daemon, name, records, &lines);
 }
 
-/// One of three brokers is killed under load, and started again.
-pub(crate) fn a_broker_of_three_is_killed(cluster: &Cluster) {
+/// Each of three brokers is killed in turn under load, and started again (ALLUVIUM_ROUNDS=3 times all of
+/// them): whichever of them coordinates the group and the transactions, counts go on in time.
+pub(crate) fn every_broker_of_three_is_killed(cluster: &Cluster) {
+    const BROKERS: [&str; 3] = ["kafka1", "kafka2", "kafka3"];
     let (name, topic) = ("broker", "broker-in");
+    let rounds: usize =
+        std::env::var("ALLUVIUM_ROUNDS").ok().and_then(|v| v.parse().ok()).unwrap_or(1);
+    let seconds = 10 + 20 * 3 * rounds as u64;
     cluster.create_topic(topic, 4);
     let mut daemon =
         Daemon::start(&home(cluster, name), "a", &config(cluster, name, &mapping(name)));
     eventually("ready", Duration::from_secs(60), || daemon.get("/readyz").is_some());
-    let load = load(cluster, topic, 25);
+    let load = load(cluster, topic, seconds);
     std::thread::sleep(Duration::from_secs(5));
-    let _back = StartAgain(cluster, &["kafka2"]);
-    let _ = cluster.run(&["kill", "kafka2"]);
-    std::thread::sleep(Duration::from_secs(10));
-    let _ = cluster.run(&["start", "kafka2"]);
+    let _back = StartAgain(cluster, &BROKERS);
+    for broker in BROKERS.iter().cycle().take(3 * rounds) {
+        let _ = cluster.run(&["kill", broker]);
+        std::thread::sleep(Duration::from_secs(8));
+        let _ = cluster.run(&["start", broker]);
+        let counted = |partition: i32| {
+            let labels = format!("partition=\"{partition}\",topic=\"{topic}\"");
+            daemon.metric("alluvium_results_position", &labels)
+        };
+        let before: Vec<f64> = (0..4).map(counted).collect();
+        eventually("every partition goes on", Duration::from_secs(60), || {
+            (0..4).zip(&before).all(|(p, before)| *before < counted(p))
+        });
+    }
     let lines = load.join().unwrap();
     assert!(daemon.is_running());
-    check(cluster, daemon, name, 25_000, &lines);
+    check(cluster, daemon, name, seconds * 1_000, &lines);
 }
 
 /// Each a clear error that names what is wrong and says what to do.

@@ -1,11 +1,14 @@
 //! The consumer group: instances come, go and die; an operator moves offsets; retention bites.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use crate::mistakes::repaired;
-use crate::support::{
-    Cluster, Daemon, Lines, alluvium, assert_each_once, end_of, eventually, flush, send,
-};
+use crate::support::{Cluster, Daemon, Lines, alluvium, assert_each_once, eventually, flush, send};
 use crate::{config, home};
 
 /// Two instances with two workers each on eight partitions: one joins, one stops, one is killed,
@@ -71,10 +74,7 @@ time = "arrival"
     // What the last owners published while they stopped is archived by the next.
     let published = cluster.read_topic(counts);
     let d = Daemon::start(&dir, "d", &config);
-    let end = end_of(&published);
-    eventually("counts archived", Duration::from_secs(60), || {
-        end as f64 <= d.metric("alluvium_archive_position", counts)
-    });
+    d.archived_all(counts, &published);
     assert_eq!(d.stop(), 0);
     assert!(cluster.published_words(counts) == lines.expected(), "published sums by word");
     let archived = cluster.archive(&root, counts, counts);
@@ -83,6 +83,96 @@ time = "arrival"
     let file = dir.join("d.toml").display().to_string();
     let (code, text) = alluvium(&["verify", "--config", &file]);
     assert!(code == 0 && text.contains("whole"), "{text}");
+}
+
+/// Somebody joins and leaves again and again, and takes nothing, while transactions come, some of them
+/// aborted. The client library may then believe that records were read which it threw away
+/// (docs/decisions/0010-moved-positions.md).
+pub(crate) fn a_group_that_never_rests(cluster: &Cluster) {
+    const LASTS: Duration = Duration::from_secs(40);
+    let (name, topic, counts) = ("restless", "restless-in", "restless-counts");
+    cluster.create_topic(topic, 4);
+    cluster.create_topic("restless-other", 1);
+    let mapping = format!(
+        r#"
+[mapping.restless]
+topics = ["{topic}"]
+[mapping.restless.wordcount]
+output_topic = "{counts}"
+output_partitions = 4
+window = "1s"
+time = "arrival"
+"#
+    );
+    let (dir, config) = (home(cluster, name), config(cluster, name, &mapping));
+    let daemon = Daemon::start(&dir, "a", &config);
+    eventually("joined", Duration::from_secs(60), || {
+        4.0 <= daemon.metric("alluvium_assigned_partitions", "")
+    });
+    let began = Instant::now();
+    let writers: Vec<_> = (0..4)
+        .map(|writer| {
+            let (bootstrap, topic) = (cluster.bootstrap(), topic.to_string());
+            std::thread::spawn(move || {
+                let producer: BaseProducer = ClientConfig::new()
+                    .set("bootstrap.servers", bootstrap)
+                    .set("transactional.id", format!("restless-{writer}"))
+                    .set("linger.ms", "0")
+                    .create()
+                    .unwrap();
+                let limit = Duration::from_secs(30);
+                producer.init_transactions(limit).unwrap();
+                let mut n = 0;
+                while began.elapsed() < LASTS {
+                    producer.begin_transaction().unwrap();
+                    for partition in (0..4).flat_map(|p| [p; 25]) {
+                        n += 1;
+                        let value = format!("word-{}", n % 97);
+                        let record = BaseRecord::<(), str>::to(&topic).payload(&value);
+                        producer.send(record.partition(partition)).unwrap();
+                    }
+                    if n % 300 == 0 {
+                        producer.flush(limit).unwrap();
+                        producer.abort_transaction(limit).unwrap();
+                    } else {
+                        producer.commit_transaction(limit).unwrap();
+                    }
+                }
+            })
+        })
+        .collect();
+    let guest: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap())
+        .set("group.id", name)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .create()
+        .unwrap();
+    let (mut joins, poll) = (0, |millis| {
+        let until = Instant::now() + Duration::from_millis(millis);
+        while Instant::now() < until {
+            let _ = guest.poll(Duration::from_millis(20));
+        }
+    });
+    while began.elapsed() < LASTS {
+        guest.subscribe(&["restless-other"]).unwrap();
+        poll(700);
+        guest.unsubscribe();
+        poll(300);
+        joins += 1;
+    }
+    writers.into_iter().for_each(|w| w.join().unwrap());
+    let want = cluster.read_topic(topic);
+    let mut words: HashMap<String, u64> = HashMap::new();
+    for r in &want {
+        *words.entry(String::from_utf8(r.value.clone().unwrap()).unwrap()).or_default() += 1;
+    }
+    println!("{} records, {joins} joins", want.len());
+    cluster.all_published(counts, want.len() as u64);
+    daemon.archived_all(topic, &want);
+    assert_eq!(daemon.stop(), 0);
+    let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);
+    assert_each_once(&raw.offsets(), want.iter().map(|r| (r.partition, r.offset)));
+    assert!(cluster.published_words(counts) == words, "published sums by word");
 }
 
 /// An operator moves the committed offset with the standard tool, back and forward: records are

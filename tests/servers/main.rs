@@ -10,6 +10,8 @@ mod faults;
 mod group;
 mod merge;
 mod mistakes;
+mod operate;
+mod page;
 mod readers;
 mod records;
 mod starts;
@@ -35,8 +37,11 @@ fn main() {
         ("fields_keys_and_odd_times", merge::fields_keys_and_odd_times),
         ("a_source_that_nobody_reads", merge::a_source_that_nobody_reads),
         ("more_words_than_memory", merge::more_words_than_memory),
+        ("an_operator_at_work", operate::an_operator_at_work),
+        ("the_page_in_a_browser", page::the_page_in_a_browser),
         ("damage_is_found", audit::damage_is_found),
         ("join_stop_and_kill_under_load", group::join_stop_and_kill_under_load),
+        ("a_group_that_never_rests", group::a_group_that_never_rests),
         ("an_offset_that_was_moved", group::an_offset_that_was_moved),
         ("offsets_that_were_deleted", group::offsets_that_were_deleted),
         ("joins_after_retention", group::joins_after_retention),
@@ -53,7 +58,7 @@ fn main() {
         ("what_another_version_wrote", mistakes::what_another_version_wrote),
         ("hdfs_goes_away_and_comes_back", faults::hdfs_goes_away_and_comes_back),
         ("hdfs_takes_nothing_for_a_while", faults::hdfs_takes_nothing_for_a_while),
-        ("a_broker_of_three_is_killed", faults::a_broker_of_three_is_killed),
+        ("every_broker_of_three_is_killed", faults::every_broker_of_three_is_killed),
         ("every_wrong_start_says_what_is_wrong", faults::every_wrong_start_says_what_is_wrong),
     ];
     let wanted = |name: &str| arguments.filter.as_ref().is_none_or(|f| name.contains(f.as_str()));

@@ -10,9 +10,9 @@ use crate::support::{Cluster, Daemon, Lines, Seen, alluvium, eventually, flush, 
 use crate::{config, home};
 
 /// (start of the window, word) → published sum, and the kinds it came in.
-type Windows = HashMap<(i64, String), (u64, Vec<String>)>;
+pub(crate) type Windows = HashMap<(i64, String), (u64, Vec<String>)>;
 
-fn windows(records: Vec<Seen>) -> Windows {
+pub(crate) fn windows(records: Vec<Seen>) -> Windows {
     let mut all = Windows::new();
     for r in records {
         let value: serde_json::Value = serde_json::from_slice(&r.value.unwrap()).unwrap();
@@ -33,7 +33,7 @@ fn windows(records: Vec<Seen>) -> Windows {
 pub(crate) fn one_count_over_all_instances(cluster: &Cluster) {
     const WINDOW: i64 = 600_000;
     const FIRST: i64 = 1_735_689_600_000;
-    let (name, topic, counts) = ("merged", "merged-in", "merged-counts");
+    let (name, topic, counts) = ("merged", "merged.in", "merged.counts.10m");
     let records: i64 = std::env::var("LINES").ok().and_then(|v| v.parse().ok()).unwrap_or(400_000);
     cluster.create_topic(topic, 12);
     let mapping = format!(

@@ -6,6 +6,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+use crate::merge::windows;
 use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send};
 use crate::{config, home};
 
@@ -269,24 +270,40 @@ pub(crate) fn aborted_and_compacted_input(cluster: &Cluster) {
     assert!(code == 0 && text.contains("offsets without a record"), "{text}");
 }
 
-/// A topic that grows while the daemon runs: the new partitions are read from their beginnings.
+/// A topic that grows while the daemon runs: the new partitions are read from their beginnings, and join
+/// the merge. From then on its windows wait for them.
 pub(crate) fn partitions_that_were_added(cluster: &Cluster) {
-    let (name, topic) = ("added", "added-in");
+    const FIRST: i64 = 1_735_689_600_000;
+    const WINDOW: i64 = 600_000;
+    let (name, topic, counts) = ("added", "added-in", "added-counts");
     cluster.create_topic(topic, 1);
-    let config = config(cluster, name, &mapping(name, topic))
+    let wordcount = format!(
+        r#"
+[mapping.{name}.wordcount]
+output_topic = "{counts}"
+time = "record"
+window = "10m"
+out_of_order = "1s"
+idle_after = "10s"
+"#
+    );
+    let config = config(cluster, name, &(mapping(name, topic) + &wordcount))
         .replace("[archive]\n", "\"metadata.max.age.ms\" = \"2000\"\n[archive]\n");
     let daemon = Daemon::start(&home(cluster, name), "a", &config);
     eventually("ready", LIMIT, || daemon.get("/readyz").is_some());
     let producer = cluster.producer();
     let _ = cluster.run(&["kafka", "topics", "--alter", "--topic", topic, "--partitions", "4"]);
     let mut sent = Vec::new();
+    let mut add = |partition: i32, window: i64| {
+        send(&producer, topic, partition, b"record", Some(FIRST + window * WINDOW));
+        let next = sent.iter().filter(|(p, _)| *p == partition).count() as i64;
+        sent.push((partition, next));
+    };
+    let mut rounds = 0;
     eventually("every partition is archived", LIMIT, || {
         // Some records are older than the assignment of their partition.
-        for partition in 0..4 {
-            send(&producer, topic, partition, b"record", None);
-            let next = sent.iter().filter(|(p, _)| *p == partition).count() as i64;
-            sent.push((partition, next));
-        }
+        (0..4).for_each(|p| add(p, 0));
+        rounds += 1;
         flush(&producer);
         let at = |p| {
             daemon.metric(
@@ -296,13 +313,27 @@ pub(crate) fn partitions_that_were_added(cluster: &Cluster) {
         };
         (0..4).all(|p| 1.0 <= at(p))
     });
+    // None of the new ones is idle yet when the first goes ahead of them.
+    (0..4).for_each(|p| add(p, 0));
+    (1..=2).for_each(|window| add(0, window));
+    flush(&producer);
+    std::thread::sleep(Duration::from_secs(4));
+    (1..=3).for_each(|p| (1..=2).for_each(|window| add(p, window)));
+    flush(&producer);
     eventually("archived", LIMIT, || {
         sent.len() as f64 <= daemon.metric("alluvium_archive_position", topic)
     });
+    cluster.all_published(counts, sent.len() as u64);
     assert_eq!(daemon.stop(), 0);
     sent.sort_unstable();
     let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);
     assert_eq!(raw.offsets(), sent);
+    let published = windows(cluster.read_topic(counts));
+    let of = |window: i64| &published[&(FIRST + window * WINDOW, "record".to_string())];
+    assert_eq!(of(0).0, 4 * (rounds + 1), "{published:?}");
+    for window in 1..=2 {
+        assert_eq!(*of(window), (4, vec!["final".to_string()]), "{published:?}");
+    }
 }
 
 /// Metadata or a ledger entry that this build does not know stops the partition and nothing else:

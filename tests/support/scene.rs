@@ -11,9 +11,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Message as _;
 
-use super::{
-    Cluster, Daemon, Lines, assert_each_once, end_of, eventually, flush, read_names, send, tree,
-};
+use super::{Cluster, Daemon, Lines, assert_each_once, eventually, flush, read_names, send, tree};
 
 /// One topic of lines, one mapping, one group; all named alike.
 pub struct Scene {
@@ -201,10 +199,7 @@ impl Running {
         self.reading.store(false, Ordering::SeqCst);
         let read = self.reader.join().unwrap();
         let published = cluster.read_topic(counts);
-        let end = end_of(&published) as f64;
-        eventually("counts archived", Duration::from_secs(90), || {
-            end <= last.metric("alluvium_archive_position", &format!("topic=\"{counts}\""))
-        });
+        last.archived_all(counts, &published);
         assert_eq!(last.stop(), 0);
 
         let raw = cluster.archive(&scene.root(), topic, topic);

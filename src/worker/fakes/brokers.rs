@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::config::Start;
 use crate::count::output::HEADER;
 use crate::kafka::offsets::{Positions, PositionsRead, Silence, Stored};
-use crate::kafka::transaction::OffsetCommit;
+use crate::kafka::transaction::{CommitTimes, OffsetCommit};
 use crate::kafka::{Commit, Generation, KafkaError, Outgoing, Read, Source, TransactionError};
 use crate::line::{Failure, LATE, Line};
 use crate::record::{Offset, OffsetRange, Record, Timestamp, TopicPartition};
@@ -68,7 +68,8 @@ impl Brokers {
     }
 
     pub(super) fn source(&self, tp: &TopicPartition) -> LogSource {
-        LogSource { brokers: self.clone(), tp: tp.clone(), position: None, told_end: false }
+        let (brokers, tp) = (self.clone(), tp.clone());
+        LogSource { brokers, tp, position: None, told_end: false, sought_in: None }
     }
 
     pub(super) fn transactions(&self) -> Transactions {
@@ -124,6 +125,8 @@ pub(super) struct LogSource {
     tp: TopicPartition,
     position: Option<i64>,
     told_end: bool,
+    /// The generation of the last seek.
+    sought_in: Option<i32>,
 }
 
 const AT_ONCE: usize = 4;
@@ -137,6 +140,13 @@ impl Source for LogSource {
         };
         let (rows, end) = {
             let state = self.brokers.lock();
+            if self.sought_in.is_some_and(|g| g != state.generation) {
+                // As the real client may: it skips what it had fetched, and says nothing of it.
+                self.sought_in = None;
+                let end = state.logs.get(&self.tp).map_or(0, |log| log.end);
+                self.position = Some(end);
+                return Read { moved: true, ..Read::default() };
+            }
             let Some(log) = state.logs.get(&self.tp) else {
                 return Read::default();
             };
@@ -166,6 +176,7 @@ impl Source for LogSource {
     }
 
     fn seek(&mut self, start: Offset) -> Result<(), KafkaError> {
+        self.sought_in = Some(self.brokers.lock().generation);
         self.position = Some(start.0);
         self.told_end = false;
         Ok(())
@@ -224,7 +235,7 @@ impl Commit for Transactions {
         offsets: &[OffsetCommit],
         generation: &Generation,
         owned: &dyn Fn() -> bool,
-    ) -> Result<(), TransactionError> {
+    ) -> Result<CommitTimes, TransactionError> {
         let rows = self.open.take().expect("begun");
         if !generation.may_commit() || !owned() {
             return Err(doubt("send offsets"));
@@ -238,9 +249,9 @@ impl Commit for Transactions {
         match how {
             None | Some(Failure::PauseAfter) => {
                 apply(&mut state, rows, offsets);
-                Ok(())
+                Ok(CommitTimes::default())
             }
-            Some(Failure::Lied) => Ok(()),
+            Some(Failure::Lied) => Ok(CommitTimes::default()),
             Some(Failure::After | Failure::KillAfter) => {
                 apply(&mut state, rows, offsets);
                 Err(doubt("commit"))

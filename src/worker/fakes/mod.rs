@@ -128,6 +128,7 @@ impl World {
         let sources = SourceLists::default();
         sources.set("m", vec![tp("in", 0), tp("in", 1)]);
         let env = Env {
+            paused: Arc::default(),
             sources: Arc::new(sources),
             metrics: Arc::new(Metrics::new(&prometheus::Registry::new())),
             positions: Arc::new(brokers.clone()),
@@ -438,6 +439,7 @@ fn broken_rules_are_found() {
         (Fault::NoVerify, Plot::Alone, &[Lied]),
         (Fault::ErrorIsAbort, Plot::Alone, &[After, Late]),
         (Fault::PublishFirst, Plot::Alone, &[]),
+        (Fault::TrustMovedPosition, Plot::JoinSticky, &[]),
     ]
     .into_iter()
     .filter(|(fault, plot, ways)| !finds(*fault, *plot, ways))

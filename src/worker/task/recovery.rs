@@ -181,7 +181,7 @@ impl State {
         self.counts.clear();
         self.counted_any = false;
         // Sought anew even where it is: the end of the log is told once a seek, and P follows it.
-        (self.position, self.resync) = (None, true);
+        (self.position, self.resync, self.counts_anew) = (None, true, true);
         if let Some(merging) = &mut self.merging {
             merging.reset(self.part.as_ref().map_or(Marks::default(), Partition::marks));
         }

@@ -46,6 +46,8 @@ pub enum Condition {
     Recovering,
     /// The store does not answer: results go on alone.
     Detached,
+    /// A person has paused its mapping.
+    Paused,
     /// A person has to decide.
     Stopped(String),
 }
@@ -82,6 +84,7 @@ impl State {
         let part = self.part.as_ref();
         let state = match (&self.stopped, part) {
             (Some(stopped), _) => Condition::Stopped(stopped.text.clone()),
+            (None, _) if self.paused => Condition::Paused,
             (None, Some(p))
                 if self.role.archive.is_some() && p.a().is_none() && p.p().is_some() =>
             {

@@ -1,0 +1,286 @@
+//! Brokers, NameNode and DataNodes of a test, and what is sent to them and read from them.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use alluvium::store::{Deadlines, HdfsOptions, Root, Store};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::util::Timeout;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::archive::{Archived, Seen, read_archive};
+
+pub type Producing = ThreadedProducer<DefaultProducerContext>;
+
+/// One testbed: its brokers, NameNode and DataNodes. Stopped and wiped at the end.
+pub struct Cluster {
+    pub state: PathBuf,
+    offset: u16,
+    pub runtime: tokio::runtime::Runtime,
+}
+
+impl Cluster {
+    pub fn start(name: &str, offset: u16, kafka: u8, hdfs: u8) -> Cluster {
+        let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("testbed-{name}"));
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let cluster = Cluster { state, offset, runtime };
+        // What an earlier run may have left behind.
+        cluster.run(&["down", "--wipe"]);
+        cluster.run(&["up", &format!("kafka={kafka}"), &format!("hdfs={hdfs}")]);
+        cluster
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut c = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/testbed/testbed"));
+        c.args(args)
+            .env("TESTBED_STATE", &self.state)
+            .env("TESTBED_OFFSET", self.offset.to_string());
+        c.stdin(Stdio::null());
+        c
+    }
+
+    /// Runs a testbed command; its standard output.
+    pub fn run(&self, args: &[&str]) -> String {
+        let out = self.command(args).stderr(Stdio::inherit()).output().unwrap();
+        assert!(out.status.success(), "testbed {args:?}: {}", out.status);
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    }
+
+    /// As [`Cluster::run`], with a standard input, and whatever exit code.
+    pub fn pipe(&self, args: &[&str], input: &str) -> String {
+        let mut child = self
+            .command(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+        String::from_utf8_lossy(&child.wait_with_output().unwrap().stdout).into_owned()
+    }
+
+    pub fn bootstrap(&self) -> String {
+        let n: u16 = std::fs::read_to_string(self.state.join("kafka/brokers"))
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap();
+        (1..=n)
+            .map(|i| format!("127.0.0.1:{}", 9091 + i + self.offset))
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+
+    pub fn hdfs(&self) -> String {
+        format!("hdfs://127.0.0.1:{}", 8020 + self.offset)
+    }
+
+    /// The head of a configuration for this cluster: group and root have the same name, and a dead
+    /// member is missed after six seconds.
+    pub fn head(&self, name: &str, transaction_timeout_ms: u32) -> String {
+        format!(
+            r#"
+[kafka]
+bootstrap_servers = "{}"
+group_id = "{name}"
+[kafka.properties]
+"session.timeout.ms" = 6000
+"heartbeat.interval.ms" = 1000
+"transaction.timeout.ms" = {transaction_timeout_ms}
+[archive]
+root = "{}/{name}"
+"#,
+            self.bootstrap(),
+            self.hdfs()
+        )
+    }
+
+    pub fn create_topic(&self, topic: &str, partitions: u32) {
+        let p = partitions.to_string();
+        let _ = self.run(&["kafka", "topics", "--create", "--topic", topic, "--partitions", &p]);
+    }
+
+    pub fn producer(&self) -> Producing {
+        ClientConfig::new()
+            .set("bootstrap.servers", self.bootstrap())
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "20")
+            .set("queue.buffering.max.messages", "200000")
+            .create()
+            .unwrap()
+    }
+
+    /// A store on a root, as the daemon would open it.
+    pub fn store(&self, root: &str) -> Arc<dyn Store> {
+        let root = match root.strip_prefix("file://") {
+            Some(directory) => Root::Local { directory: directory.into() },
+            None => Root::Hdfs { url: root.into(), options: HdfsOptions::default() },
+        };
+        let _guard = self.runtime.enter();
+        alluvium::store::open(&root, Deadlines::default()).unwrap()
+    }
+
+    /// Everything that a consumer with isolation.level=read_committed sees, by partition.
+    pub fn read_topic(&self, topic: &str) -> Vec<Seen> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.bootstrap())
+            .set("group.id", "oracle")
+            .set("isolation.level", "read_committed")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .create()
+            .unwrap();
+        let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(30)).unwrap();
+        let partitions = metadata.topics()[0].partitions().len();
+        let mut list = TopicPartitionList::new();
+        for p in 0..partitions {
+            list.add_partition_offset(topic, p as i32, Offset::Beginning).unwrap();
+        }
+        consumer.assign(&list).unwrap();
+        let (mut seen, mut ends) = (Vec::new(), 0);
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while ends < partitions && Instant::now() < deadline {
+            match consumer.poll(Duration::from_millis(200)) {
+                Some(Ok(m)) => seen.push(Seen {
+                    partition: m.partition(),
+                    offset: m.offset(),
+                    timestamp: m.timestamp().to_millis(),
+                    key: m.key().map(<[u8]>::to_vec),
+                    value: m.payload().map(<[u8]>::to_vec),
+                    headers: m.headers().map_or_else(Vec::new, |h| {
+                        h.iter().map(|h| (h.key.to_string(), h.value.map(<[u8]>::to_vec))).collect()
+                    }),
+                }),
+                Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => ends += 1,
+                _ => {}
+            }
+        }
+        assert_eq!(ends, partitions, "{topic} could not be read to its end");
+        seen
+    }
+
+    /// Sums of published counts by word (kind and window aside).
+    pub fn published_words(&self, topic: &str) -> HashMap<String, u64> {
+        let mut sums = HashMap::new();
+        for r in self.read_topic(topic) {
+            let value: serde_json::Value = serde_json::from_slice(&r.value.unwrap()).unwrap();
+            let word = value["word"].as_str().unwrap().to_string();
+            assert_eq!(r.key.as_deref(), Some(word.as_bytes()));
+            *sums.entry(word).or_default() += value["count"].as_u64().unwrap();
+        }
+        sums
+    }
+
+    /// Waits until this many words are published, whatever the windows.
+    pub fn all_published(&self, topic: &str, words: u64) {
+        let limit = Instant::now() + Duration::from_secs(90);
+        loop {
+            let published = self.published_words(topic).values().sum::<u64>();
+            if words <= published {
+                return;
+            }
+            assert!(
+                Instant::now() < limit,
+                "{published} words of {words} are published after 90 s"
+            );
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+
+    /// Moves the group's offset of every partition, as an operator would.
+    pub fn reset_offset(&self, group: &str, topic: &str, to: i64) {
+        let to = to.to_string();
+        let what = ["--group", group, "--topic", topic];
+        let how = ["--reset-offsets", "--to-offset", &to, "--execute"];
+        let _ = self.run(&[&["kafka", "consumer-groups"][..], &what, &how].concat());
+    }
+
+    /// The sum of the group's P over a topic's partitions, from the offsets' metadata.
+    pub fn position(&self, group: &str, topic: &str) -> f64 {
+        use alluvium::protocol::Committed;
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.bootstrap())
+            .set("group.id", group)
+            .set("isolation.level", "read_committed")
+            .create()
+            .unwrap();
+        let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
+        let mut list = TopicPartitionList::new();
+        for p in metadata.topics()[0].partitions() {
+            let _ = list.add_partition(topic, p.id());
+        }
+        let Ok(read) = consumer.committed_offsets(list, Duration::from_secs(10)) else {
+            return 0.0;
+        };
+        let p = |e: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match e.offset() {
+            Offset::Offset(o) => {
+                let c = Committed::decode(alluvium::record::Offset(o), e.metadata()).ok()?;
+                Some(c.metadata.map_or(o, |m| m.p.0))
+            }
+            _ => None,
+        };
+        read.elements().iter().filter_map(p).sum::<i64>() as f64
+    }
+
+    /// Reads the whole archive of one topic under a root, by ledger *and* by listing, and checks
+    /// that they agree: entries tile, files are where entries say, no other file is there, each
+    /// has the length and checksum that was written down.
+    pub fn archive(&self, root: &str, topic: &str, directory: &str) -> Archived {
+        self.runtime.block_on(read_archive(&*self.store(root), topic, directory))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the testbed's logs: {}", self.state.join("log").display());
+        }
+        let _ = self.command(&["down"]).status();
+    }
+}
+
+/// Sends one record, waiting while the queue is full.
+pub fn send(producer: &Producing, topic: &str, partition: i32, value: &[u8], millis: Option<i64>) {
+    send_full(producer, topic, partition, None, Some(value), &[], millis);
+}
+
+pub fn send_full(
+    producer: &Producing,
+    topic: &str,
+    partition: i32,
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+    headers: &[(&str, Option<&[u8]>)],
+    millis: Option<i64>,
+) {
+    let mut all = OwnedHeaders::new();
+    for (key, value) in headers {
+        all = all.insert(Header { key, value: *value });
+    }
+    let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
+    if !headers.is_empty() {
+        record = record.headers(all);
+    }
+    record.key = key;
+    record.payload = value;
+    record.timestamp = millis;
+    loop {
+        match producer.send(record) {
+            Ok(()) => return,
+            Err((_, back)) => {
+                record = back;
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+    }
+}
+
+pub fn flush(producer: &Producing) {
+    producer.flush(Timeout::After(Duration::from_secs(120))).unwrap();
+}

@@ -1,0 +1,165 @@
+//! The real program, as a process.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use super::archive::{Seen, ends_of};
+use super::eventually;
+
+static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
+
+/// The real daemon as a process.
+pub struct Daemon {
+    child: Child,
+    pub log: PathBuf,
+    pub port: u16,
+    file: PathBuf,
+}
+
+fn listening(config: &str, port: u16) -> String {
+    config.replace("[daemon]", &format!("[daemon]\nlisten = \"127.0.0.1:{port}\""))
+}
+
+impl Daemon {
+    /// Writes the configuration and starts. `listen` is added here.
+    pub fn start(dir: &Path, instance: &str, config: &str) -> Daemon {
+        Daemon::start_with(dir, instance, config, &[])
+    }
+
+    /// As [`Daemon::start`], with environment variables.
+    pub fn start_with(
+        dir: &Path,
+        instance: &str,
+        config: &str,
+        variables: &[(&str, &str)],
+    ) -> Daemon {
+        let port =
+            21_000 + (std::process::id() % 5_000) as u16 + NEXT_PORT.fetch_add(1, Ordering::SeqCst);
+        std::fs::create_dir_all(dir).unwrap();
+        let file = dir.join(format!("{instance}.toml"));
+        std::fs::write(&file, listening(config, port)).unwrap();
+        let log = dir.join(format!("{instance}-{port}.log"));
+        let child = Command::new(env!("CARGO_BIN_EXE_alluvium"))
+            .args(["run", "--instance", instance, "--config"])
+            .arg(&file)
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Daemon { child, log, port, file }
+    }
+
+    /// Writes another configuration, and asks for a reload.
+    pub fn reconfigure(&self, config: &str) {
+        std::fs::write(&self.file, listening(config, self.port)).unwrap();
+        self.signal("-HUP");
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn get(&self, path: &str) -> Option<String> {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(5)))
+            .build()
+            .into();
+        agent
+            .get(format!("http://127.0.0.1:{}{path}", self.port))
+            .call()
+            .ok()?
+            .body_mut()
+            .read_to_string()
+            .ok()
+    }
+
+    /// The sum of all series of this name whose labels contain the text.
+    pub fn metric(&self, name: &str, label: &str) -> f64 {
+        let text = self.get("/metrics").unwrap_or_default();
+        let mine = text.lines().filter(|l| {
+            l.strip_prefix(name).is_some_and(|r| r.starts_with(['{', ' '])) && l.contains(label)
+        });
+        mine.filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// Waits until all of these published counts are archived. Partition by partition: A steps over
+    /// transaction markers too, so that a sum could hide what one of them lacks.
+    pub fn archived_all(&self, topic: &str, published: &[Seen]) {
+        let ends = ends_of(published);
+        eventually("counts archived", Duration::from_secs(90), || {
+            ends.iter().all(|(partition, end)| {
+                let labels = format!("partition=\"{partition}\",topic=\"{topic}\"");
+                *end as f64 <= self.metric("alluvium_archive_position", &labels)
+            })
+        });
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.pid().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        let _ = self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; the exit code.
+    pub fn stop(mut self) -> i32 {
+        self.signal("-TERM");
+        self.ended(Duration::from_secs(60));
+        self.child.wait().unwrap().code().unwrap_or(-1)
+    }
+
+    /// Waits until it has ended.
+    pub fn ended(&mut self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        while self.is_running() {
+            assert!(Instant::now() < deadline, "still running; log: {}", self.log.display());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits for an end that comes by itself; exit code and log.
+    pub fn wait(mut self, limit: Duration) -> (i32, String) {
+        self.ended(limit);
+        let code = self.child.wait().unwrap().code().unwrap_or(-1);
+        (code, std::fs::read_to_string(&self.log).unwrap())
+    }
+
+    pub fn log_text(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        if std::thread::panicking() {
+            let log = self.log_text();
+            let tail: Vec<&str> = log.lines().rev().take(25).collect();
+            eprintln!("--- {} ---", self.log.display());
+            tail.iter().rev().for_each(|l| eprintln!("{l}"));
+        }
+    }
+}
+
+/// Runs a command of the program; its exit code, and all that it printed.
+pub fn alluvium(arguments: &[&str]) -> (i32, String) {
+    let out = Command::new(env!("CARGO_BIN_EXE_alluvium")).args(arguments).output().unwrap();
+    let text = [out.stdout, out.stderr].map(|b| String::from_utf8_lossy(&b).into_owned()).concat();
+    (out.status.code().unwrap_or(-1), text)
+}
