@@ -3,6 +3,7 @@
 mod check;
 mod generate;
 mod init;
+mod log;
 mod pause;
 mod places;
 mod recount;

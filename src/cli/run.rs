@@ -1,18 +1,13 @@
 //! `alluvium run`
 
-use std::io::IsTerminal as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt, reload};
-use tracing_throttle::{Policy, TracingRateLimitLayer};
 
+use crate::cli::log::{self, LogFormat};
 use crate::cli::{ConfigArgs, EX_UNAVAILABLE, complain};
-use crate::daemon::{self, Launch, SetLog, Unavailable};
+use crate::daemon::{self, Launch, Unavailable};
 
 /// Arguments of `run`.
 #[derive(Args, Debug)]
@@ -23,15 +18,6 @@ pub(super) struct Run {
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log: LogFormat,
 }
-
-#[derive(clap::ValueEnum, Clone, Copy, Debug)]
-enum LogFormat {
-    Text,
-    Json,
-}
-
-/// The client libraries' own lines: what matters of them is told by ours.
-const LIBRARIES: &str = "librdkafka=off,rdkafka=error,hdfs_native=error";
 
 impl Run {
     pub(super) fn main(self) -> u8 {
@@ -50,7 +36,7 @@ impl Run {
         };
         let started = runtime.block_on(async {
             let signals = Signals::catch().map_err(|e| format!("catch signals: {e}"))?;
-            let set_log = self.log(&config.daemon.log)?;
+            let set_log = log::begin(self.log, &config.daemon.log)?;
             Ok::<_, String>((signals, set_log))
         });
         let (signals, set_log) = match started {
@@ -78,39 +64,6 @@ impl Run {
                 if e.is::<Unavailable>() { EX_UNAVAILABLE } else { 1 }
             }
         }
-    }
-
-    /// To stderr, for people or for machines. RUST_LOG, if it is there, stands over the
-    /// configuration. What says the same again and again is said less often, and how often it was.
-    fn log(&self, level: &str) -> Result<Box<SetLog>, String> {
-        let filter = |level: &str| {
-            EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| EnvFilter::new(format!("{LIBRARIES},{level}")))
-        };
-        let (filtered, handle) = reload::Layer::new(filter(level));
-        // Ten of a kind at once, then one in half a minute.
-        let repeats = TracingRateLimitLayer::builder()
-            .with_policy(Policy::token_bucket(10.0, 1.0 / 30.0).map_err(|e| e.to_string())?)
-            .with_max_signatures(1_000)
-            .with_active_emission(true)
-            .with_summary_interval(Duration::from_secs(60))
-            .with_summary_formatter(Arc::new(|s| {
-                let what = s.metadata.as_ref().map_or_else(String::new, |m| m.message.clone());
-                tracing::info!(times = s.count, "left out, because it was said before: {what}");
-            }))
-            .build()
-            .map_err(|e| e.to_string())?;
-        let stderr = std::io::stderr;
-        let colours = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        let lines = fmt::layer().with_writer(stderr).with_ansi(colours).with_target(false);
-        let lines: Box<dyn tracing_subscriber::Layer<Registry> + Send + Sync> = match self.log {
-            LogFormat::Text => lines.with_filter(repeats).boxed(),
-            LogFormat::Json => lines.json().with_filter(repeats).boxed(),
-        };
-        tracing_subscriber::registry().with(lines.and_then(filtered)).init();
-        Ok(Box::new(move |level| {
-            let _ = handle.reload(filter(level));
-        }))
     }
 }
 

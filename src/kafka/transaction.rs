@@ -395,6 +395,8 @@ mod tests {
             .set("group.id", "g");
         let observer = group::observer(&config).unwrap();
         let generation = Generation::outside(&observer).unwrap();
+        // It asks for the coordinator too, when it likes: the broken answer is not for it.
+        drop(observer);
         let mut transactions = Transactions::new(config, Duration::from_secs(15));
         let offset = OffsetCommit {
             tp: TopicPartition { topic: "in".into(), partition: 0 },

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use hdfs_native::file::FileWriter;
-use hdfs_native::{Client, ClientBuilder, HdfsError, WriteOptions};
+use hdfs_native::{Client, ClientBuilder, HdfsError};
 
-use crate::store::tasks::{RawFile, TaskWriter, within};
+use crate::store::pipelines::{HdfsFile, Pipelines, options};
+use crate::store::tasks::{TaskWriter, within};
 use crate::store::{Deadlines, ErrorKind, Store, StoreError, Writer};
 
 /// How to reach HDFS.
@@ -28,6 +28,7 @@ pub(super) struct Hdfs {
     /// The path part of the URL, without a slash at its end.
     base: String,
     deadlines: Deadlines,
+    pipelines: Arc<Pipelines>,
 }
 
 const DIRECTORY_MODE: u32 = 0o755;
@@ -55,7 +56,8 @@ impl Hdfs {
         }
         let client = builder.build().map_err(|e| classify("connect to", url, &e))?;
         let base = format!("/{}", path.trim_matches('/')).trim_end_matches('/').to_string();
-        Ok(Hdfs { client: Arc::new(client), url: url.into(), base, deadlines })
+        let (client, pipelines) = (Arc::new(client), Arc::default());
+        Ok(Hdfs { client, url: url.into(), base, deadlines, pipelines })
     }
 
     fn full(&self, path: &str) -> String {
@@ -86,7 +88,7 @@ impl Hdfs {
     }
 }
 
-fn classify(operation: &'static str, path: &str, e: &HdfsError) -> StoreError {
+pub(super) fn classify(operation: &'static str, path: &str, e: &HdfsError) -> StoreError {
     let kind = match e {
         HdfsError::AlreadyExists(_) => ErrorKind::AlreadyExists,
         HdfsError::FileNotFound(_) => ErrorKind::NotFound,
@@ -126,23 +128,6 @@ fn first_line(text: &str) -> String {
     if cut < line.len() { format!("{}…", &line[..cut]) } else { line.into() }
 }
 
-struct HdfsFile {
-    writer: FileWriter,
-    path: String,
-}
-
-#[async_trait]
-impl RawFile for HdfsFile {
-    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
-        let written = self.writer.write_bytes(bytes).await;
-        written.map(drop).map_err(|e| classify("write", &self.path, &e))
-    }
-
-    async fn close(&mut self) -> Result<(), StoreError> {
-        self.writer.close().await.map_err(|e| classify("close", &self.path, &e))
-    }
-}
-
 #[async_trait]
 impl Store for Hdfs {
     fn url(&self) -> &str {
@@ -150,11 +135,9 @@ impl Store for Hdfs {
     }
 
     async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError> {
-        // The parent is never made here: an attempt whose directory was deleted must not come
-        // back to life.
-        let options = WriteOptions::default().overwrite(false).create_parent(false);
-        let made = self.run("create", path, |c, p| async move { c.create(&p, options).await });
-        let file = HdfsFile { writer: made.await?, path: self.full(path) };
+        let made = self.run("create", path, |c, p| async move { c.create(&p, options()).await });
+        let (client, pipelines) = (Arc::clone(&self.client), Arc::clone(&self.pipelines));
+        let file = HdfsFile::new(client, self.full(path), pipelines, made.await?);
         Ok(Box::new(TaskWriter::spawn(&self.full(path), file, self.deadlines)))
     }
 

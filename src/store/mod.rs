@@ -14,6 +14,7 @@ mod local;
 pub(crate) mod measured;
 #[cfg(test)]
 pub(crate) mod memory;
+mod pipelines;
 mod tasks;
 
 use std::fmt;

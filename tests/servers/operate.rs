@@ -43,7 +43,9 @@ pub(crate) fn an_operator_at_work(cluster: &Cluster) {
     let sockets = tempfile::tempdir().unwrap();
     let path = sockets.path().join("notify");
     let told = listen(&path);
-    let variables = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "2000000")];
+    let socket = path.to_str().unwrap();
+    let variables =
+        [("NOTIFY_SOCKET", socket), ("WATCHDOG_USEC", "2000000"), ("JOURNAL_STREAM", "8:1")];
     let daemon = Daemon::start_with(&home(cluster, name), "a", &config, &variables);
     let archived =
         |topic: &str| daemon.metric("alluvium_archive_position", &format!("\"{topic}\""));
@@ -82,7 +84,7 @@ pub(crate) fn an_operator_at_work(cluster: &Cluster) {
     write(first, 5);
     eventually("the old one", LIMIT, || 35.0 <= archived(first));
     let log = daemon.log_text();
-    for want in ["daemon.workers can't change", "added operate-late; changed operate-in", "DEBUG"] {
+    for want in ["daemon.workers can't change", "added operate-late; changed operate-in", "\n<7>"] {
         assert!(log.contains(want), "{want}");
     }
     daemon.reconfigure(&two.replace("topics =", "topicz ="));

@@ -51,14 +51,14 @@ workers = 2
 commit_interval = "500ms"
 [mapping.{name}]
 topics = ["{topic}"]
-archive = {{ path = "{{topic}}/dt=%Y-%m-%d/hr=%H", roll = {{ age = "1s" }} }}
+archive = {{ path = "{{topic}}/dt=%Y-%m-%d/hr=%H", roll = {{ age = "2s" }} }}
 [mapping.{name}.wordcount]
 output_topic = "{counts}"
 window = "10m"
 time = "record"
 idle_after = "1s"
 partials = {{ partitions = {COUNT_PARTITIONS} }}
-archive = {{ format = "parquet", roll = {{ age = "1s" }} }}
+archive = {{ format = "parquet", roll = {{ age = "2s" }} }}
 "#,
             self.cluster.head(name, 6_000)
         );
