@@ -50,7 +50,9 @@ pub(super) fn explore(first: &impl Model, scope: &Scope) -> Report {
     let mut healthy = Healthy::new();
     let _ = parent.insert(key(first), 0);
     let mut level = vec![first.clone()];
-    while !level.is_empty() {
+    let mut steps = 0;
+    while !level.is_empty() && scope.steps.is_none_or(|most| steps < most) {
+        steps += 1;
         let mut next = Vec::new();
         for world in &level {
             let here = key(world);

@@ -45,6 +45,11 @@ fn pair() -> Scope {
     Scope { workers: 1, late_appends: full, lost_ok: full.into(), ..small() }
 }
 
+fn pair_of_owners() -> Scope {
+    let steps = Some(if full() { 32 } else { 24 });
+    Scope { store_fails: false, live: false, steps, ..small() }
+}
+
 /// `make search`, which has more patience than `make test`.
 fn full() -> bool {
     std::env::var_os("ALLUVIUM_SEARCH").is_some_and(|v| v == "full")
@@ -123,6 +128,13 @@ fn archive_only() {
 #[test]
 fn two_partitions_in_one_transaction() {
     explore(&Pair::new(), &pair()).assert_holds();
+}
+
+/// Two producers, each with transactions of both partitions: all that 24 steps lead to (`make search`: 32).
+/// The faults that are planted into it are found within 16.
+#[test]
+fn two_partitions_of_two_owners() {
+    explore(&Pair::new(), &pair_of_owners()).assert_holds();
 }
 
 /// Everything at once, for one worker and its own earlier lives.

@@ -19,6 +19,18 @@ fn error_is_abort_for_two_partitions() {
     finds_in(&Pair::new(), Fault::ErrorIsAbort, super::pair(), "I1");
 }
 
+/// What one owner does to the other, in either partition of a transaction.
+#[test]
+fn faults_of_two_owners_of_two_partitions() {
+    for (fault, want) in [
+        (Fault::ErrorIsAbort, "I1"),
+        (Fault::KeepPOverMissedGeneration, "I1"),
+        (Fault::PublishFirst, "I3"),
+    ] {
+        finds_in(&Pair::new(), fault, super::pair_of_owners(), want);
+    }
+}
+
 fn finds_in(first: &impl Model, fault: Fault, scope: Scope, want: &str) {
     // A lone owner that gets stuck would hide the worse things that the fault does.
     let scope = Scope { live: want == "I6", ..scope };

@@ -52,6 +52,8 @@ pub(super) struct Scope {
     pub store_fails: bool,
     /// Whether I6 is looked at.
     pub live: bool,
+    /// Only what so many steps lead to, where the whole is too large.
+    pub steps: Option<usize>,
 }
 
 impl Default for Scope {
@@ -71,6 +73,7 @@ impl Default for Scope {
             repairs: false,
             store_fails: true,
             live: true,
+            steps: None,
         }
     }
 }
