@@ -28,6 +28,7 @@ test: setup python browser lint
 	$(CARGO) test $(PROFILE) --test network
 	$(CARGO) test $(PROFILE) --test chaos
 	$(CARGO) test $(PROFILE) --features crash-points --test crashes
+	$(MAKE) package-test
 
 bench: setup
 	$(CARGO) bench --bench end_to_end
