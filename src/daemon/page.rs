@@ -279,6 +279,18 @@ mod tests {
     }
 
     #[test]
+    fn lags_are_of_what_was_read_since_the_end_was_asked_for() {
+        let mut p = partition("orders", "source", Condition::Running);
+        assert_eq!(p.lags(), [Some(67), Some(234_567)]);
+        p.end = Some(0);
+        assert_eq!(p.lags(), [Some(0), Some(234_500)]);
+        p.results = None;
+        assert_eq!(p.lags(), [None, Some(0)]);
+        p.end = None;
+        assert_eq!(p.lags(), [None, None]);
+    }
+
+    #[test]
     fn the_page_says_what_there_is_and_escapes_it() {
         let page = render(&Status {
             version: "1".into(),

@@ -72,10 +72,11 @@ pub struct Wait {
 }
 
 impl PartitionStatus {
-    /// Offsets from P and A to the log's end.
+    /// Offsets from P and A to the log's end, as it was asked for or as far as was read since.
     #[must_use]
     pub fn lags(&self) -> [Option<i64>; 2] {
-        [self.results, self.archive].map(|at| Some((self.end? - at?).max(0)))
+        let end = self.end.map(|end| self.results.max(self.archive).map_or(end, |at| at.max(end)));
+        [self.results, self.archive].map(|at| Some(end? - at?))
     }
 }
 
