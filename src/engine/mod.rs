@@ -2,4 +2,5 @@
 
 #[cfg(test)]
 pub mod line;
+pub mod topics;
 pub mod worker;

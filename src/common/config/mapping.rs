@@ -27,7 +27,7 @@ pub struct Mapping {
     pub archive: Option<Arc<Archive>>,
     pub count: Option<Arc<WordCount>>,
     /// Its table in the configuration.
-    pub(super) written: Table,
+    pub written: Table,
 }
 
 /// Which topics a mapping is for.

@@ -27,7 +27,7 @@ pub struct Config {
     pub daemon: Daemon,
     pub mappings: Vec<Mapping>,
     /// `[archive]` as it was written: the mappings' defaults.
-    defaults: toml::Table,
+    pub defaults: toml::Table,
 }
 
 /// `[daemon]`
@@ -45,29 +45,6 @@ pub struct Daemon {
     pub topics_refresh: Duration,
     /// What is logged, as `info` or `info,alluvium::kafka=debug`.
     pub log: String,
-}
-
-/// What a topic is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TopicRole {
-    /// Somebody else's records: archived, and counted.
-    Source,
-    /// Partial counts, to be merged.
-    Partials,
-    /// Published counts, to be archived.
-    Output,
-}
-
-impl TopicRole {
-    /// As metrics name it.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            TopicRole::Source => "source",
-            TopicRole::Partials => "partials",
-            TopicRole::Output => "output",
-        }
-    }
 }
 
 /// A configuration with faults.
@@ -130,16 +107,6 @@ impl Config {
         })
     }
 
-    /// Whether a topic is treated in both configurations alike: same mapping, same settings.
-    #[must_use]
-    pub fn treats_alike(&self, other: &Config, topic: &str) -> bool {
-        let mine = |c: &Config| {
-            let (mapping, role) = c.mapping_of(topic)?;
-            Some((mapping.name.clone(), role, mapping.written.clone(), c.defaults.clone()))
-        };
-        mine(self) == mine(other)
-    }
-
     /// What is written in `new` and can't be taken by a running daemon, by key.
     #[must_use]
     pub fn needs_restart(&self, new: &Config) -> Vec<&'static str> {
@@ -155,27 +122,6 @@ impl Config {
         differs("daemon.topics_refresh", a.topics_refresh == b.topics_refresh);
         differs("daemon.listen", a.listen == b.listen);
         keys
-    }
-
-    /// The mapping of a topic, and what the topic is in it.
-    #[must_use]
-    pub fn mapping_of(&self, topic: &str) -> Option<(&Mapping, TopicRole)> {
-        let made = |m: &Mapping| {
-            let count = m.count.as_ref()?;
-            let partials = count.merge.as_ref().is_some_and(|merge| merge.topic == topic);
-            if partials {
-                return Some(TopicRole::Partials);
-            }
-            (count.output_topic == topic).then_some(TopicRole::Output)
-        };
-        if let Some(found) = self.mappings.iter().find_map(|m| Some((m, made(m)?))) {
-            return Some(found);
-        }
-        let exact =
-            |m: &&Mapping| matches!(&m.topics, Topics::Names(n) if n.iter().any(|t| t == topic));
-        let regex = |m: &&Mapping| matches!(&m.topics, Topics::Regex(r) if r.is_match(topic));
-        let found = self.mappings.iter().find(exact).or_else(|| self.mappings.iter().find(regex));
-        found.map(|m| (m, TopicRole::Source))
     }
 }
 

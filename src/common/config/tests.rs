@@ -23,11 +23,6 @@ fn a_small_configuration_gets_defaults() {
     let archive = c.mappings[0].archive.as_ref().unwrap();
     assert_eq!(archive.roll.size_bytes, 128 << 20);
     assert_eq!(c.daemon.commit_interval, Duration::from_secs(2));
-    assert_eq!(
-        c.mapping_of("hello").map(|(m, role)| (m.name.as_str(), role)),
-        Some(("hello", TopicRole::Source))
-    );
-    assert!(c.mapping_of("other").is_none());
 }
 
 #[test]
@@ -114,15 +109,4 @@ fn all_faults_come_at_once() {
     ] {
         assert!(keys.contains(&want), "{want} not in {keys:?}");
     }
-}
-
-#[test]
-fn an_exact_name_beats_a_regex_and_outputs_are_never_matched() {
-    let more = "[mapping.all]\ntopics_regex = \".*\"\n[mapping.all.wordcount]\noutput_topic = \"counts\"\n";
-    let c = Config::parse(&format!("{SMALL}{more}"), Some("i")).unwrap();
-    let name = |t| c.mapping_of(t).map(|(m, role)| (m.name.clone(), role));
-    assert_eq!(name("hello"), Some(("hello".into(), TopicRole::Source)));
-    assert_eq!(name("other"), Some(("all".into(), TopicRole::Source)));
-    assert_eq!(name("counts"), Some(("all".into(), TopicRole::Output)));
-    assert_eq!(name("g-all-partials"), Some(("all".into(), TopicRole::Partials)));
 }

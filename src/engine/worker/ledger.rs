@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::clients::store::{ErrorKind, Store, StoreError};
 use crate::common::crash::{self, Step};
-use crate::engine::worker::Role;
+use crate::engine::topics::Role;
 use crate::pure::layout::names::{self, MANIFEST, Places};
 use crate::pure::protocol::append::verdict;
 use crate::pure::protocol::entry::EntryError;

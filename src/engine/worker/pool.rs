@@ -11,8 +11,9 @@ use prometheus::IntCounterVec;
 
 use crate::clients::kafka::{Assignments, Commit, Generation, Queue, Source};
 use crate::common::metrics::Metrics;
+use crate::engine::topics::Role;
 use crate::engine::worker::status::PartitionStatus;
-use crate::engine::worker::{Added, Env, Message, Role, Seen, Wake, Worker};
+use crate::engine::worker::{Added, Env, Message, Seen, Wake, Worker};
 use crate::pure::record::{Offset, TopicPartition};
 
 /// One worker's thread, from outside.

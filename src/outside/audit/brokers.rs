@@ -10,7 +10,7 @@ use crate::clients::kafka::offsets::{BrokerPositions, Positions as _};
 use crate::clients::kafka::{Consumer, KafkaError, consumer_config, group, topics};
 use crate::clients::store::{Store, StoreError};
 use crate::common::config::{Archive, Config};
-use crate::engine::worker::Role;
+use crate::engine::topics::Role;
 use crate::engine::worker::ledger::{Books, BooksError, ledger_of};
 use crate::outside::audit::root_id;
 use crate::outside::audit::verify::Report;

@@ -11,7 +11,8 @@ use hashbrown::HashMap;
 use serde::Serialize;
 
 use crate::clients::store::{Store, StoreError};
-use crate::common::config::{Config, Mapping, TopicRole, WordCount};
+use crate::common::config::{Config, Mapping, WordCount};
+use crate::engine::topics::{TopicRole, mapping_of};
 use crate::outside::audit::{Book, read_file, rows};
 use crate::pure::count::output::iso_millis;
 use crate::pure::count::{Aggregate, Time};
@@ -103,7 +104,7 @@ impl Ledgers {
         let mut sheet = Sheet { count, range, windows: BTreeMap::new(), recount };
         for (store, book) in &self.0 {
             let topic = book.entries.first().map(|e| &*e.topic);
-            let Some((of, role)) = topic.and_then(|t| config.mapping_of(t)) else { continue };
+            let Some((of, role)) = topic.and_then(|t| mapping_of(config, t)) else { continue };
             let output = role == TopicRole::Output;
             let archive = if output { &count.archive } else { &mapping.archive };
             let here = archive.as_ref().is_some_and(|a| a.root.url() == store.url());

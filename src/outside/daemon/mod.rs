@@ -43,6 +43,8 @@ pub(crate) struct Health {
     pub(crate) polled: AtomicI64,
     /// Topics that a mapping names and no broker has.
     pub(crate) missing: Mutex<Vec<String>>,
+    /// Topics that the regexes of two mappings match.
+    pub(crate) ambiguous: Mutex<Vec<String>>,
     pub(crate) sources: Arc<SourceLists>,
     pub(crate) paused: Arc<Paused>,
     pub(crate) in_force: watch::Receiver<Arc<InForce>>,
@@ -108,6 +110,7 @@ pub async fn run(launch: Launch, shutdown: impl Future<Output = ()>) -> anyhow::
         pool: Arc::clone(&pool),
         polled: AtomicI64::new(now_ms()),
         missing: Mutex::default(),
+        ambiguous: Mutex::default(),
         sources,
         paused,
         in_force: following.clone(),

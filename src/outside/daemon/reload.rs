@@ -14,7 +14,7 @@ use crate::clients::kafka::group::PollControl;
 use crate::clients::store::measured::Took;
 use crate::clients::store::{Root, Store};
 use crate::common::config::Config;
-use crate::engine::worker::Role;
+use crate::engine::topics::{Role, treats_alike};
 use crate::outside::daemon::{Health, roots, systemd, topics};
 
 /// What the daemon goes by.
@@ -106,7 +106,7 @@ impl Reloading {
             .status()
             .into_iter()
             .map(|p| p.topic)
-            .filter(|t| wanted.contains(t) && !new.treats_alike(&old.config, t))
+            .filter(|t| wanted.contains(t) && !treats_alike(&new, &old.config, t))
             .collect();
         drop(self.in_force.send_replace(Arc::new(InForce { config: new, stores })));
         let before: BTreeSet<String> = self.control.subscribed().into_iter().collect();

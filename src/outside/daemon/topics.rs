@@ -1,19 +1,18 @@
-//! Which topics the group subscribes to. Patterns are matched here, with Rust's regex, and the
-//! group gets exact, sorted names.
+//! The topics beside the running workers: which of them exist, those that the daemon makes itself,
+//! and how long the brokers keep their records.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::clients::kafka::group::PollControl;
-use crate::clients::kafka::topics::Topic;
 use crate::clients::kafka::{Consumer, KafkaError, base_config, offsets, topics};
-use crate::common::config::{Config, Mapping, TopicRole, Topics};
+use crate::common::config::Config;
+use crate::engine::topics::{mapping_of, news, select};
 use crate::outside::daemon::reload::InForce;
 use crate::outside::daemon::{Health, Unavailable, now_ms};
-use crate::pure::record::TopicPartition;
 
 /// Asks the brokers, and matches.
 pub(super) async fn find(
@@ -27,23 +26,27 @@ pub(super) async fn find(
     let existing = asked.map_err(|e| unavailable(&e))?.map_err(|e: KafkaError| {
         unavailable(&format!("{e}. Is a broker up there, and is the address right?"))
     })?;
-    for (mapping, sources) in sources(config, &existing) {
+    let selection = select(config, &existing);
+    for (mapping, sources) in selection.sources {
         health.sources.set(mapping, sources);
     }
-    let names: Vec<String> = existing.into_iter().map(|(name, _)| name).collect();
-    let (wanted, missing) = select(config, &names);
-    let mut known = health.missing.lock().unwrap_or_else(PoisonError::into_inner);
-    for topic in missing.iter().filter(|t| !known.contains(t)) {
+    let lock = PoisonError::into_inner;
+    for topic in news(&mut health.missing.lock().unwrap_or_else(lock), selection.missing) {
         tracing::error!(
             topic,
             "topic {topic:?} of mapping.{} does not exist: create it with kafka-topics --create \
              --topic {topic}, or correct the name; it is looked for again every {:?}",
-            config.mapping_of(topic).map_or("?", |(m, _)| m.name.as_str()),
+            mapping_of(config, &topic).map_or("?", |(m, _)| m.name.as_str()),
             config.daemon.topics_refresh,
         );
     }
-    *known = missing;
-    Ok(wanted)
+    for topic in news(&mut health.ambiguous.lock().unwrap_or_else(lock), selection.ambiguous) {
+        tracing::error!(
+            topic,
+            "two regexes match this topic; it is left out until one of them is narrower, or a mapping names it exactly"
+        );
+    }
+    Ok(selection.wanted)
 }
 
 /// Whatever a group of this configuration subscribes to, of what exists.
@@ -55,77 +58,7 @@ pub(crate) fn subscription(
     consumer: &Consumer,
 ) -> Result<Vec<String>, KafkaError> {
     let existing = topics::all(consumer, &config.kafka.bootstrap_servers)?;
-    let names: Vec<String> = existing.into_iter().map(|(name, _)| name).collect();
-    Ok(select(config, &names).0)
-}
-
-/// The source partitions of each mapping that is merged.
-fn sources<'c>(config: &'c Config, existing: &[Topic]) -> Vec<(&'c str, Vec<TopicPartition>)> {
-    let names: Vec<String> = existing.iter().map(|(name, _)| name.clone()).collect();
-    let (wanted, _) = select(config, &names);
-    let merged = |m: &&Mapping| m.count.as_ref().is_some_and(|c| c.merge.is_some());
-    let merged = config.mappings.iter().filter(merged);
-    merged
-        .map(|m| {
-            let mine = |topic: &str| {
-                let owner = config.mapping_of(topic);
-                owner.is_some_and(|(o, role)| role == TopicRole::Source && o.name == m.name)
-            };
-            let topics = existing.iter().filter(|(t, _)| wanted.contains(t) && mine(t));
-            let all = topics.flat_map(|(t, partitions)| {
-                let topic: Arc<str> = t.as_str().into();
-                (0..*partitions as i32)
-                    .map(move |partition| TopicPartition { topic: Arc::clone(&topic), partition })
-            });
-            (m.name.as_str(), all.collect())
-        })
-        .collect()
-}
-
-/// Sorted names to subscribe to, and names that a mapping asks for in vain.
-fn select(config: &Config, existing: &[String]) -> (Vec<String>, Vec<String>) {
-    let existing: BTreeSet<&str> = existing.iter().map(String::as_str).collect();
-    let mut wanted = BTreeSet::new();
-    let mut missing = Vec::new();
-    for m in &config.mappings {
-        if let Some(count) = &m.count {
-            wanted.extend(count.archive.as_ref().map(|_| count.output_topic.clone()));
-            wanted.extend(count.merge.as_ref().map(|merge| merge.topic.clone()));
-        }
-        match &m.topics {
-            Topics::Names(names) => {
-                for name in names {
-                    if existing.contains(name.as_str()) {
-                        let _ = wanted.insert(name.clone());
-                    } else {
-                        missing.push(name.clone());
-                    }
-                }
-            }
-            Topics::Regex(regex) => {
-                let mine = |t: &&&str| {
-                    let others = config
-                        .mappings
-                        .iter()
-                        .filter(|o| matches!(&o.topics, Topics::Regex(r) if r.is_match(t)));
-                    let internal = t.starts_with("__");
-                    let owner = config.mapping_of(t);
-                    let exact_or_output = owner
-                        .is_some_and(|(o, role)| role != TopicRole::Source || o.name != m.name);
-                    let clash = 1 < others.count() && !exact_or_output;
-                    if clash && !internal {
-                        tracing::error!(
-                            topic = **t,
-                            "two regexes match this topic; it is left out until one of them is narrower, or a mapping names it exactly"
-                        );
-                    }
-                    !internal && !exact_or_output && !clash && regex.is_match(t)
-                };
-                wanted.extend(existing.iter().filter(mine).map(ToString::to_string));
-            }
-        }
-    }
-    (wanted.into_iter().collect(), missing)
+    Ok(select(config, &existing).wanted)
 }
 
 /// Makes the topics that the daemon writes to and that are not there.
@@ -258,44 +191,5 @@ pub(super) async fn watch(
         } else {
             pause = SOON;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_never_match_internal_or_output_topics() {
-        let text = r#"
-            [kafka]
-            bootstrap_servers = "b:1"
-            group_id = "g"
-            [archive]
-            root = "file:///x"
-            [mapping.exact]
-            topics = ["app-one", "gone"]
-            [mapping.all]
-            topics_regex = ".*"
-            [mapping.all.wordcount]
-            output_topic = "counts"
-            [mapping.narrow]
-            topics_regex = "log-.*"
-            [mapping.narrow.wordcount]
-            output_topic = "log-counts"
-            scope = "partition"
-            archive = false
-        "#;
-        let config = Config::parse(text, Some("i")).unwrap();
-        let existing =
-            ["app-one", "app-two", "counts", "log-a", "log-counts", "__consumer_offsets"];
-        let (wanted, missing) = select(&config, &existing.map(String::from));
-        let partials = "g-all-partials";
-        assert_eq!(wanted, ["app-one", "app-two", "counts", partials], "log-a is matched twice");
-        assert_eq!(missing, ["gone"]);
-        let existing = [("app-one", 1), ("app-two", 2), ("log-a", 1), (partials, 4)];
-        let merged = sources(&config, &existing.map(|(t, n)| (t.to_string(), n)));
-        let of = |partition| TopicPartition { topic: "app-two".into(), partition };
-        assert_eq!(merged, [("all", vec![of(0), of(1)])]);
     }
 }

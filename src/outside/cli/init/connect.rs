@@ -202,6 +202,7 @@ mod tests {
     use super::*;
     use crate::clients::encode::Format;
     use crate::common::config::Config;
+    use crate::engine::topics::mapping_of;
 
     const SINK: &str = "name=orders sink
 connector.class=io.confluent.connect.hdfs3.Hdfs3SinkConnector
@@ -257,7 +258,7 @@ connect.hdfs.principal=connect@EXAMPLE.COM
         assert_eq!(archive.template.render("a", 3, None), "a/partition=3");
         assert!(matches!(archive.format, Format::JsonLines(_)));
         assert_eq!(config.kafka.bootstrap_servers, "b:9092");
-        assert!(config.mapping_of("app-1").is_some());
+        assert!(mapping_of(&config, "app-1").is_some());
     }
 
     #[test]
