@@ -1,5 +1,6 @@
 //! What carries records: it joins the pure rules to the clients.
 
+pub mod archive;
 #[cfg(test)]
 pub mod line;
 pub mod topics;

@@ -2,15 +2,12 @@
 //! with their records: recover, read, count, archive, commit.
 //!
 //! A worker blocks in calls to the brokers only (they have deadlines); the store is reached by
-//! tasks of its own ([`archiver`]). Between two looks at its inbox it reads one batch of each
+//! tasks of its own ([`crate::engine::archive::task`]). Between two looks at its inbox it reads one batch of each
 //! partition.
 
-mod archiver;
 mod commit;
 #[cfg(test)]
 mod fakes;
-mod files;
-pub mod ledger;
 mod pool;
 mod task;
 

@@ -12,8 +12,9 @@ use serde::Serialize;
 
 use crate::clients::store::{Store, StoreError};
 use crate::common::config::{Config, Mapping, WordCount};
+use crate::engine::archive::listing::{Book, read_file};
 use crate::engine::topics::{TopicRole, mapping_of};
-use crate::outside::audit::{Book, read_file, rows};
+use crate::outside::audit::rows;
 use crate::pure::count::output::iso_millis;
 use crate::pure::count::{Aggregate, Time};
 

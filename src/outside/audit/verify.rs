@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::clients::store::{Store, StoreError};
+use crate::engine::archive::listing::{Book, Finding, FindingKind, LedgerPlace, staged_directory};
 use crate::outside::audit::brokers::AtBrokers;
-use crate::outside::audit::{Book, Finding, FindingKind, LedgerPlace, rows, staged_directory};
+use crate::outside::audit::rows;
 use crate::pure::layout::names::PRIVATE;
 use crate::pure::protocol::{Entry, FileRef, Kind};
 use crate::pure::record::{Offset, OffsetRange};

@@ -3,7 +3,8 @@
 use clap::Args;
 
 use crate::clients::store::{Store, StoreError};
-use crate::outside::audit::{Book, LedgerPlace, read_file, rows};
+use crate::engine::archive::listing::{Book, LedgerPlace, read_file};
+use crate::outside::audit::rows;
 use crate::outside::cli::{ConfigArgs, EX_DATAERR, EX_USAGE, complain, on_stores, say};
 use crate::pure::protocol::{Entry, FileRef, Kind};
 use crate::pure::record::Offset;

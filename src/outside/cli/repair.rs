@@ -11,7 +11,7 @@ use crate::clients::kafka::{
     Commit as _, Generation, KafkaError, Transactions, consumer_config, published, repair_config,
 };
 use crate::common::config::Config;
-use crate::engine::worker::ledger::EntryFrame;
+use crate::engine::archive::ledger::EntryFrame;
 use crate::outside::audit::brokers::{Brokers, LookError, Looked, blocking};
 use crate::outside::cli::{ConfigArgs, EX_DATAERR, EX_USAGE, complain, on_stores, partitions, say};
 use crate::outside::daemon::roots;

@@ -97,7 +97,7 @@ fn print(report: &Report) {
     });
 }
 
-fn finding(f: &crate::outside::audit::Finding) {
+fn finding(f: &crate::engine::archive::listing::Finding) {
     say(&format!("    {}: {}: {}", f.kind.label(), f.path, f.detail));
 }
 

@@ -5,15 +5,12 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use crate::clients::store::measured::{Measured, Took};
-use crate::clients::store::{self, Deadlines, ErrorKind, Root, Store, StoreError};
+use crate::clients::store::{self, Deadlines, ErrorKind, Root, Store};
 use crate::common::config::Config;
-use crate::outside::audit::{RootIdentity, root_id};
+use crate::engine::archive::root::identity;
 use crate::outside::daemon::Unavailable;
 use crate::outside::daemon::reload::InForce;
-use crate::pure::layout::names::{IDENTITY, PRIVATE};
 
 /// Opens every root that a mapping names, and reads or writes its id. Of what is in force, the same
 /// roots stay open. `took` is told of each operation.
@@ -78,45 +75,5 @@ async fn reach(url: &str) -> Result<(), String> {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(e)) => Err(format!("can't connect to the NameNode at {authority}: {e}; {hint}")),
         Err(_) => Err(format!("the NameNode at {authority} does not answer within 5 s; {hint}")),
-    }
-}
-
-async fn identity(store: &dyn Store) -> Result<String, StoreError> {
-    if let Some(id) = root_id(store).await? {
-        return Ok(id);
-    }
-    let id = uuid::Uuid::new_v4().simple().to_string();
-    let staged = format!("{PRIVATE}/staging/identity-{id}");
-    store.make_dirs(&format!("{PRIVATE}/staging")).await?;
-    let text = RootIdentity { version: 1, root: id }.encode();
-    let mut file = store.create(&staged).await?;
-    file.write(Bytes::from(text)).await?;
-    file.close().await?;
-    let put = store.rename(&staged, IDENTITY).await;
-    let found = root_id(store).await?;
-    store.delete(&staged).await?;
-    match (found, put) {
-        (Some(id), _) => Ok(id),
-        (None, Err(e)) => Err(e),
-        (None, Ok(())) => {
-            let detail = "was written and is not there";
-            Err(StoreError::new(ErrorKind::Other, "read", IDENTITY, detail))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clients::store::memory::Memory;
-
-    #[tokio::test]
-    async fn a_root_keeps_its_id() {
-        let store = Memory::default();
-        let id = identity(&store).await.unwrap();
-        assert_eq!(id.len(), 32);
-        assert_eq!(identity(&store).await.unwrap(), id);
-        let _ = store.lock().files.insert(IDENTITY.into(), br#"{"version":2,"root":"x"}"#.to_vec());
-        assert!(identity(&store).await.unwrap_err().to_string().contains("version 2"));
     }
 }

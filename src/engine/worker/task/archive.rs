@@ -3,9 +3,9 @@
 use super::status::Roll;
 use super::{Now, State};
 use crate::common::metrics::Metrics;
-use crate::engine::worker::archiver::{Archiver, Command, Event};
-use crate::engine::worker::files::Files;
-use crate::engine::worker::ledger::BooksError;
+use crate::engine::archive::files::Files;
+use crate::engine::archive::ledger::BooksError;
+use crate::engine::archive::task::{Archiver, Command, Event};
 use crate::pure::layout::RollReason;
 use crate::pure::protocol::{AppendVerdict, AttemptId, Kind, Stop};
 

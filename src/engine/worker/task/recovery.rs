@@ -7,8 +7,8 @@ use crate::clients::encode::EncodeError;
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::offsets::PositionsRead;
 use crate::common::metrics::Metrics;
-use crate::engine::worker::archiver::Command;
-use crate::engine::worker::ledger::EntryFrame;
+use crate::engine::archive::ledger::EntryFrame;
+use crate::engine::archive::task::Command;
 use crate::pure::layout::RollReason;
 use crate::pure::protocol::partition::Forgotten;
 use crate::pure::protocol::{

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::clients::encode::{EncodeError, Encoder};
 use crate::common::config::Archive;
-use crate::engine::worker::archiver::{Archiver, Command, staged_name};
+use crate::engine::archive::task::{Archiver, Command, staged_name};
 use crate::pure::layout::names::Places;
 use crate::pure::layout::roll::Open;
 use crate::pure::protocol::{AttemptId, EntryKey, FileRef};
@@ -17,7 +17,7 @@ use crate::pure::record::{Offset, Record, TopicPartition};
 const CHUNK: usize = 1 << 20;
 
 /// One attempt while it is open.
-pub(super) struct Files {
+pub struct Files {
     from: Offset,
     open: Vec<OpenFile>,
     by_bucket: HashMap<Option<i64>, usize>,
@@ -44,7 +44,7 @@ struct Sent {
 }
 
 impl Files {
-    pub(super) fn new(id: AttemptId, from: Offset, archiver: &Archiver, now: Instant) -> Files {
+    pub fn new(id: AttemptId, from: Offset, archiver: &Archiver, now: Instant) -> Files {
         let _ = archiver.send(Command::Open { key: EntryKey::At(from), id });
         Files {
             from,
@@ -56,13 +56,13 @@ impl Files {
         }
     }
 
-    pub(super) fn key(&self) -> EntryKey {
+    pub fn key(&self) -> EntryKey {
         EntryKey::At(self.from)
     }
 
     /// Adds a record to the file of its directory.
     #[inline]
-    pub(super) fn append(
+    pub fn append(
         &mut self,
         record: &Record<'_>,
         archive: &Archive,
@@ -127,7 +127,7 @@ impl Files {
     }
 
     /// What the roll rules look at.
-    pub(super) fn open(&self, now: Instant) -> Open {
+    pub fn open(&self, now: Instant) -> Open {
         Open {
             bytes: self.open.iter().map(|f| f.encoder.size()).sum(),
             files: self.open.len(),
@@ -137,12 +137,12 @@ impl Files {
     }
 
     /// Memory held, bytes.
-    pub(super) fn held(&self) -> usize {
+    pub fn held(&self) -> usize {
         self.open.iter().map(|f| f.encoder.held()).sum()
     }
 
     /// Lets the largest file go of its memory.
-    pub(super) fn relieve(&mut self, archiver: &Archiver) -> Result<(), EncodeError> {
+    pub fn relieve(&mut self, archiver: &Archiver) -> Result<(), EncodeError> {
         let largest = self.open.iter_mut().enumerate().max_by_key(|(_, f)| f.encoder.held());
         if let Some((at, file)) = largest {
             file.encoder.relieve()?;
@@ -152,7 +152,7 @@ impl Files {
     }
 
     /// Ends every file and hands over its last bytes; what the manifest says of them.
-    pub(super) fn finish(
+    pub fn finish(
         self,
         places: &Places,
         extension: &str,

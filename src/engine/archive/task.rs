@@ -14,13 +14,13 @@ use tokio::task::JoinSet;
 
 use crate::clients::store::Writer;
 use crate::common::crash::{self, Step};
-use crate::engine::worker::ledger::{Books, BooksError};
+use crate::engine::archive::ledger::{Books, BooksError};
 use crate::pure::fault::{Fault, planted};
 use crate::pure::protocol::{AppendVerdict, AttemptId, Entry, EntryKey, EntryName, Ledger};
 
 /// What the worker asks for.
 #[derive(Debug)]
-pub(super) enum Command {
+pub enum Command {
     /// Makes the attempt's directory.
     Open { key: EntryKey, id: AttemptId },
     /// A chunk of the attempt's file number `file`; the first one makes the file.
@@ -39,7 +39,7 @@ pub(super) enum Command {
 
 /// What the worker is told.
 #[derive(Debug)]
-pub(super) enum Event {
+pub enum Event {
     Sealed(AttemptId),
     Answered(AttemptId, AppendVerdict),
     /// All files are at their final places.
@@ -50,7 +50,7 @@ pub(super) enum Event {
 }
 
 /// The worker's end.
-pub(super) struct Archiver {
+pub struct Archiver {
     commands: mpsc::Sender<Command>,
     under_way: Arc<AtomicUsize>,
 }
@@ -59,7 +59,7 @@ pub(super) struct Archiver {
 const COMMANDS: usize = 16_384;
 
 impl Archiver {
-    pub(super) fn spawn(books: Books, tell: impl Fn(Event) + Send + Sync + 'static) -> Archiver {
+    pub fn spawn(books: Books, tell: impl Fn(Event) + Send + Sync + 'static) -> Archiver {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let under_way = Arc::new(AtomicUsize::new(0));
         let state = State {
@@ -75,7 +75,7 @@ impl Archiver {
     }
 
     /// Hands over one command; false if nobody takes it any more.
-    pub(super) fn send(&self, command: Command) -> bool {
+    pub fn send(&self, command: Command) -> bool {
         if let Command::Write { bytes, .. } = &command {
             let _ = self.under_way.fetch_add(bytes.len(), Ordering::Relaxed);
         }
@@ -83,12 +83,12 @@ impl Archiver {
     }
 
     /// Bytes handed over and not yet taken by the store.
-    pub(super) fn under_way(&self) -> usize {
+    pub fn under_way(&self) -> usize {
         self.under_way.load(Ordering::Relaxed)
     }
 
     /// Commands that wait.
-    pub(super) fn waiting(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         COMMANDS - self.commands.capacity()
     }
 }
@@ -235,6 +235,6 @@ impl State {
 
 /// The name of an attempt's file number `n`. Its extension comes with the publishing rename: some
 /// readers look into directories that begin with `_`.
-pub(super) fn staged_name(n: usize) -> String {
+pub fn staged_name(n: usize) -> String {
     format!("{n}.staged")
 }
