@@ -17,11 +17,15 @@
 //! * `engine`: joins them; a record's whole life is in `engine/worker/task.rs`.
 //! * `outside`: the daemon's life, the commands, and the audit, which reads an archive back.
 //!
+//! `fakes` stands beside them, for tests alone: servers in memory.
+//!
 //! All of them are private, so that the compiler sees what nobody uses.
 
 mod clients;
 mod common;
 mod engine;
+#[cfg(test)]
+mod fakes;
 mod outside;
 mod pure;
 

@@ -4,7 +4,7 @@
 //! In a build without tests [`planted`] is constantly false and costs nothing.
 
 /// One broken rule each; `search::plants` asserts that every one of them is found, and
-/// `worker::fakes` those that a worker by itself can show.
+/// `worker::lives` those that a worker by itself can show.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
     /// Reading starts at P alone: records between A and P never reach a file.

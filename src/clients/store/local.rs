@@ -180,6 +180,6 @@ mod tests {
     async fn keeps_the_promises_of_a_store() {
         let dir = tempfile::tempdir().unwrap();
         let store = Local::open(dir.path().to_str().unwrap(), Deadlines::default());
-        crate::clients::store::memory::promises(&store).await;
+        crate::fakes::store::promises(&store).await;
     }
 }

@@ -12,8 +12,6 @@
 mod hdfs;
 mod local;
 pub(crate) mod measured;
-#[cfg(test)]
-pub(crate) mod memory;
 mod pipelines;
 mod tasks;
 

@@ -71,7 +71,7 @@ pub async fn identity(store: &dyn Store) -> Result<String, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clients::store::memory::Memory;
+    use crate::fakes::store::Memory;
 
     #[tokio::test]
     async fn a_root_keeps_its_id() {

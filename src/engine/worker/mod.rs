@@ -7,7 +7,7 @@
 
 mod commit;
 #[cfg(test)]
-mod fakes;
+mod lives;
 mod pool;
 mod task;
 

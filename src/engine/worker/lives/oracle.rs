@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::clients::store::memory::Memory;
-use crate::engine::worker::fakes::all;
-use crate::engine::worker::fakes::brokers::Brokers;
+use crate::engine::worker::lives::all;
+use crate::fakes::brokers::Brokers;
+use crate::fakes::store::Memory;
 use crate::pure::layout::names::Places;
 use crate::pure::protocol::{Entry, EntryKey, Kind};
 use crate::pure::record::{Offset, TopicPartition};

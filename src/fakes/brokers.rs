@@ -9,34 +9,34 @@ use crate::clients::kafka::{
     Commit, Generation, KafkaError, Outgoing, Read, Source, TransactionError,
 };
 use crate::common::config::Start;
-use crate::engine::line::{Failure, LATE, Line};
+use crate::fakes::network::{Failure, LATE, Line};
 use crate::pure::count::output::HEADER;
 use crate::pure::record::{Offset, OffsetRange, Record, Timestamp, TopicPartition};
 
 /// A record as the broker holds it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Row {
-    pub(super) offset: i64,
-    pub(super) millis: i64,
-    pub(super) key: Option<String>,
-    pub(super) value: Vec<u8>,
-    pub(super) header: Option<(String, String)>,
+pub(crate) struct Row {
+    pub(crate) offset: i64,
+    pub(crate) millis: i64,
+    pub(crate) key: Option<String>,
+    pub(crate) value: Vec<u8>,
+    pub(crate) header: Option<(String, String)>,
 }
 
 #[derive(Default, Debug)]
-pub(super) struct State {
-    pub(super) logs: BTreeMap<TopicPartition, Log>,
-    pub(super) committed: BTreeMap<TopicPartition, Stored>,
+pub(crate) struct State {
+    pub(crate) logs: BTreeMap<TopicPartition, Log>,
+    pub(crate) committed: BTreeMap<TopicPartition, Stored>,
     /// Partitions in a transaction that is decided and not yet written: stable reads wait.
     pending: BTreeSet<TopicPartition>,
-    pub(super) generation: i32,
-    pub(super) commits: usize,
+    pub(crate) generation: i32,
+    pub(crate) commits: usize,
 }
 
 #[derive(Default, Debug)]
-pub(super) struct Log {
-    pub(super) rows: Vec<Row>,
-    pub(super) end: i64,
+pub(crate) struct Log {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) end: i64,
 }
 
 impl Log {
@@ -49,32 +49,32 @@ impl Log {
 
 /// One process's client.
 #[derive(Clone, Default)]
-pub(super) struct Brokers {
+pub(crate) struct Brokers {
     state: Arc<Mutex<State>>,
     line: Line,
 }
 
 impl Brokers {
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn over(&self, line: &Line) -> Brokers {
+    pub(crate) fn over(&self, line: &Line) -> Brokers {
         Brokers { state: Arc::clone(&self.state), line: line.clone() }
     }
 
-    pub(super) fn produce(&self, tp: &TopicPartition, millis: i64, value: &str) {
+    pub(crate) fn produce(&self, tp: &TopicPartition, millis: i64, value: &str) {
         let mut state = self.lock();
         let row = Row { offset: 0, millis, key: None, value: value.into(), header: None };
         state.logs.entry(tp.clone()).or_default().push(row);
     }
 
-    pub(super) fn source(&self, tp: &TopicPartition) -> LogSource {
+    pub(crate) fn source(&self, tp: &TopicPartition) -> LogSource {
         let (brokers, tp) = (self.clone(), tp.clone());
         LogSource { brokers, tp, position: None, told_end: false, sought_in: None }
     }
 
-    pub(super) fn transactions(&self) -> Transactions {
+    pub(crate) fn transactions(&self) -> Transactions {
         Transactions { brokers: self.clone(), open: None }
     }
 }
@@ -122,7 +122,7 @@ impl Positions for Brokers {
 }
 
 /// Gives few records at a time, so that everything else gets its turn between them.
-pub(super) struct LogSource {
+pub(crate) struct LogSource {
     brokers: Brokers,
     tp: TopicPartition,
     position: Option<i64>,
@@ -186,7 +186,7 @@ impl Source for LogSource {
 }
 
 /// One worker's transactions.
-pub(super) struct Transactions {
+pub(crate) struct Transactions {
     brokers: Brokers,
     open: Option<Rows>,
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::clients::store::{ErrorKind, Store, StoreError, Writer};
-use crate::engine::line::{Failure, LATE, Line};
+use crate::fakes::network::{Failure, LATE, Line};
 
 #[derive(Default, Debug)]
 pub(crate) struct Contents {

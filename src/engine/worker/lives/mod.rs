@@ -2,7 +2,6 @@
 //! paused time. What came out is compared with the input: each record archived once, each word
 //! counted once, nothing left in staging.
 
-mod brokers;
 mod oracle;
 
 use std::cell::Cell;
@@ -12,15 +11,15 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use crate::clients::kafka::Generation;
-use crate::clients::store::memory::Memory;
 use crate::common::config::Config;
 use crate::common::metrics::Metrics;
-use crate::engine::line::{Failure, LATE, Line};
 use crate::engine::topics::Role;
 use crate::engine::worker::{Added, Env, Message, Now, Seen, SourceLists, Wake, Worker};
+use crate::fakes::brokers::Brokers;
+use crate::fakes::network::{Failure, LATE, Line};
+use crate::fakes::store::Memory;
 use crate::pure::fault::{Fault, PLANTED};
 use crate::pure::record::TopicPartition;
-use brokers::Brokers;
 
 /// Counts by source partition, and merged.
 static CONFIGS: LazyLock<[Config; 2]> = LazyLock::new(|| ["partition", "merged"].map(config));
