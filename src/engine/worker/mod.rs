@@ -21,14 +21,14 @@ use crate::clients::kafka::offsets::Positions;
 use crate::clients::kafka::{Commit, Generation, Source};
 use crate::common::crash::{self, Step};
 use crate::common::metrics::Metrics;
+use crate::common::status::PartitionStatus;
 use crate::engine::topics::Role;
 use crate::pure::layout::RollReason;
 use crate::pure::record::TopicPartition;
 
 pub use pool::{Pool, WorkerHandle};
-use status::PartitionStatus;
+pub use task::Now;
 use task::merge::{Merging, Question};
-pub use task::{Now, status};
 use task::{Task, Told};
 
 /// What a worker works with.

@@ -11,8 +11,8 @@ use prometheus::IntCounterVec;
 
 use crate::clients::kafka::{Assignments, Commit, Generation, Queue, Source};
 use crate::common::metrics::Metrics;
+use crate::common::status::PartitionStatus;
 use crate::engine::topics::Role;
-use crate::engine::worker::status::PartitionStatus;
 use crate::engine::worker::{Added, Env, Message, Seen, Wake, Worker};
 use crate::pure::record::{Offset, TopicPartition};
 

@@ -7,7 +7,7 @@ mod archive;
 mod delay;
 pub(in crate::engine::worker) mod merge;
 mod recovery;
-pub mod status;
+mod status;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +18,7 @@ use crate::clients::kafka::{KafkaError, Source, Trouble};
 use crate::clients::store::Store;
 use crate::common::config::{Archive, Start, WordCount};
 use crate::common::metrics::Metrics;
+use crate::common::status::Roll;
 use crate::engine::archive::files::Files;
 use crate::engine::archive::ledger::{Books, EntryFrame, new_attempt};
 use crate::engine::archive::task::{Archiver, Event};
@@ -31,7 +32,6 @@ use crate::pure::protocol::{AttemptId, EntryKey, Partition, Past};
 use crate::pure::record::{Offset, OffsetRange, Record, TopicPartition};
 use delay::Delay;
 use merge::Merging;
-use status::Roll;
 
 /// What a job outside of the worker's thread came to.
 #[derive(Debug)]

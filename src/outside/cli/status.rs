@@ -5,9 +5,8 @@ use std::time::Duration;
 use clap::Args;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-use crate::engine::worker::status::{Condition, PartitionStatus};
+use crate::common::status::{Condition, PartitionStatus, Status as Told};
 use crate::outside::cli::{DaemonArgs, EX_DATAERR, EX_UNAVAILABLE, complain, say};
-use crate::outside::daemon::status::Status as Told;
 
 /// Arguments of `status`.
 #[derive(Args, Debug)]

@@ -2,7 +2,6 @@
 //! page with its `/status.json`.
 
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use anyhow::Context as _;
@@ -14,12 +13,9 @@ use axum::routing::{get, post};
 use prometheus::{Encoder as _, TextEncoder};
 use tokio::sync::watch;
 
-use crate::engine::worker::status::Condition;
-use crate::outside::daemon::status::Status;
-use crate::outside::daemon::{Health, now_ms, page};
-
-/// Longer than any call of a worker or of the poll thread may take.
-const STUCK_MS: i64 = 120_000;
+use crate::common::status::Condition;
+use crate::outside::daemon::health::Health;
+use crate::outside::daemon::page;
 
 pub(super) async fn serve(
     listen: Option<SocketAddr>,
@@ -57,11 +53,11 @@ async fn page(State(health): State<Arc<Health>>) -> impl IntoResponse {
         (header::CACHE_CONTROL, "no-store"),
         (header::CONTENT_SECURITY_POLICY, page::POLICY),
     ];
-    (headers, page::render(&Status::of(&health)))
+    (headers, page::render(&health.status()))
 }
 
 async fn status(State(health): State<Arc<Health>>) -> impl IntoResponse {
-    let text = serde_json::to_string(&Status::of(&health)).expect("string keys");
+    let text = serde_json::to_string(&health.status()).expect("string keys");
     ([(header::CONTENT_TYPE, "application/json")], text)
 }
 
@@ -110,24 +106,8 @@ async fn command(
     }
 }
 
-/// What has made no progress for longer than any call may take.
-pub(super) fn stuck(health: &Health) -> Vec<String> {
-    let late = now_ms() - STUCK_MS;
-    let mut stuck = Vec::new();
-    if health.polled.load(Ordering::Relaxed) < late {
-        stuck.push("the poll thread".to_string());
-    }
-    for (i, worker) in health.pool.workers().iter().enumerate() {
-        let last = worker.seen.last_round.load(Ordering::Relaxed);
-        if last != 0 && last < late {
-            stuck.push(format!("worker {i}"));
-        }
-    }
-    stuck
-}
-
 async fn livez(State(health): State<Arc<Health>>) -> (StatusCode, String) {
-    let stuck = stuck(&health);
+    let stuck = health.stuck();
     if stuck.is_empty() {
         (StatusCode::OK, "alive\n".into())
     } else {

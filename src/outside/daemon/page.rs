@@ -4,8 +4,7 @@
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::engine::worker::status::{Condition, PartitionStatus};
-use crate::outside::daemon::status::Status;
+use crate::common::status::{Condition, PartitionStatus, Status};
 
 /// Nothing is loaded from anywhere; the two inline blocks are ours.
 pub(super) const POLICY: &str =
@@ -251,7 +250,7 @@ fn bytes(n: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::worker::status::{Roll, Wait};
+    use crate::common::status::{Roll, Wait};
 
     pub(crate) fn partition(topic: &str, role: &str, state: Condition) -> PartitionStatus {
         PartitionStatus {

@@ -1,10 +1,10 @@
-//! The configuration that is in force, and how another one takes its place (SIGHUP).
+//! How another configuration takes the place of the one that is in force (SIGHUP).
 //!
 //! Mappings and their archives can change under a running daemon, and so can what is logged. Where a
 //! topic is treated otherwise than before, the group is joined anew: whatever was read is recovered
 //! like after any rebalance. A file with faults changes nothing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -12,30 +12,11 @@ use tokio::sync::{mpsc, watch};
 use crate::clients::kafka::Consumer;
 use crate::clients::kafka::group::PollControl;
 use crate::clients::store::measured::Took;
-use crate::clients::store::{Root, Store};
-use crate::common::config::Config;
-use crate::engine::topics::{Role, treats_alike};
-use crate::outside::daemon::{Health, roots, systemd, topics};
-
-/// What the daemon goes by.
-pub(crate) struct InForce {
-    pub(crate) config: Arc<Config>,
-    /// The roots' stores and ids, by URL.
-    pub(crate) stores: HashMap<String, (Arc<dyn Store>, String)>,
-}
-
-impl InForce {
-    /// The open store of a root; [`None`] also where the same URL was opened otherwise.
-    pub(super) fn store(&self, root: &Root) -> Option<(Arc<dyn Store>, String)> {
-        let same = self.config.archives().any(|a| a.root == *root);
-        self.stores.get(&root.url()).filter(|_| same).cloned()
-    }
-
-    /// What a topic is for.
-    pub(super) fn role(&self, topic: &str) -> Option<Role> {
-        Role::of(&self.config, topic, |archive| self.stores.get(&archive.root.url()).cloned())
-    }
-}
+use crate::common::config::{Config, Daemon};
+use crate::engine::topics::treats_alike;
+use crate::outside::daemon::active::InForce;
+use crate::outside::daemon::health::Health;
+use crate::outside::daemon::{roots, systemd, topics};
 
 /// Reads the configuration again; all of its faults, as text.
 pub type ReadAgain = dyn Fn() -> Result<Config, String> + Send + Sync;
@@ -87,7 +68,7 @@ impl Reloading {
         }
         new.kafka.clone_from(&old.config.kafka);
         let log = std::mem::take(&mut new.daemon.log);
-        new.daemon = crate::common::config::Daemon { log, ..old.config.daemon.clone() };
+        new.daemon = Daemon { log, ..old.config.daemon.clone() };
         let new = Arc::new(new);
         let stores = roots::open_all(&new, Some(&old), Some(&self.took)).await;
         let stores = stores.map_err(|e| e.to_string())?;

@@ -9,8 +9,8 @@ use crate::clients::store::measured::{Measured, Took};
 use crate::clients::store::{self, Deadlines, ErrorKind, Root, Store};
 use crate::common::config::Config;
 use crate::engine::archive::root::identity;
-use crate::outside::daemon::Unavailable;
-use crate::outside::daemon::reload::InForce;
+use crate::outside::daemon::active::InForce;
+use crate::outside::daemon::unavailable::Unavailable;
 
 /// Opens every root that a mapping names, and reads or writes its id. Of what is in force, the same
 /// roots stay open. `took` is told of each operation.

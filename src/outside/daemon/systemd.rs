@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use crate::engine::worker::status::Condition;
-use crate::outside::daemon::status::Status;
-use crate::outside::daemon::{Health, http, now_ms};
+use crate::common::status::Condition;
+use crate::outside::daemon::health::{Health, now_ms};
 
 /// A group that does not come to rest for so long is up all the same.
 const READY_AFTER: Duration = Duration::from_secs(60);
@@ -22,10 +21,10 @@ pub(super) async fn watch(health: Arc<Health>) {
     let (mut ready, mut said) = (false, String::new());
     loop {
         let _ = tick.tick().await;
-        if watchdog.is_some() && http::stuck(&health).is_empty() {
+        if watchdog.is_some() && health.stuck().is_empty() {
             notify(&[NotifyState::Watchdog]);
         }
-        let status = Status::of(&health);
+        let status = health.status();
         let recovering = 0 < status.count(|c| *c == Condition::Recovering);
         let patience = READY_AFTER.as_millis() as i64 <= now_ms() - health.started;
         if !ready && (health.pool.has_joined() && !recovering || patience) {

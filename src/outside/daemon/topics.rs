@@ -11,8 +11,9 @@ use crate::clients::kafka::group::PollControl;
 use crate::clients::kafka::{Consumer, KafkaError, base_config, offsets, topics};
 use crate::common::config::Config;
 use crate::engine::topics::{mapping_of, news, select};
-use crate::outside::daemon::reload::InForce;
-use crate::outside::daemon::{Health, Unavailable, now_ms};
+use crate::outside::daemon::active::InForce;
+use crate::outside::daemon::health::{Health, now_ms};
+use crate::outside::daemon::unavailable::Unavailable;
 
 /// Asks the brokers, and matches.
 pub(super) async fn find(

@@ -1,8 +1,8 @@
 //! One partition's attempts, from the roll to the published files.
 
-use super::status::Roll;
 use super::{Now, State};
 use crate::common::metrics::Metrics;
+use crate::common::status::Roll;
 use crate::engine::archive::files::Files;
 use crate::engine::archive::ledger::BooksError;
 use crate::engine::archive::task::{Archiver, Command, Event};

@@ -1,17 +1,15 @@
 //! What a person is told of an instance.
 
 use std::collections::VecDeque;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::worker::status::{Condition, PartitionStatus};
-use crate::outside::daemon::{Health, now_ms};
+use crate::common::status::partition::{Condition, PartitionStatus};
 
 /// `/status.json`; a promise to scripts: fields are added, never changed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Status {
+pub struct Status {
     pub version: String,
     pub instance: String,
     pub group: String,
@@ -31,20 +29,20 @@ pub(crate) struct Status {
 }
 
 /// How often throughput is looked at.
-pub(crate) const SAMPLE: Duration = Duration::from_secs(5);
+pub const SAMPLE: Duration = Duration::from_secs(5);
 
 /// A quarter of an hour.
 const SAMPLES: usize = 180;
 
 /// Records read, over time.
 #[derive(Debug, Default)]
-pub(crate) struct Throughput {
+pub struct Throughput {
     last: Option<u64>,
     rates: VecDeque<f64>,
 }
 
 impl Throughput {
-    pub(crate) fn sample(&mut self, records: u64) {
+    pub fn sample(&mut self, records: u64) {
         if let Some(last) = self.last.replace(records) {
             self.rates.push_back(records.saturating_sub(last) as f64 / SAMPLE.as_secs_f64());
         }
@@ -52,35 +50,24 @@ impl Throughput {
             let _ = self.rates.pop_front();
         }
     }
+
+    /// Records a second, oldest first; one value every [`SAMPLE`].
+    #[must_use]
+    pub fn rates(&self) -> Vec<f64> {
+        self.rates.iter().copied().collect()
+    }
 }
 
 impl Status {
-    pub(crate) fn of(health: &Health) -> Status {
-        let missing = health.missing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let throughput = health.throughput.lock().unwrap_or_else(PoisonError::into_inner);
-        Status {
-            version: env!("CARGO_PKG_VERSION").into(),
-            instance: health.instance.clone(),
-            group: health.group.clone(),
-            now: now_ms(),
-            started: health.started,
-            partitions: health.pool.status(),
-            missing_topics: missing,
-            stuck: crate::outside::daemon::http::stuck(health),
-            failed_calls: health.pool.failed_calls(),
-            throughput: throughput.rates.iter().copied().collect(),
-        }
-    }
-
     /// Partitions in this condition.
     #[must_use]
-    pub(crate) fn count(&self, is: impl Fn(&Condition) -> bool) -> usize {
+    pub fn count(&self, is: impl Fn(&Condition) -> bool) -> usize {
         self.partitions.iter().filter(|p| is(&p.state)).count()
     }
 
     /// One line for systemd and for the head of a page.
     #[must_use]
-    pub(crate) fn line(&self) -> String {
+    pub fn line(&self) -> String {
         let all = self.partitions.len();
         let mut line = format!("{all} partition{}", if all == 1 { "" } else { "s" });
         let stopped = self.count(|c| matches!(c, Condition::Stopped(_)));
