@@ -33,7 +33,8 @@ pub use outside::cli::main;
 
 /// What the tests on real servers and the benchmarks need from the inside.
 pub mod testing {
-    pub use crate::clients::store::{Deadlines, HdfsOptions, Root, Store, StoreError, open};
+    pub use crate::clients::store::{Deadlines, Store, StoreError, open};
+    pub use crate::common::config::{HdfsOptions, Root};
     pub use crate::common::crash::Step;
     pub use crate::common::metrics::catalogue;
     pub use crate::pure::layout::names::parse_entry;

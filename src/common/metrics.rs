@@ -9,7 +9,6 @@ use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
-use crate::clients::store::ErrorKind;
 use crate::pure::layout::RollReason;
 use crate::pure::record::TopicPartition;
 
@@ -282,9 +281,6 @@ impl Metrics {
         };
         for reason in RollReason::ALL {
             let _ = m.rolls.with_label_values(&[reason.label()]);
-        }
-        for kind in ErrorKind::ALL {
-            let _ = m.store_errors.with_label_values(&[kind.label()]);
         }
         for outcome in ["ok", "doubt"] {
             let _ = m.commits.with_label_values(&[outcome]);

@@ -10,8 +10,10 @@ use bytes::Bytes;
 use flate2::write::GzEncoder;
 use serde::Serialize;
 
-use crate::clients::encode::{Bytes8, EncodeError, Rows, TextCodec, count_or_foreign};
+use crate::clients::encode::error::EncodeError;
+use crate::clients::encode::foreign::count_or_foreign;
 use crate::pure::count::output::iso_millis;
+use crate::pure::layout::format::{Bytes8, Rows, TextCodec};
 use crate::pure::record::{Record, TopicPartition};
 
 enum Sink {

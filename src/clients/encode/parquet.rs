@@ -11,7 +11,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use bytes::Bytes;
 
-use crate::clients::encode::{EncodeError, ParquetCodec};
+use crate::clients::encode::error::EncodeError;
+use crate::pure::layout::format::ParquetCodec;
 use crate::pure::record::Record;
 
 /// Rows of one file, gathered until they make a batch.

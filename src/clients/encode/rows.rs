@@ -9,8 +9,10 @@ use arrow::array::{
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema, TimeUnit};
 
+use crate::clients::encode::error::EncodeError;
+use crate::clients::encode::foreign::count_or_foreign;
 use crate::clients::encode::parquet::Builder;
-use crate::clients::encode::{Bytes8, EncodeError, count_or_foreign};
+use crate::pure::layout::format::Bytes8;
 use crate::pure::record::{Record, Timestamp, TopicPartition};
 
 fn utc() -> DataType {

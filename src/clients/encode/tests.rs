@@ -1,6 +1,9 @@
+use bytes::Bytes;
+
 use super::*;
 use crate::pure::count::output::{OutputFormat, WindowWriter};
-use crate::pure::record::{Header, Offset, OffsetRange, Timestamp};
+use crate::pure::layout::format::{Bytes8, Format, ParquetCodec, Rows, TextCodec};
+use crate::pure::record::{Header, Offset, OffsetRange, Record, Timestamp, TopicPartition};
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::io::Read;
 

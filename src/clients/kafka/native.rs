@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::producer::Producer;
+use rdkafka::producer::{Producer, ProducerContext};
 use rdkafka_sys as sys;
 use sys::rd_kafka_resp_err_t as Code;
 
@@ -69,8 +69,8 @@ pub(super) struct NativeError {
 }
 
 /// Adds offsets to the producer's open transaction, under captured metadata.
-pub(super) fn send_offsets(
-    producer: &impl Producer<super::transaction::Events>,
+pub(super) fn send_offsets<C: ProducerContext>(
+    producer: &impl Producer<C>,
     offsets: &TopicPartitionList,
     group: &GroupMetadata,
     timeout: Duration,
@@ -98,10 +98,7 @@ pub(super) fn send_offsets(
 /// Sends what is queued, full batches or not, and waits until all of it is answered; false if that
 /// took longer. rust-rdkafka's own flush ends its call at once, mostly before any thread has seen
 /// that it is to send, and then waits in steps of 100 ms.
-pub(super) fn flush(
-    producer: &impl Producer<super::transaction::Events>,
-    timeout: Duration,
-) -> bool {
+pub(super) fn flush<C: ProducerContext>(producer: &impl Producer<C>, timeout: Duration) -> bool {
     let ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: the client lives during the call.
     let code = unsafe { sys::rd_kafka_flush(producer.client().native_ptr(), ms) };

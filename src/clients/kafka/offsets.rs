@@ -7,8 +7,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 
+use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
 use crate::clients::kafka::group::Consumer;
-use crate::clients::kafka::{CALL_TIMEOUT, KafkaError, Quiet, native, published};
+use crate::clients::kafka::settings::Quiet;
+use crate::clients::kafka::{native, published};
 use crate::common::config::Start;
 use crate::pure::protocol::Past;
 use crate::pure::record::{Offset, OffsetRange, TopicPartition};

@@ -8,7 +8,8 @@ use rdkafka::error::KafkaError as Rd;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 
-use crate::clients::kafka::{CALL_TIMEOUT, KafkaError, Quiet};
+use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
+use crate::clients::kafka::settings::Quiet;
 use crate::pure::count::output::{self, Merged};
 use crate::pure::protocol::Past;
 use crate::pure::record::{Offset, OffsetRange, Record, Timestamp, TopicPartition};

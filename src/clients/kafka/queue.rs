@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use rdkafka::consumer::Consumer as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::{Offset as RdOffset, TopicPartitionList};
 use rdkafka_sys::rd_kafka_resp_err_t as Code;
 
-use crate::clients::kafka::group::Consumer;
+use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
 use crate::clients::kafka::native::{Moves, SplitQueue};
-use crate::clients::kafka::{CALL_TIMEOUT, KafkaError};
 use crate::pure::record::{Offset, Record, TopicPartition};
 
 /// What a read came to, beside the records.
@@ -50,34 +49,34 @@ pub trait Source: Send {
 pub const BATCH: usize = 1_000;
 
 /// One partition's queue, split off from the consumer's. The queue is dropped before its client.
-pub struct Queue {
+pub struct Queue<C: ConsumerContext + 'static> {
     queue: SplitQueue,
-    consumer: Arc<Consumer>,
+    consumer: Arc<BaseConsumer<C>>,
     tp: TopicPartition,
     moves: Moves,
     /// The count of moves before the last seek.
     sought_at: Option<u64>,
 }
 
-impl std::fmt::Debug for Queue {
+impl<C: ConsumerContext + 'static> std::fmt::Debug for Queue<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Queue({})", self.tp)
     }
 }
 
-impl Queue {
+impl<C: ConsumerContext + 'static> Queue<C> {
     /// Splits a partition off; before it is assigned.
     pub(super) fn split(
-        consumer: Arc<Consumer>,
+        consumer: Arc<BaseConsumer<C>>,
         tp: TopicPartition,
         moves: &Moves,
-    ) -> Option<Queue> {
+    ) -> Option<Queue<C>> {
         let queue = SplitQueue::split(&consumer, &tp.topic, tp.partition, moves.clone())?;
         Some(Queue { queue, consumer, tp, moves: moves.clone(), sought_at: None })
     }
 }
 
-impl Source for Queue {
+impl<C: ConsumerContext + 'static> Source for Queue<C> {
     fn on_records(&mut self, wake: Box<dyn Fn() + Send + Sync>) {
         self.queue.on_records(wake);
     }

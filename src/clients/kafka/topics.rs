@@ -6,8 +6,8 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 
+use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
 use crate::clients::kafka::group::{self, Consumer};
-use crate::clients::kafka::{CALL_TIMEOUT, KafkaError};
 
 /// A topic and the number of its partitions.
 pub type Topic = (String, usize);

@@ -20,7 +20,7 @@ use rdkafka::producer::{
 };
 use rdkafka::{ClientConfig, ClientContext, Offset as RdOffset, TopicPartitionList};
 
-use crate::clients::kafka::group::Generation;
+use crate::clients::kafka::generation::Generation;
 use crate::clients::kafka::native;
 use crate::common::crash::{self, Step};
 use crate::pure::count::output::HEADER;

@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
 
+use crate::clients::store::api::{Deadlines, Store, Writer};
+use crate::clients::store::error::{ErrorKind, StoreError};
 use crate::clients::store::tasks::{RawFile, TaskWriter, within};
-use crate::clients::store::{Deadlines, ErrorKind, Store, StoreError, Writer};
 
 pub(super) struct Local {
     root: PathBuf,

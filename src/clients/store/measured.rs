@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::clients::store::{Store, StoreError, Writer};
+use crate::clients::store::api::{Store, Writer};
+use crate::clients::store::error::StoreError;
 
 /// Told of each operation when it has ended, well or not.
 pub(crate) type Took = dyn Fn(&'static str, Duration) + Send + Sync;

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::clients::store::{Deadlines, ErrorKind, StoreError, Writer};
+use crate::clients::store::api::{Deadlines, Writer};
+use crate::clients::store::error::{ErrorKind, StoreError};
 
 /// Runs `work` in a task of its own and waits for it, `deadline` at most.
 pub(super) async fn within<T: Send + 'static>(

@@ -240,3 +240,9 @@ impl Fields {
         }
     }
 }
+
+/// Whether Kafka allows a topic of this name.
+pub(super) fn is_topic_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    (1..=249).contains(&name.len()) && name.chars().all(plain) && name != "." && name != ".."
+}

@@ -6,8 +6,8 @@ use std::time::Duration;
 use regex::Regex;
 use toml::{Table, Value};
 
-use crate::common::config::fields::{Faults, Fields};
-use crate::common::config::mapping::{Archive, ArchiveKeys, archive, is_topic_name};
+use crate::common::config::archive::{Archive, ArchiveKeys, archive};
+use crate::common::config::fields::{Faults, Fields, is_topic_name};
 use crate::pure::count::{By, FieldPath, OutputFormat, Patience, Split, Time, Tokenizer, Window};
 
 /// `[mapping.NAME.wordcount]`

@@ -3,6 +3,8 @@
 
 mod role;
 mod select;
+mod topic_role;
 
-pub use role::{Role, TopicRole};
+pub use role::Role;
 pub use select::{Selection, mapping_of, news, select, treats_alike};
+pub use topic_role::TopicRole;

@@ -1,35 +1,13 @@
-//! The role of a topic, and of its partitions.
+//! The role of the partitions of a topic.
 
 use std::sync::Arc;
 
 use crate::clients::store::Store;
 use crate::common::config::{Archive, Config, Start, WordCount};
 use crate::engine::topics::select::mapping_of;
+use crate::engine::topics::topic_role::TopicRole;
 use crate::pure::protocol::OnGap;
 use crate::pure::protocol::partition::Roles;
-
-/// What a topic is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TopicRole {
-    /// Somebody else's records: archived, and counted.
-    Source,
-    /// Partial counts, to be merged.
-    Partials,
-    /// Published counts, to be archived.
-    Output,
-}
-
-impl TopicRole {
-    /// As metrics name it.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            TopicRole::Source => "source",
-            TopicRole::Partials => "partials",
-            TopicRole::Output => "output",
-        }
-    }
-}
 
 /// What a partition is for; from its mapping.
 #[derive(Clone)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::clients::kafka::topics::Topic;
 use crate::common::config::{Config, Mapping, Topics};
-use crate::engine::topics::role::TopicRole;
+use crate::engine::topics::topic_role::TopicRole;
 use crate::pure::record::TopicPartition;
 
 /// What a configuration selects of the topics that exist.

@@ -14,7 +14,7 @@ use crate::engine::archive::ledger::{Books, BooksError, ledger_of};
 use crate::engine::archive::listing::{Finding, FindingKind};
 use crate::engine::archive::root::root_id;
 use crate::engine::topics::Role;
-use crate::outside::audit::verify::Report;
+use crate::outside::audit::report::{AtBrokers, Report};
 use crate::pure::layout::names::Places;
 use crate::pure::protocol::repair::Facts;
 use crate::pure::protocol::{Committed, Entry, Identity, Stop};
@@ -147,16 +147,6 @@ impl Brokers {
         });
         Ok(Some(Looked { tp: tp.clone(), role, books, tail, known, facts }))
     }
-}
-
-/// What the brokers know of a partition of the archive.
-#[derive(Debug, Serialize)]
-pub struct AtBrokers {
-    pub log: OffsetRange,
-    /// The committed offset F.
-    pub committed: Option<Offset>,
-    /// P; absent where the partition counts nothing.
-    pub results: Option<Offset>,
 }
 
 /// Adds what the brokers know to a verified archive, and a finding for each partition whose owner

@@ -5,5 +5,6 @@
 
 pub mod brokers;
 pub mod recount;
+pub mod report;
 pub mod rows;
 pub mod verify;

@@ -200,9 +200,10 @@ fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clients::encode::{Bytes8, Encoder, Format, ParquetCodec, Rows, TextCodec};
+    use crate::clients::encode::Encoder;
     use crate::pure::count::output::{HEADER, WindowWriter};
     use crate::pure::count::{Kind, OutputFormat};
+    use crate::pure::layout::format::{Bytes8, Format, ParquetCodec, Rows, TextCodec};
     use crate::pure::record::{OffsetRange, Record, Timestamp, TopicPartition};
 
     const FORMATS: [Format; 4] = [

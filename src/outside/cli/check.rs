@@ -3,7 +3,8 @@
 use clap::Args;
 
 use crate::common::config::{Archive, Config, Topics};
-use crate::outside::cli::{ConfigArgs, say};
+use crate::outside::cli::arguments::ConfigArgs;
+use crate::outside::cli::output::say;
 use crate::pure::layout::names::Places;
 use crate::pure::record::Offset;
 

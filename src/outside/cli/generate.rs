@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::outside::cli::{Cli, complain};
+use crate::outside::cli::output::complain;
 
 /// Arguments of `generate`.
 #[derive(Args, Debug)]
@@ -15,8 +15,9 @@ pub(super) struct Generate {
 }
 
 impl Generate {
-    pub(super) fn main(&self) -> u8 {
-        match write(&self.directory) {
+    /// Of all commands.
+    pub(super) fn main(&self, commands: Command) -> u8 {
+        match write(commands, &self.directory) {
             Ok(()) => 0,
             Err(e) => {
                 complain(&format!("can't write to {}: {e}", self.directory.display()));
@@ -26,12 +27,12 @@ impl Generate {
     }
 }
 
-fn write(directory: &Path) -> std::io::Result<()> {
+fn write(commands: Command, directory: &Path) -> std::io::Result<()> {
     let (man, completions) = (directory.join("man"), directory.join("completions"));
     std::fs::create_dir_all(&man)?;
     std::fs::create_dir_all(&completions)?;
     // The pages of `help` would say what the others do.
-    let mut command = Cli::command().disable_help_subcommand(true);
+    let mut command = commands.disable_help_subcommand(true);
     clap_mangen::generate_to(command.clone(), &man)?;
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         let _ = clap_complete::generate_to(shell, &mut command, "alluvium", &completions)?;

@@ -2,7 +2,9 @@
 
 use clap::Args;
 
-use crate::outside::cli::{DaemonArgs, EX_UNAVAILABLE, EX_USAGE, complain, say};
+use crate::outside::cli::arguments::DaemonArgs;
+use crate::outside::cli::exit::{EX_UNAVAILABLE, EX_USAGE};
+use crate::outside::cli::output::{complain, say};
 use crate::outside::daemon::COMMAND;
 
 /// Arguments of `pause` and `resume`.

@@ -5,7 +5,10 @@ use clap::Args;
 use crate::clients::store::{Store, StoreError};
 use crate::engine::archive::listing::{Book, LedgerPlace, read_file};
 use crate::outside::audit::rows;
-use crate::outside::cli::{ConfigArgs, EX_DATAERR, EX_USAGE, complain, on_stores, say};
+use crate::outside::cli::arguments::ConfigArgs;
+use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
+use crate::outside::cli::output::{complain, say};
+use crate::outside::cli::shared::on_stores;
 use crate::pure::protocol::{Entry, FileRef, Kind};
 use crate::pure::record::Offset;
 

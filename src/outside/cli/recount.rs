@@ -5,7 +5,10 @@ use jiff::Timestamp;
 
 use crate::common::config::{Config, Mapping, WordCount};
 use crate::outside::audit::recount::{self, Ledgers};
-use crate::outside::cli::{ConfigArgs, EX_DATAERR, EX_USAGE, complain, on_stores, say};
+use crate::outside::cli::arguments::ConfigArgs;
+use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
+use crate::outside::cli::output::{complain, say};
+use crate::outside::cli::shared::on_stores;
 use crate::pure::count::Time;
 
 /// Arguments of `recount`.

@@ -13,7 +13,10 @@ use crate::clients::kafka::{
 use crate::common::config::Config;
 use crate::engine::archive::ledger::EntryFrame;
 use crate::outside::audit::brokers::{Brokers, LookError, Looked, blocking};
-use crate::outside::cli::{ConfigArgs, EX_DATAERR, EX_USAGE, complain, on_stores, partitions, say};
+use crate::outside::cli::arguments::ConfigArgs;
+use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
+use crate::outside::cli::output::{complain, say};
+use crate::outside::cli::shared::{on_stores, partitions};
 use crate::outside::daemon::roots;
 use crate::pure::protocol::repair::{Facts, Put, Refused, Repair as Plan};
 use crate::pure::protocol::{Committed, Kind, Ledger, Stop};

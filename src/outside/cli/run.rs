@@ -5,8 +5,10 @@ use std::sync::Arc;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::outside::cli::arguments::ConfigArgs;
+use crate::outside::cli::exit::EX_UNAVAILABLE;
 use crate::outside::cli::log::{self, LogFormat};
-use crate::outside::cli::{ConfigArgs, EX_UNAVAILABLE, complain};
+use crate::outside::cli::output::complain;
 use crate::outside::daemon::{self, Launch, Unavailable};
 
 /// Arguments of `run`.

@@ -6,7 +6,9 @@ use clap::Args;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use crate::common::status::{Condition, PartitionStatus, Status as Told};
-use crate::outside::cli::{DaemonArgs, EX_DATAERR, EX_UNAVAILABLE, complain, say};
+use crate::outside::cli::arguments::DaemonArgs;
+use crate::outside::cli::exit::{EX_DATAERR, EX_UNAVAILABLE};
+use crate::outside::cli::output::{complain, say};
 
 /// Arguments of `status`.
 #[derive(Args, Debug)]

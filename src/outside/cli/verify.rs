@@ -7,8 +7,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::outside::audit::brokers::{Brokers, check};
 use crate::outside::audit::recount::{Ledgers, Recount};
-use crate::outside::audit::verify::{PartitionReport, Report, verify};
-use crate::outside::cli::{ConfigArgs, EX_DATAERR, on_stores, partitions, recount, say};
+use crate::outside::audit::report::{PartitionReport, Report};
+use crate::outside::audit::verify::verify;
+use crate::outside::cli::arguments::ConfigArgs;
+use crate::outside::cli::exit::EX_DATAERR;
+use crate::outside::cli::output::say;
+use crate::outside::cli::recount;
+use crate::outside::cli::shared::{on_stores, partitions};
 
 /// Arguments of `verify`.
 #[derive(Args, Debug)]

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::clients::store::{Root, Store};
-use crate::common::config::Config;
+use crate::clients::store::Store;
+use crate::common::config::{Config, Root};
 use crate::engine::topics::Role;
 
 /// What the daemon goes by.

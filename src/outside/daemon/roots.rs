@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clients::store::measured::{Measured, Took};
-use crate::clients::store::{self, Deadlines, ErrorKind, Root, Store};
-use crate::common::config::Config;
+use crate::clients::store::{self, Deadlines, ErrorKind, Store};
+use crate::common::config::{Config, Root};
 use crate::engine::archive::root::identity;
 use crate::outside::daemon::active::InForce;
 use crate::outside::daemon::unavailable::Unavailable;

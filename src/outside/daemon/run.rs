@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use crate::clients::kafka::group::{self, PollControl};
 use crate::clients::kafka::offsets::{BrokerPositions, log_range};
 use crate::clients::kafka::{Commit, Consumer, Transactions, consumer_config, producer_config};
+use crate::clients::store::ErrorKind;
 use crate::clients::store::measured::Took;
 use crate::common::config::Config;
 use crate::common::metrics::Metrics;
@@ -42,6 +43,10 @@ pub async fn run(launch: Launch, shutdown: impl Future<Output = ()>) -> anyhow::
     let Launch { config, registry, repair, read_again, reloads, set_log } = launch;
     let metrics = Arc::new(Metrics::new(&registry));
     metrics.memory_budget.set(config.daemon.memory_bytes as i64);
+    // A class of errors is 0 before its first error: a rate needs two values.
+    for kind in ErrorKind::ALL {
+        let _ = metrics.store_errors.with_label_values(&[kind.label()]);
+    }
     let took = took(&metrics);
     let stores = roots::open_all(&config, None, Some(&took)).await?;
     let first = Arc::new(InForce { config: Arc::clone(&config), stores });

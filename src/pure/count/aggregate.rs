@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::pure::count::{FieldPath, Tokenizer};
+use crate::pure::count::cut::cut;
+use crate::pure::count::field::FieldPath;
+use crate::pure::count::tokenizer::Tokenizer;
 use crate::pure::record::Record;
 
 /// Something that says what terms a record has. Everything behind it, from the sums to the files, is
@@ -62,15 +64,6 @@ impl Aggregate for By {
             _ => Terms::None,
         }
     }
-}
-
-/// Longer ones end in `~` and eight hexadecimal digits of their CRC-32C.
-pub(super) fn cut(term: &str, max_bytes: usize) -> Cow<'_, str> {
-    if term.len() <= max_bytes {
-        return term.into();
-    }
-    let at = term.floor_char_boundary(max_bytes.saturating_sub(9));
-    format!("{}~{:08x}", &term[..at], crc32c::crc32c(term.as_bytes())).into()
 }
 
 #[cfg(test)]

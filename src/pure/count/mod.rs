@@ -7,6 +7,7 @@
 
 mod aggregate;
 pub mod counts;
+mod cut;
 mod field;
 pub mod merge;
 pub mod output;

@@ -12,7 +12,7 @@
 //! Value, numbers as LEB128 (starts zigzag):
 //! `(start, flags, (length + 1, word, count)*, 0)*`. Flag 1: the window is ahead of the clock.
 
-use crate::pure::count::Counts;
+use crate::pure::count::counts::Counts;
 use crate::pure::count::output::HEADER;
 use crate::pure::record::{Offset, OffsetRange, Record, TopicPartition};
 

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use regex::Regex;
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::pure::count::aggregate::cut;
+use crate::pure::count::cut::cut;
 
 /// How a line is split.
 #[derive(Clone, Debug)]

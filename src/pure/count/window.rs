@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::pure::count::FieldPath;
+use crate::pure::count::field::FieldPath;
 use crate::pure::count::output::Kind;
 use crate::pure::record::Record;
 

@@ -2,6 +2,7 @@
 //!
 //! Arrow inward: this room knows neither Kafka nor a store.
 
+pub mod format;
 pub mod names;
 pub mod roll;
 pub mod template;

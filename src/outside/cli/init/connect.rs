@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Draft, quoted};
+use crate::outside::cli::init::draft::{Draft, quoted};
 
 /// A sink's properties.
 #[derive(Debug)]
@@ -200,9 +200,9 @@ fn strftime(pattern: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clients::encode::Format;
     use crate::common::config::Config;
     use crate::engine::topics::mapping_of;
+    use crate::pure::layout::format::Format;
 
     const SINK: &str = "name=orders sink
 connector.class=io.confluent.connect.hdfs3.Hdfs3SinkConnector

@@ -19,9 +19,9 @@ use hdfs_native::file::FileWriter;
 use hdfs_native::{Client, HdfsError, WriteOptions};
 use tokio::sync::oneshot;
 
-use crate::clients::store::hdfs::classify;
+use crate::clients::store::error::{ErrorKind, StoreError};
+use crate::clients::store::hdfs::error::classify;
 use crate::clients::store::tasks::RawFile;
-use crate::clients::store::{ErrorKind, StoreError};
 
 /// After a failure, files are begun with care for so long: more than the NameNode takes to give a
 /// node up.
@@ -31,7 +31,7 @@ const ALONE: Duration = Duration::from_secs(60);
 /// For the first chunk to come to every replica. A pipeline with a dead node in it is not refused, it
 /// stalls.
 const BEGIN: Duration = Duration::from_secs(3);
-/// All tries together: whoever writes gives up after [`crate::clients::store::Deadlines::data`].
+/// All tries together: whoever writes gives up after [`crate::clients::store::api::Deadlines::data`].
 const TRIES: Duration = Duration::from_secs(35);
 /// A call that takes so long has met a node that stands still.
 const SLOW: Duration = Duration::from_secs(10);

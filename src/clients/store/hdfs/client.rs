@@ -1,28 +1,19 @@
-//! HDFS through hdfs-native. All of its error classes are told apart here, once.
+//! HDFS through hdfs-native.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use hdfs_native::{Client, ClientBuilder, HdfsError};
 
-use crate::clients::store::pipelines::{HdfsFile, Pipelines, options};
+use crate::clients::store::api::{Deadlines, Store, Writer};
+use crate::clients::store::error::{ErrorKind, StoreError};
+use crate::clients::store::hdfs::error::classify;
+use crate::clients::store::hdfs::pipelines::{HdfsFile, Pipelines, options};
 use crate::clients::store::tasks::{TaskWriter, within};
-use crate::clients::store::{Deadlines, ErrorKind, Store, StoreError, Writer};
+use crate::common::config::HdfsOptions;
 
-/// How to reach HDFS.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct HdfsOptions {
-    /// Directory of `core-site.xml` and `hdfs-site.xml`; else HADOOP_CONF_DIR.
-    pub conf_dir: Option<String>,
-    /// Hadoop keys that override the files.
-    pub properties: BTreeMap<String, String>,
-    /// With simple authentication: whom to be. Else HADOOP_USER_NAME or the process's user.
-    pub user: Option<String>,
-}
-
-pub(super) struct Hdfs {
+pub struct Hdfs {
     client: Arc<Client>,
     url: String,
     /// The path part of the URL, without a slash at its end.
@@ -34,7 +25,7 @@ pub(super) struct Hdfs {
 const DIRECTORY_MODE: u32 = 0o755;
 
 impl Hdfs {
-    pub(super) fn open(
+    pub fn open(
         url: &str,
         options: &HdfsOptions,
         deadlines: Deadlines,
@@ -86,46 +77,6 @@ impl Hdfs {
         })
         .await
     }
-}
-
-pub(super) fn classify(operation: &'static str, path: &str, e: &HdfsError) -> StoreError {
-    let kind = match e {
-        HdfsError::AlreadyExists(_) => ErrorKind::AlreadyExists,
-        HdfsError::FileNotFound(_) => ErrorKind::NotFound,
-        HdfsError::RPCError(class, _) | HdfsError::FatalRPCError(class, _) => {
-            match class.rsplit('.').next().unwrap_or_default() {
-                "FileNotFoundException" | "ParentNotDirectoryException" => ErrorKind::NotFound,
-                "FileAlreadyExistsException" | "AlreadyBeingCreatedException" => {
-                    ErrorKind::AlreadyExists
-                }
-                "AccessControlException" | "AuthorizationException" => ErrorKind::Permission,
-                "DSQuotaExceededException"
-                | "NSQuotaExceededException"
-                | "QuotaExceededException"
-                | "QuotaByStorageTypeExceededException" => ErrorKind::NoSpace,
-                "SafeModeException" | "StandbyException" | "RetriableException" => {
-                    ErrorKind::Unavailable
-                }
-                _ => ErrorKind::Other,
-            }
-        }
-        HdfsError::IOError(_)
-        | HdfsError::DataTransferError(_)
-        | HdfsError::InvalidRPCResponse(_)
-        | HdfsError::OperationFailed(_)
-        | HdfsError::BlocksNotFound(_)
-        | HdfsError::ChecksumError => ErrorKind::Unknown,
-        _ => ErrorKind::Other,
-    };
-    StoreError::new(kind, operation, path, first_line(&e.to_string()))
-}
-
-/// Answers of the NameNode carry whole stack traces.
-fn first_line(text: &str) -> String {
-    const MAX: usize = 300;
-    let line = text.lines().next().unwrap_or_default().trim();
-    let cut = line.floor_char_boundary(MAX);
-    if cut < line.len() { format!("{}…", &line[..cut]) } else { line.into() }
 }
 
 #[async_trait]
@@ -203,27 +154,5 @@ impl Store for Hdfs {
             Err(e) if e.kind == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_are_told_apart() {
-        let rpc = |class: &str| HdfsError::RPCError(class.into(), "text\n\tat stack".into());
-        let check = |e: HdfsError, want| assert_eq!(classify("x", "/p", &e).kind, want, "{e}");
-        check(HdfsError::AlreadyExists("x".into()), ErrorKind::AlreadyExists);
-        check(rpc("java.io.FileNotFoundException"), ErrorKind::NotFound);
-        check(rpc("org.apache.hadoop.security.AccessControlException"), ErrorKind::Permission);
-        check(rpc("org.apache.hadoop.hdfs.protocol.DSQuotaExceededException"), ErrorKind::NoSpace);
-        check(
-            rpc("org.apache.hadoop.hdfs.server.namenode.SafeModeException"),
-            ErrorKind::Unavailable,
-        );
-        check(HdfsError::IOError(std::io::ErrorKind::ConnectionAborted.into()), ErrorKind::Unknown);
-        let shown = classify("rename", "/p", &rpc("a.B")).to_string();
-        assert_eq!(shown, "rename /p: RPC error: a.B text");
     }
 }
