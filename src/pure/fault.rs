@@ -6,6 +6,7 @@
 /// One broken rule each; `search::plants` asserts that every one of them is found, and
 /// `worker::lives` those that a worker by itself can show.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(not(test), allow(dead_code, reason = "some are planted into the search's world alone"))]
 pub enum Fault {
     /// Reading starts at P alone: records between A and P never reach a file.
     StartAtP,

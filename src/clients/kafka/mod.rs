@@ -22,9 +22,11 @@ mod settings;
 pub mod topics;
 pub mod transaction;
 
-pub use error::{CALL_TIMEOUT, KafkaError};
+pub use error::KafkaError;
 pub use generation::Generation;
-pub use group::{Assignments, Consumer, Group, Queue};
-pub use queue::{BATCH, Read, Source, Trouble};
+pub use group::{Assignments, Consumer, Queue};
+#[cfg(test)]
+pub use queue::Read;
+pub use queue::{Source, Trouble};
 pub use settings::{base_config, consumer_config, library_version, producer_config, repair_config};
 pub use transaction::{Commit, Outgoing, TransactionError, Transactions};

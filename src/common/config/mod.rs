@@ -15,11 +15,10 @@ mod wordcount;
 
 pub use archive::Archive;
 pub use daemon::Daemon;
-pub use fields::Fault;
-pub use kafka::{Assignor, Kafka, Secret};
+pub use kafka::Kafka;
 pub use mapping::{Mapping, Start, Topics};
 pub use root::{HdfsOptions, Root};
-pub use whole::{Config, Faulty};
+pub use whole::Config;
 pub use wordcount::{Merging, WordCount};
 
 #[cfg(test)]

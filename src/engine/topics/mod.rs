@@ -6,5 +6,5 @@ mod select;
 mod topic_role;
 
 pub use role::Role;
-pub use select::{Selection, mapping_of, news, select, treats_alike};
+pub use select::{mapping_of, news, select, treats_alike};
 pub use topic_role::TopicRole;

@@ -26,7 +26,7 @@ use crate::engine::topics::Role;
 use crate::pure::layout::RollReason;
 use crate::pure::record::TopicPartition;
 
-pub use pool::{Pool, WorkerHandle};
+pub use pool::Pool;
 pub use task::Now;
 use task::merge::{Merging, Question};
 use task::{Task, Told};

@@ -15,8 +15,6 @@ use std::time::{Duration, Instant};
 
 use crate::clients::kafka::offsets::{PositionsRead, Silence};
 use crate::clients::kafka::{KafkaError, Source, Trouble};
-use crate::clients::store::Store;
-use crate::common::config::{Archive, Start, WordCount};
 use crate::common::metrics::Metrics;
 use crate::common::status::Roll;
 use crate::engine::archive::files::Files;

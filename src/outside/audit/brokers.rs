@@ -4,8 +4,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use crate::clients::kafka::offsets::{BrokerPositions, Positions as _};
 use crate::clients::kafka::{Consumer, KafkaError, consumer_config, group, topics};
 use crate::clients::store::{Store, StoreError};
@@ -18,7 +16,7 @@ use crate::outside::audit::report::{AtBrokers, Report};
 use crate::pure::layout::names::Places;
 use crate::pure::protocol::repair::Facts;
 use crate::pure::protocol::{Committed, Entry, Identity, Stop};
-use crate::pure::record::{Offset, OffsetRange, TopicPartition};
+use crate::pure::record::TopicPartition;
 
 /// A look that did not come to its end.
 #[derive(Debug, thiserror::Error)]

@@ -19,7 +19,7 @@ pub mod words;
 pub use aggregate::{Aggregate, By, Terms};
 pub use counts::Counts;
 pub use field::FieldPath;
-pub use merge::{Merge, Patience};
+pub use merge::Patience;
 pub use output::{Count, Kind, Merged, OutputFormat};
 pub use tokenizer::{Split, Tokenizer};
 pub use window::{Time, Window};

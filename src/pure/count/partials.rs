@@ -109,6 +109,7 @@ pub fn header(
 pub struct Partials<'a> {
     pub source: TopicPartition,
     /// The records that the whole commit is of.
+    #[allow(dead_code, reason = "a field of the format; tests compare it")]
     pub range: OffsetRange,
     /// Everything of the source below this was sent.
     pub watermark: Option<i64>,

@@ -8,4 +8,4 @@ pub mod roll;
 pub mod template;
 
 pub use roll::{RollPolicy, RollReason};
-pub use template::{Template, TemplateError};
+pub use template::Template;

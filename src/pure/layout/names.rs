@@ -20,7 +20,8 @@ pub const IDENTITY: &str = "_alluvium/identity";
 /// The manifest's name inside an attempt's directory.
 pub const MANIFEST: &str = "manifest";
 /// The NameNode's default limit on a name (`dfs.namenode.fs-limits.max-component-length`).
-pub const MAX_NAME_BYTES: usize = 255;
+#[cfg(test)]
+const MAX_NAME_BYTES: usize = 255;
 /// What a file name spends beside the topic: prefix, three numbers, two offsets, extension.
 const TOPIC_BYTES_IN_NAME: usize = 150;
 

@@ -34,7 +34,9 @@ mod search;
 
 pub use append::{AppendFacts, AppendVerdict};
 pub use entry::{AttemptId, Entry, EntryKey, EntryName, FileRef, Head, Kind};
-pub use metadata::{Committed, Marks, Metadata};
-pub use partition::{Accept, Partition, Past, Plan};
+#[cfg(test)]
+pub use metadata::Metadata;
+pub use metadata::{Committed, Marks};
+pub use partition::{Partition, Past, Plan};
 pub use recovery::{Begin, Found, Identity, Ledger, OnGap, Stop};
 pub use settle::{Settle, settle};

@@ -65,6 +65,7 @@ impl Partition {
     }
 
     /// Attempts in memory: whether one is open, and how many wait for their append.
+    #[cfg(test)]
     #[must_use]
     pub fn attempts(&self) -> (bool, usize) {
         let attempts = self.archive.as_ref().map_or(&[][..], |a| &a.attempts);
@@ -72,6 +73,7 @@ impl Partition {
         (open > 0, attempts.len() - open)
     }
 
+    #[cfg(test)]
     #[must_use]
     pub fn roles(&self) -> Roles {
         self.roles
