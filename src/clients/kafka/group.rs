@@ -72,8 +72,8 @@ impl ConsumerContext for Group {
         partitions: &mut TopicPartitionList,
     ) {
         let began = Instant::now();
-        // The client has paused all that it keeps, and goes on where it believes its readers to be, as
-        // soon as this is answered: that may be beyond records that it threw away.
+        // The client has paused all that it keeps, and goes on where it believes its readers to be,
+        // as soon as this is answered: that may be beyond records that it threw away.
         self.moves.note();
         let done = match code {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {

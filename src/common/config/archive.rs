@@ -152,7 +152,8 @@ fn root(text: &str, keys: &ArchiveKeys) -> Result<Root, String> {
         let authority = rest.split('/').next().unwrap_or_default();
         if authority.is_empty() {
             return Err(format!(
-                "{text:?} names no NameNode; write \"hdfs://namenode:8020/data\" or \"hdfs://nameservice/data\""
+                "{text:?} names no NameNode; write \"hdfs://namenode:8020/data\" or \
+                 \"hdfs://nameservice/data\""
             ));
         }
         let options = HdfsOptions {

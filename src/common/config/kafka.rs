@@ -181,7 +181,11 @@ fn secret(value: &Value, key: &str, faults: &mut Faults) -> Option<Secret> {
         (Some(file), None) => PathBuf::from(file),
         (None, Some(name)) => {
             let Some(dir) = std::env::var_os("CREDENTIALS_DIRECTORY") else {
-                faults.add(key, "names a systemd credential, but CREDENTIALS_DIRECTORY is not set: start by systemd with LoadCredential=, or use { file = \"…\" }");
+                faults.add(
+                    key,
+                    "names a systemd credential, but CREDENTIALS_DIRECTORY is not \
+                    set: start by systemd with LoadCredential=, or use { file = \"…\" }",
+                );
                 return None;
             };
             PathBuf::from(dir).join(name)

@@ -1,7 +1,7 @@
 //! The ledger and the staging directory of one partition, in a store.
 //!
-//! The decisions are [`crate::pure::protocol`]'s; here they are carried out, and ambiguous answers are
-//! settled by looking.
+//! The decisions are [`crate::pure::protocol`]'s; here they are carried out, and ambiguous answers
+//! are settled by looking.
 
 use std::sync::Arc;
 

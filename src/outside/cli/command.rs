@@ -9,7 +9,8 @@ use crate::outside::cli::{
 
 /// Carries Kafka topics into HDFS, exactly once: counts words in windows, archives every record.
 #[derive(Parser, Debug)]
-#[command(name = "alluvium", version = version::short(), long_version = version::long(), max_term_width = 100)]
+#[command(name = "alluvium", version = version::short(), long_version = version::long())]
+#[command(max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

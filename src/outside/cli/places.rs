@@ -93,9 +93,8 @@ impl Where {
                 return Ok(0);
             }
         }
-        say(
-            "hole     the entry covers the offset, and there was no record: a transaction's marker, an aborted transaction, or compaction",
-        );
+        say("hole     the entry covers the offset, and there was no record: a transaction's \
+             marker, an aborted transaction, or compaction");
         Ok(0)
     }
 }
@@ -104,7 +103,8 @@ impl Explain {
     pub(super) fn main(&self) -> u8 {
         let Some(place) = ledger_of(&self.file) else {
             complain(&format!(
-                "{:?} is not named as files of this archive: part-<topic>-<incarnation>-<partition>-<first>-<last>.<format>",
+                "{:?} is not named as files of this archive: \
+                 part-<topic>-<incarnation>-<partition>-<first>-<last>.<format>",
                 self.file
             ));
             return EX_USAGE;
@@ -121,9 +121,8 @@ impl Explain {
                     return Ok(explain(&**store, file).await?);
                 }
             }
-            say(
-                "no entry names this file: it is foreign. Readers that see it count its rows; alluvium never wrote it there, or its entry was removed",
-            );
+            say("no entry names this file: it is foreign. Readers that see it count its rows; \
+                 alluvium never wrote it there, or its entry was removed");
             Ok(EX_DATAERR)
         })
     }

@@ -87,7 +87,8 @@ fn text_of(s: &Told) -> String {
         if let Condition::Stopped(why) = &p.state {
             let (topic, partition) = (&p.topic, p.partition);
             text += &format!(
-                "\n{topic}/{partition} stopped: {why}\n    see: alluvium repair {topic} {partition}\n"
+                "\n{topic}/{partition} stopped: {why}\n    see: alluvium repair {topic} \
+                 {partition}\n"
             );
         }
         for w in &p.waits_for {

@@ -1,8 +1,8 @@
 //! How another configuration takes the place of the one that is in force (SIGHUP).
 //!
-//! Mappings and their archives can change under a running daemon, and so can what is logged. Where a
-//! topic is treated otherwise than before, the group is joined anew: whatever was read is recovered
-//! like after any rebalance. A file with faults changes nothing.
+//! Mappings and their archives can change under a running daemon, and so can what is logged. Where
+//! a topic is treated otherwise than before, the group is joined anew: whatever was read is
+//! recovered like after any rebalance. A file with faults changes nothing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -44,7 +44,8 @@ pub(super) async fn find(
     for topic in news(&mut health.ambiguous.lock().unwrap_or_else(lock), selection.ambiguous) {
         tracing::error!(
             topic,
-            "two regexes match this topic; it is left out until one of them is narrower, or a mapping names it exactly"
+            "two regexes match this topic; it is left out until one of them is narrower, or a \
+             mapping names it exactly"
         );
     }
     Ok(selection.wanted)
@@ -89,8 +90,10 @@ pub(super) async fn create(config: &Config, consumer: &Arc<Consumer>) -> Result<
         let there = there.await.map_err(|e| Unavailable(e.to_string()))?.map_err(unavailable)?;
         if !there.is_empty() && there.len() != merge.partitions as usize {
             return Err(Unavailable(format!(
-                "topic {topic:?} has {} partitions, and mapping.{}.wordcount.partials.partitions is {}: \
-                 it decides where a word is merged, and can't change. Write {0}, or another partials.topic",
+                "topic {topic:?} has {} partitions, and mapping.{}.wordcount.partials.partitions \
+                 is {}: \
+                 it decides where a word is merged, and can't change. Write {0}, or another \
+                 partials.topic",
                 there.len(),
                 mapping.name,
                 merge.partitions

@@ -1,5 +1,5 @@
-//! The properties of a Kafka Connect HDFS sink (Confluent's HDFS 2 and HDFS 3 connectors), as far as
-//! they have a counterpart here; what has none is said.
+//! The properties of a Kafka Connect HDFS sink (Confluent's HDFS 2 and HDFS 3 connectors), as far
+//! as they have a counterpart here; what has none is said.
 
 use std::collections::BTreeMap;
 
@@ -69,7 +69,10 @@ impl Sink {
             (Some(root), _) => root,
             (None, Some(url)) => {
                 let top = self.get("topics.dir").unwrap_or("topics");
-                remarks.push(format!("the root is not the sink's own {top}/, which goes on being Connect's: a root belongs to one writer"));
+                remarks.push(format!(
+                    "the root is not the sink's own {top}/, which goes on being \
+                    Connect's: a root belongs to one writer"
+                ));
                 format!("{}/{}-alluvium", url.trim_end_matches('/'), top.trim_matches('/'))
             }
             (None, None) => {
@@ -87,12 +90,24 @@ impl Sink {
         self.roll(&mut archive, &mut remarks);
         if self.get("hdfs.authentication.kerberos") == Some("true") {
             let who = self.get("connect.hdfs.principal").unwrap_or("its principal");
-            remarks.push(format!("the sink logs in by Kerberos as {who}: let a k5start or a timer keep a ticket for the daemon's user"));
+            remarks.push(format!(
+                "the sink logs in by Kerberos as {who}: let a k5start or a timer \
+                keep a ticket for the daemon's user"
+            ));
         }
         if self.get("hive.integration") == Some("true") {
-            remarks.push("the sink tells Hive of its partitions: run MSCK REPAIR TABLE, or let the table discover them".into());
+            remarks.push(
+                "the sink tells Hive of its partitions: run MSCK REPAIR TABLE, or let \
+                the table discover them"
+                    .into(),
+            );
         }
-        remarks.push("records that the sink has written already are written again below the new root with start = \"earliest\"; to leave them out, set start to the time at which it was stopped".into());
+        remarks.push(
+            "records that the sink has written already are written again below the new \
+            root with start = \"earliest\"; to leave them out, set start to the time at which it \
+            was stopped"
+                .into(),
+        );
         let mapping = self.get("name").unwrap_or("records");
         let mapping: String =
             mapping.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
@@ -115,8 +130,15 @@ impl Sink {
         let (default, wallclock) = ("Wallclock", self.get("timestamp.extractor"));
         match wallclock.unwrap_or(default) {
             "Record" => {}
-            "Wallclock" => remarks.push("the sink partitions by the clock, Alluvium by the record's timestamp".into()),
-            other => remarks.push(format!("timestamp.extractor = {other} has no counterpart: files are partitioned by the record's timestamp")),
+            "Wallclock" => remarks.push(
+                "the sink partitions by the clock, Alluvium by the \
+             record's timestamp"
+                    .into(),
+            ),
+            other => remarks.push(format!(
+                "timestamp.extractor = {other} has no counterpart: \
+                files are partitioned by the record's timestamp"
+            )),
         }
         match strftime(pattern) {
             Ok(path) => format!("{{topic}}/{path}"),
@@ -138,7 +160,11 @@ impl Sink {
                 let codec = if codec == "uncompressed" { "none" } else { codec };
                 archive
                     .extend(["format = \"parquet\"".into(), format!("codec = {}", quoted(codec))]);
-                remarks.push("the sink's columns are the value's fields; here they are key, value, headers, timestamp, partition and offset (docs/files.md)".into());
+                remarks.push(
+                    "the sink's columns are the value's fields; here they are key, \
+                    value, headers, timestamp, partition and offset (docs/files.md)"
+                        .into(),
+                );
             }
             "JsonFormat" | "StringFormat" => {
                 archive.extend(["format = \"jsonl\"".into(), "codec = \"none\"".into()]);
@@ -158,7 +184,10 @@ impl Sink {
 
     fn roll(&self, archive: &mut Vec<String>, remarks: &mut Vec<String>) {
         if let Some(n) = self.get("flush.size") {
-            remarks.push(format!("flush.size = {n} records has no counterpart: files roll by bytes and age, and are the larger"));
+            remarks.push(format!(
+                "flush.size = {n} records has no counterpart: files roll by \
+                bytes and age, and are the larger"
+            ));
         }
         let schedule = self.millis("rotate.schedule.interval.ms");
         if let Some(ms) = schedule.or(self.millis("rotate.interval.ms")) {

@@ -24,8 +24,10 @@ pub(super) fn quoted(text: &str) -> String {
 impl Draft {
     pub(super) fn text(&self) -> String {
         let mut text = String::from(
-            "# Written by `alluvium init`. Every key, with its default, is in config/alluvium.toml\n\
-             # (/usr/share/doc/alluvium/examples). `alluvium check` tells what is wrong with this file.\n",
+            "# Written by `alluvium init`. Every key, with its default, is in \
+             config/alluvium.toml\n\
+             # (/usr/share/doc/alluvium/examples). `alluvium check` tells what is wrong with this \
+             file.\n",
         );
         for remark in &self.remarks {
             let _ = writeln!(text, "# TODO: {remark}");
