@@ -1,7 +1,9 @@
 //! Brokers in memory: logs, committed offsets, transactions, one group.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::clients::kafka::offsets::{Positions, PositionsRead, Silence, Stored};
 use crate::clients::kafka::transaction::{CommitTimes, OffsetCommit};
@@ -56,7 +58,7 @@ pub(crate) struct Brokers {
 
 impl Brokers {
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(crate) fn over(&self, line: &Line) -> Brokers {

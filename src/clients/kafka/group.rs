@@ -7,9 +7,10 @@
 //! them, no longer than the revoke timeout.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError as Rd, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
@@ -55,7 +56,7 @@ impl ClientContext for Group {
         if matches!(error, Rd::Global(RDKafkaErrorCode::PartitionEOF) | Rd::PartitionEOF(_)) {
             return;
         }
-        let mut last = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.errors.lock();
         let text = reason.split("(after").next().unwrap_or_default().trim().to_string();
         if last.as_ref() != Some(&text) {
             tracing::warn!(error = %error, "kafka client: {reason}");
@@ -218,18 +219,18 @@ pub struct PollControl {
 impl PollControl {
     /// Subscribes to exactly these topics, sorted; takes effect at the next round.
     pub fn subscribe(&self, topics: Vec<String>) {
-        *self.subscription.lock().unwrap_or_else(PoisonError::into_inner) = (topics, false);
+        *self.subscription.lock() = (topics, false);
     }
 
     /// What was subscribed to last.
     #[must_use]
     pub fn subscribed(&self) -> Vec<String> {
-        self.subscription.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+        self.subscription.lock().0.clone()
     }
 
     /// The topics, if the poll thread is to subscribe to them: they are new, or `again`.
     fn to_subscribe(&self, again: bool) -> Option<Vec<String>> {
-        let mut wanted = self.subscription.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wanted = self.subscription.lock();
         let known = std::mem::replace(&mut wanted.1, true);
         (again || !known).then(|| wanted.0.clone())
     }
@@ -254,7 +255,7 @@ impl PollControl {
     /// Why the client can not go on at all.
     #[must_use]
     pub fn fatal(&self) -> Option<String> {
-        self.fatal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.fatal.lock().clone()
     }
 }
 
@@ -277,7 +278,7 @@ pub fn poll(consumer: &Arc<Consumer>, control: &PollControl, leave: Duration, al
         match consumer.poll(Duration::from_millis(100)) {
             Some(Err(Rd::MessageConsumptionFatal(code))) => {
                 let text = format!("the consumer can't go on: {code}");
-                *control.fatal.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+                *control.fatal.lock() = Some(text);
                 return;
             }
             Some(Err(Rd::PartitionEOF(_))) | None => {}

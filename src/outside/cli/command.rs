@@ -30,8 +30,8 @@ enum Command {
     Check(check::Check),
     /// Write a first configuration, with comments.
     ///
-    /// Asks brokers for their topics, or takes over what a Kafka Connect HDFS sink is set to, and says
-    /// what has no counterpart. Examples: alluvium init --bootstrap broker1:9092 --root
+    /// Asks brokers for their topics, or takes over what a Kafka Connect HDFS sink is set to, and
+    /// says what has no counterpart. Examples: alluvium init --bootstrap broker1:9092 --root
     /// hdfs://namenode:8020/data -o alluvium.toml; alluvium init --from-connect sink.properties
     Init(init::Init),
     /// Ask a running daemon where its partitions stand.
@@ -42,8 +42,8 @@ enum Command {
     Status(status::Status),
     /// Let a mapping stand still in a running daemon, until it is resumed.
     ///
-    /// What was read is archived and committed, then nothing is read any more; its other partitions,
-    /// in other instances, go on: pause each of them, on its own host. Windows of a merged count
+    /// What was read is archived and committed, then nothing is read any more; its other
+    /// partitions, in other instances, go on: pause each of them, on its own host. Windows of a merged count
     /// whose sources are paused elsewhere close without them after `patience`. A restart resumes.
     ///
     /// Example: alluvium pause orders

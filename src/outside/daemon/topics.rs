@@ -2,7 +2,7 @@
 //! and how long the brokers keep their records.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -31,8 +31,7 @@ pub(super) async fn find(
     for (mapping, sources) in selection.sources {
         health.sources.set(mapping, sources);
     }
-    let lock = PoisonError::into_inner;
-    for topic in news(&mut health.missing.lock().unwrap_or_else(lock), selection.missing) {
+    for topic in news(&mut health.missing.lock(), selection.missing) {
         tracing::error!(
             topic,
             "topic {topic:?} of mapping.{} does not exist: create it with kafka-topics --create \
@@ -41,7 +40,7 @@ pub(super) async fn find(
             config.daemon.topics_refresh,
         );
     }
-    for topic in news(&mut health.ambiguous.lock().unwrap_or_else(lock), selection.ambiguous) {
+    for topic in news(&mut health.ambiguous.lock(), selection.ambiguous) {
         tracing::error!(
             topic,
             "two regexes match this topic; it is left out until one of them is narrower, or a \
