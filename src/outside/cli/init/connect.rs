@@ -40,22 +40,7 @@ impl Sink {
     ) -> Result<Draft, String> {
         let mut remarks = Vec::new();
         let mut archive = Vec::new();
-        let topics = match (self.get("topics"), self.get("topics.regex")) {
-            (Some(names), _) => {
-                let names: Vec<String> = names.split(',').map(|t| quoted(t.trim())).collect();
-                format!("topics = [{}]", names.join(", "))
-            }
-            (None, Some(regex)) => {
-                remarks.push(
-                    "topics_regex is Java's: Rust's has no look-around and no back-references"
-                        .into(),
-                );
-                format!("topics_regex = {}", quoted(regex))
-            }
-            (None, None) => {
-                return Err("has neither topics nor topics.regex: is it a sink's?".into());
-            }
-        };
+        let topics = self.topics(&mut remarks)?;
         let bootstrap = bootstrap
             .or_else(|| self.get("consumer.override.bootstrap.servers").map(String::from))
             .or_else(|| self.get("confluent.topic.bootstrap.servers").map(String::from))
@@ -112,6 +97,24 @@ impl Sink {
         let mapping: String =
             mapping.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         Ok(Draft { bootstrap, root, archive, mapping, topics, remarks })
+    }
+
+    /// The topics or their pattern, as a line of the configuration.
+    fn topics(&self, remarks: &mut Vec<String>) -> Result<String, String> {
+        match (self.get("topics"), self.get("topics.regex")) {
+            (Some(names), _) => {
+                let names: Vec<String> = names.split(',').map(|t| quoted(t.trim())).collect();
+                Ok(format!("topics = [{}]", names.join(", ")))
+            }
+            (None, Some(regex)) => {
+                remarks.push(
+                    "topics_regex is Java's: Rust's has no look-around and no back-references"
+                        .into(),
+                );
+                Ok(format!("topics_regex = {}", quoted(regex)))
+            }
+            (None, None) => Err("has neither topics nor topics.regex: is it a sink's?".into()),
+        }
     }
 
     fn path(&self, remarks: &mut Vec<String>) -> String {
