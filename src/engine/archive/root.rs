@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::clients::store::{ErrorKind, Store, StoreError};
-use crate::pure::layout::names::{IDENTITY, PRIVATE};
+use crate::pure::layout::names::{self, IDENTITY, STAGING};
 
 /// `_alluvium/identity`: JSON, written once, never changed.
 #[derive(Serialize, Deserialize)]
@@ -49,8 +49,8 @@ pub async fn identity(store: &dyn Store) -> Result<String, StoreError> {
         return Ok(id);
     }
     let id = uuid::Uuid::new_v4().simple().to_string();
-    let staged = format!("{PRIVATE}/staging/identity-{id}");
-    store.make_dirs(&format!("{PRIVATE}/staging")).await?;
+    let staged = names::staged_identity(&id);
+    store.make_dirs(STAGING).await?;
     let text = RootIdentity { version: 1, root: id }.encode();
     let mut file = store.create(&staged).await?;
     file.write(Bytes::from(text)).await?;
