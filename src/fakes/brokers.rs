@@ -10,7 +10,7 @@ use crate::clients::kafka::{
 };
 use crate::common::config::Start;
 use crate::fakes::network::{Failure, LATE, Line};
-use crate::pure::count::output::HEADER;
+use crate::pure::formats::header;
 use crate::pure::record::{Offset, OffsetRange, Record, Timestamp, TopicPartition};
 
 /// A record as the broker holds it.
@@ -227,7 +227,7 @@ impl Commit for Transactions {
             millis: 0,
             key: result.key.map(Into::into),
             value: result.value.into(),
-            header: Some((HEADER.into(), result.header.into())),
+            header: Some((header::NAME.into(), result.header.into())),
         });
         Ok(())
     }

@@ -8,9 +8,9 @@ use crate::common::config::{Merging, WordCount};
 use crate::engine::worker::task::{AHEAD_MILLIS, Now, Task};
 use crate::engine::worker::{Env, Worker, doubt};
 use crate::pure::count::output::WindowWriter;
-use crate::pure::count::partials::{self, Packer};
 use crate::pure::count::{Kind, Merged, Time};
 use crate::pure::fault::{Fault, planted};
+use crate::pure::formats::partials::{self, Packer};
 use crate::pure::protocol::{Begin, Committed, Found, Plan, Stop};
 use crate::pure::record::TopicPartition;
 
@@ -151,7 +151,7 @@ impl Task {
         let late = now.millis.saturating_add(AHEAD_MILLIS);
         let mut sent = 0;
         Packer::new(merge.partitions as usize).pack(
-            &self.state.counts,
+            self.state.counts.iter(),
             |start| late < start,
             |partition, value, last| {
                 sent += 1;

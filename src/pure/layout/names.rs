@@ -18,7 +18,7 @@
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 
-use crate::pure::protocol::{AttemptId, EntryKey};
+use crate::pure::formats::entry::{AttemptId, EntryKey};
 use crate::pure::record::Offset;
 
 /// The directory under a root that is ours alone.

@@ -9,8 +9,8 @@ use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::offsets::Silence;
 use crate::engine::worker::SourceLists;
 use crate::pure::count::merge::{Asked, Merge, Patience};
-use crate::pure::count::partials::{Partials, Unreadable};
 use crate::pure::count::words::Words;
+use crate::pure::formats::partials::{Partials, Unreadable};
 use crate::pure::protocol::{Committed, Marks, Stop};
 use crate::pure::record::{Offset, Record, TopicPartition};
 
