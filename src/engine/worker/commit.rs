@@ -11,7 +11,7 @@ use crate::pure::count::output::WindowWriter;
 use crate::pure::count::{Kind, Merged, Time};
 use crate::pure::fault::{Fault, planted};
 use crate::pure::formats::partials::{self, Packer};
-use crate::pure::protocol::{Begin, Committed, Found, Plan, Stop};
+use crate::pure::protocol::{Begin, Found, Plan, Stop};
 use crate::pure::record::TopicPartition;
 
 /// After a transaction could not begin.
@@ -256,15 +256,14 @@ impl Worker {
                 return false;
             }
         };
-        for (tp, stored) in asked.iter().zip(answers) {
+        for (tp, read) in asked.iter().zip(answers) {
             let Some(task) = self.tasks.get_mut(tp) else {
                 continue;
             };
             let Some(part) = &mut task.state.part else {
                 continue;
             };
-            let read = stored.map(|(offset, text)| Committed::decode(offset, &text)).transpose();
-            let found = match read {
+            let found = match read.transpose() {
                 Ok(read) => part.on_committed(read),
                 Err(e) => {
                     task.state.stop(&Stop::Unreadable(e.to_string()), now);
