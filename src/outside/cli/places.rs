@@ -9,6 +9,7 @@ use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
 use crate::outside::cli::output::{complain, say};
 use crate::outside::cli::shared::on_stores;
+use crate::pure::layout::names;
 use crate::pure::protocol::{Entry, FileRef, Kind};
 use crate::pure::record::Offset;
 
@@ -132,7 +133,7 @@ fn describe(store: &dyn Store, place: &LedgerPlace, entry: &Entry) {
     let written = jiff::Timestamp::from_millisecond(entry.written_at)
         .map_or_else(|_| entry.written_at.to_string(), |t| t.to_string());
     say(&format!("topic    {} partition {}", entry.topic, entry.partition));
-    say(&format!("entry    {}/{}/{}.entry", store.url(), place.path(), entry.key()));
+    say(&format!("entry    {}/{}", store.url(), names::entry_in(&place.path(), entry.key())));
     say(&format!("range    [{}, {}), {} files", entry.from, entry.to, entry.files.len()));
     say(&format!("written  {written}, rolled by {}", entry.roll.as_deref().unwrap_or("nothing")));
 }
@@ -162,13 +163,30 @@ async fn explain(store: &dyn Store, file: &FileRef) -> Result<u8, StoreError> {
     Ok(code)
 }
 
-/// The ledger that a file's name belongs to; the name is read from the right.
+/// The ledger that a file's name belongs to.
 fn ledger_of(path: &str) -> Option<LedgerPlace> {
-    let name = path.rsplit('/').next()?.split('.').next()?;
-    let mut fields = name.strip_prefix("part-")?.rsplitn(5, '-');
-    let (last, first) = (fields.next()?, fields.next()?);
-    let (partition, incarnation, topic) = (fields.next()?, fields.next()?, fields.next()?);
-    let offset = |text: &str| text.len() == 20 && text.bytes().all(|b| b.is_ascii_digit());
-    let (topic, incarnation, partition) = (topic.into(), incarnation.into(), partition.into());
-    (offset(last) && offset(first)).then_some(LedgerPlace { topic, incarnation, partition })
+    let name = names::parse_file(path.rsplit('/').next()?)?;
+    Some(LedgerPlace {
+        topic: name.topic.into(),
+        incarnation: name.incarnation.to_string(),
+        partition: name.partition.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ledger_of_a_file_is_found_by_its_name() {
+        let path = |topic: &str| {
+            let name = names::Places::new(topic, 1, 3).file(Offset(7), Offset(12), "jsonl.gz");
+            format!("hdfs://n:8020/data/{topic}/dt=2026-11-22/{name}")
+        };
+        for topic in ["orders", "with.dots", "with-hyphens-4-5"] {
+            let place = ledger_of(&path(topic)).expect(topic);
+            assert_eq!(place.path(), names::Places::new(topic, 1, 3).ledger());
+        }
+        assert_eq!(ledger_of("/data/x.parquet"), None);
+    }
 }

@@ -8,7 +8,7 @@ use super::world::Scope;
 use super::{Model, engine};
 use crate::pure::count::Kind;
 use crate::pure::count::merge::{Asked, Merge, Patience};
-use crate::pure::count::partials::Span;
+use crate::pure::formats::partials::Span;
 use crate::pure::protocol::partition::Roles;
 use crate::pure::protocol::{
     Begin, Committed, Found, Identity, Marks, OnGap, Partition, Past, Plan,

@@ -6,7 +6,7 @@
 use super::world::Scope;
 use super::{Model, engine};
 use crate::pure::count::merge::{Asked, Merge, Patience};
-use crate::pure::count::partials::Span;
+use crate::pure::formats::partials::Span;
 use crate::pure::protocol::Marks;
 use crate::pure::record::{Offset, TopicPartition};
 
