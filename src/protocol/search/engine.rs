@@ -4,6 +4,9 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash};
 
+use foldhash::fast;
+use foldhash::quality::FixedState;
+
 use super::model::Model;
 use super::scope::Scope;
 
@@ -30,9 +33,9 @@ const MAX_STATES: usize = 30_000_000;
 
 pub(super) type Key = u128;
 /// Worlds from which a lone owner gets to the end.
-pub(super) type Healthy = HashSet<Key>;
+pub(super) type Healthy = HashSet<Key, fast::FixedState>;
 /// How each world was first reached: the key of the world before it, 0 for the first.
-type Parents = HashMap<Key, Key>;
+type Parents = HashMap<Key, Key, fast::FixedState>;
 
 /// Worlds that differ in the workers' names only have the same key.
 pub(super) fn key(world: &impl Model) -> Key {
@@ -40,15 +43,14 @@ pub(super) fn key(world: &impl Model) -> Key {
 }
 
 fn hash(world: &impl Hash) -> Key {
-    let [a, b] =
-        [1u64, 2].map(|seed| foldhash::quality::FixedState::with_seed(seed).hash_one(world));
+    let [a, b] = [1, 2].map(|seed| FixedState::with_seed(seed).hash_one(world));
     u128::from(a) << 64 | u128::from(b)
 }
 
 /// Walks everything that is reachable from `first`, up to the first broken invariant.
 pub(super) fn explore<M: Model>(first: &M, scope: &Scope) -> Report {
-    let mut parents = Parents::new();
-    let mut healthy = Healthy::new();
+    let mut parents = Parents::default();
+    let mut healthy = Healthy::default();
     let _ = parents.insert(key(first), 0);
     let mut level = vec![(key(first), first.clone())];
     let mut steps = 0;

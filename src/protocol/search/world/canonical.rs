@@ -7,7 +7,7 @@ use crate::record::OffsetRange;
 
 impl World {
     /// Frees the ids of attempts that left nothing behind and that nobody knows any more.
-    pub(super) fn tidy(mut self) -> World {
+    pub(super) fn tidy(&mut self) {
         for i in 0..ATTEMPTS {
             let id = AttemptId(i as u128);
             let Some(f) = self.attempts[i] else { continue };
@@ -36,11 +36,11 @@ impl World {
             w.counts = 0;
             w.position = w.part.start().map(|s| s.0 as usize);
         }
-        self.relabel()
+        self.relabel();
     }
 
     /// Which attempt has which id does not matter: the ids are given out anew, by what they name.
-    pub(super) fn relabel(mut self) -> World {
+    pub(super) fn relabel(&mut self) {
         let place = |w: &Option<Worker>, id| w.as_ref().and_then(|w| w.part.place_of(id));
         let mut order: Vec<_> = self
             .ids()
@@ -55,7 +55,7 @@ impl World {
             .collect();
         order.sort();
         if order.iter().enumerate().all(|(i, (_, id))| id.0 == i as u128) {
-            return self;
+            return;
         }
         let name = |id: AttemptId| {
             let at = order.iter().position(|(_, old)| *old == id);
@@ -73,6 +73,5 @@ impl World {
         for w in self.workers.iter_mut().flatten() {
             w.part.relabel(name);
         }
-        self
     }
 }

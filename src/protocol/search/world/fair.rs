@@ -45,7 +45,8 @@ impl World {
         w.doomed = None;
         w.attempts.iter_mut().flatten().for_each(|f| f.late = false);
         w.assign(0, scope);
-        w.tidy()
+        w.tidy();
+        w
     }
 
     /// One faultless step towards the goal.
@@ -56,7 +57,8 @@ impl World {
         if let Some(j) = stale {
             let mut w = self.clone();
             w.pending[j] = None;
-            return Some(w.tidy());
+            w.tidy();
+            return Some(w);
         }
         let mut steps = Vec::new();
         // The bound on attempts is the search's, not the owner's.

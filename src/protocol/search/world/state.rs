@@ -162,7 +162,8 @@ impl World {
     fn then(&self, out: &mut Steps, step: Step, change: impl FnOnce(&mut World)) {
         let mut next = self.clone();
         change(&mut next);
-        out.push((step, next.tidy()));
+        next.tidy();
+        out.push((step, next));
     }
 
     /// How many records have results that are committed.
@@ -209,7 +210,8 @@ impl Model for World {
         let mut w = self.clone();
         w.workers.swap(0, 1);
         w.pending.swap(0, 1);
-        w.relabel()
+        w.relabel();
+        w
     }
 
     fn stuck(
