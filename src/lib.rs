@@ -33,5 +33,6 @@ mod line;
 pub mod metrics;
 pub mod protocol;
 pub mod record;
+pub mod retry;
 pub mod store;
 pub mod worker;

@@ -22,6 +22,7 @@
 //! **I7** the ledger's tail never decreases.
 
 pub mod append;
+pub mod backoff;
 pub mod entry;
 pub mod fault;
 pub mod metadata;
@@ -34,6 +35,7 @@ pub mod settle;
 mod search;
 
 pub use append::{AppendFacts, AppendVerdict};
+pub use backoff::Backoff;
 pub use entry::{AttemptId, Entry, EntryKey, EntryName, FileRef, Head, Kind};
 pub use metadata::{Committed, Marks, Metadata};
 pub use partition::{Accept, Partition, Past, Plan};
