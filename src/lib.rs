@@ -34,5 +34,6 @@ pub mod metrics;
 pub mod protocol;
 pub mod record;
 pub mod retry;
+pub mod spawn;
 pub mod store;
 pub mod worker;

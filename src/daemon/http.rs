@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::daemon::status::Status;
 use crate::daemon::{Health, now_ms, page};
+use crate::spawn::spawn_named;
 use crate::worker::status::Condition;
 
 /// Longer than any call of a worker or of the poll thread may take.
@@ -41,7 +42,7 @@ pub(super) async fn serve(
         .route("/mappings/{mapping}/{verb}", post(command))
         .with_state(health)
         .into_make_service_with_connect_info::<SocketAddr>();
-    Ok(Some(tokio::spawn(async move {
+    Ok(Some(spawn_named("http", async move {
         let until = async move {
             let _ = stopped.wait_for(|s| *s).await;
         };

@@ -24,6 +24,7 @@ use crate::kafka::group::{self, PollControl};
 use crate::kafka::offsets::{BrokerPositions, log_range};
 use crate::kafka::{Commit, Consumer, Transactions, consumer_config, producer_config};
 use crate::metrics::Metrics;
+use crate::spawn::Essential;
 use crate::store::measured::Took;
 use crate::worker::{Env, Now, Paused, Pool, SourceLists};
 pub(crate) use http::COMMAND;
@@ -131,17 +132,13 @@ pub async fn run(launch: Launch, shutdown: impl Future<Output = ()>) -> anyhow::
         control: Arc::clone(&control),
         health: Arc::clone(&health),
     };
-    let reloading = tokio::spawn(reloading.watch(reloads));
-    let watching = tokio::spawn(topics::watch(
-        following,
-        Arc::clone(&consumer),
-        Arc::clone(&control),
-        Arc::clone(&health),
-        stopped,
-    ));
-    let lags = tokio::spawn(watch_ends(Arc::clone(&consumer), Arc::clone(&health)));
-    let retention = tokio::spawn(topics::watch_retention(Arc::clone(&config), Arc::clone(&health)));
-    let supervising = tokio::spawn(systemd::watch(Arc::clone(&health)));
+    let mut tasks = Essential::default();
+    tasks.spawn("reload", reloading.watch(reloads));
+    let (of, to) = (Arc::clone(&consumer), Arc::clone(&control));
+    tasks.spawn("topics", topics::watch(following, of, to, Arc::clone(&health), stopped));
+    tasks.spawn("log ends", watch_ends(Arc::clone(&consumer), Arc::clone(&health)));
+    tasks.spawn("retention", topics::watch_retention(Arc::clone(&config), Arc::clone(&health)));
+    tasks.spawn("systemd", systemd::watch(Arc::clone(&health)));
     tracing::info!(instance = config.daemon.instance, group = config.kafka.group_id, "running");
 
     let mut check = tokio::time::interval(Duration::from_millis(500));
@@ -150,15 +147,15 @@ pub async fn run(launch: Launch, shutdown: impl Future<Output = ()>) -> anyhow::
         tokio::select! {
             () = &mut shutdown => break None,
             reason = fatal.recv() => break reason,
+            ended = tasks.one_ended() => break Some(ended),
             _ = check.tick() => if let Some(reason) = control.fatal() { break Some(reason) },
         }
     };
+    if let Some(reason) = &failure {
+        tracing::error!("the daemon can't go on: {reason}");
+    }
     systemd::stopping();
-    reloading.abort();
-    lags.abort();
-    supervising.abort();
-    retention.abort();
-    watching.abort();
+    tasks.abort();
     let drained = stop_all(&config, &pool, &control, poll, failure.is_none()).await?;
     let _ = stop.send(true);
     if let Some(http) = http {
@@ -177,10 +174,10 @@ fn start_pool(
     env: Env,
     in_force: watch::Receiver<Arc<InForce>>,
 ) -> anyhow::Result<Pool> {
-    let patience = Duration::from_secs(15);
     let transactions = (0..config.daemon.workers)
         .map(|w| {
-            let transactions = Transactions::new(producer_config(config, w)?, patience);
+            let transactions =
+                Transactions::new(producer_config(config, w)?, Duration::from_secs(15));
             Ok(Box::new(transactions) as Box<dyn Commit>)
         })
         .collect::<anyhow::Result<Vec<_>>>()?;

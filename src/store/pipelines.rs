@@ -19,6 +19,7 @@ use hdfs_native::file::FileWriter;
 use hdfs_native::{Client, HdfsError, WriteOptions};
 use tokio::sync::oneshot;
 
+use crate::spawn::spawn_named;
 use crate::store::hdfs::classify;
 use crate::store::tasks::RawFile;
 use crate::store::{ErrorKind, StoreError};
@@ -174,7 +175,7 @@ impl HdfsFile {
     ) -> Result<FileWriter, StoreError> {
         let deleted = self.client.delete(&self.path, false).await;
         if let Some(writer) = writer {
-            drop(tokio::spawn(abandon(writer)));
+            drop(spawn_named("hdfs-abandon", abandon(writer)));
         }
         let _ = deleted.map_err(|e| self.error("delete", &e))?;
         let made = self.client.create(&self.path, options().replication(replicas)).await;
@@ -195,7 +196,7 @@ async fn bring(
     bytes: Bytes,
 ) -> Result<FileWriter, (Option<FileWriter>, HdfsError)> {
     let (done, answer) = oneshot::channel();
-    drop(tokio::spawn(async move {
+    drop(spawn_named("hdfs-pipeline", async move {
         let brought = match writer.write_bytes(bytes).await {
             Ok(_) => writer.hsync().await,
             Err(e) => Err(e),

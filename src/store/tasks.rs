@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::spawn::spawn_named;
 use crate::store::{Deadlines, ErrorKind, StoreError, Writer};
 
 /// Runs `work` in a task of its own and waits for it, `deadline` at most.
@@ -17,7 +18,7 @@ pub(super) async fn within<T: Send + 'static>(
     work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> Result<T, StoreError> {
     let unknown = |detail: String| StoreError::new(ErrorKind::Unknown, operation, path, detail);
-    match tokio::time::timeout(deadline, tokio::spawn(work)).await {
+    match tokio::time::timeout(deadline, spawn_named("store-call", work)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(join)) => Err(unknown(format!("the client library failed: {join}"))),
         Err(_) => Err(unknown(format!("no answer within {} s", deadline.as_secs_f32()))),
@@ -51,7 +52,7 @@ impl TaskWriter {
     pub(super) fn spawn(path: &str, file: impl RawFile, deadlines: Deadlines) -> TaskWriter {
         let (commands, inbox) = mpsc::channel(CHUNKS_IN_FLIGHT);
         let (failed, failure) = oneshot::channel();
-        drop(tokio::spawn(own(file, inbox, failed)));
+        drop(spawn_named("store-file", own(file, inbox, failed)));
         TaskWriter { path: path.into(), deadlines, commands, failure: Some(failure) }
     }
 

@@ -45,7 +45,7 @@ struct Sent {
 
 impl Files {
     pub(super) fn new(id: AttemptId, from: Offset, archiver: &Archiver, now: Instant) -> Files {
-        let _ = archiver.send(Command::Open { key: EntryKey::At(from), id });
+        archiver.send(Command::Open { key: EntryKey::At(from), id });
         Files {
             from,
             open: Vec::new(),
@@ -185,7 +185,7 @@ impl Sent {
         self.checksum = crc32c::crc32c_append(self.checksum, &bytes);
         while !bytes.is_empty() {
             let chunk = bytes.split_to(bytes.len().min(CHUNK));
-            let _ = archiver.send(Command::Write { file: at, bytes: chunk });
+            archiver.send(Command::Write { file: at, bytes: chunk });
         }
     }
 }

@@ -22,10 +22,11 @@ use std::time::{Duration, Instant};
 
 use crate::crash::{self, Step};
 use crate::kafka::offsets::Positions;
-use crate::kafka::{Commit, Generation, Source};
+use crate::kafka::{Commit, Generation, KafkaError, Source};
 use crate::layout::RollReason;
 use crate::metrics::Metrics;
 use crate::record::TopicPartition;
+use crate::spawn::{Panicked, spawn_job};
 
 pub use pool::{Pool, WorkerHandle};
 use status::PartitionStatus;
@@ -366,11 +367,17 @@ impl Worker {
                 let (tp, epoch, wake) = (task.tp.clone(), task.epoch, self.wake.clone());
                 let (positions, start) = (Arc::clone(&self.env.positions), task.role.start);
                 let output = task.role.merges_into().map(String::from);
-                drop(self.env.runtime.spawn_blocking(move || {
-                    let read = positions.read(&tp, start, output.as_deref());
+                let of = tp.clone();
+                let job = move || {
+                    let read = positions.read(&of, start, output.as_deref());
                     crash::at(Step::StableRead);
+                    read
+                };
+                let answer = move |read| {
+                    let read = or_failed("read the positions", read);
                     wake.send(Message::Told(tp, epoch, ToldBox(Told::Positions(read))));
-                }));
+                };
+                spawn_job(&self.env.runtime, "positions", job, answer);
             }
         }
     }
@@ -381,10 +388,13 @@ impl Worker {
             let Some(Question { at, sources }) = task.state.advance_merge(now) else { continue };
             let (tp, epoch, wake) = (task.tp.clone(), task.epoch, self.wake.clone());
             let positions = Arc::clone(&self.env.positions);
-            drop(self.env.runtime.spawn_blocking(move || {
-                let answer = positions.silence(&sources, &tp);
+            let of = tp.clone();
+            let job = move || positions.silence(&sources, &of);
+            let answer = move |answer| {
+                let answer = or_failed("ask about silence", answer);
                 wake.send(Message::Told(tp, epoch, ToldBox(Told::Silence { at, answer })));
-            }));
+            };
+            spawn_job(&self.env.runtime, "silence", job, answer);
         }
         let bytes = |t: &Task| t.state.merging.as_ref().map_or(0, Merging::bytes);
         let total: usize = self.tasks.values().map(bytes).sum();
@@ -504,6 +514,14 @@ impl Worker {
         let due = self.tasks.values().filter_map(|t| t.results_due_in(now, &self.env));
         due.min().unwrap_or(IDLE).min(IDLE).max(Duration::from_millis(1))
     }
+}
+
+/// A job that died is one that the brokers did not answer.
+fn or_failed<T>(
+    operation: &str,
+    done: Result<Result<T, KafkaError>, Panicked>,
+) -> Result<T, KafkaError> {
+    done.unwrap_or_else(|panic| Err(KafkaError::new(operation, panic)))
 }
 
 /// Doubt about one partition's results: they are read back and counted again.

@@ -5,6 +5,7 @@ use super::{Now, State};
 use crate::layout::RollReason;
 use crate::metrics::Metrics;
 use crate::protocol::{AppendVerdict, AttemptId, Kind, Stop};
+use crate::store::{ErrorKind, StoreError};
 use crate::worker::archiver::{Archiver, Command, Event};
 use crate::worker::files::Files;
 use crate::worker::ledger::BooksError;
@@ -19,7 +20,12 @@ impl State {
                 }
                 self.append_next();
             }
-            Event::Answered(id, verdict) => self.on_answer(id, verdict, now, metrics),
+            Event::Answered(id, verdict, error) => {
+                self.on_answer(id, verdict, error, now, metrics);
+            }
+            Event::GapStands(gap) => {
+                metrics.gap_records.inc_by(gap.to.0.abs_diff(gap.from.0));
+            }
             Event::Published(id) => {
                 if let Some(at) = self.attempts.iter().position(|a| a.id == id) {
                     let done = self.attempts.remove(at);
@@ -36,13 +42,11 @@ impl State {
                 self.stop(&Stop::Unreadable(format!("{path}: {error}")), now);
             }
             Event::Failed(e) => {
-                let class = match &e {
-                    BooksError::Store(e) => e.kind.label(),
-                    _ => "other",
+                let kind = match &e {
+                    BooksError::Store(e) => e.kind,
+                    _ => ErrorKind::Other,
                 };
-                metrics.store_errors.with_label_values(&[class]).inc();
-                tracing::warn!(tp = %self.tp, error = %e, retry_in = ?self.backoff, "the archive waits for the store; results go on");
-                self.give_up_archive(now);
+                self.archive_failed(kind, &e, now, metrics);
             }
         }
     }
@@ -54,7 +58,7 @@ impl State {
         let next = self.attempts.iter().find(|a| a.sealed && !a.appended && part.may_append(a.id));
         if let Some(id) = next.map(|a| a.id) {
             part.tried(id);
-            let _ = archiver.send(Command::Append(id));
+            archiver.send(Command::Append(id));
         }
     }
 
@@ -62,6 +66,7 @@ impl State {
         &mut self,
         id: AttemptId,
         verdict: AppendVerdict,
+        error: Option<StoreError>,
         now: Now,
         metrics: &Metrics,
     ) {
@@ -86,8 +91,24 @@ impl State {
                 self.resync = true;
                 self.recover_archive(None, forgotten);
             }
-            AppendVerdict::Again => self.give_up_archive(now),
+            AppendVerdict::Again => match error {
+                Some(e) => self.archive_failed(e.kind, &e, now, metrics),
+                None => self.give_up_archive(now),
+            },
         }
+    }
+
+    /// The store failed: this is told, counted, and tried again after a pause.
+    fn archive_failed(
+        &mut self,
+        kind: ErrorKind,
+        error: &dyn std::fmt::Display,
+        now: Now,
+        metrics: &Metrics,
+    ) {
+        metrics.store_errors.with_label_values(&[kind.label()]).inc();
+        tracing::warn!(tp = %self.tp, %error, retry_in = ?self.backoff, "the archive waits for the store; results go on");
+        self.give_up_archive(now);
     }
 
     /// The archive half is unknown from here on; recovery is tried after a pause.
@@ -143,7 +164,7 @@ impl State {
         entry.files = refs;
         entry.p = part.p().unwrap_or(range.from);
         entry.roll = Some(reason.to_string());
-        let _ = archiver.send(Command::Seal(Box::new(entry)));
+        archiver.send(Command::Seal(Box::new(entry)));
     }
 
     /// Memory of open files, and bytes under way.

@@ -52,7 +52,7 @@ impl State {
         let hint = self.part.as_ref().and_then(Partition::entry_hint);
         if let Some(archiver) = &self.archiver {
             self.asked_ledger = true;
-            let _ = archiver.send(Command::Recover { hint, discard, put: put.map(Box::new) });
+            archiver.send(Command::Recover { hint, discard, put: put.map(Box::new) });
         }
     }
 
