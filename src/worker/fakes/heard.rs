@@ -5,12 +5,13 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{World, all, feed, in_paused_time, tp};
+use super::{World, all, feed, in_paused_time, oracle, tp};
 use crate::layout::names::MANIFEST;
 use crate::line::{Failure, Line};
 use crate::metrics::Metrics;
 use crate::protocol::OnGap;
 use crate::worker::Message;
+use crate::worker::fakes::MERGED;
 
 /// What was logged while it ran, on this thread.
 fn heard(life: impl FnOnce()) -> String {
@@ -154,5 +155,20 @@ fn offsets_of_a_gap_are_counted_once() {
         for k in 1..=calls {
             assert_eq!(lost(Some((k, how))).0, 4, "call {k} went {how:?}");
         }
+    }
+}
+
+#[test]
+fn words_are_counted_once() {
+    for merged in [false, true] {
+        MERGED.set(merged);
+        in_paused_time(async {
+            let mut world = World::begin(None);
+            world.finish().await;
+            let expected: i64 = oracle::expected(&world.brokers).values().sum();
+            let counted = world.metrics(0).words.with_label_values(&["m"]).get();
+            assert_eq!(counted, expected as u64, "merged: {merged}");
+        });
+        MERGED.set(false);
     }
 }

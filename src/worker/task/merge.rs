@@ -67,26 +67,25 @@ impl Merging {
         (self.listed, self.answer, self.bytes) = (None, None, 0);
     }
 
-    /// Takes one message; [`None`] for one that somebody else wrote. How many words it has.
+    /// Takes one message; false for one that another program wrote.
     pub(super) fn take(
         &mut self,
         record: &Record<'_>,
         replay: bool,
         now: i64,
-    ) -> Result<Option<u64>, Unreadable> {
-        let Some(partials) = Partials::parse(record)? else { return Ok(None) };
-        let (mut cursor, mut words) = (partials.cursor(), 0);
+    ) -> Result<bool, Unreadable> {
+        let Some(partials) = Partials::parse(record)? else { return Ok(false) };
+        let mut cursor = partials.cursor();
         while let Some((span, ahead)) = cursor.window()? {
             let mut sums = self.merge.sums(span, ahead, record.offset, replay);
             while let Some((word, n)) = cursor.word()? {
                 if let Some(sums) = &mut sums {
                     sums.add_times(word, n);
-                    words += n;
                 }
             }
         }
         self.merge.heard(&partials.source, partials.watermark, now);
-        Ok(Some(words))
+        Ok(true)
     }
 
     /// Closes what is whole, once the state is there. `position`: everything before it was read.
@@ -211,8 +210,9 @@ impl State {
     pub(super) fn merge(&mut self, record: &Record<'_>, replay: bool, now: Now) {
         let Some(merging) = &mut self.merging else { return };
         match merging.take(record, replay, now.millis) {
-            Ok(Some(words)) => self.tally.words += words,
-            Ok(None) => {
+            // Its words were counted where they were read.
+            Ok(true) => {}
+            Ok(false) => {
                 self.tally.foreign += 1;
                 if self.tally.foreign == 1 {
                     tracing::warn!(tp = %self.tp, offset = %record.offset, "somebody else writes into the partials topic; the record counts nothing");
