@@ -2,7 +2,11 @@
 //!
 //! Label values come from closed sets; topic and partition stand on gauges only.
 
+mod partition;
+
 use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -12,6 +16,8 @@ use prometheus::{
 use crate::layout::RollReason;
 use crate::record::TopicPartition;
 use crate::store::ErrorKind;
+
+pub use partition::{PartitionGauge, PartitionGauges};
 
 /// Every series of this process.
 #[derive(Debug)]
@@ -54,6 +60,7 @@ pub struct Metrics {
     pub ticket_age: IntGaugeVec,
     pub open_windows: IntGaugeVec,
     pub held_back: IntGaugeVec,
+    handles: Mutex<BTreeMap<TopicPartition, usize>>,
 }
 
 const PARTITION: [&str; 2] = ["topic", "partition"];
@@ -281,6 +288,7 @@ impl Metrics {
                 "Since the Kerberos credential cache was written; absent without one.",
                 &["cache"],
             ),
+            handles: Mutex::default(),
         };
         for reason in RollReason::ALL {
             let _ = m.rolls.with_label_values(&[reason.label()]);
@@ -294,26 +302,8 @@ impl Metrics {
         (m, make.series.into_inner())
     }
 
-    /// Removes a partition's gauges: it belongs to another instance now.
-    pub fn forget(&self, tp: &TopicPartition) {
-        let partition = tp.partition.to_string();
-        let labels = [&*tp.topic, &partition];
-        let all = [
-            &self.results_position,
-            &self.archive_position,
-            &self.committed_offset,
-            &self.log_end_offset,
-            &self.results_lag,
-            &self.archive_lag,
-            &self.archive_delay,
-            &self.results_delay,
-            &self.retention_headroom,
-            &self.detached,
-            &self.paused,
-            &self.open_windows,
-        ];
-        for gauge in all {
-            let _ = gauge.remove_label_values(&labels);
-        }
+    /// How many handles there are of each partition's gauges.
+    fn handles(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, usize>> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -24,7 +24,7 @@ use crate::crash::{self, Step};
 use crate::kafka::offsets::Positions;
 use crate::kafka::{Commit, Generation, KafkaError, Source};
 use crate::layout::RollReason;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, PartitionGauges};
 use crate::record::TopicPartition;
 use crate::spawn::{Panicked, spawn_job};
 
@@ -120,6 +120,7 @@ pub struct Added {
     pub role: Role,
     pub source: Box<dyn Source>,
     pub alive: Arc<AtomicBool>,
+    pub gauges: Arc<PartitionGauges>,
 }
 
 /// Wakes a worker's thread.
@@ -339,7 +340,6 @@ impl Worker {
                 task.alive.store(false, Ordering::SeqCst);
                 task.state.leave();
                 task.state.hide(&self.env.metrics);
-                self.env.metrics.forget(&tp);
             }
         }
     }

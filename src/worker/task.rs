@@ -19,7 +19,7 @@ use crate::kafka::offsets::{PositionsRead, Silence};
 use crate::kafka::{KafkaError, Source, Trouble};
 use crate::layout::RollReason;
 use crate::layout::names::Places;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, PartitionGauges};
 use crate::protocol::fault::{Fault, planted};
 use crate::protocol::partition::Roles;
 use crate::protocol::{AttemptId, EntryKey, OnGap, Partition, Past};
@@ -207,6 +207,7 @@ pub(super) struct State {
     /// The reason that metrics and log know.
     shown: Option<&'static str>,
     tally: Tally,
+    gauges: Arc<PartitionGauges>,
 }
 
 /// A person has to decide. Nothing is read or written for this partition meanwhile.
@@ -251,7 +252,7 @@ impl Task {
         lists: &Arc<SourceLists>,
         tell: impl Fn(Told) + Send + Sync + 'static,
     ) -> Task {
-        let Added { tp, role, source, alive } = added;
+        let Added { tp, role, source, alive, gauges } = added;
         let places = Places::new(&tp.topic, 0, tp.partition);
         let archiver = role.store.as_ref().map(|(store, _)| {
             let books = Books { store: Arc::clone(store), places: places.clone() };
@@ -300,6 +301,7 @@ impl Task {
             paused: false,
             shown: None,
             tally: Tally::default(),
+            gauges,
         };
         Task { tp, role, source, alive, epoch, state }
     }
@@ -464,28 +466,21 @@ impl State {
 
     pub(super) fn report(&mut self, now: Now, metrics: &Metrics, repair: &str) {
         self.show(metrics, repair);
-        let partition = self.tp.partition.to_string();
-        let labels = [&*self.tp.topic, partition.as_str()];
-        let Some(part) = &self.part else { return };
-        let set = |gauge: &prometheus::IntGaugeVec, value: Option<i64>| {
-            if let Some(v) = value {
-                gauge.with_label_values(&labels).set(v);
-            }
-        };
-        set(&metrics.results_position, part.p().map(|o| o.0));
-        set(&metrics.archive_position, part.a().map(|o| o.0));
-        set(&metrics.committed_offset, part.committed_offset().map(|o| o.0));
+        let (Some(part), gauges) = (&self.part, &self.gauges) else { return };
+        gauges.set_positions(part.p(), part.a(), part.committed_offset());
+        let seconds = |delay: Duration| i64::try_from(delay.as_secs()).unwrap_or(i64::MAX);
         if self.role.archive.is_some() {
-            set(&metrics.archive_delay, i64::try_from(self.archive_delay(now).as_secs()).ok());
+            gauges.archive_delay.set(seconds(self.archive_delay(now)));
         }
         if self.role.count.is_some() {
-            let delay = since(&self.results_delay, now).as_secs();
-            set(&metrics.results_delay, i64::try_from(delay).ok());
+            gauges.results_delay.set(seconds(since(&self.results_delay, now)));
         }
         let detached = self.role.archive.is_some() && part.a().is_none();
-        set(&metrics.paused, Some(i64::from(self.paused)));
-        set(&metrics.detached, Some(i64::from(detached)));
-        set(&metrics.open_windows, self.merging.as_ref().map(|m| m.merge.open() as i64));
+        gauges.paused.set(i64::from(self.paused));
+        gauges.detached.set(i64::from(detached));
+        if let Some(merging) = &self.merging {
+            gauges.open_windows.set(merging.merge.open() as i64);
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 mod brokers;
 mod heard;
 mod oracle;
+mod owned;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -182,6 +183,7 @@ impl World {
             role: Role { on_gap: self.on_gap, ..role(&tp.topic, &self.store.over(&p.line)) },
             source: Box::new(brokers.source(tp)),
             alive: Arc::new(true.into()),
+            gauges: Arc::new(p.worker.env.metrics.partition(tp)),
         });
         let added = added.collect();
         p.owns.extend_from_slice(partitions);
