@@ -25,6 +25,7 @@ pub mod config;
 pub mod count;
 pub mod crash;
 pub mod daemon;
+pub mod deadlines;
 pub mod encode;
 pub mod kafka;
 pub mod layout;

@@ -16,11 +16,11 @@ use tokio::sync::watch;
 
 use crate::daemon::status::Status;
 use crate::daemon::{Health, now_ms, page};
+use crate::deadlines::STUCK;
 use crate::spawn::spawn_named;
 use crate::worker::status::Condition;
 
-/// Longer than any call of a worker or of the poll thread may take.
-const STUCK_MS: i64 = 120_000;
+const STUCK_MS: i64 = STUCK.as_millis() as i64;
 
 pub(super) async fn serve(
     listen: Option<SocketAddr>,

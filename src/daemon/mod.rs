@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
 use crate::daemon::status::Throughput;
+use crate::deadlines;
 use crate::kafka::group::{self, PollControl};
 use crate::kafka::offsets::{BrokerPositions, log_range};
 use crate::kafka::{Commit, Consumer, Transactions, consumer_config, producer_config};
@@ -159,7 +160,7 @@ pub async fn run(launch: Launch, shutdown: impl Future<Output = ()>) -> anyhow::
     let drained = stop_all(&config, &pool, &control, poll, failure.is_none()).await?;
     let _ = stop.send(true);
     if let Some(http) = http {
-        let _ = tokio::time::timeout(Duration::from_secs(2), http).await;
+        let _ = tokio::time::timeout(deadlines::HTTP_END, http).await;
     }
     // Dropping the consumer can hang when it could not leave; the process ends anyway.
     std::mem::forget(consumer);
@@ -177,7 +178,7 @@ fn start_pool(
     let transactions = (0..config.daemon.workers)
         .map(|w| {
             let transactions =
-                Transactions::new(producer_config(config, w)?, Duration::from_secs(15));
+                Transactions::new(producer_config(config, w)?, deadlines::COMMIT_PATIENCE);
             Ok(Box::new(transactions) as Box<dyn Commit>)
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
@@ -193,7 +194,7 @@ fn spawn_poll(
 ) -> anyhow::Result<std::thread::JoinHandle<()>> {
     let (consumer, control, health) =
         (Arc::clone(consumer), Arc::clone(control), Arc::clone(health));
-    let leave = config.daemon.revoke_timeout + Duration::from_secs(5);
+    let leave = config.daemon.revoke_timeout + deadlines::LEAVE_GRACE;
     std::thread::Builder::new()
         .name("poll".into())
         .spawn(move || {
@@ -212,7 +213,7 @@ async fn stop_all(
 ) -> anyhow::Result<bool> {
     tracing::info!("stopping");
     let (pool, timeout) = (Arc::clone(pool), config.daemon.drain_timeout);
-    let leave = config.daemon.revoke_timeout + Duration::from_secs(8);
+    let leave = config.daemon.revoke_timeout + deadlines::POLL_END_GRACE;
     let draining = Arc::clone(&pool);
     let drained = tokio::task::spawn_blocking(move || !drain || draining.drain(timeout)).await?;
     control.stop();
@@ -221,7 +222,7 @@ async fn stop_all(
         while !poll.is_finished() && std::time::Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(10));
         }
-        poll.is_finished() && pool.end(Duration::from_secs(5))
+        poll.is_finished() && pool.end(deadlines::WORKERS_END)
     })
     .await?;
     if !drained {

@@ -8,10 +8,8 @@ use sd_notify::NotifyState;
 
 use crate::daemon::status::Status;
 use crate::daemon::{Health, http, now_ms};
+use crate::deadlines::READY_AFTER;
 use crate::worker::status::Condition;
-
-/// A group that does not come to rest for so long is up all the same.
-const READY_AFTER: Duration = Duration::from_secs(60);
 
 /// Runs beside the daemon.
 pub(super) async fn watch(health: Arc<Health>) {

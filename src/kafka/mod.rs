@@ -24,13 +24,14 @@ use rdkafka::error::KafkaError as Rd;
 use rdkafka::{ClientConfig, ClientContext};
 
 use crate::config::{Config, Kafka};
+use crate::deadlines;
 
 pub use group::{Assignments, Consumer, Generation, Group};
 pub use queue::{BATCH, Queue, Read, Source, Trouble};
 pub use transaction::{Commit, Outgoing, TransactionError, Transactions};
 
 /// How long one call to the brokers may take.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+pub const CALL_TIMEOUT: Duration = deadlines::BROKER_CALL;
 
 /// A failed call: what was tried, and what the client library says.
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +139,8 @@ pub fn producer_config(config: &Config, worker: usize) -> Result<ClientConfig, K
     let instance = &config.daemon.instance;
     let mut c = base_config(&config.kafka, &format!("alluvium-{instance}-{worker}"))?;
     let user = |key, default| config.kafka.property(key, default);
-    let transaction_timeout = user("transaction.timeout.ms", "30000");
+    let default = deadlines::TRANSACTION_TIMEOUT.as_millis().to_string();
+    let transaction_timeout = user("transaction.timeout.ms", &default);
     // librdkafka refuses a socket's timeout that is longer than a transaction's.
     let socket_timeout = user("socket.timeout.ms", "10000");
     let shorter = |a: &str, b: &str| match (a.parse::<u64>(), b.parse::<u64>()) {

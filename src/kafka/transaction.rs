@@ -22,6 +22,7 @@ use rdkafka::{ClientConfig, ClientContext, Offset as RdOffset, TopicPartitionLis
 
 use crate::count::output::HEADER;
 use crate::crash::{self, Step};
+use crate::deadlines::{PRODUCER_CALL as STEP, PRODUCER_CALL_OVERDUE as OVERDUE};
 use crate::kafka::group::Generation;
 use crate::kafka::native;
 use crate::record::{Offset, TopicPartition};
@@ -97,11 +98,6 @@ impl std::fmt::Debug for Transactions {
 
 /// The step of a client that librdkafka refuses to make.
 pub const MAKE_PRODUCER: &str = "make the producer";
-
-/// What the client is told about how long one call may take,
-const STEP: Duration = Duration::from_secs(5);
-/// and how long it is waited for.
-const OVERDUE: Duration = Duration::from_secs(10);
 
 /// One record of a transaction.
 #[derive(Clone, Copy, Debug)]

@@ -24,6 +24,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::deadlines;
+
 pub use hdfs::HdfsOptions;
 
 /// What a store can do.
@@ -135,13 +137,13 @@ impl StoreError {
 pub struct Deadlines {
     /// Anything that asks the store's index: create, rename, list, …
     pub call: Duration,
-    /// A chunk of data, and closing a file (HDFS completes it in up to 15.5 s).
+    /// A chunk of data, and closing a file.
     pub data: Duration,
 }
 
 impl Default for Deadlines {
     fn default() -> Deadlines {
-        Deadlines { call: Duration::from_secs(15), data: Duration::from_secs(45) }
+        Deadlines { call: deadlines::STORE_CALL, data: deadlines::STORE_DATA }
     }
 }
 

@@ -19,6 +19,7 @@ use hdfs_native::file::FileWriter;
 use hdfs_native::{Client, HdfsError, WriteOptions};
 use tokio::sync::oneshot;
 
+use crate::deadlines;
 use crate::spawn::spawn_named;
 use crate::store::hdfs::classify;
 use crate::store::tasks::RawFile;
@@ -31,11 +32,11 @@ const CAREFUL: Duration = Duration::from_secs(15 * 60);
 const ALONE: Duration = Duration::from_secs(60);
 /// For the first chunk to come to every replica. A pipeline with a dead node in it is not refused, it
 /// stalls.
-const BEGIN: Duration = Duration::from_secs(3);
+const BEGIN: Duration = deadlines::PIPELINE_BEGIN;
 /// All tries together: whoever writes gives up after [`crate::store::Deadlines::data`].
-const TRIES: Duration = Duration::from_secs(35);
+const TRIES: Duration = deadlines::PIPELINE_TRIES;
 /// A call that takes so long has met a node that stands still.
-const SLOW: Duration = Duration::from_secs(10);
+const SLOW: Duration = deadlines::PIPELINE_SLOW;
 
 /// What a client has seen of the DataNodes.
 #[derive(Debug, Default)]

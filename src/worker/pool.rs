@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use prometheus::IntCounterVec;
 
+use crate::deadlines;
 use crate::kafka::{Assignments, Commit, Generation, Queue, Source};
 use crate::metrics::{Metrics, PartitionGauges};
 use crate::record::{Offset, TopicPartition};
@@ -148,7 +149,7 @@ impl Pool {
                 wait
             })
             .collect();
-        let deadline = Instant::now() + timeout + Duration::from_secs(5);
+        let deadline = Instant::now() + timeout + deadlines::DRAIN_GRACE;
         waits.iter().all(|wait| {
             let left = deadline.saturating_duration_since(Instant::now());
             wait.recv_timeout(left).unwrap_or(false)
