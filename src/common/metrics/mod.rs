@@ -1,0 +1,11 @@
+//! The series that Prometheus scrapes, on a registry that is passed down.
+//!
+//! Label values come from closed sets; topic and partition stand on gauges only.
+
+mod handles;
+mod partition;
+mod registry;
+mod series;
+
+pub use handles::{Metrics, catalogue};
+pub use partition::PartitionGauges;

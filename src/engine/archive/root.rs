@@ -1,0 +1,64 @@
+//! The id of a root: written by the first daemon that opens it, and named by every ledger entry.
+
+use bytes::Bytes;
+
+use crate::clients::store::{ErrorKind, Store, StoreError};
+use crate::pure::formats::identity::RootIdentity;
+use crate::pure::layout::names::{self, IDENTITY, STAGING};
+
+/// The id of a root; [`None`] before a daemon has opened it.
+///
+/// # Errors
+/// The store does not answer, or another version wrote the id.
+pub async fn root_id(store: &dyn Store) -> Result<Option<String>, StoreError> {
+    let Some(text) = store.read(IDENTITY).await? else {
+        return Ok(None);
+    };
+    let error = |detail: String| StoreError::new(ErrorKind::Other, "read", IDENTITY, detail);
+    let identity = RootIdentity::decode(&text).map_err(|e| error(e.to_string()))?;
+    Ok(Some(identity.root))
+}
+
+/// The id of a root, which is written if there is none.
+///
+/// # Errors
+/// The store does not answer or refuses the id, or another version wrote it.
+pub async fn identity(store: &dyn Store) -> Result<String, StoreError> {
+    if let Some(id) = root_id(store).await? {
+        return Ok(id);
+    }
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    let staged = names::staged_identity(&id);
+    store.make_dirs(STAGING).await?;
+    let text = RootIdentity::new(id).encode();
+    let mut file = store.create(&staged).await?;
+    file.write(Bytes::from(text)).await?;
+    file.close().await?;
+    let put = store.rename(&staged, IDENTITY).await;
+    let found = root_id(store).await?;
+    store.delete(&staged).await?;
+    match (found, put) {
+        (Some(id), _) => Ok(id),
+        (None, Err(e)) => Err(e),
+        (None, Ok(())) => {
+            let detail = "was written and is not there";
+            Err(StoreError::new(ErrorKind::Other, "read", IDENTITY, detail))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fakes::store::Memory;
+
+    #[tokio::test]
+    async fn a_root_keeps_its_id() {
+        let store = Memory::default();
+        let id = identity(&store).await.unwrap();
+        assert_eq!(id.len(), 32);
+        assert_eq!(identity(&store).await.unwrap(), id);
+        let _ = store.lock().files.insert(IDENTITY.into(), br#"{"version":2,"root":"x"}"#.to_vec());
+        assert!(identity(&store).await.unwrap_err().to_string().contains("version 2"));
+    }
+}

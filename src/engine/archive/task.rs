@@ -1,0 +1,303 @@
+//! One partition's way into the store: a task that carries out, in order, what the worker asks.
+//!
+//! The worker never waits for the store; it only looks at how much is under way. After a failure
+//! the task ignores everything until it is told to recover.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::clients::store::{StoreError, Writer};
+use crate::common::crash::{self, Step};
+use crate::common::spawn::{caught, spawn_named};
+use crate::engine::archive::ledger::{AppendAnswer, Books, BooksError};
+use crate::pure::fault::{Fault, planted};
+use crate::pure::protocol::{AppendVerdict, AttemptId, Entry, EntryKey, EntryName, Kind, Ledger};
+use crate::pure::record::OffsetRange;
+
+/// What the worker asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// Makes the attempt's directory.
+    Open { key: EntryKey, id: AttemptId },
+    /// A chunk of the attempt's file number `file`; the first one makes the file.
+    Write { file: usize, bytes: Bytes },
+    /// Closes all files, checks their lengths, writes the manifest.
+    Seal(Box<Entry>),
+    /// Sends the append of a sealed attempt; when it stands, publishes.
+    Append(AttemptId),
+    /// Deletes attempts whose append was never tried, then reads the ledger and settles.
+    Recover {
+        hint: Option<EntryName>,
+        discard: Vec<(EntryKey, AttemptId)>,
+        put: Option<Box<Entry>>,
+    },
+}
+
+impl Command {
+    /// Bytes of the file that it carries.
+    fn size(&self) -> usize {
+        if let Command::Write { bytes, .. } = self { bytes.len() } else { 0 }
+    }
+}
+
+/// What the worker is told.
+#[derive(Debug)]
+pub enum Event {
+    Sealed(AttemptId),
+    /// What came of an append, and what the store said to it if that was no plain Ok.
+    Answered(AttemptId, AppendVerdict, Option<StoreError>),
+    /// All files are at their final places.
+    Published(AttemptId),
+    /// A gap entry stands now that was asked for here: these offsets are lost.
+    GapStands(OffsetRange),
+    /// The incarnation, and its ledger if there is one.
+    Ledger(u32, Option<Ledger>),
+    /// From here on everything is ignored, until [`Command::Recover`].
+    Failed(BooksError),
+}
+
+type Tell = dyn Fn(Event) + Send + Sync;
+
+/// The worker's end.
+pub struct Archiver {
+    commands: mpsc::Sender<Command>,
+    under_way: Arc<AtomicUsize>,
+    tell: Arc<Tell>,
+    /// A command was not taken, and that was told; until the next [`Command::Recover`].
+    gone: AtomicBool,
+}
+
+/// More than a partition can have under way: the worker stops reading long before.
+const COMMANDS: usize = 16_384;
+
+impl Archiver {
+    pub fn spawn(books: Books, tell: impl Fn(Event) + Send + Sync + 'static) -> Archiver {
+        let (commands, inbox) = mpsc::channel(COMMANDS);
+        let under_way = Arc::new(AtomicUsize::new(0));
+        let tell: Arc<Tell> = Arc::new(tell);
+        let state = State {
+            books,
+            tell: Arc::clone(&tell),
+            under_way: Arc::clone(&under_way),
+            open: None,
+            sealed: HashMap::new(),
+            broken: false,
+        };
+        drop(spawn_named("archiver", state.run(inbox)));
+        Archiver { commands, under_way, tell, gone: AtomicBool::new(false) }
+    }
+
+    /// Hands over one command. If it is not taken, the worker is told so as [`Event::Failed`], as
+    /// of any other trouble on the way into the store.
+    pub fn send(&self, command: Command) {
+        if matches!(command, Command::Recover { .. }) {
+            self.gone.store(false, Ordering::Relaxed);
+        }
+        let size = command.size();
+        // Before the task takes it, and lowers the sum.
+        let _ = self.under_way.fetch_add(size, Ordering::Relaxed);
+        if self.commands.try_send(command).is_err() {
+            let _ = self.under_way.fetch_sub(size, Ordering::Relaxed);
+            if !self.gone.swap(true, Ordering::Relaxed) {
+                tracing::error!("a partition's way into the store takes no commands");
+                (self.tell)(Event::Failed(BooksError::Gone));
+            }
+        }
+    }
+
+    /// Bytes handed over and not yet taken by the store.
+    pub fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::Relaxed)
+    }
+
+    /// Commands that wait.
+    pub fn waiting(&self) -> usize {
+        COMMANDS - self.commands.capacity()
+    }
+}
+
+struct State {
+    books: Books,
+    tell: Arc<Tell>,
+    under_way: Arc<AtomicUsize>,
+    open: Option<Open>,
+    sealed: HashMap<AttemptId, Box<Entry>>,
+    broken: bool,
+}
+
+struct Open {
+    directory: String,
+    files: Vec<Box<dyn Writer>>,
+}
+
+impl State {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
+        while let Some(command) = inbox.recv().await {
+            let size = command.size();
+            // A panic is one more way to fail: the task goes on to hear that it is to recover.
+            let done = caught(self.carry_out(command)).await;
+            let _ = self.under_way.fetch_sub(size, Ordering::Relaxed);
+            if let Err(panic) = &done {
+                tracing::error!(error = %panic, "a partition's way into the store has died");
+            }
+            if let Err(e) = done.unwrap_or_else(|panic| Err(panic.into())) {
+                self.broken = true;
+                self.open = None;
+                (self.tell)(Event::Failed(e));
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, command: Command) -> Result<(), BooksError> {
+        match command {
+            Command::Recover { hint, discard, put } => {
+                self.broken = false;
+                self.open = None;
+                self.sealed.clear();
+                self.recover(hint, discard, put).await
+            }
+            _ if self.broken => Ok(()),
+            Command::Open { key, id } => self.open(key, id).await,
+            Command::Write { file, bytes } => self.write(file, bytes).await,
+            Command::Seal(entry) => self.seal(entry).await,
+            Command::Append(id) => self.append(id).await,
+        }
+    }
+
+    async fn recover(
+        &mut self,
+        hint: Option<EntryName>,
+        discard: Vec<(EntryKey, AttemptId)>,
+        put: Option<Box<Entry>>,
+    ) -> Result<(), BooksError> {
+        for (key, id) in discard {
+            crash::at(Step::LeaveDiscarding);
+            self.books.store.delete(&self.books.places.attempt(key, id)).await?;
+        }
+        if let Some(entry) = put {
+            let stands = self.books.put(&entry).await?;
+            crash::at(Step::GenesisPut);
+            if stands && entry.kind == Kind::Gap {
+                // Told at once: what follows may fail, and then this entry is found, not put.
+                (self.tell)(Event::GapStands(OffsetRange { from: entry.from, to: entry.to }));
+            }
+        }
+        let ledger = self.books.recover(hint).await?;
+        (self.tell)(Event::Ledger(self.books.places.incarnation(), ledger));
+        Ok(())
+    }
+
+    async fn open(&mut self, key: EntryKey, id: AttemptId) -> Result<(), BooksError> {
+        let directory = self.books.places.attempt(key, id);
+        self.books.store.make_dirs(&directory).await?;
+        crash::at(Step::AttemptMade);
+        self.open = Some(Open { directory, files: Vec::new() });
+        Ok(())
+    }
+
+    async fn write(&mut self, file: usize, bytes: Bytes) -> Result<(), BooksError> {
+        let open = self.open.as_mut().expect("the worker opens before it writes");
+        while open.files.len() <= file {
+            let path = format!("{}/{}", open.directory, staged_name(open.files.len()));
+            open.files.push(self.books.store.create(&path).await?);
+        }
+        if !bytes.is_empty() {
+            open.files[file].write(bytes).await?;
+            crash::at(Step::MidFile);
+        }
+        Ok(())
+    }
+
+    async fn seal(&mut self, entry: Box<Entry>) -> Result<(), BooksError> {
+        let mut open = self.open.take().expect("the worker opens before it seals");
+        // All at once: HDFS may take half a second for each.
+        let mut closing = JoinSet::new();
+        for mut file in std::mem::take(&mut open.files) {
+            let _ = closing.spawn(async move { file.close().await });
+        }
+        for closed in closing.join_all().await {
+            closed?;
+        }
+        crash::at(Step::FilesClosed);
+        for file in &entry.files {
+            let path = format!("{}/{}", open.directory, file.staged);
+            let found = self.books.store.length(&path).await?;
+            if found != Some(file.bytes) {
+                return Err(BooksError::Missing {
+                    entry: format!(
+                        "the sealed attempt {} ({found:?} bytes found, {} written)",
+                        entry.attempt, file.bytes
+                    ),
+                    path,
+                });
+            }
+        }
+        self.books.write_manifest(&entry).await?;
+        let id = entry.attempt;
+        let _ = self.sealed.insert(id, entry);
+        (self.tell)(Event::Sealed(id));
+        Ok(())
+    }
+
+    async fn append(&mut self, id: AttemptId) -> Result<(), BooksError> {
+        let Some(entry) = self.sealed.remove(&id) else {
+            return Ok(());
+        };
+        if planted(Fault::PublishFirst) {
+            self.books.publish(&entry).await?;
+        }
+        let AppendAnswer { verdict, error } = self.books.append(entry.key(), id).await?;
+        (self.tell)(Event::Answered(id, verdict, error));
+        if verdict != AppendVerdict::Appended {
+            // Not mine, or no answer that can be trusted: the worker has to recover.
+            self.broken = true;
+            return Ok(());
+        }
+        self.books.publish(&entry).await?;
+        // What others left below the new tail goes too, before a stop may end the process.
+        self.books.settle_all(Some(entry.head())).await?;
+        (self.tell)(Event::Published(id));
+        Ok(())
+    }
+}
+
+/// The name of an attempt's file number `n`. Its extension comes with the publishing rename: some
+/// readers look into directories that begin with `_`.
+pub fn staged_name(n: usize) -> String {
+    format!("{n}.staged")
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn a_command_that_nobody_takes_is_told_once_and_is_not_under_way() {
+        let (commands, inbox) = mpsc::channel(1);
+        drop(inbox);
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let to = Arc::clone(&told);
+        let tell: Arc<Tell> = Arc::new(move |event| to.lock().push(event));
+        let (under_way, gone) = (Arc::default(), AtomicBool::new(false));
+        let archiver = Archiver { commands, under_way, tell, gone };
+        for file in 0..2 {
+            archiver.send(Command::Write { file, bytes: Bytes::from_static(b"ten bytes.") });
+        }
+        assert_eq!(archiver.under_way(), 0);
+        let failures = || {
+            let told = told.lock();
+            assert!(told.iter().all(|e| matches!(e, Event::Failed(BooksError::Gone))), "{told:?}");
+            told.len()
+        };
+        assert_eq!(failures(), 1);
+        archiver.send(Command::Recover { hint: None, discard: Vec::new(), put: None });
+        assert_eq!(failures(), 2, "who waits for the ledger must hear that it does not come");
+    }
+}

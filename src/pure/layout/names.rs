@@ -1,0 +1,292 @@
+//! Names of files and directories beside and below the data.
+//!
+//! ```text
+//! <root>/<path template>/part-<topic>-<incarnation>-<partition>-<first>-<last>.<ext>
+//! <root>/_alluvium/identity
+//! <root>/_alluvium/ledger/<topic>/<incarnation>/<partition>/<from, 20 digits>.entry
+//! <root>/_alluvium/staging/<topic>/<incarnation>/<partition>/<from>-<attempt>/<n>.staged
+//! ```
+//! Topics stand as [`escape_segment`] writes them; in a file's name a long one is shortened, and
+//! ends with `~` and the CRC-32C of the whole. `<from>` is 20 digits or `genesis`, `<attempt>` 32
+//! hexadecimal digits, `<first>` and `<last>` are 20 digits each.
+//!
+//! *Version rule*: none; these names never change, because what lies there already is found by
+//! them. They are written and read here alone.
+//!
+//! Readers (Hive, Spark, Hadoop) skip what begins with `_` or `.`, so no data may begin so.
+
+use std::borrow::Cow;
+use std::fmt::{Display, Write as _};
+
+use crate::pure::formats::entry::{AttemptId, EntryKey};
+use crate::pure::record::Offset;
+
+/// The directory under a root that is ours alone.
+pub const PRIVATE: &str = "_alluvium";
+/// Holds the root id.
+pub const IDENTITY: &str = "_alluvium/identity";
+/// Holds a directory for each topic that has a ledger.
+pub const LEDGERS: &str = "_alluvium/ledger";
+/// Holds what is being written.
+pub const STAGING: &str = "_alluvium/staging";
+/// The manifest's name inside an attempt's directory.
+pub const MANIFEST: &str = "manifest";
+/// The NameNode's default limit on a name (`dfs.namenode.fs-limits.max-component-length`).
+#[cfg(test)]
+const MAX_NAME_BYTES: usize = 255;
+/// What a file name spends beside the topic: prefix, three numbers, two offsets, extension.
+const TOPIC_BYTES_IN_NAME: usize = 150;
+
+/// The places of one partition under a root.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Places {
+    topic: String,
+    incarnation: u32,
+    partition: i32,
+}
+
+impl Places {
+    #[must_use]
+    pub fn new(topic: &str, incarnation: u32, partition: i32) -> Places {
+        Places { topic: escape_segment(topic), incarnation, partition }
+    }
+
+    /// The same partition in another of its topic's lives.
+    #[must_use]
+    pub fn of(&self, incarnation: u32) -> Places {
+        Places { incarnation, ..self.clone() }
+    }
+
+    #[must_use]
+    pub fn incarnation(&self) -> u32 {
+        self.incarnation
+    }
+
+    /// Holds a directory an incarnation.
+    #[must_use]
+    pub fn ledgers(&self) -> String {
+        ledgers_of(&self.topic)
+    }
+
+    #[must_use]
+    pub fn ledger(&self) -> String {
+        ledger_at(&self.topic, self.incarnation, self.partition)
+    }
+
+    #[must_use]
+    pub fn entry(&self, key: EntryKey) -> String {
+        entry_in(&self.ledger(), key)
+    }
+
+    #[must_use]
+    pub fn staging(&self) -> String {
+        format!("{STAGING}/{}/{}/{}", self.topic, self.incarnation, self.partition)
+    }
+
+    #[must_use]
+    pub fn attempt(&self, key: EntryKey, id: AttemptId) -> String {
+        format!("{}/{key}-{id}", self.staging())
+    }
+
+    /// The name that readers see; offsets are inclusive here, as people look for them.
+    #[must_use]
+    pub fn file(&self, first: Offset, last: Offset, extension: &str) -> String {
+        let topic = shortened(&self.topic);
+        let (i, p) = (self.incarnation, self.partition);
+        format!("part-{topic}-{i}-{p}-{first:0>20}-{last:0>20}.{extension}")
+    }
+}
+
+/// Holds a directory for each incarnation of this topic. `topic`: as a path segment.
+#[must_use]
+pub fn ledgers_of(topic: &str) -> String {
+    format!("{LEDGERS}/{topic}")
+}
+
+/// One partition's ledger; the parts of its path as numbers, or as the store lists them. `topic`:
+/// as a path segment.
+#[must_use]
+pub fn ledger_at(topic: &str, incarnation: impl Display, partition: impl Display) -> String {
+    format!("{LEDGERS}/{topic}/{incarnation}/{partition}")
+}
+
+/// An entry in the ledger of this path.
+#[must_use]
+pub fn entry_in(ledger: &str, key: EntryKey) -> String {
+    format!("{ledger}/{key}.entry")
+}
+
+/// Where a new identity of the root is written, before it is renamed.
+#[must_use]
+pub fn staged_identity(id: &str) -> String {
+    format!("{STAGING}/identity-{id}")
+}
+
+/// A topic, escaped, as it stands in the names of its files.
+#[must_use]
+pub fn shortened(topic: &str) -> Cow<'_, str> {
+    if topic.len() <= TOPIC_BYTES_IN_NAME {
+        return topic.into();
+    }
+    let hash = crc32c::crc32c(topic.as_bytes());
+    let mut short = topic.to_string();
+    short.truncate(TOPIC_BYTES_IN_NAME - 9);
+    let _ = write!(short, "~{hash:08x}");
+    short.into()
+}
+
+/// The name of a file that readers see, taken apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileName<'a> {
+    /// Escaped, and shortened where it is long.
+    pub topic: &'a str,
+    pub incarnation: u32,
+    pub partition: i32,
+    pub first: Offset,
+    /// Inclusive.
+    pub last: Offset,
+    pub extension: &'a str,
+}
+
+/// Reads the name of a file that readers see: the last segment of its path. From the right, because
+/// topics have hyphens and dots in their names, too.
+#[must_use]
+pub fn parse_file(name: &str) -> Option<FileName<'_>> {
+    let mut fields = name.strip_prefix("part-")?.rsplitn(5, '-');
+    let (last, extension) = fields.next()?.split_once('.')?;
+    let (first, partition) = (fields.next()?, fields.next()?);
+    let (incarnation, topic) = (fields.next()?, fields.next()?);
+    let offset = |text: &str| {
+        let plain = text.len() == 20 && text.bytes().all(|b| b.is_ascii_digit());
+        plain.then(|| text.parse().ok().map(Offset)).flatten()
+    };
+    Some(FileName {
+        topic,
+        incarnation: incarnation.parse().ok()?,
+        partition: partition.parse().ok()?,
+        first: offset(first)?,
+        last: offset(last)?,
+        extension,
+    })
+}
+
+/// Reads an entry's file name.
+#[must_use]
+pub fn parse_entry(name: &str) -> Option<EntryKey> {
+    EntryKey::parse(name.strip_suffix(".entry")?)
+}
+
+/// Reads an attempt directory's name.
+#[must_use]
+pub fn parse_attempt(name: &str) -> Option<(EntryKey, AttemptId)> {
+    let (key, id) = name.rsplit_once('-')?;
+    Some((EntryKey::parse(key)?, AttemptId::parse(id)?))
+}
+
+/// Makes any text one path segment, as Hive escapes partition values: `%XX` for what a path, a
+/// shell or a reader would misread, and for a leading `_` or `.`.
+#[must_use]
+pub fn escape_segment(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (i, c) in text.char_indices() {
+        let hidden = i == 0 && matches!(c, '_' | '.');
+        let special = c.is_control() || "\"#%'*/:=?\\{}[]^<>|+ ".contains(c);
+        if hidden || special {
+            let mut bytes = [0; 4];
+            for b in c.encode_utf8(&mut bytes).bytes() {
+                let _ = write!(out, "%{b:02X}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_sort_and_hide_nothing() {
+        let p = Places::new("_orders", 0, 3);
+        assert_eq!(p.ledger(), "_alluvium/ledger/%5Forders/0/3");
+        let name = p.file(Offset(7), Offset(12), "parquet");
+        assert_eq!(name, "part-%5Forders-0-3-00000000000000000007-00000000000000000012.parquet");
+    }
+
+    #[test]
+    fn the_longest_topic_fits_and_stays_unique() {
+        let names: Vec<String> = ["a", "b"]
+            .map(|last| format!("{}{last}", "t".repeat(248)))
+            .map(|t| Places::new(&t, u32::MAX, i32::MAX).file(Offset(0), Offset(1), "jsonl.gz"))
+            .into();
+        assert!(names.iter().all(|n| n.len() <= MAX_NAME_BYTES), "{names:?}");
+        assert_ne!(names[0], names[1]);
+    }
+
+    #[test]
+    fn attempts_and_entries_read_back() {
+        let p = Places::new("t", 0, 0);
+        for key in [EntryKey::Genesis, EntryKey::At(Offset(42))] {
+            let dir = p.attempt(key, AttemptId(9));
+            let name = dir.rsplit_once('/').unwrap().1;
+            assert_eq!(parse_attempt(name), Some((key, AttemptId(9))));
+            let entry = p.entry(key);
+            assert_eq!(parse_entry(entry.rsplit_once('/').unwrap().1), Some(key));
+        }
+        for foreign in ["x", "1-2", ".entry", "genesis", "genesis-zz"] {
+            assert_eq!(parse_attempt(foreign), None, "{foreign}");
+            assert_eq!(parse_entry(foreign), None, "{foreign}");
+        }
+    }
+    #[test]
+    fn names_of_files_read_back() {
+        for topic in ["t", "_orders", "a.b-c-1-2", "a;b"] {
+            for extension in ["parquet", "jsonl.gz"] {
+                let name = Places::new(topic, 7, 3).file(Offset(0), Offset(i64::MAX), extension);
+                let (first, last) = (Offset(0), Offset(i64::MAX));
+                let topic = &*escape_segment(topic);
+                let want = FileName { topic, incarnation: 7, partition: 3, first, last, extension };
+                assert_eq!(parse_file(&name), Some(want), "{name}");
+            }
+        }
+        for foreign in [
+            "x",
+            "part-t-0-3-7-12.parquet",
+            "part-t-0-3-00000000000000000007-00000000000000000012",
+            "part-t-x-3-00000000000000000007-00000000000000000012.parquet",
+            "part-0-3-00000000000000000007-00000000000000000012.parquet",
+            "t-0-3-00000000000000000007-00000000000000000012.parquet",
+        ] {
+            assert_eq!(parse_file(foreign), None, "{foreign}");
+        }
+    }
+
+    /// Every place under a root, of an ordinary topic and of an awkward one.
+    #[test]
+    fn the_names_are_the_golden_ones() {
+        let golden =
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/names-v1.txt"));
+        let id = AttemptId(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        let mut written =
+            vec![PRIVATE.into(), IDENTITY.into(), staged_identity("fedcba98"), LEDGERS.into()];
+        let long = "t".repeat(200);
+        for places in [
+            Places::new("orders", 0, 3),
+            Places::new("_a b/c=ä%.x", 12, 0),
+            Places::new(&long, 0, i32::MAX).of(u32::MAX),
+        ] {
+            written.extend([places.ledgers(), places.ledger(), places.staging()]);
+            for key in [EntryKey::Genesis, EntryKey::At(Offset(1_000))] {
+                let attempt = places.attempt(key, id);
+                written.extend([places.entry(key), format!("{attempt}/{MANIFEST}"), attempt]);
+            }
+            for extension in ["parquet", "jsonl"] {
+                written.push(places.file(Offset(1_000), Offset(1_199), extension));
+            }
+        }
+        let written: String = written.into_iter().map(|line| line + "\n").collect();
+        assert_eq!(written, golden);
+    }
+}
