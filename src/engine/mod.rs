@@ -1,5 +1,6 @@
 //! What carries records: it joins the pure rules to the clients.
 
 pub mod archive;
+pub mod results;
 pub mod topics;
 pub mod worker;

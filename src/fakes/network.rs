@@ -29,6 +29,11 @@ pub(crate) enum Failure {
     PauseAfter,
     /// A commit was answered Ok and did not happen (KAFKA-17754).
     Lied,
+    /// It did not happen: the process may not. Not one of [`Failure::ALL`], as it goes on until
+    /// somebody changes permissions.
+    Denied,
+    /// The client library panics; not one of [`Failure::ALL`].
+    Panic,
 }
 
 impl Failure {
@@ -66,6 +71,8 @@ struct State {
     /// What call k was.
     hit: Option<String>,
     gone_until: Option<Instant>,
+    /// How each call goes whose text is one of these.
+    always: Option<(fn(&str) -> bool, Failure)>,
     dead: bool,
     paused: bool,
 }
@@ -75,6 +82,11 @@ impl Line {
         let line = Line::default();
         line.lock().plan = Some((k, how));
         line
+    }
+
+    /// From here on, how each call goes that is meant.
+    pub(crate) fn always(&self, how: Option<(fn(&str) -> bool, Failure)>) {
+        self.lock().always = how;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -93,6 +105,11 @@ impl Line {
         s.calls += 1;
         if s.gone_until.is_some_and(|until| Instant::now() < until) {
             return Some(Failure::Before);
+        }
+        if let Some((is_meant, how)) = s.always
+            && is_meant(what)
+        {
+            return Some(how);
         }
         let (_, how) = s.plan.filter(|(k, _)| *k == s.calls)?;
         s.hit = Some(what.to_string());

@@ -58,6 +58,8 @@ impl Memory {
                 }));
                 Err(error(ErrorKind::Unknown))
             }
+            Some(Failure::Denied) => Err(error(ErrorKind::Permission)),
+            Some(Failure::Panic) => panic!("planted in {operation} {path}"),
             Some(Failure::KillBefore) => std::future::pending().await,
             Some(Failure::KillAfter) => {
                 let _ = work(&mut self.lock());

@@ -70,6 +70,15 @@ pub enum Fault {
     PartAlone,
     /// The client's position is trusted after a rebalance.
     TrustMovedPosition,
+    /// A question is asked although the same question is pending.
+    AskTwice,
+    /// The answer to a question of an earlier assignment, or from before a doubt, is believed.
+    TakeOldAnswer,
+    /// The archive half is forgotten as soon as the log has lost the position: what was read, and
+    /// can't be read again, is thrown away.
+    ForgetOvertaken,
+    /// An owner goes on to answer and to commit after its assignment has ended.
+    AnswerAfterRevoke,
     /// P outlives an assignment in which generations were missed.
     KeepPOverMissedGeneration,
 }

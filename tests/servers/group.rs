@@ -342,6 +342,7 @@ pub(crate) fn retention_that_overtook(cluster: &Cluster) {
     eventually("goes on after the gap", Duration::from_secs(90), || {
         50.0 <= daemon.metric("alluvium_archive_position", topic)
     });
+    assert_eq!(daemon.metric("alluvium_gap_offsets_total", ""), 10.0, "[30, 40)");
     assert_eq!(daemon.stop(), 0);
     let file = dir.join("a.toml").display().to_string();
     let (code, text) = alluvium(&["where", topic, "0", "12", "--config", &file]);

@@ -59,8 +59,5 @@ const BEING_REWRITTEN: &[(Rule, &str)] = &[
     (Rule::Hub, "src/engine/worker/mod.rs"),
     (Rule::Hub, "src/pure/protocol/search/mod.rs"),
     (Rule::Task, "src/clients/kafka/transaction.rs"),
-    (Rule::Task, "src/clients/store/hdfs/pipelines.rs"),
-    (Rule::Task, "src/clients/store/tasks.rs"),
     (Rule::Task, "src/engine/archive/task.rs"),
-    (Rule::Task, "src/engine/worker/mod.rs"),
 ];

@@ -42,7 +42,9 @@ fn unwritten(definition: &str, sources: &BTreeMap<String, String>) -> Vec<String
 fn every_series_has_a_writer() {
     let mut files = program();
     let definition = files.remove(METRICS).expect("the file that defines Metrics");
-    files.retain(|path, _| !path.starts_with("src/common/metrics"));
+    // The gauges of a partition are passed on to its handle.
+    let handle = "src/common/metrics/partition.rs";
+    files.retain(|path, _| path == handle || !path.starts_with("src/common/metrics"));
     let faults = unwritten(&definition, &files);
     assert!(faults.is_empty(), "nothing writes to {faults:?}");
 }

@@ -13,7 +13,7 @@ use crate::clients::kafka::settings::Quiet;
 use crate::clients::kafka::{native, published};
 use crate::common::config::Start;
 use crate::pure::formats::metadata::MetadataError;
-use crate::pure::protocol::{Committed, Past};
+use crate::pure::protocol::{Committed, KnownPosition};
 use crate::pure::record::{Offset, OffsetRange, TopicPartition};
 
 /// A committed offset as it was read. An error where its metadata is of another program or
@@ -168,7 +168,7 @@ pub struct PositionsRead {
     /// Where to start if nothing is committed.
     pub first: Offset,
     /// What the counts say that were published of it, if nothing is committed.
-    pub past: Option<Past>,
+    pub past: Option<KnownPosition>,
 }
 
 /// [`Positions`] by a consumer, which is made after those who ask.

@@ -11,7 +11,7 @@ use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
 use crate::clients::kafka::settings::Quiet;
 use crate::pure::formats::header::{AlluviumHeader, Content, Merged};
-use crate::pure::protocol::Past;
+use crate::pure::protocol::KnownPosition;
 use crate::pure::record::{Offset, OffsetRange, Record, Timestamp, TopicPartition};
 
 /// The brokers say nothing for so long: given up.
@@ -60,21 +60,21 @@ pub fn merged_past(
     output: &str,
     partials: &TopicPartition,
     log: OffsetRange,
-) -> Result<Option<Past>, KafkaError> {
+) -> Result<Option<KnownPosition>, KafkaError> {
     // Counts of what the log still has were published since its first record came.
     let Some(since) = first_time(config, partials, log)? else { return Ok(None) };
     let mut scan = Scan::new(config, output)?;
     let _ = scan.seek(since.saturating_sub(SLACK_MILLIS))?;
-    let mut last: Option<Past> = None;
+    let mut last: Option<KnownPosition> = None;
     scan.each(|record| {
         let Some(AlluviumHeader { content, range, .. }) = header_of(record, partials) else {
             return;
         };
         let Content::Count { merged: Some(merged), .. } = content else { return };
         // A commit that only closes windows moves no P; none of these goes back.
-        let order = |past: &Past| (past.p, past.marks.watermark, past.marks.parted, past.replay);
+        let order = |past: &KnownPosition| (past.p, past.marks.watermark, past.marks.parted, past.replay);
         let Merged { offset: replay, marks } = merged;
-        let past = Past { p: range.to, replay, marks };
+        let past = KnownPosition { p: range.to, replay, marks };
         last = last.filter(|last| order(&past) < order(last)).or(Some(past));
     })?;
     Ok(last.filter(|past| log.from <= past.p))

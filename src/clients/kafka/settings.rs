@@ -7,6 +7,7 @@ use rdkafka::{ClientConfig, ClientContext};
 use crate::clients::kafka::error::KafkaError;
 use crate::clients::kafka::queue::BATCH;
 use crate::common::config::{Config, Kafka};
+use crate::common::deadlines;
 
 /// The context of a client that reads for a moment: the end of a partition is no error, and what
 /// goes wrong is told by the call that it goes wrong in.
@@ -100,7 +101,8 @@ pub fn producer_config(config: &Config, worker: usize) -> Result<ClientConfig, K
     let instance = &config.daemon.instance;
     let mut c = base_config(&config.kafka, &format!("alluvium-{instance}-{worker}"))?;
     let user = |key, default| config.kafka.property(key, default);
-    let transaction_timeout = user("transaction.timeout.ms", "30000");
+    let default = deadlines::TRANSACTION_TIMEOUT.as_millis().to_string();
+    let transaction_timeout = user("transaction.timeout.ms", &default);
     // librdkafka refuses a socket's timeout that is longer than a transaction's.
     let socket_timeout = user("socket.timeout.ms", "10000");
     let shorter = |a: &str, b: &str| match (a.parse::<u64>(), b.parse::<u64>()) {

@@ -23,6 +23,8 @@ use rdkafka::{ClientConfig, ClientContext, Offset as RdOffset, TopicPartitionLis
 use crate::clients::kafka::generation::Generation;
 use crate::clients::kafka::native;
 use crate::common::crash::{self, Step};
+use crate::common::deadlines::{PRODUCER_CALL as STEP, PRODUCER_CALL_OVERDUE as OVERDUE};
+use crate::common::retry::{self, Pauses};
 use crate::pure::formats::header;
 use crate::pure::record::{Offset, TopicPartition};
 
@@ -96,11 +98,6 @@ impl std::fmt::Debug for Transactions {
 
 /// The step of a client that librdkafka refuses to make.
 pub const MAKE_PRODUCER: &str = "make the producer";
-
-/// What the client is told about how long one call may take,
-const STEP: Duration = Duration::from_secs(5);
-/// and how long it is waited for.
-const OVERDUE: Duration = Duration::from_secs(10);
 
 /// One record of a transaction.
 #[derive(Clone, Copy, Debug)]
@@ -178,9 +175,16 @@ impl Transactions {
                 .create_with_context(Events::default())
                 .map_err(|e| TransactionError::doubt(MAKE_PRODUCER, e))?;
             let made = Arc::new(made);
-            retry("init transactions", self.patience, || {
+            let step = "init transactions";
+            patiently(Instant::now() + self.patience, || {
                 let producer = Arc::clone(&made);
-                within("init transactions", move || producer.init_transactions(STEP))
+                match within(step, move || producer.init_transactions(STEP))? {
+                    Ok(()) => Ok(()),
+                    Err(e) => {
+                        let again = matches!(&e, Rd::Transaction(e) if e.is_retriable());
+                        Err(Refused { again, error: TransactionError::doubt(step, e) })
+                    }
+                }
             })?;
             self.producer = Some(made);
         }
@@ -256,44 +260,34 @@ impl Commit for Transactions {
         let list = Arc::new(listed(offsets)?);
         let ended = || TransactionError::doubt("send offsets", "the assignment has ended");
         let metadata = generation.metadata.as_ref().ok_or_else(ended)?;
-        loop {
+        patiently(deadline, || {
             if !generation.may_commit() || !owned() {
-                return Err(ended());
+                return Err(ended().into());
             }
             let (on, list, metadata) =
                 (Arc::clone(producer), Arc::clone(&list), Arc::clone(metadata));
             let call = move || native::send_offsets(&*on, &list, &metadata, STEP);
-            match within("send offsets", call)? {
-                Ok(()) => break,
-                Err(e)
-                    if e.retriable
-                        && !e.fatal
-                        && !e.requires_abort
-                        && Instant::now() < deadline => {}
-                Err(e) => return Err(self.classify("send offsets", e.fatal, &e.text)),
-            }
-        }
+            within("send offsets", call)?.map_err(|e| Refused {
+                again: e.retriable && !e.fatal && !e.requires_abort,
+                error: self.classify("send offsets", e.fatal, &e.text),
+            })
+        })?;
         crash::at(Step::OffsetsSent);
         let offsets = began.elapsed() - deliver;
-        loop {
+        patiently(deadline, || {
             let on = Arc::clone(producer);
             match within("commit", move || on.commit_transaction(STEP))? {
-                Ok(()) => {
-                    crash::at(Step::Committed);
-                    let end = began.elapsed() - deliver - offsets;
-                    return Ok(CommitTimes { deliver, offsets, end });
-                }
-                Err(Rd::Transaction(e))
-                    if e.is_retriable()
-                        && !e.is_fatal()
-                        && !e.txn_requires_abort()
-                        && Instant::now() < deadline => {}
-                Err(Rd::Transaction(e)) => {
-                    return Err(self.classify("commit", e.is_fatal(), &e.to_string()));
-                }
-                Err(e) => return Err(TransactionError::doubt("commit", e)),
+                Ok(()) => Ok(()),
+                Err(Rd::Transaction(e)) => Err(Refused {
+                    again: e.is_retriable() && !e.is_fatal() && !e.txn_requires_abort(),
+                    error: self.classify("commit", e.is_fatal(), &e.to_string()),
+                }),
+                Err(e) => Err(TransactionError::doubt("commit", e).into()),
             }
-        }
+        })?;
+        crash::at(Step::Committed);
+        let end = began.elapsed() - deliver - offsets;
+        Ok(CommitTimes { deliver, offsets, end })
     }
 
     fn give_up(&mut self) {
@@ -357,19 +351,28 @@ impl Failed for ThreadedProducer<Events> {
     }
 }
 
-fn retry(
-    step: &'static str,
-    patience: Duration,
-    mut call: impl FnMut() -> Result<Result<(), Rd>, TransactionError>,
-) -> Result<(), TransactionError> {
-    let deadline = Instant::now() + patience;
-    loop {
-        match call()? {
-            Ok(()) => return Ok(()),
-            Err(Rd::Transaction(e)) if e.is_retriable() && Instant::now() < deadline => {}
-            Err(e) => return Err(TransactionError::doubt(step, e)),
-        }
+/// The brokers need a moment: each try costs them a request, and here a thread.
+const PAUSES: Pauses = Pauses { first: Duration::from_millis(50), longest: Duration::from_secs(1) };
+
+/// What one try of a step came to.
+struct Refused {
+    /// The client says that the same call may do.
+    again: bool,
+    error: TransactionError,
+}
+
+impl From<TransactionError> for Refused {
+    fn from(error: TransactionError) -> Refused {
+        Refused { again: false, error }
     }
+}
+
+/// Repeats a step while the client says that it may do later.
+fn patiently(
+    deadline: Instant,
+    call: impl FnMut() -> Result<(), Refused>,
+) -> Result<(), TransactionError> {
+    retry::until(deadline, PAUSES, |e: &Refused| e.again, call).map_err(|e| e.error)
 }
 
 #[cfg(test)]
@@ -380,6 +383,18 @@ mod tests {
 
     use super::*;
     use crate::clients::kafka::group;
+
+    #[test]
+    fn a_step_that_is_refused_for_now_is_repeated_after_pauses() {
+        let patience = Duration::from_millis(500);
+        let mut calls = 0;
+        let refused = patiently(Instant::now() + patience, || {
+            calls += 1;
+            Err(Refused { again: true, error: TransactionError::doubt("commit", "not now") })
+        });
+        assert_eq!(refused, Err(TransactionError::doubt("commit", "not now")));
+        assert!((2..=10).contains(&calls), "{calls} calls");
+    }
 
     /// librdkafka asks for the group's coordinator once more only when a broker comes or goes, and
     /// send_offsets_to_transaction waits for that without a deadline.

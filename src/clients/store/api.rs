@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::clients::store::error::StoreError;
+use crate::common::deadlines;
 
 /// What a store can do.
 #[async_trait]
@@ -60,6 +61,6 @@ pub struct Deadlines {
 
 impl Default for Deadlines {
     fn default() -> Deadlines {
-        Deadlines { call: Duration::from_secs(15), data: Duration::from_secs(45) }
+        Deadlines { call: deadlines::STORE_CALL, data: deadlines::STORE_DATA }
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clients::store::api::{Deadlines, Writer};
 use crate::clients::store::error::{ErrorKind, StoreError};
+use crate::common::spawn::spawn_named;
 
 /// Runs `work` in a task of its own and waits for it, `deadline` at most.
 pub(super) async fn within<T: Send + 'static>(
@@ -18,7 +19,7 @@ pub(super) async fn within<T: Send + 'static>(
     work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> Result<T, StoreError> {
     let unknown = |detail: String| StoreError::new(ErrorKind::Unknown, operation, path, detail);
-    match tokio::time::timeout(deadline, tokio::spawn(work)).await {
+    match tokio::time::timeout(deadline, spawn_named("store-call", work)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(join)) => Err(unknown(format!("the client library failed: {join}"))),
         Err(_) => Err(unknown(format!("no answer within {} s", deadline.as_secs_f32()))),
@@ -52,7 +53,7 @@ impl TaskWriter {
     pub(super) fn spawn(path: &str, file: impl RawFile, deadlines: Deadlines) -> TaskWriter {
         let (commands, inbox) = mpsc::channel(CHUNKS_IN_FLIGHT);
         let (failed, failure) = oneshot::channel();
-        drop(tokio::spawn(own(file, inbox, failed)));
+        drop(spawn_named("store-file", own(file, inbox, failed)));
         TaskWriter { path: path.into(), deadlines, commands, failure: Some(failure) }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use crate::common::config::fields::{Faults, Fields};
+use crate::common::deadlines;
 
 /// `[daemon]`
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,8 +40,8 @@ pub(super) fn read(fields: Option<Fields>, instance: Option<&str>, faults: &mut 
         workers: f.number("workers", 1..=256, faults).unwrap_or(2),
         commit_interval: f.duration("commit_interval", ms(50), faults).unwrap_or(ms(2_000)),
         memory_bytes: f.size("memory", 64 << 20, faults).unwrap_or(1 << 30),
-        revoke_timeout: f.duration("revoke_timeout", ms(100), faults).unwrap_or(ms(3_000)),
-        drain_timeout: f.duration("drain_timeout", ms(1_000), faults).unwrap_or(ms(30_000)),
+        revoke_timeout: f.duration("revoke_timeout", ms(100), faults).unwrap_or(deadlines::REVOKE),
+        drain_timeout: f.duration("drain_timeout", ms(1_000), faults).unwrap_or(deadlines::DRAIN),
         topics_refresh: f.duration("topics_refresh", ms(1_000), faults).unwrap_or(ms(30_000)),
         log: f.parsed("log", faults, log).unwrap_or_else(|| "info".into()),
         listen: f.parsed("listen", faults, listen).unwrap_or(Some(DEFAULT_LISTEN)),

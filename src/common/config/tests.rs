@@ -12,6 +12,12 @@ root = "hdfs://nn:8020/data"
 topics = ["hello"]
 "#;
 
+#[test]
+fn another_root_may_have_other_options() {
+    let other = "archive = { root = \"hdfs://other:8020/data\", user = \"b\" }";
+    assert_eq!(faults(&format!("[mapping.b]\ntopics = [\"b\"]\n{other}")), "");
+}
+
 /// Every fault of `SMALL` with `more` appended, as text.
 fn faults(more: &str) -> String {
     let text = format!("{SMALL}{more}");
@@ -67,6 +73,17 @@ fn each_fault_names_its_key_and_says_what_to_do() {
         &["mapping.b.archive.path", "same directories as those of mapping.hello.archive.path"],
     );
     check("[mapping.b]\ntopics = [\"b\", \"c\"]\narchive = { path = \"x\" }", &["put {topic}"]);
+    check(
+        "[mapping.b]\ntopics = [\"b\"]\narchive = { user = \"b\", hadoop = { \"dfs.x\" = \"1\" } }",
+        &[
+            "mapping.b.archive.user: differs from mapping.hello.archive.user",
+            "mapping.b.archive.hadoop: differs from mapping.hello.archive.hadoop",
+        ],
+    );
+    check(
+        "[mapping.hello.wordcount]\noutput_topic = \"o\"\narchive = { hadoop_conf_dir = \"/x\" }",
+        &["mapping.hello.wordcount.archive.hadoop_conf_dir: differs from mapping.hello.archive"],
+    );
     check("[mapping.b]\ntopics = [\"b\"]\narchive = false", &["neither archives nor counts"]);
     check("[mapping.hello.wordcount]", &["wordcount.output_topic: is missing"]);
     check("[mapping.hello.wordcount]\noutput_topic = \"hello\"", &["also a source"]);

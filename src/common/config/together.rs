@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::common::config::fields::Faults;
 use crate::common::config::mapping::{Mapping, Topics};
+use crate::common::config::{HdfsOptions, Root};
 use crate::pure::layout::template::TemplateError;
 
 /// Topics of two mappings, and directories of two archives.
@@ -49,6 +50,37 @@ pub(super) fn check_together(mappings: &[Mapping], faults: &mut Faults) {
         }
     }
     check_directories(mappings, faults);
+    check_roots(mappings, faults);
+}
+
+/// Two archives in one root that would open it differently: it is opened once, so that one of them
+/// would be written or read with the other's options.
+fn check_roots(mappings: &[Mapping], faults: &mut Faults) {
+    let mut seen: BTreeMap<String, (String, &HdfsOptions)> = BTreeMap::new();
+    for m in mappings {
+        let raw = m.archive.as_ref().map(|a| ("archive", a));
+        let counts = m.count.as_ref().and_then(|c| c.archive.as_ref());
+        for (table, archive) in raw.into_iter().chain(counts.map(|a| ("wordcount.archive", a))) {
+            let Root::Hdfs { url, options } = &archive.root else { continue };
+            let table = format!("mapping.{}.{table}", m.name);
+            let (first, other) = seen.entry(url.clone()).or_insert((table.clone(), options));
+            for (key, same) in [
+                ("user", options.user == other.user),
+                ("hadoop_conf_dir", options.conf_dir == other.conf_dir),
+                ("hadoop", options.properties == other.properties),
+            ] {
+                if !same {
+                    faults.add(
+                        format!("{table}.{key}"),
+                        format!(
+                            "differs from {first}.{key}, and both archives lie in {url}: a root is \
+                             opened once. Write the same in both, or give one another root"
+                        ),
+                    );
+                }
+            }
+        }
+    }
 }
 
 /// Two archives that would put files of different kinds into one directory.

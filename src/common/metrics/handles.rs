@@ -1,7 +1,9 @@
 //! The series as handles, on a registry that is passed down.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
+use parking_lot::{Mutex, MutexGuard};
 use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use crate::common::metrics::registry::{Making, Series};
@@ -27,7 +29,6 @@ pub struct Metrics {
     pub files: IntCounterVec,
     pub file_bytes: IntCounterVec,
     pub appends: IntCounterVec,
-    #[allow(dead_code, reason = "its writer comes with the next change of the archive")]
     pub gap_records: IntCounter,
     pub store_errors: IntCounterVec,
     pub kafka_errors: IntCounterVec,
@@ -51,6 +52,7 @@ pub struct Metrics {
     pub ticket_age: IntGaugeVec,
     pub open_windows: IntGaugeVec,
     pub held_back: IntGaugeVec,
+    handles: Mutex<BTreeMap<TopicPartition, usize>>,
 }
 
 const PARTITION: [&str; 2] = ["topic", "partition"];
@@ -114,6 +116,7 @@ impl Metrics {
             queued_bytes: make.gauges(series::QUEUED_BYTES, &["worker"]),
             memory_budget: make.gauge(series::MEMORY_BUDGET),
             ticket_age: make.gauges(series::TICKET_AGE, &["cache"]),
+            handles: Mutex::default(),
         };
         for reason in RollReason::ALL {
             let _ = m.rolls.with_label_values(&[reason.label()]);
@@ -124,26 +127,8 @@ impl Metrics {
         (m, make.series.into_inner())
     }
 
-    /// Removes a partition's gauges: it belongs to another instance now.
-    pub fn forget(&self, tp: &TopicPartition) {
-        let partition = tp.partition.to_string();
-        let labels = [&*tp.topic, &partition];
-        let all = [
-            &self.results_position,
-            &self.archive_position,
-            &self.committed_offset,
-            &self.log_end_offset,
-            &self.results_lag,
-            &self.archive_lag,
-            &self.archive_delay,
-            &self.results_delay,
-            &self.retention_headroom,
-            &self.detached,
-            &self.paused,
-            &self.open_windows,
-        ];
-        for gauge in all {
-            let _ = gauge.remove_label_values(&labels);
-        }
+    /// How many handles there are of each partition's gauges.
+    pub(super) fn handles(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, usize>> {
+        self.handles.lock()
     }
 }

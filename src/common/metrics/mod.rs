@@ -3,7 +3,9 @@
 //! Label values come from closed sets; topic and partition stand on gauges only.
 
 mod handles;
+mod partition;
 mod registry;
 mod series;
 
 pub use handles::{Metrics, catalogue};
+pub use partition::PartitionGauges;

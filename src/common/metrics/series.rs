@@ -9,7 +9,10 @@ pub(super) const BUILD: Text = ("alluvium_build_info", "1, with the version as a
 pub(super) const RECORDS: Text =
     ("alluvium_records_total", "Records read, those that were read again too.");
 pub(super) const BYTES: Text = ("alluvium_record_bytes_total", "Bytes of keys and values read.");
-pub(super) const WORDS: Text = ("alluvium_words_total", "Words counted.");
+pub(super) const WORDS: Text = (
+    "alluvium_words_total",
+    "Words of source records that were counted, those that were counted again too.",
+);
 pub(super) const LOSSY_VALUES: Text =
     ("alluvium_lossy_values_total", "Values that are not UTF-8 and were counted lossily.");
 pub(super) const UNTIMED: Text = (

@@ -18,7 +18,6 @@ const CHUNK: usize = 1 << 20;
 
 /// One attempt while it is open.
 pub struct Files {
-    from: Offset,
     open: Vec<OpenFile>,
     by_bucket: HashMap<Option<i64>, usize>,
     last: Option<(Option<i64>, usize)>,
@@ -45,19 +44,14 @@ struct Sent {
 
 impl Files {
     pub fn new(id: AttemptId, from: Offset, archiver: &Archiver, now: Instant) -> Files {
-        let _ = archiver.send(Command::Open { key: EntryKey::At(from), id });
+        archiver.send(Command::Open { key: EntryKey::At(from), id });
         Files {
-            from,
             open: Vec::new(),
             by_bucket: HashMap::new(),
             last: None,
             first_at: now,
             last_at: now,
         }
-    }
-
-    pub fn key(&self) -> EntryKey {
-        EntryKey::At(self.from)
     }
 
     /// Adds a record to the file of its directory.
@@ -185,7 +179,7 @@ impl Sent {
         self.checksum = crc32c::crc32c_append(self.checksum, &bytes);
         while !bytes.is_empty() {
             let chunk = bytes.split_to(bytes.len().min(CHUNK));
-            let _ = archiver.send(Command::Write { file: at, bytes: chunk });
+            archiver.send(Command::Write { file: at, bytes: chunk });
         }
     }
 }

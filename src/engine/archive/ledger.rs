@@ -4,11 +4,14 @@
 //! are settled by looking.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::clients::store::{ErrorKind, Store, StoreError};
 use crate::common::crash::{self, Step};
+use crate::common::retry::{self, Pauses};
+use crate::common::spawn::Panicked;
 use crate::engine::topics::Role;
 use crate::pure::formats::entry::{self, EntryError};
 use crate::pure::layout::names::{self, MANIFEST, Places};
@@ -39,7 +42,28 @@ pub enum BooksError {
     /// deletes files by hand.
     #[error("{entry} names {path}, which is neither in its directory nor at its place")]
     Missing { entry: String, path: String },
+    /// Nothing was decided by it: recovery looks at what there is.
+    #[error("the partition's way into the store has died: {0}")]
+    Died(#[from] Panicked),
+    /// The task that carries out what a worker asks does not take commands any more.
+    #[error("the partition's way into the store takes no commands")]
+    Gone,
 }
+
+/// What came of an append.
+#[derive(Debug)]
+pub struct AppendAnswer {
+    pub verdict: AppendVerdict,
+    /// What the store said to the rename. [`None`] if it was a plain Ok; with
+    /// [`AppendVerdict::Again`] it is always there, and is the reason.
+    pub error: Option<StoreError>,
+}
+
+/// A rename that was refused may be taken a few seconds later: after three more tries it is the
+/// worker's turn, which tells people.
+const APPEND_PAUSES: Pauses =
+    Pauses { first: Duration::from_millis(400), longest: Duration::from_millis(3_200) };
+const APPEND_RETRIES: usize = 3;
 
 impl Books {
     async fn entry(&self, key: EntryKey) -> Result<Option<Entry>, BooksError> {
@@ -166,32 +190,52 @@ impl Books {
         Ok(())
     }
 
-    /// Rule 6: sends the append, and says what came of it.
-    pub async fn append(&self, key: EntryKey, id: AttemptId) -> Result<AppendVerdict, BooksError> {
+    /// Rule 6: sends the append, a few times if need be, and says what came of it.
+    ///
+    /// # Errors
+    /// The store did not answer when it was looked what came of the rename.
+    pub async fn append(&self, key: EntryKey, id: AttemptId) -> Result<AppendAnswer, BooksError> {
+        let once = || async {
+            match self.append_once(key, id).await {
+                Ok(answer) if answer.verdict == AppendVerdict::Again => Err(Ok(answer)),
+                Ok(answer) => Ok(answer),
+                Err(e) => Err(Err(e)),
+            }
+        };
+        let refused = |e: &Result<_, BooksError>| e.is_ok();
+        let done = retry::bounded(APPEND_PAUSES, APPEND_RETRIES, refused, once).await;
+        done.or_else(|e| e)
+    }
+
+    async fn append_once(&self, key: EntryKey, id: AttemptId) -> Result<AppendAnswer, BooksError> {
         let manifest = format!("{}/{MANIFEST}", self.places.attempt(key, id));
         crash::at(Step::AppendDue);
         let sent = self.store.rename(&manifest, &self.places.entry(key)).await;
         let Err(e) = sent else {
             crash::at(Step::Appended);
-            return Ok(AppendVerdict::Appended);
+            return Ok(AppendAnswer { verdict: AppendVerdict::Appended, error: None });
         };
         tracing::debug!(error = %e, "append: looking what came of it");
         let manifest = self.store.length(&manifest).await?.is_some();
         let entry = self.entry(key).await?.map(|e| e.head());
-        Ok(verdict(AppendFacts { mine: id, entry, manifest }))
+        let verdict = verdict(AppendFacts { mine: id, entry, manifest });
+        Ok(AppendAnswer { verdict, error: Some(e) })
     }
 
-    /// Puts an entry without files (genesis, gap) unless one stands there already. Whoever's it
-    /// is, the ledger is read again afterwards.
-    pub async fn put(&self, entry: &Entry) -> Result<(), BooksError> {
+    /// Puts an entry without files (genesis, gap) unless one stands there already; whether this
+    /// very entry stands now. In any case the ledger is read again afterwards.
+    ///
+    /// # Errors
+    /// The store does not answer, or refuses the entry again and again: its last error.
+    pub async fn put(&self, entry: &Entry) -> Result<bool, BooksError> {
         let directory = self.places.attempt(entry.key(), entry.attempt);
         self.store.make_dirs(&self.places.ledger()).await?;
         self.store.make_dirs(&directory).await?;
         self.write_manifest(entry).await?;
-        while self.append(entry.key(), entry.attempt).await? == AppendVerdict::Again {
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        match self.append(entry.key(), entry.attempt).await? {
+            AppendAnswer { verdict: AppendVerdict::Again, error: Some(e) } => Err(e.into()),
+            answer => Ok(answer.verdict == AppendVerdict::Appended),
         }
-        Ok(())
     }
 }
 

@@ -5,9 +5,11 @@
 //! * `ledger`: the ledger and the staging directory of one partition.
 //! * `task`: carries out, in order, what a worker asks of the store.
 //! * `files`: the open files of one attempt.
+//! * `half`: the archive half of one partition on its worker.
 //! * `listing`: ledgers as they stand, for those who check or explain an archive.
 
 pub mod files;
+pub mod half;
 pub mod ledger;
 pub mod listing;
 pub mod root;

@@ -5,18 +5,20 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::clients::store::Writer;
+use crate::clients::store::{StoreError, Writer};
 use crate::common::crash::{self, Step};
-use crate::engine::archive::ledger::{Books, BooksError};
+use crate::common::spawn::{caught, spawn_named};
+use crate::engine::archive::ledger::{AppendAnswer, Books, BooksError};
 use crate::pure::fault::{Fault, planted};
-use crate::pure::protocol::{AppendVerdict, AttemptId, Entry, EntryKey, EntryName, Ledger};
+use crate::pure::protocol::machine::Ticket;
+use crate::pure::protocol::{AppendVerdict, AttemptId, Entry, EntryKey, EntryName, Kind, Ledger};
+use crate::pure::record::OffsetRange;
 
 /// What the worker asks for.
 #[derive(Debug)]
@@ -29,30 +31,70 @@ pub enum Command {
     Seal(Box<Entry>),
     /// Sends the append of a sealed attempt; when it stands, publishes.
     Append(AttemptId),
-    /// Deletes attempts whose append was never tried, then reads the ledger and settles.
+    /// Deletes attempts whose append was never sent, puts the entry, then reads the ledger and
+    /// settles. The answer carries the ticket.
     Recover {
+        ticket: Ticket,
         hint: Option<EntryName>,
         discard: Vec<(EntryKey, AttemptId)>,
         put: Option<Box<Entry>>,
     },
 }
 
+impl Command {
+    /// Bytes of the file that it carries.
+    fn size(&self) -> usize {
+        if let Command::Write { bytes, .. } = self { bytes.len() } else { 0 }
+    }
+}
+
 /// What the worker is told.
 #[derive(Debug)]
 pub enum Event {
     Sealed(AttemptId),
-    Answered(AttemptId, AppendVerdict),
+    /// What came of an append, and what the store said to it if that was no plain Ok.
+    Answered(AttemptId, AppendVerdict, Option<StoreError>),
     /// All files are at their final places.
-    Published(AttemptId),
+    Published(Published),
+    /// A gap entry stands now that was asked for here: these offsets are lost.
+    GapStands(OffsetRange),
     /// The incarnation, and its ledger if there is one.
-    Ledger(u32, Option<Ledger>),
+    Ledger(Ticket, u32, Option<Ledger>),
+    /// From here on everything is ignored, until [`Command::Recover`].
     Failed(BooksError),
 }
+
+/// An attempt that readers see.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Published {
+    pub id: AttemptId,
+    pub files: usize,
+    /// Of all files.
+    pub bytes: u64,
+    /// The rule that ended the attempt.
+    pub roll: String,
+}
+
+impl Published {
+    fn of(entry: &Entry) -> Published {
+        Published {
+            id: entry.attempt,
+            files: entry.files.len(),
+            bytes: entry.files.iter().map(|f| f.bytes).sum(),
+            roll: entry.roll.clone().unwrap_or_default(),
+        }
+    }
+}
+
+type Tell = dyn Fn(Event) + Send + Sync;
 
 /// The worker's end.
 pub struct Archiver {
     commands: mpsc::Sender<Command>,
     under_way: Arc<AtomicUsize>,
+    tell: Arc<Tell>,
+    /// A command was not taken, and that was told; until the next [`Command::Recover`].
+    gone: AtomicBool,
 }
 
 /// More than a partition can have under way: the worker stops reading long before.
@@ -62,24 +104,35 @@ impl Archiver {
     pub fn spawn(books: Books, tell: impl Fn(Event) + Send + Sync + 'static) -> Archiver {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let under_way = Arc::new(AtomicUsize::new(0));
+        let tell: Arc<Tell> = Arc::new(tell);
         let state = State {
             books,
-            tell: Box::new(tell),
+            tell: Arc::clone(&tell),
             under_way: Arc::clone(&under_way),
             open: None,
             sealed: HashMap::new(),
             broken: false,
         };
-        drop(tokio::spawn(state.run(inbox)));
-        Archiver { commands, under_way }
+        drop(spawn_named("archiver", state.run(inbox)));
+        Archiver { commands, under_way, tell, gone: AtomicBool::new(false) }
     }
 
-    /// Hands over one command; false if nobody takes it any more.
-    pub fn send(&self, command: Command) -> bool {
-        if let Command::Write { bytes, .. } = &command {
-            let _ = self.under_way.fetch_add(bytes.len(), Ordering::Relaxed);
+    /// Hands over one command. If it is not taken, the worker is told so as [`Event::Failed`], as
+    /// of any other trouble on the way into the store.
+    pub fn send(&self, command: Command) {
+        if matches!(command, Command::Recover { .. }) {
+            self.gone.store(false, Ordering::Relaxed);
         }
-        self.commands.try_send(command).is_ok()
+        let size = command.size();
+        // Before the task takes it, and lowers the sum.
+        let _ = self.under_way.fetch_add(size, Ordering::Relaxed);
+        if self.commands.try_send(command).is_err() {
+            let _ = self.under_way.fetch_sub(size, Ordering::Relaxed);
+            if !self.gone.swap(true, Ordering::Relaxed) {
+                tracing::error!("a partition's way into the store takes no commands");
+                (self.tell)(Event::Failed(BooksError::Gone));
+            }
+        }
     }
 
     /// Bytes handed over and not yet taken by the store.
@@ -95,7 +148,7 @@ impl Archiver {
 
 struct State {
     books: Books,
-    tell: Box<dyn Fn(Event) + Send + Sync>,
+    tell: Arc<Tell>,
     under_way: Arc<AtomicUsize>,
     open: Option<Open>,
     sealed: HashMap<AttemptId, Box<Entry>>,
@@ -110,22 +163,14 @@ struct Open {
 impl State {
     async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
         while let Some(command) = inbox.recv().await {
-            let size = if let Command::Write { bytes, .. } = &command { bytes.len() } else { 0 };
-            let done = match command {
-                Command::Recover { hint, discard, put } => {
-                    self.broken = false;
-                    self.open = None;
-                    self.sealed.clear();
-                    self.recover(hint, discard, put).await
-                }
-                _ if self.broken => Ok(()),
-                Command::Open { key, id } => self.open(key, id).await,
-                Command::Write { file, bytes } => self.write(file, bytes).await,
-                Command::Seal(entry) => self.seal(entry).await,
-                Command::Append(id) => self.append(id).await,
-            };
+            let size = command.size();
+            // A panic is one more way to fail: the task goes on to hear that it is to recover.
+            let done = caught(self.carry_out(command)).await;
             let _ = self.under_way.fetch_sub(size, Ordering::Relaxed);
-            if let Err(e) = done {
+            if let Err(panic) = &done {
+                tracing::error!(error = %panic, "a partition's way into the store has died");
+            }
+            if let Err(e) = done.unwrap_or_else(|panic| Err(panic.into())) {
                 self.broken = true;
                 self.open = None;
                 (self.tell)(Event::Failed(e));
@@ -133,8 +178,25 @@ impl State {
         }
     }
 
+    async fn carry_out(&mut self, command: Command) -> Result<(), BooksError> {
+        match command {
+            Command::Recover { ticket, hint, discard, put } => {
+                self.broken = false;
+                self.open = None;
+                self.sealed.clear();
+                self.recover(ticket, hint, discard, put).await
+            }
+            _ if self.broken => Ok(()),
+            Command::Open { key, id } => self.open(key, id).await,
+            Command::Write { file, bytes } => self.write(file, bytes).await,
+            Command::Seal(entry) => self.seal(entry).await,
+            Command::Append(id) => self.append(id).await,
+        }
+    }
+
     async fn recover(
         &mut self,
+        ticket: Ticket,
         hint: Option<EntryName>,
         discard: Vec<(EntryKey, AttemptId)>,
         put: Option<Box<Entry>>,
@@ -144,11 +206,15 @@ impl State {
             self.books.store.delete(&self.books.places.attempt(key, id)).await?;
         }
         if let Some(entry) = put {
-            self.books.put(&entry).await?;
+            let stands = self.books.put(&entry).await?;
             crash::at(Step::GenesisPut);
+            if stands && entry.kind == Kind::Gap {
+                // Told at once: what follows may fail, and then this entry is found, not put.
+                (self.tell)(Event::GapStands(OffsetRange { from: entry.from, to: entry.to }));
+            }
         }
         let ledger = self.books.recover(hint).await?;
-        (self.tell)(Event::Ledger(self.books.places.incarnation(), ledger));
+        (self.tell)(Event::Ledger(ticket, self.books.places.incarnation(), ledger));
         Ok(())
     }
 
@@ -211,15 +277,8 @@ impl State {
         if planted(Fault::PublishFirst) {
             self.books.publish(&entry).await?;
         }
-        let mut verdict = AppendVerdict::Again;
-        for pause in [0, 200, 1_000, 3_000] {
-            tokio::time::sleep(Duration::from_millis(pause)).await;
-            verdict = self.books.append(entry.key(), id).await?;
-            if verdict != AppendVerdict::Again {
-                break;
-            }
-        }
-        (self.tell)(Event::Answered(id, verdict));
+        let AppendAnswer { verdict, error } = self.books.append(entry.key(), id).await?;
+        (self.tell)(Event::Answered(id, verdict, error));
         if verdict != AppendVerdict::Appended {
             // Not mine, or no answer that can be trusted: the worker has to recover.
             self.broken = true;
@@ -228,7 +287,7 @@ impl State {
         self.books.publish(&entry).await?;
         // What others left below the new tail goes too, before a stop may end the process.
         self.books.settle_all(Some(entry.head())).await?;
-        (self.tell)(Event::Published(id));
+        (self.tell)(Event::Published(Published::of(&entry)));
         Ok(())
     }
 }
@@ -237,4 +296,35 @@ impl State {
 /// readers look into directories that begin with `_`.
 pub fn staged_name(n: usize) -> String {
     format!("{n}.staged")
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn a_command_that_nobody_takes_is_told_once_and_is_not_under_way() {
+        let (commands, inbox) = mpsc::channel(1);
+        drop(inbox);
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let to = Arc::clone(&told);
+        let tell: Arc<Tell> = Arc::new(move |event| to.lock().push(event));
+        let (under_way, gone) = (Arc::default(), AtomicBool::new(false));
+        let archiver = Archiver { commands, under_way, tell, gone };
+        for file in 0..2 {
+            archiver.send(Command::Write { file, bytes: Bytes::from_static(b"ten bytes.") });
+        }
+        assert_eq!(archiver.under_way(), 0);
+        let failures = || {
+            let told = told.lock();
+            assert!(told.iter().all(|e| matches!(e, Event::Failed(BooksError::Gone))), "{told:?}");
+            told.len()
+        };
+        assert_eq!(failures(), 1);
+        let ticket = Ticket { epoch: 0, number: 0 };
+        archiver.send(Command::Recover { ticket, hint: None, discard: Vec::new(), put: None });
+        assert_eq!(failures(), 2, "who waits for the ledger must hear that it does not come");
+    }
 }

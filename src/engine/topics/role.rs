@@ -7,7 +7,7 @@ use crate::common::config::{Archive, Config, Start, WordCount};
 use crate::engine::topics::select::mapping_of;
 use crate::engine::topics::topic_role::TopicRole;
 use crate::pure::protocol::OnGap;
-use crate::pure::protocol::partition::Roles;
+use crate::pure::protocol::Sinks;
 
 /// What a partition is for; from its mapping.
 #[derive(Clone)]
@@ -50,11 +50,11 @@ impl Role {
 
     /// Which sinks its records feed.
     #[must_use]
-    pub fn sinks(&self) -> Roles {
-        Roles {
+    pub fn sinks(&self) -> Sinks {
+        Sinks {
             counts: self.count.is_some(),
             archive: self.archive.is_some(),
-            holds: self.of == TopicRole::Partials,
+            keeps_state: self.of == TopicRole::Partials,
         }
     }
 

@@ -3,23 +3,27 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use prometheus::IntCounterVec;
 
 use crate::clients::kafka::{Assignments, Commit, Generation, Queue, Source};
-use crate::common::metrics::Metrics;
+use crate::common::deadlines;
+use crate::common::metrics::{Metrics, PartitionGauges};
 use crate::common::status::PartitionStatus;
 use crate::engine::topics::Role;
-use crate::engine::worker::{Added, Env, Message, Seen, Wake, Worker};
+use crate::engine::worker::env::Env;
+use crate::engine::worker::inbox::{Added, Message, Wake, WorkerView};
+use crate::engine::worker::round::Worker;
 use crate::pure::record::{Offset, TopicPartition};
 
 /// One worker's thread, from outside.
 pub struct WorkerHandle {
     wake: Wake,
-    pub seen: Arc<Seen>,
+    pub view: Arc<WorkerView>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -33,11 +37,14 @@ pub struct Pool {
     roles: Box<Roles>,
     revoke_timeout: Duration,
     placed: Mutex<BTreeMap<TopicPartition, Placed>>,
+    /// A first assignment has come.
+    joined: AtomicBool,
 }
 
 struct Placed {
     worker: usize,
     alive: Arc<AtomicBool>,
+    gauges: Arc<PartitionGauges>,
 }
 
 impl Pool {
@@ -53,14 +60,15 @@ impl Pool {
     ) -> std::io::Result<Pool> {
         let mut workers = Vec::new();
         for (index, transactions) in transactions.into_iter().enumerate() {
-            let seen = Arc::new(Seen::default());
-            let (worker, wake) = Worker::new(index, env.clone(), transactions, Arc::clone(&seen));
+            let view = Arc::new(WorkerView::default());
+            let (worker, wake) = Worker::new(index, env.clone(), transactions, Arc::clone(&view));
             let name = format!("worker-{index}");
             let thread = std::thread::Builder::new().name(name).spawn(move || worker.run())?;
-            workers.push(WorkerHandle { wake, seen, thread: Mutex::new(Some(thread)) });
+            workers.push(WorkerHandle { wake, view, thread: Mutex::new(Some(thread)) });
         }
         let placed = Mutex::default();
-        Ok(Pool { workers, env, roles: Box::new(roles), revoke_timeout, placed })
+        let joined = AtomicBool::new(false);
+        Ok(Pool { workers, env, roles: Box::new(roles), revoke_timeout, placed, joined })
     }
 
     pub fn workers(&self) -> &[WorkerHandle] {
@@ -69,19 +77,13 @@ impl Pool {
 
     /// Asks for the ends of all logs that are owned, and sets the lags. Blocks.
     pub fn refresh_ends(&self, end: impl Fn(&TopicPartition) -> Option<Offset>) {
-        let all: Vec<TopicPartition> =
-            self.placed.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
-        let m = &self.env.metrics;
-        for tp in all {
-            let Some(end) = end(&tp) else { continue };
-            let partition = tp.partition.to_string();
-            let labels = [&*tp.topic, partition.as_str()];
-            m.log_end_offset.with_label_values(&labels).set(end.0);
-            for (position, lag) in
-                [(&m.results_position, &m.results_lag), (&m.archive_position, &m.archive_lag)]
-            {
-                let position = position.with_label_values(&labels).get();
-                lag.with_label_values(&labels).set((end.0 - position).max(0));
+        let placed = self.placed.lock();
+        let all = placed.iter().map(|(tp, p)| (tp.clone(), Arc::clone(&p.gauges)));
+        let all: Vec<(TopicPartition, Arc<PartitionGauges>)> = all.collect();
+        drop(placed);
+        for (tp, gauges) in all {
+            if let Some(end) = end(&tp) {
+                gauges.set_end(end);
             }
         }
     }
@@ -89,15 +91,17 @@ impl Pool {
     /// Whether a first assignment has come, and all of it is known to the workers.
     #[must_use]
     pub fn has_joined(&self) -> bool {
-        let placed = self.placed.lock().unwrap_or_else(PoisonError::into_inner).len();
-        0 < self.env.metrics.rebalances.get() && self.status().len() == placed
+        let placed = self.placed.lock().len();
+        self.joined.load(Ordering::SeqCst) && self.status().len() == placed
     }
 
-    /// Seconds until the brokers may delete what is not archived.
+    /// Seconds until the brokers may delete what is not archived. Nothing is set for a partition
+    /// that was taken away meanwhile.
     pub fn set_headroom(&self, of: &PartitionStatus, seconds: i64) {
-        let partition = of.partition.to_string();
-        let gauge = &self.env.metrics.retention_headroom;
-        gauge.with_label_values(&[&of.topic, &partition]).set(seconds);
+        let placed = self.placed.lock();
+        if let Some(placed) = placed.get(&named(of)) {
+            placed.gauges.retention_headroom.set(seconds);
+        }
     }
 
     #[must_use]
@@ -120,21 +124,16 @@ impl Pool {
     /// Every partition of this instance, in order of names.
     #[must_use]
     pub fn status(&self) -> Vec<PartitionStatus> {
-        let placed = self.placed.lock().unwrap_or_else(PoisonError::into_inner);
-        let owned = |s: &PartitionStatus| {
-            let tp = TopicPartition { topic: s.topic.as_str().into(), partition: s.partition };
-            placed.contains_key(&tp)
-        };
+        let placed = self.placed.lock();
         let one = |w: &WorkerHandle| {
-            w.seen.partitions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+            w.view.partitions.lock().clone()
+        };
+        let owned = |mut s: PartitionStatus| {
+            s.end = placed.get(&named(&s))?.gauges.end().map(|end| end.0);
+            Some(s)
         };
         let mut all: Vec<PartitionStatus> =
-            self.workers.iter().flat_map(one).filter(owned).collect();
-        for s in &mut all {
-            let partition = s.partition.to_string();
-            let end = &self.env.metrics.log_end_offset;
-            s.end = end.get_metric_with_label_values(&[&s.topic, &partition]).ok().map(|g| g.get());
-        }
+            self.workers.iter().flat_map(one).filter_map(owned).collect();
         all.sort_by(|a, b| {
             (&a.mapping, &a.topic, a.partition).cmp(&(&b.mapping, &b.topic, b.partition))
         });
@@ -154,7 +153,7 @@ impl Pool {
                 wait
             })
             .collect();
-        let deadline = Instant::now() + timeout + Duration::from_secs(5);
+        let deadline = Instant::now() + timeout + deadlines::DRAIN_GRACE;
         waits.iter().all(|wait| {
             let left = deadline.saturating_duration_since(Instant::now());
             wait.recv_timeout(left).unwrap_or(false)
@@ -169,7 +168,7 @@ impl Pool {
         }
         let deadline = Instant::now() + timeout;
         self.workers.iter().all(|w| {
-            let thread = w.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let thread = w.thread.lock().take();
             let Some(thread) = thread else { return true };
             while !thread.is_finished() && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(5));
@@ -185,7 +184,7 @@ impl Pool {
         added: Vec<(TopicPartition, Box<dyn Source>)>,
     ) {
         let mut shares: Vec<Vec<Added>> = self.workers.iter().map(|_| Vec::new()).collect();
-        let mut placed = self.placed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut placed = self.placed.lock();
         for (tp, source) in added {
             let Some(role) = (self.roles)(&tp.topic) else {
                 tracing::error!(%tp, "assigned, but no mapping names it");
@@ -194,14 +193,20 @@ impl Pool {
             let load = |w: &usize| placed.values().filter(|p| p.worker == *w).count();
             let worker = (0..self.workers.len()).min_by_key(load).expect("at least one worker");
             let alive = Arc::new(AtomicBool::new(true));
-            let _ = placed.insert(tp.clone(), Placed { worker, alive: Arc::clone(&alive) });
-            shares[worker].push(Added { tp, role, source, alive });
+            let gauges = Arc::new(self.env.metrics.partition(&tp));
+            let place = Placed { worker, alive: Arc::clone(&alive), gauges: Arc::clone(&gauges) };
+            let _ = placed.insert(tp.clone(), place);
+            shares[worker].push(Added { tp, role, source, alive, gauges });
         }
         self.env.metrics.assigned.set(placed.len() as i64);
         for (w, added) in self.workers.iter().zip(shares) {
             w.wake.send(Message::Assigned { generation: Arc::clone(generation), added });
         }
     }
+}
+
+fn named(status: &PartitionStatus) -> TopicPartition {
+    TopicPartition { topic: status.topic.as_str().into(), partition: status.partition }
 }
 
 /// Over all labels.
@@ -214,12 +219,13 @@ fn sum(counters: &IntCounterVec) -> u64 {
 impl Assignments for Pool {
     fn assigned(&self, generation: Arc<Generation>, added: Vec<(TopicPartition, Queue)>) {
         self.env.metrics.rebalances.inc();
+        self.joined.store(true, Ordering::SeqCst);
         let added = added.into_iter().map(|(tp, q)| (tp, Box::new(q) as Box<dyn Source>)).collect();
         self.assign(&generation, added);
     }
 
     fn revoked(&self, partitions: &[TopicPartition], commits: bool) {
-        let mut placed = self.placed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut placed = self.placed.lock();
         let gone: Vec<(TopicPartition, Placed)> =
             partitions.iter().filter_map(|tp| placed.remove(tp).map(|p| (tp.clone(), p))).collect();
         self.env.metrics.assigned.set(placed.len() as i64);

@@ -131,7 +131,7 @@ impl Brokers {
         let committed = read.committed.transpose().map_err(|e| e.to_string());
         let committed = unreadable.map_or(committed, Err);
         let facts = committed.map_err(Stop::Unreadable).map(|committed| Facts {
-            roles: role.sinks(),
+            sinks: role.sinks(),
             identity: Arc::new(Identity { root: role.root_id(), topic_id: read.topic_id.clone() }),
             on_gap: role.on_gap,
             committed,
@@ -180,7 +180,7 @@ pub async fn check(
         of.brokers = looked.facts.ok().map(|facts| AtBrokers {
             log: facts.log,
             committed: facts.committed.as_ref().map(|c| c.offset),
-            results: facts.committed.filter(|_| facts.roles.counts).map(|c| c.p()),
+            results: facts.committed.filter(|_| facts.sinks.counts).map(|c| c.p()),
         });
     }
     Ok(())

@@ -203,7 +203,7 @@ async fn carry_out(
         let mut entry = frame.entry(*kind, (range.from, range.to), now);
         entry.cause = Some((*cause).to_string());
         debug_assert!(*kind != Kind::Data, "a repair writes no files");
-        books.put(&entry).await.map_err(|e| LookError::Other(e.to_string()))?;
+        let _ = books.put(&entry).await.map_err(|e| LookError::Other(e.to_string()))?;
     }
     let Some((offset, metadata)) = plan.commit else {
         return Ok(());

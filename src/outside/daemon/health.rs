@@ -7,12 +7,13 @@ use parking_lot::Mutex;
 use prometheus::Registry;
 use tokio::sync::watch;
 
+use crate::common::deadlines::STUCK;
 use crate::common::status::{Status, Throughput};
-use crate::engine::worker::{Paused, Pool, SourceLists};
+use crate::engine::topics::SourceLists;
+use crate::engine::worker::{Paused, Pool};
 use crate::outside::daemon::active::InForce;
 
-/// Longer than any call of a worker or of the poll thread may take.
-const STUCK_MS: i64 = 120_000;
+const STUCK_MS: i64 = STUCK.as_millis() as i64;
 
 /// What the endpoints look at.
 pub(crate) struct Health {
@@ -61,7 +62,7 @@ impl Health {
             stuck.push("the poll thread".to_string());
         }
         for (i, worker) in self.pool.workers().iter().enumerate() {
-            let last = worker.seen.last_round.load(Ordering::Relaxed);
+            let last = worker.view.last_round.load(Ordering::Relaxed);
             if last != 0 && last < late {
                 stuck.push(format!("worker {i}"));
             }

@@ -13,6 +13,7 @@ use axum::routing::{get, post};
 use prometheus::{Encoder as _, TextEncoder};
 use tokio::sync::watch;
 
+use crate::common::spawn::spawn_named;
 use crate::common::status::Condition;
 use crate::outside::daemon::health::Health;
 use crate::outside::daemon::page;
@@ -37,7 +38,7 @@ pub(super) async fn serve(
         .route("/mappings/{mapping}/{verb}", post(command))
         .with_state(health)
         .into_make_service_with_connect_info::<SocketAddr>();
-    Ok(Some(tokio::spawn(async move {
+    Ok(Some(spawn_named("http", async move {
         let until = async move {
             let _ = stopped.wait_for(|s| *s).await;
         };

@@ -15,9 +15,13 @@ use crate::clients::kafka::{Commit, Consumer, Transactions, consumer_config, pro
 use crate::clients::store::ErrorKind;
 use crate::clients::store::measured::Took;
 use crate::common::config::Config;
+use crate::common::deadlines;
 use crate::common::metrics::Metrics;
+use crate::common::spawn::Essential;
 use crate::common::status;
-use crate::engine::worker::{Env, Now, Paused, Pool, SourceLists};
+use crate::common::clock::Now;
+use crate::engine::topics::SourceLists;
+use crate::engine::worker::{Env, Paused, Pool};
 use crate::outside::daemon::active::InForce;
 use crate::outside::daemon::health::{Health, now_ms};
 use crate::outside::daemon::reload::{ReadAgain, Reloading, SetLog};
@@ -106,17 +110,13 @@ pub async fn run(launch: Launch, shutdown: impl Future<Output = ()>) -> anyhow::
         control: Arc::clone(&control),
         health: Arc::clone(&health),
     };
-    let reloading = tokio::spawn(reloading.watch(reloads));
-    let watching = tokio::spawn(topics::watch(
-        following,
-        Arc::clone(&consumer),
-        Arc::clone(&control),
-        Arc::clone(&health),
-        stopped,
-    ));
-    let lags = tokio::spawn(watch_ends(Arc::clone(&consumer), Arc::clone(&health)));
-    let retention = tokio::spawn(topics::watch_retention(Arc::clone(&config), Arc::clone(&health)));
-    let supervising = tokio::spawn(systemd::watch(Arc::clone(&health)));
+    let mut tasks = Essential::default();
+    tasks.spawn("reload", reloading.watch(reloads));
+    let (of, to) = (Arc::clone(&consumer), Arc::clone(&control));
+    tasks.spawn("topics", topics::watch(following, of, to, Arc::clone(&health), stopped));
+    tasks.spawn("log ends", watch_ends(Arc::clone(&consumer), Arc::clone(&health)));
+    tasks.spawn("retention", topics::watch_retention(Arc::clone(&config), Arc::clone(&health)));
+    tasks.spawn("systemd", systemd::watch(Arc::clone(&health)));
     tracing::info!(instance = config.daemon.instance, group = config.kafka.group_id, "running");
 
     let mut check = tokio::time::interval(Duration::from_millis(500));
@@ -125,19 +125,19 @@ pub async fn run(launch: Launch, shutdown: impl Future<Output = ()>) -> anyhow::
         tokio::select! {
             () = &mut shutdown => break None,
             reason = fatal.recv() => break reason,
+            ended = tasks.one_ended() => break Some(ended),
             _ = check.tick() => if let Some(reason) = control.fatal() { break Some(reason) },
         }
     };
+    if let Some(reason) = &failure {
+        tracing::error!("the daemon can't go on: {reason}");
+    }
     systemd::stopping();
-    reloading.abort();
-    lags.abort();
-    supervising.abort();
-    retention.abort();
-    watching.abort();
+    tasks.abort();
     let drained = stop_all(&config, &pool, &control, poll, failure.is_none()).await?;
     let _ = stop.send(true);
     if let Some(http) = http {
-        let _ = tokio::time::timeout(Duration::from_secs(2), http).await;
+        let _ = tokio::time::timeout(deadlines::HTTP_END, http).await;
     }
     // Dropping the consumer can hang when it could not leave; the process ends anyway.
     std::mem::forget(consumer);
@@ -152,10 +152,10 @@ fn start_pool(
     env: Env,
     in_force: watch::Receiver<Arc<InForce>>,
 ) -> anyhow::Result<Pool> {
-    let patience = Duration::from_secs(15);
     let transactions = (0..config.daemon.workers)
         .map(|w| {
-            let transactions = Transactions::new(producer_config(config, w)?, patience);
+            let transactions =
+                Transactions::new(producer_config(config, w)?, deadlines::COMMIT_PATIENCE);
             Ok(Box::new(transactions) as Box<dyn Commit>)
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
@@ -171,7 +171,7 @@ fn spawn_poll(
 ) -> anyhow::Result<std::thread::JoinHandle<()>> {
     let (consumer, control, health) =
         (Arc::clone(consumer), Arc::clone(control), Arc::clone(health));
-    let leave = config.daemon.revoke_timeout + Duration::from_secs(5);
+    let leave = config.daemon.revoke_timeout + deadlines::LEAVE_GRACE;
     std::thread::Builder::new()
         .name("poll".into())
         .spawn(move || {
@@ -190,7 +190,7 @@ async fn stop_all(
 ) -> anyhow::Result<bool> {
     tracing::info!("stopping");
     let (pool, timeout) = (Arc::clone(pool), config.daemon.drain_timeout);
-    let leave = config.daemon.revoke_timeout + Duration::from_secs(8);
+    let leave = config.daemon.revoke_timeout + deadlines::POLL_END_GRACE;
     let draining = Arc::clone(&pool);
     let drained = tokio::task::spawn_blocking(move || !drain || draining.drain(timeout)).await?;
     control.stop();
@@ -199,7 +199,7 @@ async fn stop_all(
         while !poll.is_finished() && std::time::Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(10));
         }
-        poll.is_finished() && pool.end(Duration::from_secs(5))
+        poll.is_finished() && pool.end(deadlines::WORKERS_END)
     })
     .await?;
     if !drained {

@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
+use crate::common::deadlines::READY_AFTER;
 use crate::common::status::Condition;
 use crate::outside::daemon::health::{Health, now_ms};
-
-/// A group that does not come to rest for so long is up all the same.
-const READY_AFTER: Duration = Duration::from_secs(60);
 
 /// Runs beside the daemon.
 pub(super) async fn watch(health: Arc<Health>) {

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::clients::kafka::group::PollControl;
 use crate::clients::kafka::{Consumer, KafkaError, base_config, offsets, topics};
 use crate::common::config::Config;
+use crate::common::retry::Pauses;
 use crate::engine::topics::{mapping_of, news, select};
 use crate::outside::daemon::active::InForce;
 use crate::outside::daemon::health::{Health, now_ms};
@@ -107,8 +108,8 @@ pub(super) async fn watch_retention(config: Arc<Config>, health: Arc<Health>) {
     const EVERY: Duration = Duration::from_secs(15);
     /// Settings of topics hardly change.
     const KEPT: u32 = 20;
-    let client = format!("alluvium-{}", config.daemon.instance);
-    let Ok(client) = base_config(&config.kafka, &client) else { return };
+    let name = format!("alluvium-{}", config.daemon.instance);
+    let mut client = None;
     let mut known: HashMap<String, Option<i64>> = HashMap::new();
     let mut round = 0;
     let mut tick = tokio::time::interval(EVERY);
@@ -116,12 +117,16 @@ pub(super) async fn watch_retention(config: Arc<Config>, health: Arc<Health>) {
         let _ = tick.tick().await;
         if round % KEPT == 0 {
             known.clear();
+            client = base_config(&config.kafka, &name)
+                .inspect_err(|e| tracing::warn!(error = %e, "the topics' retention is not known"))
+                .ok();
         }
         round += 1;
+        let Some(client) = &client else { continue };
         for p in health.pool.status().iter().filter(|p| p.archives) {
             let retention = match known.get(&p.topic) {
                 Some(known) => *known,
-                None => match topics::retention(&client, &p.topic).await {
+                None => match topics::retention(client, &p.topic).await {
                     Ok(found) => *known.entry(p.topic.clone()).or_insert(found),
                     Err(e) => {
                         tracing::debug!(error = %e, "retention");
@@ -159,7 +164,8 @@ async fn made_again(
     changed
 }
 
-/// How soon after a broker did not know a topic it is asked again; doubled while that goes on.
+/// How soon a broker is asked again for a topic that it did not know; pauses get longer while that
+/// goes on.
 const SOON: Duration = Duration::from_millis(500);
 
 /// Looks again and again; subscribes anew when something changed.
@@ -170,7 +176,7 @@ pub(super) async fn watch(
     health: Arc<Health>,
     stopped: watch::Receiver<bool>,
 ) {
-    let mut pause = SOON;
+    let mut pauses = None;
     let mut ids = HashMap::new();
     while !*stopped.borrow() {
         let config = Arc::clone(&in_force.borrow().config);
@@ -189,10 +195,11 @@ pub(super) async fn watch(
             Err(e) => tracing::debug!(error = %e, "looking for topics"),
         }
         if tokio::time::timeout(refresh, control.unknown_topic()).await.is_ok() {
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(refresh);
+            let every = Pauses { first: SOON, longest: refresh };
+            let next = pauses.get_or_insert_with(|| every.begin()).next();
+            tokio::time::sleep(next.unwrap_or(refresh)).await;
         } else {
-            pause = SOON;
+            pauses = None;
         }
     }
 }

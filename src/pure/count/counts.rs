@@ -48,7 +48,7 @@ impl Counts {
         Line(&mut self.windows[self.last].1)
     }
 
-    /// Every window with its words, in order of time.
+    /// Every window with its words: windows in order of time, words in none.
     pub fn iter(&self) -> impl Iterator<Item = (i64, impl Iterator<Item = (&str, u64)>)> {
         let mut order: Vec<_> = self.windows.iter().filter(|(_, words)| 0 < words.len()).collect();
         order.sort_by_key(|(start, _)| *start);

@@ -4,6 +4,9 @@
 //! words don't fit the processor's inner caches, and each of ten million lookups a second would
 //! wait for one line of memory. So a word is looked up a few words after it was read: its slot is
 //! on its way meanwhile. Hash maps of libraries have no such thing (docs/benchmark.md).
+//!
+//! Hashes are seeded at random in each process: words come from strangers, who could else choose
+//! those that share a slot. So the order of words, and of published counts, is unspecified.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -169,6 +172,7 @@ impl Words {
         }
     }
 
+    /// Every word with its count, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
         debug_assert_eq!(self.len, 0, "not settled");
         let short = self.slots.iter().filter(|slot| slot.count != 0);

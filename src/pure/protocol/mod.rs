@@ -22,7 +22,10 @@
 //! **I7** the ledger's tail never decreases.
 
 pub mod append;
+pub mod backoff;
 pub mod committed;
+pub mod invariants;
+pub mod machine;
 pub mod partition;
 pub mod recovery;
 pub mod repair;
@@ -37,6 +40,7 @@ pub use crate::pure::formats::metadata::Marks;
 pub use crate::pure::formats::metadata::Metadata;
 pub use append::{AppendFacts, AppendVerdict};
 pub use committed::Committed;
-pub use partition::{Partition, Past, Plan};
-pub use recovery::{Begin, Found, Identity, Ledger, OnGap, Stop};
+pub use machine::Machine;
+pub use partition::{KnownPosition, Partition, Plan, Sinks};
+pub use recovery::{Identity, Ledger, OnGap, Stop};
 pub use settle::{Settle, settle};

@@ -8,21 +8,33 @@
 //! The group does not fence a repair: it is for a partition whose owner has stopped, or that has
 //! none. The search says so: an owner that goes on counts what a repair names as lost.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::pure::formats::entry::{EntryKey, EntryName, Kind};
 use crate::pure::formats::metadata::{Marks, Metadata};
 use crate::pure::protocol::committed::Committed;
-use crate::pure::protocol::partition::{Partition, Past, Roles};
-use crate::pure::protocol::recovery::{Begin, Found, Identity, Ledger, OnGap, Stop};
+use crate::pure::protocol::machine::{
+    Effect, Input, LedgerQuestion, Machine, Moment, PositionsAnswer, ReadStep, Setup, StopReason,
+    Ticket,
+};
+use crate::pure::protocol::partition::Sinks;
+use crate::pure::protocol::recovery::{Identity, Ledger, OnGap, Stop};
 use crate::pure::record::{Offset, OffsetRange};
+
+/// Longer than any pause of the machine.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Recovery needs far fewer steps.
+const MOST_STEPS: u32 = 100;
 
 /// Everything that recovery looks at, read while the partition stands still: the committed
 /// offset first, then the ledger.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    pub roles: Roles,
+    pub sinks: Sinks,
     pub identity: Arc<Identity>,
     pub on_gap: OnGap,
     pub committed: Option<Committed>,
@@ -98,31 +110,63 @@ impl fmt::Display for Repair {
 }
 
 impl Facts {
-    /// Goes through recovery as an owner would, with the real rules.
+    /// Goes through recovery as an owner would: the machine that an owner runs gets its answers from
+    /// these facts, until it reads, stops, or would put an entry of its own.
     ///
     /// # Errors
     /// Why an owner stops here.
-    pub fn diagnose(&self) -> Result<Partition, Stop> {
-        let mut part = Partition::assigned(self.roles, Arc::clone(&self.identity), self.on_gap);
-        loop {
-            if part.on_committed(self.committed.clone())? == Found::Fresh(Begin::CommitStart) {
-                part.begin_at(Past::none(self.start));
+    pub fn diagnose(&self) -> Result<Machine, Stop> {
+        let setup = Setup {
+            sinks: self.sinks,
+            on_gap: self.on_gap,
+            root: self.identity.root.as_str().into(),
+            epoch: 0,
+            jitter: 0,
+        };
+        let (mut machine, mut effects) = (Machine::assigned(setup), Vec::new());
+        let (mut inputs, mut now) = (VecDeque::from([Input::Tick]), Moment::ZERO);
+        while let Some(input) = inputs.pop_front() {
+            now += LONG;
+            let was_tick = input == Input::Tick;
+            machine.handle(input, now, &mut effects);
+            if let Some(StopReason::Rules(stop)) = machine.stopped() {
+                return Err(stop.clone());
             }
-            if !part.needs_ledger() {
-                break;
+            for effect in effects.drain(..) {
+                match effect {
+                    Effect::AskPositions(ticket) => inputs.push_back(self.positions(ticket)),
+                    // An owner that puts an entry goes on behind it.
+                    Effect::AskLedger(LedgerQuestion { put: Some(_), .. }) => return Ok(machine),
+                    Effect::AskLedger(question) => inputs.push_back(self.ledger(question.ticket)),
+                    _ => {}
+                }
             }
-            match part.on_ledger(self.ledger.clone())? {
-                Found::Fresh(_) => return Ok(part),
-                Found::NeedsCommitted => {}
-                _ => break,
+            let reads = matches!(machine.next_read(now + LONG), ReadStep::Seek { .. });
+            let beyond = reads && machine.start().is_some_and(|at| self.log.to < at);
+            if inputs.is_empty() && !was_tick {
+                inputs.push_back(Input::Tick);
+            } else if inputs.is_empty() && beyond {
+                inputs.push_back(Input::OutOfRange);
             }
+            assert!(now < LONG * MOST_STEPS, "recovery comes to no end: {machine:?}");
         }
-        if part.on_log_start(self.log.from)?.is_none()
-            && let Some(position) = part.start().filter(|start| self.log.to < *start)
-        {
-            return Err(Stop::BeyondLog { position, end: self.log.to });
-        }
-        Ok(part)
+        Ok(machine)
+    }
+
+    fn positions(&self, ticket: Ticket) -> Input {
+        let answer = PositionsAnswer {
+            topic_id: self.identity.topic_id.clone(),
+            committed: Ok(self.committed.clone()),
+            log: self.log,
+            first: self.start,
+            published: None,
+        };
+        Input::Positions(ticket, Some(answer))
+    }
+
+    fn ledger(&self, ticket: Ticket) -> Input {
+        let incarnation = self.ledger.as_ref().map_or(self.newest, |l| l.incarnation);
+        Input::Ledger(ticket, incarnation, self.ledger.clone())
     }
 
     /// What an owner needs to go on; [`None`] if it does not stop.
@@ -141,7 +185,7 @@ impl Facts {
         Ok(Some(match stop {
             Stop::Unreadable(_) => return Err(Refused::Unreadable),
             Stop::NothingCommitted { tail } => {
-                let archived = if self.roles.counts { None } else { Some(tail) };
+                let archived = if self.sinks.counts { None } else { Some(tail) };
                 let p = count_from.or(archived).or(self.published);
                 let p = p.ok_or(Refused::Choice { archived: tail })?;
                 Repair { put: None, commit: commit(p) }
@@ -201,7 +245,7 @@ impl Facts {
     }
 
     fn entry(&self) -> Option<EntryName> {
-        let ledger = self.ledger.as_ref().filter(|_| self.roles.archive)?;
+        let ledger = self.ledger.as_ref().filter(|_| self.sinks.archive)?;
         Some(EntryName { incarnation: ledger.incarnation, key: ledger.tail.key })
     }
 
@@ -212,14 +256,14 @@ impl Facts {
         let put = Put { incarnation, kind: Kind::Genesis, range, cause };
         let entry = EntryName { incarnation, key: EntryKey::Genesis };
         Repair {
-            put: self.roles.archive.then_some(put),
-            commit: p.map(|p| self.commit(start, p, self.roles.archive.then_some(entry))),
+            put: self.sinks.archive.then_some(put),
+            commit: p.map(|p| self.commit(start, p, self.sinks.archive.then_some(entry))),
         }
     }
 
     /// F is the lower of both positions.
     fn commit(&self, a: Offset, p: Offset, entry: Option<EntryName>) -> (Offset, Metadata) {
-        let archive = self.roles.archive;
+        let archive = self.sinks.archive;
         let before = self.committed.as_ref().and_then(|c| c.metadata.as_ref());
         let before = before.filter(|m| m.topic_id == self.identity.topic_id);
         let metadata = Metadata {
@@ -260,7 +304,7 @@ mod tests {
     /// Ten records; five of them archived, seven counted.
     fn whole() -> Facts {
         Facts {
-            roles: Roles { counts: true, archive: true, holds: false },
+            sinks: Sinks { counts: true, archive: true, keeps_state: false },
             identity: identity("t"),
             on_gap: OnGap::Stop,
             committed: Some(committed(5, 7, 0)),
@@ -337,7 +381,8 @@ mod tests {
                     rounds += 1;
                     assert!(rounds < 5, "{label}: {:?}", facts.diagnose());
                 }
-                let part = facts.diagnose().unwrap();
+                let machine = facts.diagnose().unwrap();
+                let part = machine.rules().unwrap();
                 assert_eq!((part.a(), part.p()), (Some(Offset(a)), Some(Offset(p))), "{label}");
             }
         }
@@ -351,7 +396,7 @@ mod tests {
             let (offset, m) = facts.repair(Some(Offset(from))).unwrap().unwrap().commit.unwrap();
             assert_eq!((offset, m.p), (Offset(f), Offset(from)));
         }
-        facts.roles.counts = false;
+        facts.sinks.counts = false;
         let (offset, _) = facts.repair(None).unwrap().unwrap().commit.unwrap();
         assert_eq!(offset, Offset(5), "without counts the ledger knows it all");
     }

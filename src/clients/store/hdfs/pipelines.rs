@@ -22,6 +22,8 @@ use tokio::sync::oneshot;
 use crate::clients::store::error::{ErrorKind, StoreError};
 use crate::clients::store::hdfs::error::classify;
 use crate::clients::store::tasks::RawFile;
+use crate::common::deadlines;
+use crate::common::spawn::spawn_named;
 
 /// After a failure, files are begun with care for so long: more than the NameNode takes to give a
 /// node up.
@@ -30,11 +32,11 @@ const CAREFUL: Duration = Duration::from_secs(15 * 60);
 const ALONE: Duration = Duration::from_secs(60);
 /// For the first chunk to come to every replica. A pipeline with a dead node in it is not refused, it
 /// stalls.
-const BEGIN: Duration = Duration::from_secs(3);
+const BEGIN: Duration = deadlines::PIPELINE_BEGIN;
 /// All tries together: whoever writes gives up after [`crate::clients::store::api::Deadlines::data`].
-const TRIES: Duration = Duration::from_secs(35);
+const TRIES: Duration = deadlines::PIPELINE_TRIES;
 /// A call that takes so long has met a node that stands still.
-const SLOW: Duration = Duration::from_secs(10);
+const SLOW: Duration = deadlines::PIPELINE_SLOW;
 
 /// What a client has seen of the DataNodes.
 #[derive(Debug, Default)]
@@ -174,7 +176,7 @@ impl HdfsFile {
     ) -> Result<FileWriter, StoreError> {
         let deleted = self.client.delete(&self.path, false).await;
         if let Some(writer) = writer {
-            drop(tokio::spawn(abandon(writer)));
+            drop(spawn_named("hdfs-abandon", abandon(writer)));
         }
         let _ = deleted.map_err(|e| self.error("delete", &e))?;
         let made = self.client.create(&self.path, options().replication(replicas)).await;
@@ -195,7 +197,7 @@ async fn bring(
     bytes: Bytes,
 ) -> Result<FileWriter, (Option<FileWriter>, HdfsError)> {
     let (done, answer) = oneshot::channel();
-    drop(tokio::spawn(async move {
+    drop(spawn_named("hdfs-pipeline", async move {
         let brought = match writer.write_bytes(bytes).await {
             Ok(_) => writer.hsync().await,
             Err(e) => Err(e),

@@ -2,7 +2,9 @@
 //! paused time. What came out is compared with the input: each record archived once, each word
 //! counted once, nothing left in staging.
 
+mod heard;
 mod oracle;
+mod owned;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -11,14 +13,18 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use crate::clients::kafka::Generation;
+use crate::common::clock::Now;
 use crate::common::config::Config;
 use crate::common::metrics::Metrics;
-use crate::engine::topics::Role;
-use crate::engine::worker::{Added, Env, Message, Now, Seen, SourceLists, Wake, Worker};
+use crate::engine::topics::{Role, SourceLists};
+use crate::engine::worker::env::Env;
+use crate::engine::worker::inbox::{Added, Message, Wake, WorkerView};
+use crate::engine::worker::round::Worker;
 use crate::fakes::brokers::Brokers;
 use crate::fakes::network::{Failure, LATE, Line};
 use crate::fakes::store::Memory;
 use crate::pure::fault::{Fault, PLANTED};
+use crate::pure::protocol::OnGap;
 use crate::pure::record::TopicPartition;
 
 /// Counts by source partition, and merged.
@@ -93,6 +99,7 @@ struct World {
     store: Memory,
     processes: Vec<Process>,
     plan: Option<(usize, Failure)>,
+    on_gap: OnGap,
     visible: oracle::Visible,
 }
 
@@ -108,6 +115,33 @@ fn all() -> Vec<TopicPartition> {
     all
 }
 
+/// What a process works with.
+fn env(brokers: &Brokers, registry: &prometheus::Registry) -> Env {
+    let sources = SourceLists::default();
+    sources.set("m", vec![tp("in", 0), tp("in", 1)]);
+    Env {
+        paused: Arc::default(),
+        sources: Arc::new(sources),
+        metrics: Arc::new(Metrics::new(registry)),
+        positions: Arc::new(brokers.clone()),
+        runtime: tokio::runtime::Handle::current(),
+        // Longer than a roll, so that either position may be ahead of the other.
+        commit_interval: Duration::from_secs(2),
+        memory_bytes: 1 << 30,
+        fatal: Arc::new(|reason| panic!("{reason}")),
+        rejoin: Arc::new(|| panic!("no seek was refused")),
+        repair: "repair".into(),
+        clock,
+    }
+}
+
+/// What a topic is for.
+fn role(topic: &str, store: &Memory) -> Role {
+    let config = &CONFIGS[usize::from(MERGED.get())];
+    let store = Arc::new(store.clone());
+    Role::of(config, topic, |_| Some((store, ROOT.into()))).expect("a mapping names it")
+}
+
 impl World {
     fn new(plan: Option<(usize, Failure)>) -> World {
         let brokers = Brokers::default();
@@ -115,7 +149,8 @@ impl World {
             let _ = brokers.lock().logs.entry(tp).or_default();
         }
         let (store, visible) = (Memory::default(), oracle::Visible::default());
-        World { brokers, store, processes: Vec::new(), plan, visible }
+        let (processes, on_gap) = (Vec::new(), OnGap::Stop);
+        World { brokers, store, processes, plan, on_gap, visible }
     }
 
     /// A new process; the first one's line is the bad one.
@@ -124,25 +159,15 @@ impl World {
             Some((k, how)) => Line::failing(k, how),
             None => Line::default(),
         };
+        self.start_over(line)
+    }
+
+    /// A new process with this line.
+    fn start_over(&mut self, line: Line) -> usize {
         let brokers = self.brokers.over(&line);
-        let sources = SourceLists::default();
-        sources.set("m", vec![tp("in", 0), tp("in", 1)]);
-        let env = Env {
-            paused: Arc::default(),
-            sources: Arc::new(sources),
-            metrics: Arc::new(Metrics::new(&prometheus::Registry::new())),
-            positions: Arc::new(brokers.clone()),
-            runtime: tokio::runtime::Handle::current(),
-            // Longer than a roll, so that either position may be ahead of the other.
-            commit_interval: Duration::from_secs(2),
-            memory_bytes: 1 << 30,
-            fatal: Arc::new(|reason| panic!("{reason}")),
-            rejoin: Arc::new(|| panic!("no seek was refused")),
-            repair: "repair".into(),
-            clock,
-        };
+        let env = env(&brokers, &prometheus::Registry::new());
         let transactions = Box::new(brokers.transactions());
-        let (worker, wake) = Worker::new(0, env, transactions, Arc::new(Seen::default()));
+        let (worker, wake) = Worker::new(0, env, transactions, Arc::new(WorkerView::default()));
         self.processes.push(Process { worker, wake, line, owns: Vec::new(), ended: false });
         self.processes.len() - 1
     }
@@ -158,12 +183,10 @@ impl World {
         let brokers = self.brokers.over(&p.line);
         let added = partitions.iter().map(|tp| Added {
             tp: tp.clone(),
-            role: Role::of(&CONFIGS[usize::from(MERGED.get())], &tp.topic, |_| {
-                Some((Arc::new(self.store.over(&p.line)), ROOT.into()))
-            })
-            .expect("mapped"),
+            role: Role { on_gap: self.on_gap, ..role(&tp.topic, &self.store.over(&p.line)) },
             source: Box::new(brokers.source(tp)),
             alive: Arc::new(true.into()),
+            gauges: Arc::new(p.worker.env.metrics.partition(tp)),
         });
         let added = added.collect();
         p.owns.extend_from_slice(partitions);
@@ -220,6 +243,29 @@ impl World {
             self.processes[gone].line.kill();
             self.processes[gone].ended = true;
         }
+    }
+
+    /// Waits until everything is there, and compares it with the input.
+    async fn finish(&mut self) {
+        let began = tokio::time::Instant::now();
+        while !oracle::is_whole(&self.brokers, &self.store) {
+            self.mourn().await;
+            self.steps(Duration::from_secs(1)).await;
+            if Duration::from_secs(300) < began.elapsed() {
+                let there_is = oracle::explain(&self.brokers, &self.store);
+                panic!("five minutes later something is still missing:\n{there_is}");
+            }
+        }
+        // A stop leaves nothing behind, and what was still under way does no harm.
+        self.mourn().await;
+        self.steps(LATE).await;
+        for who in 0..self.processes.len() {
+            if !self.processes[who].ended && !self.processes[who].line.is_dead() {
+                let wait = self.drain(who);
+                self.drained(who, &wait).await;
+            }
+        }
+        oracle::check(&self.brokers, &self.store);
     }
 
     fn drain(&mut self, who: usize) -> std::sync::mpsc::Receiver<bool> {
@@ -299,13 +345,7 @@ fn feed(world: &World, helping: i64) {
 
 /// A whole life with one failure; how many calls the first process made, and what call k was.
 fn live(plot: Plot, plan: Option<(usize, Failure)>) -> (usize, Option<String>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
-    let result = runtime.block_on(async {
-        EPOCH.set(Some(tokio::time::Instant::now().into_std()));
+    in_paused_time(async {
         let mut world = World::new(plan);
         let first = world.start();
         let generation = world.next_generation();
@@ -318,26 +358,20 @@ fn live(plot: Plot, plan: Option<(usize, Failure)>) -> (usize, Option<String>) {
         world.steps(Duration::from_millis(1_300)).await;
         world.act(plot).await;
         feed(&world, 3);
-        let began = tokio::time::Instant::now();
-        while !oracle::is_whole(&world.brokers, &world.store) {
-            world.mourn().await;
-            world.steps(Duration::from_secs(1)).await;
-            if Duration::from_secs(300) < began.elapsed() {
-                let there_is = oracle::explain(&world.brokers, &world.store);
-                panic!("five minutes later something is still missing:\n{there_is}");
-            }
-        }
-        // A stop leaves nothing behind, and what was still under way does no harm.
-        world.mourn().await;
-        world.steps(LATE).await;
-        for who in 0..world.processes.len() {
-            if !world.processes[who].ended && !world.processes[who].line.is_dead() {
-                let wait = world.drain(who);
-                world.drained(who, &wait).await;
-            }
-        }
-        oracle::check(&world.brokers, &world.store);
+        world.finish().await;
         (world.processes[first].line.calls(), world.processes[first].line.hit())
+    })
+}
+
+fn in_paused_time<T>(life: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    let result = runtime.block_on(async {
+        EPOCH.set(Some(tokio::time::Instant::now().into_std()));
+        life.await
     });
     runtime.shutdown_background();
     result

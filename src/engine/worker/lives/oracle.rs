@@ -88,7 +88,7 @@ fn archived(store: &Memory, tp: &TopicPartition) -> BTreeMap<i64, Vec<Value>> {
     rows
 }
 
-type Sums = BTreeMap<(i64, String), i64>;
+pub(super) type Sums = BTreeMap<(i64, String), i64>;
 
 fn counted(brokers: &Brokers) -> Sums {
     let mut sums = Sums::new();
@@ -119,7 +119,7 @@ fn archives() -> Vec<TopicPartition> {
     all().into_iter().take(3).collect()
 }
 
-fn expected(brokers: &Brokers) -> Sums {
+pub(super) fn expected(brokers: &Brokers) -> Sums {
     let mut sums = Sums::new();
     let state = brokers.lock();
     for tp in &all()[..2] {

@@ -16,6 +16,12 @@ fn two_workers() {
     holds(Scope::small());
 }
 
+/// An answer that was read before another owner, or before a doubt, is never believed.
+#[test]
+fn answers_that_come_late() {
+    holds(Scope { slow_answers: true, store_fails: false, ..Scope::small() });
+}
+
 /// Four minutes with counts; `make search` walks that, `make test` only the archive's half.
 #[test]
 fn two_workers_two_records() {

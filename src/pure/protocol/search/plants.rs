@@ -140,4 +140,8 @@ plants! {
     lost_forgotten: LostForgotten, Scope { retention: true, ..base() } => "I1";
     topic_id_unchecked: TopicIdUnchecked, remade() => "I4";
     keep_p: KeepPOverMissedGeneration, base() => "I1";
+    ask_twice: AskTwice, one() => "asked although it is pending";
+    take_old_answer: TakeOldAnswer, Scope { slow_answers: true, ..one() } => "I1";
+    forget_overtaken: ForgetOvertaken, Scope { retention: true, ..base() } => "thrown away";
+    answer_after_revoke: AnswerAfterRevoke, one() => "after its assignment has ended";
 }

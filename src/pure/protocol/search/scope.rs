@@ -23,6 +23,8 @@ pub(super) struct Scope {
     /// Stopped partitions are repaired, by steps of which each may be the last.
     pub repairs: bool,
     pub store_fails: bool,
+    /// An answer of the brokers may come late, after another owner or another doubt.
+    pub slow_answers: bool,
     /// The store breaks its promise: an append replaces the entry that stands. For I7's test only.
     pub overwrites: bool,
     /// Whether I6 is looked at.
@@ -47,6 +49,7 @@ impl Default for Scope {
             remade: false,
             repairs: false,
             store_fails: true,
+            slow_answers: false,
             overwrites: false,
             live: true,
             steps: None,

@@ -29,15 +29,19 @@ pub(super) enum Act {
 
     LooksAgain,
     PutsGap(OffsetRange),
+    /// The brokers answer; the answer is on its way.
+    AsksPositions,
     ReadsPositions,
+    /// The stable read before a transaction.
+    ConfirmsCommit,
     ReadsLedger,
     ReadsRecord(usize),
     /// The log no longer has the worker's position.
     IsOvertaken,
-    ArchiveFails {
-        deletes: bool,
-    },
+    ArchiveFails,
     Seals,
+    /// The files of a sealed attempt are closed, and its manifest is written.
+    WritesManifest(AttemptId),
     Appends(AttemptId),
     /// The append is sent, and its author does not wait for the answer.
     AppendsUnanswered(AttemptId),
@@ -163,12 +167,15 @@ impl Act {
             Act::Leaves { .. }
             | Act::LooksAgain
             | Act::PutsGap(_)
+            | Act::AsksPositions
             | Act::ReadsPositions
+            | Act::ConfirmsCommit
             | Act::ReadsLedger
             | Act::ReadsRecord(_)
             | Act::IsOvertaken
-            | Act::ArchiveFails { .. }
+            | Act::ArchiveFails
             | Act::Seals
+            | Act::WritesManifest(_)
             | Act::Appends(_)
             | Act::AppendsUnanswered(_)
             | Act::LearnsVerdict(..) => Shared::Apart,
@@ -217,14 +224,15 @@ impl fmt::Display for Act {
             Act::TransactionCommitsLate => f.write_str("has its transaction committed late"),
             Act::LooksAgain => f.write_str("looks again at its stopped partition"),
             Act::PutsGap(gap) => write!(f, "puts a gap entry for {gap}"),
-            Act::ReadsPositions => f.write_str("reads the committed offset"),
+            Act::AsksPositions => f.write_str("is sent the committed offset"),
+            Act::ReadsPositions => f.write_str("learns the committed offset"),
+            Act::ConfirmsCommit => f.write_str("reads back what it has committed"),
             Act::ReadsLedger => f.write_str("reads the ledger"),
             Act::ReadsRecord(record) => write!(f, "reads record {record}"),
             Act::IsOvertaken => f.write_str("is overtaken by retention"),
-            Act::ArchiveFails { deletes } => {
-                write!(f, "gives up its archive half{}", its_files(*deletes))
-            }
+            Act::ArchiveFails => f.write_str("gives up its archive half"),
             Act::Seals => f.write_str("seals its open attempt"),
+            Act::WritesManifest(id) => write!(f, "writes the manifest of attempt {}", id.0),
             Act::Appends(id) => write!(f, "appends attempt {}", id.0),
             Act::AppendsUnanswered(id) => {
                 write!(f, "sends the append of attempt {} and gets no answer", id.0)

@@ -1,34 +1,71 @@
 //! What an owner makes of what it is told: recovery, messages, commits.
 //!
-//! Like `world/driver.rs` for an archive, the only copy here of the control flow around the rules.
-
-use std::sync::Arc;
+//! As in `world/driver.rs`, the [`Machine`] that ships decides.
 
 use super::super::step::Answer;
 use super::state::{Merging, Owner, Pending, Sums, WINDOWS, merge, source, span};
 use super::step::MergeAct;
 use crate::pure::count::Kind;
 use crate::pure::count::merge::Asked;
-use crate::pure::protocol::partition::Roles;
-use crate::pure::protocol::{Begin, Committed, Found, Identity, Marks, OnGap, Partition};
-use crate::pure::record::Offset;
+use crate::pure::protocol::machine::{
+    Effect, Input, Moment, PositionsAnswer, ReadStep, Setup,
+};
+use crate::pure::protocol::partition::{Sinks, Use};
+use crate::pure::protocol::{Committed, Machine, Marks, OnGap};
+use crate::pure::record::{Offset, OffsetRange};
+
+/// The clock stands; pauses are over at each step.
+const NOW: Moment = Moment::ZERO;
 
 impl Owner {
     pub(super) fn assigned() -> Owner {
-        let roles = Roles { counts: true, archive: false, holds: true };
-        let identity = Identity { root: String::new(), topic_id: "t".into() };
-        Owner {
-            current: true,
-            part: Partition::assigned(roles, Arc::new(identity), OnGap::Stop),
-            merge: merge(Marks::default()),
-            position: None,
-            sent: false,
+        let setup = Setup {
+            sinks: Sinks { counts: true, archive: false, keeps_state: true },
+            on_gap: OnGap::Stop,
+            root: "".into(),
+            epoch: 0,
+            jitter: 0,
+        };
+        let (machine, merge) = (Machine::assigned(setup), merge(Marks::default()));
+        let mut owner = Owner { current: true, machine, merge, sent: false };
+        owner.tick();
+        owner
+    }
+
+    /// Hands one input to the machine, and lets it ask for what it needs.
+    fn input(&mut self, input: Input) {
+        let mut effects = Vec::new();
+        self.machine.handle(input, NOW, &mut effects);
+        if effects.contains(&Effect::Recount) {
+            self.merge = merge(self.machine.marks());
+        }
+        self.tick();
+    }
+
+    fn tick(&mut self) {
+        self.machine.let_time_pass();
+        self.machine.handle(Input::Tick, NOW, &mut Vec::new());
+        self.machine.settle_cursor();
+        self.machine.forget_what_was_told();
+        self.machine.rename_questions();
+    }
+
+    /// The next message to be read, if one may be read.
+    pub(super) fn next_message(&self) -> Option<usize> {
+        match self.machine.next_read(NOW) {
+            ReadStep::Wait => None,
+            ReadStep::Seek { to, .. } => Some(to.0 as usize),
+            ReadStep::Read => self.machine.position().map(|at| at.0 as usize),
         }
     }
 
-    /// The next message to be read; P is known.
-    pub(super) fn next_message(&self) -> usize {
-        self.position.unwrap_or(self.part.start().expect("P is known").0 as usize)
+    /// Whether the brokers have to answer: a question is pending, or a commit is to be confirmed.
+    pub(super) fn asks(&self) -> bool {
+        self.machine.pending_positions().is_some() || self.machine.needs_confirmation()
+    }
+
+    pub(super) fn replays(&self) -> bool {
+        self.machine.rules().is_none_or(|p| p.replays())
     }
 
     pub(super) fn find_silent(&mut self, from: usize, at: i64) {
@@ -55,29 +92,35 @@ impl Merging {
         self.owners[i] = Some(Owner::assigned());
     }
 
+    /// The brokers answer what the machine asked, or what is to be confirmed.
     pub(super) fn read_positions(&mut self, i: usize) {
         let read = self.committed.as_ref();
         let read = read.map(|(offset, text)| Committed::decode(*offset, text).expect("ours"));
-        let past = self.past;
+        let published = read.is_none().then_some(self.past);
+        let log = OffsetRange { from: Offset(0), to: Offset(self.bounds.messages as i64) };
         let owner = self.owner(i);
-        match owner.part.on_committed(read).expect("nothing stops it") {
-            Found::Verified => return,
-            Found::Fresh(Begin::CommitStart) => owner.part.begin_at(past),
-            Found::Ready => {}
-            other => panic!("{other:?}"),
-        }
-        owner.merge = merge(owner.part.marks());
-        owner.position = None;
+        owner.input(match owner.machine.pending_positions() {
+            None => Input::Confirmed(Ok(read)),
+            Some(ticket) => {
+                let (topic_id, first) = ("t".into(), Offset(0));
+                let answer =
+                    PositionsAnswer { topic_id, committed: Ok(read), log, first, published };
+                Input::Positions(ticket, Some(answer))
+            }
+        });
+        assert!(owner.machine.stopped().is_none(), "nothing stops it");
     }
 
     pub(super) fn read_message(&mut self, i: usize, at: usize) {
         let message = self.log[at];
         let owner = self.owner(i);
-        owner.position = Some(at + 1);
-        let accept = owner.part.accept(Offset(at as i64), || unreachable!("no archive"));
-        if accept.count || accept.replay {
+        if let ReadStep::Seek { to, .. } = owner.machine.next_read(NOW) {
+            owner.input(Input::SeekTaken(to));
+        }
+        let share = owner.machine.accept(Offset(at as i64), || unreachable!("no archive"));
+        if let Some(use_) = share.results {
             let (span, offset) = (span(message.window), Offset(at as i64));
-            if let Some(sum) = owner.merge.sums(span, false, offset, accept.replay) {
+            if let Some(sum) = owner.merge.sums(span, false, offset, use_ == Use::Replay) {
                 *sum += 1;
             }
             owner.merge.heard(&source(message.source), Some(message.watermark), 0);
@@ -87,13 +130,13 @@ impl Merging {
     /// The transaction that owner `i` would send now, and the world after it.
     pub(super) fn sent(&self, i: usize) -> Option<(MergeAct, Merging)> {
         let mut owner = self.owners[i].clone().expect("is up");
-        owner.part.hold(owner.merge.needed(), owner.merge.marks());
+        owner.machine.hold(owner.merge.needed(), owner.merge.marks());
         if !owner.current || self.pending[i].is_some() {
             return None;
         }
-        let plan = owner.part.plan(true)?;
+        let plan = owner.machine.plan(true)?;
         let sums = owner.due();
-        let metadata = owner.part.metadata(&plan).encode(plan.offset);
+        let metadata = owner.machine.metadata(&plan)?.encode(plan.offset);
         let act = MergeAct::Sends { p: plan.results.to, offset: plan.offset, sums };
         owner.sent = true;
         let mut next = self.clone();
@@ -117,10 +160,10 @@ impl Merging {
         owner.sent = false;
         match sent {
             Some(plan) if answer.says_ok() => {
-                owner.part.on_commit_ok(&plan);
+                owner.input(Input::CommitOk(plan));
                 owner.merge.published();
             }
-            _ => owner.part.doubt(),
+            _ => owner.input(Input::CommitDoubt),
         }
     }
 }

@@ -87,12 +87,12 @@ impl Merging {
     /// The lone owner's next faultless step; whether there is one.
     fn goes_on(&mut self) -> bool {
         let owner = self.owner(0);
-        if owner.part.needs_committed() {
+        if owner.asks() {
             self.read_positions(0);
             return true;
         }
         let next = owner.next_message();
-        if next < self.log.len() {
+        if let Some(next) = next.filter(|next| *next < self.log.len()) {
             self.read_message(0, next);
             return true;
         }

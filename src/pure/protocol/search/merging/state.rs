@@ -8,7 +8,7 @@ use super::invariants;
 use super::step::{MergeAct, MergeStep};
 use crate::pure::count::merge::{Merge, Patience};
 use crate::pure::formats::partials::Span;
-use crate::pure::protocol::{Marks, Partition, Past, Plan};
+use crate::pure::protocol::{KnownPosition, Machine, Marks, Plan};
 use crate::pure::record::{Offset, TopicPartition};
 
 pub(super) const WINDOWS: usize = 2;
@@ -49,7 +49,7 @@ pub(in super::super) struct Merging {
     pub(super) log: Vec<Message>,
     pub(super) committed: Option<(Offset, String)>,
     /// What the published counts tell, if nothing is committed any more.
-    pub(super) past: Past,
+    pub(super) past: KnownPosition,
     pub(super) expired: bool,
     pub(super) published: [Sums; WINDOWS],
     pub(super) pending: [Option<Pending>; 2],
@@ -68,10 +68,9 @@ pub(super) struct Pending {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Owner {
     pub current: bool,
-    pub part: Partition,
+    /// The code that ships.
+    pub machine: Machine,
     pub merge: Merge<u8>,
-    /// Where the next record is read; [`None`] until the next seek.
-    pub position: Option<usize>,
     pub sent: bool,
 }
 
@@ -98,7 +97,7 @@ impl Merging {
             bounds,
             log: Vec::new(),
             committed: None,
-            past: Past::none(Offset(0)),
+            past: KnownPosition::none(Offset(0)),
             expired: false,
             published: Default::default(),
             pending: [None, None],
@@ -145,7 +144,7 @@ impl Merging {
         self.committed = Some((plan.offset, metadata));
         if sums.iter().any(|s| 0 < s.sum) {
             let (replay, marks) = (plan.offset, plan.marks);
-            self.past = Past { p: plan.results.to, replay, marks };
+            self.past = KnownPosition { p: plan.results.to, replay, marks };
         }
         for (all, more) in self.published.iter_mut().zip(sums) {
             all.sum += more.sum;
@@ -161,17 +160,16 @@ impl Merging {
             return self.answers(i, scope, out);
         }
         let stable = self.pending.iter().all(Option::is_none);
-        if owner.part.needs_committed() && stable {
+        if owner.asks() && stable {
             self.act(out, i, MergeAct::ReadsPositions, |w| w.read_positions(i));
         }
-        if owner.part.p().is_none() {
+        if owner.machine.rules().is_none_or(|p| p.p().is_none()) {
             return;
         }
-        let at = owner.next_message();
-        if at < self.log.len() {
+        if let Some(at) = owner.next_message().filter(|at| *at < self.log.len()) {
             self.act(out, i, MergeAct::ReadsMessage(at), |w| w.read_message(i, at));
         }
-        if !owner.part.replays() {
+        if !owner.replays() {
             self.state_steps(i, out);
         }
         out.extend(self.sent(i).map(|(act, w)| (MergeStep::Owner(i, act), w)));

@@ -6,12 +6,14 @@ use crate::pure::protocol::{AttemptId, Head};
 use crate::pure::record::OffsetRange;
 
 impl World {
-    /// Frees the ids of attempts that left nothing behind and that nobody knows any more.
+    /// Lets the machines ask, and frees the ids of attempts that left nothing behind and that nobody
+    /// knows any more.
     pub(super) fn tidy(&mut self) {
+        self.tick();
         for i in 0..ATTEMPTS {
             let id = AttemptId(i as u128);
             let Some(f) = self.attempts[i] else { continue };
-            let known = self.workers.iter().flatten().any(|w| w.part.knows(id));
+            let known = self.workers.iter().flatten().any(|w| w.machine.knows(id));
             if known || self.doomed == Some(id) || f.directory {
                 continue;
             }
@@ -28,20 +30,42 @@ impl World {
                 _ => {}
             }
         }
+        let beliefs_matter =
+            planted(Fault::KeepPOverMissedGeneration) || planted(Fault::TakeOldAnswer);
         for w in self.workers.iter_mut().flatten().filter(|w| !w.current && !w.sent) {
-            if planted(Fault::KeepPOverMissedGeneration) {
-                continue;
+            if !beliefs_matter {
+                w.machine.forget_beliefs();
+                w.counts = 0;
             }
-            w.part.forget_beliefs();
-            w.counts = 0;
-            w.position = w.part.start().map(|s| s.0 as usize);
         }
+        for w in self.workers.iter_mut().flatten() {
+            w.machine.settle_cursor();
+            w.machine.forget_what_was_told();
+        }
+        self.rename_questions();
         self.relabel();
+    }
+
+    /// How many questions were asked before does not matter. An answer that is not waited for by
+    /// the worker that it was for stays: whether it is believed is the machine's decision.
+    fn rename_questions(&mut self) {
+        for (worker, letter) in self.workers.iter_mut().zip(&mut self.letters) {
+            let Some(worker) = worker else {
+                continue;
+            };
+            if let Some(letter) = letter {
+                letter.ticket = worker.machine.new_name(letter.ticket);
+            }
+            if let Some(question) = &mut worker.ledger {
+                question.ticket = worker.machine.new_name(question.ticket);
+            }
+            worker.machine.rename_questions();
+        }
     }
 
     /// Which attempt has which id does not matter: the ids are given out anew, by what they name.
     pub(super) fn relabel(&mut self) {
-        let place = |w: &Option<Worker>, id| w.as_ref().and_then(|w| w.part.place_of(id));
+        let place = |w: &Option<Worker>, id| w.as_ref().and_then(|w| w.machine.place_of(id));
         let mut order: Vec<_> = self
             .ids()
             .map(|(id, f)| {
@@ -71,7 +95,7 @@ impl World {
             e.attempt = name(e.attempt);
         }
         for w in self.workers.iter_mut().flatten() {
-            w.part.relabel(name);
+            w.machine.relabel(name);
         }
     }
 }

@@ -1,103 +1,130 @@
-//! What a worker makes of what it is told: recovery, its log, appends, commits.
-//!
-//! This is the search's only copy of the control flow around the rules. Each function takes one
-//! answer of Kafka or of the store; none of them looks at what else may happen.
+//! What a worker makes of what it is told. The [`Machine`] that ships decides; here its effects are
+//! carried out on the world, and the world's answers are handed over.
 
 use super::super::scope::Scope;
 use super::super::step::Answer;
-use super::state::{Files, Pending, Worker, World, identity};
-use crate::pure::fault::{Fault, planted};
-use crate::pure::protocol::partition::{Plan, Roles};
-use crate::pure::protocol::{AppendVerdict, AttemptId, Begin, Found, Kind, Partition, Stop};
+use super::state::{Files, Letter, Pending, Worker, World, identity};
+use crate::pure::protocol::machine::{
+    Effect, Input, LedgerQuestion, Moment, NewEntry, PositionsAnswer, ReadStep, Setup, StopReason,
+};
+use crate::pure::protocol::partition::{Append, Plan, Share, Sinks, Use};
+use crate::pure::protocol::{AppendVerdict, AttemptId, Kind, Machine, Stop};
 use crate::pure::record::{Offset, OffsetRange};
 
+/// The clock stands; pauses are over at each step ([`Machine::let_time_pass`]).
+const NOW: Moment = Moment::ZERO;
+
 impl Worker {
-    pub(super) fn assigned(life: u8, scope: &Scope) -> Worker {
-        let roles = Roles { counts: scope.counts, archive: true, holds: false };
+    pub(super) fn assigned(scope: &Scope) -> Worker {
+        let setup = Setup {
+            sinks: Sinks { counts: scope.counts, archive: true, keeps_state: false },
+            on_gap: scope.on_gap(),
+            root: identity(0).root.as_str().into(),
+            epoch: 0,
+            jitter: 0,
+        };
         Worker {
             current: true,
-            part: Partition::assigned(roles, identity(life), scope.on_gap()),
-            life,
-            log: Offset(0),
-            gap: None,
+            machine: Machine::assigned(setup),
+            life: None,
             counts: 0,
-            position: None,
             sent: false,
-            stopped: false,
+            ledger: None,
         }
     }
 
-    /// The next record to be read, as far as that is known.
+    /// Where the worker reads its next record, if it reads now.
     pub(super) fn next_record(&self) -> Option<usize> {
-        self.position.or(self.part.start().map(|s| s.0 as usize))
+        match self.machine.next_read(NOW) {
+            ReadStep::Wait => None,
+            ReadStep::Seek { to, .. } => Some(to.0 as usize),
+            ReadStep::Read => self.machine.position().map(|at| at.0 as usize),
+        }
     }
 
-    /// Doubt about the results: what was counted in memory is thrown away.
-    pub(super) fn recount(&mut self) {
-        self.part.doubt();
-        self.counts = 0;
-        self.position = None;
+    /// Hands one input to the machine.
+    fn handle(&mut self, input: Input) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.machine.handle(input, NOW, &mut effects);
+        effects
     }
 }
 
-/// Recovery.
+/// Inputs and effects.
 impl World {
-    pub(super) fn read_positions(&mut self, i: usize, scope: &Scope) {
-        let (read, log) = (self.read_committed(), self.log);
-        let me = self.worker(i);
-        me.log = log;
-        match me.part.on_committed(read) {
-            Ok(Found::Verified) => {}
-            Ok(Found::Ready | Found::NeedsLedger) => {
-                me.counts = 0;
-                me.position = None;
-            }
-            Ok(Found::Fresh(_) | Found::NeedsCommitted) => unreachable!("there is an archive"),
-            Err(stop) => return self.stop(i, &stop, scope),
+    fn input(&mut self, i: usize, input: Input, scope: &Scope) {
+        let was_stopped = self.worker(i).machine.is_stopped();
+        let effects = self.worker(i).handle(input);
+        for effect in effects {
+            self.carry_out(i, effect);
         }
-        self.compare_with_log(i, scope);
+        if !was_stopped && self.worker(i).machine.is_stopped() {
+            self.check_stop(i, scope);
+        }
     }
 
-    pub(super) fn read_ledger(&mut self, i: usize, scope: &Scope) {
+    fn carry_out(&mut self, i: usize, effect: Effect) {
+        match effect {
+            Effect::AskLedger(question) => self.ask_ledger(i, question),
+            Effect::EndAttempt(_) => self.seal(i),
+            Effect::Recount => self.worker(i).counts = 0,
+            // Asked, and appended, by steps of their own.
+            Effect::AskPositions(_) | Effect::Append(_) => {}
+            Effect::DropFiles | Effect::Report(_) => {}
+            Effect::Rejoin => unreachable!("no seek is refused"),
+        }
+    }
+
+    /// The archive task takes its commands in order: deletions at once, entries in their turn.
+    fn ask_ledger(&mut self, i: usize, mut question: LedgerQuestion) {
+        self.put_asked_entry(i);
+        for (_, id) in std::mem::take(&mut question.discard) {
+            self.delete(id);
+        }
+        question.hint = None;
+        let genesis = question.put.is_some_and(|put| put.kind == Kind::Genesis);
+        self.worker(i).ledger = Some(question);
+        if genesis {
+            self.put_asked_entry(i);
+        }
+    }
+
+    /// Puts the entry that the pending question to the ledger begins with.
+    pub(super) fn put_asked_entry(&mut self, i: usize) {
         let newest = self.newest();
-        let ledger = self.read_ledger_of(newest);
         let me = self.worker(i);
-        match me.part.on_ledger(ledger) {
-            Ok(Found::Fresh(Begin::PutGenesis)) => {
-                let range = OffsetRange { from: me.log, to: me.log };
-                return self.put(newest, Kind::Genesis, range);
-            }
-            Ok(_) => me.position = None,
-            Err(stop) => return self.stop(i, &stop, scope),
+        let life = me.life.unwrap_or(newest);
+        if let Some(NewEntry { kind, range }) = me.ledger.as_mut().and_then(|q| q.put.take()) {
+            let life = if kind == Kind::Genesis { newest } else { life };
+            self.put(life, kind, range);
         }
-        self.compare_with_log(i, scope);
     }
 
-    fn compare_with_log(&mut self, i: usize, scope: &Scope) {
-        let me = self.worker(i);
-        if me.part.needs_ledger() || me.part.a().is_none() {
+    /// Time passes for all workers, and their machines ask for what they need.
+    pub(super) fn tick(&mut self) {
+        for i in 0..self.workers.len() {
+            let Some(me) = self.workers[i].as_mut().filter(|w| !w.sent) else { continue };
+            me.machine.let_time_pass();
+            let pending = [me.machine.pending_positions(), me.machine.pending_ledger()];
+            for effect in me.handle(Input::Tick) {
+                let again = match &effect {
+                    Effect::AskPositions(_) => pending[0].is_some(),
+                    Effect::AskLedger(_) => pending[1].is_some(),
+                    _ => false,
+                };
+                if again {
+                    self.alarm = Some("a question is asked although it is pending");
+                }
+                self.carry_out(i, effect);
+            }
+        }
+    }
+
+    fn check_stop(&mut self, i: usize, scope: &Scope) {
+        let Some(StopReason::Rules(stop)) = self.worker(i).machine.stopped().cloned() else {
+            self.alarm = Some("a partition stops for its encoding");
             return;
-        }
-        match me.part.on_log_start(me.log) {
-            Ok(None) => {}
-            Ok(Some(gap)) => {
-                me.gap = Some(gap);
-                let forgotten = me.part.forget_archive();
-                self.discard(forgotten, true);
-            }
-            Err(stop) => self.stop(i, &stop, scope),
-        }
-    }
-
-    pub(super) fn put_gap(&mut self, i: usize, gap: OffsetRange) {
-        let me = self.worker(i);
-        (me.gap, me.position) = (None, None);
-        let life = me.life;
-        self.put(life, Kind::Gap, gap);
-    }
-
-    fn stop(&mut self, i: usize, stop: &Stop, scope: &Scope) {
-        self.worker(i).stopped = true;
+        };
         let allowed = match stop {
             Stop::NothingCommitted { .. } => scope.expiry || scope.remade,
             Stop::OtherTopic { .. } | Stop::OtherIncarnation { .. } | Stop::NoLedger { .. } => {
@@ -110,99 +137,166 @@ impl World {
             self.alarm = Some("a partition stops for no reason");
         }
     }
+}
 
-    /// A stopped partition is begun anew: somebody may have repaired it.
-    pub(super) fn look_again(&mut self, i: usize, scope: &Scope) {
-        let life = self.life;
+/// Recovery.
+impl World {
+    /// What the brokers answer now.
+    fn positions_answer(&self, scope: &Scope) -> PositionsAnswer {
+        PositionsAnswer {
+            topic_id: identity(self.life).topic_id.clone(),
+            committed: Ok(self.read_committed()),
+            log: OffsetRange { from: self.log, to: Offset(scope.records as i64) },
+            first: self.log,
+            published: None,
+        }
+    }
+
+    /// The brokers answer; the answer is on its way to worker `i`.
+    pub(super) fn answer_positions(&mut self, i: usize, scope: &Scope) {
+        let answer = self.positions_answer(scope);
+        let ticket = self.worker(i).machine.pending_positions().expect("was asked");
+        self.letters[i] = Some(Letter { ticket, answer, life: self.life });
+    }
+
+    /// The answer of the brokers reaches worker `i`, or whoever has taken its place.
+    pub(super) fn deliver(&mut self, i: usize, scope: &Scope) {
+        let Some(Letter { ticket, answer, life }) = self.letters[i].take() else { return };
         let me = self.worker(i);
-        let forgotten = me.part.forget_archive();
-        let roles = me.part.roles();
-        me.part = Partition::assigned(roles, identity(life), scope.on_gap());
-        (me.life, me.stopped, me.gap) = (life, false, None);
-        me.recount();
-        self.discard(forgotten, true);
+        let known = me.life;
+        me.life = known.or(Some(life));
+        self.input(i, Input::Positions(ticket, Some(answer)), scope);
+        let me = self.worker(i);
+        if me.machine.rules().is_none() {
+            me.life = known;
+        }
+    }
+
+    /// The stable read before a transaction.
+    pub(super) fn confirm(&mut self, i: usize, scope: &Scope) {
+        let read = self.read_committed();
+        self.input(i, Input::Confirmed(Ok(read)), scope);
+    }
+
+    pub(super) fn read_ledger(&mut self, i: usize, scope: &Scope) {
+        let newest = self.newest();
+        let ledger = self.read_ledger_of(newest);
+        let question = self.worker(i).ledger.take().expect("was asked");
+        self.input(i, Input::Ledger(question.ticket, newest.into(), ledger), scope);
+    }
+
+    /// A stopped partition recovers anew: somebody may have repaired it.
+    pub(super) fn look_again(&mut self, i: usize, scope: &Scope) {
+        self.worker(i).life = None;
+        self.input(i, Input::Retry, scope);
     }
 }
 
 /// Reading, and the archive.
 impl World {
-    pub(super) fn read_record(&mut self, i: usize, at: usize) {
+    pub(super) fn read_record(&mut self, i: usize, at: usize, scope: &Scope) {
         let new = self.free_id();
+        if let ReadStep::Seek { to, .. } = self.worker(i).machine.next_read(NOW) {
+            self.input(i, Input::SeekTaken(to), scope);
+        }
         let me = self.worker(i);
-        let life = me.life;
-        let accept = me.part.accept(Offset(at as i64), || new);
-        me.position = Some(at + 1);
-        if accept.count {
+        let life = me.life.expect("positions are known");
+        let Share { archive, results } = me.machine.accept(Offset(at as i64), || new);
+        if results == Some(Use::Count) {
             me.counts |= 1 << at;
         }
-        let open = me.part.open_attempt();
-        if let Some((_, from)) = accept.opened {
+        let open = me.machine.open_attempt();
+        if let Some(Append::ToNew { from, .. }) = archive {
             self.attempts[new.0 as usize] = Some(Files::begun(life, from));
         }
-        if accept.archive {
+        if archive.is_some() {
             self.write(open.expect("accepted into an open attempt"), at);
         }
     }
 
-    /// The log no longer has the position. Nothing is sealed or open.
-    pub(super) fn on_overtaken(&mut self, i: usize) {
-        let me = self.worker(i);
-        let _ = me.part.forget_archive();
-        me.recount();
+    /// The log no longer has the position; the client says so until the machine believes it.
+    pub(super) fn on_out_of_range(&mut self, i: usize, scope: &Scope) {
+        let any = |me: &Worker| me.machine.rules().is_some_and(|p| !p.has_no_attempts());
+        let before = any(self.worker(i));
+        for _ in 0..2 {
+            self.input(i, Input::OutOfRange, scope);
+        }
+        if before && !any(self.worker(i)) {
+            self.alarm = Some("what was read is thrown away, and can't be read again");
+        }
     }
 
-    pub(super) fn on_archive_failed(&mut self, i: usize, deletes: bool) {
-        let me = self.worker(i);
-        let forgotten = me.part.forget_archive();
-        me.position = None;
-        self.discard(forgotten, deletes);
+    pub(super) fn on_archive_failed(&mut self, i: usize, scope: &Scope) {
+        self.input(i, Input::ArchiveFailed, scope);
     }
 
     pub(super) fn seal(&mut self, i: usize) {
-        let (id, range) = self.worker(i).part.seal().expect("one is open");
-        let f = self.files(id);
-        (f.manifest, f.to) = (true, range.to);
+        if let Some((id, range)) = self.worker(i).machine.seal() {
+            self.files(id).to = range.to;
+        }
     }
 
-    pub(super) fn on_append(&mut self, i: usize, id: AttemptId, verdict: AppendVerdict) {
-        let me = self.worker(i);
-        let forgotten = me.part.on_append(id, verdict);
-        if verdict == AppendVerdict::Lost {
-            me.position = None;
+    pub(super) fn write_manifest(&mut self, i: usize, id: AttemptId, scope: &Scope) {
+        self.files(id).manifest = true;
+        self.input(i, Input::ManifestWritten(id), scope);
+    }
+
+    pub(super) fn on_append(
+        &mut self,
+        i: usize,
+        id: AttemptId,
+        verdict: AppendVerdict,
+        scope: &Scope,
+    ) {
+        self.input(i, Input::Append(id, verdict), scope);
+        if verdict == AppendVerdict::Appended {
+            // Publishing is anybody's business.
+            self.input(i, Input::Published(id), scope);
         }
-        self.discard(forgotten, true);
     }
 }
 
 /// Membership and commits.
 impl World {
-    pub(super) fn come_back(&mut self, i: usize) {
+    pub(super) fn come_back(&mut self, i: usize, scope: &Scope) {
         self.nobody_is_current();
-        let me = self.worker(i);
-        me.current = true;
-        if !planted(Fault::KeepPOverMissedGeneration) {
-            me.recount();
+        self.worker(i).current = true;
+        self.input(i, Input::GenerationMissed, scope);
+    }
+
+    /// The assignment ends; what the owner asked for is answered afterwards, and must not matter.
+    pub(super) fn leave(&mut self, i: usize, deletes: bool, scope: &Scope) {
+        let mut me = self.workers[i].take().expect("is up");
+        let pending = me.machine.pending_positions();
+        for effect in me.handle(Input::Revoke) {
+            if let (Effect::AskLedger(question), true) = (effect, deletes) {
+                question.discard.into_iter().for_each(|(_, id)| self.delete(id));
+            }
+        }
+        let mut late = Vec::new();
+        if let Some(ticket) = pending {
+            late.extend(me.handle(Input::Positions(ticket, Some(self.positions_answer(scope)))));
+        }
+        late.extend(me.handle(Input::Tick));
+        let plans = [true, false].iter().any(|with| me.machine.plan(*with).is_some());
+        if !late.is_empty() || plans {
+            self.alarm = Some("an owner acts after its assignment has ended");
         }
     }
 
-    pub(super) fn leave(&mut self, i: usize, deletes: bool) {
-        let mut me = self.workers[i].take().expect("is up");
-        self.discard(me.part.forget_archive(), deletes);
-    }
-
-    pub(super) fn send(&mut self, i: usize, plan: Plan, with_results: bool) {
+    pub(super) fn send(&mut self, i: usize, plan: Plan, with_results: bool, scope: &Scope) {
         let me = self.worker(i);
         if !me.current {
-            return me.recount();
+            return self.input(i, Input::CommitDoubt, scope);
         }
         me.sent = true;
         let results = if with_results { me.counts } else { 0 };
-        let lost = me.part.metadata(&plan).lost;
-        let life = me.life;
+        let lost = me.machine.metadata(&plan).expect("planned").lost;
+        let life = me.life.expect("positions are known");
         self.pending[i] = Some(Pending { plan, results, life, lost, in_flight: false });
     }
 
-    pub(super) fn on_answer(&mut self, i: usize, answer: Answer) {
+    pub(super) fn on_answer(&mut self, i: usize, answer: Answer, scope: &Scope) {
         let sent = self.pending[i].map(|p| p.plan);
         match answer {
             Answer::Ok | Answer::Lost => self.commit(i),
@@ -213,21 +307,16 @@ impl World {
             }
             Answer::Aborted => {}
         }
-        let me = self.worker(i);
-        me.sent = false;
-        match sent {
-            Some(plan) if answer.says_ok() => me.on_ok(&plan),
-            _ if planted(Fault::ErrorIsAbort) => {}
-            _ => me.recount(),
-        }
-    }
-}
-
-impl Worker {
-    fn on_ok(&mut self, plan: &Plan) {
-        self.part.on_commit_ok(plan);
-        if plan.results.from < plan.results.to {
-            self.counts = 0;
-        }
+        self.worker(i).sent = false;
+        let input = match sent {
+            Some(plan) if answer.says_ok() => {
+                if plan.results.from < plan.results.to {
+                    self.worker(i).counts = 0;
+                }
+                Input::CommitOk(plan)
+            }
+            _ => Input::CommitDoubt,
+        };
+        self.input(i, input, scope);
     }
 }

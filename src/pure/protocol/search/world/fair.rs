@@ -41,7 +41,7 @@ impl World {
     fn restarted(&self, scope: &Scope) -> World {
         let mut w = self.clone();
         w.workers = [None, None];
-        w.pending = [None; 2];
+        (w.pending, w.letters) = ([None; 2], [None, None]);
         w.doomed = None;
         w.attempts.iter_mut().flatten().for_each(|f| f.late = false);
         w.assign(0, scope);
@@ -78,12 +78,12 @@ impl World {
 
     /// A topic that is gone takes its assignments along.
     fn owns(&self, worker: &Option<Worker>) -> bool {
-        worker.as_ref().is_some_and(|w| w.current && w.life == self.life)
+        worker.as_ref().is_some_and(|w| w.current && w.life.is_none_or(|life| life == self.life))
     }
 
     /// A stopped partition is excused from progress: a person has to decide.
     fn excused(&self, scope: &Scope) -> bool {
-        !scope.repairs && self.workers.iter().flatten().any(|w| w.stopped)
+        !scope.repairs && self.workers.iter().flatten().any(|w| w.machine.is_stopped())
     }
 
     /// Everything is archived, counted and committed, and staging is empty.
@@ -118,14 +118,18 @@ fn rank_of_act(act: Act, writer_is_gone: bool) -> Option<u8> {
         Act::IsAnswered(Answer::Aborted) | Act::LearnsVerdict(..) => 1,
         Act::LooksAgain => 3,
         Act::PutsGap(_) => 4,
-        Act::ReadsPositions | Act::ReadsLedger | Act::ReadsRecord(_) => 5,
+        Act::AsksPositions
+        | Act::ReadsPositions
+        | Act::ConfirmsCommit
+        | Act::ReadsLedger
+        | Act::ReadsRecord(_) => 5,
         Act::IsOvertaken => 6,
-        Act::ArchiveFails { deletes: true } if writer_is_gone => 11,
-        Act::Seals => 12,
+        Act::ArchiveFails if writer_is_gone => 11,
+        Act::Seals | Act::WritesManifest(_) => 12,
         Act::Appends(_) => 13,
         Act::Sends { .. } => 14,
         Act::IsAnswered(Answer::Lost | Answer::UnderWay | Answer::FalseOk)
-        | Act::ArchiveFails { .. }
+        | Act::ArchiveFails
         | Act::AppendsUnanswered(_)
         | Act::IsAssigned
         | Act::Crashes

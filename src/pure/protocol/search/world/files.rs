@@ -2,7 +2,6 @@
 
 use super::state::GAP;
 use super::state::{ATTEMPTS, DONE, Files, LIVES, RECORDS, World, identity};
-use crate::pure::protocol::partition::Forgotten;
 use crate::pure::protocol::{AttemptId, EntryKey, Head, Kind, Ledger};
 use crate::pure::record::{Offset, OffsetRange};
 
@@ -89,12 +88,6 @@ impl World {
     pub(super) fn delete(&mut self, id: AttemptId) {
         if let Some(f) = &mut self.attempts[id.0 as usize] {
             (f.directory, f.manifest, f.staged) = (false, false, false);
-        }
-    }
-
-    pub(super) fn discard(&mut self, forgotten: Forgotten, deletes: bool) {
-        for id in forgotten.discard.into_iter().filter(|_| deletes) {
-            self.delete(id);
         }
     }
 

@@ -4,7 +4,7 @@ use super::super::scope::Scope;
 use super::super::step::{Act, Event, Mended};
 use super::state::{RECORDS, Steps, Stored, Worker, World, Wrote, identity};
 use crate::pure::fault::{Fault, planted};
-use crate::pure::protocol::partition::Roles;
+use crate::pure::protocol::partition::Sinks;
 use crate::pure::protocol::repair::{Facts, Refused, Repair};
 use crate::pure::protocol::{EntryKey, Settle, settle};
 use crate::pure::record::{Offset, OffsetRange};
@@ -16,20 +16,24 @@ impl World {
         let Some(worker) = &self.workers[i] else {
             return;
         };
-        self.act(out, i, Act::Crashes, |w| w.workers[i] = None);
-        if !worker.current && !worker.stopped && !worker.sent {
-            self.act(out, i, Act::ComesBack, |w| w.come_back(i));
+        self.act(out, i, Act::Crashes, |w| (w.workers[i], w.letters[i]) = (None, None));
+        if !worker.current && !worker.machine.is_stopped() && !worker.sent {
+            self.act(out, i, Act::ComesBack, |w| w.come_back(i, scope));
         }
         if worker.current && !worker.sent {
             for deletes in [true, false] {
-                self.act(out, i, Act::Leaves { deletes }, |w| w.leave(i, deletes));
+                self.act(out, i, Act::Leaves { deletes }, |w| w.leave(i, deletes, scope));
             }
         }
     }
 
     pub(super) fn assign(&mut self, i: usize, scope: &Scope) {
         self.nobody_is_current();
-        self.workers[i] = Some(Worker::assigned(self.life, scope));
+        // An answer that is still on its way was asked for in an earlier assignment.
+        if let Some(letter) = &mut self.letters[i] {
+            letter.ticket.number = 0;
+        }
+        self.workers[i] = Some(Worker::assigned(scope));
     }
 
     /// A new generation begins, or nobody has a session any more.
@@ -141,7 +145,7 @@ impl World {
     fn facts(&self, scope: &Scope) -> Facts {
         let counted = (0..RECORDS).rev().find(|r| 0 < self.counted[*r]);
         Facts {
-            roles: Roles { counts: scope.counts, archive: true, holds: false },
+            sinks: Sinks { counts: scope.counts, archive: true, keeps_state: false },
             identity: identity(self.life),
             on_gap: scope.on_gap(),
             committed: self.read_committed(),
@@ -156,10 +160,10 @@ impl World {
     pub(super) fn repairs(&self, scope: &Scope, out: &mut Steps) {
         // A repair is for a partition whose owner has stopped; it is not fenced by the group.
         let mut owners = self.workers.iter().flatten().filter(|w| w.current);
-        let stopped = self.workers.iter().flatten().any(|w| w.stopped);
+        let stopped = self.workers.iter().flatten().any(|w| w.machine.is_stopped());
         if !scope.repairs
             || !stopped
-            || owners.any(|w| !w.stopped)
+            || owners.any(|w| !w.machine.is_stopped())
             || self.pending.iter().any(Option::is_some)
         {
             return;
@@ -173,18 +177,18 @@ impl World {
             let Ok(Some(repair)) = facts.repair(choice) else { continue };
             if repair.put.is_some() && repair.commit.is_some() {
                 self.event(out, Event::RepairDies, |w| {
-                    w.carry_out(&Repair { commit: None, ..repair.clone() });
+                    w.apply_repair(&Repair { commit: None, ..repair.clone() });
                 });
             }
             let mended = Mended {
                 entry: repair.put.as_ref().map(|put| (put.kind, put.range)),
                 committed: repair.commit.as_ref().map(|(offset, m)| (*offset, m.p)),
             };
-            self.event(out, Event::IsRepaired(mended), |w| w.carry_out(&repair));
+            self.event(out, Event::IsRepaired(mended), |w| w.apply_repair(&repair));
         }
     }
 
-    fn carry_out(&mut self, repair: &Repair) {
+    fn apply_repair(&mut self, repair: &Repair) {
         if let Some(put) = &repair.put {
             self.put(put.incarnation as u8, put.kind, put.range);
         }

@@ -6,8 +6,9 @@ use super::super::model::Model;
 use super::super::scope::Scope;
 use super::super::step::{Act, Event, Step};
 use super::{fair, invariants};
+use crate::pure::protocol::machine::{LedgerQuestion, PositionsAnswer, Ticket};
 use crate::pure::protocol::partition::Plan;
-use crate::pure::protocol::{AttemptId, EntryName, Head, Identity, Partition};
+use crate::pure::protocol::{AttemptId, EntryName, Head, Identity, Machine};
 use crate::pure::record::{Offset, OffsetRange};
 
 pub(super) const RECORDS: usize = 3;
@@ -40,6 +41,8 @@ pub(in super::super) struct World {
     pub(super) ledger: [[Option<Head>; RECORDS]; LIVES],
     pub(super) attempts: [Option<Files>; ATTEMPTS],
     pub(super) workers: [Option<Worker>; 2],
+    /// Answers of the brokers on their way to a worker: they may come after the worker's assignment.
+    pub(super) letters: [Option<Letter>; 2],
     /// A janitor has decided to delete this directory, and has not done so yet.
     pub(super) doomed: Option<AttemptId>,
     pub(super) alarm: Option<&'static str>,
@@ -92,18 +95,24 @@ pub(super) struct Files {
 pub(super) struct Worker {
     /// Its captured group metadata is of the present generation.
     pub current: bool,
-    pub part: Partition,
-    /// The topic's id as it was when the partition was assigned.
-    pub life: u8,
-    /// Where the log began when the positions were read.
-    pub log: Offset,
-    /// A gap entry that is to be put.
-    pub gap: Option<OffsetRange>,
+    /// The code that ships.
+    pub machine: Machine,
+    /// The topic's life that the machine was told of; [`None`] before.
+    pub life: Option<u8>,
     /// Records that are counted in memory.
     pub counts: u8,
-    pub position: Option<usize>,
+    /// A transaction was sent, and its end is not known yet.
     pub sent: bool,
-    pub stopped: bool,
+    /// The question that the archive task has not answered yet.
+    pub ledger: Option<LedgerQuestion>,
+}
+
+/// An answer to a question about positions, read in this life of the topic.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Letter {
+    pub ticket: Ticket,
+    pub answer: PositionsAnswer,
+    pub life: u8,
 }
 
 /// Steps, and the worlds that they lead to.
@@ -139,6 +148,7 @@ impl World {
             ledger: [[None; RECORDS]; LIVES],
             attempts: [None; ATTEMPTS],
             workers: [None, None],
+            letters: [None, None],
             doomed: None,
             alarm: None,
         }
@@ -210,6 +220,7 @@ impl Model for World {
         let mut w = self.clone();
         w.workers.swap(0, 1);
         w.pending.swap(0, 1);
+        w.letters.swap(0, 1);
         w.relabel();
         w
     }

@@ -1,0 +1,227 @@
+//! The gauges of one partition that this instance owns.
+
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Mutex, MutexGuard};
+use prometheus::{IntGauge, IntGaugeVec};
+
+use crate::common::metrics::handles::Metrics;
+use crate::pure::record::{Offset, TopicPartition};
+
+/// One gauge of one partition. Its series exists from the first value on.
+#[derive(Debug)]
+pub struct PartitionGauge {
+    family: IntGaugeVec,
+    labels: Arc<[String; 2]>,
+    series: OnceLock<IntGauge>,
+}
+
+impl PartitionGauge {
+    /// Sets the value.
+    pub fn set(&self, value: i64) {
+        let labels = [&self.labels[0], &self.labels[1]];
+        self.series.get_or_init(|| self.family.with_label_values(&labels)).set(value);
+    }
+}
+
+/// What is known of a partition's log, as of the last time that somebody told.
+#[derive(Clone, Copy, Default, Debug)]
+struct Known {
+    results: Option<Offset>,
+    archive: Option<Offset>,
+    end: Option<Offset>,
+}
+
+/// A partition's gauges, made when the partition is assigned. Its series go when the last handle
+/// of the partition is dropped: whoever sets a value while the partition is taken away leaves no
+/// series behind, and the next owner of the same process keeps its own.
+#[derive(Debug)]
+pub struct PartitionGauges {
+    metrics: Arc<Metrics>,
+    tp: TopicPartition,
+    known: Mutex<Known>,
+    pub archive_delay: PartitionGauge,
+    pub results_delay: PartitionGauge,
+    pub retention_headroom: PartitionGauge,
+    pub detached: PartitionGauge,
+    pub paused: PartitionGauge,
+    pub open_windows: PartitionGauge,
+    committed_offset: PartitionGauge,
+    results_position: PartitionGauge,
+    archive_position: PartitionGauge,
+    log_end_offset: PartitionGauge,
+    results_lag: PartitionGauge,
+    archive_lag: PartitionGauge,
+}
+
+impl Metrics {
+    /// A handle of a partition's gauges.
+    #[must_use]
+    pub fn partition(self: &Arc<Metrics>, tp: &TopicPartition) -> PartitionGauges {
+        *self.handles().entry(tp.clone()).or_default() += 1;
+        let labels = Arc::new([tp.topic.to_string(), tp.partition.to_string()]);
+        let gauge = |family: &IntGaugeVec| PartitionGauge {
+            family: family.clone(),
+            labels: Arc::clone(&labels),
+            series: OnceLock::new(),
+        };
+        PartitionGauges {
+            metrics: Arc::clone(self),
+            tp: tp.clone(),
+            known: Mutex::default(),
+            archive_delay: gauge(&self.archive_delay),
+            results_delay: gauge(&self.results_delay),
+            retention_headroom: gauge(&self.retention_headroom),
+            detached: gauge(&self.detached),
+            paused: gauge(&self.paused),
+            open_windows: gauge(&self.open_windows),
+            committed_offset: gauge(&self.committed_offset),
+            results_position: gauge(&self.results_position),
+            archive_position: gauge(&self.archive_position),
+            log_end_offset: gauge(&self.log_end_offset),
+            results_lag: gauge(&self.results_lag),
+            archive_lag: gauge(&self.archive_lag),
+        }
+    }
+}
+
+impl PartitionGauges {
+    /// Sets P, A and F as far as they are known. An unknown one keeps its last value: while a
+    /// partition recovers or is stopped, its lag goes on to grow with the log.
+    pub fn set_positions(
+        &self,
+        results: Option<Offset>,
+        archive: Option<Offset>,
+        committed: Option<Offset>,
+    ) {
+        let positions = [
+            (&self.results_position, results),
+            (&self.archive_position, archive),
+            (&self.committed_offset, committed),
+        ];
+        for (gauge, offset) in positions {
+            if let Some(offset) = offset {
+                gauge.set(offset.0);
+            }
+        }
+        let mut known = self.lock();
+        known.results = results.or(known.results);
+        known.archive = archive.or(known.archive);
+        self.set_lags(*known);
+    }
+
+    /// Sets the log's last stable offset.
+    pub fn set_end(&self, end: Offset) {
+        self.log_end_offset.set(end.0);
+        let mut known = self.lock();
+        known.end = Some(end);
+        self.set_lags(*known);
+    }
+
+    /// The log's last stable offset, when it was asked for last; [`None`] before the first answer.
+    #[must_use]
+    pub fn end(&self) -> Option<Offset> {
+        self.lock().end
+    }
+
+    /// What has no position has no lag.
+    fn set_lags(&self, known: Known) {
+        let Some(end) = known.end else { return };
+        for (gauge, position) in
+            [(&self.results_lag, known.results), (&self.archive_lag, known.archive)]
+        {
+            if let Some(position) = position {
+                gauge.set((end.0 - position.0).max(0));
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock()
+    }
+}
+
+impl Drop for PartitionGauges {
+    fn drop(&mut self) {
+        let mut handles = self.metrics.handles();
+        let left = handles.remove(&self.tp).unwrap_or(1) - 1;
+        if 0 < left {
+            let _ = handles.insert(self.tp.clone(), left);
+            return;
+        }
+        for gauge in [
+            &self.archive_delay,
+            &self.results_delay,
+            &self.retention_headroom,
+            &self.detached,
+            &self.paused,
+            &self.open_windows,
+            &self.committed_offset,
+            &self.results_position,
+            &self.archive_position,
+            &self.log_end_offset,
+            &self.results_lag,
+            &self.archive_lag,
+        ] {
+            // One that was never set has no series.
+            let _ = gauge.family.remove_label_values(&[&gauge.labels[0], &gauge.labels[1]]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::Registry;
+
+    use super::*;
+
+    fn series(registry: &Registry) -> Vec<String> {
+        let families = registry.gather();
+        let of_partitions = families.iter().filter(|f| {
+            f.get_metric().iter().any(|m| m.get_label().iter().any(|l| l.name() == "partition"))
+        });
+        of_partitions
+            .map(|f| format!("{} {}", f.name(), f.get_metric()[0].get_gauge().get_value()))
+            .collect()
+    }
+
+    #[test]
+    fn there_is_no_lag_without_a_position_and_no_series_without_a_value() {
+        let registry = Registry::new();
+        let metrics = Arc::new(Metrics::new(&registry));
+        let tp = TopicPartition { topic: "t".into(), partition: 0 };
+        let gauges = metrics.partition(&tp);
+        assert!(series(&registry).is_empty());
+        gauges.set_end(Offset(100));
+        assert_eq!(series(&registry), ["alluvium_log_end_offset 100"]);
+        gauges.set_positions(Some(Offset(40)), None, None);
+        let results = [
+            "alluvium_log_end_offset 100",
+            "alluvium_results_lag_records 60",
+            "alluvium_results_position 40",
+        ];
+        assert_eq!(series(&registry), results);
+        // It recovers: the log grows meanwhile.
+        gauges.set_positions(None, None, None);
+        gauges.set_end(Offset(110));
+        assert!(series(&registry).contains(&"alluvium_results_lag_records 70".to_string()));
+        drop(gauges);
+        assert!(series(&registry).is_empty());
+    }
+
+    #[test]
+    fn series_stay_until_the_last_handle_is_dropped() {
+        let registry = Registry::new();
+        let metrics = Arc::new(Metrics::new(&registry));
+        let tp = TopicPartition { topic: "t".into(), partition: 0 };
+        let (old, new) = (metrics.partition(&tp), metrics.partition(&tp));
+        old.set_end(Offset(1));
+        new.set_end(Offset(2));
+        drop(old);
+        assert_eq!(series(&registry), ["alluvium_log_end_offset 2"]);
+        new.set_end(Offset(3));
+        assert_eq!(series(&registry), ["alluvium_log_end_offset 3"]);
+        drop(new);
+        assert!(series(&registry).is_empty());
+    }
+}

@@ -1,0 +1,173 @@
+//! The archive half of one partition on its worker: the files that are open, and the way to the
+//! task that brings them into the store.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::clients::encode::EncodeError;
+use crate::common::clock::Now;
+use crate::common::config::{Archive, Start};
+use crate::engine::archive::files::Files;
+use crate::engine::archive::ledger::{Books, EntryFrame};
+use crate::engine::archive::task::{Archiver, Command, Event};
+use crate::engine::topics::Role;
+use crate::pure::formats::entry::Kind;
+use crate::pure::layout::RollReason;
+use crate::pure::layout::names::Places;
+use crate::pure::layout::roll::Open;
+use crate::pure::protocol::machine::{LedgerQuestion, Machine, NewEntry};
+use crate::pure::protocol::partition::Append;
+use crate::pure::protocol::{AttemptId, Entry};
+use crate::pure::record::{Record, TopicPartition};
+
+/// Commands that wait for the store; with more of them, the worker stops reading.
+const MOST_WAITING: usize = 4_096;
+
+/// What one partition archives into.
+pub struct ArchiveHalf {
+    archive: Arc<Archive>,
+    task: Archiver,
+    places: Places,
+    frame: EntryFrame,
+    start: Start,
+    open: Option<Files>,
+}
+
+impl ArchiveHalf {
+    /// The half of a partition whose role has an archive, and its task; call it within a runtime.
+    /// `tell` gets the task's events.
+    #[must_use]
+    pub fn new(
+        tp: &TopicPartition,
+        role: &Role,
+        tell: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Option<ArchiveHalf> {
+        let (archive, (store, _)) = (role.archive.clone()?, role.store.as_ref()?);
+        let places = Places::new(&tp.topic, 0, tp.partition);
+        let books = Books { store: Arc::clone(store), places: places.clone() };
+        let task = Archiver::spawn(books, tell);
+        let frame = EntryFrame::new(tp, 0, role, "");
+        Some(ArchiveHalf { archive, task, places, frame, start: role.start, open: None })
+    }
+
+    /// Writes one record into the attempt that the rules name.
+    ///
+    /// # Errors
+    /// The record has no place in the format: the partition stops.
+    #[inline]
+    pub fn write(
+        &mut self,
+        record: &Record<'_>,
+        append: Append,
+        tp: &TopicPartition,
+        now: Instant,
+    ) -> Result<(), EncodeError> {
+        if let Append::ToNew { id, from } = append {
+            self.open = Some(Files::new(id, from, &self.task, now));
+        }
+        let files = self.open.as_mut().expect("the rules open an attempt before they write into it");
+        files.append(record, &self.archive, tp, &self.task, now)
+    }
+
+    /// Asks the task for the ledger.
+    pub fn ask(&mut self, question: LedgerQuestion, machine: &Machine, now: Now) {
+        self.follow(machine);
+        let LedgerQuestion { ticket, discard, put, hint } = question;
+        let put = put.map(|put| Box::new(self.new_entry(put, now)));
+        self.task.send(Command::Recover { ticket, hint, discard, put });
+    }
+
+    /// An entry without files, with what an operator may want to know of its cause.
+    fn new_entry(&self, NewEntry { kind, range }: NewEntry, now: Now) -> Entry {
+        let mut entry = self.frame.entry(kind, (range.from, range.to), now.millis);
+        entry.cause = Some(match kind {
+            Kind::Gap => format!("retention: the log started at {} when it was read", range.to),
+            Kind::Genesis | Kind::Data => format!("start = {:?}", self.start),
+        });
+        entry
+    }
+
+    /// Names and entries are those of the topic's life that the machine knows.
+    fn follow(&mut self, machine: &Machine) {
+        self.places = self.places.of(machine.incarnation());
+        self.frame.incarnation = machine.incarnation();
+        if let Some(identity) = machine.identity() {
+            self.frame.topic_id.clone_from(&identity.topic_id);
+        }
+    }
+
+    /// Ends the open attempt, and hands it to the task; false if none is open.
+    ///
+    /// # Errors
+    /// The files can't be ended: the partition stops.
+    pub fn seal(
+        &mut self,
+        machine: &mut Machine,
+        reason: RollReason,
+        now: Now,
+    ) -> Result<bool, EncodeError> {
+        let Some(files) = self.open.take() else { return Ok(false) };
+        self.follow(machine);
+        let extension = self.archive.format.extension();
+        let refs = files.finish(&self.places, extension, &self.task)?;
+        let Some((id, range)) = machine.seal() else { return Ok(false) };
+        let mut entry = self.frame.entry(Kind::Data, (range.from, range.to), now.millis);
+        entry.attempt = id;
+        entry.files = refs;
+        entry.p = machine.rules().and_then(|p| p.p()).unwrap_or(range.from);
+        entry.roll = Some(reason.to_string());
+        self.task.send(Command::Seal(Box::new(entry)));
+        Ok(true)
+    }
+
+    /// Sends the append of a sealed attempt.
+    pub fn append(&self, id: AttemptId) {
+        self.task.send(Command::Append(id));
+    }
+
+    /// Drops the files that are open: their attempt was given up.
+    pub fn drop_files(&mut self) {
+        self.open = None;
+    }
+
+    /// The rule that ends the open attempt now, if one does.
+    #[must_use]
+    pub fn roll_due(&self, now: Instant) -> Option<RollReason> {
+        self.archive.roll.due(self.open_files(now)?)
+    }
+
+    /// What is open.
+    #[must_use]
+    pub fn open_files(&self, now: Instant) -> Option<Open> {
+        self.open.as_ref().map(|files| files.open(now))
+    }
+
+    /// Memory that open files hold, bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.open.as_ref().map_or(0, Files::held)
+    }
+
+    /// Bytes that were handed to the task, and that the store has not taken yet.
+    #[must_use]
+    pub fn bytes_under_way(&self) -> usize {
+        self.task.under_way()
+    }
+
+    /// Too many commands wait for the store: nothing is read for now.
+    #[must_use]
+    pub fn is_clogged(&self) -> bool {
+        MOST_WAITING < self.task.waiting()
+    }
+
+    /// Lets the largest open file go of its memory.
+    ///
+    /// # Errors
+    /// The format's library fails: the partition stops.
+    pub fn shrink(&mut self) -> Result<(), EncodeError> {
+        match &mut self.open {
+            Some(files) => files.relieve(&self.task),
+            None => Ok(()),
+        }
+    }
+}

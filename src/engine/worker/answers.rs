@@ -1,0 +1,116 @@
+//! What the brokers and the archive task answer, for the machine and for the operator.
+
+use crate::clients::kafka::KafkaError;
+use crate::clients::kafka::offsets::PositionsRead;
+use crate::clients::store::{ErrorKind, StoreError};
+use crate::common::clock::Now;
+use crate::common::status::Roll;
+use crate::engine::archive::ledger::BooksError;
+use crate::engine::archive::task::{Event, Published};
+use crate::engine::worker::env::Env;
+use crate::engine::worker::partition::Sinks;
+use crate::pure::protocol::AppendVerdict;
+use crate::pure::protocol::machine::{Input, PositionsAnswer, Report, Ticket};
+
+impl Sinks {
+    pub(super) fn on_positions(
+        &mut self,
+        ticket: Ticket,
+        read: Result<PositionsRead, KafkaError>,
+        now: Now,
+        env: &Env,
+    ) {
+        let answer = match read {
+            Ok(PositionsRead { topic_id, committed, log, first, past }) => {
+                let committed = committed.transpose().map_err(|e| e.to_string());
+                Some(PositionsAnswer { topic_id, committed, log, first, published: past })
+            }
+            Err(error) => {
+                tracing::warn!(tp = %self.tp, %error, "recovery waits for the brokers");
+                None
+            }
+        };
+        self.input(Input::Positions(ticket, answer), now, env);
+    }
+
+    pub(super) fn on_archive(&mut self, event: Event, now: Now, env: &Env) {
+        let metrics = &env.metrics;
+        match event {
+            Event::Ledger(ticket, incarnation, ledger) => {
+                self.input(Input::Ledger(ticket, incarnation, ledger), now, env);
+            }
+            Event::Sealed(id) => self.input(Input::ManifestWritten(id), now, env),
+            Event::Answered(id, verdict, error) => {
+                let label = match verdict {
+                    AppendVerdict::Appended => "appended",
+                    AppendVerdict::Lost => "lost",
+                    AppendVerdict::Again => "again",
+                };
+                metrics.appends.with_label_values(&[label]).inc();
+                if let (AppendVerdict::Again, Some(error)) = (verdict, &error) {
+                    self.on_store_error(error.kind, error, env);
+                }
+                self.input(Input::Append(id, verdict), now, env);
+            }
+            Event::Published(Published { id, files, bytes, roll }) => {
+                let labels = [self.role.mapping.as_str(), self.role.label()];
+                metrics.files.with_label_values(&labels).inc_by(files as u64);
+                metrics.file_bytes.with_label_values(&labels).inc_by(bytes);
+                self.view.last_roll = Some(Roll { reason: roll, at: now.millis, files, bytes });
+                self.input(Input::Published(id), now, env);
+            }
+            Event::GapStands(range) => {
+                metrics.gap_records.inc_by(range.to.0.abs_diff(range.from.0));
+            }
+            Event::Failed(BooksError::Entry { path, error }) => {
+                self.input(Input::Unreadable(format!("{path}: {error}")), now, env);
+            }
+            Event::Failed(e) => {
+                let kind = match &e {
+                    BooksError::Store(StoreError { kind, .. }) => *kind,
+                    _ => ErrorKind::Other,
+                };
+                self.on_store_error(kind, &e, env);
+                self.input(Input::ArchiveFailed, now, env);
+            }
+        }
+    }
+
+    /// The store failed: this is told and counted; the machine retries.
+    fn on_store_error(&self, kind: ErrorKind, error: &dyn std::fmt::Display, env: &Env) {
+        env.metrics.store_errors.with_label_values(&[kind.label()]).inc();
+        tracing::warn!(tp = %self.tp, %error, "the archive waits for the store; results go on");
+    }
+
+    /// Tells the operator what the machine has found.
+    pub(super) fn tell(&self, report: &Report) {
+        let tp = &self.tp;
+        match report {
+            Report::BrokersSilent { retry_in } => {
+                tracing::debug!(%tp, ?retry_in, "the brokers are asked for the positions again later");
+            }
+            Report::OffsetMoved(offset) => {
+                tracing::warn!(%tp, %offset, "the committed offset was moved by hand; results go on from there");
+            }
+            Report::CommitLost => {
+                tracing::warn!(%tp, "the last commit did not happen although it was answered Ok, or the offset was moved; the results are counted again");
+            }
+            Report::Gap(gap) => {
+                tracing::error!(%tp, %gap, "retention has overtaken the archive; a gap entry names the loss");
+            }
+            Report::Recovered { results, archive } => {
+                let [results, archive] = [results, archive].map(|o| o.map(|o| o.0));
+                tracing::info!(%tp, results, archive, "the partition has recovered");
+            }
+            Report::AppendLost(attempt) => {
+                tracing::info!(%tp, %attempt, "another owner was faster; the ledger is read again");
+            }
+            Report::ArchiveWaits { retry_in } => {
+                tracing::info!(%tp, ?retry_in, "the ledger is read again later");
+            }
+            Report::Overtaken => {
+                tracing::warn!(%tp, "the position is out of the log's range; what was read is appended first");
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Nothing goes wrong unheard: what people are told by log and metrics, and what goes on after a
+//! panic.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::{MERGED, World, all, feed, in_paused_time, oracle, tp};
+use crate::common::metrics::Metrics;
+use crate::engine::worker::inbox::Message;
+use crate::fakes::network::{Failure, Line};
+use crate::pure::layout::names::MANIFEST;
+use crate::pure::protocol::OnGap;
+
+/// What was logged while it ran, on this thread.
+fn heard(life: impl FnOnce()) -> String {
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+    tracing::subscriber::with_default(log.finish(), life);
+    let text = lines.0.lock().clone();
+    String::from_utf8(text).expect("UTF-8")
+}
+
+impl World {
+    fn metrics(&self, who: usize) -> Arc<Metrics> {
+        Arc::clone(&self.processes[who].worker.env.metrics)
+    }
+
+    /// A first process with all partitions; `always` goes wrong from the beginning.
+    fn begin(always: Option<(fn(&str) -> bool, Failure)>) -> World {
+        let mut world = World::new(None);
+        let first = world.start();
+        world.processes[first].line.always(always);
+        let generation = world.next_generation();
+        world.give(first, &generation, &all());
+        feed(&world, 0);
+        world
+    }
+}
+
+fn permission(metrics: &Metrics) -> u64 {
+    metrics.store_errors.with_label_values(&["permission"]).get()
+}
+
+#[test]
+fn an_append_that_is_refused_is_told_with_its_cause_and_counted() {
+    let log = heard(|| {
+        in_paused_time(async {
+            let mut world = World::begin(None);
+            world.steps(Duration::from_millis(3_000)).await;
+            let is_append = |call: &str| call.starts_with("rename") && call.ends_with(MANIFEST);
+            world.processes[0].line.always(Some((is_append, Failure::Denied)));
+            feed(&world, 1);
+            world.steps(Duration::from_secs(20)).await;
+            let metrics = world.metrics(0);
+            assert!(0 < metrics.appends.with_label_values(&["again"]).get());
+            assert!(0 < permission(&metrics), "the refusal is not counted");
+            world.processes[0].line.always(None);
+            world.finish().await;
+        });
+    });
+    let told = log.lines().find(|l| l.contains("WARN") && l.contains(MANIFEST));
+    assert!(told.is_some_and(|l| l.contains("rename")), "nobody says why:\n{log}");
+}
+
+#[test]
+fn a_genesis_that_is_refused_is_told_with_its_cause_and_put_later() {
+    let log = heard(|| {
+        in_paused_time(async {
+            let is_rename = |call: &str| call.starts_with("rename");
+            let mut world = World::begin(Some((is_rename, Failure::Denied)));
+            world.steps(Duration::from_secs(20)).await;
+            assert!(0 < permission(&world.metrics(0)), "the refusal is not counted");
+            world.processes[0].line.always(None);
+            world.finish().await;
+        });
+    });
+    let told = log.lines().find(|l| l.contains("WARN") && l.contains(MANIFEST));
+    assert!(told.is_some_and(|l| l.contains("rename")), "nobody says why:\n{log}");
+}
+
+#[test]
+fn an_archiver_whose_store_panics_is_told_and_recovers() {
+    for meant in [
+        |call: &str| call.starts_with("create"),
+        |call: &str| call.starts_with("close"),
+        |call: &str| call.starts_with("list"),
+    ] {
+        let log = heard(|| {
+            in_paused_time(async {
+                let mut world = World::begin(Some((meant, Failure::Panic)));
+                world.steps(Duration::from_secs(5)).await;
+                world.processes[0].line.always(None);
+                world.finish().await;
+            });
+        });
+        let told = log.lines().find(|l| l.contains("ERROR") && l.contains("planted in"));
+        assert!(told.is_some(), "nobody says that it has died:\n{log}");
+    }
+}
+
+#[test]
+fn a_question_to_the_brokers_that_panics_is_asked_again() {
+    in_paused_time(async {
+        let is_read = |call: &str| call == "stable read";
+        let mut world = World::begin(Some((is_read, Failure::Panic)));
+        world.steps(Duration::from_secs(5)).await;
+        world.processes[0].line.always(None);
+        world.finish().await;
+    });
+}
+
+/// Records that retention took, as one process counts them; call k of it goes wrong.
+fn lost(plan: Option<(usize, Failure)>) -> (u64, usize) {
+    in_paused_time(async {
+        let mut world = World::begin(None);
+        world.on_gap = OnGap::Record;
+        world.steps(Duration::from_secs(5)).await;
+        let wait = world.drain(0);
+        world.drained(0, &wait).await;
+        world.take(0, &all(), true);
+        world.step().await;
+        world.processes[0].wake.send(Message::End);
+        world.step().await;
+        feed(&world, 1);
+        feed(&world, 2);
+        // Of nine records three were archived.
+        world.brokers.keep_from(&tp("in", 0), 7);
+        let line = plan.map_or_else(Line::default, |(k, how)| Line::failing(k, how));
+        let second = world.start_over(line);
+        let generation = world.next_generation();
+        world.give(second, &generation, &all());
+        world.steps(Duration::from_secs(40)).await;
+        (world.metrics(second).gap_records.get(), world.processes[second].line.calls())
+    })
+}
+
+#[test]
+fn offsets_of_a_gap_are_counted_once() {
+    let (offsets, calls) = lost(None);
+    assert_eq!(offsets, 4);
+    for how in [Failure::Before, Failure::After] {
+        for k in 1..=calls {
+            assert_eq!(lost(Some((k, how))).0, 4, "call {k} went {how:?}");
+        }
+    }
+}
+
+#[test]
+fn words_are_counted_once() {
+    for merged in [false, true] {
+        MERGED.set(merged);
+        in_paused_time(async {
+            let mut world = World::begin(None);
+            world.finish().await;
+            let expected: i64 = oracle::expected(&world.brokers).values().sum();
+            let counted = world.metrics(0).words.with_label_values(&["m"]).get();
+            assert_eq!(counted, expected as u64, "merged: {merged}");
+        });
+        MERGED.set(false);
+    }
+}

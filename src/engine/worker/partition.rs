@@ -1,0 +1,310 @@
+//! One assigned partition: a record's way, and the effects of its machine.
+//!
+//! What the partition may do is decided by [`Machine`]; this file moves bytes as the machine says.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::clients::kafka::{Source, Trouble};
+use crate::common::clock::Now;
+use crate::common::metrics::PartitionGauges;
+use crate::common::status::Roll;
+use crate::engine::archive::half::ArchiveHalf;
+use crate::engine::archive::ledger::new_attempt;
+use crate::engine::archive::task::Event;
+use crate::engine::results::{Results, Tally};
+use crate::engine::topics::{Role, SourceLists};
+use crate::engine::worker::delay::Delay;
+use crate::engine::worker::env::Env;
+use crate::engine::worker::inbox::{Added, Answer};
+use crate::pure::layout::RollReason;
+use crate::pure::protocol::Machine;
+use crate::pure::protocol::partition::Share;
+use crate::pure::protocol::machine::{Cause, Effect, Input, ReadStep, Setup, Ticket};
+use crate::pure::record::{Record, TopicPartition};
+
+/// A partition that this worker owns.
+pub(super) struct OwnedPartition {
+    pub(super) source: Box<dyn Source>,
+    pub(super) sinks: Sinks,
+}
+
+/// Everything but the source, so that records can be taken while the source is borrowed.
+pub(super) struct Sinks {
+    pub(super) tp: TopicPartition,
+    pub(super) role: Arc<Role>,
+    /// Cleared when the assignment is over: nothing may be committed then.
+    pub(super) alive: Arc<AtomicBool>,
+    pub(super) epoch: u64,
+    pub(super) machine: Machine,
+    pub(super) archive: Option<ArchiveHalf>,
+    pub(super) results: Results,
+    pub(super) last_commit: std::time::Instant,
+    /// Records came, and the end of the log has not been seen since.
+    pub(super) backlog: bool,
+    pub(super) view: View,
+    /// What the machine wants done; empty between two inputs.
+    pub(super) effects: Vec<Effect>,
+    /// The question that the worker has to ask the brokers.
+    pub(super) question: Option<Ticket>,
+    pub(super) tally: Tally,
+}
+
+/// What operators see.
+pub(super) struct View {
+    pub(super) gauges: Arc<PartitionGauges>,
+    /// The reason that metrics and log know.
+    pub(super) shown: Option<&'static str>,
+    pub(super) last_roll: Option<Roll>,
+    pub(super) archive_delay: Delay,
+    pub(super) results_delay: Delay,
+    /// The timestamp of the batch's first record, milliseconds.
+    pub(super) first_time: Option<i64>,
+    /// A foreign record in the partials topic was reported.
+    pub(super) foreign_told: bool,
+}
+
+impl OwnedPartition {
+    /// A partition at the moment of its assignment. `tell` gets the answers of jobs.
+    pub(super) fn new(
+        added: Added,
+        epoch: u64,
+        now: Now,
+        lists: &Arc<SourceLists>,
+        tell: impl Fn(Event) + Send + Sync + 'static,
+    ) -> OwnedPartition {
+        let Added { tp, role, source, alive, gauges } = added;
+        let setup = Setup {
+            sinks: role.sinks(),
+            on_gap: role.on_gap,
+            root: role.root_id().into(),
+            epoch,
+            jitter: foldhash_of(&tp),
+        };
+        let sinks = Sinks {
+            machine: Machine::assigned(setup),
+            archive: ArchiveHalf::new(&tp, &role, tell),
+            results: Results::new(&role, lists),
+            tp,
+            role: Arc::new(role),
+            alive,
+            epoch,
+            last_commit: now.instant,
+            backlog: false,
+            view: View {
+                gauges,
+                shown: None,
+                last_roll: None,
+                archive_delay: Delay::default(),
+                results_delay: Delay::default(),
+                first_time: None,
+                foreign_told: false,
+            },
+            effects: Vec::new(),
+            question: None,
+            tally: Tally::default(),
+        };
+        OwnedPartition { source, sinks }
+    }
+
+    /// Reads a batch; how many records came.
+    pub(super) fn read(&mut self, now: Now, env: &Env) -> usize {
+        let OwnedPartition { source, sinks } = self;
+        // A partition that can't be read takes no turn.
+        let backlog = std::mem::take(&mut sinks.backlog);
+        match sinks.machine.next_read(now.moment()) {
+            ReadStep::Wait => return 0,
+            ReadStep::Seek { to, recount } => {
+                if let Err(error) = source.seek(to) {
+                    tracing::debug!(tp = %sinks.tp, %error, "the client refused a seek; it is retried");
+                    sinks.input(Input::SeekRefused, now, env);
+                    return 0;
+                }
+                sinks.input(Input::SeekTaken(to), now, env);
+                if recount {
+                    sinks.results.counts_from_here(now);
+                }
+            }
+            ReadStep::Read => {}
+        }
+        sinks.view.first_time = None;
+        let mut stop = None;
+        let read = source.read(&mut |record| {
+            if stop.is_none() {
+                stop = sinks.on_record(record, now).err();
+            }
+        });
+        sinks.backlog = read.end.is_none() && (backlog || 0 < read.records);
+        if let Some(end) = read.end {
+            sinks.machine.skip_to(end);
+        }
+        if read.moved {
+            sinks.input(Input::Moved, now, env);
+        }
+        match read.trouble {
+            None => {}
+            Some(Trouble::OutOfRange(text)) => {
+                tracing::debug!(tp = %sinks.tp, text, "the client's position is out of range");
+                sinks.input(Input::OutOfRange, now, env);
+            }
+            Some(Trouble::Error(error)) => {
+                env.metrics.kafka_errors.with_label_values(&["read"]).inc();
+                tracing::warn!(tp = %sinks.tp, %error, "a fetch failed; the client retries it");
+            }
+        }
+        if let Some(input) = stop {
+            sinks.input(input, now, env);
+        }
+        sinks.after_batch(read.records, now, &env.metrics);
+        read.records
+    }
+}
+
+impl Sinks {
+    /// Everything in one record's life that happens on the worker. A record that can't be taken is
+    /// the input that stops the partition.
+    #[inline]
+    fn on_record(&mut self, record: &Record<'_>, now: Now) -> Result<(), Input> {
+        let share = self.machine.accept(record.offset, new_attempt);
+        if share == Share::NONE {
+            return Ok(());
+        }
+        self.view.first_time = self.view.first_time.or(record.timestamp.millis());
+        self.tally.records += 1;
+        self.tally.bytes +=
+            (record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len)) as u64;
+        if let (Some(append), Some(archive)) = (share.archive, &mut self.archive) {
+            archive
+                .write(record, append, &self.tp, now.instant)
+                .map_err(|e| Input::NotEncoded(format!("offset {} can't be encoded: {e}", record.offset)))?;
+        }
+        if let Some(use_) = share.results {
+            self.results
+                .on_record(record, use_, now, &mut self.tally)
+                .map_err(|e| Input::Unreadable(format!("offset {}: {e}", record.offset)))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn owned(&self) -> bool {
+        self.alive.load(Ordering::SeqCst)
+    }
+
+    /// Hands one input to the machine, and carries out what comes of it.
+    pub(super) fn input(&mut self, input: Input, now: Now, env: &Env) {
+        self.machine.handle(input, now.moment(), &mut self.effects);
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            self.carry_out(effect, now, env);
+        }
+        // An effect may have had an input, and so effects, of its own: those are carried out.
+        if self.effects.is_empty() {
+            self.effects = effects;
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect, now: Now, env: &Env) {
+        match effect {
+            Effect::AskPositions(ticket) => self.question = Some(ticket),
+            Effect::AskLedger(question) => {
+                if let Some(archive) = &mut self.archive {
+                    archive.ask(question, &self.machine, now);
+                }
+            }
+            Effect::Append(id) => {
+                if let Some(archive) = &self.archive {
+                    archive.append(id);
+                }
+            }
+            Effect::EndAttempt(Cause::OutOfRange) => self.roll(RollReason::Gap, now, env),
+            Effect::EndAttempt(Cause::Paused) => self.roll(RollReason::Pause, now, env),
+            Effect::DropFiles => {
+                if let Some(archive) = &mut self.archive {
+                    archive.drop_files();
+                }
+            }
+            Effect::Recount => self.results.reset(self.machine.marks()),
+            Effect::Rejoin => {
+                tracing::warn!(tp = %self.tp, "the client does not fetch this partition any more; the instance joins the group anew");
+                (env.rejoin)();
+            }
+            Effect::Report(report) => self.tell(&report),
+        }
+    }
+
+    /// What a job outside of the worker's thread came to.
+    pub(super) fn on_answer(&mut self, answer: Answer, now: Now, env: &Env) {
+        match answer {
+            Answer::Positions(ticket, read) => self.on_positions(ticket, read, now, env),
+            Answer::Silence { at, answer } => {
+                if let Err(error) = &answer {
+                    tracing::debug!(tp = %self.tp, %error, "no answer about silent source partitions");
+                }
+                if let Some(merging) = self.results.merging_mut() {
+                    merging.on_silence(at, answer.ok());
+                }
+            }
+            Answer::Archive(event) => self.on_archive(event, now, env),
+        }
+    }
+
+    /// Ends the open attempt, if there is one.
+    pub(super) fn roll(&mut self, reason: RollReason, now: Now, env: &Env) {
+        let Some(archive) = &mut self.archive else { return };
+        match archive.seal(&mut self.machine, reason, now) {
+            Ok(false) => {}
+            Ok(true) => env.metrics.rolls.with_label_values(&[reason.label()]).inc(),
+            Err(e) => {
+                let text = format!("the open files can't be completed: {e}");
+                self.input(Input::NotEncoded(text), now, env);
+            }
+        }
+    }
+
+    /// Ends the open attempt if a rule says so.
+    pub(super) fn roll_if_due(&mut self, now: Now, env: &Env) {
+        if let Some(reason) = self.archive.as_ref().and_then(|a| a.roll_due(now.instant)) {
+            self.roll(reason, now, env);
+        }
+    }
+
+    /// Lets go of some memory of open files.
+    pub(super) fn shrink(&mut self, now: Now, env: &Env) {
+        if let Some(Err(e)) = self.archive.as_mut().map(ArchiveHalf::shrink) {
+            self.input(Input::NotEncoded(format!("open files can't be encoded: {e}")), now, env);
+        }
+    }
+
+    /// Memory of open files, bytes.
+    pub(super) fn file_bytes(&self) -> usize {
+        self.archive.as_ref().map_or(0, ArchiveHalf::memory_bytes)
+    }
+
+    /// Bytes on their way into the store.
+    pub(super) fn bytes_under_way(&self) -> usize {
+        self.archive.as_ref().map_or(0, ArchiveHalf::bytes_under_way)
+    }
+
+    pub(super) fn is_clogged(&self) -> bool {
+        self.archive.as_ref().is_some_and(ArchiveHalf::is_clogged)
+    }
+
+    /// Since the last commit: the time that is left until the next one.
+    pub(super) fn interval_left(&self, now: Now, env: &Env) -> Duration {
+        (self.last_commit + env.commit_interval).saturating_duration_since(now.instant)
+    }
+
+    /// What the results need, told to the rules before they plan a commit.
+    pub(super) fn hold(&mut self) {
+        if let Some((needed_from, marks)) = self.results.held() {
+            self.machine.hold(needed_from, marks);
+        }
+    }
+}
+
+/// A number that differs from partition to partition: it spreads their retries.
+fn foldhash_of(tp: &TopicPartition) -> u32 {
+    use std::hash::BuildHasher as _;
+    foldhash::fast::FixedState::default().hash_one(tp) as u32
+}

@@ -1,0 +1,156 @@
+//! What operators see of one partition: its gauges, its status, and the log line of a stop.
+
+use std::time::Duration;
+
+use crate::common::clock::Now;
+use crate::common::metrics::Metrics;
+use crate::common::status::{Condition, PartitionStatus, Wait};
+use crate::engine::worker::delay::Delay;
+use crate::engine::worker::partition::Sinks;
+use crate::pure::protocol::Partition;
+
+impl Sinks {
+    /// After a batch: what it held goes to the metrics, and the delays are noted.
+    pub(super) fn after_batch(&mut self, records: usize, now: Now, metrics: &Metrics) {
+        self.hand_over_tally(metrics);
+        if let (Some(position), Some(rules)) = (self.machine.position(), self.machine.rules()) {
+            let time = self.view.first_time;
+            if self.role.archive.is_some() {
+                self.view.archive_delay.read(position, time, rules.a(), now.instant);
+            }
+            if self.role.count.is_some() {
+                self.view.results_delay.read(position, time, rules.p(), now.instant);
+            }
+        }
+        if let Some(merging) = self.results.merging_mut().filter(|_| 0 < records) {
+            merging.measure();
+        }
+    }
+
+    fn hand_over_tally(&mut self, metrics: &Metrics) {
+        let tally = std::mem::take(&mut self.tally);
+        if tally.records == 0 {
+            return;
+        }
+        let labels = [self.role.mapping.as_str(), self.role.label()];
+        metrics.records.with_label_values(&labels).inc_by(tally.records);
+        metrics.bytes.with_label_values(&labels).inc_by(tally.bytes);
+        metrics.words.with_label_values(&labels[..1]).inc_by(tally.words);
+        metrics.lossy_values.with_label_values(&labels[..1]).inc_by(tally.lossy);
+        metrics.untimed.with_label_values(&labels[..1]).inc_by(tally.untimed);
+        metrics.uncounted.with_label_values(&labels[..1]).inc_by(tally.uncounted + tally.foreign);
+        if 0 < tally.foreign && !std::mem::replace(&mut self.view.foreign_told, true) {
+            tracing::warn!(tp = %self.tp, "another program writes into the partials topic; its records count nothing");
+        }
+    }
+
+    /// Sets the gauges, and tells the log what has changed.
+    pub(super) fn report(&mut self, now: Now, metrics: &Metrics, repair: &str) {
+        self.show(metrics, repair);
+        let Some(rules) = self.machine.rules() else { return };
+        let gauges = &self.view.gauges;
+        gauges.set_positions(rules.p(), rules.a(), rules.committed_offset());
+        let seconds = |delay: Duration| i64::try_from(delay.as_secs()).unwrap_or(i64::MAX);
+        if self.role.archive.is_some() {
+            gauges.archive_delay.set(seconds(since(&self.view.archive_delay, now)));
+        }
+        if self.role.count.is_some() {
+            gauges.results_delay.set(seconds(since(&self.view.results_delay, now)));
+        }
+        let detached = self.role.archive.is_some() && rules.a().is_none();
+        gauges.paused.set(i64::from(self.machine.is_paused()));
+        gauges.detached.set(i64::from(detached));
+        if let Some(merging) = self.results.merging() {
+            gauges.open_windows.set(merging.merge.open() as i64);
+        }
+    }
+
+    /// Tells log and metrics that the partition has stopped, or goes on.
+    fn show(&mut self, metrics: &Metrics, repair: &str) {
+        let stopped = self.machine.stopped();
+        let reason = stopped.map(|why| why.label());
+        if reason == self.view.shown {
+            return;
+        }
+        let partition = self.tp.partition.to_string();
+        let labels = |reason| [&*self.tp.topic, partition.as_str(), reason];
+        if let Some(old) = self.view.shown {
+            let _ = metrics.stopped.remove_label_values(&labels(old));
+        }
+        match stopped {
+            Some(why) => {
+                let reason = why.label();
+                metrics.stopped.with_label_values(&labels(reason)).set(1);
+                let repair = why
+                    .may_be_repaired()
+                    .then(|| format!("{repair} {} {partition}", self.tp.topic));
+                tracing::error!(tp = %self.tp, reason, repair, "partition stopped: {why}");
+            }
+            None => tracing::info!(tp = %self.tp, "the partition goes on"),
+        }
+        self.view.shown = reason;
+    }
+
+    /// The assignment has ended; the next owner says what it finds.
+    pub(super) fn hide(&mut self, metrics: &Metrics) {
+        if let Some(reason) = self.view.shown.take() {
+            let partition = self.tp.partition.to_string();
+            let _ = metrics.stopped.remove_label_values(&[&*self.tp.topic, &partition, reason]);
+        }
+    }
+
+    fn condition(&self) -> Condition {
+        if let Some(why) = self.machine.stopped() {
+            Condition::Stopped(why.to_string())
+        } else if self.machine.is_paused() {
+            Condition::Paused
+        } else if self.machine.is_detached() {
+            Condition::Detached
+        } else if self.machine.start().is_none() {
+            Condition::Recovering
+        } else {
+            Condition::Running
+        }
+    }
+
+    /// What a person is told of the partition. `worker`: the number of its worker.
+    pub(super) fn status(&self, worker: usize, now: Now) -> PartitionStatus {
+        let rules = self.machine.rules();
+        let open = self.archive.as_ref().and_then(|a| a.open_files(now.instant));
+        let merging = self.results.merging();
+        let waits = merging.into_iter().flat_map(|m| m.waits_for(now.millis));
+        PartitionStatus {
+            topic: self.tp.topic.to_string(),
+            partition: self.tp.partition,
+            mapping: self.role.mapping.clone(),
+            role: self.role.label().into(),
+            worker,
+            archives: self.role.archive.is_some(),
+            state: self.condition(),
+            results: rules.and_then(Partition::p).filter(|_| self.role.count.is_some()).map(|o| o.0),
+            archive: rules.and_then(Partition::a).map(|o| o.0),
+            committed: rules.and_then(Partition::committed_offset).map(|o| o.0),
+            end: None,
+            archive_delay_s: since(&self.view.archive_delay, now).as_secs(),
+            oldest_ms: self.view.archive_delay.oldest(),
+            open_files: open.map_or(0, |o| o.files),
+            open_bytes: open.map_or(0, |o| o.bytes),
+            open_age_s: open.map_or(0, |o| o.since_first.as_secs()),
+            last_roll: self.view.last_roll.clone(),
+            open_windows: merging.map(|m| m.merge.open()),
+            waits_for: waits
+                .map(|(tp, silent)| Wait {
+                    topic: tp.topic.to_string(),
+                    partition: tp.partition,
+                    silent_s: silent.as_secs(),
+                })
+                .collect(),
+            watermark: self.machine.rules().and_then(|p| p.marks().watermark),
+        }
+    }
+}
+
+/// Age of the oldest record that is not done with.
+fn since(delay: &Delay, now: Now) -> Duration {
+    delay.since().map_or(Duration::ZERO, |at| now.instant.saturating_duration_since(at))
+}

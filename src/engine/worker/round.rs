@@ -1,0 +1,259 @@
+//! One worker's thread: a round looks at the inbox and at the clock, and reads one batch of each
+//! partition.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, channel};
+use std::time::{Duration, Instant};
+
+use crate::clients::kafka::{Commit, Generation};
+use crate::common::clock::Now;
+use crate::common::crash::{self, Step};
+use crate::engine::worker::env::Env;
+use crate::engine::worker::inbox::{Added, Answer, Message, Wake, WorkerView};
+use crate::engine::worker::partition::OwnedPartition;
+use crate::engine::worker::turns::BacklogTurn;
+use crate::pure::layout::RollReason;
+use crate::pure::protocol::machine::Input;
+use crate::pure::record::TopicPartition;
+
+/// A worker sleeps for this time at most when there is nothing to read and nothing is due.
+pub(super) const IDLE: Duration = Duration::from_millis(50);
+
+/// A worker: some partitions and one transactional producer.
+pub(super) struct Worker {
+    pub(super) index: usize,
+    pub(super) env: Env,
+    pub(super) inbox: Receiver<Message>,
+    pub(super) wake: Wake,
+    pub(super) owned: BTreeMap<TopicPartition, OwnedPartition>,
+    pub(super) generation: Option<Arc<Generation>>,
+    pub(super) transactions: Box<dyn Commit>,
+    /// After a transaction could not even begin.
+    pub(super) commit_not_before: Option<Instant>,
+    pub(super) epochs: u64,
+    pub(super) view: Arc<WorkerView>,
+    pub(super) drain: Drain,
+    pub(super) last_report: Option<Instant>,
+    /// Source partitions that windows wait for, and since when nothing was heard of them.
+    pub(super) held_back: BTreeMap<TopicPartition, Duration>,
+    pub(super) turn: BacklogTurn,
+}
+
+/// A worker's way to its end.
+pub(super) enum Drain {
+    No,
+    Until { deadline: Instant, done: SyncSender<bool> },
+    Done,
+}
+
+impl Worker {
+    pub(super) fn new(
+        index: usize,
+        env: Env,
+        transactions: Box<dyn Commit>,
+        view: Arc<WorkerView>,
+    ) -> (Worker, Wake) {
+        let (sender, inbox) = channel();
+        let wake = Wake { inbox: sender, thread: Arc::default() };
+        let worker = Worker {
+            index,
+            env,
+            inbox,
+            wake: wake.clone(),
+            owned: BTreeMap::new(),
+            generation: None,
+            transactions,
+            commit_not_before: None,
+            epochs: 0,
+            view,
+            drain: Drain::No,
+            last_report: None,
+            held_back: BTreeMap::new(),
+            turn: BacklogTurn::default(),
+        };
+        (worker, wake)
+    }
+
+    /// Runs until [`Message::End`].
+    pub(super) fn run(mut self) {
+        let _ = self.wake.thread.set(std::thread::current());
+        while let Some(sleep) = self.round() {
+            if !sleep.is_zero() {
+                std::thread::park_timeout(sleep);
+            }
+        }
+    }
+
+    /// One look at everything; how long nothing will be due, or [`None`] at the end.
+    pub(super) fn round(&mut self) -> Option<Duration> {
+        while let Ok(message) = self.inbox.try_recv() {
+            if matches!(message, Message::End) {
+                return None;
+            }
+            self.on_message(message);
+        }
+        let now = (self.env.clock)();
+        self.view.last_round.store(now.millis, Ordering::Relaxed);
+        self.pause_and_resume(now);
+        self.tick(now);
+        self.merge(now);
+        self.commit_due(now);
+        let busy = matches!(self.drain, Drain::No) && self.read(now);
+        let now = (self.env.clock)();
+        self.roll(now);
+        self.report(now);
+        self.drained(now);
+        Some(if busy { Duration::ZERO } else { self.until_due(now) })
+    }
+
+    fn on_message(&mut self, message: Message) {
+        let now = (self.env.clock)();
+        match message {
+            Message::Assigned { generation, added } => self.assigned(generation, added, now),
+            Message::Revoked { partitions, commits, done } => {
+                self.revoked(&partitions, commits, now);
+                let _ = done.send(());
+            }
+            Message::Answered { tp, epoch, answer } => {
+                let same = |p: &&mut OwnedPartition| p.sinks.epoch == epoch;
+                if let Some(owned) = self.owned.get_mut(&tp).filter(same) {
+                    owned.sinks.on_answer(answer, now, &self.env);
+                }
+            }
+            Message::Drain { done, timeout } => {
+                for owned in self.owned.values_mut() {
+                    owned.sinks.roll(RollReason::Stop, now, &self.env);
+                }
+                self.drain = Drain::Until { deadline: now.instant + timeout, done };
+            }
+            Message::Retry => self.input_to_all(&Input::Retry, now),
+            Message::End => {}
+        }
+    }
+
+    fn input_to_all(&mut self, input: &Input, now: Now) {
+        for owned in self.owned.values_mut() {
+            owned.sinks.input(input.clone(), now, &self.env);
+        }
+    }
+
+    /// P outlives a change of generation only for a member of the one directly before (rule 1);
+    /// no transaction is open here: they begin and end inside of one commit.
+    fn assigned(&mut self, generation: Arc<Generation>, added: Vec<Added>, now: Now) {
+        let number = generation.number();
+        let before = self.generation.replace(generation).map(|g| g.number());
+        if before.is_none_or(|before| before != number && before + 1 != number) {
+            self.input_to_all(&Input::GenerationMissed, now);
+        }
+        for mut added in added {
+            self.epochs += 1;
+            let epoch = self.epochs;
+            let wake = self.wake.clone();
+            added.source.on_records(Box::new(move || wake.unpark()));
+            let (wake, tp) = (self.wake.clone(), added.tp.clone());
+            let tell = move |event| {
+                let answer = Answer::Archive(event);
+                wake.send(Message::Answered { tp: tp.clone(), epoch, answer });
+            };
+            let _runtime = self.env.runtime.enter();
+            let tp = added.tp.clone();
+            let owned = OwnedPartition::new(added, epoch, now, &self.env.sources, tell);
+            let _ = self.owned.insert(tp, owned);
+        }
+    }
+
+    fn revoked(&mut self, partitions: &[TopicPartition], commits: bool, now: Now) {
+        let mine: Vec<TopicPartition> =
+            partitions.iter().filter(|tp| self.owned.contains_key(tp)).cloned().collect();
+        if commits && !mine.is_empty() {
+            self.commit(&mine, true, now);
+        }
+        crash::at(Step::LeaveCommitted);
+        // A rebalance in the middle of a stop: attempts may outlive an assignment, and nobody else
+        // may be there to read it all again. The drain waits for them.
+        let stops = matches!(self.drain, Drain::Until { .. });
+        for tp in mine {
+            let Some(owned) = self.owned.get_mut(&tp) else { continue };
+            owned.sinks.alive.store(false, Ordering::SeqCst);
+            let input = if stops { Input::Finish } else { Input::Revoke };
+            owned.sinks.input(input, now, &self.env);
+            if !stops {
+                owned.sinks.hide(&self.env.metrics);
+                let _ = self.owned.remove(&tp);
+            }
+        }
+    }
+
+    fn pause_and_resume(&mut self, now: Now) {
+        for owned in self.owned.values_mut() {
+            let paused = self.env.paused.has(&owned.sinks.role.mapping);
+            if paused != owned.sinks.machine.is_paused() {
+                owned.sinks.input(Input::Pause(paused), now, &self.env);
+            }
+        }
+    }
+
+    /// One batch of each partition that is not waiting for its [`BacklogTurn`]; whether there may
+    /// be more.
+    fn read(&mut self, now: Now) -> bool {
+        let under_way: usize = self.owned.values().map(|p| p.sinks.bytes_under_way()).sum();
+        if self.env.quarter() < under_way {
+            return false;
+        }
+        let backlogged = self.owned.iter().filter(|(_, p)| p.sinks.backlog).map(|(tp, _)| tp);
+        self.turn.choose(&backlogged.collect::<Vec<_>>(), now);
+        let mut busy = false;
+        for (tp, owned) in &mut self.owned {
+            let turn = self.turn.whose.as_ref() == Some(tp);
+            if owned.sinks.is_clogged() || owned.sinks.backlog && !turn {
+                continue;
+            }
+            let records = owned.read(now, &self.env);
+            if turn && 0 < records {
+                self.turn.gave = Some(now.instant);
+            }
+            busy |= 0 < records;
+        }
+        busy
+    }
+
+    /// Ends what is due, and shrinks the largest open file when memory is short.
+    fn roll(&mut self, now: Now) {
+        for owned in self.owned.values_mut() {
+            owned.sinks.roll_if_due(now, &self.env);
+        }
+        let total: usize = self.owned.values().map(|p| p.sinks.file_bytes()).sum();
+        if self.env.quarter() < total
+            && let Some(owned) = self.owned.values_mut().max_by_key(|p| p.sinks.file_bytes())
+        {
+            owned.sinks.shrink(now, &self.env);
+        }
+    }
+
+    fn drained(&mut self, now: Now) {
+        let Drain::Until { deadline, .. } = &self.drain else {
+            return;
+        };
+        let whole = self.owned.values().all(|p| p.sinks.machine.is_drained());
+        if !whole && now.instant < *deadline {
+            return;
+        }
+        let mine = self.owned.iter().filter(|(_, p)| p.sinks.owned());
+        let mine: Vec<TopicPartition> = mine.map(|(tp, _)| tp.clone()).collect();
+        self.commit(&mine, true, now);
+        crash::at(Step::DrainCommitted);
+        for owned in self.owned.values() {
+            owned.sinks.alive.store(false, Ordering::SeqCst);
+        }
+        if let Drain::Until { done, .. } = std::mem::replace(&mut self.drain, Drain::Done) {
+            let _ = done.send(whole);
+        }
+    }
+
+    fn until_due(&self, now: Now) -> Duration {
+        let due = self.owned.values().filter_map(|p| p.sinks.results_due_in(now, &self.env));
+        due.min().unwrap_or(IDLE).min(IDLE).max(Duration::from_millis(1))
+    }
+}

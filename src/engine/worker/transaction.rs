@@ -1,0 +1,241 @@
+//! Rule 4: one transaction carries the results of all partitions in it, and their offsets.
+
+use std::time::{Duration, Instant};
+
+use crate::clients::kafka::{Outgoing, TransactionError};
+use crate::clients::kafka::transaction::{MAKE_PRODUCER, OffsetCommit};
+use crate::common::clock::Now;
+use crate::engine::results::{Question, Transfer};
+use crate::engine::worker::env::Env;
+use crate::engine::worker::partition::{OwnedPartition, Sinks};
+use crate::engine::worker::round::Worker;
+use crate::pure::protocol::machine::Input;
+use crate::pure::record::TopicPartition;
+
+/// After a transaction could not begin.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Whether a partition wants a transaction now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Due {
+    Nothing,
+    /// Only the offset moves: what is counted waits for its time.
+    OffsetOnly,
+    Results,
+}
+
+impl Sinks {
+    /// Time until the results of what is counted are due; [`None`] if nothing is counted.
+    pub(super) fn results_due_in(&self, now: Now, env: &Env) -> Option<Duration> {
+        let left = self.interval_left(now, env);
+        self.results.due_in(now, left, env.quarter(), self.backlog)
+    }
+
+    fn due(&self, now: Now, env: &Env) -> Due {
+        if self.machine.stopped().is_some() {
+            return Due::Nothing;
+        }
+        if self.results_due_in(now, env) == Some(Duration::ZERO) {
+            return Due::Results;
+        }
+        let at_once = self.machine.waits_for_first_commit();
+        let interval = self.interval_left(now, env).is_zero();
+        let with_results = self.results.holds_nothing_back();
+        let wanted =
+            self.machine.needs_confirmation() || self.machine.plan(with_results).is_some();
+        match (at_once || interval) && wanted {
+            false => Due::Nothing,
+            true if with_results => Due::Results,
+            true => Due::OffsetOnly,
+        }
+    }
+
+    /// Whatever time and the answers allow; and the next question, if there is one.
+    pub(super) fn advance_merge(&mut self, now: Now) -> Option<Question> {
+        let rules = self.machine.rules().filter(|p| !p.replays())?;
+        let position = rules.counted()?;
+        if self.machine.is_paused() || self.machine.stopped().is_some() {
+            return None;
+        }
+        self.results.merging_mut()?.advance(position, now)
+    }
+
+    /// Memory is short: what is open is published in part.
+    pub(super) fn publish_open_windows(&mut self) {
+        let replays = self.machine.rules().is_none_or(|p| p.replays());
+        if let Some(merging) = self.results.merging_mut().filter(|_| !replays)
+            && 0 < merging.merge.open()
+        {
+            tracing::warn!(
+                tp = %self.tp, windows = merging.merge.open(), bytes = merging.bytes(),
+                "open windows are published in part: their words need too much of daemon.memory"
+            );
+            merging.publish_open();
+        }
+    }
+}
+
+impl Worker {
+    /// Commits whatever is due.
+    pub(super) fn commit_due(&mut self, now: Now) {
+        self.owned.values_mut().for_each(|p| p.sinks.hold());
+        if self.commit_not_before.is_some_and(|at| now.instant < at) {
+            return;
+        }
+        let (mut results, mut offsets) = (Vec::new(), Vec::new());
+        for (tp, owned) in &self.owned {
+            match owned.sinks.due(now, &self.env) {
+                Due::Nothing => {}
+                Due::OffsetOnly => offsets.push(tp.clone()),
+                Due::Results => results.push(tp.clone()),
+            }
+        }
+        if !results.is_empty() || !offsets.is_empty() {
+            self.transact(&results, &offsets, now);
+        }
+    }
+
+    /// Commits these now.
+    pub(super) fn commit(&mut self, partitions: &[TopicPartition], with_results: bool, now: Now) {
+        let (results, offsets) =
+            if with_results { (partitions, &[][..]) } else { (&[][..], partitions) };
+        self.transact(results, offsets, now);
+    }
+
+    fn transact(&mut self, results: &[TopicPartition], offsets: &[TopicPartition], now: Now) {
+        self.turn.over = true;
+        for tp in results {
+            if let Some(owned) = self.owned.get_mut(tp) {
+                owned.sinks.results.before_commit(now);
+                owned.sinks.hold();
+            }
+        }
+        let all: Vec<TopicPartition> = results.iter().chain(offsets).cloned().collect();
+        if !self.confirm(&all, now) {
+            self.commit_not_before = Some(now.instant + PAUSE);
+            return;
+        }
+        let transfer = |tp: &TopicPartition, with_results: bool| {
+            let plan = self.owned.get(tp)?.sinks.machine.plan(with_results)?;
+            Some(Transfer { tp: tp.clone(), plan, with_results, sent: 0 })
+        };
+        let results = results.iter().filter_map(|tp| transfer(tp, true));
+        let offsets = offsets.iter().filter_map(|tp| transfer(tp, false));
+        let mut transfers: Vec<Transfer> = results.chain(offsets).collect();
+        if transfers.is_empty() {
+            return;
+        }
+        if let Err(e) = self.transactions.begin() {
+            // Nothing was sent: nothing is in doubt.
+            self.transactions.give_up();
+            self.on_transaction_error(&e);
+            self.commit_not_before = Some(now.instant + PAUSE);
+            return;
+        }
+        match self.send_all(&mut transfers, now) {
+            Ok(()) => self.on_committed(&transfers, now),
+            Err(e) => {
+                self.transactions.give_up();
+                self.input_to(&transfers, |_| Input::CommitDoubt, now);
+                self.on_transaction_error(&e);
+            }
+        }
+    }
+
+    fn input_to(&mut self, transfers: &[Transfer], input: impl Fn(&Transfer) -> Input, now: Now) {
+        for transfer in transfers {
+            if let Some(owned) = self.owned.get_mut(&transfer.tp) {
+                owned.sinks.input(input(transfer), now, &self.env);
+            }
+        }
+    }
+
+    /// Against an Ok that was lost (KAFKA-17754): one stable read before the next transaction.
+    /// False if the brokers don't answer.
+    fn confirm(&mut self, partitions: &[TopicPartition], now: Now) -> bool {
+        let unconfirmed =
+            |tp: &&TopicPartition| self.owned.get(*tp).is_some_and(|p| p.sinks.machine.needs_confirmation());
+        let asked: Vec<TopicPartition> = partitions.iter().filter(unconfirmed).cloned().collect();
+        if asked.is_empty() {
+            return true;
+        }
+        let answers = match self.env.positions.committed(&asked) {
+            Ok(answers) => answers,
+            Err(error) => {
+                tracing::warn!(%error, "the last commit can't be confirmed; it is read again");
+                self.env.metrics.kafka_errors.with_label_values(&["verify"]).inc();
+                return false;
+            }
+        };
+        for (tp, read) in asked.iter().zip(answers) {
+            if let Some(owned) = self.owned.get_mut(tp) {
+                let read = read.transpose().map_err(|e| e.to_string());
+                owned.sinks.input(Input::Confirmed(read), now, &self.env);
+            }
+        }
+        true
+    }
+
+    fn send_all(&mut self, transfers: &mut [Transfer], now: Now) -> Result<(), TransactionError> {
+        let began = Instant::now();
+        let mut offsets = Vec::with_capacity(transfers.len());
+        for transfer in transfers.iter_mut() {
+            let sinks = &self.owned.get(&transfer.tp).expect("planned from it").sinks;
+            if transfer.with_results {
+                let transactions = &mut self.transactions;
+                let mut send = |message: &Outgoing<'_>| transactions.send(message);
+                transfer.sent = sinks.results.publish(transfer, now, &mut send)?;
+            }
+            let plan = transfer.plan;
+            let metadata = sinks.machine.metadata(&plan).expect("planned from it");
+            let (tp, offset) = (transfer.tp.clone(), plan.offset);
+            offsets.push(OffsetCommit { tp, offset, metadata: metadata.encode(offset) });
+        }
+        let Some(generation) = self.generation.clone() else {
+            let detail = "no generation".to_string();
+            return Err(TransactionError::Doubt { step: "send offsets", detail });
+        };
+        let all = &self.owned;
+        let is_owned = |t: &Transfer| all.get(&t.tp).is_some_and(|p: &OwnedPartition| p.sinks.owned());
+        let owned = || transfers.iter().all(is_owned);
+        let sent = began.elapsed();
+        let took = self.transactions.commit(&offsets, &generation, &owned)?;
+        let steps = [sent, took.deliver, took.offsets, took.end];
+        for (step, took) in ["send", "deliver", "offsets", "end"].into_iter().zip(steps) {
+            let histogram = self.env.metrics.commit_seconds.with_label_values(&[step]);
+            histogram.observe(took.as_secs_f64());
+        }
+        Ok(())
+    }
+
+    fn on_committed(&mut self, transfers: &[Transfer], now: Now) {
+        self.env.metrics.commits.with_label_values(&["ok"]).inc();
+        self.input_to(transfers, |t| Input::CommitOk(t.plan), now);
+        for transfer in transfers {
+            let Some(owned) = self.owned.get_mut(&transfer.tp) else { continue };
+            let (sinks, metrics) = (&mut owned.sinks, &self.env.metrics);
+            sinks.last_commit = (self.env.clock)().instant;
+            if transfer.with_results {
+                let partials = sinks.role.publishes_partials();
+                let published = if partials { &metrics.partials } else { &metrics.results };
+                published.with_label_values(&[&sinks.role.mapping]).inc_by(transfer.sent);
+                sinks.results.published(now);
+            }
+        }
+    }
+
+    fn on_transaction_error(&self, error: &TransactionError) {
+        match error {
+            TransactionError::TwoInstances { .. } => (self.env.fatal)(error.to_string()),
+            TransactionError::Doubt { step, .. } => {
+                self.env.metrics.commits.with_label_values(&["doubt"]).inc();
+                self.env.metrics.kafka_errors.with_label_values(&[*step]).inc();
+                if *step == MAKE_PRODUCER {
+                    return tracing::error!(%error, "results wait: check kafka.properties and the brokers");
+                }
+                // Fencing after a rebalance is the normal case; nothing is lost by it.
+                tracing::info!(%error, "a commit has no plain Ok: the positions are read back");
+            }
+        }
+    }
+}

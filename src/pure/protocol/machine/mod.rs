@@ -1,0 +1,39 @@
+//! One assigned partition as a machine: inputs go in, effects come out, time is an argument.
+//!
+//! ```text
+//!                ┌───────────────────── positions known, log compared ─────────────┐
+//!                ▼                                                                 │
+//!   assigned ─► Running ──── the position is out of the log's range ──► Overtaken ─┘
+//!                │ ▲                                                  (attempts are appended first)
+//!                │ └──── recovered ──── Retrying ◄── 20 s, or a repair ──┐
+//!                │                       │                              │
+//!                └── rules or encoder ───┴───────────────────────────► Stopped
+//!
+//!   any of them ─► Leaving (a stop: attempts are completed) or Left (a revoke: nothing is done)
+//! ```
+//! While it is running, a partition recovers or reads, as far as its two halves are known
+//! ([`crate::pure::protocol::partition`]).
+//!
+//! The worker, the repair, the fakes and the search all drive this code: each of them carries out
+//! the [`Effect`]s in order, and hands over the answers as [`Input`]s. An answer names the
+//! [`Ticket`] of its question; an answer to any other question than the one that is pending is
+//! ignored, so that nothing of an earlier assignment, and nothing that was read before a doubt, is
+//! believed.
+//!
+//! [`state`] holds the data, [`recovery`] finds the positions, [`reading`] decides where the client
+//! reads, [`attempts`] brings attempts into the ledger, and [`commit`] answers for transactions.
+
+mod attempts;
+mod commit;
+mod message;
+mod reading;
+mod recovery;
+#[cfg(test)]
+mod searched;
+mod state;
+
+pub use message::{
+    Cause, Effect, Input, LedgerQuestion, NewEntry, PositionsAnswer, Report, StopReason, Ticket,
+};
+pub use reading::ReadStep;
+pub use state::{Machine, Moment, Setup};

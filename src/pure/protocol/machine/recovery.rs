@@ -1,0 +1,239 @@
+//! The way to the positions: which question is asked when, and what is made of the answers.
+//!
+//! This is the only place that carries out rules 0 and 2: first a stable read of the committed
+//! offset, then the ledger, then the comparison with the log.
+
+use std::sync::Arc;
+use super::message::{
+    Effect, LedgerQuestion, NewEntry, PositionsAnswer, Report, StopReason, Ticket,
+};
+use super::state::{AskState, BEYOND, Cursor, Machine, Moment, Phase, Told};
+use crate::pure::formats::entry::Kind;
+use crate::pure::protocol::committed::Committed;
+use crate::pure::protocol::partition::{KnownPosition, Partition};
+use crate::pure::protocol::recovery::{Begin, Found, Identity, Ledger, Stop};
+use crate::pure::record::OffsetRange;
+
+impl Machine {
+    /// Asks for what recovery needs next; one question of each kind is pending at most.
+    pub(super) fn ask(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        match &self.phase {
+            Phase::Stopped { retry_at: Some(at), .. } if *at <= now => self.on_retry(effects),
+            Phase::Stopped { .. } | Phase::Leaving | Phase::Left => return,
+            Phase::Running | Phase::Overtaken | Phase::Retrying { .. } => {}
+        }
+        self.rejoin_when_appended(effects);
+        let results_unknown =
+            |p: &Partition| p.needs_committed() && p.counted().is_none();
+        if self.rules.as_ref().is_none_or(results_unknown) {
+            if self.positions.may_ask(now) {
+                let ticket = self.ticket();
+                self.positions.state = AskState::Pending(ticket);
+                effects.push(Effect::AskPositions(ticket));
+            }
+        } else if self.rules.as_ref().is_some_and(Partition::needs_ledger)
+            && self.ledger.may_ask(now)
+        {
+            self.ask_ledger(None, effects);
+        }
+    }
+
+    /// Asks for the ledger; `put` is put first, if it is given.
+    pub(super) fn ask_ledger(&mut self, put: Option<NewEntry>, effects: &mut Vec<Effect>) {
+        if !self.setup.sinks.archive {
+            return;
+        }
+        let ticket = self.ticket();
+        self.ledger.state = AskState::Pending(ticket);
+        let hint = self.rules.as_ref().and_then(Partition::entry_hint);
+        let discard = std::mem::take(&mut self.discard);
+        effects.push(Effect::AskLedger(LedgerQuestion { ticket, discard, put, hint }));
+    }
+
+    pub(super) fn on_positions(
+        &mut self,
+        ticket: Ticket,
+        answer: Option<PositionsAnswer>,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !self.positions.takes(ticket) {
+            return;
+        }
+        let Some(answer) = answer else {
+            let retry_in = self.positions.postpone(now, self.setup.jitter);
+            return effects.push(Effect::Report(Report::BrokersSilent { retry_in }));
+        };
+        self.positions.backoff.reset();
+        let PositionsAnswer { topic_id, committed, log, first, published } = answer;
+        self.told = Told { log, first, published };
+        self.identify(topic_id);
+        if self.take_committed(committed, now, effects) == Some(true) {
+            let moved = self.rules().filter(|p| p.was_moved());
+            let offset = moved.and_then(Partition::committed_offset);
+            effects.extend(offset.map(|offset| Effect::Report(Report::OffsetMoved(offset))));
+        }
+        if !matches!(self.phase, Phase::Stopped { .. }) {
+            self.compare_with_log(now, effects);
+        }
+    }
+
+    /// Against an Ok that was lost (KAFKA-17754): one stable read before the next transaction.
+    pub(super) fn on_confirmed(
+        &mut self,
+        read: Result<Option<Committed>, String>,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.take_committed(read, now, effects) == Some(true) {
+            effects.push(Effect::Report(Report::CommitLost));
+        }
+    }
+
+    /// Whether the results in memory are void, because they begin at another position; [`None`] if
+    /// the partition has stopped.
+    fn take_committed(
+        &mut self,
+        read: Result<Option<Committed>, String>,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Option<bool> {
+        let read = match read {
+            Ok(read) => read,
+            Err(text) => {
+                self.stop_unreadable(text, now);
+                return None;
+            }
+        };
+        match self.rules.as_mut()?.on_committed(read) {
+            Ok(Found::Verified) => Some(false),
+            Ok(Found::Fresh(Begin::CommitStart)) => {
+                self.begin(effects);
+                Some(false)
+            }
+            Ok(_) => {
+                self.recount(effects);
+                Some(true)
+            }
+            Err(stop) => {
+                self.stop(StopReason::Rules(stop), now);
+                None
+            }
+        }
+    }
+
+    /// A partition without an archive begins where it began before, whatever the log has become.
+    fn begin(&mut self, effects: &mut Vec<Effect>) {
+        let none = KnownPosition::none(self.told.first);
+        let start = *self.began.get_or_insert(self.told.published.unwrap_or(none));
+        if let Some(rules) = &mut self.rules {
+            rules.begin_at(start);
+        }
+        self.recount(effects);
+    }
+
+    fn identify(&mut self, topic_id: String) {
+        if self.rules.is_none() {
+            let identity = Identity { root: self.setup.root.to_string(), topic_id };
+            let rules =
+                Partition::assigned(self.setup.sinks, Arc::new(identity), self.setup.on_gap);
+            self.rules = Some(rules);
+        }
+    }
+
+    /// The results in memory are void; the records are read again. The client seeks even where it
+    /// is already: it tells the end of the log once a seek, and P follows that.
+    pub(super) fn recount(&mut self, effects: &mut Vec<Effect>) {
+        self.cursor = Cursor::Seek { at: None, recount: true, refused: None };
+        effects.push(Effect::Recount);
+    }
+
+    /// P is unknown until the next stable read; an answer that is on its way is older than the
+    /// doubt.
+    pub(super) fn doubt(&mut self, effects: &mut Vec<Effect>) {
+        self.positions.forget();
+        if let Some(rules) = &mut self.rules {
+            rules.doubt();
+        }
+        self.recount(effects);
+    }
+
+    pub(super) fn on_ledger(
+        &mut self,
+        ticket: Ticket,
+        incarnation: u32,
+        ledger: Option<Ledger>,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !self.ledger.takes(ticket) {
+            return;
+        }
+        let Some(rules) = self.rules.as_mut().filter(|p| p.needs_ledger()) else {
+            return;
+        };
+        self.incarnation = incarnation;
+        match rules.on_ledger(ledger) {
+            // More than genesis, and nothing committed: the committed offset is read once more.
+            Ok(Found::NeedsCommitted) => self.seek_if_elsewhere(),
+            Ok(Found::Fresh(_)) => {
+                let range = OffsetRange { from: self.told.first, to: self.told.first };
+                self.ask_ledger(Some(NewEntry { kind: Kind::Genesis, range }), effects);
+            }
+            Ok(_) => {
+                let (results, archive) = (rules.p(), rules.a());
+                self.seek_if_elsewhere();
+                self.compare_with_log(now, effects);
+                if self.stopped().is_none() {
+                    effects.push(Effect::Report(Report::Recovered { results, archive }));
+                }
+            }
+            Err(stop) => self.stop(StopReason::Rules(stop), now),
+        }
+    }
+
+    /// The last step of recovery, once the ledger is known where there is one.
+    fn compare_with_log(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let Some(rules) = &mut self.rules else { return };
+        if rules.needs_ledger() {
+            return;
+        }
+        let end = self.told.log.to;
+        if let Some(position) = rules.start().filter(|start| end < *start)
+            && self.out_of_range == BEYOND
+        {
+            return self.stop(StopReason::Rules(Stop::BeyondLog { position, end }), now);
+        }
+        match rules.on_log_start(self.told.log.from) {
+            Ok(None) => {
+                if let Phase::Retrying { .. } = self.phase {
+                    self.phase = Phase::Running;
+                }
+            }
+            Ok(Some(range)) => {
+                self.give_up_archive(effects);
+                effects.push(Effect::Report(Report::Gap(range)));
+                self.ask_ledger(Some(NewEntry { kind: Kind::Gap, range }), effects);
+            }
+            Err(stop) => self.stop(StopReason::Rules(stop), now),
+        }
+    }
+
+    pub(super) fn stop_unreadable(&mut self, text: String, now: Moment) {
+        self.stop(StopReason::Rules(Stop::Unreadable(text)), now);
+    }
+
+    /// A stopped partition recovers from the beginning, and counts as stopped until that succeeds.
+    pub(super) fn on_retry(&mut self, effects: &mut Vec<Effect>) {
+        let Phase::Stopped { why, .. } = &self.phase else { return };
+        if !why.may_be_repaired() {
+            return;
+        }
+        self.phase = Phase::Retrying { why: why.clone() };
+        self.give_up_archive(effects);
+        self.rules = None;
+        self.positions.state = AskState::Idle;
+        self.ledger.state = AskState::Idle;
+        self.recount(effects);
+    }
+}

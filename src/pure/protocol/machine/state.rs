@@ -1,0 +1,287 @@
+//! The data of one assigned partition.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::message::{Effect, Input, StopReason, Ticket};
+use crate::pure::fault::{Fault, planted};
+use crate::pure::protocol::backoff::Backoff;
+use crate::pure::formats::entry::{AttemptId, EntryKey};
+use crate::pure::formats::metadata::Marks;
+use crate::pure::protocol::partition::{KnownPosition, Partition, Sinks};
+use crate::pure::protocol::recovery::{Identity, OnGap};
+use crate::pure::record::{Offset, OffsetRange};
+
+/// Monotonic time since a moment of the caller's choice; only differences matter.
+pub type Moment = Duration;
+
+/// A stopped partition recovers anew after this time, in case it was repaired.
+const RETRY: Duration = Duration::from_secs(20);
+
+/// What is known of a partition when it is assigned.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Setup {
+    pub sinks: Sinks,
+    pub on_gap: OnGap,
+    /// Root id of the mapping's store; empty where the mapping has no archive.
+    pub root: Arc<str>,
+    /// The assignment; unique within a worker.
+    pub epoch: u64,
+    /// Any number: it spreads the retries of many partitions.
+    pub jitter: u32,
+}
+
+/// One assigned partition; the module's page has the drawing of its phases.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Machine {
+    pub(super) setup: Setup,
+    /// The two halves; [`None`] until the brokers have told the topic's id.
+    pub(super) rules: Option<Partition>,
+    pub(super) phase: Phase,
+    pub(super) cursor: Cursor,
+    /// Since the last record: how often the position was out of range. At most [`BEYOND`].
+    pub(super) out_of_range: u8,
+    /// Reading pauses until then.
+    pub(super) read_not_before: Option<Moment>,
+    /// An operator pauses the mapping.
+    pub(super) paused: bool,
+    pub(super) positions: Ask,
+    pub(super) ledger: Ask,
+    pub(super) next_ticket: u32,
+    /// What the brokers told last.
+    pub(super) told: Told,
+    /// Where a partition without an archive has begun, once it has.
+    pub(super) began: Option<KnownPosition>,
+    /// Which of the topic's lives the ledger is of.
+    pub(super) incarnation: u32,
+    /// Attempts whose append was never sent, to be deleted with the next question to the ledger.
+    pub(super) discard: Vec<(EntryKey, AttemptId)>,
+}
+
+/// The log may have been asked for a moment before it grew: a position beyond its end counts only
+/// when the client has refused it this often.
+pub(super) const BEYOND: u8 = 3;
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Phase {
+    /// The partition recovers or reads, as far as its halves are known.
+    Running,
+    /// The log no longer has the position: what was read is appended first, because it can't be
+    /// read again.
+    Overtaken,
+    /// A person has to decide; `retry_at`: when the partition recovers anew.
+    Stopped { why: StopReason, retry_at: Option<Moment> },
+    /// The partition recovers anew, and counts as stopped until that has succeeded.
+    Retrying { why: StopReason },
+    /// The assignment has ended; attempts are completed.
+    Leaving,
+    /// The assignment has ended.
+    Left,
+}
+
+/// Where the client reads; the client's own word is never taken.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Cursor {
+    /// The client's next record has this offset, or a greater one.
+    At(Offset),
+    /// The client has to seek before the next read, unless it is where it should be.
+    Seek {
+        /// Where the client is, if that is known.
+        at: Option<Offset>,
+        /// What is read next is counted from nothing.
+        recount: bool,
+        refused: Option<Refused>,
+    },
+}
+
+/// The client has refused every seek.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Refused {
+    Since(Moment),
+    /// Fetching has stopped for good: the group is joined anew when all attempts are appended.
+    Rejoin,
+}
+
+/// A question, and whether it may be asked now.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Ask {
+    pub(super) state: AskState,
+    pub(super) backoff: Backoff,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum AskState {
+    Idle,
+    Pending(Ticket),
+    NotBefore(Moment),
+}
+
+/// What the brokers told last.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Told {
+    pub(super) log: OffsetRange,
+    pub(super) first: Offset,
+    pub(super) published: Option<KnownPosition>,
+}
+
+impl Ask {
+    const IDLE: Ask = Ask { state: AskState::Idle, backoff: Backoff::NONE };
+
+    pub(super) fn may_ask(&self, now: Moment) -> bool {
+        match self.state {
+            AskState::Idle => true,
+            AskState::Pending(_) => planted(Fault::AskTwice),
+            AskState::NotBefore(at) => at <= now,
+        }
+    }
+
+    /// Whether this is the answer to the question that is pending; if so, nothing is pending now.
+    pub(super) fn takes(&mut self, ticket: Ticket) -> bool {
+        if self.state == AskState::Pending(ticket) || planted(Fault::TakeOldAnswer) {
+            self.state = AskState::Idle;
+            return true;
+        }
+        false
+    }
+
+    /// The answer to a question that is pending is not wanted any more.
+    pub(super) fn forget(&mut self) {
+        if let AskState::Pending(_) = self.state {
+            self.state = AskState::Idle;
+        }
+    }
+
+    /// After trouble: the next question waits for the time that is returned.
+    pub(super) fn postpone(&mut self, now: Moment, jitter: u32) -> Duration {
+        let pause = self.backoff.next(jitter);
+        self.state = AskState::NotBefore(now + pause);
+        pause
+    }
+}
+
+impl Machine {
+    /// A partition at the moment of its assignment: nothing is known.
+    #[must_use]
+    pub fn assigned(setup: Setup) -> Machine {
+        let nowhere = OffsetRange { from: Offset(0), to: Offset(0) };
+        Machine {
+            setup,
+            rules: None,
+            phase: Phase::Running,
+            cursor: Cursor::Seek { at: None, recount: true, refused: None },
+            out_of_range: 0,
+            read_not_before: None,
+            paused: false,
+            positions: Ask::IDLE,
+            ledger: Ask::IDLE,
+            next_ticket: 0,
+            told: Told { log: nowhere, first: Offset(0), published: None },
+            began: None,
+            incarnation: 0,
+            discard: Vec::new(),
+        }
+    }
+
+    /// Takes one input; what is to be done is appended to `effects`.
+    pub fn handle(&mut self, input: Input, now: Moment, effects: &mut Vec<Effect>) {
+        if self.phase == Phase::Left && !planted(Fault::AnswerAfterRevoke) {
+            return;
+        }
+        match input {
+            Input::Tick => self.ask(now, effects),
+            Input::Positions(ticket, answer) => self.on_positions(ticket, answer, now, effects),
+            Input::Confirmed(read) => self.on_confirmed(read, now, effects),
+            Input::Ledger(ticket, incarnation, ledger) => {
+                self.on_ledger(ticket, incarnation, ledger, now, effects);
+            }
+            Input::ArchiveFailed => self.on_archive_failed(now, effects),
+            Input::Unreadable(text) => self.stop_unreadable(text, now),
+            Input::ManifestWritten(id) => self.on_manifest(id, effects),
+            Input::Append(id, verdict) => self.on_append(id, verdict, now, effects),
+            Input::Published(id) => self.on_published(id, effects),
+            Input::NotEncoded(text) => self.on_not_encoded(text, effects),
+            Input::OutOfRange => self.on_out_of_range(now, effects),
+            Input::Moved => self.on_moved(),
+            Input::SeekTaken(to) => self.cursor = Cursor::At(to),
+            Input::SeekRefused => self.on_seek_refused(now, effects),
+            Input::CommitOk(plan) => self.on_commit_ok(&plan),
+            Input::CommitDoubt => self.on_commit_doubt(effects),
+            Input::GenerationMissed => self.on_generation_missed(effects),
+            Input::Pause(paused) => self.on_pause(paused, effects),
+            Input::Retry => self.on_retry(effects),
+            Input::Finish => self.on_finish(),
+            Input::Revoke => self.on_revoke(effects),
+        }
+    }
+
+    /// Names the next question.
+    pub(super) fn ticket(&mut self) -> Ticket {
+        self.next_ticket = self.next_ticket.wrapping_add(1);
+        Ticket { epoch: self.setup.epoch, number: self.next_ticket }
+    }
+
+    pub(super) fn stop(&mut self, why: StopReason, now: Moment) {
+        let retry_at = why.may_be_repaired().then(|| now + RETRY);
+        self.phase = Phase::Stopped { why, retry_at };
+        self.positions.forget();
+        self.ledger.forget();
+    }
+
+    // ---- questions ------------------------------------------------------------------------
+
+    /// The positions and attempts, as far as they are known.
+    #[must_use]
+    pub fn rules(&self) -> Option<&Partition> {
+        self.rules.as_ref()
+    }
+
+    /// Why the partition has stopped, if it has.
+    #[must_use]
+    pub fn stopped(&self) -> Option<&StopReason> {
+        match &self.phase {
+            Phase::Stopped { why, .. } | Phase::Retrying { why } => Some(why),
+            _ => None,
+        }
+    }
+
+    /// Whether an operator pauses the mapping.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Which of the topic's lives the ledger is of.
+    #[must_use]
+    pub fn incarnation(&self) -> u32 {
+        self.incarnation
+    }
+
+    /// The topic's id and the root that entries and metadata are written for.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        self.rules.as_ref().map(Partition::identity)
+    }
+
+    /// Results are known, and the archive is not: the store does not answer.
+    #[must_use]
+    pub fn is_detached(&self) -> bool {
+        let detached = |p: &Partition| p.a().is_none() && p.p().is_some();
+        self.setup.sinks.archive && self.rules.as_ref().is_some_and(detached)
+    }
+
+    /// Whether everything that was read is appended and published, or can't be now.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.stopped().is_some() || self.has_no_attempts()
+    }
+
+    pub(super) fn has_no_attempts(&self) -> bool {
+        self.rules.as_ref().is_none_or(Partition::has_no_attempts)
+    }
+
+    /// The marks that belong to the records that are counted so far.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        self.rules.as_ref().map_or(Marks::default(), Partition::marks)
+    }
+}

@@ -1,0 +1,236 @@
+//! The archive half: A, and the attempts between A and what was read.
+
+use super::reading::Append;
+use super::rules::Partition;
+use crate::pure::fault::{Fault, planted};
+use crate::pure::protocol::append::AppendVerdict;
+use crate::pure::formats::entry::{AttemptId, EntryKey, EntryName};
+use crate::pure::protocol::invariants;
+use crate::pure::record::{Offset, OffsetRange};
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Archive {
+    /// A: the tail's end.
+    pub(super) a: Offset,
+    pub(super) tail: EntryName,
+    /// Next offset that no attempt has; at least `a`.
+    pub(super) next_unassigned: Offset,
+    /// A stable read has shown a committed offset: an Ok alone may be lost (KAFKA-17754). Nothing
+    /// is read or appended before (rule 0).
+    pub(super) confirmed: bool,
+    /// In order of their ranges, which tile from `a` to `next_unassigned`, behind those that are
+    /// appended and not published yet; only the last may be open.
+    pub(super) attempts: Vec<Attempt>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Attempt {
+    pub(super) id: AttemptId,
+    pub(super) from: Offset,
+    pub(super) stage: AttemptStage,
+}
+
+/// How far an attempt is on its way into the ledger.
+///
+/// ```text
+/// Writing ─► Sealed ─► ManifestWritten ─► AppendSent ─► Appended ─► (published, forgotten)
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum AttemptStage {
+    /// Records are written; the range ends at the archive's next unassigned offset.
+    Writing,
+    /// The range has ended; the files are being closed.
+    Sealed { to: Offset },
+    /// The files and the manifest are complete: the attempt may be appended.
+    ManifestWritten { to: Offset },
+    /// The append was sent at least once: from now on only settle may delete it (rule 8).
+    AppendSent { to: Offset },
+    /// The ledger names the attempt; its files are on their way to the final paths.
+    Appended { to: Offset },
+}
+
+/// Attempts that were given up. Only the author may delete the first kind, and nobody but settle
+/// the second: their appends may still land.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Forgotten {
+    /// The append was never sent: the directory is to be deleted.
+    pub discard: Vec<(EntryKey, AttemptId)>,
+    /// The append was sent: settle decides.
+    pub leave: Vec<AttemptId>,
+}
+
+impl AttemptStage {
+    fn may_be_appended(self) -> bool {
+        matches!(self, AttemptStage::ManifestWritten { .. } | AttemptStage::AppendSent { .. })
+    }
+
+    /// An attempt whose append was sent is never deleted by its author: rule 8.
+    fn belongs_to_settle(self) -> bool {
+        match self {
+            AttemptStage::AppendSent { .. } => !planted(Fault::DiscardTried),
+            AttemptStage::Appended { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+impl Archive {
+    pub(super) fn at(a: Offset, tail: EntryName, confirmed: bool) -> Archive {
+        Archive { a, tail, next_unassigned: a, confirmed, attempts: Vec::new() }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.attempts.last().is_some_and(|a| a.stage == AttemptStage::Writing)
+    }
+
+    /// Whether every attempt is in the ledger.
+    pub(super) fn is_settled(&self) -> bool {
+        self.attempts.iter().all(|a| matches!(a.stage, AttemptStage::Appended { .. }))
+    }
+
+    /// A record that an attempt has already is not archived again.
+    fn is_unassigned(&self, offset: Offset) -> bool {
+        self.next_unassigned <= offset || self.is_open() && planted(Fault::ArchiveBelowA)
+    }
+
+    #[inline]
+    pub(super) fn accept(
+        &mut self,
+        offset: Offset,
+        id: impl FnOnce() -> AttemptId,
+    ) -> Option<Append> {
+        if !self.is_unassigned(offset) {
+            return None;
+        }
+        let mut append = Append::ToOpen;
+        if !self.is_open() {
+            let (id, from) = (id(), self.next_unassigned);
+            self.attempts.push(Attempt { id, from, stage: AttemptStage::Writing });
+            append = Append::ToNew { id, from };
+        }
+        self.next_unassigned = offset.next().max(self.next_unassigned);
+        Some(append)
+    }
+
+    fn attempt(&mut self, id: AttemptId) -> Option<&mut Attempt> {
+        self.attempts.iter_mut().find(|a| a.id == id)
+    }
+}
+
+impl Partition {
+    /// Ends the open attempt; its files are to be closed and its manifest written.
+    pub fn seal(&mut self) -> Option<(AttemptId, OffsetRange)> {
+        let archive = self.archive.as_mut()?;
+        let to = archive.next_unassigned;
+        let last = archive.attempts.last_mut().filter(|a| a.stage == AttemptStage::Writing)?;
+        let range = OffsetRange { from: last.from, to };
+        assert!(range.from < to, "an attempt holds at least one record");
+        last.stage = AttemptStage::Sealed { to };
+        Some((last.id, range))
+    }
+
+    /// The files of a sealed attempt are closed, and its manifest is written.
+    pub fn on_manifest(&mut self, id: AttemptId) {
+        if let Some(attempt) = self.archive.as_mut().and_then(|a| a.attempt(id))
+            && let AttemptStage::Sealed { to } = attempt.stage
+        {
+            attempt.stage = AttemptStage::ManifestWritten { to };
+        }
+    }
+
+    /// Whether this attempt's append may be sent: an entry that ends at its `from` exists.
+    #[must_use]
+    pub fn may_append(&self, id: AttemptId) -> bool {
+        let Some(archive) = &self.archive else {
+            return false;
+        };
+        let confirmed = archive.confirmed || planted(Fault::AppendBeforeBegun);
+        let Some(attempt) = archive.attempts.iter().find(|a| a.id == id) else {
+            return false;
+        };
+        let tiles = attempt.from == archive.a || planted(Fault::AppendOutOfOrder);
+        confirmed && tiles && attempt.stage.may_be_appended()
+    }
+
+    /// The attempt whose append is to be sent next, if there is one.
+    #[must_use]
+    pub fn next_append(&self) -> Option<AttemptId> {
+        let attempts = self.archive.iter().flat_map(|a| &a.attempts);
+        let ready = |a: &&Attempt| matches!(a.stage, AttemptStage::ManifestWritten { .. });
+        attempts.filter(ready).map(|a| a.id).find(|id| self.may_append(*id))
+    }
+
+    /// The append is sent now.
+    pub fn append_sent(&mut self, id: AttemptId) {
+        assert!(self.may_append(id), "rule 6: only behind an entry that is known to exist");
+        let archive = self.archive.as_mut().expect("checked above");
+        let attempt = archive.attempt(id).expect("checked above");
+        if let AttemptStage::ManifestWritten { to } = attempt.stage {
+            attempt.stage = AttemptStage::AppendSent { to };
+            let from = attempt.from;
+            if planted(Fault::AdvanceOnTry) {
+                archive.a = to;
+                archive.tail.key = EntryKey::At(from);
+            }
+        }
+    }
+
+    /// Takes what the append came to (see [`crate::pure::protocol::append::verdict`]). The answer
+    /// for an attempt that was forgotten meanwhile changes nothing.
+    pub fn on_append(&mut self, id: AttemptId, verdict: AppendVerdict) -> Forgotten {
+        let Some(archive) = &mut self.archive else {
+            return Forgotten::default();
+        };
+        let tail_end = archive.a;
+        let Some(attempt) = archive.attempt(id) else {
+            return Forgotten::default();
+        };
+        match (verdict, attempt.stage) {
+            (AppendVerdict::Again, _) => Forgotten::default(),
+            (AppendVerdict::Lost, _) => self.forget_archive(),
+            (
+                AppendVerdict::Appended,
+                AttemptStage::ManifestWritten { to } | AttemptStage::AppendSent { to },
+            ) => {
+                attempt.stage = AttemptStage::Appended { to };
+                let from = attempt.from;
+                invariants::assert_tiles(tail_end, from, to);
+                archive.a = to;
+                archive.tail.key = EntryKey::At(from);
+                Forgotten::default()
+            }
+            (AppendVerdict::Appended, stage) => {
+                unreachable!("an attempt in stage {stage:?} has no append under way")
+            }
+        }
+    }
+
+    /// The files of an appended attempt are at their final paths.
+    pub fn on_published(&mut self, id: AttemptId) {
+        if let Some(archive) = &mut self.archive {
+            archive.attempts.retain(|a| a.id != id);
+        }
+    }
+
+    /// Gives the open attempt up: its files can't be completed. What comes before it goes on.
+    pub fn abandon_open(&mut self) -> Option<(EntryKey, AttemptId)> {
+        let archive = self.archive.as_mut().filter(|a| a.is_open())?;
+        let open = archive.attempts.pop()?;
+        archive.next_unassigned = open.from;
+        Some((EntryKey::At(open.from), open.id))
+    }
+
+    /// The archive half is unknown from now on: an append was lost, the store has failed, or the
+    /// assignment ends. The ledger tells how the archive goes on.
+    pub fn forget_archive(&mut self) -> Forgotten {
+        let mut forgotten = Forgotten::default();
+        for attempt in self.archive.take().into_iter().flat_map(|a| a.attempts) {
+            if attempt.stage.belongs_to_settle() {
+                forgotten.leave.push(attempt.id);
+            } else {
+                forgotten.discard.push((EntryKey::At(attempt.from), attempt.id));
+            }
+        }
+        forgotten
+    }
+}

@@ -1,0 +1,97 @@
+//! Where reading begins, and which sinks a record is for.
+
+use super::archive::Archive;
+use super::results::Results;
+use super::rules::{CommittedView, Partition};
+use crate::pure::fault::{Fault, planted};
+use crate::pure::formats::entry::AttemptId;
+use crate::pure::formats::metadata::Marks;
+use crate::pure::record::Offset;
+
+/// What one record is for; neither of the two for a record that both halves have already.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Share {
+    pub archive: Option<Append>,
+    pub results: Option<Use>,
+}
+
+impl Share {
+    /// Nobody takes the record.
+    pub const NONE: Share = Share { archive: None, results: None };
+}
+
+/// The attempt that the archive half writes a record into.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Append {
+    /// The attempt that is open.
+    ToOpen,
+    /// A new attempt, whose range begins at `from`.
+    ToNew { id: AttemptId, from: Offset },
+}
+
+/// What the results half does with a record.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Use {
+    /// The record is counted.
+    Count,
+    /// The record is below P: it rebuilds the state, and publishes nothing.
+    Replay,
+}
+
+impl Partition {
+    /// Where reading must begin now; `None` while nothing may be read.
+    #[must_use]
+    pub fn start(&self) -> Option<Offset> {
+        let confirmed = |a: &&Archive| a.confirmed || planted(Fault::AppendBeforeBegun);
+        let fed = self.archive.as_ref().filter(confirmed).map(|a| a.next_unassigned);
+        let next = |r: &Results| if r.replays() { r.replayed } else { r.counted };
+        let counted = self.results.as_ref().map(next);
+        match (self.sinks.counts, self.sinks.archive) {
+            (false, _) => fed,
+            (true, false) => counted,
+            (true, true) if self.archive.is_some() => {
+                let (counted, fed) = (counted?, fed?);
+                if planted(Fault::StartAtP) {
+                    return Some(counted);
+                }
+                Some(if planted(Fault::StartAtA) { fed } else { counted.min(fed) })
+            }
+            // The store is down: results alone, if what F must stay is known for certain.
+            (true, true) => match self.committed {
+                CommittedView::At { trusted: true, .. } => counted,
+                _ => None,
+            },
+        }
+    }
+
+    /// Takes one record: rising offsets, holes allowed. `id` names the attempt, if one must open.
+    #[inline]
+    pub fn accept(&mut self, offset: Offset, id: impl FnOnce() -> AttemptId) -> Share {
+        let results = match &mut self.results {
+            Some(results) if self.sinks.counts => results.accept(offset),
+            _ => None,
+        };
+        let archive = self.archive.as_mut().and_then(|archive| archive.accept(offset, id));
+        Share { archive, results }
+    }
+
+    /// There is no record below `position` any more (transaction markers, compaction).
+    pub fn skip_to(&mut self, position: Offset) {
+        if let Some(results) = &mut self.results {
+            results.counted = results.counted.max(position);
+            results.replayed = results.replayed.max(position);
+        }
+        if let Some(archive) = self.archive.as_mut().filter(|a| a.is_open()) {
+            archive.next_unassigned = archive.next_unassigned.max(position);
+        }
+    }
+
+    /// Takes the state of the results as of the last counted record: the first offset that the
+    /// state still needs (`needed_from`), and its marks. The caller tells it before each
+    /// [`Partition::plan`].
+    pub fn hold(&mut self, needed_from: Option<Offset>, marks: Marks) {
+        if let Some(results) = &mut self.results {
+            (results.needed_from, results.marks_in_memory) = (needed_from, marks);
+        }
+    }
+}
