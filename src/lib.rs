@@ -17,7 +17,7 @@
 //! * [`worker`]: joins them; a record's whole life is in `worker/task.rs`.
 //! * [`audit`]: reads an archive back, ledger against files and brokers.
 //! * [`daemon`] and [`cli`]: the outside. [`metrics`]: what Prometheus sees.
-//! * [`crash`]: where a test build dies on purpose.
+//! * [`crash`]: where a process dies on purpose, if a variable arms a step.
 
 pub mod audit;
 pub mod cli;

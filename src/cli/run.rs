@@ -7,6 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::log::{self, LogFormat};
 use crate::cli::{ConfigArgs, EX_UNAVAILABLE, complain};
+use crate::crash;
 use crate::daemon::{self, Launch, Unavailable};
 
 /// Arguments of `run`.
@@ -37,6 +38,13 @@ impl Run {
         let started = runtime.block_on(async {
             let signals = Signals::catch().map_err(|e| format!("catch signals: {e}"))?;
             let set_log = log::begin(self.log, &config.daemon.log)?;
+            if let Some(armed) = crash::arm()? {
+                tracing::warn!(
+                    "{}={armed}: this process will die or stop on purpose; \
+                     unset the variable anywhere but in a test",
+                    crash::VARIABLE
+                );
+            }
             Ok::<_, String>((signals, set_log))
         });
         let (signals, set_log) = match started {
