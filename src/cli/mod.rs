@@ -96,8 +96,8 @@ enum Command {
     Recount(recount::Recount),
     /// Show what a stopped partition needs to go on; with --apply, do it.
     ///
-    /// Without a topic: all partitions. Works beside a running daemon, which looks again every 20
-    /// seconds whether a stopped partition was repaired. Exit code 65 when a partition can't be
+    /// Without a topic: all partitions. Works beside a running daemon: the one at daemon.listen is
+    /// told of a repair and looks at once; any other looks again every 20 seconds. Exit code 65 when a partition can't be
     /// repaired, or needs a choice. Example: alluvium repair orders 3 --apply
     Repair(repair::Repair),
     /// Say where a record is: file, row and ledger entry, or the gap and its cause.
@@ -168,15 +168,7 @@ impl DaemonArgs {
             return Ok(url.trim_end_matches('/').to_string());
         }
         match self.config.load()?.daemon.listen {
-            Some(mut address) => {
-                if address.ip().is_unspecified() {
-                    address.set_ip(match address {
-                        SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-                        SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-                    });
-                }
-                Ok(format!("http://{address}"))
-            }
+            Some(address) => Ok(reached_at(address)),
             None => {
                 complain("daemon.listen is \"off\": this daemon answers nobody");
                 Err(EX_USAGE)
@@ -185,13 +177,28 @@ impl DaemonArgs {
     }
 
     fn agent(&self) -> ureq::Agent {
-        const LIMIT: Duration = Duration::from_secs(10);
-        ureq::Agent::config_builder().timeout_global(Some(LIMIT)).build().into()
+        agent()
     }
 
     fn silent(&self, url: &str, e: &ureq::Error) -> String {
         format!("no daemon answers at {url}: {e}. Is it running? (systemctl status alluvium)")
     }
+}
+
+/// How a daemon that listens there is reached from this host.
+fn reached_at(mut listen: SocketAddr) -> String {
+    if listen.ip().is_unspecified() {
+        listen.set_ip(match listen {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("http://{listen}")
+}
+
+fn agent() -> ureq::Agent {
+    const LIMIT: Duration = Duration::from_secs(10);
+    ureq::Agent::config_builder().timeout_global(Some(LIMIT)).build().into()
 }
 
 /// Runs what was asked for; the process's exit code.

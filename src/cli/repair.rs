@@ -7,9 +7,11 @@ use clap::Args;
 use jiff::Timestamp;
 
 use crate::audit::brokers::{Brokers, LookError, Looked, blocking};
-use crate::cli::{ConfigArgs, EX_DATAERR, EX_USAGE, complain, on_stores, partitions, say};
+use crate::cli::{
+    ConfigArgs, EX_DATAERR, EX_USAGE, agent, complain, on_stores, partitions, reached_at, say,
+};
 use crate::config::Config;
-use crate::daemon::roots;
+use crate::daemon::{COMMAND, roots};
 use crate::kafka::transaction::OffsetCommit;
 use crate::kafka::{
     Commit as _, Generation, KafkaError, Transactions, consumer_config, published, repair_config,
@@ -83,12 +85,16 @@ impl Repair {
             if self.apply && !stopped.is_empty() {
                 tokio::time::sleep(STILL).await;
             }
+            let mut repaired = false;
             for looked in stopped {
                 match self.partition(config, &brokers, &looked).await? {
-                    Done::Repaired => {}
+                    Done::Repaired => repaired = true,
                     Done::Shown => shown += 1,
                     Done::Refused => refused += 1,
                 }
+            }
+            if repaired {
+                tell_the_daemon(config).await;
             }
             say(&match (refused, shown) {
                 (0, 0) => format!("{n} partitions need no repair now"),
@@ -175,6 +181,17 @@ impl Repair {
             *published = Some(end);
         }
         Ok(())
+    }
+}
+
+/// The daemon at daemon.listen looks at once. Another one may own the partition, and none may run:
+/// whoever is not told looks again by itself.
+async fn tell_the_daemon(config: &Config) {
+    let Some(listen) = config.daemon.listen else { return };
+    let url = format!("{}/repaired", reached_at(listen));
+    let post = move || agent().post(url).header(COMMAND, "repair").send_empty().is_ok();
+    if tokio::task::spawn_blocking(post).await.unwrap_or(false) {
+        say(&format!("the daemon at {listen} looks at once"));
     }
 }
 

@@ -104,6 +104,8 @@ pub enum Message {
         done: SyncSender<bool>,
         timeout: Duration,
     },
+    /// Something was repaired: stopped partitions look at once whether it was theirs.
+    LookAgain,
     /// End the thread.
     End,
     #[doc(hidden)]
@@ -288,6 +290,7 @@ impl Worker {
                 }
                 self.drain = Drain::Until { deadline: now.instant + timeout, done };
             }
+            Message::LookAgain => self.tasks.values_mut().for_each(|t| t.state.look_now(now)),
             Message::End => {}
         }
     }

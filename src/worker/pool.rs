@@ -140,6 +140,13 @@ impl Pool {
         all
     }
 
+    /// Stopped partitions look at once whether they were repaired.
+    pub fn look_again(&self) {
+        for w in &self.workers {
+            w.wake.send(Message::LookAgain);
+        }
+    }
+
     /// Seals and appends everything within the timeout; false if something was left. It is not
     /// lost: the next owner reads it again.
     #[must_use]

@@ -63,6 +63,13 @@ impl State {
         self.stopped = Some(Stopped { reason, text, again, looking: false });
     }
 
+    /// A repair may have been carried out: the next look is due now.
+    pub(in crate::worker) fn look_now(&mut self, now: Now) {
+        if let Some(Stopped { again: Some(again), .. }) = &mut self.stopped {
+            *again = now.instant;
+        }
+    }
+
     /// A record that has no place in the format: it would be the same at the next look.
     pub(super) fn stop_encoding(&mut self, what: &str, error: &EncodeError) {
         let text = format!("{what} can't be encoded: {error}");
