@@ -19,7 +19,7 @@ pub fn forget() {
 }
 
 /// A line that a scenario expects: a part of its text, and why it comes.
-pub type Expected = (&'static str, &'static str);
+pub type Expected = (String, String);
 
 /// The logs of all daemons that this thread has started since the last call, against what its
 /// scenario expects.
@@ -31,12 +31,12 @@ pub fn assert_expected(expected: &[Expected]) {
     for log in LOGS.take() {
         let text = std::fs::read_to_string(&log).unwrap_or_default();
         let loud = text.lines().filter(|l| is_loud(l));
-        let loud = loud.filter(|l| !expected.iter().any(|(part, _)| l.contains(part)));
+        let loud = loud.filter(|l| !expected.iter().any(|(part, _)| l.contains(part.as_str())));
         unexpected.extend(loud.map(|l| format!("{}: {l}", log.display())));
     }
     assert!(
         unexpected.is_empty(),
-        "{} lines that the scenario does not expect (tests/it/expected.rs), among them\n{}",
+        "{} lines that the scenario does not expect (tests/it/expected.toml), among them\n{}",
         unexpected.len(),
         unexpected[..unexpected.len().min(20)].join("\n")
     );

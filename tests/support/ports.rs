@@ -24,7 +24,7 @@ pub fn free_port() -> u16 {
 /// DataNodes.
 const TESTBED: &[std::ops::RangeInclusive<u16>] = &[
     9_092..=9_094,
-    19_092..=19_094,
+    9_082..=9_084,
     8_020..=8_020,
     9_870..=9_870,
     9_811..=9_813,
@@ -43,13 +43,13 @@ pub struct Offset {
 }
 
 impl Offset {
-    /// The first free offset from TESTBED_OFFSET on (default: 1000). Offsets up to 13,600 lie below
+    /// The first free offset from TESTBED_OFFSET on (default: 1000). Offsets up to 22,800 lie below
     /// the ports that Linux gives to outgoing connections, so that a server that is started again
     /// finds its port free.
     pub fn choose() -> Offset {
         let first = std::env::var("TESTBED_OFFSET").ok().and_then(|v| v.parse().ok());
         let mut offset: u16 = first.unwrap_or(FIRST_OFFSET);
-        while offset < u16::MAX - 19_094 {
+        while offset < u16::MAX - 9_870 {
             if let Some(taken) = Offset::take(offset) {
                 return taken;
             }

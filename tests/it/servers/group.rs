@@ -33,12 +33,12 @@ time = "arrival"
     let (dir, config) = (home(cluster, name), config(cluster, name, &mapping));
     let a = Daemon::start(&dir, "a", &config);
     let b = Daemon::start(&dir, "b", &config);
-    let load = Load::begin(cluster, topic, 8, 10_000);
+    let load = Load::begin(cluster, topic, 8, 8_000);
+    // Whichever of the topics the assignor gave it.
     let works = |daemon: &Daemon| {
-        let labels = [("mapping", name), ("role", "source")];
-        let read = || daemon.metric("alluvium_records_total", &labels);
+        let read = || daemon.metric("alluvium_records_total", &[]);
         let before = read();
-        eventually("it reads", LIMIT, || before + 10_000.0 <= read());
+        eventually("it reads", LIMIT, || before + 1_000.0 <= read());
     };
     works(&a);
     works(&b);

@@ -73,7 +73,7 @@ split = "space"
     let d = start("d");
     eventually("the fourth reads", Duration::from_secs(90), || 0.0 < read(&d));
     b.kill();
-    let limit = Duration::from_secs(120 + records as u64 / 10_000);
+    let limit = Duration::from_secs(180 + records as u64 / 10_000);
     eventually("all counted", limit, || records as f64 <= cluster.position(name, topic));
     cluster.all_published(counts, lines.total());
     for daemon in [c, d] {

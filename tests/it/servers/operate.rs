@@ -69,8 +69,10 @@ pub(crate) fn an_operator_at_work(cluster: &Cluster) {
     assert!(code == 0 && text.contains("paused"), "{code} {text}");
     assert!(daemon.get("/").unwrap().contains("paused"));
     // A page in somebody's browser can't do that.
-    let foreign = ureq::post(format!("{url}/mappings/operate/resume"));
-    assert!(matches!(foreign.send_empty(), Err(ureq::Error::StatusCode(403))));
+    for command in ["mappings/operate/resume", "repaired"] {
+        let foreign = ureq::post(format!("{url}/{command}"));
+        assert!(matches!(foreign.send_empty(), Err(ureq::Error::StatusCode(403))), "{command}");
+    }
     assert_eq!(command("resume", "operate").0, 0);
     eventually("resumed", LIMIT, || 30.0 <= archived(first));
 
