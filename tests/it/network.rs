@@ -4,6 +4,7 @@
 //! All of them run in a network namespace of their own, which needs root; without, this is ignored.
 
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::support::load::{Load, check, mapping};
@@ -18,14 +19,17 @@ pub(crate) fn is_apart() -> bool {
     std::env::var_os(APART).is_some()
 }
 
-/// Whether a namespace can be made here.
+/// Whether a namespace can be made here; tried once.
 pub(crate) fn can_be_apart() -> bool {
-    let try_it = "ip link set lo up && ip link set lo down && ip link set lo up";
-    let can = succeeds(Command::new("unshare").args(["--net", "--", "sh", "-c", try_it]));
-    if !can {
-        println!("no network namespace can be made here (root, CAP_SYS_ADMIN): not run");
-    }
-    can
+    static CAN: OnceLock<bool> = OnceLock::new();
+    *CAN.get_or_init(|| {
+        let try_it = "ip link set lo up && ip link set lo down && ip link set lo up";
+        let can = succeeds(Command::new("unshare").args(["--net", "--", "sh", "-c", try_it]));
+        if !can {
+            println!("no network namespace can be made here (root, CAP_SYS_ADMIN): not run");
+        }
+        can
+    })
 }
 
 fn succeeds(command: &mut Command) -> bool {
