@@ -1,5 +1,6 @@
 # make demo    the tutorial's word count on a real Kafka and a real HDFS, started by itself
-# make test    every test, real servers included
+# make check   format, lints, pure tests, the house's rules: three minutes once dependencies are built
+# make test    every test, real servers included; prints what each step took
 # make bench   the whole daemon on 5 million lines; RECORDS=… RUNS=arrival|record
 # make crashes every named step of the protocol: killed there, and stopped there until replaced
 # make chaos   random incidents on real servers; MINUTES=10 SEED=7
@@ -7,7 +8,7 @@
 # make search  the largest of the exhaustive searches (minutes)
 #
 # Each installs what is missing (Debian packages, jars from Maven Central) and says so.
-.PHONY: demo test bench chaos crashes search setup python browser build lint clean deb package-test
+.PHONY: demo check test bench chaos crashes search setup python browser build lint clean deb package-test
 
 # Named by `alluvium --version`.
 export ALLUVIUM_COMMIT ?= $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
@@ -21,24 +22,18 @@ CARGO_DEB = $(CACHE)/cargo-deb/bin/cargo-deb
 demo: setup python build
 	testbed/demo
 
-test: setup python browser lint
-	$(CARGO) test $(PROFILE) --bins --lib
-	$(CARGO) test $(PROFILE) --test files
-	$(CARGO) test $(PROFILE) --test servers
-	$(CARGO) test $(PROFILE) --test network
-	$(CARGO) test $(PROFILE) --test chaos
-	$(CARGO) test $(PROFILE) --features crash-points --test crashes
-	$(MAKE) package-test
+check test:
+	@CARGO="$(CARGO)" testbed/steps $@
 
 bench: setup
 	$(CARGO) bench --bench end_to_end
 
 chaos: setup
-	MINUTES=$(MINUTES) SEED=$(SEED) $(CARGO) test $(PROFILE) --test chaos
+	MINUTES=$(MINUTES) SEED=$(SEED) $(CARGO) test $(PROFILE) --test it chaos
 
 # Writes the tables in docs/crashes.md and README.md anew.
 crashes: setup
-	ALLUVIUM_TABLE=1 $(CARGO) test $(PROFILE) --features crash-points --test crashes
+	ALLUVIUM_TABLE=1 $(CARGO) test $(PROFILE) --test it crashes
 
 search:
 	ALLUVIUM_SEARCH=full $(CARGO) test $(PROFILE) --lib search -- --nocapture
@@ -64,7 +59,7 @@ build:
 
 lint:
 	$(CARGO) fmt --check
-	RUSTFLAGS="$(RUSTFLAGS)" $(CARGO) clippy $(PROFILE) --all-targets --features crash-points -- -D warnings
+	$(CARGO) clippy $(PROFILE) --all-targets -- -D warnings
 
 clean:
 	$(CARGO) clean

@@ -20,7 +20,7 @@ fn main() {
     if std::env::args().any(|a| a == "--test" || a == "--list") {
         return;
     }
-    let cluster = Cluster::start("assignors", 4_000, 3, 1);
+    let cluster = Cluster::start("assignors", 3, 1);
     for assignor in ["range", "cooperative-sticky"] {
         measure(&cluster, assignor);
     }
@@ -73,10 +73,11 @@ archive = false
     });
     std::thread::sleep(Duration::from_secs(2));
     let read = |all: &[&Daemon]| {
-        all.iter().map(|d| d.metric("alluvium_records_total", "source")).sum::<f64>()
+        all.iter().map(|d| d.metric("alluvium_records_total", &[("role", "source")])).sum::<f64>()
     };
-    let files =
-        |all: &[&Daemon]| all.iter().map(|d| d.metric("alluvium_files_total", "m")).sum::<f64>();
+    let files = |all: &[&Daemon]| {
+        all.iter().map(|d| d.metric("alluvium_files_total", &[("mapping", "m")])).sum::<f64>()
+    };
 
     let (sent0, read0, files0) = (sent.load(Ordering::Relaxed), read(&[&a, &b]), files(&[&a, &b]));
     let c = Daemon::start(&dir, "c", &config);

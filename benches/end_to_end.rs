@@ -30,7 +30,7 @@ fn main() {
     // A broker that was compiled only half would make the daemon wait, and windows more.
     // SAFETY: no other thread runs yet.
     unsafe { std::env::set_var("TESTBED_JIT", "full") };
-    let cluster = Cluster::start("bench", 3_000, 1, 1);
+    let cluster = Cluster::start("bench", 1, 1);
     cluster.create_topic(TOPIC, PARTITIONS as u32);
     let filled = Instant::now();
     let lines = fill(&cluster, records);
@@ -108,18 +108,17 @@ split = "space"
     let mut peak = 0;
     eventually("everything counted and read back", Duration::from_secs(600), || {
         peak = peak.max(peak_mib(daemon.pid()).unwrap_or(0));
-        let counted: f64 =
-            daemon.metric("alluvium_results_position", &format!("topic=\"{TOPIC}\""));
-        let published = daemon.metric("alluvium_results_total", "lines");
-        let archived = daemon.metric("alluvium_records_total", "role=\"output\"");
-        let sent = daemon.metric("alluvium_partials_total", "lines");
-        let merged = daemon.metric("alluvium_records_total", "role=\"partials\"");
-        let open = daemon.metric("alluvium_merge_open_windows", "");
+        let counted: f64 = daemon.of_topic("alluvium_results_position", TOPIC);
+        let published = daemon.metric("alluvium_results_total", &[("mapping", "lines")]);
+        let archived = daemon.metric("alluvium_records_total", &[("role", "output")]);
+        let sent = daemon.metric("alluvium_partials_total", &[("mapping", "lines")]);
+        let merged = daemon.metric("alluvium_records_total", &[("role", "partials")]);
+        let open = daemon.metric("alluvium_merge_open_windows", &[]);
         records as f64 <= counted && sent <= merged && open == 0.0 && published <= archived
     });
     let metrics = daemon.get("/metrics").unwrap();
     peak = peak.max(peak_mib(daemon.pid()).unwrap_or(0));
-    let published = daemon.metric("alluvium_results_total", "lines");
+    let published = daemon.metric("alluvium_results_total", &[("mapping", "lines")]);
     // The last files: a stop seals, appends and publishes them.
     let pid = daemon.pid();
     let watcher = std::thread::spawn(move || {

@@ -1,8 +1,19 @@
-//! Named steps at which a test build dies or stands still; in any other build, nothing.
+//! Named steps at which a process dies or stops on purpose: for tests of what comes after.
 //!
-//! With the cargo feature `crash-points`, `ALLUVIUM_CRASH=STEP:N:kill` ends the process with
-//! SIGKILL when it comes to a step for the Nth time, and `ALLUVIUM_CRASH=STEP:N:stop` lets it
-//! stand still with SIGSTOP until somebody sends SIGCONT.
+//! The steps are part of every build, so that what is tested is what runs. The environment
+//! variable `ALLUVIUM_CRASH` arms one of them for the life of a process:
+//!
+//! * `ALLUVIUM_CRASH=STEP:N:kill` ends the process with SIGKILL when it reaches the step for the
+//!   Nth time;
+//! * `ALLUVIUM_CRASH=STEP:N:stop` stops it there with SIGSTOP until it is sent SIGCONT.
+//!
+//! Without the variable a step costs one load of a flag, and no step is taken once a record. A
+//! daemon whose variable is set says so at its start, as a warning (docs/crash-points.md).
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::process::{Signal, getpid, kill_process};
 
 macro_rules! steps {
     ($($(#[$doc:meta])* $name:ident = $label:literal,)*) => {
@@ -64,37 +75,46 @@ steps! {
     DrainCommitted = "drain-committed",
 }
 
-/// Comes to a step.
-#[inline]
-pub fn at(step: Step) {
-    #[cfg(feature = "crash-points")]
-    armed::at(step);
-    #[cfg(not(feature = "crash-points"))]
-    let _ = step;
+/// The variable that arms a step.
+pub const VARIABLE: &str = "ALLUVIUM_CRASH";
+
+/// What is to happen, once.
+struct Plan {
+    step: Step,
+    /// How often the step is reached until it happens.
+    left: AtomicUsize,
+    signal: Signal,
 }
 
-#[cfg(feature = "crash-points")]
-mod armed {
-    use std::sync::LazyLock;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+static PLAN: OnceLock<Option<Plan>> = OnceLock::new();
 
-    use rustix::process::{Signal, getpid, kill_process};
+/// Reads `ALLUVIUM_CRASH`; the step that it arms, as it was written. Called at the start of a
+/// daemon: in a process that never calls this, no step is armed.
+///
+/// # Errors
+/// The variable is set and does not read STEP:N:kill or STEP:N:stop.
+pub fn arm() -> Result<Option<String>, String> {
+    let Ok(text) = std::env::var(VARIABLE) else {
+        return Ok(None);
+    };
+    let plan = Plan::parse(&text)
+        .ok_or_else(|| format!("{VARIABLE}={text} is not STEP:N:kill or STEP:N:stop"))?;
+    // A second call finds the same variable.
+    let _ = PLAN.set(Some(plan));
+    Ok(Some(text))
+}
 
-    use super::Step;
-
-    struct Plan {
-        step: Step,
-        left: AtomicUsize,
-        signal: Signal,
+/// A step is reached.
+#[inline]
+pub fn at(step: Step) {
+    if let Some(Some(plan)) = PLAN.get()
+        && plan.step == step
+    {
+        plan.reached();
     }
+}
 
-    static PLAN: LazyLock<Option<Plan>> = LazyLock::new(|| {
-        let text = std::env::var("ALLUVIUM_CRASH").ok()?;
-        let plan = parse(&text);
-        assert!(plan.is_some(), "ALLUVIUM_CRASH={text} is not STEP:N:kill or STEP:N:stop");
-        plan
-    });
-
+impl Plan {
     fn parse(text: &str) -> Option<Plan> {
         let mut fields = text.split(':');
         let (step, n, how) = (fields.next()?, fields.next()?, fields.next()?);
@@ -104,19 +124,45 @@ mod armed {
             "stop" => Signal::STOP,
             _ => return None,
         };
-        Some(Plan { step, left: AtomicUsize::new(n.parse().ok()?), signal })
+        let left = n.parse().ok().filter(|n| 0 < *n)?;
+        fields.next().is_none().then_some(Plan { step, left: AtomicUsize::new(left), signal })
     }
 
-    pub(super) fn at(step: Step) {
-        let Some(plan) = PLAN.as_ref().filter(|p| p.step == step) else {
-            return;
-        };
-        let last = plan.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+    #[cold]
+    fn reached(&self) {
+        let last = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
         if last == Ok(1) {
-            tracing::error!(step = step.label(), "crash point reached");
-            kill_process(getpid(), plan.signal).expect("a process may signal itself");
+            tracing::error!(step = self.step.label(), "crash point reached");
+            kill_process(getpid(), self.signal).expect("a process may signal itself");
             // The signal may hit another thread first.
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_read_whole_or_not_at_all() {
+        for step in Step::ALL {
+            let plan = Plan::parse(&format!("{}:3:stop", step.label())).unwrap();
+            assert_eq!((plan.step, plan.signal), (*step, Signal::STOP));
+            assert_eq!(plan.left.into_inner(), 3);
+        }
+        for text in ["", "appended", "appended:1", "appended:0:kill", "appended:x:kill"] {
+            assert!(Plan::parse(text).is_none(), "{text}");
+        }
+        for text in ["nowhere:1:kill", "appended:1:term", "appended:1:kill:again"] {
+            assert!(Plan::parse(text).is_none(), "{text}");
+        }
+    }
+
+    /// Names are what an operator types: no two steps share one.
+    #[test]
+    fn every_step_has_a_name_of_its_own() {
+        let names: std::collections::BTreeSet<&str> = Step::ALL.iter().map(|s| s.label()).collect();
+        assert_eq!(names.len(), Step::ALL.len());
     }
 }

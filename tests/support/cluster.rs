@@ -15,32 +15,37 @@ use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::archive::{Archived, Seen, read_archive};
+use super::ports;
+
+const TESTBED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testbed/testbed");
 
 pub type Producing = ThreadedProducer<DefaultProducerContext>;
 
 /// One testbed: its brokers, NameNode and DataNodes. Stopped and wiped at the end.
 pub struct Cluster {
     pub state: PathBuf,
-    offset: u16,
+    ports: ports::Offset,
     pub runtime: tokio::runtime::Runtime,
 }
 
 impl Cluster {
-    pub fn start(name: &str, offset: u16, kafka: u8, hdfs: u8) -> Cluster {
+    pub fn start(name: &str, kafka: u8, hdfs: u8) -> Cluster {
         let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("testbed-{name}"));
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let cluster = Cluster { state, offset, runtime };
         // What an earlier run may have left behind.
-        cluster.run(&["down", "--wipe"]);
+        let mut down = Command::new(TESTBED);
+        let _ = down.args(["down", "--wipe"]).env("TESTBED_STATE", &state);
+        assert!(down.status().unwrap().success());
+        let (ports, runtime) = (ports::Offset::choose(), tokio::runtime::Runtime::new().unwrap());
+        let cluster = Cluster { state, ports, runtime };
         cluster.run(&["up", &format!("kafka={kafka}"), &format!("hdfs={hdfs}")]);
         cluster
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut c = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/testbed/testbed"));
+        let mut c = Command::new(TESTBED);
         c.args(args)
             .env("TESTBED_STATE", &self.state)
-            .env("TESTBED_OFFSET", self.offset.to_string());
+            .env("TESTBED_OFFSET", self.ports.offset.to_string());
         c.stdin(Stdio::null());
         c
     }
@@ -72,13 +77,13 @@ impl Cluster {
             .parse()
             .unwrap();
         (1..=n)
-            .map(|i| format!("127.0.0.1:{}", 9091 + i + self.offset))
+            .map(|i| format!("127.0.0.1:{}", 9091 + i + self.ports.offset))
             .collect::<Vec<_>>()
             .join(",")
     }
 
     pub fn hdfs(&self) -> String {
-        format!("hdfs://127.0.0.1:{}", 8020 + self.offset)
+        format!("hdfs://127.0.0.1:{}", 8020 + self.ports.offset)
     }
 
     /// The head of a configuration for this cluster: group and root have the same name, and a dead
@@ -99,11 +104,6 @@ root = "{}/{name}"
             self.bootstrap(),
             self.hdfs()
         )
-    }
-
-    pub fn create_topic(&self, topic: &str, partitions: u32) {
-        let p = partitions.to_string();
-        let _ = self.run(&["kafka", "topics", "--create", "--topic", topic, "--partitions", &p]);
     }
 
     pub fn producer(&self) -> Producing {
@@ -193,23 +193,10 @@ root = "{}/{name}"
         }
     }
 
-    /// Moves the group's offset of every partition, as an operator would.
-    pub fn reset_offset(&self, group: &str, topic: &str, to: i64) {
-        let to = to.to_string();
-        let what = ["--group", group, "--topic", topic];
-        let how = ["--reset-offsets", "--to-offset", &to, "--execute"];
-        let _ = self.run(&[&["kafka", "consumer-groups"][..], &what, &how].concat());
-    }
-
     /// The sum of the group's P over a topic's partitions, from the offsets' metadata.
     pub fn position(&self, group: &str, topic: &str) -> f64 {
         use alluvium::testing::Committed;
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", self.bootstrap())
-            .set("group.id", group)
-            .set("isolation.level", "read_committed")
-            .create()
-            .unwrap();
+        let consumer = self.consumer(group);
         let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
         let mut list = TopicPartitionList::new();
         for p in metadata.topics()[0].partitions() {

@@ -3,13 +3,11 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use super::archive::{Seen, ends_of};
-use super::eventually;
-
-static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
+use super::ports::free_port;
+use super::{eventually, log};
 
 /// The real daemon as a process.
 pub struct Daemon {
@@ -36,12 +34,12 @@ impl Daemon {
         config: &str,
         variables: &[(&str, &str)],
     ) -> Daemon {
-        let port =
-            21_000 + (std::process::id() % 5_000) as u16 + NEXT_PORT.fetch_add(1, Ordering::SeqCst);
+        let port = free_port();
         std::fs::create_dir_all(dir).unwrap();
         let file = dir.join(format!("{instance}.toml"));
         std::fs::write(&file, listening(config, port)).unwrap();
         let log = dir.join(format!("{instance}-{port}.log"));
+        log::begun(&log);
         let child = Command::new(env!("CARGO_BIN_EXE_alluvium"))
             .args(["run", "--instance", instance, "--config"])
             .arg(&file)
@@ -78,13 +76,26 @@ impl Daemon {
             .ok()
     }
 
-    /// The sum of all series of this name whose labels contain the text.
-    pub fn metric(&self, name: &str, label: &str) -> f64 {
+    /// The sum of all series of this name that have these labels; 0 if there is none.
+    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let text = self.get("/metrics").unwrap_or_default();
-        let mine = text.lines().filter(|l| {
-            l.strip_prefix(name).is_some_and(|r| r.starts_with(['{', ' '])) && l.contains(label)
+        let lines = text.lines().map(|l| Ok(l.to_string()));
+        let scrape = prometheus_parse::Scrape::parse(lines).unwrap();
+        let wanted = |s: &&prometheus_parse::Sample| {
+            s.metric == name && labels.iter().all(|(key, value)| s.labels.get(key) == Some(*value))
+        };
+        let values = scrape.samples.iter().filter(wanted).map(|s| match s.value {
+            prometheus_parse::Value::Counter(v)
+            | prometheus_parse::Value::Gauge(v)
+            | prometheus_parse::Value::Untyped(v) => v,
+            _ => panic!("{name} is no single value"),
         });
-        mine.filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        values.sum()
+    }
+
+    /// The sum of a series over all partitions of a topic.
+    pub fn of_topic(&self, name: &str, topic: &str) -> f64 {
+        self.metric(name, &[("topic", topic)])
     }
 
     /// Waits until all of these published counts are archived. Partition by partition: A steps over
@@ -93,7 +104,8 @@ impl Daemon {
         let ends = ends_of(published);
         eventually("counts archived", Duration::from_secs(90), || {
             ends.iter().all(|(partition, end)| {
-                let labels = format!("partition=\"{partition}\",topic=\"{topic}\"");
+                let partition = partition.to_string();
+                let labels = [("topic", topic), ("partition", &partition)];
                 *end as f64 <= self.metric("alluvium_archive_position", &labels)
             })
         });

@@ -1,12 +1,16 @@
 //! Real servers, the real daemon, and an oracle that recomputes everything from the input.
-//! Shared by the server tests, the crash and chaos tests and the benchmarks: none of them uses all.
+//! Shared by the tests of `tests/it` and the benchmarks, which do not use all of it.
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::print_stderr)]
 
+mod admin;
 mod archive;
+pub mod browser;
 mod cluster;
 mod daemon;
 mod lines;
 pub mod load;
+pub mod log;
+mod ports;
 mod promtool;
 pub mod scene;
 

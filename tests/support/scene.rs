@@ -68,7 +68,7 @@ archive = {{ format = "parquet", roll = {{ age = "2s" }} }}
     /// Waits until an instance has published something.
     pub fn works(&self, daemon: &Daemon) {
         eventually("it works", Duration::from_secs(90), || {
-            0.0 < daemon.metric("alluvium_files_total", "")
+            0.0 < daemon.metric("alluvium_files_total", &[])
         });
     }
 
@@ -76,7 +76,7 @@ archive = {{ format = "parquet", roll = {{ age = "2s" }} }}
     pub fn owns_all(&self, daemon: &Daemon) {
         let all = f64::from(PARTITIONS + 2 * COUNT_PARTITIONS);
         eventually("another one takes over", Duration::from_secs(90), || {
-            all <= daemon.metric("alluvium_assigned_partitions", "")
+            all <= daemon.metric("alluvium_assigned_partitions", &[])
                 && daemon.get("/readyz").is_some()
         });
     }
@@ -191,7 +191,7 @@ impl Running {
         let Scene { cluster, name, topic, counts, .. } = scene;
         let last = scene.start("last", &[]);
         eventually("all counted and archived", Duration::from_secs(180), || {
-            let archived = last.metric("alluvium_archive_position", &format!("topic=\"{topic}\""));
+            let archived = last.of_topic("alluvium_archive_position", topic);
             records as f64 <= cluster.position(name, topic) && records as f64 <= archived
         });
         cluster.all_published(counts, lines.total());

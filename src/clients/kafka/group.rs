@@ -271,7 +271,10 @@ pub fn poll(consumer: &Arc<Consumer>, control: &PollControl, leave: Duration, al
         if let Some(topics) = control.to_subscribe(rejoin) {
             let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
             tracing::info!(topics = topics.join(", "), "subscribing");
-            if let Err(e) = consumer.subscribe(&topics) {
+            // The client refuses an empty list, and would keep the topics that it had.
+            if topics.is_empty() {
+                consumer.unsubscribe();
+            } else if let Err(e) = consumer.subscribe(&topics) {
                 tracing::error!(error = %e, "subscribe failed");
             }
         }

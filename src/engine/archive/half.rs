@@ -65,7 +65,8 @@ impl ArchiveHalf {
         if let Append::ToNew { id, from } = append {
             self.open = Some(Files::new(id, from, &self.task, now));
         }
-        let files = self.open.as_mut().expect("the rules open an attempt before they write into it");
+        let files =
+            self.open.as_mut().expect("the rules open an attempt before they write into it");
         files.append(record, &self.archive, tp, &self.task, now)
     }
 

@@ -171,10 +171,7 @@ impl Merging {
     }
 
     /// Source partitions that hold windows back, and how long ago each was heard last.
-    pub fn waits_for(
-        &self,
-        now: i64,
-    ) -> Vec<(&TopicPartition, Duration)> {
+    pub fn waits_for(&self, now: i64) -> Vec<(&TopicPartition, Duration)> {
         let since = |tp| {
             let at = self.merge.heard_at(tp).unwrap_or(now);
             Duration::from_millis(now.saturating_sub(at).max(0) as u64)

@@ -38,7 +38,11 @@ pub enum Message {
     /// End the thread.
     End,
     /// What a job outside of the worker's thread came to; `epoch` names the assignment.
-    Answered { tp: TopicPartition, epoch: u64, answer: Answer },
+    Answered {
+        tp: TopicPartition,
+        epoch: u64,
+        answer: Answer,
+    },
 }
 
 /// What a job outside of the worker's thread came to.
@@ -46,7 +50,10 @@ pub enum Message {
 pub enum Answer {
     Positions(Ticket, Result<PositionsRead, KafkaError>),
     /// The clock showed `at` before the question was asked.
-    Silence { at: i64, answer: Result<Silence, KafkaError> },
+    Silence {
+        at: i64,
+        answer: Result<Silence, KafkaError>,
+    },
     Archive(Event),
 }
 

@@ -20,8 +20,8 @@ use crate::engine::worker::env::Env;
 use crate::engine::worker::inbox::{Added, Answer};
 use crate::pure::layout::RollReason;
 use crate::pure::protocol::Machine;
-use crate::pure::protocol::partition::Share;
 use crate::pure::protocol::machine::{Cause, Effect, Input, ReadStep, Setup, Ticket};
+use crate::pure::protocol::partition::Share;
 use crate::pure::record::{Record, TopicPartition};
 
 /// A partition that this worker owns.
@@ -175,9 +175,9 @@ impl Sinks {
         self.tally.bytes +=
             (record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len)) as u64;
         if let (Some(append), Some(archive)) = (share.archive, &mut self.archive) {
-            archive
-                .write(record, append, &self.tp, now.instant)
-                .map_err(|e| Input::NotEncoded(format!("offset {} can't be encoded: {e}", record.offset)))?;
+            archive.write(record, append, &self.tp, now.instant).map_err(|e| {
+                Input::NotEncoded(format!("offset {} can't be encoded: {e}", record.offset))
+            })?;
         }
         if let Some(use_) = share.results {
             self.results

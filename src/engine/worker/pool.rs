@@ -1,9 +1,9 @@
 //! All workers of an instance: which partition goes to which, and waiting for them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -125,9 +125,7 @@ impl Pool {
     #[must_use]
     pub fn status(&self) -> Vec<PartitionStatus> {
         let placed = self.placed.lock();
-        let one = |w: &WorkerHandle| {
-            w.view.partitions.lock().clone()
-        };
+        let one = |w: &WorkerHandle| w.view.partitions.lock().clone();
         let owned = |mut s: PartitionStatus| {
             s.end = placed.get(&named(&s))?.gauges.end().map(|end| end.0);
             Some(s)
@@ -138,6 +136,13 @@ impl Pool {
             (&a.mapping, &a.topic, a.partition).cmp(&(&b.mapping, &b.topic, b.partition))
         });
         all
+    }
+
+    /// Stopped partitions look at once whether they were repaired.
+    pub fn retry_stopped(&self) {
+        for w in &self.workers {
+            w.wake.send(Message::Retry);
+        }
     }
 
     /// Seals and appends everything within the timeout; false if something was left. It is not

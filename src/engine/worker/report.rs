@@ -127,7 +127,10 @@ impl Sinks {
             worker,
             archives: self.role.archive.is_some(),
             state: self.condition(),
-            results: rules.and_then(Partition::p).filter(|_| self.role.count.is_some()).map(|o| o.0),
+            results: rules
+                .and_then(Partition::p)
+                .filter(|_| self.role.count.is_some())
+                .map(|o| o.0),
             archive: rules.and_then(Partition::a).map(|o| o.0),
             committed: rules.and_then(Partition::committed_offset).map(|o| o.0),
             end: None,

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::clients::kafka::{Outgoing, TransactionError};
 use crate::clients::kafka::transaction::{MAKE_PRODUCER, OffsetCommit};
+use crate::clients::kafka::{Outgoing, TransactionError};
 use crate::common::clock::Now;
 use crate::engine::results::{Question, Transfer};
 use crate::engine::worker::env::Env;
@@ -41,8 +41,7 @@ impl Sinks {
         let at_once = self.machine.waits_for_first_commit();
         let interval = self.interval_left(now, env).is_zero();
         let with_results = self.results.holds_nothing_back();
-        let wanted =
-            self.machine.needs_confirmation() || self.machine.plan(with_results).is_some();
+        let wanted = self.machine.needs_confirmation() || self.machine.plan(with_results).is_some();
         match (at_once || interval) && wanted {
             false => Due::Nothing,
             true if with_results => Due::Results,
@@ -153,8 +152,9 @@ impl Worker {
     /// Against an Ok that was lost (KAFKA-17754): one stable read before the next transaction.
     /// False if the brokers don't answer.
     fn confirm(&mut self, partitions: &[TopicPartition], now: Now) -> bool {
-        let unconfirmed =
-            |tp: &&TopicPartition| self.owned.get(*tp).is_some_and(|p| p.sinks.machine.needs_confirmation());
+        let unconfirmed = |tp: &&TopicPartition| {
+            self.owned.get(*tp).is_some_and(|p| p.sinks.machine.needs_confirmation())
+        };
         let asked: Vec<TopicPartition> = partitions.iter().filter(unconfirmed).cloned().collect();
         if asked.is_empty() {
             return true;
@@ -196,7 +196,8 @@ impl Worker {
             return Err(TransactionError::Doubt { step: "send offsets", detail });
         };
         let all = &self.owned;
-        let is_owned = |t: &Transfer| all.get(&t.tp).is_some_and(|p: &OwnedPartition| p.sinks.owned());
+        let is_owned =
+            |t: &Transfer| all.get(&t.tp).is_some_and(|p: &OwnedPartition| p.sinks.owned());
         let owned = || transfers.iter().all(is_owned);
         let sent = began.elapsed();
         let took = self.transactions.commit(&offsets, &generation, &owned)?;

@@ -63,15 +63,7 @@ impl DaemonArgs {
             return Ok(url.trim_end_matches('/').to_string());
         }
         match self.config.load()?.daemon.listen {
-            Some(mut address) => {
-                if address.ip().is_unspecified() {
-                    address.set_ip(match address {
-                        SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-                        SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-                    });
-                }
-                Ok(format!("http://{address}"))
-            }
+            Some(address) => Ok(reached_at(address)),
             None => {
                 complain("daemon.listen is \"off\": this daemon answers nobody");
                 Err(EX_USAGE)
@@ -80,11 +72,27 @@ impl DaemonArgs {
     }
 
     pub(super) fn agent(&self) -> ureq::Agent {
-        const LIMIT: Duration = Duration::from_secs(10);
-        ureq::Agent::config_builder().timeout_global(Some(LIMIT)).build().into()
+        agent()
     }
 
     pub(super) fn silent(&self, url: &str, e: &ureq::Error) -> String {
         format!("no daemon answers at {url}: {e}. Is it running? (systemctl status alluvium)")
     }
+}
+
+/// How a daemon that listens there is reached from this host.
+pub(super) fn reached_at(mut listen: SocketAddr) -> String {
+    if listen.ip().is_unspecified() {
+        listen.set_ip(match listen {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("http://{listen}")
+}
+
+/// A client of HTTP that gives a call up after ten seconds.
+pub(super) fn agent() -> ureq::Agent {
+    const LIMIT: Duration = Duration::from_secs(10);
+    ureq::Agent::config_builder().timeout_global(Some(LIMIT)).build().into()
 }

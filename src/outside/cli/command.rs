@@ -68,9 +68,9 @@ enum Command {
     Recount(recount::Recount),
     /// Show what a stopped partition needs to go on; with --apply, do it.
     ///
-    /// Without a topic: all partitions. Works beside a running daemon, which looks again every 20
-    /// seconds whether a stopped partition was repaired. Exit code 65 when a partition can't be
-    /// repaired, or needs a choice. Example: alluvium repair orders 3 --apply
+    /// Without a topic: all partitions. Works beside a running daemon: the one at daemon.listen is
+    /// told of a repair and looks at once; any other looks again every 20 seconds. Exit code 65
+    /// when a partition can't be repaired, or needs a choice. Example: alluvium repair orders 3 --apply
     Repair(repair::Repair),
     /// Say where a record is: file, row and ledger entry, or the gap and its cause.
     ///

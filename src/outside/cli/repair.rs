@@ -13,11 +13,11 @@ use crate::clients::kafka::{
 use crate::common::config::Config;
 use crate::engine::archive::ledger::EntryFrame;
 use crate::outside::audit::brokers::{Brokers, LookError, Looked, blocking};
-use crate::outside::cli::arguments::ConfigArgs;
+use crate::outside::cli::arguments::{ConfigArgs, agent, reached_at};
 use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
 use crate::outside::cli::output::{complain, say};
 use crate::outside::cli::shared::{on_stores, partitions};
-use crate::outside::daemon::roots;
+use crate::outside::daemon::{COMMAND, roots};
 use crate::pure::protocol::repair::{Facts, Put, Refused, Repair as Plan};
 use crate::pure::protocol::{Committed, Kind, Ledger, Stop};
 use crate::pure::record::Offset;
@@ -86,12 +86,16 @@ impl Repair {
             if self.apply && !stopped.is_empty() {
                 tokio::time::sleep(STILL).await;
             }
+            let mut repaired = false;
             for looked in stopped {
                 match self.partition(config, &brokers, &looked).await? {
-                    Done::Repaired => {}
+                    Done::Repaired => repaired = true,
                     Done::Shown => shown += 1,
                     Done::Refused => refused += 1,
                 }
+            }
+            if repaired {
+                tell_the_daemon(config).await;
             }
             say(&match (refused, shown) {
                 (0, 0) => format!("{n} partitions need no repair now"),
@@ -178,6 +182,17 @@ impl Repair {
             *published = Some(end);
         }
         Ok(())
+    }
+}
+
+/// The daemon at daemon.listen looks at once. Another one may own the partition, and none may run:
+/// whoever is not told looks again by itself.
+async fn tell_the_daemon(config: &Config) {
+    let Some(listen) = config.daemon.listen else { return };
+    let url = format!("{}/repaired", reached_at(listen));
+    let post = move || agent().post(url).header(COMMAND, "repair").send_empty().is_ok();
+    if tokio::task::spawn_blocking(post).await.unwrap_or(false) {
+        say(&format!("the daemon at {listen} looks at once"));
     }
 }
 

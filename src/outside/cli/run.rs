@@ -5,6 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::common::crash;
 use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::exit::EX_UNAVAILABLE;
 use crate::outside::cli::log::{self, LogFormat};
@@ -39,6 +40,13 @@ impl Run {
         let started = runtime.block_on(async {
             let signals = Signals::catch().map_err(|e| format!("catch signals: {e}"))?;
             let set_log = log::begin(self.log, &config.daemon.log)?;
+            if let Some(armed) = crash::arm()? {
+                tracing::warn!(
+                    "{}={armed}: this process will die or stop on purpose; \
+                     unset the variable anywhere but in a test",
+                    crash::VARIABLE
+                );
+            }
             Ok::<_, String>((signals, set_log))
         });
         let (signals, set_log) = match started {

@@ -36,6 +36,7 @@ pub(super) async fn serve(
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/mappings/{mapping}/{verb}", post(command))
+        .route("/repaired", post(repaired))
         .with_state(health)
         .into_make_service_with_connect_info::<SocketAddr>();
     Ok(Some(spawn_named("http", async move {
@@ -88,9 +89,8 @@ async fn command(
         "resume" => false,
         _ => return (StatusCode::NOT_FOUND, "pause or resume\n".into()),
     };
-    if !from.ip().to_canonical().is_loopback() || !headers.contains_key(COMMAND) {
-        let text = "commands are taken from this host alone, by `alluvium pause` and `resume`\n";
-        return (StatusCode::FORBIDDEN, text.into());
+    if let Some(refused) = refused(from, &headers) {
+        return refused;
     }
     let config = Arc::clone(&health.in_force.borrow().config);
     if !config.mappings.iter().any(|m| m.name == mapping) {
@@ -105,6 +105,27 @@ async fn command(
     } else {
         (StatusCode::OK, format!("{mapping} is {word} already\n"))
     }
+}
+
+/// Commands are taken from this host alone, and from no page in a browser.
+fn refused(from: SocketAddr, headers: &HeaderMap) -> Option<(StatusCode, String)> {
+    let ours = from.ip().to_canonical().is_loopback() && headers.contains_key(COMMAND);
+    let text =
+        "commands are taken from this host alone, by `alluvium pause`, `resume` and `repair`\n";
+    (!ours).then(|| (StatusCode::FORBIDDEN, text.into()))
+}
+
+/// `alluvium repair` has repaired something: stopped partitions look at once whether it was theirs.
+async fn repaired(
+    State(health): State<Arc<Health>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> (StatusCode, String) {
+    if let Some(refused) = refused(from, &headers) {
+        return refused;
+    }
+    health.pool.retry_stopped();
+    (StatusCode::OK, "stopped partitions look again now\n".into())
 }
 
 async fn livez(State(health): State<Arc<Health>>) -> (StatusCode, String) {

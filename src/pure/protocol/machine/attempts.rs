@@ -2,8 +2,8 @@
 
 use super::message::{Effect, Report, StopReason};
 use super::state::{Machine, Moment, Phase};
-use crate::pure::protocol::append::AppendVerdict;
 use crate::pure::formats::entry::AttemptId;
+use crate::pure::protocol::append::AppendVerdict;
 use crate::pure::record::OffsetRange;
 
 impl Machine {

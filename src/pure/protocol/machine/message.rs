@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::pure::formats::entry::{AttemptId, EntryKey, EntryName, Kind};
+use crate::pure::protocol::append::AppendVerdict;
 use crate::pure::protocol::committed::Committed;
 use crate::pure::protocol::partition::{KnownPosition, Plan};
 use crate::pure::protocol::recovery::{Ledger, Stop};
-use crate::pure::protocol::append::AppendVerdict;
 use crate::pure::record::{Offset, OffsetRange};
 
 /// Names one question of one assignment. A later question has a greater ticket.
@@ -184,4 +184,3 @@ impl std::fmt::Display for StopReason {
         }
     }
 }
-

@@ -3,7 +3,6 @@
 //! This is the only place that carries out rules 0 and 2: first a stable read of the committed
 //! offset, then the ledger, then the comparison with the log.
 
-use std::sync::Arc;
 use super::message::{
     Effect, LedgerQuestion, NewEntry, PositionsAnswer, Report, StopReason, Ticket,
 };
@@ -13,6 +12,7 @@ use crate::pure::protocol::committed::Committed;
 use crate::pure::protocol::partition::{KnownPosition, Partition};
 use crate::pure::protocol::recovery::{Begin, Found, Identity, Ledger, Stop};
 use crate::pure::record::OffsetRange;
+use std::sync::Arc;
 
 impl Machine {
     /// Asks for what recovery needs next; one question of each kind is pending at most.
@@ -23,8 +23,7 @@ impl Machine {
             Phase::Running | Phase::Overtaken | Phase::Retrying { .. } => {}
         }
         self.rejoin_when_appended(effects);
-        let results_unknown =
-            |p: &Partition| p.needs_committed() && p.counted().is_none();
+        let results_unknown = |p: &Partition| p.needs_committed() && p.counted().is_none();
         if self.rules.as_ref().is_none_or(results_unknown) {
             if self.positions.may_ask(now) {
                 let ticket = self.ticket();

@@ -2,8 +2,8 @@
 
 use super::message::Ticket;
 use super::state::{AskState, Cursor, Machine, Phase};
-use crate::pure::protocol::backoff::Backoff;
 use crate::pure::formats::entry::AttemptId;
+use crate::pure::protocol::backoff::Backoff;
 use crate::pure::protocol::partition::Partition;
 use crate::pure::record::Offset;
 

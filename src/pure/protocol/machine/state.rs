@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::message::{Effect, Input, StopReason, Ticket};
 use crate::pure::fault::{Fault, planted};
-use crate::pure::protocol::backoff::Backoff;
 use crate::pure::formats::entry::{AttemptId, EntryKey};
 use crate::pure::formats::metadata::Marks;
+use crate::pure::protocol::backoff::Backoff;
 use crate::pure::protocol::partition::{KnownPosition, Partition, Sinks};
 use crate::pure::protocol::recovery::{Identity, OnGap};
 use crate::pure::record::{Offset, OffsetRange};

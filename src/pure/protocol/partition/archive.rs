@@ -3,8 +3,8 @@
 use super::reading::Append;
 use super::rules::Partition;
 use crate::pure::fault::{Fault, planted};
-use crate::pure::protocol::append::AppendVerdict;
 use crate::pure::formats::entry::{AttemptId, EntryKey, EntryName};
+use crate::pure::protocol::append::AppendVerdict;
 use crate::pure::protocol::invariants;
 use crate::pure::record::{Offset, OffsetRange};
 

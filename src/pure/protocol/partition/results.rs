@@ -3,8 +3,8 @@
 use super::rules::{CommittedView, Partition};
 use crate::pure::fault::{Fault, planted};
 use crate::pure::formats::entry::EntryName;
-use crate::pure::protocol::invariants;
 use crate::pure::formats::metadata::{Marks, Metadata};
+use crate::pure::protocol::invariants;
 use crate::pure::protocol::partition::reading::Use;
 use crate::pure::record::{Offset, OffsetRange};
 

@@ -7,9 +7,7 @@ use super::state::{Merging, Owner, Pending, Sums, WINDOWS, merge, source, span};
 use super::step::MergeAct;
 use crate::pure::count::Kind;
 use crate::pure::count::merge::Asked;
-use crate::pure::protocol::machine::{
-    Effect, Input, Moment, PositionsAnswer, ReadStep, Setup,
-};
+use crate::pure::protocol::machine::{Effect, Input, Moment, PositionsAnswer, ReadStep, Setup};
 use crate::pure::protocol::partition::{Sinks, Use};
 use crate::pure::protocol::{Committed, Machine, Marks, OnGap};
 use crate::pure::record::{Offset, OffsetRange};

@@ -1,19 +1,16 @@
 //! Every named step of `alluvium::crash` on a real Kafka of three brokers and a real HDFS: the
 //! daemon dies there, or stands still until another instance has taken over, with a load going on,
 //! a read_committed reader and somebody who looks at the files beside it. At the end everything is
-//! computed anew from the input. `cargo test --features crash-points --test crashes`; STEP=NAME
+//! computed anew from the input. `cargo test --release --test it crashes`; STEP=NAME
 //! runs one step alone (or `namenode-stands-still`); `make crashes` writes docs/crashes.md.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
-
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alluvium::testing::Step;
-use support::scene::{Outcome, Scene};
-use support::{Cluster, Daemon, eventually};
+
+use crate::support::scene::{Outcome, Scene};
+use crate::support::{Cluster, Daemon, eventually};
 
 /// Standing still here, a process comes back as a zombie with something to do.
 const STOPS: &[Step] = &[
@@ -33,13 +30,10 @@ const STOPS: &[Step] = &[
 /// The name of the one incident that is no step of its own.
 const STANDSTILL: &str = "namenode-stands-still";
 
-fn main() {
-    if std::env::args().any(|a| a == "--list") {
-        return;
-    }
+pub(crate) fn every_step() {
     let only = std::env::var("STEP").ok();
     let wanted = |s: &&Step| only.as_ref().is_none_or(|o| s.label() == o);
-    let cluster = Arc::new(Cluster::start("crashes", 5_000, 3, 1));
+    let cluster = Arc::new(Cluster::start("crashes", 3, 1));
     let scene = Scene::new(&cluster, "crashes");
     let running = scene.begin();
     let mut table = Vec::new();
@@ -113,23 +107,25 @@ fn stop(scene: &Scene, step: Step) {
     let (zombie, _) = reach(scene, step, "stop");
     let heir = scene.start("b", &[]);
     scene.owns_all(&heir);
-    std::thread::sleep(Duration::from_secs(2));
+    scene.works(&heir);
     zombie.signal("-CONT");
+    // Time for the zombie to do what it was about to do.
     std::thread::sleep(Duration::from_secs(3));
     zombie.kill();
     let _ = heir.stop();
 }
 
-/// The NameNode stands still for two minutes while the append's rename is under way. The daemon lives
+/// The NameNode stands still for three quarters of a minute while the append's rename is under way. The daemon lives
 /// on, gives the rename up without knowing what came of it, and finds out.
 fn namenode_stands_still(scene: &Scene) {
     let began = Instant::now();
     let (daemon, _) = reach(scene, Step::AppendDue, "stop");
     let _ = scene.cluster.run(&["pause", "nn"]);
     daemon.signal("-CONT");
-    std::thread::sleep(Duration::from_secs(120));
+    // Longer than two calls may take.
+    std::thread::sleep(Duration::from_secs(45));
     let _ = scene.cluster.run(&["resume", "nn"]);
-    let archived = || daemon.metric("alluvium_archive_position", "");
+    let archived = || daemon.metric("alluvium_archive_position", &[]);
     let before = archived();
     eventually("the archive goes on", Duration::from_secs(90), || {
         before < archived() && daemon.get("/readyz").is_some()

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use headless_chrome::protocol::cdp::{Emulation, Page};
-use headless_chrome::{Browser, LaunchOptions, Tab};
+use serde_json::json;
 
+use super::{config, home};
+use crate::support::browser::Browser;
 use crate::support::{Cluster, Daemon, eventually, flush, send};
-use crate::{config, home};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -37,41 +37,6 @@ const FAINT: &str = r"
   return faint.join(', ');
 })()";
 
-fn ask(tab: &Tab, expression: &str) -> serde_json::Value {
-    let answer = tab.evaluate(expression, true).unwrap();
-    answer.value.unwrap_or_default()
-}
-
-fn text(tab: &Tab) -> String {
-    ask(tab, "document.body.innerText").as_str().unwrap().to_string()
-}
-
-fn scheme(tab: &Tab, value: &str) {
-    let dark = Emulation::MediaFeature { name: "prefers-color-scheme".into(), value: value.into() };
-    let media = Emulation::SetEmulatedMedia { media: None, features: Some(vec![dark]) };
-    let _ = tab.call_method(media).unwrap();
-}
-
-fn size(tab: &Tab, width: u32, height: u32) {
-    let size = Emulation::SetDeviceMetricsOverride {
-        width,
-        height,
-        device_scale_factor: 1.0,
-        mobile: width < 600,
-        scale: None,
-        screen_width: None,
-        screen_height: None,
-        position_x: None,
-        position_y: None,
-        dont_set_visible_size: None,
-        screen_orientation: None,
-        viewport: None,
-        display_feature: None,
-        device_posture: None,
-    };
-    let _ = tab.call_method(size).unwrap();
-}
-
 pub(crate) fn the_page_in_a_browser(cluster: &Cluster) {
     let (name, topic) = ("page", "page-in");
     cluster.create_topic(topic, 2);
@@ -86,69 +51,66 @@ pub(crate) fn the_page_in_a_browser(cluster: &Cluster) {
         flush(&producer);
     };
     write(2_468);
-    eventually("counted", LIMIT, || 2_468.0 <= daemon.metric("alluvium_results_position", topic));
+    eventually("counted", LIMIT, || 2_468.0 <= daemon.of_topic("alluvium_results_position", topic));
 
-    // No user namespaces in a container, so no sandbox; the page is our own.
-    let options = LaunchOptions::default_builder().sandbox(false).build().unwrap();
-    let browser = Browser::new(options).unwrap();
-    let tab = browser.new_tab().unwrap();
-    let picture = |name: &str| {
-        let format = Page::CaptureScreenshotFormatOption::Png;
-        let png = tab.capture_screenshot(format, None, None, true).unwrap();
-        std::fs::write(dir.join(format!("{name}.png")), png).unwrap();
+    let mut browser = Browser::start(&dir.join("profile"));
+    let picture = |browser: &mut Browser, name: &str| {
+        browser.picture(&dir.join(format!("{name}.png")));
     };
     let url = format!("http://127.0.0.1:{}/", daemon.port);
-    let open = || {
-        let _ = tab.navigate_to(&url).unwrap().wait_until_navigated().unwrap();
-    };
     for (look, scheme_is, width) in [
         ("light", "light", 1280),
         ("dark", "dark", 1280),
         ("phone", "light", 390),
         ("phone-dark", "dark", 390),
     ] {
-        scheme(&tab, scheme_is);
-        size(&tab, width, 800);
-        open();
-        picture(look);
-        let shown = text(&tab);
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme_is }]);
+        let _ = browser.call("Emulation.setEmulatedMedia", json!({ "features": features }));
+        let size = json!({
+            "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600
+        });
+        let _ = browser.call("Emulation.setDeviceMetricsOverride", size);
+        browser.open(&url);
+        picture(&mut browser, look);
+        let shown = browser.text();
         for want in ["page-in/0", "page-in/1", "running", "page-nowhere does not exist"] {
             assert!(shown.contains(want), "{look}: no {want:?} in\n{shown}");
         }
-        assert_eq!(ask(&tab, FAINT), "", "{look}: too faint to read");
+        assert_eq!(browser.ask(FAINT), "", "{look}: too faint to read");
         let beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
-        assert_eq!(ask(&tab, beyond), 0, "{look}: wider than its window");
-        let ground = ask(&tab, "getComputedStyle(document.body).backgroundColor");
+        assert_eq!(browser.ask(beyond), 0, "{look}: wider than its window");
+        let ground = browser.ask("getComputedStyle(document.body).backgroundColor");
         assert_eq!(
             ground.as_str().unwrap().starts_with("rgb(24"),
             scheme_is == "light",
             "{ground}"
         );
         let assets = "performance.getEntriesByType('resource').filter(r => r.initiatorType != 'fetch').length";
-        assert_eq!(ask(&tab, assets), 0, "{look}: something is loaded from elsewhere");
+        assert_eq!(browser.ask(assets), 0, "{look}: something is loaded from elsewhere");
     }
 
     // It refreshes itself: what a person has marked stays, what the daemon says moves on.
-    let _ = ask(&tab, "window.same = true");
+    let _ = browser.ask("window.same = true");
     write(1_000);
-    eventually("the page says so", LIMIT, || text(&tab).contains("1\u{202f}734"));
-    assert_eq!(ask(&tab, "window.same"), true, "it was loaded anew");
+    eventually("the page says so", LIMIT, || browser.text().contains("1\u{202f}734"));
+    assert_eq!(browser.ask("window.same"), true, "it was loaded anew");
 
     // Without JavaScript, too.
-    let script = |value: bool| {
-        let _ = tab.call_method(Emulation::SetScriptExecutionDisabled { value }).unwrap();
+    let script = |browser: &mut Browser, disabled: bool| {
+        let disabled = json!({ "value": disabled });
+        let _ = browser.call("Emulation.setScriptExecutionDisabled", disabled);
     };
-    script(true);
-    open();
-    let still = tab.get_content().unwrap();
+    script(&mut browser, true);
+    browser.open(&url);
+    let still = browser.html();
     assert!(still.contains("1\u{202f}734") && still.contains("http-equiv=\"refresh\""), "{still}");
-    script(false);
-    open();
+    script(&mut browser, false);
+    browser.open(&url);
 
     // It doesn't show what was as if it still were.
     const LOST: &str = "The daemon does not answer";
-    assert!(!text(&tab).contains(LOST));
+    assert!(!browser.text().contains(LOST));
     assert_eq!(daemon.stop(), 0);
-    eventually("the page says that the daemon is gone", LIMIT, || text(&tab).contains(LOST));
-    picture("gone");
+    eventually("the page says that the daemon is gone", LIMIT, || browser.text().contains(LOST));
+    picture(&mut browser, "gone");
 }

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::{config, home};
 use crate::support::{Cluster, Daemon, alluvium, eventually, flush, promtool, send};
-use crate::{config, home};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -47,8 +47,7 @@ pub(crate) fn an_operator_at_work(cluster: &Cluster) {
     let variables =
         [("NOTIFY_SOCKET", socket), ("WATCHDOG_USEC", "2000000"), ("JOURNAL_STREAM", "8:1")];
     let daemon = Daemon::start_with(&home(cluster, name), "a", &config, &variables);
-    let archived =
-        |topic: &str| daemon.metric("alluvium_archive_position", &format!("\"{topic}\""));
+    let archived = |topic: &str| daemon.of_topic("alluvium_archive_position", topic);
     eventually("archived", LIMIT, || 20.0 <= archived(first));
     for want in ["READY=1", "WATCHDOG=1", "STATUS="] {
         eventually(want, LIMIT, || told.lock().unwrap().iter().any(|l| l.starts_with(want)));
@@ -62,7 +61,7 @@ pub(crate) fn an_operator_at_work(cluster: &Cluster) {
     assert_eq!(command("pause", "operate").0, 0);
     let (code, text) = command("pause", "operate");
     assert!(code == 0 && text.contains("already"), "{code} {text}");
-    eventually("paused", LIMIT, || daemon.metric("alluvium_partition_paused", "") == 2.0);
+    eventually("paused", LIMIT, || daemon.metric("alluvium_partition_paused", &[]) == 2.0);
     write(first, 10);
     std::thread::sleep(Duration::from_secs(5));
     assert_eq!(archived(first), 20.0, "it is paused");
@@ -70,8 +69,10 @@ pub(crate) fn an_operator_at_work(cluster: &Cluster) {
     assert!(code == 0 && text.contains("paused"), "{code} {text}");
     assert!(daemon.get("/").unwrap().contains("paused"));
     // A page in somebody's browser can't do that.
-    let foreign = ureq::post(format!("{url}/mappings/operate/resume"));
-    assert!(matches!(foreign.send_empty(), Err(ureq::Error::StatusCode(403))));
+    for command in ["mappings/operate/resume", "repaired"] {
+        let foreign = ureq::post(format!("{url}/{command}"));
+        assert!(matches!(foreign.send_empty(), Err(ureq::Error::StatusCode(403))), "{command}");
+    }
     assert_eq!(command("resume", "operate").0, 0);
     eventually("resumed", LIMIT, || 30.0 <= archived(first));
 

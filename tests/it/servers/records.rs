@@ -1,9 +1,10 @@
 //! What goes in comes out: console tools, awkward records, windows, a local directory.
 
+use std::io::Read as _;
 use std::time::{Duration, Instant};
 
+use super::{config, home};
 use crate::support::{Cluster, Daemon, Seen, alluvium, eventually, flush, send, send_full};
-use crate::{config, home};
 
 /// Lines typed into Kafka's own console producer come out of the output topic in Kafka's own
 /// console consumer; a simple consumer in another group is not disturbed.
@@ -27,7 +28,7 @@ archive = { path = "{topic}/dt=%Y-%m-%d" }
     let _ = cluster.pipe(&["kafka", "console-producer", "--topic", topic], typed);
     let seen = Instant::now();
     eventually("seven counts", Duration::from_secs(10), || {
-        7 <= daemon.metric("alluvium_results_total", "hello") as i64
+        7 <= daemon.metric("alluvium_results_total", &[("mapping", "hello")]) as i64
     });
     println!("typed lines were counted after {:?}", seen.elapsed());
     let read = cluster.run(&[
@@ -96,15 +97,11 @@ pub(crate) fn every_byte_of_every_record(cluster: &Cluster) {
     let name = "bytes";
     for topic in ["bytes-parquet", "bytes-jsonl"] {
         cluster.create_topic(topic, 2);
-        let _ = cluster.run(&[
-            "kafka",
-            "configs",
-            "--alter",
-            "--topic",
-            topic,
-            "--add-config",
-            "max.message.bytes=2000000,message.timestamp.after.max.ms=9223372036854775807",
-        ]);
+        let settings = [
+            ("max.message.bytes", "2000000"),
+            ("message.timestamp.after.max.ms", "9223372036854775807"),
+        ];
+        cluster.configure_topic(topic, &settings);
     }
     let mapping = r#"
 [mapping.parquet]
@@ -144,7 +141,7 @@ archive = { format = "jsonl" }
     flush(&producer);
     let daemon = Daemon::start(&home(cluster, name), "a", &config(cluster, name, mapping));
     eventually("all read", Duration::from_secs(60), || {
-        12 <= daemon.metric("alluvium_records_total", "source") as i64
+        12 <= daemon.metric("alluvium_records_total", &[("role", "source")]) as i64
     });
     assert_eq!(daemon.stop(), 0);
     let root = format!("{}/{name}", cluster.hdfs());
@@ -166,7 +163,13 @@ archive = { format = "jsonl" }
     }
     let jsonl = cluster.archive(&root, "bytes-jsonl", "bytes-jsonl");
     assert_eq!(jsonl.rows, 6);
-    let text = cluster.run(&["dfs", "-text", &format!("/{name}/bytes-jsonl/*/*/part-*.jsonl.gz")]);
+    let files = cluster.files();
+    let mut text = String::new();
+    for (path, _) in files.walk(&format!("/{name}/bytes-jsonl")) {
+        assert!(path.ends_with(".jsonl.gz"), "{path}");
+        let bytes = files.read(&path);
+        let _ = flate2::read::MultiGzDecoder::new(&*bytes).read_to_string(&mut text).unwrap();
+    }
     let lines: Vec<serde_json::Value> =
         text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(lines.len(), 6);
@@ -208,9 +211,9 @@ scope = "partition"
     flush(&producer);
     let mut sums = std::collections::BTreeMap::new();
     eventually("all counted", Duration::from_secs(60), || {
-        let position = daemon.metric("alluvium_results_position", "windows-in");
-        let published = daemon.metric("alluvium_results_total", "windows");
-        let archived = daemon.metric("alluvium_records_total", "role=\"output\"");
+        let position = daemon.of_topic("alluvium_results_position", "windows-in");
+        let published = daemon.metric("alluvium_results_total", &[("mapping", "windows")]);
+        let archived = daemon.metric("alluvium_records_total", &[("role", "output")]);
         1_000.0 <= position && published <= archived
     });
     assert_eq!(daemon.stop(), 0);
@@ -290,8 +293,8 @@ pub(crate) fn a_local_directory(cluster: &Cluster) {
     flush(&producer);
     let daemon = Daemon::start(&home(cluster, name), "a", &config(cluster, name, &mapping));
     eventually("a roll by age", Duration::from_secs(60), || {
-        1.0 <= daemon.metric("alluvium_rolls_total", "age")
-            && daemon.metric("alluvium_files_total", "local") >= 2.0
+        1.0 <= daemon.metric("alluvium_rolls_total", &[("reason", "age")])
+            && daemon.metric("alluvium_files_total", &[("mapping", "local")]) >= 2.0
     });
     assert_eq!(daemon.stop(), 0);
     let archived = cluster.archive(&format!("file://{}", root.display()), topic, topic);

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use super::{config, home};
 use crate::support::{Cluster, Daemon, Lines, eventually, flush, send};
-use crate::{config, home};
 
 const SCRIPT: &str = r#"
 import sys, json, pyarrow.dataset as ds, duckdb
@@ -69,9 +69,9 @@ archive = {{ root = "file://{0}", path = "{{topic}}/dt=%F" }}
     let daemon = Daemon::start(&home(cluster, name), "a", &config(cluster, name, &mapping));
     cluster.all_published(counts, lines.total());
     eventually("all counted and read back", Duration::from_secs(60), || {
-        let published = daemon.metric("alluvium_results_total", "readers");
-        3_000.0 <= daemon.metric("alluvium_results_position", topic)
-            && published <= daemon.metric("alluvium_records_total", "output")
+        let published = daemon.metric("alluvium_results_total", &[("mapping", "readers")]);
+        3_000.0 <= daemon.of_topic("alluvium_results_position", topic)
+            && published <= daemon.metric("alluvium_records_total", &[("role", "output")])
     });
     assert_eq!(daemon.stop(), 0);
     let ran = Command::new(python())

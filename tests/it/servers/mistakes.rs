@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use crate::merge::windows;
+use super::merge::windows;
+use super::{config, home};
 use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send};
-use crate::{config, home};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -26,14 +25,18 @@ fn begin(cluster: &Cluster, name: &str, topic: &str, n: i64) {
     let config = config(cluster, name, &mapping(name, topic));
     let daemon = Daemon::start(&home(cluster, name), "a", &config);
     // A stop archives what was read.
-    eventually("read", LIMIT, || n as f64 <= daemon.metric("alluvium_records_total", name));
+    eventually("read", LIMIT, || {
+        n as f64 <= daemon.metric("alluvium_records_total", &[("mapping", name)])
+    });
     assert_eq!(daemon.stop(), 0);
 }
 
 /// Starts a daemon that must stop its partition for this reason; its log.
 fn stops(cluster: &Cluster, name: &str, config: &str, reason: &str) -> String {
     let daemon = Daemon::start(&home(cluster, name), "a", config);
-    eventually(reason, LIMIT, || 1.0 <= daemon.metric("alluvium_partition_stopped", reason));
+    eventually(reason, LIMIT, || {
+        1.0 <= daemon.metric("alluvium_partition_stopped", &[("reason", reason)])
+    });
     let log = daemon.log_text();
     assert_eq!(daemon.stop(), 0);
     log
@@ -49,7 +52,9 @@ pub(crate) fn repaired(
     would: &str,
 ) {
     let (name, topic) = of;
-    eventually(reason, LIMIT, || 1.0 <= daemon.metric("alluvium_partition_stopped", reason));
+    eventually(reason, LIMIT, || {
+        1.0 <= daemon.metric("alluvium_partition_stopped", &[("reason", reason)])
+    });
     let log = daemon.log_text();
     let stopped =
         |l: &&str| l.contains("partition stopped") && l.contains(&format!("tp={topic}/0"));
@@ -61,8 +66,11 @@ pub(crate) fn repaired(
     let (code, again) = alluvium(&arguments);
     assert!(code == 0 && again == text, "nothing was changed by looking: {again}");
     let (code, text) = alluvium(&[&arguments[..], &["--apply"]].concat());
-    assert!(code == 0 && text.contains("repaired"), "{text}");
-    eventually("goes on", LIMIT, || daemon.metric("alluvium_partition_stopped", reason) < 1.0);
+    assert!(code == 0 && text.contains("repaired") && text.contains("looks at once"), "{text}");
+    // It was told: by itself it may look 20 s later.
+    eventually("goes on", Duration::from_secs(15), || {
+        daemon.metric("alluvium_partition_stopped", &[("reason", reason)]) < 1.0
+    });
     eventually("ready", LIMIT, || daemon.get("/readyz").is_some());
     let file = home(cluster, name).join("a.toml").display().to_string();
     let (code, text) = alluvium(&["repair", "--config", &file]);
@@ -75,8 +83,7 @@ pub(crate) fn a_topic_that_was_made_again(cluster: &Cluster) {
     let (name, topic) = ("again", "again-in");
     cluster.create_topic(topic, 1);
     begin(cluster, name, topic, 10);
-    let _ = cluster.run(&["kafka", "topics", "--delete", "--topic", topic]);
-    std::thread::sleep(Duration::from_secs(3));
+    cluster.delete_topic(topic);
     cluster.create_topic(topic, 1);
     let producer = cluster.producer();
     for _ in 0..20 {
@@ -93,7 +100,9 @@ pub(crate) fn a_topic_that_was_made_again(cluster: &Cluster) {
         "would put the genesis entry of incarnation 1",
     );
     assert!(daemon.log_text().contains("deleted and made again"), "{}", daemon.log_text());
-    eventually("read", LIMIT, || 20.0 <= daemon.metric("alluvium_records_total", name));
+    eventually("read", LIMIT, || {
+        20.0 <= daemon.metric("alluvium_records_total", &[("mapping", name)])
+    });
     assert_eq!(daemon.stop(), 0);
     let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);
     let mut want: Vec<_> = (0..10).chain(0..20).map(|o| (0, o)).collect();
@@ -120,13 +129,12 @@ pub(crate) fn a_topic_that_is_made_again_under_a_daemon(cluster: &Cluster) {
     let config = config(cluster, name, &mapping(name, topic))
         .replace("[daemon]\n", "[daemon]\ntopics_refresh = \"2s\"\n");
     let daemon = Daemon::start(&home(cluster, name), "a", &config);
-    eventually("archived", LIMIT, || 10.0 <= daemon.metric("alluvium_archive_position", topic));
-    let _ = cluster.run(&["kafka", "topics", "--delete", "--topic", topic]);
-    std::thread::sleep(Duration::from_secs(2));
+    eventually("archived", LIMIT, || 10.0 <= daemon.of_topic("alluvium_archive_position", topic));
+    cluster.delete_topic(topic);
     cluster.create_topic(topic, 1);
     write("new", 30);
     repaired(cluster, &daemon, (name, topic), "other_topic", "entry of incarnation 1");
-    eventually("archived", LIMIT, || 30.0 <= daemon.metric("alluvium_archive_position", topic));
+    eventually("archived", LIMIT, || 30.0 <= daemon.of_topic("alluvium_archive_position", topic));
     assert_eq!(daemon.stop(), 0);
     let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);
     let mut want: Vec<_> = (0..10).chain(0..30).map(|o| (0, o)).collect();
@@ -143,21 +151,21 @@ pub(crate) fn roots_that_were_wiped_or_changed(cluster: &Cluster) {
     let other = right.replace("/roots\"", "/roots-other\"");
     let log = stops(cluster, name, &other, "other_root");
     assert!(log.contains("Use another group_id"), "{log}");
-    let _ = cluster.run(&["dfs", "-mv", "/roots", "/roots-away"]);
+    let files = cluster.files();
+    files.rename("/roots", "/roots-away");
     let log = stops(cluster, name, &right, "other_root");
     assert!(log.contains("another root"), "{log}");
     // The identity alone was kept, as by somebody who cleans up too well.
-    let _ = cluster.run(&["dfs", "-rm", "-r", "-skipTrash", "/roots"]);
-    let _ = cluster.run(&["dfs", "-mkdir", "-p", "/roots/_alluvium"]);
-    let _ =
-        cluster.run(&["dfs", "-cp", "/roots-away/_alluvium/identity", "/roots/_alluvium/identity"]);
+    files.delete("/roots");
+    files.make_dirs("/roots/_alluvium");
+    files.write("/roots/_alluvium/identity", &files.read("/roots-away/_alluvium/identity"));
     let log = stops(cluster, name, &right, "no_ledger");
     assert!(log.contains("it was wiped") && log.contains("Restore the root"), "{log}");
     let file = home(cluster, name).join("a.toml").display().to_string();
     let (code, text) = alluvium(&["verify", "--config", &file]);
     assert!(code == 65 && text.contains("stopped partition: roots-in/0"), "{text}");
-    let _ = cluster.run(&["dfs", "-rm", "-r", "-skipTrash", "/roots"]);
-    let _ = cluster.run(&["dfs", "-mv", "/roots-away", "/roots"]);
+    files.delete("/roots");
+    files.rename("/roots-away", "/roots");
     begin(cluster, name, topic, 5);
     let offsets = |root: &str| {
         let raw = cluster.archive(&format!("{}/{root}", cluster.hdfs()), topic, topic);
@@ -166,12 +174,17 @@ pub(crate) fn roots_that_were_wiped_or_changed(cluster: &Cluster) {
     assert_eq!(offsets(name), (0..15).collect::<Vec<_>>());
 
     // An older backup was restored: the last entry and its file are missing. Kafka has the rest.
-    let _ =
-        cluster.run(&["dfs", "-rm", &format!("/{name}/_alluvium/ledger/{topic}/0/0/*10.entry")]);
-    let _ = cluster.run(&["dfs", "-rm", &format!("/{name}/{topic}/*/*/part-*0010-*")]);
+    files.delete(&format!("/{name}/_alluvium/ledger/{topic}/0/0/{:020}.entry", 10));
+    let of_entry = |path: &String| path.rsplit('/').next().unwrap().contains("0010-");
+    let parts = files.walk(&format!("/{name}/{topic}")).into_iter().map(|(path, _)| path);
+    let parts: Vec<String> = parts.filter(of_entry).collect();
+    assert_eq!(parts.len(), 1, "{parts:?}");
+    files.delete(&parts[0]);
     let daemon = Daemon::start(&home(cluster, name), "a", &right);
     repaired(cluster, &daemon, (name, topic), "committed_beyond_ledger", "would commit offset 10");
-    eventually("read", LIMIT, || 5.0 <= daemon.metric("alluvium_records_total", name));
+    eventually("read", LIMIT, || {
+        5.0 <= daemon.metric("alluvium_records_total", &[("mapping", name)])
+    });
     assert_eq!(daemon.stop(), 0);
     assert_eq!(offsets(name), (0..15).collect::<Vec<_>>());
 
@@ -181,7 +194,9 @@ pub(crate) fn roots_that_were_wiped_or_changed(cluster: &Cluster) {
     let producer = cluster.producer();
     send(&producer, topic, 0, b"record", None);
     flush(&producer);
-    eventually("read", LIMIT, || 1.0 <= daemon.metric("alluvium_records_total", name));
+    eventually("read", LIMIT, || {
+        1.0 <= daemon.metric("alluvium_records_total", &[("mapping", name)])
+    });
     assert_eq!(daemon.stop(), 0);
     assert_eq!((offsets("roots-other"), offsets(name).len()), (vec![15], 15));
 }
@@ -217,14 +232,16 @@ pub(crate) fn two_instances_of_one_name(cluster: &Cluster) {
     assert!(log.contains("two instances run under one name"), "{log}");
     // They may have fenced each other in the same moment: then both say so, and whoever starts one
     // again goes on where they were.
-    std::thread::sleep(Duration::from_secs(3));
+    let sent = cluster.read_topic(topic).len() as f64;
     let mut going = going;
+    eventually("the other counts on, or has ended as well", LIMIT, || {
+        !going.is_running() || sent <= cluster.position(name, topic)
+    });
     if !going.is_running() {
         let (code, log) = going.wait(LIMIT);
         assert!(code == 1 && log.contains("two instances run under one name"), "{log}");
         going = Daemon::start(&home(cluster, name).join("3"), "a", &config);
     }
-    let sent = cluster.read_topic(topic).len() as f64;
     eventually("the other counts on", LIMIT, || sent <= cluster.position(name, topic));
     cluster.all_published(counts, sent as u64);
     assert_eq!(going.stop(), 0);
@@ -260,7 +277,7 @@ pub(crate) fn aborted_and_compacted_input(cluster: &Cluster) {
     let seen = cluster.read_topic(topic);
     assert_eq!(seen.len(), 35);
     eventually("archived", LIMIT, || {
-        seen.len() as f64 <= daemon.metric("alluvium_records_total", name)
+        seen.len() as f64 <= daemon.metric("alluvium_records_total", &[("mapping", name)])
     });
     assert_eq!(daemon.stop(), 0);
     let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic).records();
@@ -292,7 +309,7 @@ idle_after = "10s"
     let daemon = Daemon::start(&home(cluster, name), "a", &config);
     eventually("ready", LIMIT, || daemon.get("/readyz").is_some());
     let producer = cluster.producer();
-    let _ = cluster.run(&["kafka", "topics", "--alter", "--topic", topic, "--partitions", "4"]);
+    cluster.add_partitions(topic, 4);
     let mut sent = Vec::new();
     let mut add = |partition: i32, window: i64| {
         send(&producer, topic, partition, b"record", Some(FIRST + window * WINDOW));
@@ -305,13 +322,11 @@ idle_after = "10s"
         (0..4).for_each(|p| add(p, 0));
         rounds += 1;
         flush(&producer);
-        let at = |p| {
-            daemon.metric(
-                "alluvium_archive_position",
-                &format!("partition=\"{p}\",topic=\"{topic}\""),
-            )
+        let at = |p: &str| {
+            let labels = [("topic", topic), ("partition", p)];
+            daemon.metric("alluvium_archive_position", &labels)
         };
-        (0..4).all(|p| 1.0 <= at(p))
+        ["0", "1", "2", "3"].iter().all(|p| 1.0 <= at(p))
     });
     // None of the new ones is idle yet when the first goes ahead of them.
     (0..4).for_each(|p| add(p, 0));
@@ -321,7 +336,7 @@ idle_after = "10s"
     (1..=3).for_each(|p| (1..=2).for_each(|window| add(p, window)));
     flush(&producer);
     eventually("archived", LIMIT, || {
-        sent.len() as f64 <= daemon.metric("alluvium_archive_position", topic)
+        sent.len() as f64 <= daemon.of_topic("alluvium_archive_position", topic)
     });
     cluster.all_published(counts, sent.len() as u64);
     assert_eq!(daemon.stop(), 0);
@@ -344,23 +359,8 @@ pub(crate) fn what_another_version_wrote(cluster: &Cluster) {
     begin(cluster, name, topic, 10);
     let config = config(cluster, name, &mapping(name, topic));
 
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", cluster.bootstrap())
-        .set("group.id", name)
-        .create()
-        .unwrap();
-    let committed = || {
-        let mut one = TopicPartitionList::new();
-        let _ = one.add_partition(topic, 0);
-        let read = consumer.committed_offsets(one, LIMIT).unwrap();
-        read.elements()[0].metadata().to_string()
-    };
-    let commit = |metadata: &str| {
-        let mut one = TopicPartitionList::new();
-        one.add_partition_offset(topic, 0, Offset::Offset(10)).unwrap();
-        one.elements()[0].set_metadata(metadata);
-        consumer.commit(&one, CommitMode::Sync).unwrap();
-    };
+    let committed = || cluster.committed(name, (topic, 0)).1;
+    let commit = |metadata: &str| cluster.commit(name, (topic, 0), 10, metadata);
     let ours = committed();
     let theirs = ours.replace("alluvium1;", "alluvium2;");
     commit(&theirs);
@@ -370,18 +370,16 @@ pub(crate) fn what_another_version_wrote(cluster: &Cluster) {
     commit(&ours);
 
     let entry = format!("/{name}/_alluvium/ledger/{topic}/0/0/{:020}.entry", 0);
-    let file = home(cluster, name).join("entry");
-    let text = cluster.run(&["dfs", "-cat", &entry]);
-    let put = |text: &str| {
-        std::fs::write(&file, text).unwrap();
-        let _ = cluster.run(&["dfs", "-put", "-f", file.to_str().unwrap(), &entry]);
-    };
+    let files = cluster.files();
+    let read = || String::from_utf8(files.read(&entry)).unwrap();
+    let put = |text: &str| files.write(&entry, text.as_bytes());
+    let text = read();
     let newer = text.replace("\"version\": 1", "\"version\": 2");
     assert_ne!(newer, text);
     put(&newer);
     let log = stops(cluster, name, &config, "unreadable");
     assert!(log.contains(&entry[name.len() + 2..]) && log.contains("version 2"), "{log}");
-    assert_eq!(cluster.run(&["dfs", "-cat", &entry]), newer, "left as it was");
+    assert_eq!(read(), newer, "left as it was");
     put(&text);
     begin(cluster, name, topic, 5);
     let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);

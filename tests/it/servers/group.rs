@@ -7,15 +7,17 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-use crate::mistakes::repaired;
-use crate::support::{Cluster, Daemon, Lines, alluvium, assert_each_once, eventually, flush, send};
-use crate::{config, home};
+use super::mistakes::repaired;
+use super::{config, home};
+use crate::support::load::{Load, Sent};
+use crate::support::{Cluster, Daemon, alluvium, assert_each_once, eventually, flush, send};
+
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Two instances with two workers each on eight partitions: one joins, one stops, one is killed,
-/// in the middle of a load of 200,000 records.
+/// in the middle of a load.
 pub(crate) fn join_stop_and_kill_under_load(cluster: &Cluster) {
     let (name, topic, counts) = ("group", "group-in", "group-counts");
-    let records: i64 = 200_000;
     cluster.create_topic(topic, 8);
     let mapping = format!(
         r#"
@@ -31,28 +33,28 @@ time = "arrival"
     let (dir, config) = (home(cluster, name), config(cluster, name, &mapping));
     let a = Daemon::start(&dir, "a", &config);
     let b = Daemon::start(&dir, "b", &config);
-    let bootstrap = cluster.producer();
-    let topic_name = topic.to_string();
-    let load = std::thread::spawn(move || {
-        let mut lines = Lines::new(3, 2_000);
-        let mut line = String::new();
-        for i in 0..records {
-            lines.next(&mut line);
-            send(&bootstrap, &topic_name, (i % 8) as i32, line.as_bytes(), None);
-            if i % 1_000 == 0 {
-                std::thread::sleep(Duration::from_millis(100));
-            }
-        }
-        flush(&bootstrap);
-        lines
-    });
-    std::thread::sleep(Duration::from_secs(6));
+    let load = Load::begin(cluster, topic, 8, 8_000);
+    // Whichever of the topics the assignor gave it.
+    let works = |daemon: &Daemon| {
+        let read = || daemon.metric("alluvium_records_total", &[]);
+        let before = read();
+        eventually("it reads", LIMIT, || before + 1_000.0 <= read());
+    };
+    works(&a);
+    works(&b);
     let c = Daemon::start(&dir, "c", &config);
-    std::thread::sleep(Duration::from_secs(5));
+    works(&c);
     b.kill();
-    std::thread::sleep(Duration::from_secs(9));
+    // The others share out what the dead one had, once its session has ended.
+    let assigned = |daemon: &Daemon| daemon.metric("alluvium_assigned_partitions", &[]);
+    let partials = format!("{name}-{name}-partials");
+    let all = 8 + cluster.partitions(counts) + cluster.partitions(&partials);
+    eventually("the dead one is replaced", LIMIT, || assigned(&a) + assigned(&c) == all as f64);
+    works(&a);
+    works(&c);
     assert_eq!(a.stop(), 0);
-    let lines = load.join().unwrap();
+    works(&c);
+    let Sent { records, lines } = load.end();
     let b = Daemon::start(&dir, "b", &config);
     eventually("all counted", Duration::from_secs(120), || {
         records as f64 <= cluster.position(name, topic)
@@ -60,16 +62,13 @@ time = "arrival"
     cluster.all_published(counts, lines.total());
     // The group moves as standard tools see it: F reaches the log's end with the last roll.
     eventually("no lag", Duration::from_secs(60), || {
-        let text = cluster.run(&["kafka", "consumer-groups", "--describe", "--group", name]);
-        let lag = |l: &str| l.split_whitespace().nth(5).and_then(|v| v.parse::<i64>().ok());
-        let lags: Vec<i64> = text.lines().filter(|l| l.contains(topic)).filter_map(lag).collect();
-        lags.len() == 8 && lags.iter().all(|l| *l == 0)
+        (0..8).all(|p| cluster.committed(name, (topic, p)).0 == Some(cluster.log_end((topic, p))))
     });
     assert_eq!(c.stop(), 0);
     assert_eq!(b.stop(), 0);
     let root = format!("{}/{name}", cluster.hdfs());
     let raw = cluster.archive(&root, topic, topic);
-    let want = (0..8).flat_map(|p| (0..records / 8).map(move |o| (p, o)));
+    let want = (0..8).flat_map(|p| (0..records as i64 / 8).map(move |o| (p, o)));
     assert_each_once(&raw.offsets(), want);
     // What the last owners published while they stopped is archived by the next.
     let published = cluster.read_topic(counts);
@@ -107,7 +106,7 @@ time = "arrival"
     let (dir, config) = (home(cluster, name), config(cluster, name, &mapping));
     let daemon = Daemon::start(&dir, "a", &config);
     eventually("joined", Duration::from_secs(60), || {
-        4.0 <= daemon.metric("alluvium_assigned_partitions", "")
+        4.0 <= daemon.metric("alluvium_assigned_partitions", &[])
     });
     let began = Instant::now();
     let writers: Vec<_> = (0..4)
@@ -232,10 +231,10 @@ pub(crate) fn offsets_that_were_deleted(cluster: &Cluster) {
     flush(&producer);
     eventually("counted", Duration::from_secs(60), || 2.0 <= cluster.position(name, topic));
     assert_eq!(daemon.stop(), 0);
-    let _ = cluster.run(&["kafka", "consumer-groups", "--delete", "--group", name]);
+    cluster.delete_group(name);
     let daemon = Daemon::start(&dir, "a", &config);
     eventually("stopped", Duration::from_secs(60), || {
-        1.0 <= daemon.metric("alluvium_partition_stopped", "nothing_committed")
+        1.0 <= daemon.metric("alluvium_partition_stopped", &[("reason", "nothing_committed")])
     });
     assert!(daemon.get("/readyz").is_none(), "not ready while a partition is stopped");
     let file = dir.join("a.toml").display().to_string();
@@ -256,18 +255,6 @@ pub(crate) fn offsets_that_were_deleted(cluster: &Cluster) {
     assert_eq!(words, [("zero".into(), 1), ("one".into(), 1), ("two".into(), 1)].into());
 }
 
-/// Deletes what lies before `offset` in each of these partitions.
-fn delete_records(cluster: &Cluster, name: &str, topic: &str, partitions: i32, offset: i64) {
-    let dir = home(cluster, name);
-    std::fs::create_dir_all(&dir).unwrap();
-    let file = dir.join("delete.json");
-    let one = |p| serde_json::json!({"topic": topic, "partition": p, "offset": offset});
-    let all: Vec<_> = (0..partitions).map(one).collect();
-    std::fs::write(&file, serde_json::json!({"partitions": all, "version": 1}).to_string())
-        .unwrap();
-    let _ = cluster.run(&["kafka", "delete-records", "--offset-json-file", file.to_str().unwrap()]);
-}
-
 /// The log begins beyond the placeholder that partitions are assigned at: nothing may be fetched
 /// from there, ever, or the client gives the partition up.
 pub(crate) fn joins_after_retention(cluster: &Cluster) {
@@ -281,12 +268,12 @@ pub(crate) fn joins_after_retention(cluster: &Cluster) {
         flush(&producer);
     };
     write();
-    delete_records(cluster, name, topic, partitions, 1);
+    cluster.delete_records(topic, partitions, 1);
     for round in 1..=4 {
         let daemon = Daemon::start(&dir, "a", &config);
         write();
         eventually("read", Duration::from_secs(60), || {
-            f64::from(partitions) <= daemon.metric("alluvium_records_total", "old")
+            f64::from(partitions) <= daemon.metric("alluvium_records_total", &[("mapping", "old")])
         });
         let log = daemon.log_text();
         assert!(!log.contains("joining the group anew"), "round {round}: {log}");
@@ -312,14 +299,14 @@ pub(crate) fn retention_that_overtook(cluster: &Cluster) {
     write(10);
     let daemon = Daemon::start(&dir, "a", &config(cluster, name, &mapping("stop")));
     eventually("read", Duration::from_secs(60), || {
-        10.0 <= daemon.metric("alluvium_records_total", "gap")
+        10.0 <= daemon.metric("alluvium_records_total", &[("mapping", "gap")])
     });
     assert_eq!(daemon.stop(), 0);
     write(20);
-    delete_records(cluster, name, topic, 1, 25);
+    cluster.delete_records(topic, 1, 25);
     let daemon = Daemon::start(&dir, "a", &config(cluster, name, &mapping("stop")));
     eventually("stopped", Duration::from_secs(60), || {
-        1.0 <= daemon.metric("alluvium_partition_stopped", "archive_gap")
+        1.0 <= daemon.metric("alluvium_partition_stopped", &[("reason", "archive_gap")])
     });
     assert!(daemon.log_text().contains("[10, 25)"), "{}", daemon.log_text());
     let would = "would put a gap entry for offsets [10, 25)";
@@ -328,21 +315,21 @@ pub(crate) fn retention_that_overtook(cluster: &Cluster) {
     let daemon = Daemon::start(&dir, "a", &config(cluster, name, &mapping("record")));
     // The same while it runs: it stood still for long enough, but not so long as to be missed.
     eventually("archived", Duration::from_secs(60), || {
-        30.0 <= daemon.metric("alluvium_archive_position", topic)
+        30.0 <= daemon.of_topic("alluvium_archive_position", topic)
     });
     let stand_still = |daemon: &Daemon, records: i64, deleted: i64| {
         daemon.signal("-STOP");
         // The broker answers the fetch that is under way: with nothing.
         std::thread::sleep(Duration::from_secs(1));
         write(records);
-        delete_records(cluster, name, topic, 1, deleted);
+        cluster.delete_records(topic, 1, deleted);
         daemon.signal("-CONT");
     };
     stand_still(&daemon, 20, 40);
     eventually("goes on after the gap", Duration::from_secs(90), || {
-        50.0 <= daemon.metric("alluvium_archive_position", topic)
+        50.0 <= daemon.of_topic("alluvium_archive_position", topic)
     });
-    assert_eq!(daemon.metric("alluvium_gap_offsets_total", ""), 10.0, "[30, 40)");
+    assert_eq!(daemon.metric("alluvium_gap_offsets_total", &[]), 10.0, "[30, 40)");
     assert_eq!(daemon.stop(), 0);
     let file = dir.join("a.toml").display().to_string();
     let (code, text) = alluvium(&["where", topic, "0", "12", "--config", &file]);
@@ -352,15 +339,15 @@ pub(crate) fn retention_that_overtook(cluster: &Cluster) {
     let daemon = Daemon::start(&dir, "a", &config(cluster, name, &slow));
     write(5);
     eventually("read, not archived", Duration::from_secs(60), || {
-        5.0 <= daemon.metric("alluvium_records_total", "gap")
+        5.0 <= daemon.metric("alluvium_records_total", &[("mapping", "gap")])
     });
     // Nothing is archived; the gauge itself comes a moment after the records.
-    let archived = || daemon.metric("alluvium_archive_position", topic);
+    let archived = || daemon.of_topic("alluvium_archive_position", topic);
     eventually("a position", Duration::from_secs(10), || 50.0 <= archived());
     assert_eq!(archived(), 50.0);
     stand_still(&daemon, 15, 60);
     eventually("reads on after the gap", Duration::from_secs(90), || {
-        15.0 <= daemon.metric("alluvium_records_total", "gap")
+        15.0 <= daemon.metric("alluvium_records_total", &[("mapping", "gap")])
     });
     assert_eq!(daemon.stop(), 0);
     let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);

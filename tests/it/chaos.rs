@@ -3,17 +3,13 @@
 //! Seeded and printed; at the end everything is computed anew from the input.
 //!
 //! `make chaos MINUTES=10 SEED=7`; without, one minute and a half and a seed of the day.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
-
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use support::scene::Scene;
-use support::{Cluster, Daemon, eventually};
+use crate::support::scene::Scene;
+use crate::support::{Cluster, Daemon, eventually};
 
 const MOST: usize = 4;
 
@@ -21,14 +17,11 @@ fn number<T: std::str::FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-fn main() {
-    if std::env::args().any(|a| a == "--list") {
-        return;
-    }
+pub(crate) fn random_incidents() {
     let minutes: f64 = number("MINUTES").unwrap_or(1.5);
     let seed: u64 = number("SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
     println!("seed={seed} minutes={minutes}");
-    let cluster = Arc::new(Cluster::start("chaos", 6_000, 3, 3));
+    let cluster = Arc::new(Cluster::start("chaos", 3, 3));
     let scene = Scene::new(&cluster, "chaos");
     let mut chaos = Chaos {
         scene: &scene,
@@ -105,7 +98,7 @@ impl Chaos<'_> {
         self.note("datanodes", what);
         let _ = self.scene.cluster.run(&[go, "dn1"]);
         let sum = |running: &BTreeMap<String, Daemon>, metric: &str| {
-            running.values().map(|d| d.metric(metric, "chaos-in")).sum::<f64>()
+            running.values().map(|d| d.of_topic(metric, "chaos-in")).sum::<f64>()
         };
         for _ in 0..3 {
             let counted = sum(&self.running, "alluvium_results_position");
@@ -119,13 +112,12 @@ impl Chaos<'_> {
 
     /// Files that were begun with fewer replicas are to have all of them in the end.
     fn every_file_has_its_replicas(&self) {
-        let listing = self.scene.cluster.run(&["dfs", "-ls", "-R", "/chaos"]);
         // What a killed instance left in staging was never closed; the next owner deletes it.
-        let closed = |l: &&str| l.starts_with('-') && !l.contains("/staging/");
-        let files: Vec<&str> = listing.lines().filter(closed).collect();
-        assert!(!files.is_empty(), "{listing}");
-        for file in files {
-            assert_eq!(file.split_whitespace().nth(1), Some("3"), "{file}");
+        let mut files = self.scene.cluster.files().walk("/chaos");
+        files.retain(|(path, _)| !path.contains("/staging/"));
+        assert!(!files.is_empty());
+        for (file, replicas) in files {
+            assert_eq!(replicas, 3, "{file}");
         }
     }
 

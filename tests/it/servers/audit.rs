@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::{config, home};
 use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send};
-use crate::{config, home};
 
 fn data_files(top: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
@@ -44,7 +44,7 @@ archive = {{ root = "file://{}", format = "jsonl", codec = "zstd", roll = {{ age
     for round in 1..=3 {
         write(&format!("round {round}"));
         eventually("a roll", Duration::from_secs(60), || {
-            f64::from(round * 50) <= daemon.metric("alluvium_archive_position", topic)
+            f64::from(round * 50) <= daemon.of_topic("alluvium_archive_position", topic)
         });
     }
     let file = dir.join("a.toml").display().to_string();

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::{config, home};
 use crate::support::{Cluster, Daemon, Producing, eventually, flush, send};
-use crate::{config, home};
 
 const FIRST_MS: i64 = 1_700_000_000_000;
 
@@ -42,7 +42,7 @@ topics_regex = "pattern-.+"
     let daemon = Daemon::start(&home(cluster, name), "a", &config);
     let archived = |topic: &str, position: f64| {
         eventually(topic, Duration::from_secs(60), || {
-            position <= daemon.metric("alluvium_archive_position", &format!("topic=\"{topic}\""))
+            position <= daemon.of_topic("alluvium_archive_position", topic)
         });
     };
     archived("starts-latest", 5.0);
@@ -56,8 +56,8 @@ topics_regex = "pattern-.+"
     {
         archived(topic, position);
     }
-    assert!(4.0 <= daemon.metric("alluvium_rolls_total", "reason=\"idle\""));
-    assert_eq!(daemon.metric("alluvium_rolls_total", "reason=\"age\""), 0.0);
+    assert!(4.0 <= daemon.metric("alluvium_rolls_total", &[("reason", "idle")]));
+    assert_eq!(daemon.metric("alluvium_rolls_total", &[("reason", "age")]), 0.0);
     let root = format!("{}/{name}", cluster.hdfs());
     let offsets = |topic: &str| -> Vec<i64> {
         cluster.archive(&root, topic, topic).offsets().iter().map(|(_, o)| *o).collect()
@@ -66,6 +66,6 @@ topics_regex = "pattern-.+"
     assert_eq!(offsets("starts-time"), [3, 4]);
     assert_eq!(offsets("pattern-one"), [0, 1, 2, 3, 4]);
     assert_eq!(offsets("pattern-two"), [0, 1, 2, 3]);
-    assert_eq!(daemon.metric("alluvium_archive_position", "no-pattern"), 0.0);
+    assert_eq!(daemon.of_topic("alluvium_archive_position", "no-pattern"), 0.0);
     assert_eq!(daemon.stop(), 0);
 }

@@ -3,11 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-
+use super::{config, home};
 use crate::support::{Cluster, Daemon, Lines, Seen, alluvium, eventually, flush, send, send_full};
-use crate::{config, home};
 
 /// (start of the window, word) → published sum, and the kinds it came in.
 pub(crate) type Windows = HashMap<(i64, String), (u64, Vec<String>)>;
@@ -68,16 +65,15 @@ split = "space"
     let start = |instance: &str| Daemon::start(&dir, instance, &config);
     let (a, b, c) = (start("a"), start("b"), start("c"));
     // Whichever of the topics the assignor gave them.
-    let read = |d: &Daemon| d.metric("alluvium_records_total", "");
+    let read = |d: &Daemon| d.metric("alluvium_records_total", &[]);
     eventually("all three read", Duration::from_secs(90), || {
         [&a, &b, &c].iter().all(|d| 0.0 < read(d))
     });
     a.kill();
-    std::thread::sleep(Duration::from_secs(2));
     let d = start("d");
     eventually("the fourth reads", Duration::from_secs(90), || 0.0 < read(&d));
     b.kill();
-    let limit = Duration::from_secs(120 + records as u64 / 10_000);
+    let limit = Duration::from_secs(180 + records as u64 / 10_000);
     eventually("all counted", limit, || records as f64 <= cluster.position(name, topic));
     cluster.all_published(counts, lines.total());
     for daemon in [c, d] {
@@ -156,18 +152,21 @@ window = "1s"
     flush(&producer);
     cluster.all_published("fields-counts", 1_005);
     cluster.all_published("keys-counts", 30);
-    let open = |topic: &str| daemon.metric("alluvium_merge_open_windows", topic);
+    let open = |mapping: &str| {
+        let partials = format!("{name}-{mapping}-partials");
+        daemon.of_topic("alluvium_merge_open_windows", &partials)
+    };
     eventually("no window is held open", Duration::from_secs(10), || {
         open("fields") == 0.0 && open("keys") == 0.0
     });
-    assert_eq!(daemon.metric("alluvium_uncounted_records_total", "fields"), 1.0);
-    assert_eq!(daemon.metric("alluvium_uncounted_records_total", "keys"), 1.0);
-    assert_eq!(daemon.metric("alluvium_untimed_records_total", "fields"), 2.0);
+    assert_eq!(daemon.metric("alluvium_uncounted_records_total", &[("mapping", "fields")]), 1.0);
+    assert_eq!(daemon.metric("alluvium_uncounted_records_total", &[("mapping", "keys")]), 1.0);
+    assert_eq!(daemon.metric("alluvium_untimed_records_total", &[("mapping", "fields")]), 2.0);
     // All of it is passed: nothing holds F back.
     let partials = format!("{name}-fields-partials");
     eventually("F is at the end", Duration::from_secs(10), || {
-        daemon.metric("alluvium_committed_offset", &partials)
-            == daemon.metric("alluvium_log_end_offset", &partials)
+        daemon.of_topic("alluvium_committed_offset", &partials)
+            == daemon.of_topic("alluvium_log_end_offset", &partials)
     });
     assert_eq!(daemon.stop(), 0);
     let got = windows(cluster.read_topic("fields-counts"));
@@ -221,31 +220,22 @@ archive = false
     cluster.all_published(counts, 2);
     assert_eq!(daemon.stop(), 0);
 
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", cluster.bootstrap())
-        .set("group.id", name)
-        .create()
-        .unwrap();
-    let mut one = TopicPartitionList::new();
-    let _ = one.add_partition(topic, 1);
-    let limit = Duration::from_secs(10);
-    let ours = consumer.committed_offsets(one, limit).unwrap().elements()[0].metadata().to_string();
-    let commit = |metadata: &str| {
-        let mut one = TopicPartitionList::new();
-        one.add_partition_offset(topic, 1, Offset::Offset(1)).unwrap();
-        one.elements()[0].set_metadata(metadata);
-        consumer.commit(&one, CommitMode::Sync).unwrap();
-    };
+    let limit = Duration::from_secs(30);
+    let ours = cluster.committed(name, (topic, 1)).1;
+    let commit = |metadata: &str| cluster.commit(name, (topic, 1), 1, metadata);
     commit("somebody else's");
     let daemon = Daemon::start(&dir, "a", &config);
     eventually("stopped", limit, || {
-        0.0 < daemon.metric("alluvium_partition_stopped", "partition=\"1\"")
+        0.0 < daemon.metric("alluvium_partition_stopped", &[("topic", topic), ("partition", "1")])
     });
     say(1, "late");
     say(0, "waits");
     eventually("it is named", Duration::from_secs(8), || {
-        let held = |p: &str| daemon.metric("alluvium_merge_held_back_seconds", p);
-        3.0 <= held("partition=\"1\"") && held("partition=\"0\"") == 0.0
+        let held = |partition: &str| {
+            let labels = [("topic", topic), ("partition", partition)];
+            daemon.metric("alluvium_merge_held_back_seconds", &labels)
+        };
+        3.0 <= held("1") && held("0") == 0.0
     });
     assert_eq!(cluster.published_words(counts).get("waits"), None, "it is held back");
     cluster.all_published(counts, 3);
@@ -255,7 +245,7 @@ archive = false
     let daemon = Daemon::start(&dir, "a", &config);
     cluster.all_published(counts, 4);
     eventually("nothing is held back", limit, || {
-        daemon.metric("alluvium_merge_open_windows", "") == 0.0
+        daemon.metric("alluvium_merge_open_windows", &[]) == 0.0
     });
     assert_eq!(daemon.stop(), 0);
     let got = cluster.published_words(counts);
@@ -297,7 +287,7 @@ archive = false
     let daemon = Daemon::start(&dir, "a", &config);
     let limit = Duration::from_secs(90 + words / 50_000);
     eventually("published", limit, || {
-        words as f64 <= daemon.metric("alluvium_results_total", "vocabulary")
+        words as f64 <= daemon.metric("alluvium_results_total", &[("mapping", "vocabulary")])
     });
     assert_eq!(daemon.stop(), 0);
     let got = windows(cluster.read_topic(counts));

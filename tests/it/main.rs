@@ -1,0 +1,109 @@
+//! The daemon on real servers, from the testbed: scenarios on one cluster, and incidents that have
+//! clusters of their own. `cargo test --release --test it NAME` runs those whose names contain
+//! NAME; `-- --list` names them and starts nothing. What runs beside what: [`lanes`].
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod chaos;
+mod crashes;
+mod expected;
+mod lanes;
+mod network;
+mod servers;
+
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+use lanes::{Lanes, Place};
+use libtest_mimic::{Arguments, Trial};
+use support::{Cluster, log};
+
+/// Scenarios of one cluster that run at the same time.
+const SIDE_BY_SIDE: usize = 3;
+
+/// A cluster that the first scenario starts, and that ends with the last.
+struct Shared(OnceLock<Result<Cluster, ()>>);
+
+impl Shared {
+    fn cluster(&self) -> &Cluster {
+        let start = || std::panic::catch_unwind(|| Cluster::start("servers", 3, 1)).map_err(drop);
+        self.0.get_or_init(start).as_ref().expect("the testbed did not start, as was said above")
+    }
+}
+
+/// A scenario, where it stands, and what it does.
+struct Planned {
+    name: String,
+    place: Place,
+    run: Box<dyn FnOnce() + Send>,
+}
+
+/// All scenarios. Lane 0 has the shared cluster, lane 1 the incidents with clusters of their own.
+fn plan(one_by_one: bool) -> Vec<Planned> {
+    let shared = Arc::new(Shared(OnceLock::new()));
+    let stages = [(0, SIDE_BY_SIDE, servers::SIDE_BY_SIDE), (1, 1, servers::ALONE)];
+    let mut all = Vec::new();
+    for (stage, width, scenarios) in stages {
+        for (name, scenario) in scenarios {
+            let (name, shared) = (format!("servers::{name}"), Arc::clone(&shared));
+            let width = if one_by_one { 1 } else { width };
+            let run = Box::new(move || scenario(shared.cluster()));
+            all.push(Planned { name, place: Place { lane: 0, stage, width }, run });
+        }
+    }
+    let incidents: [(&str, fn()); 3] = [
+        ("crashes::every_step", crashes::every_step),
+        ("chaos::random_incidents", chaos::random_incidents),
+        ("network::the_network_is_pulled", network::apart),
+    ];
+    let (lane, stage) = if one_by_one { (0, 2) } else { (1, 0) };
+    let place = Place { lane, stage, width: 1 };
+    let own = incidents.map(|(name, run)| Planned { name: name.into(), place, run: Box::new(run) });
+    all.extend(own);
+    all
+}
+
+/// What can't be tried on this machine.
+fn is_ignored(name: &str) -> bool {
+    name.starts_with("network::") && !network::can_be_apart()
+}
+
+/// A scenario as the harness runs it: it waits for its turn, and its daemons' logs must be as
+/// expected.
+fn trial(lanes: &Arc<Lanes>, Planned { name, run, .. }: Planned) -> Trial {
+    let (lanes, of) = (Arc::clone(lanes), name.clone());
+    let ignored = is_ignored(&name);
+    let trial = Trial::test(name, move || {
+        let turn = lanes.wait_for(&of);
+        log::forget();
+        run();
+        log::assert_expected(&expected::of(&of));
+        turn.passed();
+        Ok(())
+    });
+    trial.with_ignored_flag(ignored)
+}
+
+fn main() -> ExitCode {
+    if network::is_apart() {
+        network::the_network_is_pulled();
+        log::assert_expected(&expected::of("network::the_network_is_pulled"));
+        return ExitCode::SUCCESS;
+    }
+    let mut arguments = Arguments::from_args();
+    let all = plan(arguments.test_threads == Some(1));
+    let wanted = |p: &&Planned| {
+        let named = Trial::test(p.name.clone(), || Ok(()));
+        !arguments.is_filtered_out(&named) && !is_ignored(&p.name)
+    };
+    let places = all.iter().filter(wanted).map(|p| (p.name.clone(), p.place)).collect();
+    let lanes = Arc::new(Lanes::new(places));
+    let trials: Vec<Trial> = all.into_iter().map(|p| trial(&lanes, p)).collect();
+    // Each has a thread, and waits there for its turn.
+    arguments.test_threads = Some(trials.len());
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    lanes.print_times();
+    conclusion.exit_code()
+}

@@ -1,0 +1,77 @@
+//! The daemon on a real Kafka of three brokers and a real HDFS: one cluster for all of these
+//! scenarios; each has topics, a group and a root of its own.
+
+mod audit;
+mod faults;
+mod group;
+mod merge;
+mod mistakes;
+mod operate;
+mod page;
+mod readers;
+mod records;
+mod starts;
+
+use crate::support::Cluster;
+
+type Scenario = (&'static str, fn(&Cluster));
+
+/// They touch no server, and run side by side; the longest first.
+pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
+    ("one_count_over_all_instances", merge::one_count_over_all_instances),
+    ("retention_that_overtook", group::retention_that_overtook),
+    ("roots_that_were_wiped_or_changed", mistakes::roots_that_were_wiped_or_changed),
+    ("join_stop_and_kill_under_load", group::join_stop_and_kill_under_load),
+    ("a_group_that_never_rests", group::a_group_that_never_rests),
+    ("what_another_version_wrote", mistakes::what_another_version_wrote),
+    ("more_words_than_memory", merge::more_words_than_memory),
+    ("an_offset_that_was_moved", group::an_offset_that_was_moved),
+    ("offsets_that_were_deleted", group::offsets_that_were_deleted),
+    ("a_topic_that_was_made_again", mistakes::a_topic_that_was_made_again),
+    (
+        "a_topic_that_is_made_again_under_a_daemon",
+        mistakes::a_topic_that_is_made_again_under_a_daemon,
+    ),
+    ("a_source_that_nobody_reads", merge::a_source_that_nobody_reads),
+    ("joins_after_retention", group::joins_after_retention),
+    ("partitions_that_were_added", mistakes::partitions_that_were_added),
+    ("an_operator_at_work", operate::an_operator_at_work),
+    ("the_page_in_a_browser", page::the_page_in_a_browser),
+    ("the_tutorial_by_console_tools", records::the_tutorial_by_console_tools),
+    ("two_instances_of_one_name", mistakes::two_instances_of_one_name),
+    ("fields_keys_and_odd_times", merge::fields_keys_and_odd_times),
+    ("every_byte_of_every_record", records::every_byte_of_every_record),
+    ("record_time_windows", records::record_time_windows),
+    ("a_local_directory", records::a_local_directory),
+    ("foreign_readers", readers::foreign_readers),
+    ("starts_patterns_and_idle_rolls", starts::starts_patterns_and_idle_rolls),
+    ("damage_is_found", audit::damage_is_found),
+    ("aborted_and_compacted_input", mistakes::aborted_and_compacted_input),
+    ("every_wrong_start_says_what_is_wrong", faults::every_wrong_start_says_what_is_wrong),
+];
+
+/// They stop and kill servers: one after the other, when all others have ended.
+pub(crate) const ALONE: &[Scenario] = &[
+    ("hdfs_goes_away_and_comes_back", faults::hdfs_goes_away_and_comes_back),
+    ("hdfs_takes_nothing_for_a_while", faults::hdfs_takes_nothing_for_a_while),
+    ("every_broker_of_three_is_killed", faults::every_broker_of_three_is_killed),
+];
+
+/// The configuration that most scenarios share; everything has the scenario's name.
+fn config(cluster: &Cluster, name: &str, mapping: &str) -> String {
+    format!(
+        r#"{}[archive.roll]
+age = "3s"
+[daemon]
+workers = 2
+commit_interval = "500ms"
+{mapping}
+"#,
+        cluster.head(name, 10_000)
+    )
+}
+
+/// Where a scenario keeps its files.
+fn home(cluster: &Cluster, name: &str) -> std::path::PathBuf {
+    cluster.state.join("tests").join(name)
+}

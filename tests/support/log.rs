@@ -1,0 +1,49 @@
+//! What daemons log while a scenario runs: a warning or an error that the scenario does not expect
+//! fails it.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+thread_local! {
+    /// Logs of the daemons that this thread's scenario has started.
+    static LOGS: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
+}
+
+pub(super) fn begun(log: &Path) {
+    LOGS.with_borrow_mut(|all| all.push(log.into()));
+}
+
+/// Another scenario begins on this thread.
+pub fn forget() {
+    drop(LOGS.take());
+}
+
+/// A line that a scenario expects: a part of its text, and why it comes.
+pub type Expected = (String, String);
+
+/// The logs of all daemons that this thread has started since the last call, against what its
+/// scenario expects.
+///
+/// # Panics
+/// A line is a warning or an error, and nothing expects it.
+pub fn assert_expected(expected: &[Expected]) {
+    let mut unexpected = Vec::new();
+    for log in LOGS.take() {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        let loud = text.lines().filter(|l| is_loud(l));
+        let loud = loud.filter(|l| !expected.iter().any(|(part, _)| l.contains(part.as_str())));
+        unexpected.extend(loud.map(|l| format!("{}: {l}", log.display())));
+    }
+    assert!(
+        unexpected.is_empty(),
+        "{} lines that the scenario does not expect (tests/it/expected.toml), among them\n{}",
+        unexpected.len(),
+        unexpected[..unexpected.len().min(20)].join("\n")
+    );
+}
+
+/// A warning or an error, as text (a time, a level) or with the journal's prefix.
+fn is_loud(line: &str) -> bool {
+    let level = line.split_whitespace().nth(1);
+    matches!(level, Some("WARN" | "ERROR")) || line.starts_with("<3>") || line.starts_with("<4>")
+}
