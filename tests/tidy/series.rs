@@ -14,7 +14,9 @@ fn unwritten(definition: &str, sources: &BTreeMap<String, String>) -> Vec<String
         syn::Item::Struct(s) if s.ident == "Metrics" => Some(&s.fields),
         _ => None,
     });
-    let fields = fields.expect("a struct Metrics").iter().filter_map(|f| f.ident.as_ref());
+    let is_series = |f: &&syn::Field| matches!(f.vis, syn::Visibility::Public(_));
+    let fields = fields.expect("a struct Metrics").iter().filter(is_series);
+    let fields = fields.filter_map(|f| f.ident.as_ref());
     let mut written = BTreeSet::new();
     for text in sources.values() {
         each_level(tokens(text), &mut |level| {

@@ -19,8 +19,8 @@ impl Backoff {
     pub const LONGEST: Duration = Duration::from_secs(15);
 
     /// The next pause. Its bound is twice the shortest pause, is doubled with each attempt, and is
-    /// at most [`Backoff::LONGEST`]; `jitter`, any number, chooses a pause between half of the bound
-    /// and the bound.
+    /// at most [`Backoff::LONGEST`]. `jitter`, any number, chooses a pause between half of the
+    /// bound and the bound.
     pub fn next(&mut self, jitter: u32) -> Duration {
         let doubled = 2u32.saturating_pow(self.attempts.saturating_add(1));
         self.attempts = self.attempts.saturating_add(1);

@@ -2,10 +2,11 @@
 //! panic.
 
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tracing::Dispatch;
 
 use super::{MERGED, World, all, feed, in_paused_time, oracle, tp};
 use crate::common::metrics::Metrics;
@@ -26,6 +27,11 @@ fn heard(life: impl FnOnce()) -> String {
             Ok(())
         }
     }
+    // With a single subscriber alive, a line that another test's thread reaches first is switched
+    // off for all threads.
+    static SECOND: LazyLock<Dispatch> =
+        LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
+    let _ = LazyLock::force(&SECOND);
     let lines = Lines::default();
     let writer = lines.clone();
     let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
