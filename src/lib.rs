@@ -7,31 +7,37 @@
 //!                        └─► encode ─► stage ─► seal ─► append to the ledger ─► publish ─► HDFS
 //! output topics ─► read ───► encode ─► … the same way
 //! ```
-//! The rooms, in reading order; arrows between them point upwards in this list only:
+//! The source has five floors. A floor imports only floors that stand above it in this list, and
+//! the rooms of a floor form a line too; `tests/tidy.rs` holds the table.
 //!
-//! * [`record`]: the nouns. [`protocol`]: the rules of exactly once, pure. [`count`]: words and
-//!   windows, pure. [`layout`]: names and paths, pure.
-//! * [`encode`]: records into bytes.
-//! * [`config`]: TOML into checked values.
-//! * [`kafka`] and [`store`]: the only rooms that know a client library.
-//! * [`worker`]: joins them; a record's whole life is in `worker/task.rs`.
-//! * [`audit`]: reads an archive back, ledger against files and brokers.
-//! * [`daemon`] and [`cli`]: the outside. [`metrics`]: what Prometheus sees.
-//! * [`crash`]: where a test build dies on purpose.
+//! * `pure`: records, the rules of exactly once, words and windows, names and paths. No client, no
+//!   clock, no randomness.
+//! * `common`: what every later floor needs: the configuration, the series, the crash points.
+//! * `clients`: the only rooms that know Kafka, HDFS or the library of a file format.
+//! * `engine`: joins them; a record's whole life is in `engine/worker/task.rs`.
+//! * `outside`: the daemon's life, the commands, and the audit, which reads an archive back.
+//!
+//! `fakes` stands beside them, for tests alone: servers in memory.
+//!
+//! All of them are private, so that the compiler sees what nobody uses.
 
-pub mod audit;
-pub mod cli;
-pub mod config;
-pub mod count;
-pub mod crash;
-pub mod daemon;
-pub mod encode;
-pub mod kafka;
-pub mod layout;
+mod clients;
+mod common;
+mod engine;
 #[cfg(test)]
-mod line;
-pub mod metrics;
-pub mod protocol;
-pub mod record;
-pub mod store;
-pub mod worker;
+mod fakes;
+mod outside;
+mod pure;
+
+pub use outside::cli::main;
+
+/// What the tests on real servers and the benchmarks need from the inside.
+pub mod testing {
+    pub use crate::clients::store::{Deadlines, Store, StoreError, open};
+    pub use crate::common::config::{HdfsOptions, Root};
+    pub use crate::common::crash::Step;
+    pub use crate::common::metrics::catalogue;
+    pub use crate::pure::layout::names::parse_entry;
+    pub use crate::pure::protocol::{Committed, Entry};
+    pub use crate::pure::record::Offset;
+}

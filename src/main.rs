@@ -14,5 +14,5 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 pub static malloc_conf: &[u8] = b"narenas:4,dirty_decay_ms:500,muzzy_decay_ms:0\0";
 
 fn main() -> ExitCode {
-    ExitCode::from(alluvium::cli::main())
+    ExitCode::from(alluvium::main())
 }

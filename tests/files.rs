@@ -59,7 +59,7 @@ fn the_pure_rooms_are_pure() {
 #[test]
 fn the_page_of_series_is_what_the_code_has() {
     use std::fmt::Write as _;
-    let series = alluvium::metrics::Metrics::catalogue();
+    let series = alluvium::testing::catalogue();
     let mut text = String::from(
         "# Series\n\nEvery series of `/metrics`, written by `ALLUVIUM_DOCS=1 cargo test --test files`. Labels have few values: names of \
          mappings, roles, classes; topic and partition stand on gauges of what an instance owns. Positions and lags are \
@@ -137,8 +137,8 @@ fn clients_stay_in_their_rooms() {
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
         let room = |name: &str| file.starts_with(top().join("src").join(name));
-        assert!(room("kafka") || !text.contains("use rdkafka"), "{}", file.display());
-        assert!(room("store") || !text.contains("use hdfs_native"), "{}", file.display());
+        assert!(room("clients/kafka") || !text.contains("use rdkafka"), "{}", file.display());
+        assert!(room("clients/store") || !text.contains("use hdfs_native"), "{}", file.display());
         // The client's calls, and one hint to the processor.
         let most = [("kafka/native.rs", usize::MAX), ("count/words.rs", 1)];
         let most = most.iter().find(|(name, _)| file.ends_with(name)).map_or(0, |(_, n)| *n);
@@ -212,7 +212,7 @@ fn the_unit_is_right() {
 /// A reason without an entry in the handbook leaves somebody alone at three in the morning.
 #[test]
 fn every_reason_to_stop_is_explained() {
-    let rules = std::fs::read_to_string(top().join("src/protocol/recovery.rs")).unwrap();
+    let rules = std::fs::read_to_string(top().join("src/pure/protocol/recovery.rs")).unwrap();
     let labels: Vec<&str> = rules
         .lines()
         .filter(|l| l.trim_start().starts_with("Stop::") && l.contains("=> \""))

@@ -11,7 +11,7 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alluvium::crash::Step;
+use alluvium::testing::Step;
 use support::scene::{Outcome, Scene};
 use support::{Cluster, Daemon, eventually};
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use alluvium::protocol::Entry;
-use alluvium::store::{Store, StoreError};
+use alluvium::testing::Entry;
+use alluvium::testing::{Store, StoreError};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMillisecondType};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -121,7 +121,7 @@ pub async fn read_names(
         if read.contains(&path) {
             continue;
         }
-        let key = alluvium::layout::names::parse_entry(path.rsplit('/').next().unwrap()).unwrap();
+        let key = alluvium::testing::parse_entry(path.rsplit('/').next().unwrap()).unwrap();
         let entry = Entry::decode(key, &store.read(&path).await?.unwrap()).unwrap();
         named.extend(entry.files.into_iter().map(|f| f.path));
         let _ = read.insert(path);
@@ -150,7 +150,7 @@ pub async fn read_archive(store: &dyn Store, topic: &str, directory: &str) -> Ar
         let mut entries = Vec::new();
         let ledger = format!("{base}/{incarnation}/{partition}");
         for name in store.list(&ledger).await.unwrap() {
-            let key = alluvium::layout::names::parse_entry(&name).unwrap();
+            let key = alluvium::testing::parse_entry(&name).unwrap();
             let text = store.read(&format!("{ledger}/{name}")).await.unwrap().unwrap();
             entries.push(Entry::decode(key, &text).unwrap());
         }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alluvium::store::{Deadlines, HdfsOptions, Root, Store};
+use alluvium::testing::{Deadlines, HdfsOptions, Root, Store};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
@@ -123,7 +123,7 @@ root = "{}/{name}"
             None => Root::Hdfs { url: root.into(), options: HdfsOptions::default() },
         };
         let _guard = self.runtime.enter();
-        alluvium::store::open(&root, Deadlines::default()).unwrap()
+        alluvium::testing::open(&root, Deadlines::default()).unwrap()
     }
 
     /// Everything that a consumer with isolation.level=read_committed sees, by partition.
@@ -203,7 +203,7 @@ root = "{}/{name}"
 
     /// The sum of the group's P over a topic's partitions, from the offsets' metadata.
     pub fn position(&self, group: &str, topic: &str) -> f64 {
-        use alluvium::protocol::Committed;
+        use alluvium::testing::Committed;
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", self.bootstrap())
             .set("group.id", group)
@@ -220,7 +220,7 @@ root = "{}/{name}"
         };
         let p = |e: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match e.offset() {
             Offset::Offset(o) => {
-                let c = Committed::decode(alluvium::record::Offset(o), e.metadata()).ok()?;
+                let c = Committed::decode(alluvium::testing::Offset(o), e.metadata()).ok()?;
                 Some(c.metadata.map_or(o, |m| m.p.0))
             }
             _ => None,

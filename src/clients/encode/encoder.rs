@@ -1,0 +1,121 @@
+//! One file, in whichever format.
+
+use bytes::Bytes;
+
+use crate::clients::encode::error::EncodeError;
+use crate::clients::encode::{jsonl, parquet, rows};
+use crate::pure::layout::format::{Format, Rows};
+use crate::pure::record::{Record, TopicPartition};
+
+/// Writes one file.
+pub struct Encoder(Kind);
+
+enum Kind {
+    RawParquet(Box<parquet::File<rows::RawRows>>),
+    CountParquet(Box<parquet::File<rows::CountRows>>),
+    JsonLines(Box<jsonl::File>),
+}
+
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Encoder")
+    }
+}
+
+impl Encoder {
+    /// Begins a file for records of one partition.
+    ///
+    /// # Errors
+    /// The writer refuses its settings.
+    pub fn new(format: Format, rows: Rows, of: &TopicPartition) -> Result<Encoder, EncodeError> {
+        let kind = match (format, rows) {
+            (Format::Parquet(codec), Rows::Raw { key, value }) => Kind::RawParquet(Box::new(
+                parquet::File::new(rows::RawRows::new(of.clone(), key, value), codec)?,
+            )),
+            (Format::Parquet(codec), Rows::Counts) => Kind::CountParquet(Box::new(
+                parquet::File::new(rows::CountRows::new(of.clone()), codec)?,
+            )),
+            (Format::JsonLines(codec), rows) => {
+                Kind::JsonLines(Box::new(jsonl::File::new(rows, codec, of.clone())?))
+            }
+        };
+        Ok(Encoder(kind))
+    }
+
+    /// Adds one record.
+    ///
+    /// # Errors
+    /// The format's library refuses it.
+    #[inline]
+    pub fn append(&mut self, record: &Record<'_>) -> Result<(), EncodeError> {
+        match &mut self.0 {
+            Kind::RawParquet(file) => file.append(record),
+            Kind::CountParquet(file) => file.append(record),
+            Kind::JsonLines(file) => file.append(record),
+        }
+    }
+
+    /// Whether [`Encoder::take`] has anything worth sending.
+    #[inline]
+    #[must_use]
+    pub fn has_bytes(&self) -> bool {
+        match &self.0 {
+            Kind::RawParquet(file) => file.has_bytes(),
+            Kind::CountParquet(file) => file.has_bytes(),
+            Kind::JsonLines(file) => file.has_bytes(),
+        }
+    }
+
+    /// Gives away the bytes that will not change any more, in chunks.
+    pub fn take(&mut self, give: &mut dyn FnMut(Bytes)) {
+        match &mut self.0 {
+            Kind::RawParquet(file) => file.take(give),
+            Kind::CountParquet(file) => file.take(give),
+            Kind::JsonLines(file) => file.take(give),
+        }
+    }
+
+    /// Memory that this file holds, bytes.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        match &self.0 {
+            Kind::RawParquet(file) => file.held(),
+            Kind::CountParquet(file) => file.held(),
+            Kind::JsonLines(file) => file.held(),
+        }
+    }
+
+    /// Size of the file if it ended now, about; bytes as written.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match &self.0 {
+            Kind::RawParquet(file) => file.size(),
+            Kind::CountParquet(file) => file.size(),
+            Kind::JsonLines(file) => file.size(),
+        }
+    }
+
+    /// Lets go of memory where the format can: a row group ends early.
+    ///
+    /// # Errors
+    /// The format's library fails.
+    pub fn relieve(&mut self) -> Result<(), EncodeError> {
+        match &mut self.0 {
+            Kind::RawParquet(file) => file.end_row_group(),
+            Kind::CountParquet(file) => file.end_row_group(),
+            Kind::JsonLines(_) => Ok(()),
+        }
+    }
+
+    /// Ends the file and gives away its last bytes.
+    ///
+    /// # Errors
+    /// The format's library fails.
+    pub fn finish(self, give: &mut dyn FnMut(Bytes)) -> Result<(), EncodeError> {
+        match self.0 {
+            Kind::RawParquet(file) => file.finish(give),
+            Kind::CountParquet(file) => file.finish(give),
+            Kind::JsonLines(file) => file.finish(give),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Records in, bytes out. This room knows formats and nothing else: no store, no Kafka.
+//!
+//! An [`Encoder`] writes one file. It hands out finished bytes as they come ([`Encoder::take`]),
+//! so that a file is never held in memory whole.
+
+mod encoder;
+mod error;
+mod foreign;
+mod jsonl;
+mod parquet;
+mod rows;
+
+pub use encoder::Encoder;
+pub use error::EncodeError;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! Parquet, by arrow's writer. Rows are gathered in column builders and written in batches.
+
+use std::sync::Arc;
+
+use ::parquet::arrow::ArrowWriter;
+use ::parquet::arrow::arrow_writer::ArrowWriterOptions;
+use ::parquet::basic::{Compression, Encoding, GzipLevel, ZstdLevel};
+use ::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use ::parquet::schema::types::ColumnPath;
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use bytes::Bytes;
+
+use crate::clients::encode::error::EncodeError;
+use crate::pure::layout::format::ParquetCodec;
+use crate::pure::record::Record;
+
+/// Rows of one file, gathered until they make a batch.
+pub(super) trait Builder {
+    fn schema(&self) -> Arc<Schema>;
+    fn append(&mut self, record: &Record<'_>);
+    fn rows(&self) -> usize;
+    /// Bytes of the values gathered, about.
+    fn bytes(&self) -> usize;
+    fn batch(&mut self) -> Result<RecordBatch, EncodeError>;
+    /// Columns whose values rise or repeat so that deltas are shorter than a dictionary.
+    fn delta_columns(&self) -> &'static [&'static str];
+    /// Columns of which most values differ: a dictionary is work for nothing.
+    fn plain_columns(&self) -> &'static [&'static str];
+}
+
+/// Rows in a batch: enough to spread the cost of a batch, few enough to stay in the cache.
+const BATCH_ROWS: usize = 2_048;
+const BATCH_BYTES: usize = 1 << 20;
+/// Encoded bytes in a row group. Readers like them large; each open file holds one in memory.
+const ROW_GROUP_BYTES: usize = 32 << 20;
+
+/// What the writer wrote, in chunks: one growing buffer would be moved again and again.
+#[derive(Default)]
+pub(super) struct Chunks {
+    full: Vec<Bytes>,
+    last: Vec<u8>,
+    waiting: usize,
+}
+
+const CHUNK: usize = 1 << 20;
+
+impl std::io::Write for Chunks {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.last.capacity() == 0 {
+            self.last.reserve_exact(CHUNK);
+        }
+        let n = bytes.len().min(self.last.capacity() - self.last.len());
+        self.last.extend_from_slice(&bytes[..n]);
+        self.waiting += n;
+        if self.last.len() == self.last.capacity() {
+            self.full.push(std::mem::take(&mut self.last).into());
+        }
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+pub(super) struct File<B> {
+    writer: ArrowWriter<Chunks>,
+    rows: B,
+    taken: u64,
+}
+
+impl<B: Builder> File<B> {
+    pub(super) fn new(rows: B, codec: ParquetCodec) -> Result<File<B>, EncodeError> {
+        let compression = match codec {
+            ParquetCodec::None => Compression::UNCOMPRESSED,
+            ParquetCodec::Snappy => Compression::SNAPPY,
+            ParquetCodec::Gzip => Compression::GZIP(GzipLevel::default()),
+            ParquetCodec::Zstd => Compression::ZSTD(ZstdLevel::try_new(1)?),
+            ParquetCodec::Lz4 => Compression::LZ4_RAW,
+        };
+        let mut properties = WriterProperties::builder()
+            .set_compression(compression)
+            .set_writer_version(WriterVersion::PARQUET_1_0)
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_created_by(format!("alluvium {}", env!("CARGO_PKG_VERSION")));
+        for column in rows.delta_columns() {
+            let path = ColumnPath::from(*column);
+            properties = properties
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+        }
+        for column in rows.plain_columns() {
+            properties = properties.set_column_dictionary_enabled(ColumnPath::from(*column), false);
+        }
+        // Arrow's own schema in the file would make some readers see dictionaries.
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties.build())
+            .with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(Chunks::default(), rows.schema(), options)?;
+        Ok(File { writer, rows, taken: 0 })
+    }
+
+    #[inline]
+    pub(super) fn append(&mut self, record: &Record<'_>) -> Result<(), EncodeError> {
+        self.rows.append(record);
+        if BATCH_ROWS <= self.rows.rows() || BATCH_BYTES <= self.rows.bytes() {
+            self.write_batch()?;
+        }
+        Ok(())
+    }
+
+    fn write_batch(&mut self) -> Result<(), EncodeError> {
+        if self.rows.rows() > 0 {
+            self.writer.write(&self.rows.batch()?)?;
+            if ROW_GROUP_BYTES <= self.writer.in_progress_size() {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), EncodeError> {
+        self.writer.flush()?;
+        Ok(self.writer.sync()?)
+    }
+
+    pub(super) fn end_row_group(&mut self) -> Result<(), EncodeError> {
+        self.write_batch()?;
+        self.flush()
+    }
+
+    pub(super) fn take(&mut self, give: &mut dyn FnMut(Bytes)) {
+        // The writer keeps its own count of what it wrote: nobody reads this buffer back.
+        let chunks = std::mem::take(self.writer.inner_mut());
+        self.taken += chunks.waiting as u64;
+        chunks.full.into_iter().for_each(&mut *give);
+        if !chunks.last.is_empty() {
+            give(chunks.last.into());
+        }
+    }
+
+    /// Whether a row group has ended since the last [`File::take`].
+    #[inline]
+    pub(super) fn has_bytes(&self) -> bool {
+        0 < self.writer.inner().waiting
+    }
+
+    pub(super) fn held(&self) -> usize {
+        self.writer.memory_size() + self.rows.bytes() + self.writer.inner().waiting
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        let waiting = self.writer.in_progress_size() + self.writer.inner().waiting;
+        self.taken + waiting as u64
+    }
+
+    pub(super) fn finish(mut self, give: &mut dyn FnMut(Bytes)) -> Result<(), EncodeError> {
+        self.write_batch()?;
+        let _ = self.writer.finish()?;
+        self.take(give);
+        Ok(())
+    }
+}

@@ -1,0 +1,307 @@
+//! The columns of Parquet files. Their names and types are a promise to readers: docs/files.md.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryBuilder, DictionaryArray, Int32Array, Int32Builder, Int64Builder, ListArray,
+    RecordBatch, StringArray, StringBuilder, StructArray, TimestampMillisecondBuilder,
+};
+use arrow::buffer::{OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema, TimeUnit};
+
+use crate::clients::encode::error::EncodeError;
+use crate::clients::encode::foreign::count_or_foreign;
+use crate::clients::encode::parquet::Builder;
+use crate::pure::layout::format::Bytes8;
+use crate::pure::record::{Record, Timestamp, TopicPartition};
+
+fn utc() -> DataType {
+    DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
+}
+
+/// Text that repeats in every row. Parquet's dictionary is made once, not looked up a row at a
+/// time; in the file the column is plain text.
+fn constant() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+}
+
+fn labels(keys: Vec<Option<i32>>, values: &[&str]) -> Result<ArrayRef, EncodeError> {
+    let values = Arc::new(StringArray::from(values.to_vec()));
+    Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(Int32Array::from(keys), values)?))
+}
+
+/// Bytes as text where they are UTF-8, and as bytes where they are not.
+struct TextOrBytes {
+    mode: Bytes8,
+    text: StringBuilder,
+    bytes: BinaryBuilder,
+    size: usize,
+}
+
+impl TextOrBytes {
+    fn new(mode: Bytes8) -> TextOrBytes {
+        let (text, bytes) = (StringBuilder::new(), BinaryBuilder::new());
+        TextOrBytes { mode, text, bytes, size: 0 }
+    }
+
+    #[inline]
+    fn append(&mut self, value: Option<&[u8]>) {
+        self.size += value.map_or(0, <[u8]>::len);
+        match (self.mode, value, value.map(std::str::from_utf8)) {
+            (Bytes8::Auto, _, Some(Ok(text))) => {
+                self.text.append_value(text);
+                self.bytes.append_null();
+            }
+            (_, Some(bytes), _) => {
+                self.text.append_null();
+                self.bytes.append_value(bytes);
+            }
+            (_, None, _) => {
+                self.text.append_null();
+                self.bytes.append_null();
+            }
+        }
+    }
+
+    fn columns(&mut self) -> [ArrayRef; 2] {
+        self.size = 0;
+        [Arc::new(self.text.finish()), Arc::new(self.bytes.finish())]
+    }
+}
+
+/// The raw envelope.
+pub(super) struct RawRows {
+    of: TopicPartition,
+    schema: Arc<Schema>,
+    offset: Int64Builder,
+    time: TimestampMillisecondBuilder,
+    time_type: Vec<Option<i32>>,
+    key: TextOrBytes,
+    value: TextOrBytes,
+    header_ends: Vec<i32>,
+    header_keys: StringBuilder,
+    header_values: BinaryBuilder,
+    header_bytes: usize,
+}
+
+const TIME_TYPES: [&str; 2] = ["CreateTime", "LogAppendTime"];
+
+fn header_fields() -> Fields {
+    let key = Field::new("key", DataType::Utf8, false);
+    Fields::from(vec![key, Field::new("value", DataType::Binary, true)])
+}
+
+fn header_element() -> Arc<Field> {
+    Arc::new(Field::new("element", DataType::Struct(header_fields()), false))
+}
+
+impl RawRows {
+    pub(super) fn new(of: TopicPartition, key: Bytes8, value: Bytes8) -> RawRows {
+        let nullable = |name, kind| Field::new(name, kind, true);
+        let schema = Schema::new(vec![
+            Field::new("topic", constant(), false),
+            Field::new("partition", DataType::Int32, false),
+            Field::new("offset", DataType::Int64, false),
+            nullable("timestamp", utc()),
+            nullable("timestamp_type", constant()),
+            nullable("key", DataType::Utf8),
+            nullable("key_bytes", DataType::Binary),
+            nullable("value", DataType::Utf8),
+            nullable("value_bytes", DataType::Binary),
+            Field::new("headers", DataType::List(header_element()), false),
+        ]);
+        RawRows {
+            of,
+            schema: Arc::new(schema),
+            offset: Int64Builder::new(),
+            time: TimestampMillisecondBuilder::new().with_timezone("UTC"),
+            time_type: Vec::new(),
+            key: TextOrBytes::new(key),
+            value: TextOrBytes::new(value),
+            header_ends: vec![0],
+            header_keys: StringBuilder::new(),
+            header_values: BinaryBuilder::new(),
+            header_bytes: 0,
+        }
+    }
+
+    fn headers(&mut self) -> Result<ArrayRef, EncodeError> {
+        let keys: ArrayRef = Arc::new(self.header_keys.finish());
+        let values: ArrayRef = Arc::new(self.header_values.finish());
+        let pairs = StructArray::try_new(header_fields(), vec![keys, values], None)?;
+        let ends = std::mem::replace(&mut self.header_ends, vec![0]);
+        self.header_bytes = 0;
+        let ends = OffsetBuffer::new(ScalarBuffer::from(ends));
+        Ok(Arc::new(ListArray::try_new(header_element(), ends, Arc::new(pairs), None)?))
+    }
+}
+
+impl Builder for RawRows {
+    fn schema(&self) -> Arc<Schema> {
+        Arc::clone(&self.schema)
+    }
+
+    #[inline]
+    fn append(&mut self, record: &Record<'_>) {
+        self.offset.append_value(record.offset.0);
+        self.time.append_option(record.timestamp.millis());
+        self.time_type.push(match record.timestamp {
+            Timestamp::Create(_) => Some(0),
+            Timestamp::LogAppend(_) => Some(1),
+            Timestamp::Missing => None,
+        });
+        self.key.append(record.key);
+        self.value.append(record.value);
+        for (name, value) in record.headers {
+            self.header_keys.append_value(name);
+            self.header_values.append_option(*value);
+            self.header_bytes += name.len() + value.map_or(0, <[u8]>::len);
+        }
+        let last = *self.header_ends.last().expect("begins with 0");
+        self.header_ends.push(last + record.headers.len() as i32);
+    }
+
+    fn rows(&self) -> usize {
+        self.time_type.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.key.size + self.value.size + self.header_bytes + self.rows() * 32
+    }
+
+    fn batch(&mut self) -> Result<RecordBatch, EncodeError> {
+        let rows = self.rows();
+        let topic = labels(vec![Some(0); rows], &[&self.of.topic])?;
+        let partition: ArrayRef = Arc::new(Int32Array::from(vec![self.of.partition; rows]));
+        let time_type = labels(std::mem::take(&mut self.time_type), &TIME_TYPES)?;
+        let [key, key_bytes] = self.key.columns();
+        let [value, value_bytes] = self.value.columns();
+        let columns: Vec<ArrayRef> = vec![
+            topic,
+            partition,
+            Arc::new(self.offset.finish()),
+            Arc::new(self.time.finish()),
+            time_type,
+            key,
+            key_bytes,
+            value,
+            value_bytes,
+            self.headers()?,
+        ];
+        Ok(RecordBatch::try_new(self.schema(), columns)?)
+    }
+
+    fn delta_columns(&self) -> &'static [&'static str] {
+        &["offset", "timestamp"]
+    }
+
+    fn plain_columns(&self) -> &'static [&'static str] {
+        &["value", "value_bytes"]
+    }
+}
+
+/// Published counts. Always to be summed, never upserted.
+pub(super) struct CountRows {
+    of: TopicPartition,
+    schema: Arc<Schema>,
+    start: TimestampMillisecondBuilder,
+    end: TimestampMillisecondBuilder,
+    word: StringBuilder,
+    count: Int64Builder,
+    kind: Vec<Option<i32>>,
+    source: Int32Builder,
+    offset: Int64Builder,
+    foreign: BinaryBuilder,
+    size: usize,
+}
+
+const KINDS: [&str; 3] = ["final", "part", "late"];
+
+impl CountRows {
+    pub(super) fn new(of: TopicPartition) -> CountRows {
+        let nullable = |name, kind| Field::new(name, kind, true);
+        let schema = Schema::new(vec![
+            nullable("window_start", utc()),
+            nullable("window_end", utc()),
+            nullable("word", DataType::Utf8),
+            nullable("count", DataType::Int64),
+            nullable("kind", constant()),
+            nullable("source_partition", DataType::Int32),
+            Field::new("topic", constant(), false),
+            Field::new("partition", DataType::Int32, false),
+            Field::new("offset", DataType::Int64, false),
+            nullable("foreign_value", DataType::Binary),
+        ]);
+        let time = || TimestampMillisecondBuilder::new().with_timezone("UTC");
+        CountRows {
+            of,
+            schema: Arc::new(schema),
+            start: time(),
+            end: time(),
+            word: StringBuilder::new(),
+            count: Int64Builder::new(),
+            kind: Vec::new(),
+            source: Int32Builder::new(),
+            offset: Int64Builder::new(),
+            foreign: BinaryBuilder::new(),
+            size: 0,
+        }
+    }
+}
+
+impl Builder for CountRows {
+    fn schema(&self) -> Arc<Schema> {
+        Arc::clone(&self.schema)
+    }
+
+    #[inline]
+    fn append(&mut self, record: &Record<'_>) {
+        let parsed = count_or_foreign(record);
+        let count = parsed.ok();
+        self.start.append_option(count.map(|c| c.window_start));
+        self.end.append_option(count.map(|c| c.window_end));
+        self.word.append_option(count.map(|c| c.word));
+        self.count.append_option(count.map(|c| c.count));
+        let kind = count.and_then(|c| KINDS.iter().position(|k| *k == c.kind.label()));
+        self.kind.push(kind.map(|k| k as i32));
+        self.source.append_option(count.and_then(|c| c.source_partition));
+        self.offset.append_value(record.offset.0);
+        let foreign = parsed.err().map(|value| value.unwrap_or_default());
+        self.foreign.append_option(foreign);
+        self.size += count.map_or(0, |c| c.word.len()) + foreign.map_or(0, <[u8]>::len) + 48;
+    }
+
+    fn rows(&self) -> usize {
+        self.kind.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.size
+    }
+
+    fn batch(&mut self) -> Result<RecordBatch, EncodeError> {
+        let rows = self.rows();
+        self.size = 0;
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(self.start.finish()),
+            Arc::new(self.end.finish()),
+            Arc::new(self.word.finish()),
+            Arc::new(self.count.finish()),
+            labels(std::mem::take(&mut self.kind), &KINDS)?,
+            Arc::new(self.source.finish()),
+            labels(vec![Some(0); rows], &[&self.of.topic])?,
+            Arc::new(Int32Array::from(vec![self.of.partition; rows])),
+            Arc::new(self.offset.finish()),
+            Arc::new(self.foreign.finish()),
+        ];
+        Ok(RecordBatch::try_new(self.schema(), columns)?)
+    }
+
+    fn delta_columns(&self) -> &'static [&'static str] {
+        &["offset"]
+    }
+
+    fn plain_columns(&self) -> &'static [&'static str] {
+        &["foreign_value"]
+    }
+}

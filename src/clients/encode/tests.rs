@@ -1,0 +1,155 @@
+use bytes::Bytes;
+
+use super::*;
+use crate::pure::count::output::{OutputFormat, WindowWriter};
+use crate::pure::layout::format::{Bytes8, Format, ParquetCodec, Rows, TextCodec};
+use crate::pure::record::{Header, Offset, OffsetRange, Record, Timestamp, TopicPartition};
+use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use std::io::Read;
+
+const RAW: Rows = Rows::Raw { key: Bytes8::Auto, value: Bytes8::Auto };
+
+fn of() -> TopicPartition {
+    TopicPartition { topic: "t".into(), partition: 2 }
+}
+
+fn record<'a>(
+    offset: i64,
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    headers: &'a [Header<'a>],
+) -> Record<'a> {
+    Record { offset: Offset(offset), timestamp: Timestamp::Create(1_500), key, value, headers }
+}
+
+/// Every awkward record, encoded, as text lines; pieces are taken as they come.
+fn encode(format: Format, rows: Rows, records: &[Record<'_>]) -> Vec<u8> {
+    let mut encoder = Encoder::new(format, rows, &of()).unwrap();
+    let mut out = Vec::new();
+    for r in records {
+        encoder.append(r).unwrap();
+        encoder.take(&mut |b| out.extend_from_slice(&b));
+    }
+    let size = encoder.size();
+    encoder.finish(&mut |b| out.extend_from_slice(&b)).unwrap();
+    assert!(size <= out.len() as u64 + 100, "size {size} of {}", out.len());
+    out
+}
+
+fn parquet_as_json(bytes: Vec<u8>) -> Vec<serde_json::Value> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).unwrap();
+    let mut out = arrow::json::ArrayWriter::new(Vec::new());
+    for batch in reader.build().unwrap() {
+        out.write(&batch.unwrap()).unwrap();
+    }
+    out.finish().unwrap();
+    serde_json::from_slice(&out.into_inner()).unwrap_or_default()
+}
+
+fn lines(bytes: &[u8]) -> Vec<serde_json::Value> {
+    let text = std::str::from_utf8(bytes).unwrap();
+    text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+}
+
+#[test]
+fn raw_rows_keep_every_byte() {
+    let big = vec![b'x'; 1 << 20];
+    let headers: [Header<'_>; 3] = [("a", Some(b"1")), ("a", None), ("b", Some(b"\xff"))];
+    let records = [
+        record(3, None, None, &[]),
+        record(5, Some(b""), Some(b""), &headers),
+        record(9, Some(b"k\xff"), Some(b"\x00\xfe"), &[]),
+        record(10, Some(b"k"), Some(&big), &[]),
+    ];
+    for codec in [
+        ParquetCodec::None,
+        ParquetCodec::Snappy,
+        ParquetCodec::Gzip,
+        ParquetCodec::Zstd,
+        ParquetCodec::Lz4,
+    ] {
+        let rows = parquet_as_json(encode(Format::Parquet(codec), RAW, &records));
+        assert_eq!(rows.len(), 4);
+        let offsets: Vec<_> = rows.iter().map(|r| r["offset"].as_i64().unwrap()).collect();
+        assert_eq!(offsets, [3, 5, 9, 10]);
+        assert_eq!(rows[0]["topic"], "t");
+        assert_eq!(rows[0]["partition"], 2);
+        assert_eq!(rows[0]["timestamp"], "1970-01-01T00:00:01.500Z");
+        assert_eq!(rows[0]["timestamp_type"], "CreateTime");
+        assert!(rows[0].get("key").is_none() && rows[0].get("value_bytes").is_none());
+        assert_eq!((rows[1]["key"].as_str(), rows[1]["value"].as_str()), (Some(""), Some("")));
+        assert_eq!(rows[1]["headers"][0]["key"], "a");
+        assert_eq!(rows[1]["headers"].as_array().unwrap().len(), 3);
+        assert_eq!(rows[2]["value_bytes"], "00fe");
+        assert_eq!(rows[2]["key_bytes"], "6bff");
+        assert_eq!(rows[3]["value"].as_str().unwrap().len(), 1 << 20);
+    }
+    let plain = lines(&encode(Format::JsonLines(TextCodec::None), RAW, &records));
+    assert!(plain[0]["key"].is_null() && plain[0]["value"].is_null());
+    assert_eq!(plain[1]["headers"][2]["value_bytes"], "/w==");
+    assert_eq!(plain[2]["value_bytes"], "AP4=");
+    let mut unzipped = Vec::new();
+    let gz = encode(Format::JsonLines(TextCodec::Gzip), RAW, &records);
+    let _ = flate2::read::GzDecoder::new(&gz[..]).read_to_end(&mut unzipped).unwrap();
+    assert_eq!(lines(&unzipped), plain);
+    let zst = encode(Format::JsonLines(TextCodec::Zstd), RAW, &records);
+    assert_eq!(lines(&zstd::decode_all(&zst[..]).unwrap()), plain);
+}
+
+#[test]
+fn bytes_mode_never_makes_text() {
+    let rows = Rows::Raw { key: Bytes8::Bytes, value: Bytes8::Bytes };
+    let got = parquet_as_json(encode(
+        Format::Parquet(ParquetCodec::None),
+        rows,
+        &[record(0, Some(b"k"), Some(b"v"), &[])],
+    ));
+    assert_eq!((got[0]["key_bytes"].as_str(), got[0].get("value")), (Some("6b"), None));
+}
+
+#[test]
+fn counts_become_typed_rows_and_foreign_values_stay() {
+    let range = OffsetRange { from: Offset(0), to: Offset(4) };
+    let kind = crate::pure::count::Kind::Final;
+    let mut w = WindowWriter::new(OutputFormat::Json, (0, 2_000), kind, &of(), range, None);
+    let value = w.value("hello", 2).to_string();
+    let headers: [Header<'_>; 1] =
+        [(crate::pure::count::output::HEADER, Some(w.header().as_bytes()))];
+    let records = [
+        record(7, Some(b"hello"), Some(value.as_bytes()), &headers),
+        record(8, None, Some(b"not ours"), &[]),
+    ];
+    let parquet =
+        parquet_as_json(encode(Format::Parquet(ParquetCodec::Snappy), Rows::Counts, &records));
+    let json = lines(&encode(Format::JsonLines(TextCodec::None), Rows::Counts, &records));
+    for rows in [&parquet, &json] {
+        assert_eq!(rows[0]["word"], "hello");
+        assert_eq!(rows[0]["count"], 2);
+        assert_eq!(rows[0]["kind"], "final");
+        assert_eq!(rows[0]["source_partition"], 2);
+        assert_eq!(rows[0]["offset"], 7);
+        assert!(rows[1].get("word").is_none());
+    }
+    assert_eq!(parquet[0]["window_end"], "1970-01-01T00:00:02Z");
+    assert_eq!(parquet[1]["foreign_value"], "6e6f74206f757273");
+}
+
+#[test]
+fn many_rows_survive_batches_and_row_groups() {
+    let n = 5_000;
+    let mut encoder = Encoder::new(Format::Parquet(ParquetCodec::Snappy), RAW, &of()).unwrap();
+    let mut out = Vec::new();
+    for i in 0..n {
+        let value = format!("line {i}");
+        encoder.append(&record(i, None, Some(value.as_bytes()), &[])).unwrap();
+        if i % 1_500 == 0 {
+            encoder.relieve().unwrap();
+            assert!(encoder.has_bytes());
+            encoder.take(&mut |b| out.extend_from_slice(&b));
+        }
+    }
+    encoder.finish(&mut |b| out.extend_from_slice(&b)).unwrap();
+    let rows = parquet_as_json(out);
+    assert_eq!(rows.len(), n as usize);
+    assert!(rows.iter().enumerate().all(|(i, r)| r["value"] == format!("line {i}")));
+}

@@ -1,0 +1,309 @@
+//! The consumer group: one thread that does nothing but poll.
+//!
+//! At an assignment event it captures the group metadata, splits the partitions' queues (before
+//! the assignment: after it, what was fetched already would go to the main queue), pauses them,
+//! assigns them at a numeric placeholder and returns. The worker that gets a partition finds out
+//! where it really starts, seeks and resumes. At a revocation it tells the workers and waits for
+//! them, no longer than the revoke timeout.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError as Rd, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientConfig, ClientContext, Offset as RdOffset, TopicPartitionList};
+
+use crate::clients::kafka::error::KafkaError;
+use crate::clients::kafka::generation::Generation;
+use crate::clients::kafka::native::{GroupMetadata, Moves};
+use crate::clients::kafka::queue;
+use crate::common::crash::{self, Step};
+use crate::pure::record::TopicPartition;
+
+/// The consumer, shared by the poll thread and the workers.
+pub type Consumer = BaseConsumer<Group>;
+
+/// A partition's queue, split off from that consumer's.
+pub type Queue = queue::Queue<Group>;
+
+/// Who is told of assignments; called on the poll thread.
+pub trait Assignments: Send + Sync {
+    /// A new generation, with the partitions that it adds (none, often).
+    fn assigned(&self, generation: Arc<Generation>, added: Vec<(TopicPartition, Queue)>);
+
+    /// These are taken away. Returns when their workers have let go of them, or at the timeout.
+    ///
+    /// `commits`: the captured generation is still the group's. It is not for an assignment that
+    /// was lost, nor under the cooperative protocol, where the next generation has begun already.
+    fn revoked(&self, partitions: &[TopicPartition], commits: bool);
+}
+
+/// The consumer's context: answers rebalances.
+pub struct Group {
+    me: OnceLock<Weak<Consumer>>,
+    assignments: Arc<dyn Assignments>,
+    moves: Moves,
+    /// Errors of the client that nobody asked for, by the poll thread's log.
+    errors: Mutex<Option<String>>,
+}
+
+impl ClientContext for Group {
+    fn error(&self, error: Rd, reason: &str) {
+        // The end of a partition is told to the queue's reader too, with its topic.
+        if matches!(error, Rd::Global(RDKafkaErrorCode::PartitionEOF) | Rd::PartitionEOF(_)) {
+            return;
+        }
+        let mut last = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = reason.split("(after").next().unwrap_or_default().trim().to_string();
+        if last.as_ref() != Some(&text) {
+            tracing::warn!(error = %error, "kafka client: {reason}");
+            *last = Some(text);
+        }
+    }
+}
+
+impl ConsumerContext for Group {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        code: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let began = Instant::now();
+        // The client has paused all that it keeps, and goes on where it believes its readers to be, as
+        // soon as this is answered: that may be beyond records that it threw away.
+        self.moves.note();
+        let done = match code {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.assign(consumer, partitions)
+            }
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
+                self.revoke(consumer, partitions)
+            }
+            other => {
+                let all = names(consumer.assignment().ok().as_ref());
+                self.assignments.revoked(&all, false);
+                consumer.unassign().map_err(|e| KafkaError::new(format!("rebalance {other:?}"), e))
+            }
+        };
+        if let Err(e) = done {
+            tracing::error!(error = %e, "a rebalance failed; the group will try again");
+        }
+        tracing::debug!(elapsed_ms = began.elapsed().as_millis(), "rebalance answered");
+    }
+
+    fn main_queue_min_poll_interval(&self) -> rdkafka::util::Timeout {
+        Duration::from_millis(100).into()
+    }
+}
+
+fn names(list: Option<&TopicPartitionList>) -> Vec<TopicPartition> {
+    let elements = list.map(TopicPartitionList::elements).unwrap_or_default();
+    let one = |topic: &str, partition| TopicPartition { topic: topic.into(), partition };
+    elements.iter().map(|e| one(e.topic(), e.partition())).collect()
+}
+
+fn cooperative(consumer: &Consumer) -> bool {
+    matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
+}
+
+impl Group {
+    fn assign(
+        &self,
+        consumer: &Consumer,
+        partitions: &mut TopicPartitionList,
+    ) -> Result<(), KafkaError> {
+        let failed = |e: &dyn std::fmt::Display| KafkaError::new("take the assignment", e);
+        let metadata = GroupMetadata::capture(consumer).ok_or_else(|| failed(&"no group"))?;
+        crash::at(Step::AssignmentCaptured);
+        let me = self.me.get().and_then(Weak::upgrade);
+        let mut added = Vec::new();
+        for tp in names(Some(partitions)) {
+            // Any number will do: nothing is fetched until its worker has sought.
+            let placeholder = RdOffset::Offset(0);
+            partitions
+                .set_partition_offset(&tp.topic, tp.partition, placeholder)
+                .map_err(|e| failed(&e))?;
+            let Some(me) = &me else { continue };
+            let queue = Queue::split(Arc::clone(me), tp.clone(), &self.moves);
+            added.push((tp.clone(), queue.ok_or_else(|| failed(&format!("no queue for {tp}")))?));
+        }
+        // Before, not after: a fetch in between would ask for the placeholder, and where retention
+        // has passed it, the answer stops the fetching for good. The split has made them known.
+        if partitions.count() > 0 {
+            consumer.pause(partitions).map_err(|e| failed(&e))?;
+        }
+        if cooperative(consumer) {
+            consumer.incremental_assign(partitions).map_err(|e| failed(&e))?;
+        } else {
+            consumer.assign(partitions).map_err(|e| failed(&e))?;
+        }
+        let generation = Arc::new(Generation::captured(metadata));
+        tracing::info!(
+            generation = generation.number(),
+            added = added.len(),
+            "assignment: {}",
+            list(added.iter().map(|(tp, _)| tp))
+        );
+        self.assignments.assigned(generation, added);
+        Ok(())
+    }
+
+    fn revoke(
+        &self,
+        consumer: &Consumer,
+        partitions: &TopicPartitionList,
+    ) -> Result<(), KafkaError> {
+        let lost = consumer.assignment_lost();
+        let gone = names(Some(partitions));
+        tracing::info!(lost, revoked = gone.len(), "revocation: {}", list(gone.iter()));
+        self.assignments.revoked(&gone, !lost && !cooperative(consumer));
+        let done = if cooperative(consumer) {
+            consumer.incremental_unassign(partitions)
+        } else {
+            consumer.unassign()
+        };
+        done.map_err(|e| KafkaError::new("give up the assignment", e))
+    }
+}
+
+fn list<'a>(all: impl Iterator<Item = &'a TopicPartition>) -> String {
+    let names: Vec<String> = all.map(ToString::to_string).collect();
+    if names.is_empty() { "nothing".into() } else { names.join(", ") }
+}
+
+/// Makes the consumer; it does not join the group before [`poll`] runs.
+///
+/// # Errors
+/// librdkafka refuses the settings.
+pub fn consumer(
+    config: &ClientConfig,
+    assignments: Arc<dyn Assignments>,
+) -> Result<Arc<Consumer>, KafkaError> {
+    let (moves, errors) = (Moves::default(), Mutex::default());
+    let group = Group { me: OnceLock::new(), assignments, moves, errors };
+    let consumer: Consumer =
+        config.create_with_context(group).map_err(|e| KafkaError::new("make the consumer", e))?;
+    let consumer = Arc::new(consumer);
+    let _ = consumer.context().me.set(Arc::downgrade(&consumer));
+    Ok(consumer)
+}
+
+/// A consumer that asks and never joins.
+///
+/// # Errors
+/// As [`consumer`].
+pub fn observer(config: &ClientConfig) -> Result<Arc<Consumer>, KafkaError> {
+    struct Nobody;
+    impl Assignments for Nobody {
+        fn assigned(&self, _: Arc<Generation>, _: Vec<(TopicPartition, Queue)>) {}
+        fn revoked(&self, _: &[TopicPartition], _: bool) {}
+    }
+    consumer(config, Arc::new(Nobody))
+}
+
+/// What the poll thread is told.
+#[derive(Debug, Default)]
+pub struct PollControl {
+    /// What was asked for last, and whether the poll thread knows.
+    subscription: Mutex<(Vec<String>, bool)>,
+    rejoin: AtomicBool,
+    stop: AtomicBool,
+    fatal: Mutex<Option<String>>,
+    unknown_topic: tokio::sync::Notify,
+}
+
+impl PollControl {
+    /// Subscribes to exactly these topics, sorted; takes effect at the next round.
+    pub fn subscribe(&self, topics: Vec<String>) {
+        *self.subscription.lock().unwrap_or_else(PoisonError::into_inner) = (topics, false);
+    }
+
+    /// What was subscribed to last.
+    #[must_use]
+    pub fn subscribed(&self) -> Vec<String> {
+        self.subscription.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// The topics, if the poll thread is to subscribe to them: they are new, or `again`.
+    fn to_subscribe(&self, again: bool) -> Option<Vec<String>> {
+        let mut wanted = self.subscription.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = std::mem::replace(&mut wanted.1, true);
+        (again || !known).then(|| wanted.0.clone())
+    }
+
+    /// Leave the group, and join it again with the same topics.
+    pub fn rejoin(&self) {
+        self.rejoin.store(true, Ordering::SeqCst);
+    }
+
+    /// Leave the group, then end.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until a broker does not know a topic that is subscribed to: it was deleted, or it was
+    /// made a moment ago. The client looks again after minutes by itself, and at once whenever
+    /// it is asked for all topics.
+    pub async fn unknown_topic(&self) {
+        self.unknown_topic.notified().await;
+    }
+
+    /// Why the client can not go on at all.
+    #[must_use]
+    pub fn fatal(&self) -> Option<String> {
+        self.fatal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The poll thread's whole life. `alive` is called every round.
+pub fn poll(consumer: &Arc<Consumer>, control: &PollControl, leave: Duration, alive: impl Fn()) {
+    while !control.stop.load(Ordering::SeqCst) {
+        alive();
+        let rejoin = control.rejoin.swap(false, Ordering::SeqCst);
+        if rejoin {
+            consumer.unsubscribe();
+            until_revoked(consumer, leave);
+        }
+        if let Some(topics) = control.to_subscribe(rejoin) {
+            let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+            tracing::info!(topics = topics.join(", "), "subscribing");
+            if let Err(e) = consumer.subscribe(&topics) {
+                tracing::error!(error = %e, "subscribe failed");
+            }
+        }
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Err(Rd::MessageConsumptionFatal(code))) => {
+                let text = format!("the consumer can't go on: {code}");
+                *control.fatal.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+                return;
+            }
+            Some(Err(Rd::PartitionEOF(_))) | None => {}
+            Some(Err(Rd::MessageConsumption(
+                RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
+            ))) => control.unknown_topic.notify_one(),
+            Some(Err(e)) => tracing::warn!(error = %e, "poll"),
+            Some(Ok(m)) => {
+                use rdkafka::Message as _;
+                tracing::error!(
+                    topic = m.topic(),
+                    partition = m.partition(),
+                    offset = m.offset(),
+                    "a record came by the main queue; it will be read again after recovery"
+                );
+            }
+        }
+    }
+    // Dropping a consumer while it owns partitions can hang: leave, and poll until it owns none.
+    consumer.unsubscribe();
+    until_revoked(consumer, leave);
+}
+
+fn until_revoked(consumer: &Consumer, leave: Duration) {
+    let deadline = Instant::now() + leave;
+    while Instant::now() < deadline && consumer.assignment().is_ok_and(|a| a.count() > 0) {
+        let _ = consumer.poll(Duration::from_millis(50));
+    }
+}

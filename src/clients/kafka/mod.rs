@@ -1,0 +1,32 @@
+//! The Kafka client, and the only room that knows it.
+//!
+//! * [`group`]: the poll thread. It polls and answers rebalances, without any remote call of its
+//!   own; a slow call there would stall the whole group.
+//! * [`queue`]: one partition's records, read by a worker.
+//! * [`transaction`]: results and offsets, all or nothing.
+//! * [`offsets`]: stable reads, watermarks, and where to start.
+//! * [`topics`]: which topics there are, and making those that are written to.
+//! * `generation`: what a member may commit by, while its generation lasts.
+//! * `settings`: of consumers and producers.
+//! * [`native`]: the only `unsafe` of this crate: captured group metadata, and topic ids.
+
+mod error;
+mod generation;
+pub mod group;
+#[allow(unsafe_code)]
+mod native;
+pub mod offsets;
+pub mod published;
+pub mod queue;
+mod settings;
+pub mod topics;
+pub mod transaction;
+
+pub use error::KafkaError;
+pub use generation::Generation;
+pub use group::{Assignments, Consumer, Queue};
+#[cfg(test)]
+pub use queue::Read;
+pub use queue::{Source, Trouble};
+pub use settings::{base_config, consumer_config, library_version, producer_config, repair_config};
+pub use transaction::{Commit, Outgoing, TransactionError, Transactions};

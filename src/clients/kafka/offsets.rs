@@ -1,0 +1,252 @@
+//! What the brokers know about positions. Every call blocks; none may run on the poll thread.
+
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
+use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
+
+use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
+use crate::clients::kafka::group::Consumer;
+use crate::clients::kafka::settings::Quiet;
+use crate::clients::kafka::{native, published};
+use crate::common::config::Start;
+use crate::pure::protocol::Past;
+use crate::pure::record::{Offset, OffsetRange, TopicPartition};
+
+/// A committed offset with its metadata, as text.
+pub type Stored = (Offset, String);
+
+/// A stable read: waits for transactions that hold these partitions, then answers what was
+/// decided. One answer a partition, in order; [`None`] where nothing is committed.
+///
+/// # Errors
+/// A transaction is still pending at the timeout, or the coordinator does not answer.
+pub fn committed(
+    consumer: &Consumer,
+    partitions: &[TopicPartition],
+    timeout: Duration,
+) -> Result<Vec<Option<Stored>>, KafkaError> {
+    let failed = |e: &dyn std::fmt::Display| KafkaError::new("read committed offsets", e);
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for tp in partitions {
+        let _ = list.add_partition(&tp.topic, tp.partition);
+    }
+    let answer = consumer.committed_offsets(list, timeout).map_err(|e| failed(&e))?;
+    let stored = |element: &Answer<'_>| match element.offset() {
+        RdOffset::Offset(o) => Some((Offset(o), element.metadata().to_string())),
+        _ => None,
+    };
+    each(&answer, partitions, stored).map_err(|e| failed(&e))
+}
+
+type Answer<'a> = TopicPartitionListElem<'a>;
+
+/// One answer a partition, in order.
+fn each<T>(
+    answer: &TopicPartitionList,
+    partitions: &[TopicPartition],
+    take: impl Fn(&Answer<'_>) -> T,
+) -> Result<Vec<T>, String> {
+    partitions
+        .iter()
+        .map(|tp| {
+            let element = answer.find_partition(&tp.topic, tp.partition);
+            let element = element.ok_or_else(|| format!("no answer for {tp}"))?;
+            element.error().map_err(|e| format!("{tp}: {e}"))?;
+            Ok(take(&element))
+        })
+        .collect()
+}
+
+/// The log's start and its last stable offset.
+///
+/// # Errors
+/// The partition's leader does not answer.
+pub fn log_range(consumer: &Consumer, tp: &TopicPartition) -> Result<OffsetRange, KafkaError> {
+    let (low, high) = consumer
+        .fetch_watermarks(&tp.topic, tp.partition, CALL_TIMEOUT)
+        .map_err(|e| KafkaError::new(format!("ask for the ends of {tp}"), e))?;
+    Ok(OffsetRange { from: Offset(low), to: Offset(high) })
+}
+
+/// Where a partition starts that has neither a committed offset nor a ledger.
+///
+/// # Errors
+/// The partition's leader does not answer.
+pub fn first_offset(
+    consumer: &Consumer,
+    tp: &TopicPartition,
+    start: Start,
+) -> Result<Offset, KafkaError> {
+    let log = log_range(consumer, tp)?;
+    let millis = match start {
+        Start::Earliest => return Ok(log.from),
+        Start::Latest => return Ok(log.to),
+        Start::At(millis) => millis,
+    };
+    let failed = |e| KafkaError::new(format!("look for the start of {tp} by time"), e);
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&tp.topic, tp.partition, RdOffset::Offset(millis)).map_err(failed)?;
+    let found = consumer.offsets_for_times(list, CALL_TIMEOUT).map_err(failed)?;
+    let offset = found.find_partition(&tp.topic, tp.partition).map(|e| e.offset());
+    Ok(match offset {
+        Some(RdOffset::Offset(o)) if 0 <= o => Offset(o),
+        _ => log.to,
+    })
+}
+
+/// Kafka's id of the topic.
+///
+/// # Errors
+/// No broker answers, or the topic is gone.
+pub fn topic_id(consumer: &Consumer, topic: &str) -> Result<String, KafkaError> {
+    native::topic_id(consumer, topic, CALL_TIMEOUT)
+        .map_err(|e| KafkaError::new(format!("ask for the id of topic {topic:?}"), e))
+}
+
+/// What a worker asks the brokers about positions; tests bring their own. All calls block.
+pub trait Positions: Send + Sync {
+    /// A stable read, the log's ends, and the topic's id, all at once. Of a partition that is merged
+    /// and has nothing committed, also what is published in `merges_into`.
+    ///
+    /// # Errors
+    /// Something does not answer, or a transaction is still pending.
+    fn read(
+        &self,
+        tp: &TopicPartition,
+        start: Start,
+        merges_into: Option<&str>,
+    ) -> Result<PositionsRead, KafkaError>;
+
+    /// A stable read alone; one answer a partition, in order.
+    ///
+    /// # Errors
+    /// As [`committed`].
+    fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Stored>>, KafkaError>;
+
+    /// See [`Silence`].
+    ///
+    /// # Errors
+    /// Somebody does not answer: then nobody is known to be silent.
+    fn silence(
+        &self,
+        sources: &[TopicPartition],
+        partials: &TopicPartition,
+    ) -> Result<Silence, KafkaError>;
+}
+
+/// What the silence rule asks, in this order: what is committed of each source, its log's end; then
+/// the end of a partition of the partials topic. Ends are those of the whole log, transactions that
+/// are still open included.
+#[derive(Clone, Debug)]
+pub struct Silence {
+    pub asked: Vec<(TopicPartition, Option<Stored>, Offset)>,
+    pub end: Offset,
+}
+
+/// Everything that recovery asks the brokers.
+#[derive(Clone, Debug)]
+pub struct PositionsRead {
+    pub topic_id: String,
+    pub committed: Option<Stored>,
+    pub log: OffsetRange,
+    /// Where to start if nothing is committed.
+    pub first: Offset,
+    /// What the counts say that were published of it, if nothing is committed.
+    pub past: Option<Past>,
+}
+
+/// [`Positions`] by a consumer, which is made after those who ask.
+#[derive(Clone)]
+pub struct BrokerPositions {
+    pub consumer: Arc<OnceLock<Weak<Consumer>>>,
+    config: Arc<ClientConfig>,
+    /// Reads uncommitted, and never joins the group; made when it is needed.
+    ends: Arc<OnceLock<BaseConsumer<Quiet>>>,
+}
+
+impl BrokerPositions {
+    /// `config`: the consumer's settings.
+    #[must_use]
+    pub fn new(mut config: ClientConfig) -> BrokerPositions {
+        let _ = config.set("isolation.level", "read_uncommitted");
+        BrokerPositions { consumer: Arc::default(), config: config.into(), ends: Arc::default() }
+    }
+
+    /// The ends of these logs, in order.
+    fn ends(&self, partitions: &[TopicPartition]) -> Result<Vec<Offset>, KafkaError> {
+        let failed = |e: &dyn std::fmt::Display| KafkaError::new("ask for the ends of logs", e);
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for tp in partitions {
+            // −1 stands for the end where a time is asked for.
+            list.add_partition_offset(&tp.topic, tp.partition, RdOffset::End)
+                .map_err(|e| failed(&e))?;
+        }
+        let client = match self.ends.get() {
+            Some(client) => client,
+            None => {
+                let made = self.config.create_with_context(Quiet);
+                let made = made.map_err(|e| KafkaError::new("make a client", e))?;
+                self.ends.get_or_init(|| made)
+            }
+        };
+        let answer = client.offsets_for_times(list, CALL_TIMEOUT).map_err(|e| failed(&e))?;
+        let ends = each(&answer, partitions, |element| match element.offset() {
+            RdOffset::Offset(o) => Ok(Offset(o)),
+            other => Err(format!("{}/{}: {other:?}", element.topic(), element.partition())),
+        });
+        ends.and_then(|all| all.into_iter().collect()).map_err(|e| failed(&e))
+    }
+
+    fn consumer(&self) -> Result<Arc<Consumer>, KafkaError> {
+        self.consumer
+            .get()
+            .and_then(Weak::upgrade)
+            .ok_or_else(|| KafkaError::new("ask the brokers", "the consumer is closed"))
+    }
+}
+
+impl Positions for BrokerPositions {
+    fn read(
+        &self,
+        tp: &TopicPartition,
+        start: Start,
+        merges_into: Option<&str>,
+    ) -> Result<PositionsRead, KafkaError> {
+        let consumer = self.consumer()?;
+        let topic_id = topic_id(&consumer, &tp.topic)?;
+        let one = std::slice::from_ref(tp);
+        let committed = committed(&consumer, one, CALL_TIMEOUT)?.into_iter().next().flatten();
+        let log = log_range(&consumer, tp)?;
+        let first = match committed {
+            Some(_) => log.from,
+            None => first_offset(&consumer, tp, start)?,
+        };
+        let past = match merges_into.filter(|_| committed.is_none() && log.from < log.to) {
+            Some(output) => published::merged_past(&self.config, output, tp, log)?,
+            None => None,
+        };
+        Ok(PositionsRead { topic_id, committed, log, first, past })
+    }
+
+    fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Stored>>, KafkaError> {
+        committed(&*self.consumer()?, partitions, CALL_TIMEOUT)
+    }
+
+    fn silence(
+        &self,
+        sources: &[TopicPartition],
+        partials: &TopicPartition,
+    ) -> Result<Silence, KafkaError> {
+        let stored = self.committed(sources)?;
+        let ends = self.ends(sources)?;
+        // The last stable offset would not do: offsets may be marked as committed before the partial
+        // counts of the same transaction are.
+        let end = self.ends(std::slice::from_ref(partials))?[0];
+        let each = sources.iter().cloned().zip(stored).zip(ends);
+        let asked = each.map(|((tp, stored), end)| (tp, stored, end)).collect();
+        Ok(Silence { asked, end })
+    }
+}

@@ -1,0 +1,120 @@
+//! One partition's records.
+
+use std::sync::Arc;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::{Offset as RdOffset, TopicPartitionList};
+use rdkafka_sys::rd_kafka_resp_err_t as Code;
+
+use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
+use crate::clients::kafka::native::{Moves, SplitQueue};
+use crate::pure::record::{Offset, Record, TopicPartition};
+
+/// What a read came to, beside the records.
+#[derive(Debug, Default)]
+pub struct Read {
+    pub records: usize,
+    /// There is nothing beyond this position now; it has stepped over transaction markers.
+    pub end: Option<Offset>,
+    pub trouble: Option<Trouble>,
+    /// A rebalance may have moved the client's position: seek before the next read.
+    pub moved: bool,
+}
+
+/// What the client says that is no record.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The position is not in the log any more (or not yet); what the client says about it.
+    OutOfRange(String),
+    /// The client tries again by itself.
+    Error(KafkaError),
+}
+
+/// What a worker needs of a partition; tests bring their own.
+pub trait Source: Send {
+    /// Calls `wake` whenever there is something to read again.
+    fn on_records(&mut self, wake: Box<dyn Fn() + Send + Sync>);
+
+    /// Gives what is there, one batch at most, to `take`; never waits.
+    fn read(&mut self, take: &mut dyn FnMut(&Record<'_>)) -> Read;
+
+    /// Reads on from `start`: whatever was fetched from elsewhere is thrown away.
+    ///
+    /// # Errors
+    /// The partition is not assigned any more, or the client is busy; try again.
+    fn seek(&mut self, start: Offset) -> Result<(), KafkaError>;
+}
+
+/// Records in a batch.
+pub const BATCH: usize = 1_000;
+
+/// One partition's queue, split off from the consumer's. The queue is dropped before its client.
+pub struct Queue<C: ConsumerContext + 'static> {
+    queue: SplitQueue,
+    consumer: Arc<BaseConsumer<C>>,
+    tp: TopicPartition,
+    moves: Moves,
+    /// The count of moves before the last seek.
+    sought_at: Option<u64>,
+}
+
+impl<C: ConsumerContext + 'static> std::fmt::Debug for Queue<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Queue({})", self.tp)
+    }
+}
+
+impl<C: ConsumerContext + 'static> Queue<C> {
+    /// Splits a partition off; before it is assigned.
+    pub(super) fn split(
+        consumer: Arc<BaseConsumer<C>>,
+        tp: TopicPartition,
+        moves: &Moves,
+    ) -> Option<Queue<C>> {
+        let queue = SplitQueue::split(&consumer, &tp.topic, tp.partition, moves.clone())?;
+        Some(Queue { queue, consumer, tp, moves: moves.clone(), sought_at: None })
+    }
+}
+
+impl<C: ConsumerContext + 'static> Source for Queue<C> {
+    fn on_records(&mut self, wake: Box<dyn Fn() + Send + Sync>) {
+        self.queue.on_records(wake);
+    }
+
+    #[inline]
+    fn read(&mut self, take: &mut dyn FnMut(&Record<'_>)) -> Read {
+        let Some(sought_at) = self.sought_at.filter(|at| *at == self.moves.count()) else {
+            return Read { moved: true, ..Read::default() };
+        };
+        let batch = self.queue.read(sought_at, take);
+        let trouble = batch.error.map(|(code, text)| match code {
+            Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE
+            | Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET => Trouble::OutOfRange(text),
+            _ => Trouble::Error(KafkaError::new(format!("read {}", self.tp), text)),
+        });
+        Read { records: batch.records, end: batch.end, trouble, moved: batch.moved }
+    }
+
+    fn seek(&mut self, start: Offset) -> Result<(), KafkaError> {
+        // A rebalance from here on makes this seek void.
+        let sought_at = self.moves.count();
+        let (topic, partition) = (&*self.tp.topic, self.tp.partition);
+        let failed = |e| KafkaError::new(format!("seek {} to {start}", self.tp), e);
+        let mut one = TopicPartitionList::new();
+        let _ = one.add_partition(topic, partition);
+        // Paused, nothing new is fetched while what is stale is drained.
+        self.consumer.pause(&one).map_err(failed)?;
+        let target = RdOffset::Offset(start.0);
+        self.consumer.seek(topic, partition, target, CALL_TIMEOUT).map_err(failed)?;
+        loop {
+            let stale = self.queue.read(sought_at, &mut |_| {});
+            let any = 0 < stale.records || stale.moved || stale.end.is_some();
+            if !any && stale.error.is_none() {
+                break;
+            }
+        }
+        self.consumer.resume(&one).map_err(failed)?;
+        self.sought_at = Some(sought_at);
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! Which topics exist, and making those that the daemon writes to.
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::RDKafkaErrorCode;
+
+use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
+use crate::clients::kafka::group::{self, Consumer};
+
+/// A topic and the number of its partitions.
+pub type Topic = (String, usize);
+
+/// All topics.
+///
+/// # Errors
+/// No broker answers; the text names them.
+pub fn all(consumer: &Consumer, servers: &str) -> Result<Vec<Topic>, KafkaError> {
+    let metadata = consumer.fetch_metadata(None, CALL_TIMEOUT).map_err(|e| {
+        KafkaError::new(format!("reach the brokers {servers} (kafka.bootstrap_servers)"), e)
+    })?;
+    let there = metadata.topics().iter().filter(|t| t.error().is_none());
+    Ok(there.map(|t| (t.name().into(), t.partitions().len())).collect())
+}
+
+/// All topics, as brokers list them to somebody without any settings.
+///
+/// # Errors
+/// As [`all`].
+pub fn listed(servers: &str) -> Result<Vec<Topic>, KafkaError> {
+    let mut client = ClientConfig::new();
+    let name = "alluvium-init";
+    let _ = client.set("bootstrap.servers", servers).set("client.id", name).set("group.id", name);
+    all(&*group::observer(&client)?, servers)
+}
+
+/// Partitions of a topic, in order; empty for one that does not exist.
+///
+/// # Errors
+/// No broker answers.
+pub fn partitions(consumer: &Consumer, topic: &str) -> Result<Vec<i32>, KafkaError> {
+    let metadata = consumer
+        .fetch_metadata(Some(topic), CALL_TIMEOUT)
+        .map_err(|e| KafkaError::new(format!("ask for the partitions of {topic:?}"), e))?;
+    let of = metadata.topics().iter().filter(|t| t.name() == topic && t.error().is_none());
+    let mut all: Vec<i32> = of.flat_map(|t| t.partitions()).map(|p| p.id()).collect();
+    all.sort_unstable();
+    Ok(all)
+}
+
+/// How long the brokers keep a topic's records, milliseconds; [`None`] for ever.
+///
+/// # Errors
+/// No broker answers, or the topic's settings may not be read.
+pub async fn retention(config: &ClientConfig, name: &str) -> Result<Option<i64>, KafkaError> {
+    let failed = |e: &dyn std::fmt::Display| {
+        KafkaError::new(format!("ask for retention.ms of topic {name:?}"), e)
+    };
+    let admin: AdminClient<DefaultClientContext> = config.create().map_err(|e| failed(&e))?;
+    let options = AdminOptions::new().request_timeout(Some(CALL_TIMEOUT));
+    let asked = admin.describe_configs([&ResourceSpecifier::Topic(name)], &options).await;
+    let answer = asked.map_err(|e| failed(&e))?.into_iter().next();
+    let settings = answer.ok_or_else(|| failed(&"no answer"))?.map_err(|e| failed(&e))?;
+    let value = |key| settings.get(key).and_then(|entry| entry.value.clone());
+    if value("cleanup.policy").is_some_and(|policy| !policy.contains("delete")) {
+        return Ok(None);
+    }
+    Ok(value("retention.ms").and_then(|v| v.parse().ok()).filter(|ms| 0 <= *ms))
+}
+
+/// Makes a topic if it is not there; returns whether it was made.
+///
+/// # Errors
+/// The brokers refuse or don't answer.
+pub async fn create(
+    config: &ClientConfig,
+    name: &str,
+    partitions: Option<i32>,
+    replication: Option<i32>,
+    settings: &[(&str, &str)],
+) -> Result<bool, KafkaError> {
+    let failed = |e: &dyn std::fmt::Display| KafkaError::new(format!("make topic {name:?}"), e);
+    let admin: AdminClient<DefaultClientContext> = config.create().map_err(|e| failed(&e))?;
+    // −1: the broker's own defaults (KIP-464).
+    let replication = TopicReplication::Fixed(replication.unwrap_or(-1));
+    let topic = NewTopic::new(name, partitions.unwrap_or(-1), replication);
+    let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
+    let options = AdminOptions::new().operation_timeout(Some(CALL_TIMEOUT));
+    let answers = admin.create_topics([&topic], &options).await.map_err(|e| failed(&e))?;
+    match answers.into_iter().next() {
+        Some(Ok(_)) => Ok(true),
+        Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
+        Some(Err((_, code))) => Err(failed(&code)),
+        None => Err(failed(&"no answer")),
+    }
+}

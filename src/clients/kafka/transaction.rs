@@ -1,0 +1,430 @@
+//! One worker's transactions: results and offsets, all or nothing.
+//!
+//! Anything but a plain Ok is doubt (rule 4): not an abort, not a success. After it the producer
+//! is made anew before the next transaction, because a delayed end of this one could hit the next
+//! transaction of the same epoch (KAFKA-17754).
+//!
+//! No call of the client is trusted to come back: some wait forever for a reply that it has dropped
+//! (docs/decisions/0011-deadlines.md). Each runs on a thread of its own, which is left behind with
+//! its producer at the deadline.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::{KafkaError as Rd, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{
+    BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
+};
+use rdkafka::{ClientConfig, ClientContext, Offset as RdOffset, TopicPartitionList};
+
+use crate::clients::kafka::generation::Generation;
+use crate::clients::kafka::native;
+use crate::common::crash::{self, Step};
+use crate::pure::count::output::HEADER;
+use crate::pure::record::{Offset, TopicPartition};
+
+/// Counts delivery failures, so that a commit is not even tried after one.
+#[derive(Default)]
+pub struct Events {
+    failed: AtomicU64,
+}
+
+impl ClientContext for Events {
+    fn error(&self, error: Rd, reason: &str) {
+        tracing::debug!(error = %error, "kafka producer: {reason}");
+    }
+}
+
+impl ProducerContext for Events {
+    type DeliveryOpaque = ();
+    fn delivery(&self, result: &rdkafka::message::DeliveryResult<'_>, (): ()) {
+        if let Err((e, _)) = result
+            && self.failed.fetch_add(1, Ordering::SeqCst) == 0
+        {
+            tracing::warn!(error = %e, "a result was not delivered; its transaction is aborted");
+        }
+    }
+}
+
+/// Why a transaction has no known good outcome.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TransactionError {
+    /// It may or may not have been committed; read the positions back.
+    #[error("{step}: {detail}")]
+    Doubt { step: &'static str, detail: String },
+    /// Another process uses our transactional id.
+    #[error(
+        "another process uses the transactional id of this one: two instances run under one name. \
+         Give each its own daemon.instance (or --instance) ({detail})"
+    )]
+    TwoInstances { detail: String },
+}
+
+impl TransactionError {
+    fn doubt(step: &'static str, detail: impl std::fmt::Display) -> TransactionError {
+        TransactionError::Doubt { step, detail: detail.to_string() }
+    }
+}
+
+/// One partition's offset in a transaction.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OffsetCommit {
+    pub tp: TopicPartition,
+    pub offset: Offset,
+    pub metadata: String,
+}
+
+/// See the module's page.
+pub struct Transactions {
+    config: ClientConfig,
+    producer: Option<Arc<ThreadedProducer<Events>>>,
+    /// How long one step may be repeated.
+    patience: Duration,
+    begun: Instant,
+    /// After this long the coordinator itself aborts and fences.
+    transaction_timeout: Duration,
+}
+
+impl std::fmt::Debug for Transactions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Transactions")
+    }
+}
+
+/// The step of a client that librdkafka refuses to make.
+pub const MAKE_PRODUCER: &str = "make the producer";
+
+/// What the client is told about how long one call may take,
+const STEP: Duration = Duration::from_secs(5);
+/// and how long it is waited for.
+const OVERDUE: Duration = Duration::from_secs(10);
+
+/// One record of a transaction.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    pub topic: &'a str,
+    /// [`None`]: by the key.
+    pub partition: Option<i32>,
+    pub key: Option<&'a str>,
+    pub value: &'a [u8],
+    /// Of the header [`HEADER`].
+    pub header: &'a str,
+}
+
+/// How long the steps of a commit took.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct CommitTimes {
+    pub deliver: Duration,
+    pub offsets: Duration,
+    pub end: Duration,
+}
+
+/// What a worker needs of transactions; tests bring their own.
+pub trait Commit: Send {
+    /// Begins; records are sent next.
+    ///
+    /// # Errors
+    /// No transaction can be opened; nothing was sent.
+    fn begin(&mut self) -> Result<(), TransactionError>;
+
+    /// Sends one result; waits while the producer's queue is full.
+    ///
+    /// # Errors
+    /// The record can't be sent; the transaction is to be given up.
+    fn send(&mut self, result: &Outgoing<'_>) -> Result<(), TransactionError>;
+
+    /// Commits results and offsets together. `owned` is asked right before the offsets go out.
+    ///
+    /// # Errors
+    /// See [`TransactionError`]; call [`Commit::give_up`] next.
+    fn commit(
+        &mut self,
+        offsets: &[OffsetCommit],
+        generation: &Generation,
+        owned: &dyn Fn() -> bool,
+    ) -> Result<CommitTimes, TransactionError>;
+
+    /// Ends a transaction that did not come to a plain Ok. Whatever the brokers say to the abort,
+    /// the positions are to be read back; the producer is made anew.
+    fn give_up(&mut self);
+}
+
+impl Transactions {
+    #[must_use]
+    pub fn new(config: ClientConfig, patience: Duration) -> Transactions {
+        let millis = config.get("transaction.timeout.ms").and_then(|v| v.parse().ok());
+        let transaction_timeout = Duration::from_millis(millis.unwrap_or(60_000));
+        Transactions {
+            config,
+            producer: None,
+            patience,
+            begun: Instant::now(),
+            transaction_timeout,
+        }
+    }
+
+    /// Makes the producer if need be. Its first act ends what an earlier life of this
+    /// transactional id has left open.
+    ///
+    /// # Errors
+    /// No coordinator answers in time.
+    pub fn ready(&mut self) -> Result<&Arc<ThreadedProducer<Events>>, TransactionError> {
+        if self.producer.is_none() {
+            let made: ThreadedProducer<Events> = self
+                .config
+                .create_with_context(Events::default())
+                .map_err(|e| TransactionError::doubt(MAKE_PRODUCER, e))?;
+            let made = Arc::new(made);
+            retry("init transactions", self.patience, || {
+                let producer = Arc::clone(&made);
+                within("init transactions", move || producer.init_transactions(STEP))
+            })?;
+            self.producer = Some(made);
+        }
+        Ok(self.producer.as_ref().expect("made above"))
+    }
+
+    /// A result that can't be delivered: the client itself may have been fenced.
+    fn refused(&self, step: &'static str, text: &str) -> TransactionError {
+        let fatal = self.producer.as_ref().is_some_and(|p| p.client().fatal_error().is_some());
+        self.classify(step, fatal, text)
+    }
+
+    fn classify(&self, step: &'static str, fatal: bool, text: &str) -> TransactionError {
+        let code = self.producer.as_ref().and_then(|p| p.client().fatal_error());
+        match code {
+            // Fenced although the coordinator had no reason to.
+            Some((RDKafkaErrorCode::Fenced, detail))
+                if fatal && self.begun.elapsed() < self.transaction_timeout / 2 =>
+            {
+                TransactionError::TwoInstances { detail }
+            }
+            _ => TransactionError::doubt(step, text),
+        }
+    }
+}
+
+impl Commit for Transactions {
+    fn begin(&mut self) -> Result<(), TransactionError> {
+        self.begun = Instant::now();
+        let producer = self.ready()?;
+        producer.begin_transaction().map_err(|e| TransactionError::doubt("begin", e))
+    }
+
+    fn send(&mut self, result: &Outgoing<'_>) -> Result<(), TransactionError> {
+        let producer = self.producer.as_deref().expect("begun");
+        let header = Header { key: HEADER, value: Some(result.header) };
+        let headers = OwnedHeaders::new_with_capacity(1).insert(header);
+        let mut record = BaseRecord::to(result.topic).payload(result.value).headers(headers);
+        (record.key, record.partition) = (result.key, result.partition);
+        let deadline = Instant::now() + self.patience;
+        loop {
+            match producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((Rd::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                    if Instant::now() < deadline =>
+                {
+                    record = back;
+                    // Whatever is queued goes out now, full batches or not.
+                    let _ = native::flush(producer, Duration::from_millis(5));
+                }
+                Err((e, _)) => return Err(self.refused("produce", &e.to_string())),
+            }
+        }
+    }
+
+    fn commit(
+        &mut self,
+        offsets: &[OffsetCommit],
+        generation: &Generation,
+        owned: &dyn Fn() -> bool,
+    ) -> Result<CommitTimes, TransactionError> {
+        let producer = self.producer.as_ref().expect("begun");
+        let began = Instant::now();
+        let deadline = began + self.patience;
+        if !native::flush(&**producer, self.patience) {
+            return Err(self.refused("deliver", "no answer in time"));
+        }
+        crash::at(Step::ResultsProduced);
+        let deliver = began.elapsed();
+        if producer.context_failed() {
+            return Err(self.refused("deliver", "a result was refused"));
+        }
+        let list = Arc::new(listed(offsets)?);
+        let ended = || TransactionError::doubt("send offsets", "the assignment has ended");
+        let metadata = generation.metadata.as_ref().ok_or_else(ended)?;
+        loop {
+            if !generation.may_commit() || !owned() {
+                return Err(ended());
+            }
+            let (on, list, metadata) =
+                (Arc::clone(producer), Arc::clone(&list), Arc::clone(metadata));
+            let call = move || native::send_offsets(&*on, &list, &metadata, STEP);
+            match within("send offsets", call)? {
+                Ok(()) => break,
+                Err(e)
+                    if e.retriable
+                        && !e.fatal
+                        && !e.requires_abort
+                        && Instant::now() < deadline => {}
+                Err(e) => return Err(self.classify("send offsets", e.fatal, &e.text)),
+            }
+        }
+        crash::at(Step::OffsetsSent);
+        let offsets = began.elapsed() - deliver;
+        loop {
+            let on = Arc::clone(producer);
+            match within("commit", move || on.commit_transaction(STEP))? {
+                Ok(()) => {
+                    crash::at(Step::Committed);
+                    let end = began.elapsed() - deliver - offsets;
+                    return Ok(CommitTimes { deliver, offsets, end });
+                }
+                Err(Rd::Transaction(e))
+                    if e.is_retriable()
+                        && !e.is_fatal()
+                        && !e.txn_requires_abort()
+                        && Instant::now() < deadline => {}
+                Err(Rd::Transaction(e)) => {
+                    return Err(self.classify("commit", e.is_fatal(), &e.to_string()));
+                }
+                Err(e) => return Err(TransactionError::doubt("commit", e)),
+            }
+        }
+    }
+
+    fn give_up(&mut self) {
+        let Some(producer) = self.producer.take() else {
+            return;
+        };
+        let (aborted, told) = sync_channel(1);
+        let end = move || {
+            producer.purge(PurgeConfig::default().queue().inflight());
+            if producer.client().fatal_error().is_none()
+                && let Err(e) = producer.abort_transaction(STEP)
+            {
+                tracing::debug!(error = %e, "abort; the coordinator will time it out");
+            }
+            let _ = aborted.send(());
+            // Joins the client's threads: that may take seconds, and nobody waits for it.
+            drop(producer);
+        };
+        let _ = std::thread::Builder::new().name("producer-end".into()).spawn(end);
+        let _ = told.recv_timeout(OVERDUE);
+    }
+}
+
+fn listed(offsets: &[OffsetCommit]) -> Result<TopicPartitionList, TransactionError> {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for o in offsets {
+        let mut element = list.add_partition(&o.tp.topic, o.tp.partition);
+        element
+            .set_offset(RdOffset::Offset(o.offset.0))
+            .map_err(|e| TransactionError::doubt("name offsets", e))?;
+        element.set_metadata(o.metadata.as_str());
+    }
+    Ok(list)
+}
+
+/// Runs a call of the client; whoever does not come back in time is left behind, with all it holds.
+fn within<T: Send + 'static>(
+    step: &'static str,
+    call: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, TransactionError> {
+    let (done, told) = sync_channel(1);
+    let run = move || {
+        let _ = done.send(call());
+    };
+    std::thread::Builder::new()
+        .name("producer-call".into())
+        .spawn(run)
+        .map_err(|e| TransactionError::doubt(step, e))?;
+    let late = |_| TransactionError::doubt(step, "the client does not come back from its call");
+    told.recv_timeout(OVERDUE).map_err(late)
+}
+
+trait Failed {
+    fn context_failed(&self) -> bool;
+}
+
+impl Failed for ThreadedProducer<Events> {
+    /// Whether any delivery of this producer failed; each producer fails at most once.
+    fn context_failed(&self) -> bool {
+        self.client().context().failed.load(Ordering::SeqCst) > 0
+    }
+}
+
+fn retry(
+    step: &'static str,
+    patience: Duration,
+    mut call: impl FnMut() -> Result<Result<(), Rd>, TransactionError>,
+) -> Result<(), TransactionError> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match call()? {
+            Ok(()) => return Ok(()),
+            Err(Rd::Transaction(e)) if e.is_retriable() && Instant::now() < deadline => {}
+            Err(e) => return Err(TransactionError::doubt(step, e)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::DefaultProducerContext;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+    use crate::clients::kafka::group;
+
+    /// librdkafka asks for the group's coordinator once more only when a broker comes or goes, and
+    /// send_offsets_to_transaction waits for that without a deadline.
+    #[test]
+    fn a_client_that_does_not_come_back_is_left_behind() {
+        let brokers: MockCluster<'_, DefaultProducerContext> = MockCluster::new(1).unwrap();
+        brokers.create_topic("in", 1, 1).unwrap();
+        brokers.create_topic("out", 1, 1).unwrap();
+        let mut config = ClientConfig::new();
+        let _ = config
+            .set("bootstrap.servers", brokers.bootstrap_servers())
+            .set("transactional.id", "t")
+            .set("group.id", "g");
+        let observer = group::observer(&config).unwrap();
+        let generation = Generation::outside(&observer).unwrap();
+        // It asks for the coordinator too, when it likes: the broken answer is not for it.
+        drop(observer);
+        let mut transactions = Transactions::new(config, Duration::from_secs(15));
+        let offset = OffsetCommit {
+            tp: TopicPartition { topic: "in".into(), partition: 0 },
+            offset: Offset(7),
+            metadata: String::new(),
+        };
+        let mut commit = |break_it: bool| {
+            transactions.begin().unwrap();
+            let (topic, header) = ("out", "");
+            transactions
+                .send(&Outgoing { topic, partition: Some(0), key: None, value: b"x", header })
+                .unwrap();
+            if break_it {
+                brokers.request_errors(
+                    RDKafkaApiKey::FindCoordinator,
+                    &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_COORDINATOR],
+                );
+            }
+            let done = transactions.commit(std::slice::from_ref(&offset), &generation, &|| true);
+            if done.is_err() {
+                transactions.give_up();
+            }
+            done
+        };
+        let hung = commit(true).unwrap_err();
+        let TransactionError::Doubt { step, detail } = hung else { panic!("{hung}") };
+        assert_eq!(step, "send offsets");
+        assert!(detail.contains("does not come back"), "{detail}");
+        let _ = commit(false).unwrap();
+    }
+}

@@ -1,0 +1,5 @@
+//! The only rooms that know a client or the library of a file format.
+
+pub mod encode;
+pub mod kafka;
+pub mod store;

@@ -1,0 +1,65 @@
+//! A failed operation of a store, and what it means to the caller.
+
+use std::fmt;
+
+/// What an error means to the caller.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ErrorKind {
+    AlreadyExists,
+    NotFound,
+    /// A person has to change permissions or the user.
+    Permission,
+    /// Disk full or quota used up.
+    NoSpace,
+    /// The store said that it can't now (safe mode, standby).
+    Unavailable,
+    /// No answer, or a broken connection: it may have happened.
+    Unknown,
+    Other,
+}
+
+impl ErrorKind {
+    pub const ALL: [ErrorKind; 7] = [
+        ErrorKind::AlreadyExists,
+        ErrorKind::NotFound,
+        ErrorKind::Permission,
+        ErrorKind::NoSpace,
+        ErrorKind::Unavailable,
+        ErrorKind::Unknown,
+        ErrorKind::Other,
+    ];
+
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            ErrorKind::AlreadyExists => "already_exists",
+            ErrorKind::NotFound => "not_found",
+            ErrorKind::Permission => "permission",
+            ErrorKind::NoSpace => "no_space",
+            ErrorKind::Unavailable => "unavailable",
+            ErrorKind::Unknown => "unknown",
+            ErrorKind::Other => "other",
+        }
+    }
+}
+
+/// A failed operation: which one, on what, and why.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{operation} {path}: {detail}")]
+pub struct StoreError {
+    pub kind: ErrorKind,
+    pub operation: &'static str,
+    pub path: String,
+    pub detail: String,
+}
+
+impl StoreError {
+    pub(crate) fn new(
+        kind: ErrorKind,
+        operation: &'static str,
+        path: &str,
+        detail: impl fmt::Display,
+    ) -> StoreError {
+        StoreError { kind, operation, path: path.into(), detail: detail.to_string() }
+    }
+}

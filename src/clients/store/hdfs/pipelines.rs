@@ -1,0 +1,276 @@
+//! Files of HDFS while a DataNode is dead.
+//!
+//! hdfs-native (0.14.8) neither leaves out a dead DataNode when it begins a block, nor tells the NameNode
+//! of it: with three replicas on three nodes no new file can be written until the NameNode gives the
+//! node up, after 630 s by default. It does go on with a file that has begun. So the *beginning* of a file
+//! is watched over here: for a while after a failure its first chunk is brought to every replica
+//! before anything else; if that fails, the file is deleted and begun again, at last with one replica, until
+//! the nodes that are chosen are alive. When it is closed it gets its full number, and HDFS makes
+//! up the missing replicas.
+//!
+//! Fencing stays as it is: a directory that was deleted is never made again, so neither is its file.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use hdfs_native::file::FileWriter;
+use hdfs_native::{Client, HdfsError, WriteOptions};
+use tokio::sync::oneshot;
+
+use crate::clients::store::error::{ErrorKind, StoreError};
+use crate::clients::store::hdfs::error::classify;
+use crate::clients::store::tasks::RawFile;
+
+/// After a failure, files are begun with care for so long: more than the NameNode takes to give a
+/// node up.
+const CAREFUL: Duration = Duration::from_secs(15 * 60);
+/// With one replica for so long, before the full number is tried again.
+const ALONE: Duration = Duration::from_secs(60);
+/// For the first chunk to come to every replica. A pipeline with a dead node in it is not refused, it
+/// stalls.
+const BEGIN: Duration = Duration::from_secs(3);
+/// All tries together: whoever writes gives up after [`crate::clients::store::api::Deadlines::data`].
+const TRIES: Duration = Duration::from_secs(35);
+/// A call that takes so long has met a node that stands still.
+const SLOW: Duration = Duration::from_secs(10);
+
+/// What a client has seen of the DataNodes.
+#[derive(Debug, Default)]
+pub(super) struct Pipelines(Mutex<Seen>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    failed: Option<Instant>,
+    /// Since when one replica worked, and the full number did not.
+    alone: Option<Instant>,
+}
+
+impl Pipelines {
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self, now: Instant) {
+        self.seen().failed = Some(now);
+    }
+
+    fn careful(&self, now: Instant) -> bool {
+        self.seen().failed.is_some_and(|at| now.saturating_duration_since(at) < CAREFUL)
+    }
+
+    /// It began with all replicas, or with one alone; whether that is news.
+    fn began(&self, whole: bool, now: Instant) -> bool {
+        let mut seen = self.seen();
+        let since = seen.alone.filter(|at| now.saturating_duration_since(*at) < ALONE);
+        let alone = (!whole).then(|| since.unwrap_or(now));
+        std::mem::replace(&mut seen.alone, alone).is_some() != alone.is_some()
+    }
+
+    /// How many replicas to try, in this order. Nodes are chosen anew each time, so what failed may work
+    /// the next time; two of three nodes that are alive are found too seldom to be looked for.
+    fn plan(&self, wanted: u32, now: Instant) -> Vec<u32> {
+        let full = match self.seen().alone {
+            Some(at) if now.saturating_duration_since(at) < ALONE => 0,
+            Some(_) => 1,
+            None => 2,
+        };
+        [vec![wanted; full], vec![1; 8]].concat()
+    }
+}
+
+/// A file that is never made in a directory that is not there.
+pub(super) fn options() -> WriteOptions {
+    // An attempt whose directory was deleted must not come back to life.
+    WriteOptions::default().overwrite(false).create_parent(false)
+}
+
+pub(super) struct HdfsFile {
+    client: Arc<Client>,
+    path: String,
+    pipelines: Arc<Pipelines>,
+    /// [`None`] once it could not be begun.
+    writer: Option<FileWriter>,
+    begun: bool,
+    /// The number of replicas that it is to have, if it was begun with one.
+    wanted: Option<u32>,
+}
+
+impl HdfsFile {
+    pub(super) fn new(
+        client: Arc<Client>,
+        path: String,
+        pipelines: Arc<Pipelines>,
+        writer: FileWriter,
+    ) -> HdfsFile {
+        let writer = Some(writer);
+        HdfsFile { client, path, pipelines, writer, begun: false, wanted: None }
+    }
+
+    fn error(&self, operation: &'static str, e: &HdfsError) -> StoreError {
+        let error = classify(operation, &self.path, e);
+        if error.kind == ErrorKind::Unknown {
+            self.pipelines.failed(Instant::now());
+        }
+        error
+    }
+
+    fn unusable(&self) -> StoreError {
+        let detail = "the file could not be begun";
+        StoreError::new(ErrorKind::Unknown, "write", &self.path, detail)
+    }
+
+    /// Brings the first chunk to every replica, or to one alone.
+    async fn begin(&mut self, bytes: &Bytes) -> Result<(), StoreError> {
+        let status = self.client.get_file_info(&self.path).await;
+        let status = status.map_err(|e| self.error("look at", &e))?;
+        let Some(wanted) = status.replication.filter(|n| 0 < *n) else {
+            // Erasure coded: its writer does without a node by itself.
+            return self.append(bytes.clone()).await;
+        };
+        let (mut last, mut tried, began) = (self.unusable(), false, Instant::now());
+        for replicas in self.pipelines.plan(wanted, began) {
+            if TRIES < began.elapsed() {
+                break;
+            }
+            let writer = match self.writer.take() {
+                Some(writer) if replicas == wanted && !tried => writer,
+                writer => self.again(writer, replicas).await?,
+            };
+            tried = true;
+            match bring(writer, bytes.clone()).await {
+                Ok(writer) => {
+                    self.writer = Some(writer);
+                    let whole = replicas == wanted;
+                    self.wanted = (!whole).then_some(wanted);
+                    if self.pipelines.began(whole, Instant::now()) {
+                        let news = if whole {
+                            "files are begun with all their replicas again"
+                        } else {
+                            "a DataNode does not answer: files are begun with one replica, and HDFS makes up the others"
+                        };
+                        tracing::warn!(path = self.path, wanted, "{news}");
+                    }
+                    return Ok(());
+                }
+                Err((writer, e)) => {
+                    self.writer = writer;
+                    last = self.error("begin", &e);
+                    if last.kind != ErrorKind::Unknown && last.kind != ErrorKind::Other {
+                        break; // No other node would help.
+                    }
+                }
+            }
+        }
+        Err(last)
+    }
+
+    /// Deletes the file and makes it again.
+    async fn again(
+        &self,
+        writer: Option<FileWriter>,
+        replicas: u32,
+    ) -> Result<FileWriter, StoreError> {
+        let deleted = self.client.delete(&self.path, false).await;
+        if let Some(writer) = writer {
+            drop(tokio::spawn(abandon(writer)));
+        }
+        let _ = deleted.map_err(|e| self.error("delete", &e))?;
+        let made = self.client.create(&self.path, options().replication(replicas)).await;
+        made.map_err(|e| self.error("create", &e))
+    }
+
+    async fn append(&mut self, bytes: Bytes) -> Result<(), StoreError> {
+        let Some(writer) = &mut self.writer else { return Err(self.unusable()) };
+        let written = watched(&self.pipelines, writer.write_bytes(bytes)).await;
+        written.map(drop).map_err(|e| self.error("write", &e))
+    }
+}
+
+/// Writes the first chunk and waits until all replicas have it. A writer must not be left in the middle of
+/// a call: a late one ends by itself.
+async fn bring(
+    mut writer: FileWriter,
+    bytes: Bytes,
+) -> Result<FileWriter, (Option<FileWriter>, HdfsError)> {
+    let (done, answer) = oneshot::channel();
+    drop(tokio::spawn(async move {
+        let brought = match writer.write_bytes(bytes).await {
+            Ok(_) => writer.hsync().await,
+            Err(e) => Err(e),
+        };
+        if let Err((writer, _)) = done.send((writer, brought)) {
+            abandon(writer).await;
+        }
+    }));
+    match tokio::time::timeout(BEGIN, answer).await {
+        Ok(Ok((writer, Ok(())))) => Ok(writer),
+        Ok(Ok((writer, Err(e)))) => Err((Some(writer), e)),
+        Ok(Err(_)) | Err(_) => {
+            let text = format!("no answer within {} s", BEGIN.as_secs());
+            Err((None, HdfsError::DataTransferError(text)))
+        }
+    }
+}
+
+/// An unclosed writer would keep its lease and its socket for ever. Its file is gone.
+async fn abandon(mut writer: FileWriter) {
+    let _ = writer.close().await;
+}
+
+/// Waits as long as it takes, and notes a call that takes too long while it does.
+async fn watched<T>(pipelines: &Pipelines, call: impl Future<Output = T>) -> T {
+    tokio::pin!(call);
+    tokio::select! {
+        answer = &mut call => return answer,
+        () = tokio::time::sleep(SLOW) => pipelines.failed(Instant::now()),
+    }
+    call.await
+}
+
+#[async_trait]
+impl RawFile for HdfsFile {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
+        let first = !std::mem::replace(&mut self.begun, true);
+        if first && self.pipelines.careful(Instant::now()) {
+            return self.begin(&bytes).await;
+        }
+        self.append(bytes).await
+    }
+
+    async fn close(&mut self) -> Result<(), StoreError> {
+        let Some(writer) = &mut self.writer else { return Err(self.unusable()) };
+        watched(&self.pipelines, writer.close()).await.map_err(|e| self.error("close", &e))?;
+        if let Some(wanted) = self.wanted {
+            let set = self.client.set_replication(&self.path, wanted).await;
+            let _ = set.map_err(|e| self.error("set the replication of", &e))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_replica_is_the_last_resort() {
+        let (pipelines, now) = (Pipelines::default(), Instant::now());
+        assert!(!pipelines.careful(now), "nothing has failed");
+        pipelines.failed(now);
+        assert!(pipelines.careful(now) && !pipelines.careful(now + CAREFUL));
+        let full = |now| pipelines.plan(3, now).iter().take_while(|n| **n == 3).count();
+        assert_eq!(pipelines.plan(3, now), [3, 3, 1, 1, 1, 1, 1, 1, 1, 1]);
+        // What worked is tried at once, and the full number every minute: not put off by each file.
+        assert!(pipelines.began(false, now));
+        assert_eq!(full(now + ALONE / 2), 0);
+        assert!(!pipelines.began(false, now + ALONE / 2), "no news");
+        assert_eq!(full(now + ALONE), 1);
+        assert!(!pipelines.began(false, now + ALONE), "no news");
+        assert_eq!(full(now + ALONE * 3 / 2), 0);
+        assert!(pipelines.began(true, now + ALONE * 2));
+        assert_eq!(full(now + ALONE * 2), 2);
+        assert!(!pipelines.began(true, now + ALONE * 2), "no news");
+    }
+}

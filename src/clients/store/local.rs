@@ -1,0 +1,186 @@
+//! A local directory as a store, for one host and for trying things out.
+
+use std::io::ErrorKind as Io;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::io::AsyncWriteExt;
+
+use crate::clients::store::api::{Deadlines, Store, Writer};
+use crate::clients::store::error::{ErrorKind, StoreError};
+use crate::clients::store::tasks::{RawFile, TaskWriter, within};
+
+pub(super) struct Local {
+    root: PathBuf,
+    url: String,
+    deadlines: Deadlines,
+}
+
+impl Local {
+    pub(super) fn open(directory: &str, deadlines: Deadlines) -> Local {
+        Local { root: directory.into(), url: format!("file://{directory}"), deadlines }
+    }
+
+    /// Runs blocking work off the runtime's threads.
+    async fn run<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        path: &str,
+        work: impl FnOnce(&Path) -> std::io::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let full = self.root.join(path);
+        let shown = full.display().to_string();
+        let name = shown.clone();
+        within(self.deadlines.call, operation, &shown, async move {
+            let done = tokio::task::spawn_blocking(move || work(&full)).await;
+            match done {
+                Ok(answer) => answer.map_err(|e| classify(operation, &name, &e)),
+                Err(e) => Err(StoreError::new(ErrorKind::Unknown, operation, &name, e)),
+            }
+        })
+        .await
+    }
+}
+
+fn classify(operation: &'static str, path: &str, e: &std::io::Error) -> StoreError {
+    let kind = match e.kind() {
+        Io::AlreadyExists => ErrorKind::AlreadyExists,
+        Io::NotFound => ErrorKind::NotFound,
+        Io::PermissionDenied | Io::ReadOnlyFilesystem => ErrorKind::Permission,
+        Io::StorageFull | Io::QuotaExceeded => ErrorKind::NoSpace,
+        _ => ErrorKind::Other,
+    };
+    StoreError::new(kind, operation, path, e)
+}
+
+fn sync_parent(path: &Path) -> std::io::Result<()> {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    std::fs::File::open(parent)?.sync_all()
+}
+
+struct LocalFile {
+    file: tokio::fs::File,
+    path: PathBuf,
+}
+
+#[async_trait]
+impl RawFile for LocalFile {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
+        let done = self.file.write_all(&bytes).await;
+        done.map_err(|e| classify("write", &self.path.display().to_string(), &e))
+    }
+
+    async fn close(&mut self) -> Result<(), StoreError> {
+        let done = async {
+            self.file.flush().await?;
+            self.file.sync_all().await
+        };
+        done.await.map_err(|e| classify("close", &self.path.display().to_string(), &e))
+    }
+}
+
+#[async_trait]
+impl Store for Local {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError> {
+        let made = self.run("create", path, |p| {
+            std::fs::File::create_new(p).map(|file| (file, p.to_path_buf()))
+        });
+        let (file, full) = made.await?;
+        let file = LocalFile { file: tokio::fs::File::from_std(file), path: full };
+        Ok(Box::new(TaskWriter::spawn(path, file, self.deadlines)))
+    }
+
+    async fn make_dirs(&self, path: &str) -> Result<(), StoreError> {
+        self.run("make directory", path, |p| std::fs::create_dir_all(p)).await
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
+        let target = self.root.join(to);
+        self.run("rename", from, move |p| {
+            use rustix::fs::{CWD, RenameFlags, renameat_with};
+            renameat_with(CWD, p, CWD, &target, RenameFlags::NOREPLACE)?;
+            sync_parent(&target)
+        })
+        .await
+    }
+
+    async fn delete(&self, path: &str) -> Result<(), StoreError> {
+        self.run("delete", path, |p| {
+            let gone =
+                if p.is_dir() { std::fs::remove_dir_all(p) } else { std::fs::remove_file(p) };
+            gone.or_else(|e| if e.kind() == Io::NotFound { Ok(()) } else { Err(e) })
+        })
+        .await
+    }
+
+    async fn length(&self, path: &str) -> Result<Option<u64>, StoreError> {
+        self.run("look at", path, |p| match std::fs::metadata(p) {
+            Ok(m) => Ok(Some(m.len())),
+            Err(e) if e.kind() == Io::NotFound => Ok(None),
+            Err(e) => Err(e),
+        })
+        .await
+    }
+
+    async fn list(&self, path: &str) -> Result<Vec<String>, StoreError> {
+        self.run("list", path, |p| match std::fs::read_dir(p) {
+            Ok(names) => names.map(|e| Ok(e?.file_name().to_string_lossy().into_owned())).collect(),
+            Err(e) if e.kind() == Io::NotFound => Ok(Vec::new()),
+            Err(e) => Err(e),
+        })
+        .await
+    }
+
+    async fn walk(&self, path: &str) -> Result<Vec<(String, u64)>, StoreError> {
+        let root = self.root.clone();
+        self.run("list", path, move |top| {
+            let (mut files, mut todo) = (Vec::new(), vec![top.to_path_buf()]);
+            while let Some(directory) = todo.pop() {
+                let names = match std::fs::read_dir(&directory) {
+                    Err(e) if e.kind() == Io::NotFound => continue,
+                    names => names?,
+                };
+                for name in names {
+                    let at = name?.path();
+                    match std::fs::metadata(&at) {
+                        Ok(m) if m.is_dir() => todo.push(at),
+                        Ok(m) => {
+                            let path = at.strip_prefix(&root).unwrap_or(&at);
+                            files.push((path.to_string_lossy().into_owned(), m.len()));
+                        }
+                        Err(e) if e.kind() == Io::NotFound => {}
+                        Err(e) => return Err(e),
+                    }
+                }
+            }
+            Ok(files)
+        })
+        .await
+    }
+
+    async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
+        self.run("read", path, |p| match std::fs::read(p) {
+            Ok(bytes) => Ok(Some(bytes.into())),
+            Err(e) if e.kind() == Io::NotFound => Ok(None),
+            Err(e) => Err(e),
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn keeps_the_promises_of_a_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Local::open(dir.path().to_str().unwrap(), Deadlines::default());
+        crate::fakes::store::promises(&store).await;
+    }
+}

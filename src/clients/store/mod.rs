@@ -1,0 +1,22 @@
+//! Where files live: a small trait over HDFS and a local directory.
+//!
+//! Paths are relative to the root that a store was opened on. Three promises, on which the
+//! protocol rests:
+//!
+//! * [`Store::rename`] never overwrites: put-if-absent, decided by the store itself.
+//! * Every call answers within its deadline. An answer of [`ErrorKind::Unknown`] means that the
+//!   call may have happened, may not have, or may happen yet: the caller looks.
+//! * No operation of a client library is ever cancelled: each runs in a task of its own, and a
+//!   caller that stops waiting leaves it running.
+
+mod api;
+mod error;
+mod hdfs;
+mod local;
+pub mod measured;
+mod open;
+mod tasks;
+
+pub use api::{Deadlines, Store, Writer};
+pub use error::{ErrorKind, StoreError};
+pub use open::open;

@@ -1,0 +1,122 @@
+//! Operations that are never cancelled, only waited for.
+
+use std::future::Future;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clients::store::api::{Deadlines, Writer};
+use crate::clients::store::error::{ErrorKind, StoreError};
+
+/// Runs `work` in a task of its own and waits for it, `deadline` at most.
+pub(super) async fn within<T: Send + 'static>(
+    deadline: Duration,
+    operation: &'static str,
+    path: &str,
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    let unknown = |detail: String| StoreError::new(ErrorKind::Unknown, operation, path, detail);
+    match tokio::time::timeout(deadline, tokio::spawn(work)).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(join)) => Err(unknown(format!("the client library failed: {join}"))),
+        Err(_) => Err(unknown(format!("no answer within {} s", deadline.as_secs_f32()))),
+    }
+}
+
+/// A file of a client library, owned by its writing task.
+#[async_trait]
+pub(super) trait RawFile: Send + 'static {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError>;
+    async fn close(&mut self) -> Result<(), StoreError>;
+}
+
+enum Command {
+    Write(Bytes),
+    Close(oneshot::Sender<Result<(), StoreError>>),
+}
+
+/// Chunks on their way to the store, for one file.
+const CHUNKS_IN_FLIGHT: usize = 4;
+
+/// Hands chunks to the task that owns the file.
+pub(super) struct TaskWriter {
+    path: String,
+    deadlines: Deadlines,
+    commands: mpsc::Sender<Command>,
+    failure: Option<oneshot::Receiver<StoreError>>,
+}
+
+impl TaskWriter {
+    pub(super) fn spawn(path: &str, file: impl RawFile, deadlines: Deadlines) -> TaskWriter {
+        let (commands, inbox) = mpsc::channel(CHUNKS_IN_FLIGHT);
+        let (failed, failure) = oneshot::channel();
+        drop(tokio::spawn(own(file, inbox, failed)));
+        TaskWriter { path: path.into(), deadlines, commands, failure: Some(failure) }
+    }
+
+    async fn send(&mut self, command: Command, operation: &'static str) -> Result<(), StoreError> {
+        match tokio::time::timeout(self.deadlines.data, self.commands.send(command)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(self.cause(operation).await),
+            Err(_) => {
+                let detail = format!("no progress in {} s", self.deadlines.data.as_secs_f32());
+                Err(StoreError::new(ErrorKind::Unknown, operation, &self.path, detail))
+            }
+        }
+    }
+
+    async fn cause(&mut self, operation: &'static str) -> StoreError {
+        let stopped = StoreError::new(ErrorKind::Unknown, operation, &self.path, "writer stopped");
+        match self.failure.take() {
+            Some(failure) => failure.await.unwrap_or(stopped),
+            None => stopped,
+        }
+    }
+}
+
+/// Writes until told to close. A file that fails, or whose writer was dropped, is closed all the
+/// same, its outcome ignored: an unclosed one would keep its lease and its socket for ever.
+async fn own(
+    mut file: impl RawFile,
+    mut inbox: mpsc::Receiver<Command>,
+    failed: oneshot::Sender<StoreError>,
+) {
+    while let Some(command) = inbox.recv().await {
+        match command {
+            Command::Write(bytes) => {
+                if let Err(e) = file.write(bytes).await {
+                    let _ = failed.send(e);
+                    drop(inbox);
+                    break;
+                }
+            }
+            Command::Close(answer) => {
+                let _ = answer.send(file.close().await);
+                return;
+            }
+        }
+    }
+    let _ = file.close().await;
+}
+
+#[async_trait]
+impl Writer for TaskWriter {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
+        self.send(Command::Write(bytes), "write").await
+    }
+
+    async fn close(&mut self) -> Result<(), StoreError> {
+        let (answer, closed) = oneshot::channel();
+        self.send(Command::Close(answer), "close").await?;
+        match tokio::time::timeout(self.deadlines.data, closed).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(self.cause("close").await),
+            Err(_) => {
+                let detail = format!("no answer in {} s", self.deadlines.data.as_secs_f32());
+                Err(StoreError::new(ErrorKind::Unknown, "close", &self.path, detail))
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! `[archive]`, and the archive of a mapping or of its counts: where records become files.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use toml::{Table, Value};
+
+use crate::common::config::fields::{Faults, Fields};
+use crate::common::config::root::{HdfsOptions, Root};
+use crate::pure::layout::format::{Bytes8, Format, ParquetCodec, Rows, TextCodec};
+use crate::pure::layout::{RollPolicy, Template};
+
+/// How and where records become files.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    pub root: Root,
+    pub template: Template,
+    pub format: Format,
+    pub rows: Rows,
+    pub roll: RollPolicy,
+    /// CRC-32C of the settings above: in every ledger entry.
+    pub fingerprint: String,
+}
+
+/// The keys of an archive as far as they are given; a mapping's stand over the defaults'.
+#[derive(Clone, Default, Debug)]
+pub(super) struct ArchiveKeys {
+    path_of: String,
+    root: Option<String>,
+    conf_dir: Option<String>,
+    user: Option<String>,
+    hadoop: BTreeMap<String, String>,
+    path: Option<String>,
+    timezone: Option<TimeZone>,
+    format: Option<String>,
+    codec: Option<String>,
+    key: Option<Bytes8>,
+    value: Option<Bytes8>,
+    size: Option<u64>,
+    age: Option<Duration>,
+    idle: Option<Duration>,
+    open_files: Option<usize>,
+}
+
+const DEFAULT_PATH: &str = "{topic}/dt=%Y-%m-%d/hr=%H";
+
+impl ArchiveKeys {
+    pub(super) fn read(fields: Option<Fields>, faults: &mut Faults) -> ArchiveKeys {
+        let mut f = fields.unwrap_or_else(|| Fields::new("archive", Table::new()));
+        let bytes8 = [("auto", Bytes8::Auto), ("bytes", Bytes8::Bytes)];
+        let mut keys = ArchiveKeys {
+            path_of: f.key("").trim_end_matches('.').to_string(),
+            root: f.text("root", faults),
+            conf_dir: f.text("hadoop_conf_dir", faults),
+            user: f.text("user", faults),
+            hadoop: BTreeMap::new(),
+            path: f.text("path", faults),
+            timezone: f.parsed("timezone", faults, |name| {
+                TimeZone::get(name).map_err(|_| {
+                    format!("{name:?} is no time zone; write \"UTC\" or \"Europe/Berlin\"")
+                })
+            }),
+            format: f.text("format", faults),
+            codec: f.text("codec", faults),
+            key: f.choice("key", &bytes8, faults),
+            value: f.choice("value", &bytes8, faults),
+            ..ArchiveKeys::default()
+        };
+        for (name, value) in f.entries("hadoop", faults) {
+            match value.as_str() {
+                Some(text) => drop(keys.hadoop.insert(name, text.into())),
+                None => faults.add(f.key(&format!("hadoop.{name:?}")), "must be a string"),
+            }
+        }
+        if let Some(mut roll) = f.table("roll", faults) {
+            keys.size = roll.size("size", 64 << 10, faults);
+            keys.age = roll.duration("age", Duration::from_secs(1), faults);
+            keys.idle = roll.duration("idle", Duration::from_secs(1), faults);
+            keys.open_files = roll.number("open_files", 1..=10_000, faults);
+            roll.finish(faults);
+        }
+        f.finish(faults);
+        keys
+    }
+
+    fn or(self, d: &ArchiveKeys) -> ArchiveKeys {
+        let mut hadoop = d.hadoop.clone();
+        hadoop.extend(self.hadoop);
+        ArchiveKeys {
+            path_of: self.path_of,
+            root: self.root.or_else(|| d.root.clone()),
+            conf_dir: self.conf_dir.or_else(|| d.conf_dir.clone()),
+            user: self.user.or_else(|| d.user.clone()),
+            hadoop,
+            path: self.path.or_else(|| d.path.clone()),
+            timezone: self.timezone.or_else(|| d.timezone.clone()),
+            // A codec belongs to its format.
+            codec: if self.format.is_some() {
+                self.codec
+            } else {
+                self.codec.or_else(|| d.codec.clone())
+            },
+            format: self.format.or_else(|| d.format.clone()),
+            key: self.key.or(d.key),
+            value: self.value.or(d.value),
+            size: self.size.or(d.size),
+            age: self.age.or(d.age),
+            idle: self.idle.or(d.idle),
+            open_files: self.open_files.or(d.open_files),
+        }
+    }
+
+    fn checked(self, counts: bool, faults: &mut Faults) -> Option<Archive> {
+        let key = |name: &str| format!("{}.{name}", self.path_of);
+        let root = self.root.as_deref().map_or_else(
+            || Err("is missing; write root = \"hdfs://namenode:8020/data\" under [archive]".into()),
+            |text| root(text, &self),
+        );
+        let root = root.map_err(|e: String| faults.add(key("root"), e)).ok();
+        let zone = self.timezone.clone().unwrap_or(TimeZone::UTC);
+        let path = self.path.clone().unwrap_or_else(|| DEFAULT_PATH.into());
+        let template = Template::parse(&path, zone.clone());
+        let template = template.map_err(|e| faults.add(key("path"), format!("{path:?}: {e}"))).ok();
+        let format = format(self.format.as_deref(), self.codec.as_deref());
+        let format = format.map_err(|(k, e)| faults.add(key(k), e)).ok();
+        let (k, v) = (self.key.unwrap_or(Bytes8::Auto), self.value.unwrap_or(Bytes8::Auto));
+        let rows = if counts { Rows::Counts } else { Rows::Raw { key: k, value: v } };
+        let roll = RollPolicy {
+            size_bytes: self.size.unwrap_or(128 << 20),
+            age: self.age.unwrap_or(Duration::from_secs(600)),
+            idle: self.idle,
+            open_files: self.open_files.unwrap_or(64),
+        };
+        let shape = format!("{path}|{:?}|{format:?}|{rows:?}", zone.iana_name());
+        let fingerprint = format!("{:08x}", crc32c::crc32c(shape.as_bytes()));
+        Some(Archive { root: root?, template: template?, format: format?, rows, roll, fingerprint })
+    }
+}
+
+fn root(text: &str, keys: &ArchiveKeys) -> Result<Root, String> {
+    if let Some(path) = text.strip_prefix("file://") {
+        if !path.starts_with('/') {
+            return Err(format!(
+                "{text:?}: write three slashes and an absolute path, as \"file:///srv/archive\""
+            ));
+        }
+        return Ok(Root::Local { directory: path.trim_end_matches('/').into() });
+    }
+    if let Some(rest) = text.strip_prefix("hdfs://") {
+        let authority = rest.split('/').next().unwrap_or_default();
+        if authority.is_empty() {
+            return Err(format!(
+                "{text:?} names no NameNode; write \"hdfs://namenode:8020/data\" or \"hdfs://nameservice/data\""
+            ));
+        }
+        let options = HdfsOptions {
+            conf_dir: keys.conf_dir.clone(),
+            properties: keys.hadoop.clone(),
+            user: keys.user.clone(),
+        };
+        return Ok(Root::Hdfs { url: text.trim_end_matches('/').into(), options });
+    }
+    Err(format!("{text:?} is neither \"hdfs://namenode:8020/data\" nor \"file:///directory\""))
+}
+
+fn format(format: Option<&str>, codec: Option<&str>) -> Result<Format, (&'static str, String)> {
+    let none = |what: &str, of: &str| ("codec", format!("{what:?} is none of {of}"));
+    match format.unwrap_or("parquet") {
+        "parquet" => match codec.unwrap_or("zstd") {
+            "none" => Ok(Format::Parquet(ParquetCodec::None)),
+            "snappy" => Ok(Format::Parquet(ParquetCodec::Snappy)),
+            "gzip" => Ok(Format::Parquet(ParquetCodec::Gzip)),
+            "zstd" => Ok(Format::Parquet(ParquetCodec::Zstd)),
+            "lz4" => Ok(Format::Parquet(ParquetCodec::Lz4)),
+            other => Err(none(other, "\"none\", \"snappy\", \"gzip\", \"zstd\", \"lz4\"")),
+        },
+        "jsonl" => match codec.unwrap_or("gzip") {
+            "none" => Ok(Format::JsonLines(TextCodec::None)),
+            "gzip" => Ok(Format::JsonLines(TextCodec::Gzip)),
+            "zstd" => Ok(Format::JsonLines(TextCodec::Zstd)),
+            other => Err(none(other, "\"none\", \"gzip\", \"zstd\"")),
+        },
+        other => Err(("format", format!("{other:?} is none of \"parquet\", \"jsonl\""))),
+    }
+}
+
+/// The `archive` key of a mapping, or of its counts; false there means that there is none.
+pub(super) fn archive(
+    f: &mut Fields,
+    defaults: &ArchiveKeys,
+    counts: bool,
+    faults: &mut Faults,
+) -> Option<Arc<Archive>> {
+    let fields = match f.take("archive") {
+        Some(Value::Boolean(false)) => return None,
+        None | Some(Value::Boolean(true)) => Fields::new(f.key("archive"), Table::new()),
+        Some(Value::Table(table)) => Fields::new(f.key("archive"), table),
+        Some(other) => return f.wrong_type("archive", "a table, true or false", &other, faults),
+    };
+    let keys = ArchiveKeys::read(Some(fields), faults).or(defaults);
+    keys.checked(counts, faults).map(Arc::new)
+}

@@ -1,0 +1,75 @@
+//! `[daemon]`: one instance on its host.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::common::config::fields::{Faults, Fields};
+
+/// `[daemon]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Daemon {
+    /// Names the transactional ids; stable, and unique in the group.
+    pub instance: String,
+    pub workers: usize,
+    pub commit_interval: Duration,
+    pub memory_bytes: u64,
+    pub revoke_timeout: Duration,
+    pub drain_timeout: Duration,
+    pub listen: Option<SocketAddr>,
+    /// How often topics are matched anew.
+    pub topics_refresh: Duration,
+    /// What is logged, as `info` or `info,alluvium::kafka=debug`.
+    pub log: String,
+}
+
+pub(super) fn read(fields: Option<Fields>, instance: Option<&str>, faults: &mut Faults) -> Daemon {
+    let mut f = fields.unwrap_or_else(|| Fields::new("daemon", toml::Table::new()));
+    let ms = Duration::from_millis;
+    let named = f.text("instance", faults);
+    let instance = instance.map(String::from).or(named).unwrap_or_else(host_name);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if instance.is_empty() || 100 < instance.len() || !instance.chars().all(plain) {
+        let hint = "use up to 100 letters, digits, '-', '_' and '.'";
+        faults.add(f.key("instance"), format!("{instance:?} can't name an instance; {hint}"));
+    }
+    let daemon = Daemon {
+        instance,
+        workers: f.number("workers", 1..=256, faults).unwrap_or(2),
+        commit_interval: f.duration("commit_interval", ms(50), faults).unwrap_or(ms(2_000)),
+        memory_bytes: f.size("memory", 64 << 20, faults).unwrap_or(1 << 30),
+        revoke_timeout: f.duration("revoke_timeout", ms(100), faults).unwrap_or(ms(3_000)),
+        drain_timeout: f.duration("drain_timeout", ms(1_000), faults).unwrap_or(ms(30_000)),
+        topics_refresh: f.duration("topics_refresh", ms(1_000), faults).unwrap_or(ms(30_000)),
+        log: f.parsed("log", faults, log).unwrap_or_else(|| "info".into()),
+        listen: f.parsed("listen", faults, listen).unwrap_or(Some(DEFAULT_LISTEN)),
+    };
+    // The group must not give a partition away while its owner still drains.
+    if Duration::from_secs(30) < daemon.revoke_timeout {
+        faults.add(f.key("revoke_timeout"), "must be 30s at most: the whole group waits for it");
+    }
+    f.finish(faults);
+    daemon
+}
+
+const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9464);
+
+fn listen(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let hint = "write an address with a port, as \"127.0.0.1:9464\", or \"off\"";
+    text.parse().map(Some).map_err(|_| format!("{text:?} is no address; {hint}"))
+}
+
+fn log(text: &str) -> Result<String, String> {
+    let hint = "write \"info\", \"debug\" or \"info,alluvium::kafka=debug\"";
+    let parsed = EnvFilter::builder().parse(text);
+    parsed.map(|_| text.to_string()).map_err(|e| format!("{text:?}: {e}; {hint}"))
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

@@ -1,0 +1,248 @@
+//! Reads a TOML table key by key and gathers *every* fault, instead of stopping at the first as
+//! serde does: whoever writes a configuration wants the whole list.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::{Span, SpanRelativeTo};
+use toml::{Table, Value};
+
+/// One thing that is wrong, with the key it is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    pub key: String,
+    pub message: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.message)
+    }
+}
+
+/// All faults of one configuration.
+#[derive(Default, Debug)]
+pub(super) struct Faults(pub Vec<Fault>);
+
+impl Faults {
+    pub(super) fn add(&mut self, key: impl Into<String>, message: impl fmt::Display) {
+        self.0.push(Fault { key: key.into(), message: message.to_string() });
+    }
+}
+
+/// A table that is being read; what nobody asked for is unknown.
+pub(super) struct Fields {
+    path: String,
+    table: Table,
+    known: Vec<&'static str>,
+}
+
+impl Fields {
+    pub(super) fn new(path: impl Into<String>, table: Table) -> Fields {
+        Fields { path: path.into(), table, known: Vec::new() }
+    }
+
+    /// What nobody has taken yet.
+    pub(super) fn table_as_written(&self) -> Table {
+        self.table.clone()
+    }
+
+    /// The full path of a key.
+    pub(super) fn key(&self, name: &str) -> String {
+        if self.path.is_empty() { name.into() } else { format!("{}.{name}", self.path) }
+    }
+
+    pub(super) fn take(&mut self, name: &'static str) -> Option<Value> {
+        self.known.push(name);
+        self.table.remove(name)
+    }
+
+    pub(super) fn text(&mut self, name: &'static str, faults: &mut Faults) -> Option<String> {
+        match self.take(name)? {
+            Value::String(s) => Some(s),
+            other => self.wrong_type(name, "a string", &other, faults),
+        }
+    }
+
+    /// A string that something reads; the reader's own error is shown.
+    pub(super) fn parsed<T>(
+        &mut self,
+        name: &'static str,
+        faults: &mut Faults,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = self.text(name, faults)?;
+        parse(&text).map_err(|e| faults.add(self.key(name), e)).ok()
+    }
+
+    pub(super) fn flag(&mut self, name: &'static str, faults: &mut Faults) -> Option<bool> {
+        match self.take(name)? {
+            Value::Boolean(b) => Some(b),
+            other => self.wrong_type(name, "true or false", &other, faults),
+        }
+    }
+
+    pub(super) fn number<T: TryFrom<i64>>(
+        &mut self,
+        name: &'static str,
+        range: std::ops::RangeInclusive<i64>,
+        faults: &mut Faults,
+    ) -> Option<T> {
+        match self.take(name)? {
+            Value::Integer(n) if range.contains(&n) => T::try_from(n).ok(),
+            Value::Integer(n) => {
+                let (lo, hi) = range.into_inner();
+                faults.add(self.key(name), format!("{n} is not within {lo} and {hi}"));
+                None
+            }
+            other => self.wrong_type(name, "a whole number", &other, faults),
+        }
+    }
+
+    /// `"2s"`, `"10m"`, `"1h 30m"`, `"7d"`; at least so long.
+    pub(super) fn duration(
+        &mut self,
+        name: &'static str,
+        at_least: Duration,
+        faults: &mut Faults,
+    ) -> Option<Duration> {
+        self.parsed(name, faults, |text| {
+            let days = SpanRelativeTo::days_are_24_hours();
+            let parsed = Span::from_str(text).and_then(|span| span.to_duration(days));
+            let parsed = parsed.map_err(|_| {
+                format!("{text:?} is no duration; write \"500ms\", \"2s\", \"10m\", \"7d\"")
+            })?;
+            let duration =
+                Duration::try_from(parsed).map_err(|_| format!("{text:?} is negative"))?;
+            if duration < at_least {
+                return Err(format!("{text:?} is too short; at least {at_least:?}"));
+            }
+            Ok(duration)
+        })
+    }
+
+    /// `"128MiB"`, `"1GB"`; at least `at_least` bytes.
+    pub(super) fn size(
+        &mut self,
+        name: &'static str,
+        at_least: u64,
+        faults: &mut Faults,
+    ) -> Option<u64> {
+        self.parsed(name, faults, |text| {
+            let size = bytesize::ByteSize::from_str(text)
+                .map_err(|_| format!("{text:?} is no size; write \"128MiB\" or \"1GB\""))?;
+            if size.as_u64() < at_least {
+                let least = bytesize::ByteSize(at_least);
+                return Err(format!("{text:?} is too small; at least {least}"));
+            }
+            Ok(size.as_u64())
+        })
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        name: &'static str,
+        choices: &[(&str, T)],
+        faults: &mut Faults,
+    ) -> Option<T> {
+        self.parsed(name, faults, |text| {
+            choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(
+                || {
+                    let words: Vec<String> =
+                        choices.iter().map(|(w, _)| format!("{w:?}")).collect();
+                    format!("{text:?} is none of {}", words.join(", "))
+                },
+            )
+        })
+    }
+
+    pub(super) fn texts(&mut self, name: &'static str, faults: &mut Faults) -> Option<Vec<String>> {
+        let list = match self.take(name)? {
+            Value::Array(list) => list,
+            other => return self.wrong_type(name, "a list of strings", &other, faults),
+        };
+        let mut texts = Vec::new();
+        for value in list {
+            match value {
+                Value::String(s) => texts.push(s),
+                other => return self.wrong_type(name, "a list of strings", &other, faults),
+            }
+        }
+        Some(texts)
+    }
+
+    pub(super) fn table(&mut self, name: &'static str, faults: &mut Faults) -> Option<Fields> {
+        match self.take(name)? {
+            Value::Table(table) => Some(Fields::new(self.key(name), table)),
+            other => self.wrong_type(name, "a table", &other, faults),
+        }
+    }
+
+    /// A table whose keys the user chooses.
+    pub(super) fn entries(
+        &mut self,
+        name: &'static str,
+        faults: &mut Faults,
+    ) -> Vec<(String, Value)> {
+        match self.take(name) {
+            None => Vec::new(),
+            Some(Value::Table(table)) => table.into_iter().collect(),
+            Some(other) => {
+                let _: Option<()> = self.wrong_type(name, "a table", &other, faults);
+                Vec::new()
+            }
+        }
+    }
+
+    /// A key that must be there; says what it is for.
+    pub(super) fn require<T>(
+        &self,
+        name: &str,
+        value: Option<T>,
+        hint: &str,
+        faults: &mut Faults,
+    ) -> Option<T> {
+        let reported = faults.0.iter().any(|f| f.key == self.key(name));
+        if value.is_none() && !reported {
+            faults.add(self.key(name), format!("is missing; {hint}"));
+        }
+        value
+    }
+
+    pub(super) fn wrong_type<T>(
+        &self,
+        name: &str,
+        want: &str,
+        got: &Value,
+        faults: &mut Faults,
+    ) -> Option<T> {
+        let got = got.type_str();
+        faults.add(self.key(name), format!("must be {want}, not {got}"));
+        None
+    }
+
+    /// Everything that is left is unknown.
+    pub(super) fn finish(self, faults: &mut Faults) {
+        for name in self.table.keys() {
+            let near = self
+                .known
+                .iter()
+                .map(|k| (strsim::damerau_levenshtein(k, name), k))
+                .filter(|(distance, k)| *distance <= 3.min(k.len() / 2))
+                .min();
+            let hint = match near {
+                Some((_, k)) => format!("unknown key; did you mean {k:?}?"),
+                None => format!("unknown key; known here: {}", self.known.join(", ")),
+            };
+            faults.add(self.key(name), hint);
+        }
+    }
+}
+
+/// Whether Kafka allows a topic of this name.
+pub(super) fn is_topic_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    (1..=249).contains(&name.len()) && name.chars().all(plain) && name != "." && name != ".."
+}

@@ -1,0 +1,199 @@
+//! `[kafka]`: brokers, group, and the librdkafka keys that may be set.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use toml::Value;
+
+use crate::common::config::fields::{Faults, Fields};
+
+/// How the group shares out partitions; see docs/decisions/0003-assignor.md.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Assignor {
+    CooperativeSticky,
+    Range,
+}
+
+impl Assignor {
+    /// librdkafka's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Assignor::CooperativeSticky => "cooperative-sticky",
+            Assignor::Range => "range",
+        }
+    }
+}
+
+/// `[kafka]`
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Kafka {
+    pub bootstrap_servers: String,
+    pub group_id: String,
+    pub assignor: Assignor,
+    /// librdkafka keys, checked against the lists below.
+    pub properties: BTreeMap<String, String>,
+    pub secrets: BTreeMap<String, Secret>,
+}
+
+impl Kafka {
+    /// What the user set, or else our default.
+    #[must_use]
+    pub fn property(&self, key: &str, default: &str) -> String {
+        self.properties.get(key).map_or(default, String::as_str).to_string()
+    }
+}
+
+/// Where a secret lies; it is read at start and never shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Secret(pub PathBuf);
+
+/// What a user may set: connection, security, sizes and times. Everything else is either ours
+/// (it holds the guarantee) or unheard of.
+const ALLOWED: &[&str] = &[
+    "client.rack",
+    "broker.address.family",
+    "compression.type",
+    "connections.max.idle.ms",
+    "debug",
+    "fetch.error.backoff.ms",
+    "fetch.max.bytes",
+    "fetch.message.max.bytes",
+    "fetch.min.bytes",
+    "fetch.wait.max.ms",
+    "heartbeat.interval.ms",
+    "linger.ms",
+    "max.partition.fetch.bytes",
+    "max.poll.interval.ms",
+    "message.max.bytes",
+    "metadata.max.age.ms",
+    "receive.message.max.bytes",
+    "reconnect.backoff.max.ms",
+    "reconnect.backoff.ms",
+    "request.timeout.ms",
+    "retry.backoff.max.ms",
+    "retry.backoff.ms",
+    "security.protocol",
+    "session.timeout.ms",
+    "socket.connection.setup.timeout.ms",
+    "socket.keepalive.enable",
+    "socket.timeout.ms",
+    "topic.metadata.refresh.interval.ms",
+    "transaction.timeout.ms",
+];
+const ALLOWED_PREFIXES: &[&str] = &["sasl.", "ssl.", "enable.ssl."];
+
+/// Keys that are refused, with the reason.
+const REFUSED: &[(&str, &str)] = &[
+    ("auto.offset.reset", "a silent reset would leave a hole in the archive; use start and on_gap"),
+    ("bootstrap.servers", "write kafka.bootstrap_servers"),
+    ("client.id", "it is made from daemon.instance"),
+    ("enable.auto.commit", "offsets are committed inside the transaction that carries the results"),
+    (
+        "enable.auto.offset.store",
+        "offsets are committed inside the transaction that carries the results",
+    ),
+    ("enable.idempotence", "transactions need it"),
+    ("group.id", "write kafka.group_id"),
+    (
+        "group.instance.id",
+        "static members leave no word when they stop: partitions would be stranded",
+    ),
+    ("group.protocol", "the guarantee was proven for the classic protocol"),
+    ("isolation.level", "recovery must read committed"),
+    ("partition.assignment.strategy", "write kafka.assignor"),
+    ("plugin.library.paths", "it would load code"),
+    ("sasl.kerberos.kinit.cmd", "it would run a shell"),
+    ("transactional.id", "it is made from daemon.instance"),
+];
+const SECRET: &[&str] = &[
+    "sasl.password",
+    "ssl.key.password",
+    "ssl.keystore.password",
+    "ssl.key.pem",
+    "sasl.oauthbearer.client.secret",
+];
+
+pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
+    let servers = f.text("bootstrap_servers", faults);
+    let hint = "write bootstrap_servers = \"host:9092\"";
+    let servers = f.require("bootstrap_servers", servers, hint, faults);
+    let group = f.text("group_id", faults).filter(|g| !g.is_empty());
+    let group =
+        f.require("group_id", group, "it names the consumer group, as \"alluvium\"", faults);
+    let assignors = [Assignor::CooperativeSticky, Assignor::Range].map(|a| (a.name(), a));
+    let assignor = f.choice("assignor", &assignors, faults).unwrap_or(Assignor::CooperativeSticky);
+    let mut properties = BTreeMap::new();
+    for (name, value) in f.entries("properties", faults) {
+        let key = format!("kafka.properties.{name:?}");
+        if let Some((_, why)) = REFUSED.iter().find(|(k, _)| *k == name) {
+            faults.add(key, format!("can't be set: {why}"));
+        } else if SECRET.contains(&name.as_str()) {
+            faults.add(key, "is a secret: write it under [kafka.secrets] as { file = \"…\" }");
+        } else if !ALLOWED.contains(&name.as_str())
+            && !ALLOWED_PREFIXES.iter().any(|p| name.starts_with(p))
+        {
+            let near = ALLOWED.iter().map(|k| (strsim::damerau_levenshtein(k, &name), k)).min();
+            let (_, near) = near.expect("the list is not empty");
+            faults.add(
+                key,
+                format!(
+                    "is not among the librdkafka keys that may be set; the nearest is {near:?}"
+                ),
+            );
+        } else if value.get("credential").is_some() {
+            let path = secret(&value, &key, faults);
+            properties.extend(path.map(|p| (name, p.0.to_string_lossy().into_owned())));
+        } else if let Some(text) = scalar(&value) {
+            let _ = properties.insert(name, text);
+        } else {
+            let shapes = "a string, a number, true or false";
+            let file = "{ credential = \"name\" } for the path of a systemd credential";
+            faults.add(key, format!("must be {shapes}, or {file}"));
+        }
+    }
+    let mut secrets = BTreeMap::new();
+    for (name, value) in f.entries("secrets", faults) {
+        let key = format!("kafka.secrets.{name:?}");
+        if !SECRET.contains(&name.as_str()) {
+            faults.add(key, format!("is no secret key; known are {}", SECRET.join(", ")));
+        } else if let Some(secret) = secret(&value, &key, faults) {
+            let _ = secrets.insert(name, secret);
+        }
+    }
+    f.finish(faults);
+    Some(Kafka { bootstrap_servers: servers?, group_id: group?, assignor, properties, secrets })
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(s) => Some(s.clone()),
+        Value::Integer(n) => Some(n.to_string()),
+        Value::Boolean(b) => Some(b.to_string()),
+        _ => None,
+    }
+}
+
+fn secret(value: &Value, key: &str, faults: &mut Faults) -> Option<Secret> {
+    let table = value.as_table();
+    let text = |name: &str| table.and_then(|t| t.get(name)).and_then(Value::as_str);
+    let path = match (text("file"), text("credential")) {
+        (Some(file), None) => PathBuf::from(file),
+        (None, Some(name)) => {
+            let Some(dir) = std::env::var_os("CREDENTIALS_DIRECTORY") else {
+                faults.add(key, "names a systemd credential, but CREDENTIALS_DIRECTORY is not set: start by systemd with LoadCredential=, or use { file = \"…\" }");
+                return None;
+            };
+            PathBuf::from(dir).join(name)
+        }
+        _ => {
+            faults.add(key, "must be { file = \"/path\" } or { credential = \"name\" }");
+            return None;
+        }
+    };
+    if let Err(e) = std::fs::metadata(&path) {
+        faults.add(key, format!("can't read {}: {e}", path.display()));
+        return None;
+    }
+    Some(Secret(path))
+}

@@ -1,0 +1,25 @@
+//! The configuration: TOML in, checked values out, all faults at once.
+//!
+//! Nothing here touches the network or the disk, but for the secrets' files. `docs/` and
+//! `config/alluvium.toml` describe every key; a test reads that file.
+
+mod archive;
+mod daemon;
+mod fields;
+mod kafka;
+mod mapping;
+mod root;
+mod together;
+mod whole;
+mod wordcount;
+
+pub use archive::Archive;
+pub use daemon::Daemon;
+pub use kafka::Kafka;
+pub use mapping::{Mapping, Start, Topics};
+pub use root::{HdfsOptions, Root};
+pub use whole::Config;
+pub use wordcount::{Merging, WordCount};
+
+#[cfg(test)]
+mod tests;

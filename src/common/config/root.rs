@@ -1,0 +1,32 @@
+//! The root of an archive: a directory of HDFS or of this host.
+
+use std::collections::BTreeMap;
+
+/// Where a mapping archives to; checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Root {
+    Hdfs { url: String, options: HdfsOptions },
+    Local { directory: String },
+}
+
+impl Root {
+    /// The root as it was configured.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match self {
+            Root::Hdfs { url, .. } => url.clone(),
+            Root::Local { directory } => format!("file://{directory}"),
+        }
+    }
+}
+
+/// How to reach HDFS.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct HdfsOptions {
+    /// Directory of `core-site.xml` and `hdfs-site.xml`; else HADOOP_CONF_DIR.
+    pub conf_dir: Option<String>,
+    /// Hadoop keys that override the files.
+    pub properties: BTreeMap<String, String>,
+    /// With simple authentication: whom to be. Else HADOOP_USER_NAME or the process's user.
+    pub user: Option<String>,
+}

@@ -1,0 +1,114 @@
+use std::time::Duration;
+
+use super::*;
+
+const SMALL: &str = r#"
+[kafka]
+bootstrap_servers = "b:9092"
+group_id = "g"
+[archive]
+root = "hdfs://nn:8020/data"
+[mapping.hello]
+topics = ["hello"]
+"#;
+
+/// Every fault of `SMALL` with `more` appended, as text.
+fn faults(more: &str) -> String {
+    let text = format!("{SMALL}{more}");
+    Config::parse(&text, Some("i")).err().map(|f| f.to_string()).unwrap_or_default()
+}
+
+#[test]
+fn a_small_configuration_gets_defaults() {
+    let c = Config::parse(SMALL, Some("i")).unwrap();
+    assert_eq!(c.mappings.len(), 1);
+    let archive = c.mappings[0].archive.as_ref().unwrap();
+    assert_eq!(archive.roll.size_bytes, 128 << 20);
+    assert_eq!(c.daemon.commit_interval, Duration::from_secs(2));
+}
+
+#[test]
+fn the_shipped_files_are_right() {
+    for file in ["config/alluvium.toml", "config/tutorial.toml"] {
+        let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).unwrap();
+        if let Err(f) = Config::parse(&text, Some("i")) {
+            panic!("{file}:\n{f}");
+        }
+    }
+}
+
+#[test]
+fn each_fault_names_its_key_and_says_what_to_do() {
+    let check = |more: &str, wants: &[&str]| {
+        let got = faults(more);
+        for want in wants {
+            assert!(got.contains(want), "{more}\ngave:\n{got}\nwithout {want:?}");
+        }
+    };
+    check("tpoics = 1", &["mapping.hello.tpoics", "did you mean \"topics\""]);
+    check("archive = { path = \"{tpoic}\" }", &["mapping.hello.archive.path", "{tpoic}"]);
+    check("archive = { path = \"../x\" }", &["no directory name"]);
+    check("archive = { path = \"_x\" }", &["readers skip"]);
+    check("archive = { format = \"xml\" }", &["mapping.hello.archive.format", "\"parquet\""]);
+    check(
+        "archive = { roll = { size = \"12\" } }",
+        &["mapping.hello.archive.roll.size", "too small"],
+    );
+    check("archive = { roll = { age = \"soon\" } }", &["no duration"]);
+    check("archive = { root = \"s3://x\" }", &["mapping.hello.archive.root", "hdfs://"]);
+    check("start = \"yesterday\"", &["mapping.hello.start", "earliest"]);
+    check("[mapping.b]\ntopics = [\"hello\"]", &["mapping.b.topics", "already in mapping.hello"]);
+    check("[mapping.b]\ntopics_regex = \"(\"", &["mapping.b.topics_regex"]);
+    check("[mapping.b]", &["mapping.b.topics: is missing"]);
+    check("[mapping.b]\ntopics = [\"a b\"]", &["no topic name"]);
+    check(
+        "[mapping.b]\ntopics = [\"b\"]\narchive = { path = \"hello/dt=%Y-%m-%d/hr=%H\" }",
+        &["mapping.b.archive.path", "same directories as those of mapping.hello.archive.path"],
+    );
+    check("[mapping.b]\ntopics = [\"b\", \"c\"]\narchive = { path = \"x\" }", &["put {topic}"]);
+    check("[mapping.b]\ntopics = [\"b\"]\narchive = false", &["neither archives nor counts"]);
+    check("[mapping.hello.wordcount]", &["wordcount.output_topic: is missing"]);
+    check("[mapping.hello.wordcount]\noutput_topic = \"hello\"", &["also a source"]);
+    check(
+        "[mapping.hello.wordcount]\noutput_topic = \"o\"\nwindow = \"2\"\nsplit = 3",
+        &["wordcount.window", "wordcount.split"],
+    );
+    let count = |more: &str| format!("[mapping.hello.wordcount]\noutput_topic = \"o\"\n{more}");
+    check(&count("by = \"line\""), &["wordcount.by", "\"key\""]);
+    check(&count("by = { field = \"a..b\" }"), &["wordcount.by.field"]);
+    check(&count("time = { field = \"ts\", unit = \"h\" }"), &["wordcount.time.unit"]);
+    check(&count("time = \"now\""), &["wordcount.time:"]);
+    check(
+        &count("scope = \"partition\"\npatience = \"1h\""),
+        &["wordcount.patience: has no meaning"],
+    );
+    check(&count("time = \"arrival\"\nout_of_order = \"1s\""), &["wordcount.out_of_order"]);
+    check(&count("partials = { topic = \"o\" }"), &["wordcount.partials.topic", "is already"]);
+    check(&count("partials = { topic = \"a b\" }"), &["wordcount.partials.topic", "no topic name"]);
+    check("[kafka.properties]\n\"isolation.level\" = \"read_uncommitted\"", &["can't be set"]);
+    check("[kafka.properties]\n\"sasl.password\" = \"x\"", &["is a secret"]);
+    check("[kafka.properties]\n\"linger\" = 1", &["nearest is \"linger.ms\""]);
+    check(
+        "[daemon]\nworkers = 0\nlisten = \"x\"\nmemory = \"1KB\"",
+        &["daemon.workers", "daemon.listen", "daemon.memory"],
+    );
+    check("[demon]\nworkers = 1", &["demon: unknown key; did you mean \"daemon\"?"]);
+    check("x = ", &["(syntax)"]);
+}
+
+#[test]
+fn all_faults_come_at_once() {
+    let got = Config::parse("[kafka]\ngroup = 1\n[mapping.a]\nx = 1\n", None).unwrap_err();
+    let keys: Vec<&str> = got.0.iter().map(|f| f.key.as_str()).collect();
+    for want in [
+        "kafka.bootstrap_servers",
+        "kafka.group_id",
+        "kafka.group",
+        "mapping.a.topics",
+        "mapping.a.x",
+        "mapping.a.archive.root",
+    ] {
+        assert!(keys.contains(&want), "{want} not in {keys:?}");
+    }
+}

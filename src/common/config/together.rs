@@ -1,0 +1,82 @@
+//! Relations between mappings: what no mapping can see alone.
+
+use std::collections::BTreeMap;
+
+use crate::common::config::fields::Faults;
+use crate::common::config::mapping::{Mapping, Topics};
+use crate::pure::layout::template::TemplateError;
+
+/// Topics of two mappings, and directories of two archives.
+pub(super) fn check_together(mappings: &[Mapping], faults: &mut Faults) {
+    let names = |m: &Mapping| match &m.topics {
+        Topics::Names(names) => names.clone(),
+        Topics::Regex(_) => Vec::new(),
+    };
+    let mut owner: BTreeMap<String, &str> = BTreeMap::new();
+    for m in mappings {
+        for topic in names(m) {
+            if let Some(other) = owner.insert(topic.clone(), &m.name) {
+                faults.add(
+                    format!("mapping.{}.topics", m.name),
+                    format!(
+                        "{topic:?} is already in mapping.{other}: a topic belongs to one mapping"
+                    ),
+                );
+            }
+        }
+    }
+    let mut made: BTreeMap<&str, String> = BTreeMap::new();
+    for m in mappings {
+        let Some(count) = &m.count else { continue };
+        let table = format!("mapping.{}.wordcount", m.name);
+        let partials = count.merge.as_ref().map(|merge| ("partials.topic", merge.topic.as_str()));
+        let topics = [("output_topic", count.output_topic.as_str())].into_iter().chain(partials);
+        for (name, topic) in topics {
+            let key = format!("{table}.{name}");
+            if let Some(other) = made.get(topic) {
+                faults.add(&key, format!("{topic:?} is already {other}"));
+            }
+            if let Some(source) = owner.get(topic) {
+                faults.add(
+                    &key,
+                    format!(
+                        "{topic:?} is also a source, in mapping.{source}: counts would be counted again"
+                    ),
+                );
+            }
+            let _ = made.insert(topic, key);
+        }
+    }
+    check_directories(mappings, faults);
+}
+
+/// Two archives that would put files of different kinds into one directory.
+fn check_directories(mappings: &[Mapping], faults: &mut Faults) {
+    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    for m in mappings {
+        let sources: Vec<String> = match &m.topics {
+            Topics::Names(names) => names.clone(),
+            Topics::Regex(_) => ["one", "two"].map(|t| format!("\u{0}{}-{t}", m.name)).into(),
+        };
+        let raw =
+            m.archive.as_ref().map(|a| (format!("mapping.{}.archive.path", m.name), a, sources));
+        let output = m.count.as_ref().and_then(|c| {
+            let key = format!("mapping.{}.wordcount.archive.path", m.name);
+            c.archive.as_ref().map(|a| (key, a, vec![c.output_topic.clone()]))
+        });
+        for (key, archive, topics) in raw.into_iter().chain(output) {
+            if 1 < topics.len() && !archive.template.has_topic() {
+                faults.add(&key, TemplateError::NoTopic);
+                continue;
+            }
+            for topic in topics {
+                let path = archive.template.render(&topic, 0, Some(0));
+                let place = format!("{}/{path}", archive.root.url());
+                match seen.get(&place) {
+                    Some(other) => faults.add(&key, format!("files would lie in the same directories as those of {other}; put {{topic}} into the path, or another first directory")),
+                    None => drop(seen.insert(place, key.clone())),
+                }
+            }
+        }
+    }
+}

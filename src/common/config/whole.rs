@@ -1,0 +1,98 @@
+//! A whole configuration, and its faults.
+
+use std::fmt;
+
+use crate::common::config::archive::{Archive, ArchiveKeys};
+use crate::common::config::daemon::{self, Daemon};
+use crate::common::config::fields::{Fault, Faults, Fields};
+use crate::common::config::kafka::{self, Kafka};
+use crate::common::config::mapping::{self, Mapping};
+use crate::common::config::together;
+
+/// A whole configuration; every relation between keys was checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub kafka: Kafka,
+    pub daemon: Daemon,
+    pub mappings: Vec<Mapping>,
+    /// `[archive]` as it was written: the mappings' defaults.
+    pub defaults: toml::Table,
+}
+
+/// A configuration with faults.
+#[derive(Debug)]
+pub struct Faulty(pub Vec<Fault>);
+
+impl fmt::Display for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for fault in &self.0 {
+            writeln!(f, "  {fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Faulty {}
+
+impl Config {
+    /// Reads and checks a configuration. `instance` overrides `daemon.instance`.
+    ///
+    /// # Errors
+    /// All faults that were found, each with its key.
+    pub fn parse(text: &str, instance: Option<&str>) -> Result<Config, Faulty> {
+        let table = match text.parse::<toml::Table>() {
+            Ok(table) => table,
+            Err(e) => {
+                let fault = Fault { key: "(syntax)".into(), message: e.to_string() };
+                return Err(Faulty(vec![fault]));
+            }
+        };
+        let mut faults = Faults::default();
+        let mut top = Fields::new("", table);
+        let kafka = top.table("kafka", &mut faults);
+        let kafka = top.require("kafka", kafka, "it names the brokers and the group", &mut faults);
+        let kafka = kafka.and_then(|k| kafka::read(k, &mut faults));
+        let daemon = top.table("daemon", &mut faults);
+        let daemon = daemon::read(daemon, instance, &mut faults);
+        let written = top.table("archive", &mut faults);
+        let defaults_table = written.as_ref().map(Fields::table_as_written).unwrap_or_default();
+        let defaults = ArchiveKeys::read(written, &mut faults);
+        let tables = top.entries("mapping", &mut faults);
+        if tables.is_empty() {
+            faults.add("mapping", "is missing; write a [mapping.NAME] with topics = [\"…\"]");
+        }
+        let group = kafka.as_ref().map(|k| k.group_id.as_str());
+        let mappings = mapping::read_all(tables, group, &defaults, &mut faults);
+        top.finish(&mut faults);
+        together::check_together(&mappings, &mut faults);
+        match (kafka, faults.0.is_empty()) {
+            (Some(kafka), true) => Ok(Config { kafka, daemon, mappings, defaults: defaults_table }),
+            _ => Err(Faulty(faults.0)),
+        }
+    }
+
+    /// The archives of all mappings, of records and of counts.
+    pub fn archives(&self) -> impl Iterator<Item = &Archive> {
+        self.mappings.iter().flat_map(|m| {
+            let counts = m.count.as_ref().and_then(|c| c.archive.as_deref());
+            m.archive.as_deref().into_iter().chain(counts)
+        })
+    }
+
+    /// What is written in `new` and can't be taken by a running daemon, by key.
+    #[must_use]
+    pub fn needs_restart(&self, new: &Config) -> Vec<&'static str> {
+        let (a, b) = (&self.daemon, &new.daemon);
+        let mut keys = Vec::new();
+        let mut differs = |key, same: bool| keys.extend((!same).then_some(key));
+        differs("kafka", self.kafka == new.kafka);
+        differs("daemon.workers", a.workers == b.workers);
+        differs("daemon.commit_interval", a.commit_interval == b.commit_interval);
+        differs("daemon.memory", a.memory_bytes == b.memory_bytes);
+        differs("daemon.revoke_timeout", a.revoke_timeout == b.revoke_timeout);
+        differs("daemon.drain_timeout", a.drain_timeout == b.drain_timeout);
+        differs("daemon.topics_refresh", a.topics_refresh == b.topics_refresh);
+        differs("daemon.listen", a.listen == b.listen);
+        keys
+    }
+}

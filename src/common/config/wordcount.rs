@@ -1,0 +1,213 @@
+//! `[mapping.NAME.wordcount]`: what is counted, in which windows, and how counts are merged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use regex::Regex;
+use toml::{Table, Value};
+
+use crate::common::config::archive::{Archive, ArchiveKeys, archive};
+use crate::common::config::fields::{Faults, Fields, is_topic_name};
+use crate::pure::count::{By, FieldPath, OutputFormat, Patience, Split, Time, Tokenizer, Window};
+
+/// `[mapping.NAME.wordcount]`
+#[derive(Debug)]
+pub struct WordCount {
+    pub output_topic: String,
+    /// `None`: the broker's default.
+    pub output_partitions: Option<i32>,
+    pub format: OutputFormat,
+    pub window: Window,
+    pub time: Time,
+    pub by: By,
+    /// How counts are merged over all source partitions; `None`: they are published for each.
+    pub merge: Option<Merging>,
+    pub archive: Option<Arc<Archive>>,
+}
+
+/// `scope = "merged"`
+#[derive(Debug)]
+pub struct Merging {
+    /// The partials topic.
+    pub topic: String,
+    /// Never changes for a topic that is there: it decides where a word is merged.
+    pub partitions: i32,
+    /// `None`: the broker's default.
+    pub replication: Option<i32>,
+    pub retention: Duration,
+    pub patience: Patience,
+}
+
+impl WordCount {
+    /// How much earlier than the highest time seen a record's time may be, milliseconds.
+    #[must_use]
+    pub fn out_of_order(&self) -> i64 {
+        self.merge.as_ref().map_or(0, |m| m.patience.out_of_order)
+    }
+}
+
+pub(super) fn read(
+    mut f: Fields,
+    partials: String,
+    defaults: &ArchiveKeys,
+    faults: &mut Faults,
+) -> Option<WordCount> {
+    let topic = f.text("output_topic", faults);
+    let topic = f.require("output_topic", topic, "counts are published there", faults);
+    let formats = [("json", OutputFormat::Json), ("text", OutputFormat::Text)];
+    let window = f.duration("window", Duration::from_millis(100), faults);
+    let window = window.unwrap_or(Duration::from_secs(2)).as_millis();
+    let time = time(&mut f, faults);
+    let count = WordCount {
+        output_topic: topic.unwrap_or_default(),
+        output_partitions: f.number("output_partitions", 1..=10_000, faults),
+        format: f.choice("format", &formats, faults).unwrap_or(OutputFormat::Json),
+        window: Window { millis: i64::try_from(window).unwrap_or(i64::MAX) },
+        by: by(&mut f, faults),
+        merge: merging(&mut f, partials, &time, faults),
+        time,
+        archive: archive(&mut f, defaults, true, faults),
+    };
+    f.finish(faults);
+    Some(count)
+}
+
+fn by(f: &mut Fields, faults: &mut Faults) -> By {
+    let max_bytes = f.number("max_word_bytes", 16..=65_536, faults).unwrap_or(1024);
+    let hint = "must be \"word\", \"key\" or { field = \"name\" }";
+    match f.take("by") {
+        None => {}
+        Some(Value::String(s)) if s == "word" => {}
+        Some(Value::String(s)) if s == "key" => return By::Key { max_bytes },
+        Some(Value::Table(t)) if t.len() == 1 && t.contains_key("field") => {
+            if let Some(path) = field(f, "by.field", &t["field"], faults) {
+                return By::Field { path, max_bytes };
+            }
+        }
+        Some(_) => faults.add(f.key("by"), hint),
+    }
+    By::Word(Tokenizer {
+        split: split(f, faults),
+        lowercase: f.flag("lowercase", faults).unwrap_or(false),
+        stop_words: f.texts("stop_words", faults).unwrap_or_default().into_iter().collect(),
+        max_word_bytes: max_bytes,
+    })
+}
+
+fn time(f: &mut Fields, faults: &mut Faults) -> Time {
+    let hint =
+        "must be \"record\", \"arrival\" or { field = \"name\", unit = \"ms\" } (s, ms, us, ns)";
+    match f.take("time") {
+        None => {}
+        Some(Value::String(s)) if s == "record" => {}
+        Some(Value::String(s)) if s == "arrival" => return Time::Arrival,
+        Some(Value::Table(t))
+            if t.contains_key("field") && t.keys().all(|k| k == "field" || k == "unit") =>
+        {
+            let unit = t.get("unit").map_or(Some("ms"), Value::as_str);
+            let units = [("s", 1e3), ("ms", 1.0), ("us", 1e-3), ("ns", 1e-6)];
+            let unit = units.into_iter().find(|(name, _)| unit == Some(name));
+            let path = field(f, "time.field", &t["field"], faults);
+            match (path, unit) {
+                (Some(path), Some((_, unit_millis))) => return Time::Field { path, unit_millis },
+                (_, None) => {
+                    faults.add(f.key("time.unit"), "must be \"s\", \"ms\", \"us\" or \"ns\"")
+                }
+                (None, _) => {}
+            }
+        }
+        Some(_) => faults.add(f.key("time"), hint),
+    }
+    Time::Record
+}
+
+fn field(f: &Fields, key: &str, value: &Value, faults: &mut Faults) -> Option<FieldPath> {
+    let path = value.as_str().and_then(FieldPath::parse);
+    if path.is_none() {
+        faults.add(
+            f.key(key),
+            "must name a field of the JSON value, as \"status\" or \"event.status\"",
+        );
+    }
+    path
+}
+
+/// The keys of the merge, which mean nothing without it.
+fn merging(
+    f: &mut Fields,
+    default_topic: String,
+    time: &Time,
+    faults: &mut Faults,
+) -> Option<Merging> {
+    let scopes = [("merged", true), ("partition", false)];
+    let merged = f.choice("scope", &scopes, faults).unwrap_or(true);
+    if !merged {
+        for key in ["partials", "out_of_order", "idle_after", "patience"] {
+            if f.take(key).is_some() {
+                faults.add(
+                    f.key(key),
+                    "has no meaning with scope = \"partition\": remove one of them",
+                );
+            }
+        }
+        return None;
+    }
+    let arrival = *time == Time::Arrival;
+    let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+    let out_of_order = f.duration("out_of_order", Duration::ZERO, faults);
+    if arrival && out_of_order.is_some_and(|d| !d.is_zero()) {
+        faults.add(
+            f.key("out_of_order"),
+            "has no meaning with time = \"arrival\": the clock never goes back",
+        );
+    }
+    let idle = f.duration("idle_after", Duration::ZERO, faults);
+    let lost = f.duration("patience", Duration::from_secs(1), faults);
+    let patience = Patience {
+        out_of_order: millis(out_of_order.unwrap_or_default()),
+        // What is read after the clock was looked at arrives after that.
+        idle: millis(idle.unwrap_or(Duration::from_secs(if arrival { 0 } else { 5 }))),
+        lost: millis(lost.unwrap_or(Duration::from_secs(600))),
+    };
+    let mut partials =
+        f.table("partials", faults).unwrap_or_else(|| Fields::new(f.key("partials"), Table::new()));
+    let topic = partials.text("topic", faults).unwrap_or(default_topic);
+    if !is_topic_name(&topic) {
+        faults.add(
+            partials.key("topic"),
+            format!("{topic:?} is no topic name; write one with letters, digits, '.', '_' and '-'"),
+        );
+    }
+    let merging = Merging {
+        topic,
+        partitions: partials.number("partitions", 1..=10_000, faults).unwrap_or(4),
+        replication: partials.number("replication", 1..=100, faults),
+        retention: partials
+            .duration("retention", Duration::from_secs(3_600), faults)
+            .unwrap_or(Duration::from_secs(7 * 86_400)),
+        patience,
+    };
+    partials.finish(faults);
+    Some(merging)
+}
+
+fn split(f: &mut Fields, faults: &mut Faults) -> Split {
+    let hint = "must be \"whitespace\", \"space\", \"words\" or { regex = \"…\" }";
+    match f.take("split") {
+        None => Split::Whitespace,
+        Some(Value::String(s)) if s == "whitespace" => Split::Whitespace,
+        Some(Value::String(s)) if s == "space" => Split::Space,
+        Some(Value::String(s)) if s == "words" => Split::Words,
+        Some(Value::Table(t)) if t.len() == 1 && t.get("regex").is_some_and(Value::is_str) => {
+            let pattern = t["regex"].as_str().unwrap_or_default();
+            Regex::new(pattern).map(Split::Regex).unwrap_or_else(|e| {
+                faults.add(f.key("split.regex"), format!("{pattern:?}: {e}"));
+                Split::Whitespace
+            })
+        }
+        Some(_) => {
+            faults.add(f.key("split"), hint);
+            Split::Whitespace
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! What people are told of an instance and of its partitions: data only, as `/status.json` has it.
+
+mod instance;
+mod partition;
+
+pub use instance::{SAMPLE, Status, Throughput};
+pub use partition::{Condition, PartitionStatus, Roll, Wait};

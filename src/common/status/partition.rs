@@ -1,0 +1,78 @@
+//! What a person is told of a partition: `/status.json`, the status page, `alluvium status`.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a partition stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PartitionStatus {
+    pub topic: String,
+    pub partition: i32,
+    pub mapping: String,
+    /// `source`, `partials` or `output`.
+    pub role: String,
+    pub worker: usize,
+    /// Whether its records become files.
+    pub archives: bool,
+    pub state: Condition,
+    /// P, A and F, as far as they are known.
+    pub results: Option<i64>,
+    pub archive: Option<i64>,
+    pub committed: Option<i64>,
+    /// The log's last stable offset, when it was asked for last.
+    pub end: Option<i64>,
+    /// Since the oldest record was read that is not in the ledger.
+    pub archive_delay_s: u64,
+    /// That record's own timestamp, milliseconds.
+    pub oldest_ms: Option<i64>,
+    /// What is open, and not rolled yet.
+    pub open_files: usize,
+    pub open_bytes: u64,
+    pub open_age_s: u64,
+    pub last_roll: Option<Roll>,
+    /// Of a merge: windows that are not whole yet, and whom they wait for.
+    pub open_windows: Option<usize>,
+    pub waits_for: Vec<Wait>,
+    /// The time up to which windows are closed, or the highest that was seen; milliseconds.
+    pub watermark: Option<i64>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "is", content = "why", rename_all = "snake_case")]
+pub enum Condition {
+    Running,
+    Recovering,
+    /// The store does not answer: results go on alone.
+    Detached,
+    /// A person has paused its mapping.
+    Paused,
+    /// A person has to decide.
+    Stopped(String),
+}
+
+/// The last attempt that was published.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Roll {
+    pub reason: String,
+    /// Wall clock, milliseconds.
+    pub at: i64,
+    pub files: usize,
+    pub bytes: u64,
+}
+
+/// A source partition that windows wait for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Wait {
+    pub topic: String,
+    pub partition: i32,
+    /// For so long nothing was heard of it.
+    pub silent_s: u64,
+}
+
+impl PartitionStatus {
+    /// Offsets from P and A to the log's end, as it was asked for or as far as was read since.
+    #[must_use]
+    pub fn lags(&self) -> [Option<i64>; 2] {
+        let end = self.end.map(|end| self.results.max(self.archive).map_or(end, |at| at.max(end)));
+        [self.results, self.archive].map(|at| Some(end? - at?))
+    }
+}

@@ -1,0 +1,262 @@
+//! The ledger and the staging directory of one partition, in a store.
+//!
+//! The decisions are [`crate::pure::protocol`]'s; here they are carried out, and ambiguous answers are
+//! settled by looking.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::clients::store::{ErrorKind, Store, StoreError};
+use crate::common::crash::{self, Step};
+use crate::engine::topics::Role;
+use crate::pure::layout::names::{self, MANIFEST, Places};
+use crate::pure::protocol::append::verdict;
+use crate::pure::protocol::entry::EntryError;
+use crate::pure::protocol::{
+    AppendFacts, AppendVerdict, AttemptId, Entry, EntryKey, EntryName, Head, Identity, Kind,
+    Ledger, Settle, settle,
+};
+use crate::pure::record::{Offset, TopicPartition};
+
+/// One partition's books.
+#[derive(Clone)]
+pub struct Books {
+    pub store: Arc<dyn Store>,
+    pub places: Places,
+}
+
+/// A failed look into the books.
+#[derive(Debug, thiserror::Error)]
+pub enum BooksError {
+    /// Try again later.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Stop: a person has to look.
+    #[error("ledger entry {path}: {error}")]
+    Entry { path: String, error: EntryError },
+    /// A file that an entry names is neither staged nor published. Never seen while nobody
+    /// deletes files by hand.
+    #[error("{entry} names {path}, which is neither in its directory nor at its place")]
+    Missing { entry: String, path: String },
+}
+
+impl Books {
+    async fn entry(&self, key: EntryKey) -> Result<Option<Entry>, BooksError> {
+        let path = self.places.entry(key);
+        let Some(text) = self.store.read(&path).await? else {
+            return Ok(None);
+        };
+        Entry::decode(key, &text).map(Some).map_err(|error| BooksError::Entry { path, error })
+    }
+
+    /// Rule 3: from an entry that exists (the hint, else the greatest name in the ledger),
+    /// follow `to`.
+    pub async fn tail(&self, hint: Option<EntryKey>) -> Result<Option<Entry>, BooksError> {
+        let mut known = match hint {
+            Some(key) => self.entry(key).await?,
+            None => None,
+        };
+        if known.is_none() {
+            let names = self.store.list(&self.places.ledger()).await?;
+            let Some(last) = names.iter().filter_map(|n| names::parse_entry(n)).max() else {
+                return Ok(None);
+            };
+            known = self.entry(last).await?;
+        }
+        let Some(mut tail) = known else {
+            return Ok(None);
+        };
+        while let Some(next) = self.entry(EntryKey::At(tail.to)).await? {
+            tail = next;
+        }
+        crash::at(Step::TailRead);
+        Ok(Some(tail))
+    }
+
+    /// Recovery's store half: the newest incarnation's tail, and every left-over directory
+    /// settled.
+    pub async fn recover(&mut self, hint: Option<EntryName>) -> Result<Option<Ledger>, BooksError> {
+        for incarnation in self.find_incarnation().await?.older {
+            let books = Books { places: self.places.of(incarnation), ..self.clone() };
+            let tail = books.tail(None).await?;
+            books.settle_all(tail.as_ref().map(Entry::head)).await?;
+        }
+        let incarnation = self.places.incarnation();
+        let hint = hint.filter(|name| name.incarnation == incarnation);
+        let tail = self.tail(hint.map(|name| name.key)).await?;
+        self.settle_all(tail.as_ref().map(Entry::head)).await?;
+        Ok(tail.as_ref().map(ledger_of))
+    }
+
+    /// Turns to the newest incarnation that has a ledger of this partition, else to the topic's
+    /// newest.
+    pub async fn find_incarnation(&mut self) -> Result<Incarnations, BooksError> {
+        let names = self.store.list(&self.places.ledgers()).await?;
+        let mut all: Vec<u32> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        all.sort_unstable();
+        let newest = all.last().copied().unwrap_or(0);
+        let mut mine = newest;
+        for incarnation in all.iter().rev().copied().filter(|_| 0 < mine) {
+            if !self.store.list(&self.places.of(incarnation).ledger()).await?.is_empty() {
+                mine = incarnation;
+                break;
+            }
+        }
+        self.places = self.places.of(mine);
+        all.retain(|older| *older < mine);
+        Ok(Incarnations { older: all, newest })
+    }
+
+    /// Rule 7, for every directory under the partition's staging place.
+    pub async fn settle_all(&self, tail: Option<Head>) -> Result<(), BooksError> {
+        for name in self.store.list(&self.places.staging()).await? {
+            let Some((key, id)) = names::parse_attempt(&name) else {
+                tracing::warn!(name, "a foreign name under staging is left alone");
+                continue;
+            };
+            let entry = self.entry(key).await?;
+            match settle(key, id, entry.as_ref().map(Entry::head), tail) {
+                Settle::RollForward => {
+                    let entry = entry.expect("settle rolls forward what an entry names");
+                    self.publish(&entry).await?;
+                    crash::at(Step::RolledForward);
+                }
+                Settle::Delete => {
+                    crash::at(Step::SettleDecided);
+                    self.store.delete(&self.places.attempt(key, id)).await?;
+                }
+                Settle::HandsOff => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Renames what is left of an appended attempt to the final paths, then deletes its directory.
+    pub async fn publish(&self, entry: &Entry) -> Result<(), BooksError> {
+        let directory = self.places.attempt(entry.key(), entry.attempt);
+        for file in &entry.files {
+            let staged = format!("{directory}/{}", file.staged);
+            if let Some((parent, _)) = file.path.rsplit_once('/') {
+                self.store.make_dirs(parent).await?;
+            }
+            match self.store.rename(&staged, &file.path).await {
+                Ok(()) => crash::at(Step::Renamed),
+                Err(e) if matches!(e.kind, ErrorKind::NotFound | ErrorKind::AlreadyExists) => {
+                    // Somebody else was faster: then it lies at its place.
+                    if self.store.length(&file.path).await? != Some(file.bytes) {
+                        let entry = self.places.entry(entry.key());
+                        return Err(BooksError::Missing { entry, path: file.path.clone() });
+                    }
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
+        crash::at(Step::Published);
+        Ok(self.store.delete(&directory).await?)
+    }
+
+    /// Writes the manifest, the last file of an attempt.
+    pub async fn write_manifest(&self, entry: &Entry) -> Result<(), StoreError> {
+        let directory = self.places.attempt(entry.key(), entry.attempt);
+        let mut file = self.store.create(&format!("{directory}/{MANIFEST}")).await?;
+        file.write(Bytes::from(entry.encode())).await?;
+        file.close().await?;
+        crash::at(Step::ManifestClosed);
+        Ok(())
+    }
+
+    /// Rule 6: sends the append, and says what came of it.
+    pub async fn append(&self, key: EntryKey, id: AttemptId) -> Result<AppendVerdict, BooksError> {
+        let manifest = format!("{}/{MANIFEST}", self.places.attempt(key, id));
+        crash::at(Step::AppendDue);
+        let sent = self.store.rename(&manifest, &self.places.entry(key)).await;
+        let Err(e) = sent else {
+            crash::at(Step::Appended);
+            return Ok(AppendVerdict::Appended);
+        };
+        tracing::debug!(error = %e, "append: looking what came of it");
+        let manifest = self.store.length(&manifest).await?.is_some();
+        let entry = self.entry(key).await?.map(|e| e.head());
+        Ok(verdict(AppendFacts { mine: id, entry, manifest }))
+    }
+
+    /// Puts an entry without files (genesis, gap) unless one stands there already. Whoever's it
+    /// is, the ledger is read again afterwards.
+    pub async fn put(&self, entry: &Entry) -> Result<(), BooksError> {
+        let directory = self.places.attempt(entry.key(), entry.attempt);
+        self.store.make_dirs(&self.places.ledger()).await?;
+        self.store.make_dirs(&directory).await?;
+        self.write_manifest(entry).await?;
+        while self.append(entry.key(), entry.attempt).await? == AppendVerdict::Again {
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+        Ok(())
+    }
+}
+
+/// The lives of a topic that an archive knows of.
+pub struct Incarnations {
+    /// Than this partition's.
+    pub older: Vec<u32>,
+    /// Of the whole topic.
+    pub newest: u32,
+}
+
+/// What the protocol decides by, of a ledger that ends with this entry.
+pub fn ledger_of(tail: &Entry) -> Ledger {
+    let of = Identity { root: tail.root.clone(), topic_id: tail.topic_id.clone() };
+    Ledger { tail: tail.head(), of: Arc::new(of), incarnation: tail.incarnation }
+}
+
+/// What all entries of one partition have in common.
+#[derive(Clone, Debug)]
+pub struct EntryFrame {
+    pub topic: String,
+    pub incarnation: u32,
+    pub partition: i32,
+    pub root: String,
+    pub topic_id: String,
+    pub config: String,
+}
+
+impl EntryFrame {
+    /// Of a partition in one of its topic's lives.
+    pub fn new(tp: &TopicPartition, incarnation: u32, role: &Role, topic_id: &str) -> EntryFrame {
+        EntryFrame {
+            topic: tp.topic.to_string(),
+            incarnation,
+            partition: tp.partition,
+            root: role.root_id(),
+            topic_id: topic_id.into(),
+            config: role.archive.as_ref().map(|a| a.fingerprint.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// An entry without files; the caller adds what it has.
+    pub fn entry(&self, kind: Kind, range: (Offset, Offset), now_ms: i64) -> Entry {
+        Entry {
+            version: crate::pure::protocol::entry::VERSION,
+            kind,
+            topic: self.topic.clone(),
+            incarnation: self.incarnation,
+            partition: self.partition,
+            attempt: new_attempt(),
+            from: range.0,
+            to: range.1,
+            files: Vec::new(),
+            root: self.root.clone(),
+            topic_id: self.topic_id.clone(),
+            p: range.1,
+            cause: None,
+            roll: None,
+            config: self.config.clone(),
+            written_at: now_ms,
+        }
+    }
+}
+
+/// A name that no other attempt ever has.
+pub fn new_attempt() -> AttemptId {
+    AttemptId(uuid::Uuid::new_v4().as_u128())
+}

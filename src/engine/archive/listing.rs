@@ -1,0 +1,247 @@
+//! Ledgers as they stand: every entry, the files that it names, and what does not fit together.
+//! Reading changes nothing.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::clients::store::{Store, StoreError};
+use crate::pure::layout::names::{self, PRIVATE, Places};
+use crate::pure::protocol::{Entry, EntryKey, FileRef, Kind};
+use crate::pure::record::{Offset, OffsetRange};
+
+/// Something that does not fit together.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Finding {
+    pub kind: FindingKind,
+    /// The file or entry it is about, relative to the root.
+    pub path: String,
+    pub detail: String,
+}
+
+/// The closed set of things that can be wrong.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// No entry stands where the one before ends, though others follow.
+    MissingEntry,
+    /// An entry's range begins inside of another's.
+    OverlappingEntry,
+    /// An entry that this build can't read.
+    UnreadableEntry,
+    /// An entry names it, and it is neither published nor staged.
+    MissingFile,
+    /// No entry names it.
+    ForeignFile,
+    /// Its length is not what the entry says.
+    TruncatedFile,
+    /// Its checksum is not what the entry says.
+    ChangedFile,
+    /// Its rows are not those of the entry: count, range, or an offset twice.
+    WrongRows,
+    /// The committed offset, the ledger and the log do not fit together: its owner stops.
+    StoppedPartition,
+}
+
+impl FindingKind {
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            FindingKind::MissingEntry => "missing entry",
+            FindingKind::OverlappingEntry => "overlapping entry",
+            FindingKind::UnreadableEntry => "unreadable entry",
+            FindingKind::MissingFile => "missing file",
+            FindingKind::ForeignFile => "foreign file",
+            FindingKind::TruncatedFile => "truncated file",
+            FindingKind::ChangedFile => "changed file",
+            FindingKind::WrongRows => "wrong rows",
+            FindingKind::StoppedPartition => "stopped partition",
+        }
+    }
+}
+
+/// One partition's ledger: `_alluvium/ledger/<topic, escaped>/<incarnation>/<partition>`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct LedgerPlace {
+    /// As a path segment.
+    pub topic: String,
+    pub incarnation: String,
+    pub partition: String,
+}
+
+impl LedgerPlace {
+    /// The newest incarnation that has a ledger of this partition.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn find(
+        store: &dyn Store,
+        topic: &str,
+        partition: i32,
+    ) -> Result<Option<LedgerPlace>, StoreError> {
+        let (topic, partition) = (names::escape_segment(topic), partition.to_string());
+        let mut incarnations = store.list(&format!("{PRIVATE}/ledger/{topic}")).await?;
+        incarnations.sort_by_key(|i| std::cmp::Reverse(i.parse::<u32>().unwrap_or(0)));
+        for incarnation in incarnations {
+            let (topic, partition) = (topic.clone(), partition.clone());
+            let place = LedgerPlace { topic, incarnation, partition };
+            if !store.list(&place.path()).await?.is_empty() {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Every ledger under a root, in order.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn all(store: &dyn Store) -> Result<Vec<LedgerPlace>, StoreError> {
+        let top = format!("{PRIVATE}/ledger");
+        let mut all = Vec::new();
+        for topic in store.list(&top).await? {
+            for incarnation in store.list(&format!("{top}/{topic}")).await? {
+                for partition in store.list(&format!("{top}/{topic}/{incarnation}")).await? {
+                    let (topic, incarnation) = (topic.clone(), incarnation.clone());
+                    all.push(LedgerPlace { topic, incarnation, partition });
+                }
+            }
+        }
+        let number = |text: &str| text.parse::<u64>().unwrap_or(u64::MAX);
+        all.sort_by_key(|p| (p.topic.clone(), number(&p.incarnation), number(&p.partition)));
+        Ok(all)
+    }
+
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("{PRIVATE}/ledger/{}/{}/{}", self.topic, self.incarnation, self.partition)
+    }
+}
+
+/// A ledger as it stands.
+#[derive(Debug, Default)]
+pub struct Book {
+    /// In order of their ranges, those outside of the chain too.
+    pub entries: Vec<Entry>,
+    pub findings: Vec<Finding>,
+}
+
+impl Book {
+    /// Reads all entries and checks that they tile from genesis.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn read(store: &dyn Store, place: &LedgerPlace) -> Result<Book, StoreError> {
+        let mut book = Book::default();
+        for name in store.list(&place.path()).await? {
+            let path = format!("{}/{name}", place.path());
+            let decoded = match (names::parse_entry(&name), store.read(&path).await?) {
+                (Some(key), Some(text)) => Entry::decode(key, &text).map_err(|e| e.to_string()),
+                (None, _) => Err("its name is not an entry's".into()),
+                (_, None) => continue,
+            };
+            match decoded {
+                Ok(entry) => book.entries.push(entry),
+                Err(detail) => book.find(FindingKind::UnreadableEntry, &path, detail),
+            }
+        }
+        book.entries.sort_by_key(Entry::key);
+        book.check_tiles(place);
+        Ok(book)
+    }
+
+    /// Every ledger under a root, in order.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn all(store: &dyn Store) -> Result<Vec<(LedgerPlace, Book)>, StoreError> {
+        let mut books = Vec::new();
+        for place in LedgerPlace::all(store).await? {
+            let book = Book::read(store, &place).await?;
+            books.push((place, book));
+        }
+        Ok(books)
+    }
+
+    fn find(&mut self, kind: FindingKind, path: &str, detail: impl Into<String>) {
+        self.findings.push(Finding { kind, path: path.into(), detail: detail.into() });
+    }
+
+    fn check_tiles(&mut self, place: &LedgerPlace) {
+        let path = |key: EntryKey| format!("{}/{key}.entry", place.path());
+        let mut end = None;
+        let mut wrong = Vec::new();
+        for entry in &self.entries {
+            match (entry.kind, end) {
+                (Kind::Genesis, _) => {}
+                (_, None) => wrong.push((
+                    FindingKind::MissingEntry,
+                    path(EntryKey::Genesis),
+                    "the ledger has no genesis entry".to_string(),
+                )),
+                (_, Some(end)) if end < entry.from => wrong.push((
+                    FindingKind::MissingEntry,
+                    path(EntryKey::At(end)),
+                    format!(
+                        "offsets {} are named by no entry",
+                        OffsetRange { from: end, to: entry.from }
+                    ),
+                )),
+                (_, Some(end)) if entry.from < end => wrong.push((
+                    FindingKind::OverlappingEntry,
+                    path(entry.key()),
+                    format!("it begins at {}, and the one before ends at {end}", entry.from),
+                )),
+                _ => {}
+            }
+            end = Some(end.map_or(entry.to, |end: Offset| end.max(entry.to)));
+        }
+        for (kind, path, detail) in wrong {
+            self.find(kind, &path, detail);
+        }
+    }
+
+    /// The entry whose range holds this offset.
+    #[must_use]
+    pub fn entry_at(&self, offset: Offset) -> Option<&Entry> {
+        let data = self.entries.iter().filter(|e| e.kind != Kind::Genesis);
+        data.rev().find(|e| e.from <= offset && offset < e.to)
+    }
+
+    /// Where the partition starts; [`None`] without a genesis entry.
+    #[must_use]
+    pub fn start(&self) -> Option<Offset> {
+        self.entries.first().filter(|e| e.kind == Kind::Genesis).map(|e| e.to)
+    }
+
+    /// A: where the ledger ends.
+    #[must_use]
+    pub fn end(&self) -> Option<Offset> {
+        self.entries.iter().map(|e| e.to).max()
+    }
+}
+
+/// The directory of the attempt that became this entry; it is gone when all files are published.
+#[must_use]
+pub fn staged_directory(entry: &Entry) -> String {
+    Places::new(&entry.topic, entry.incarnation, entry.partition)
+        .attempt(entry.key(), entry.attempt)
+}
+
+/// A file that an entry names, and the path where it lies: at its place, or staged still.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn read_file(
+    store: &dyn Store,
+    entry: &Entry,
+    file: &FileRef,
+) -> Result<Option<(String, Bytes)>, StoreError> {
+    let staged = format!("{}/{}", staged_directory(entry), file.staged);
+    // Looked at in this order, a rename in between is seen.
+    for path in [&file.path, &staged, &file.path] {
+        if let Some(bytes) = store.read(path).await? {
+            return Ok(Some((path.clone(), bytes)));
+        }
+    }
+    Ok(None)
+}

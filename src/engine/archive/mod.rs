@@ -1,0 +1,14 @@
+//! The archive of one partition, as far as a store is concerned: its ledger, the task that writes
+//! and appends its attempts, and reading it all back.
+//!
+//! * `root`: the id of an archive's root.
+//! * `ledger`: the ledger and the staging directory of one partition.
+//! * `task`: carries out, in order, what a worker asks of the store.
+//! * `files`: the open files of one attempt.
+//! * `listing`: ledgers as they stand, for those who check or explain an archive.
+
+pub mod files;
+pub mod ledger;
+pub mod listing;
+pub mod root;
+pub mod task;

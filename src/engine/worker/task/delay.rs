@@ -1,0 +1,92 @@
+//! How old the oldest record is that is not archived, or whose results are not committed: when which
+//! offset was read first.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::pure::record::Offset;
+
+/// Samples of the position, in order; thinned out when they grow many.
+#[derive(Debug, Default)]
+pub(super) struct Delay(VecDeque<Sample>);
+
+/// Records that were read at about the same time.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    end: Offset,
+    read: Instant,
+    /// The first one's timestamp, milliseconds.
+    time: Option<i64>,
+}
+
+const EVERY: Duration = Duration::from_secs(1);
+const MOST: usize = 512;
+
+impl Delay {
+    /// Everything below `position` was read by now, the first of it with this timestamp; everything
+    /// below `archived` is in the ledger. A position that was there before says nothing new.
+    pub(super) fn read(
+        &mut self,
+        position: Offset,
+        time: Option<i64>,
+        archived: Option<Offset>,
+        now: Instant,
+    ) {
+        if let Some(archived) = archived {
+            while self.0.front().is_some_and(|s| s.end <= archived) {
+                let _ = self.0.pop_front();
+            }
+        }
+        match self.0.back_mut() {
+            Some(last) if position <= last.end => {}
+            // The older time stands for both.
+            Some(last) if now.saturating_duration_since(last.read) < EVERY => last.end = position,
+            None if archived.is_some_and(|archived| position <= archived) => {}
+            _ => self.0.push_back(Sample { end: position, read: now, time }),
+        }
+        if MOST < self.0.len() {
+            let pairs = self.0.make_contiguous().chunks(2);
+            self.0 = pairs.map(|two| Sample { end: two[two.len() - 1].end, ..two[0] }).collect();
+        }
+    }
+
+    /// When the oldest of them was read.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.0.front().map(|s| s.read)
+    }
+
+    /// The oldest one's own timestamp, milliseconds.
+    pub(super) fn oldest(&self) -> Option<i64> {
+        self.0.front().and_then(|s| s.time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_record_that_is_not_archived() {
+        let began = Instant::now();
+        let at = |s: u64| began + Duration::from_secs(s);
+        let mut delay = Delay::default();
+        delay.read(Offset(5), None, Some(Offset(5)), at(0));
+        assert_eq!(delay.since(), None, "all of it is archived");
+        delay.read(Offset(8), Some(7), Some(Offset(5)), at(10));
+        delay.read(Offset(9), Some(9), Some(Offset(5)), at(20));
+        assert_eq!((delay.since(), delay.oldest()), (Some(at(10)), Some(7)));
+        // The store is away, and what was read is read again.
+        delay.read(Offset(6), Some(1), None, at(30));
+        assert_eq!(delay.since(), Some(at(10)));
+        delay.read(Offset(9), Some(3), Some(Offset(8)), at(40));
+        assert_eq!(delay.since(), Some(at(20)), "offset 8 was read then");
+        assert_eq!(delay.oldest(), Some(9));
+        for s in 0..10_000 {
+            delay.read(Offset(10 + s), None, None, at(100 + s as u64));
+        }
+        assert!(delay.0.len() <= MOST);
+        assert_eq!(delay.since(), Some(at(20)));
+        delay.read(Offset(10_009), None, Some(Offset(10_009)), at(20_000));
+        assert_eq!(delay.since(), None);
+    }
+}

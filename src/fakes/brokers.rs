@@ -1,0 +1,285 @@
+//! Brokers in memory: logs, committed offsets, transactions, one group.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::clients::kafka::offsets::{Positions, PositionsRead, Silence, Stored};
+use crate::clients::kafka::transaction::{CommitTimes, OffsetCommit};
+use crate::clients::kafka::{
+    Commit, Generation, KafkaError, Outgoing, Read, Source, TransactionError,
+};
+use crate::common::config::Start;
+use crate::fakes::network::{Failure, LATE, Line};
+use crate::pure::count::output::HEADER;
+use crate::pure::record::{Offset, OffsetRange, Record, Timestamp, TopicPartition};
+
+/// A record as the broker holds it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Row {
+    pub(crate) offset: i64,
+    pub(crate) millis: i64,
+    pub(crate) key: Option<String>,
+    pub(crate) value: Vec<u8>,
+    pub(crate) header: Option<(String, String)>,
+}
+
+#[derive(Default, Debug)]
+pub(crate) struct State {
+    pub(crate) logs: BTreeMap<TopicPartition, Log>,
+    pub(crate) committed: BTreeMap<TopicPartition, Stored>,
+    /// Partitions in a transaction that is decided and not yet written: stable reads wait.
+    pending: BTreeSet<TopicPartition>,
+    pub(crate) generation: i32,
+    pub(crate) commits: usize,
+}
+
+#[derive(Default, Debug)]
+pub(crate) struct Log {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) end: i64,
+}
+
+impl Log {
+    fn push(&mut self, mut row: Row) {
+        row.offset = self.end;
+        self.end += 1;
+        self.rows.push(row);
+    }
+}
+
+/// One process's client.
+#[derive(Clone, Default)]
+pub(crate) struct Brokers {
+    state: Arc<Mutex<State>>,
+    line: Line,
+}
+
+impl Brokers {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn over(&self, line: &Line) -> Brokers {
+        Brokers { state: Arc::clone(&self.state), line: line.clone() }
+    }
+
+    pub(crate) fn produce(&self, tp: &TopicPartition, millis: i64, value: &str) {
+        let mut state = self.lock();
+        let row = Row { offset: 0, millis, key: None, value: value.into(), header: None };
+        state.logs.entry(tp.clone()).or_default().push(row);
+    }
+
+    pub(crate) fn source(&self, tp: &TopicPartition) -> LogSource {
+        let (brokers, tp) = (self.clone(), tp.clone());
+        LogSource { brokers, tp, position: None, told_end: false, sought_in: None }
+    }
+
+    pub(crate) fn transactions(&self) -> Transactions {
+        Transactions { brokers: self.clone(), open: None }
+    }
+}
+
+fn no_answer(what: &str) -> KafkaError {
+    KafkaError::new(what, "planted")
+}
+
+impl Positions for Brokers {
+    fn read(
+        &self,
+        tp: &TopicPartition,
+        _: Start,
+        _: Option<&str>,
+    ) -> Result<PositionsRead, KafkaError> {
+        let committed = self.committed(std::slice::from_ref(tp))?.remove(0);
+        let end = self.lock().logs.get(tp).map_or(0, |log| log.end);
+        let log = OffsetRange { from: Offset(0), to: Offset(end) };
+        Ok(PositionsRead { topic_id: "id".into(), committed, log, first: Offset(0), past: None })
+    }
+
+    fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Stored>>, KafkaError> {
+        if !matches!(self.line.pass("stable read"), None | Some(Failure::Lied)) {
+            return Err(no_answer("stable read"));
+        }
+        let state = self.lock();
+        if partitions.iter().any(|tp| state.pending.contains(tp)) {
+            return Err(no_answer("a transaction is pending"));
+        }
+        Ok(partitions.iter().map(|tp| state.committed.get(tp).cloned()).collect())
+    }
+
+    fn silence(
+        &self,
+        sources: &[TopicPartition],
+        partials: &TopicPartition,
+    ) -> Result<Silence, KafkaError> {
+        let stored = self.committed(sources)?;
+        let state = self.lock();
+        let end = |tp: &TopicPartition| Offset(state.logs.get(tp).map_or(0, |log| log.end));
+        let each = sources.iter().zip(stored);
+        let asked = each.map(|(tp, stored)| (tp.clone(), stored, end(tp))).collect();
+        Ok(Silence { asked, end: end(partials) })
+    }
+}
+
+/// Gives few records at a time, so that everything else gets its turn between them.
+pub(crate) struct LogSource {
+    brokers: Brokers,
+    tp: TopicPartition,
+    position: Option<i64>,
+    told_end: bool,
+    /// The generation of the last seek.
+    sought_in: Option<i32>,
+}
+
+const AT_ONCE: usize = 4;
+
+impl Source for LogSource {
+    fn on_records(&mut self, _: Box<dyn Fn() + Send + Sync>) {}
+
+    fn read(&mut self, take: &mut dyn FnMut(&Record<'_>)) -> Read {
+        let Some(position) = self.position else {
+            return Read::default();
+        };
+        let (rows, end) = {
+            let state = self.brokers.lock();
+            if self.sought_in.is_some_and(|g| g != state.generation) {
+                // As the real client may: it skips what it had fetched, and says nothing of it.
+                self.sought_in = None;
+                let end = state.logs.get(&self.tp).map_or(0, |log| log.end);
+                self.position = Some(end);
+                return Read { moved: true, ..Read::default() };
+            }
+            let Some(log) = state.logs.get(&self.tp) else {
+                return Read::default();
+            };
+            let rows = log.rows.iter().filter(|r| position <= r.offset).take(AT_ONCE);
+            (rows.cloned().collect::<Vec<_>>(), log.end)
+        };
+        let mut read = Read { records: rows.len(), ..Read::default() };
+        for row in &rows {
+            let headers: Vec<_> =
+                row.header.iter().map(|(k, v)| (k.as_str(), Some(v.as_bytes()))).collect();
+            take(&Record {
+                offset: Offset(row.offset),
+                timestamp: Timestamp::Create(row.millis),
+                key: row.key.as_ref().map(|k| k.as_bytes()),
+                value: Some(&row.value),
+                headers: &headers,
+            });
+            self.position = Some(row.offset + 1);
+            self.told_end = false;
+        }
+        if rows.is_empty() && (!self.told_end || position < end) {
+            self.told_end = true;
+            self.position = Some(end);
+            read.end = Some(Offset(end));
+        }
+        read
+    }
+
+    fn seek(&mut self, start: Offset) -> Result<(), KafkaError> {
+        self.sought_in = Some(self.brokers.lock().generation);
+        self.position = Some(start.0);
+        self.told_end = false;
+        Ok(())
+    }
+}
+
+/// One worker's transactions.
+pub(crate) struct Transactions {
+    brokers: Brokers,
+    open: Option<Rows>,
+}
+
+/// What a transaction sends, by partition.
+type Rows = BTreeMap<TopicPartition, Vec<Row>>;
+
+fn apply(state: &mut State, rows: Rows, offsets: &[OffsetCommit]) {
+    for (tp, rows) in rows {
+        let log = state.logs.entry(tp).or_default();
+        rows.into_iter().for_each(|row| log.push(row));
+        // The transaction's marker takes an offset, too.
+        log.end += 1;
+    }
+    for o in offsets {
+        let _ = state.committed.insert(o.tp.clone(), (o.offset, o.metadata.clone()));
+    }
+    state.commits += 1;
+}
+
+impl Commit for Transactions {
+    fn begin(&mut self) -> Result<(), TransactionError> {
+        assert!(self.open.is_none(), "a transaction is open already");
+        match self.brokers.line.pass("begin") {
+            None | Some(Failure::Lied | Failure::PauseAfter) => {
+                self.open = Some(Rows::new());
+                Ok(())
+            }
+            Some(_) => Err(doubt("begin")),
+        }
+    }
+
+    fn send(&mut self, result: &Outgoing<'_>) -> Result<(), TransactionError> {
+        let partition = result.partition.unwrap_or_default();
+        let tp = TopicPartition { topic: result.topic.into(), partition };
+        self.open.as_mut().expect("begun").entry(tp).or_default().push(Row {
+            offset: 0,
+            millis: 0,
+            key: result.key.map(Into::into),
+            value: result.value.into(),
+            header: Some((HEADER.into(), result.header.into())),
+        });
+        Ok(())
+    }
+
+    fn commit(
+        &mut self,
+        offsets: &[OffsetCommit],
+        generation: &Generation,
+        owned: &dyn Fn() -> bool,
+    ) -> Result<CommitTimes, TransactionError> {
+        let rows = self.open.take().expect("begun");
+        if !generation.may_commit() || !owned() {
+            return Err(doubt("send offsets"));
+        }
+        let how = self.brokers.line.pass("commit");
+        let mut state = self.brokers.lock();
+        if generation.number() != state.generation {
+            return Err(doubt("illegal generation"));
+        }
+        let names: BTreeSet<_> = offsets.iter().map(|o| o.tp.clone()).collect();
+        match how {
+            None | Some(Failure::PauseAfter) => {
+                apply(&mut state, rows, offsets);
+                Ok(CommitTimes::default())
+            }
+            Some(Failure::Lied) => Ok(CommitTimes::default()),
+            Some(Failure::After | Failure::KillAfter) => {
+                apply(&mut state, rows, offsets);
+                Err(doubt("commit"))
+            }
+            Some(Failure::Late) => {
+                // Decided already: no abort undoes it, and stable reads wait for it.
+                state.pending.extend(names.iter().cloned());
+                let (brokers, offsets) = (self.brokers.clone(), offsets.to_vec());
+                drop(tokio::spawn(async move {
+                    tokio::time::sleep(LATE).await;
+                    let mut state = brokers.lock();
+                    state.pending.retain(|tp| !names.contains(tp));
+                    apply(&mut state, rows, &offsets);
+                }));
+                Err(doubt("commit"))
+            }
+            // A process that stood still finds itself fenced when it wakes.
+            Some(_) => Err(doubt("commit")),
+        }
+    }
+
+    fn give_up(&mut self) {
+        self.open = None;
+    }
+}
+
+fn doubt(step: &'static str) -> TransactionError {
+    TransactionError::Doubt { step, detail: "planted".into() }
+}

@@ -1,0 +1,240 @@
+//! A store in memory for tests. Each process reaches it by a [`Line`] of its own, on which a call
+//! may go wrong in every way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::clients::store::{ErrorKind, Store, StoreError, Writer};
+use crate::fakes::network::{Failure, LATE, Line};
+
+#[derive(Default, Debug)]
+pub(crate) struct Contents {
+    pub files: BTreeMap<String, Vec<u8>>,
+    pub directories: BTreeSet<String>,
+}
+
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Memory {
+    contents: Arc<Mutex<Contents>>,
+    line: Line,
+}
+
+impl Memory {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same store, over another line.
+    pub(crate) fn over(&self, line: &Line) -> Memory {
+        Memory { contents: Arc::clone(&self.contents), line: line.clone() }
+    }
+
+    async fn call<T>(
+        &self,
+        operation: &'static str,
+        path: &str,
+        work: impl FnOnce(&mut Contents) -> Result<T, ErrorKind> + Send + 'static,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+    {
+        let error = |kind| StoreError::new(kind, operation, path, "planted");
+        match self.line.pass(&format!("{operation} {path}")) {
+            None | Some(Failure::Lied) => work(&mut self.lock()).map_err(error),
+            Some(Failure::Before | Failure::Outage) => Err(error(ErrorKind::Unknown)),
+            Some(Failure::After) => {
+                let _ = work(&mut self.lock());
+                Err(error(ErrorKind::Unknown))
+            }
+            Some(Failure::Late) => {
+                let contents = Arc::clone(&self.contents);
+                drop(tokio::spawn(async move {
+                    tokio::time::sleep(LATE).await;
+                    let _ = work(&mut contents.lock().unwrap_or_else(PoisonError::into_inner));
+                }));
+                Err(error(ErrorKind::Unknown))
+            }
+            Some(Failure::KillBefore) => std::future::pending().await,
+            Some(Failure::KillAfter) => {
+                let _ = work(&mut self.lock());
+                std::future::pending().await
+            }
+            Some(Failure::PauseBefore) => {
+                self.line.resumed().await;
+                work(&mut self.lock()).map_err(error)
+            }
+            Some(Failure::PauseAfter) => {
+                let answer = work(&mut self.lock()).map_err(error);
+                self.line.resumed().await;
+                answer
+            }
+        }
+    }
+}
+
+fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(p, _)| p)
+}
+
+struct MemoryWriter {
+    store: Memory,
+    path: String,
+}
+
+#[async_trait]
+impl Writer for MemoryWriter {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
+        let path = self.path.clone();
+        self.store
+            .call("write", &self.path, move |c| {
+                c.files.get_mut(&path).ok_or(ErrorKind::NotFound)?.extend_from_slice(&bytes);
+                Ok(())
+            })
+            .await
+    }
+
+    async fn close(&mut self) -> Result<(), StoreError> {
+        let path = self.path.clone();
+        self.store
+            .call("close", &self.path, move |c| {
+                c.files.contains_key(&path).then_some(()).ok_or(ErrorKind::NotFound)
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl Store for Memory {
+    fn url(&self) -> &str {
+        "memory:"
+    }
+
+    async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError> {
+        let at = path.to_string();
+        self.call("create", path, move |c| {
+            if c.files.contains_key(&at) {
+                return Err(ErrorKind::AlreadyExists);
+            }
+            if !c.directories.contains(parent(&at)) {
+                return Err(ErrorKind::NotFound);
+            }
+            let _ = c.files.insert(at, Vec::new());
+            Ok(())
+        })
+        .await?;
+        Ok(Box::new(MemoryWriter { store: self.clone(), path: path.into() }))
+    }
+
+    async fn make_dirs(&self, path: &str) -> Result<(), StoreError> {
+        let path_of = path.to_string();
+        self.call("make directory", path, move |c| {
+            let mut at = path_of.as_str();
+            while !at.is_empty() {
+                let _ = c.directories.insert(at.into());
+                at = parent(at);
+            }
+            let _ = c.directories.insert(String::new());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
+        let (source, target) = (from.to_string(), to.to_string());
+        self.call("rename", from, move |c| {
+            if c.files.contains_key(&target) {
+                return Err(ErrorKind::AlreadyExists);
+            }
+            if !c.directories.contains(parent(&target)) {
+                return Err(ErrorKind::NotFound);
+            }
+            let bytes = c.files.remove(&source).ok_or(ErrorKind::NotFound)?;
+            let _ = c.files.insert(target, bytes);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn delete(&self, path: &str) -> Result<(), StoreError> {
+        let path_of = path.to_string();
+        self.call("delete", path, move |c| {
+            let inside = |p: &String| *p == path_of || p.starts_with(&format!("{path_of}/"));
+            c.files.retain(|p, _| !inside(p));
+            c.directories.retain(|p| !inside(p));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn length(&self, path: &str) -> Result<Option<u64>, StoreError> {
+        let at = path.to_string();
+        self.call("look at", path, move |c| Ok(c.files.get(&at).map(|b| b.len() as u64))).await
+    }
+
+    async fn list(&self, path: &str) -> Result<Vec<String>, StoreError> {
+        let at = path.to_string();
+        self.call("list", path, move |c| {
+            let all = c.files.keys().chain(&c.directories);
+            let names = all.filter(|p| !p.is_empty() && parent(p) == at);
+            Ok(names.map(|p| p.rsplit('/').next().unwrap_or_default().to_string()).collect())
+        })
+        .await
+    }
+
+    async fn walk(&self, path: &str) -> Result<Vec<(String, u64)>, StoreError> {
+        let below = if path.is_empty() { String::new() } else { format!("{path}/") };
+        self.call("list", path, move |c| {
+            let files = c.files.iter().filter(|(p, _)| p.starts_with(&below));
+            Ok(files.map(|(p, bytes)| (p.clone(), bytes.len() as u64)).collect())
+        })
+        .await
+    }
+
+    async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
+        let at = path.to_string();
+        self.call("read", path, move |c| Ok(c.files.get(&at).cloned().map(Bytes::from))).await
+    }
+}
+
+/// What every store must do; run over each of them.
+pub(crate) async fn promises(store: &dyn Store) {
+    let text = |b: &'static str| Bytes::from_static(b.as_bytes());
+    let kind = |r: Result<(), StoreError>| r.unwrap_err().kind;
+    assert!(store.create("no/such/f").await.is_err_and(|e| e.kind == ErrorKind::NotFound));
+    store.make_dirs("a/b").await.unwrap();
+    store.make_dirs("a/b").await.unwrap();
+    let mut w = store.create("a/b/f").await.unwrap();
+    w.write(text("hel")).await.unwrap();
+    w.write(text("lo")).await.unwrap();
+    w.close().await.unwrap();
+    assert!(store.create("a/b/f").await.is_err_and(|e| e.kind == ErrorKind::AlreadyExists));
+    assert_eq!(store.read("a/b/f").await.unwrap(), Some(text("hello")));
+    assert_eq!(store.length("a/b/f").await.unwrap(), Some(5));
+    assert_eq!(store.length("a/b/g").await.unwrap(), None);
+    assert_eq!(store.read("a/b/g").await.unwrap(), None);
+    assert_eq!(store.list("a/b").await.unwrap(), ["f"]);
+    assert_eq!(store.list("a").await.unwrap(), ["b"]);
+    assert!(store.list("nowhere").await.unwrap().is_empty());
+    assert!(store.walk("nowhere").await.unwrap().is_empty());
+    for top in ["", "a"] {
+        assert_eq!(store.walk(top).await.unwrap(), [("a/b/f".to_string(), 5)]);
+    }
+    assert_eq!(kind(store.rename("a/b/f", "x/y").await), ErrorKind::NotFound);
+    store.rename("a/b/f", "a/g").await.unwrap();
+    assert_eq!(kind(store.rename("a/b/f", "a/h").await), ErrorKind::NotFound);
+    let mut other = store.create("a/b/f").await.unwrap();
+    other.close().await.unwrap();
+    assert_eq!(kind(store.rename("a/b/f", "a/g").await), ErrorKind::AlreadyExists);
+    assert_eq!(store.read("a/g").await.unwrap(), Some(text("hello")), "overwritten");
+    store.delete("a").await.unwrap();
+    store.delete("a").await.unwrap();
+    assert_eq!(store.length("a/g").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn memory_keeps_the_promises_of_a_store() {
+    promises(&Memory::default()).await;
+}

@@ -1,0 +1,200 @@
+//! Brokers against archive: what an owner of a partition would find at its recovery, by the rules
+//! that it goes by itself.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::clients::kafka::offsets::{BrokerPositions, Positions as _};
+use crate::clients::kafka::{Consumer, KafkaError, consumer_config, group, topics};
+use crate::clients::store::{Store, StoreError};
+use crate::common::config::{Archive, Config};
+use crate::engine::archive::ledger::{Books, BooksError, ledger_of};
+use crate::engine::archive::listing::{Finding, FindingKind};
+use crate::engine::archive::root::root_id;
+use crate::engine::topics::Role;
+use crate::outside::audit::report::{AtBrokers, Report};
+use crate::pure::layout::names::Places;
+use crate::pure::protocol::repair::Facts;
+use crate::pure::protocol::{Committed, Entry, Identity, Stop};
+use crate::pure::record::TopicPartition;
+
+/// A look that did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Other(String),
+}
+
+/// A consumer that never joins, and the stores by the URLs of their roots.
+pub struct Brokers {
+    pub consumer: Arc<Consumer>,
+    positions: BrokerPositions,
+    stores: HashMap<String, (Arc<dyn Store>, String)>,
+}
+
+/// One partition as an owner would find it now.
+pub struct Looked {
+    pub tp: TopicPartition,
+    pub role: Role,
+    /// Of the newest incarnation.
+    pub books: Option<Books>,
+    pub tail: Option<Entry>,
+    /// Whether anything was ever committed or archived for it.
+    pub known: bool,
+    /// An error where something stands there that this build can't read.
+    pub facts: Result<Facts, Stop>,
+}
+
+impl Looked {
+    /// Why an owner stops here, if it does.
+    #[must_use]
+    pub fn stop(&self) -> Option<Stop> {
+        match &self.facts {
+            Ok(facts) => facts.diagnose().err(),
+            Err(stop) => Some(stop.clone()),
+        }
+    }
+}
+
+impl Brokers {
+    /// # Errors
+    /// The client can't be made, or a store does not answer.
+    pub async fn new(config: &Config, stores: &[Arc<dyn Store>]) -> Result<Brokers, LookError> {
+        let settings = consumer_config(config)?;
+        let consumer = group::observer(&settings)?;
+        let positions = BrokerPositions::new(settings);
+        let _ = positions.consumer.set(Arc::downgrade(&consumer));
+        let mut by_url = HashMap::new();
+        for store in stores {
+            let id = root_id(&**store).await?.unwrap_or_default();
+            let _ = by_url.insert(store.url().to_string(), (Arc::clone(store), id));
+        }
+        Ok(Brokers { consumer, positions, stores: by_url })
+    }
+
+    /// All partitions of these topics.
+    ///
+    /// # Errors
+    /// No broker answers.
+    pub async fn partitions(&self, topics: Vec<String>) -> Result<Vec<TopicPartition>, LookError> {
+        let consumer = Arc::clone(&self.consumer);
+        blocking(move || {
+            let mut all = Vec::new();
+            for topic in topics {
+                let ids = topics::partitions(&consumer, &topic)?;
+                let name: Arc<str> = topic.into();
+                let one = |partition| TopicPartition { topic: Arc::clone(&name), partition };
+                all.extend(ids.into_iter().map(one));
+            }
+            Ok(all)
+        })
+        .await
+    }
+
+    /// Looks at one partition: the committed offset first, then the ledger. [`None`] if no mapping
+    /// names it.
+    ///
+    /// # Errors
+    /// The brokers or the store don't answer.
+    pub async fn look(
+        &self,
+        config: &Config,
+        tp: &TopicPartition,
+    ) -> Result<Option<Looked>, LookError> {
+        let store = |archive: &Archive| self.stores.get(&archive.root.url()).cloned();
+        let Some(role) = Role::of(config, &tp.topic, store) else {
+            return Ok(None);
+        };
+        let (positions, of, start) = (self.positions.clone(), tp.clone(), role.start);
+        let read = blocking(move || positions.read(&of, start, None)).await?;
+        let (mut tail, mut newest, mut unreadable) = (None, 0, None);
+        let mut books = role.store.as_ref().map(|(store, _)| Books {
+            store: Arc::clone(store),
+            places: Places::new(&tp.topic, 0, tp.partition),
+        });
+        if let Some(books) = &mut books {
+            let found = async {
+                newest = books.find_incarnation().await?.newest;
+                books.tail(None).await
+            };
+            match found.await {
+                Ok(found) => tail = found,
+                Err(BooksError::Store(e)) => return Err(e.into()),
+                Err(e) => unreadable = Some(e.to_string()),
+            }
+        }
+        let known = read.committed.is_some() || tail.is_some();
+        let committed =
+            read.committed.map(|(offset, text)| Committed::decode(offset, &text)).transpose();
+        let committed = committed.map_err(|e| e.to_string());
+        let committed = unreadable.map_or(committed, Err);
+        let facts = committed.map_err(Stop::Unreadable).map(|committed| Facts {
+            roles: role.sinks(),
+            identity: Arc::new(Identity { root: role.root_id(), topic_id: read.topic_id.clone() }),
+            on_gap: role.on_gap,
+            committed,
+            ledger: tail.as_ref().map(ledger_of),
+            newest,
+            log: read.log,
+            start: read.first,
+            published: None,
+        });
+        Ok(Some(Looked { tp: tp.clone(), role, books, tail, known, facts }))
+    }
+}
+
+/// Adds what the brokers know to a verified archive, and a finding for each partition whose owner
+/// stops.
+///
+/// # Errors
+/// The brokers or a store don't answer.
+pub async fn check(
+    config: &Arc<Config>,
+    brokers: &Brokers,
+    partitions: &[TopicPartition],
+    reports: &mut [Report],
+) -> Result<(), LookError> {
+    for tp in partitions {
+        let Some(looked) = brokers.look(config, tp).await? else { continue };
+        let Some(books) = looked.books.as_ref().filter(|_| looked.known) else { continue };
+        let url = books.store.url();
+        let Some(report) = reports.iter_mut().find(|r| r.root == url) else { continue };
+        let incarnation = books.places.incarnation().to_string();
+        let partition = tp.partition.to_string();
+        let mut of = report.partitions.iter_mut();
+        let of = of.find(|p| {
+            *p.topic == *tp.topic && p.partition == partition && p.incarnation == incarnation
+        });
+        let finding = looked.stop().map(|stop| Finding {
+            kind: FindingKind::StoppedPartition,
+            path: tp.to_string(),
+            detail: format!("{stop}; alluvium repair {} {partition} helps", tp.topic),
+        });
+        let Some(of) = of else {
+            report.findings.extend(finding);
+            continue;
+        };
+        of.findings.extend(finding);
+        of.brokers = looked.facts.ok().map(|facts| AtBrokers {
+            log: facts.log,
+            committed: facts.committed.as_ref().map(|c| c.offset),
+            results: facts.committed.filter(|_| facts.roles.counts).map(|c| c.p()),
+        });
+    }
+    Ok(())
+}
+
+/// Runs a call of the brokers' client outside of the store's threads.
+///
+/// # Errors
+/// As the call.
+pub async fn blocking<T: Send + 'static>(
+    call: impl FnOnce() -> Result<T, KafkaError> + Send + 'static,
+) -> Result<T, LookError> {
+    let done = tokio::task::spawn_blocking(call).await;
+    Ok(done.map_err(|e| LookError::Other(e.to_string()))??)
+}

@@ -1,0 +1,286 @@
+//! Rows of the archive's files, whatever their format.
+
+use std::io::{BufRead, BufReader, Cursor, Read};
+
+use arrow::array::{Array, AsArray, BinaryArray, RecordBatch, StringArray};
+use arrow::datatypes::{Int64Type, TimestampMillisecondType};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::pure::count::output::parse_iso_millis;
+use crate::pure::record::{Offset, Record, Timestamp};
+
+/// Offsets in the order of the rows.
+///
+/// # Errors
+/// The bytes are no file of this name's format, or a row has no offset.
+pub fn offsets(path: &str, bytes: Bytes) -> Result<Vec<Offset>, String> {
+    #[derive(Deserialize)]
+    struct Line {
+        offset: i64,
+    }
+    let mut all = Vec::new();
+    match open(path, bytes)? {
+        Table::Parquet(bytes) => batches(bytes, &["offset"], |batch| {
+            let offsets = column(batch, "offset")?.as_primitive_opt::<Int64Type>();
+            let offsets = offsets.ok_or("offset is not int64")?;
+            all.extend(offsets.values().iter().map(|o| Offset(*o)));
+            Ok(())
+        })?,
+        Table::Lines(text) => lines(text, |line: Line| {
+            all.push(Offset(line.offset));
+            Ok(())
+        })?,
+    }
+    Ok(all)
+}
+
+const RAW: [&str; 5] = ["timestamp", "key", "key_bytes", "value", "value_bytes"];
+
+/// A column of text, and the one of those values that are none.
+struct Either<'a>(&'a StringArray, &'a BinaryArray);
+
+impl<'a> Either<'a> {
+    fn of(batch: &'a RecordBatch, name: &str) -> Result<Either<'a>, String> {
+        let bytes = format!("{name}_bytes");
+        let text = column(batch, name)?.as_string_opt::<i32>();
+        let plain = column(batch, &bytes)?.as_binary_opt::<i32>();
+        let text = text.ok_or_else(|| format!("{name} is not text"))?;
+        Ok(Either(text, plain.ok_or_else(|| format!("{bytes} is not binary"))?))
+    }
+
+    fn at(&self, i: usize) -> Option<&'a [u8]> {
+        if self.0.is_valid(i) {
+            return Some(self.0.value(i).as_bytes());
+        }
+        self.1.is_valid(i).then(|| self.1.value(i))
+    }
+}
+
+/// Calls `row` for each record in a raw file, with its timestamp, key and value.
+///
+/// # Errors
+/// The bytes are no raw file of this name's format.
+pub fn raw(path: &str, bytes: Bytes, mut row: impl FnMut(&Record<'_>)) -> Result<(), String> {
+    let mut row = |time: Option<i64>, key: Option<&[u8]>, value: Option<&[u8]>| {
+        let timestamp = time.map_or(Timestamp::Missing, Timestamp::Create);
+        row(&Record { offset: Offset(0), timestamp, key, value, headers: &[] });
+    };
+    #[derive(Deserialize)]
+    struct Line {
+        timestamp: Option<String>,
+        key: Option<String>,
+        key_bytes: Option<String>,
+        value: Option<String>,
+        value_bytes: Option<String>,
+    }
+    match open(path, bytes)? {
+        Table::Parquet(bytes) => batches(bytes, &RAW, |batch| {
+            let times = column(batch, "timestamp")?;
+            let times = times.as_primitive_opt::<TimestampMillisecondType>();
+            let times = times.ok_or("timestamp is not in milliseconds")?;
+            let (key, value) = (Either::of(batch, "key")?, Either::of(batch, "value")?);
+            for i in 0..batch.num_rows() {
+                row(times.is_valid(i).then(|| times.value(i)), key.at(i), value.at(i));
+            }
+            Ok(())
+        }),
+        Table::Lines(text) => lines(text, |line: Line| {
+            let time = line.timestamp.as_deref().map(millis).transpose()?;
+            let either = |text: Option<String>, bytes: Option<String>| match bytes {
+                Some(bytes) => STANDARD.decode(bytes).map(Some).map_err(|e| e.to_string()),
+                None => Ok(text.map(String::into_bytes)),
+            };
+            let key = either(line.key, line.key_bytes)?;
+            let value = either(line.value, line.value_bytes)?;
+            row(time, key.as_deref(), value.as_deref());
+            Ok(())
+        }),
+    }
+}
+
+/// Calls `row` with window start (milliseconds), word and count of each row in a file of counts;
+/// rows that somebody else's records became are left out.
+///
+/// # Errors
+/// The bytes are no file of counts of this name's format.
+pub fn counts(path: &str, bytes: Bytes, mut row: impl FnMut(i64, &str, i64)) -> Result<(), String> {
+    #[derive(Deserialize)]
+    struct Line {
+        window_start: Option<String>,
+        word: Option<String>,
+        count: Option<i64>,
+    }
+    match open(path, bytes)? {
+        Table::Parquet(bytes) => batches(bytes, &["window_start", "word", "count"], |batch| {
+            let starts = column(batch, "window_start")?;
+            let starts = starts.as_primitive_opt::<TimestampMillisecondType>();
+            let starts = starts.ok_or("window_start is not in milliseconds")?;
+            let words = column(batch, "word")?.as_string_opt::<i32>().ok_or("word is not text")?;
+            let counts = column(batch, "count")?;
+            let counts = counts.as_primitive_opt::<Int64Type>().ok_or("count is not int64")?;
+            for i in (0..batch.num_rows()).filter(|i| words.is_valid(*i)) {
+                row(starts.value(i), words.value(i), counts.value(i));
+            }
+            Ok(())
+        }),
+        Table::Lines(text) => lines(text, |line: Line| {
+            if let (Some(start), Some(word), Some(count)) =
+                (line.window_start, line.word, line.count)
+            {
+                row(millis(&start)?, &word, count);
+            }
+            Ok(())
+        }),
+    }
+}
+
+fn millis(text: &str) -> Result<i64, String> {
+    parse_iso_millis(text).ok_or_else(|| format!("{text:?} is no time"))
+}
+
+enum Table {
+    Parquet(Bytes),
+    Lines(Box<dyn Read>),
+}
+
+fn open(path: &str, bytes: Bytes) -> Result<Table, String> {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    // Topics have dots in their names, too.
+    let ours = ["parquet", "jsonl", "jsonl.gz", "jsonl.zst"];
+    let ends = |e: &&str| name.strip_suffix(e).is_some_and(|rest| rest.ends_with('.'));
+    Ok(Table::Lines(match ours.into_iter().find(ends).unwrap_or(name) {
+        "parquet" => return Ok(Table::Parquet(bytes)),
+        "jsonl" => Box::new(Cursor::new(bytes)),
+        "jsonl.gz" => Box::new(MultiGzDecoder::new(Cursor::new(bytes))),
+        "jsonl.zst" => Box::new(
+            zstd::stream::read::Decoder::new(Cursor::new(bytes)).map_err(|e| e.to_string())?,
+        ),
+        other => return Err(format!("no file of ours is named {other:?}")),
+    }))
+}
+
+fn lines<T: DeserializeOwned>(
+    text: Box<dyn Read>,
+    mut row: impl FnMut(T) -> Result<(), String>,
+) -> Result<(), String> {
+    for (i, line) in BufReader::new(text).lines().enumerate() {
+        let line = line.map_err(|e| e.to_string())?;
+        let parsed = serde_json::from_str(&line).map_err(|e| e.to_string());
+        parsed.and_then(&mut row).map_err(|e| format!("line {}: {e}", i + 1))?;
+    }
+    Ok(())
+}
+
+fn batches(
+    bytes: Bytes,
+    columns: &[&str],
+    mut batch: impl FnMut(&RecordBatch) -> Result<(), String>,
+) -> Result<(), String> {
+    let text = |e: &dyn std::fmt::Display| e.to_string();
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|e| text(&e))?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+    for read in builder.with_projection(mask).build().map_err(|e| text(&e))? {
+        batch(&read.map_err(|e| text(&e))?)?;
+    }
+    Ok(())
+}
+
+fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array, String> {
+    let column = batch.column_by_name(name).ok_or_else(|| format!("no column named {name}"))?;
+    Ok(&**column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clients::encode::Encoder;
+    use crate::pure::count::output::{HEADER, WindowWriter};
+    use crate::pure::count::{Kind, OutputFormat};
+    use crate::pure::layout::format::{Bytes8, Format, ParquetCodec, Rows, TextCodec};
+    use crate::pure::record::{OffsetRange, Record, Timestamp, TopicPartition};
+
+    const FORMATS: [Format; 4] = [
+        Format::Parquet(ParquetCodec::Snappy),
+        Format::JsonLines(TextCodec::None),
+        Format::JsonLines(TextCodec::Gzip),
+        Format::JsonLines(TextCodec::Zstd),
+    ];
+
+    fn of() -> TopicPartition {
+        TopicPartition { topic: "t".into(), partition: 0 }
+    }
+
+    fn encode(format: Format, rows: Rows, records: &[Record<'_>]) -> (String, Bytes) {
+        let mut encoder = Encoder::new(format, rows, &of()).unwrap();
+        records.iter().for_each(|r| encoder.append(r).unwrap());
+        let mut bytes = Vec::new();
+        encoder.finish(&mut |b| bytes.extend_from_slice(&b)).unwrap();
+        (format!("a.b/part-t.of.dots.{}", format.extension()), bytes.into())
+    }
+
+    fn record<'a>(offset: i64, time: Timestamp, value: Option<&'a [u8]>) -> Record<'a> {
+        Record { offset: Offset(offset), timestamp: time, key: None, value, headers: &[] }
+    }
+
+    #[test]
+    fn raw_rows_read_back() {
+        let want = [
+            (Some(5), Some(&b"two words"[..])),
+            (None, Some(b"\xff\x00")),
+            (Some(-1), None),
+            (Some(i64::MAX), Some(b"")),
+        ];
+        let records: Vec<Record<'_>> = (7..)
+            .zip(want)
+            .map(|(i, (time, value))| {
+                let key = value.map(|_| &b"key\xfe"[..]);
+                let time = time.map_or(Timestamp::Missing, Timestamp::Create);
+                Record { key, ..record(i, time, value) }
+            })
+            .collect();
+        for format in FORMATS {
+            let rows = Rows::Raw { key: Bytes8::Auto, value: Bytes8::Auto };
+            let (path, bytes) = encode(format, rows, &records);
+            let mut got = Vec::new();
+            raw(&path, bytes.clone(), |r| {
+                got.push((r.timestamp.millis(), r.value.map(<[u8]>::to_vec)));
+                assert_eq!(r.key, r.value.map(|_| &b"key\xfe"[..]));
+            })
+            .unwrap();
+            assert_eq!(got, want.map(|(time, value)| (time, value.map(<[u8]>::to_vec))));
+            let offsets = offsets(&path, bytes.clone()).unwrap();
+            assert_eq!(offsets, (7..11).map(Offset).collect::<Vec<_>>());
+            assert!(raw("x.csv", bytes.clone(), |_| ()).is_err());
+            assert!(counts(&path, bytes, |_, _, _| ()).is_err() || path.contains("jsonl"));
+        }
+    }
+
+    #[test]
+    fn counts_read_back_without_what_is_foreign() {
+        let range = OffsetRange { from: Offset(0), to: Offset(9) };
+        let mut writer =
+            WindowWriter::new(OutputFormat::Json, (2_000, 4_000), Kind::Part, &of(), range, None);
+        let value = writer.value("word", 3).to_string();
+        let headers = [(HEADER, Some(writer.header().as_bytes()))];
+        let time = Timestamp::Create(1);
+        let count = Record {
+            key: Some(b"word"),
+            headers: &headers,
+            ..record(0, time, Some(value.as_bytes()))
+        };
+        for format in FORMATS {
+            let records = [count, record(1, time, Some(b"foreign"))];
+            let (path, bytes) = encode(format, Rows::Counts, &records);
+            let mut got = Vec::new();
+            counts(&path, bytes, |start, word, n| got.push((start, word.to_string(), n))).unwrap();
+            assert_eq!(got, [(2_000, "word".to_string(), 3)]);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Arguments that several commands take.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::common::config::Config;
+use crate::outside::cli::exit::{EX_CONFIG, EX_USAGE};
+use crate::outside::cli::output::complain;
+
+/// Which configuration.
+#[derive(Args, Debug)]
+pub(super) struct ConfigArgs {
+    /// The configuration file (TOML).
+    #[arg(long, value_name = "FILE", default_value = "/etc/alluvium/alluvium.toml")]
+    pub(super) config: PathBuf,
+    /// Overrides daemon.instance, so that one file serves every host.
+    #[arg(long, value_name = "NAME")]
+    pub(super) instance: Option<String>,
+}
+
+impl ConfigArgs {
+    /// Reads and checks; faults are printed.
+    pub(super) fn load(&self) -> Result<Config, u8> {
+        self.read().map_err(|text| {
+            complain(&text);
+            EX_CONFIG
+        })
+    }
+
+    /// Reads and checks; all faults, as text.
+    pub(super) fn read(&self) -> Result<Config, String> {
+        let shown = self.config.display();
+        let text = std::fs::read_to_string(&self.config)
+            .map_err(|e| format!("can't read {shown}: {e}; `alluvium init` writes a first one"))?;
+        Config::parse(&text, self.instance.as_deref()).map_err(|faults| {
+            let n = faults.0.len();
+            format!("{shown}: {n} fault{}\n{faults}", if n == 1 { "" } else { "s" })
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.config
+    }
+}
+
+/// Which running daemon.
+#[derive(Args, Debug)]
+pub(super) struct DaemonArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArgs,
+    /// Ask this instance, in place of the one at daemon.listen.
+    #[arg(long, value_name = "http://HOST:PORT")]
+    pub(super) url: Option<String>,
+}
+
+impl DaemonArgs {
+    /// Where it listens.
+    pub(super) fn url(&self) -> Result<String, u8> {
+        if let Some(url) = &self.url {
+            return Ok(url.trim_end_matches('/').to_string());
+        }
+        match self.config.load()?.daemon.listen {
+            Some(mut address) => {
+                if address.ip().is_unspecified() {
+                    address.set_ip(match address {
+                        SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                        SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+                    });
+                }
+                Ok(format!("http://{address}"))
+            }
+            None => {
+                complain("daemon.listen is \"off\": this daemon answers nobody");
+                Err(EX_USAGE)
+            }
+        }
+    }
+
+    pub(super) fn agent(&self) -> ureq::Agent {
+        const LIMIT: Duration = Duration::from_secs(10);
+        ureq::Agent::config_builder().timeout_global(Some(LIMIT)).build().into()
+    }
+
+    pub(super) fn silent(&self, url: &str, e: &ureq::Error) -> String {
+        format!("no daemon answers at {url}: {e}. Is it running? (systemctl status alluvium)")
+    }
+}

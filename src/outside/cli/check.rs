@@ -1,0 +1,79 @@
+//! `alluvium check`
+
+use clap::Args;
+
+use crate::common::config::{Archive, Config, Topics};
+use crate::outside::cli::arguments::ConfigArgs;
+use crate::outside::cli::output::say;
+use crate::pure::layout::names::Places;
+use crate::pure::record::Offset;
+
+/// Arguments of `check`.
+#[derive(Args, Debug)]
+pub(super) struct Check {
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+impl Check {
+    pub(super) fn main(&self) -> u8 {
+        match self.config.load() {
+            Ok(config) => {
+                say(&format!("{}: no faults", self.config.path().display()));
+                say(&describe(&config, jiff::Timestamp::now().as_millisecond()));
+                0
+            }
+            Err(code) => code,
+        }
+    }
+}
+
+/// What each mapping would do with a record of this moment.
+fn describe(config: &Config, now_ms: i64) -> String {
+    let mut lines = vec![format!(
+        "instance {} in group {}, {} workers",
+        config.daemon.instance, config.kafka.group_id, config.daemon.workers
+    )];
+    for m in &config.mappings {
+        let (what, sample) = match &m.topics {
+            Topics::Names(names) => (names.join(", "), names[0].clone()),
+            Topics::Regex(r) => (format!("all that match {r}"), "SAMPLE".into()),
+        };
+        lines.push(format!("\nmapping {}: {what}", m.name));
+        if let Some(a) = &m.archive {
+            lines.push(format!("  records  {}", path(a, &sample, now_ms)));
+            lines.push(format!("           {}", cost(a)));
+        }
+        if let Some(c) = &m.count {
+            lines.push(format!(
+                "  counts   to topic {}, windows of {} ms by {:?} time",
+                c.output_topic, c.window.millis, c.time
+            ));
+            if let Some(a) = &c.archive {
+                lines.push(format!("           {}", path(a, &c.output_topic, now_ms)));
+            }
+        }
+    }
+    lines.push(
+        "\nThe committed offset follows the archive, so lag in standard tools moves in steps of a \
+         roll; alluvium_results_lag_records and alluvium_archive_delay_seconds tell more."
+            .into(),
+    );
+    lines.join("\n")
+}
+
+fn path(archive: &Archive, topic: &str, now_ms: i64) -> String {
+    let directory = archive.template.render(topic, 0, Some(now_ms));
+    let name = Places::new(topic, 0, 0).file(Offset(0), Offset(999), archive.format.extension());
+    format!("{}/{directory}/{name}", archive.root.url())
+}
+
+/// A roll costs about six NameNode operations and two a file, and leaves one ledger entry.
+fn cost(archive: &Archive) -> String {
+    let rolls = (86_400.0 / archive.roll.age.as_secs_f64()).ceil();
+    format!(
+        "a partition that never rests rolls at least {rolls} times a day: {rolls} files and ledger \
+         entries, {} NameNode operations",
+        rolls * 8.0
+    )
+}

@@ -1,0 +1,110 @@
+//! What `alluvium init` asks, and what it writes.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::clients::kafka::topics;
+use crate::common::config::Config;
+use crate::outside::cli::exit::{EX_CONFIG, EX_UNAVAILABLE, EX_USAGE};
+use crate::outside::cli::init::connect::Sink;
+use crate::outside::cli::init::draft::{Draft, quoted};
+use crate::outside::cli::output::{complain, say};
+
+/// Arguments of `init`.
+#[derive(Args, Debug)]
+pub struct Init {
+    /// Ask these brokers which topics there are.
+    #[arg(long, value_name = "HOST:PORT,…")]
+    bootstrap: Option<String>,
+    /// Where records are archived to, as hdfs://namenode:8020/data or file:///srv/archive.
+    #[arg(long, value_name = "URL")]
+    root: Option<String>,
+    /// Take what a Kafka Connect HDFS sink is set to (its properties, or its JSON).
+    #[arg(long, value_name = "FILE")]
+    from_connect: Option<PathBuf>,
+    /// Write to this file, which must not be there; without it, to standard output.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Init {
+    pub fn main(&self) -> u8 {
+        let draft = match &self.from_connect {
+            Some(file) => self.draft_of_sink(file),
+            None => self.draft_of_brokers(),
+        };
+        let draft = match draft {
+            Ok(draft) => draft,
+            Err((code, text)) => {
+                complain(&text);
+                return code;
+            }
+        };
+        let text = draft.text();
+        // What is written here must be read by `run`.
+        if let Err(faults) = Config::parse(&text, None) {
+            complain(&format!("what would be written has faults:\n{faults}"));
+            return EX_CONFIG;
+        }
+        let Some(file) = &self.output else {
+            say(text.trim_end());
+            return 0;
+        };
+        let written =
+            std::fs::File::create_new(file).and_then(|mut f| f.write_all(text.as_bytes()));
+        if let Err(e) = written {
+            complain(&format!("can't write {}: {e}", file.display()));
+            return EX_CONFIG;
+        }
+        let shown = file.display();
+        draft.remarks.iter().for_each(|r| say(&format!("note: {r}")));
+        say(&format!("{shown} is written. Next: alluvium check --config {shown}"));
+        0
+    }
+
+    fn draft_of_brokers(&self) -> Result<Draft, (u8, String)> {
+        let bootstrap = self.bootstrap.clone().ok_or_else(|| {
+            let hint =
+                "name brokers with --bootstrap HOST:PORT, or a sink with --from-connect FILE";
+            (EX_USAGE, hint.to_string())
+        })?;
+        let asked = topics::listed(&bootstrap);
+        let mut all = asked.map_err(|e| (EX_UNAVAILABLE, e.to_string()))?;
+        all.retain(|(name, _)| !name.starts_with('_'));
+        all.sort();
+        let mut remarks = vec!["remove the topics that are not to be archived".to_string()];
+        let mut list = String::from("topics = [\n");
+        for (name, partitions) in &all {
+            let s = if *partitions == 1 { "" } else { "s" };
+            let _ = writeln!(list, "    {}, # {partitions} partition{s}", quoted(name));
+        }
+        if all.is_empty() {
+            remarks = vec![format!("{bootstrap} has no topics yet: write their names")];
+            list += "    \"my-topic\",\n";
+        }
+        list += "]";
+        if self.root.is_none() {
+            remarks.push("set archive.root to where records are to lie".into());
+        }
+        Ok(Draft {
+            bootstrap,
+            root: self.root.clone().unwrap_or_else(|| "hdfs://namenode:8020/data".into()),
+            archive: Vec::new(),
+            mapping: "records".into(),
+            topics: list,
+            remarks,
+        })
+    }
+
+    fn draft_of_sink(&self, file: &std::path::Path) -> Result<Draft, (u8, String)> {
+        let shown = file.display();
+        let read = std::fs::read(file).map_err(|e| e.to_string());
+        let sink = read.and_then(|bytes| Sink::parse(&bytes));
+        let sink = sink.map_err(|e| (EX_CONFIG, format!("{shown}: {e}")))?;
+        sink.draft(self.bootstrap.clone(), self.root.clone())
+            .map_err(|e| (EX_CONFIG, format!("{shown}: {e}")))
+    }
+}

@@ -1,0 +1,284 @@
+//! The properties of a Kafka Connect HDFS sink (Confluent's HDFS 2 and HDFS 3 connectors), as far as
+//! they have a counterpart here; what has none is said.
+
+use std::collections::BTreeMap;
+
+use crate::outside::cli::init::draft::{Draft, quoted};
+
+/// A sink's properties.
+#[derive(Debug)]
+pub(super) struct Sink(BTreeMap<String, String>);
+
+impl Sink {
+    /// A properties file, or JSON as Connect's REST interface has it.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Sink, String> {
+        if bytes.trim_ascii_start().starts_with(b"{") {
+            let json: serde_json::Value =
+                serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+            let table = json.get("config").unwrap_or(&json).as_object();
+            let table = table.ok_or("\"config\" is no object")?;
+            let text = |v: &serde_json::Value| v.as_str().map_or(v.to_string(), String::from);
+            return Ok(Sink(table.iter().map(|(k, v)| (k.clone(), text(v))).collect()));
+        }
+        let read = java_properties::read(bytes).map_err(|e| e.to_string())?;
+        Ok(Sink(read.into_iter().collect()))
+    }
+
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(|v| v.trim()).filter(|v| !v.is_empty())
+    }
+
+    fn millis(&self, key: &str) -> Option<u64> {
+        self.get(key)?.parse().ok().filter(|n| 0 < *n)
+    }
+
+    /// `bootstrap` and `root` stand over what the sink says.
+    pub(super) fn draft(
+        &self,
+        bootstrap: Option<String>,
+        root: Option<String>,
+    ) -> Result<Draft, String> {
+        let mut remarks = Vec::new();
+        let mut archive = Vec::new();
+        let topics = match (self.get("topics"), self.get("topics.regex")) {
+            (Some(names), _) => {
+                let names: Vec<String> = names.split(',').map(|t| quoted(t.trim())).collect();
+                format!("topics = [{}]", names.join(", "))
+            }
+            (None, Some(regex)) => {
+                remarks.push(
+                    "topics_regex is Java's: Rust's has no look-around and no back-references"
+                        .into(),
+                );
+                format!("topics_regex = {}", quoted(regex))
+            }
+            (None, None) => {
+                return Err("has neither topics nor topics.regex: is it a sink's?".into());
+            }
+        };
+        let bootstrap = bootstrap
+            .or_else(|| self.get("consumer.override.bootstrap.servers").map(String::from))
+            .or_else(|| self.get("confluent.topic.bootstrap.servers").map(String::from))
+            .unwrap_or_else(|| {
+                remarks.push(
+                    "set kafka.bootstrap_servers: it is in the Connect worker's properties".into(),
+                );
+                "localhost:9092".into()
+            });
+        let root = match (root, self.get("hdfs.url").or(self.get("store.url"))) {
+            (Some(root), _) => root,
+            (None, Some(url)) => {
+                let top = self.get("topics.dir").unwrap_or("topics");
+                remarks.push(format!("the root is not the sink's own {top}/, which goes on being Connect's: a root belongs to one writer"));
+                format!("{}/{}-alluvium", url.trim_end_matches('/'), top.trim_matches('/'))
+            }
+            (None, None) => {
+                return Err("has neither hdfs.url nor store.url: name a root with --root".into());
+            }
+        };
+        if let Some(directory) = self.get("hadoop.conf.dir") {
+            archive.push(format!("hadoop_conf_dir = {}", quoted(directory)));
+        }
+        archive.push(format!("path = {}", quoted(&self.path(&mut remarks))));
+        if let Some(zone) = self.get("timezone") {
+            archive.push(format!("timezone = {}", quoted(zone)));
+        }
+        self.format(&mut archive, &mut remarks);
+        self.roll(&mut archive, &mut remarks);
+        if self.get("hdfs.authentication.kerberos") == Some("true") {
+            let who = self.get("connect.hdfs.principal").unwrap_or("its principal");
+            remarks.push(format!("the sink logs in by Kerberos as {who}: let a k5start or a timer keep a ticket for the daemon's user"));
+        }
+        if self.get("hive.integration") == Some("true") {
+            remarks.push("the sink tells Hive of its partitions: run MSCK REPAIR TABLE, or let the table discover them".into());
+        }
+        remarks.push("records that the sink has written already are written again below the new root with start = \"earliest\"; to leave them out, set start to the time at which it was stopped".into());
+        let mapping = self.get("name").unwrap_or("records");
+        let mapping: String =
+            mapping.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        Ok(Draft { bootstrap, root, archive, mapping, topics, remarks })
+    }
+
+    fn path(&self, remarks: &mut Vec<String>) -> String {
+        let class = self.get("partitioner.class").unwrap_or("DefaultPartitioner");
+        let name = class.rsplit('.').next().unwrap_or(class);
+        let pattern = match name {
+            "DefaultPartitioner" => return "{topic}/partition={partition}".into(),
+            "HourlyPartitioner" => "'year'=YYYY/'month'=MM/'day'=dd/'hour'=HH",
+            "DailyPartitioner" => "'year'=YYYY/'month'=MM/'day'=dd",
+            "TimeBasedPartitioner" => self.get("path.format").unwrap_or_default(),
+            _ => {
+                remarks.push(format!("{name} has no counterpart: records are partitioned by hour"));
+                "'dt'=YYYY-MM-dd/'hr'=HH"
+            }
+        };
+        let (default, wallclock) = ("Wallclock", self.get("timestamp.extractor"));
+        match wallclock.unwrap_or(default) {
+            "Record" => {}
+            "Wallclock" => remarks.push("the sink partitions by the clock, Alluvium by the record's timestamp".into()),
+            other => remarks.push(format!("timestamp.extractor = {other} has no counterpart: files are partitioned by the record's timestamp")),
+        }
+        match strftime(pattern) {
+            Ok(path) => format!("{{topic}}/{path}"),
+            Err(what) => {
+                remarks.push(format!(
+                    "path.format {pattern:?}: {what}; records are partitioned by hour"
+                ));
+                "{topic}/dt=%Y-%m-%d/hr=%H".into()
+            }
+        }
+    }
+
+    fn format(&self, archive: &mut Vec<String>, remarks: &mut Vec<String>) {
+        let class = self.get("format.class").unwrap_or("AvroFormat");
+        let name = class.rsplit('.').next().unwrap_or(class);
+        match name {
+            "ParquetFormat" => {
+                let codec = self.get("parquet.codec").unwrap_or("snappy");
+                let codec = if codec == "uncompressed" { "none" } else { codec };
+                archive
+                    .extend(["format = \"parquet\"".into(), format!("codec = {}", quoted(codec))]);
+                remarks.push("the sink's columns are the value's fields; here they are key, value, headers, timestamp, partition and offset (docs/files.md)".into());
+            }
+            "JsonFormat" | "StringFormat" => {
+                archive.extend(["format = \"jsonl\"".into(), "codec = \"none\"".into()]);
+                remarks.push(
+                    "a line is the whole record, its value one of the fields (docs/files.md)"
+                        .into(),
+                );
+            }
+            other => {
+                archive.push("format = \"parquet\"".into());
+                remarks.push(format!(
+                    "{other} is not written here; the value is archived as it is in Parquet"
+                ));
+            }
+        }
+    }
+
+    fn roll(&self, archive: &mut Vec<String>, remarks: &mut Vec<String>) {
+        if let Some(n) = self.get("flush.size") {
+            remarks.push(format!("flush.size = {n} records has no counterpart: files roll by bytes and age, and are the larger"));
+        }
+        let schedule = self.millis("rotate.schedule.interval.ms");
+        if let Some(ms) = schedule.or(self.millis("rotate.interval.ms")) {
+            archive.extend(["[archive.roll]".into(), format!("age = \"{}ms\"", ms.max(1_000))]);
+        }
+    }
+}
+
+/// A Joda-Time pattern of fixed-width fields as strftime; an error names what has no counterpart.
+fn strftime(pattern: &str) -> Result<String, String> {
+    let (mut path, mut rest) = (String::new(), pattern);
+    while let Some(c) = rest.chars().next() {
+        if c == '\'' {
+            let inner = &rest[1..];
+            let end = inner.find('\'').ok_or("a quote has no end")?;
+            path.push_str(&inner[..end]);
+            rest = &inner[end + 1..];
+            continue;
+        }
+        let run: String = rest.chars().take_while(|d| *d == c).collect();
+        rest = &rest[run.len()..];
+        match run.as_str() {
+            "YYYY" | "yyyy" => path.push_str("%Y"),
+            "MM" => path.push_str("%m"),
+            "dd" => path.push_str("%d"),
+            "HH" => path.push_str("%H"),
+            "mm" => path.push_str("%M"),
+            "ss" => path.push_str("%S"),
+            "DDD" => path.push_str("%j"),
+            field if c.is_ascii_alphabetic() => {
+                return Err(format!("{field:?} has no counterpart"));
+            }
+            text => path.push_str(text),
+        }
+    }
+    if path.is_empty() { Err("it is empty".into()) } else { Ok(path.trim_matches('/').into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::common::config::Config;
+    use crate::engine::topics::mapping_of;
+    use crate::pure::layout::format::Format;
+
+    const SINK: &str = "name=orders sink
+connector.class=io.confluent.connect.hdfs3.Hdfs3SinkConnector
+tasks.max=4
+topics=orders, payments
+hdfs.url=hdfs://nameservice1
+hadoop.conf.dir=/etc/hadoop/conf
+topics.dir=/data/topics
+flush.size=10000
+rotate.interval.ms=600000
+format.class=io.confluent.connect.hdfs3.parquet.ParquetFormat
+partitioner.class=io.confluent.connect.storage.partitioner.TimeBasedPartitioner
+path.format='dt'=YYYY-MM-dd/'hr'=HH
+partition.duration.ms=3600000
+locale=en_US
+timezone=Europe/Berlin
+timestamp.extractor=Record
+hdfs.authentication.kerberos=true
+connect.hdfs.principal=connect@EXAMPLE.COM
+";
+
+    fn config_of(text: &str) -> (Config, Vec<String>) {
+        let draft = Sink::parse(text.as_bytes()).unwrap().draft(None, None).unwrap();
+        (Config::parse(&draft.text(), Some("i")).unwrap(), draft.remarks)
+    }
+
+    #[test]
+    fn a_sink_becomes_a_mapping() {
+        let (config, remarks) = config_of(SINK);
+        let mapping = &config.mappings[0];
+        assert_eq!(mapping.name, "orders-sink");
+        let archive = mapping.archive.as_ref().unwrap();
+        assert_eq!(archive.root.url(), "hdfs://nameservice1/data/topics-alluvium");
+        let path = archive.template.render("orders", 3, Some(1_735_689_600_000));
+        assert_eq!(path, "orders/dt=2025-01-01/hr=01", "one o'clock in Berlin");
+        assert_eq!(archive.roll.age.as_secs(), 600);
+        assert!(matches!(archive.format, Format::Parquet(_)));
+        assert_eq!(config.kafka.bootstrap_servers, "localhost:9092");
+        for word in ["bootstrap_servers", "flush.size", "Kerberos", "connect@EXAMPLE.COM", "start"]
+        {
+            assert!(remarks.iter().any(|r| r.contains(word)), "{word}: {remarks:?}");
+        }
+    }
+
+    #[test]
+    fn what_connect_answers_by_rest_is_read() {
+        let json = r#"{"name":"x","config":{"topics.regex":"app-.*","hdfs.url":"hdfs://n:8020/",
+            "consumer.override.bootstrap.servers":"b:9092","flush.size":3,
+            "format.class":"io.confluent.connect.hdfs.json.JsonFormat"}}"#;
+        let (config, _) = config_of(json);
+        let archive = config.mappings[0].archive.as_ref().unwrap();
+        assert_eq!(archive.root.url(), "hdfs://n:8020/topics-alluvium");
+        assert_eq!(archive.template.render("a", 3, None), "a/partition=3");
+        assert!(matches!(archive.format, Format::JsonLines(_)));
+        assert_eq!(config.kafka.bootstrap_servers, "b:9092");
+        assert!(mapping_of(&config, "app-1").is_some());
+    }
+
+    #[test]
+    fn what_has_no_counterpart_is_named() {
+        assert_eq!(
+            strftime("'year'=YYYY/'month'=MM/'day'=dd/'hour'=HH").unwrap(),
+            "year=%Y/month=%m/day=%d/hour=%H"
+        );
+        for (pattern, what) in
+            [("YYYY/ww", "\"ww\""), ("'dt", "quote"), ("", "empty"), ("M", "\"M\"")]
+        {
+            let e = strftime(pattern).unwrap_err();
+            assert!(e.contains(what), "{e}");
+        }
+        let odd = SINK.replace("dd/'hr'=HH", "dd/'week'=ww");
+        let (config, remarks) = config_of(&odd);
+        assert!(remarks.iter().any(|r| r.contains("ww")));
+        let archive = config.mappings[0].archive.as_ref().unwrap();
+        assert!(archive.template.render("t", 0, Some(0)).starts_with("t/dt=1970-01-01/hr=01"));
+        let none = Sink::parse(b"name=x").unwrap().draft(None, None).unwrap_err();
+        assert!(none.contains("topics"));
+    }
+}

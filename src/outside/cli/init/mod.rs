@@ -1,0 +1,7 @@
+//! `alluvium init`: a first configuration, from brokers or from a sink of Kafka Connect.
+
+mod command;
+mod connect;
+mod draft;
+
+pub(super) use command::Init;

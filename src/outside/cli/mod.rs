@@ -1,0 +1,25 @@
+//! The command line. One file a command; exit codes are those of sysexits(3).
+
+//!
+//! `arguments` reads them, `command` says which commands there are; `shared`, `output` and `exit` are
+//! what several commands need.
+
+mod arguments;
+mod check;
+mod command;
+mod exit;
+mod generate;
+mod init;
+mod log;
+mod output;
+mod pause;
+mod places;
+mod recount;
+mod repair;
+mod run;
+mod shared;
+mod status;
+mod verify;
+mod version;
+
+pub use command::main;

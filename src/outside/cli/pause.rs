@@ -1,0 +1,54 @@
+//! `alluvium pause` and `alluvium resume`
+
+use clap::Args;
+
+use crate::outside::cli::arguments::DaemonArgs;
+use crate::outside::cli::exit::{EX_UNAVAILABLE, EX_USAGE};
+use crate::outside::cli::output::{complain, say};
+use crate::outside::daemon::COMMAND;
+
+/// Arguments of `pause` and `resume`.
+#[derive(Args, Debug)]
+pub(super) struct Pause {
+    /// The mapping's name.
+    mapping: String,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+impl Pause {
+    /// `verb`: `pause` or `resume`.
+    pub(super) fn main(&self, verb: &str) -> u8 {
+        let url = match self.daemon.url() {
+            Ok(url) => url,
+            Err(code) => return code,
+        };
+        let sent = self
+            .daemon
+            .agent()
+            .post(format!("{url}/mappings/{}/{verb}", self.mapping))
+            .header(COMMAND, verb)
+            .config()
+            .http_status_as_error(false)
+            .build()
+            .send_empty();
+        let answered = sent.and_then(|mut answer| {
+            let text = answer.body_mut().read_to_string()?;
+            Ok((answer.status(), text))
+        });
+        match answered {
+            Ok((status, text)) if status.is_success() => {
+                say(text.trim_end());
+                0
+            }
+            Ok((_, text)) => {
+                complain(&text);
+                EX_USAGE
+            }
+            Err(e) => {
+                complain(&self.daemon.silent(&url, &e));
+                EX_UNAVAILABLE
+            }
+        }
+    }
+}

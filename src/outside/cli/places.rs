@@ -1,0 +1,175 @@
+//! `alluvium where` and `alluvium explain`: from a record to its file, and back.
+
+use clap::Args;
+
+use crate::clients::store::{Store, StoreError};
+use crate::engine::archive::listing::{Book, LedgerPlace, read_file};
+use crate::outside::audit::rows;
+use crate::outside::cli::arguments::ConfigArgs;
+use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
+use crate::outside::cli::output::{complain, say};
+use crate::outside::cli::shared::on_stores;
+use crate::pure::protocol::{Entry, FileRef, Kind};
+use crate::pure::record::Offset;
+
+/// Arguments of `where`.
+#[derive(Args, Debug)]
+pub(super) struct Where {
+    /// The topic's name; an output topic's too.
+    topic: String,
+    /// The partition's number.
+    partition: i32,
+    /// The record's offset.
+    offset: i64,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// Arguments of `explain`.
+#[derive(Args, Debug)]
+pub(super) struct Explain {
+    /// Path or URL of a file in the archive.
+    file: String,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+impl Where {
+    pub(super) fn main(&self) -> u8 {
+        on_stores(&self.config, async |_, stores| {
+            for store in stores {
+                let place = LedgerPlace::find(&**store, &self.topic, self.partition).await?;
+                if let Some(place) = place {
+                    let book = Book::read(&**store, &place).await?;
+                    return Ok(self.answer(&**store, &place, &book).await?);
+                }
+            }
+            complain(&format!(
+                "no root has a ledger for partition {} of topic {:?}",
+                self.partition, self.topic
+            ));
+            Ok(EX_USAGE)
+        })
+    }
+
+    async fn answer(
+        &self,
+        store: &dyn Store,
+        place: &LedgerPlace,
+        book: &Book,
+    ) -> Result<u8, StoreError> {
+        let offset = Offset(self.offset);
+        let Some(entry) = book.entry_at(offset) else {
+            let (start, end) = (book.start(), book.end());
+            say(&match (start, end) {
+                (Some(start), _) if offset < start => {
+                    format!("before the start: this partition is archived from offset {start} on")
+                }
+                (_, Some(end)) if end <= offset => {
+                    format!("not archived yet: the ledger ends at offset {end}")
+                }
+                _ => "no entry names it: the ledger has a hole; run alluvium verify".into(),
+            });
+            return Ok(EX_DATAERR);
+        };
+        describe(store, place, entry);
+        if entry.kind == Kind::Gap {
+            say(&format!("gap      {}", entry.cause.as_deref().unwrap_or("without a cause")));
+            return Ok(0);
+        }
+        let near = |f: &&FileRef| f.first_offset <= offset && offset <= f.last_offset;
+        for file in entry.files.iter().filter(near) {
+            let Some((path, bytes)) = read_file(store, entry, file).await? else {
+                complain(&format!("{} is named and is not there", file.path));
+                return Ok(EX_DATAERR);
+            };
+            if path != file.path {
+                say(&format!("staged   {}/{path}", store.url()));
+            }
+            let offsets = rows::offsets(&file.path, bytes).unwrap_or_default();
+            if let Some(row) = offsets.iter().position(|o| *o == offset) {
+                say(&format!("file     {}/{}", store.url(), file.path));
+                say(&format!("row      {row} of {}, counted from 0", file.rows));
+                return Ok(0);
+            }
+        }
+        say(
+            "hole     the entry covers the offset, and there was no record: a transaction's marker, an aborted transaction, or compaction",
+        );
+        Ok(0)
+    }
+}
+
+impl Explain {
+    pub(super) fn main(&self) -> u8 {
+        let Some(place) = ledger_of(&self.file) else {
+            complain(&format!(
+                "{:?} is not named as files of this archive: part-<topic>-<incarnation>-<partition>-<first>-<last>.<format>",
+                self.file
+            ));
+            return EX_USAGE;
+        };
+        on_stores(&self.config, async |_, stores| {
+            for store in stores {
+                let book = Book::read(&**store, &place).await?;
+                let named = book.entries.iter().find_map(|e| {
+                    let file = e.files.iter().find(|f| self.file.ends_with(&f.path))?;
+                    Some((e, file))
+                });
+                if let Some((entry, file)) = named {
+                    describe(&**store, &place, entry);
+                    return Ok(explain(&**store, file).await?);
+                }
+            }
+            say(
+                "no entry names this file: it is foreign. Readers that see it count its rows; alluvium never wrote it there, or its entry was removed",
+            );
+            Ok(EX_DATAERR)
+        })
+    }
+}
+
+fn describe(store: &dyn Store, place: &LedgerPlace, entry: &Entry) {
+    let written = jiff::Timestamp::from_millisecond(entry.written_at)
+        .map_or_else(|_| entry.written_at.to_string(), |t| t.to_string());
+    say(&format!("topic    {} partition {}", entry.topic, entry.partition));
+    say(&format!("entry    {}/{}/{}.entry", store.url(), place.path(), entry.key()));
+    say(&format!("range    [{}, {}), {} files", entry.from, entry.to, entry.files.len()));
+    say(&format!("written  {written}, rolled by {}", entry.roll.as_deref().unwrap_or("nothing")));
+}
+
+async fn explain(store: &dyn Store, file: &FileRef) -> Result<u8, StoreError> {
+    say(&format!(
+        "file     {}/{}: {} rows, offsets {} to {}, {} bytes",
+        store.url(),
+        file.path,
+        file.rows,
+        file.first_offset,
+        file.last_offset,
+        file.bytes
+    ));
+    let (state, code) = match store.read(&file.path).await? {
+        None => {
+            ("it is not there: staged still, or lost; run alluvium verify".to_string(), EX_DATAERR)
+        }
+        Some(bytes) if format!("{:08x}", crc32c::crc32c(&bytes)) == file.checksum => {
+            (format!("unchanged since it was written (CRC-32C {})", file.checksum), 0)
+        }
+        Some(bytes) => {
+            (format!("changed: {} bytes, and another checksum", bytes.len()), EX_DATAERR)
+        }
+    };
+    say(&format!("state    {state}"));
+    Ok(code)
+}
+
+/// The ledger that a file's name belongs to; the name is read from the right.
+fn ledger_of(path: &str) -> Option<LedgerPlace> {
+    let name = path.rsplit('/').next()?.split('.').next()?;
+    let mut fields = name.strip_prefix("part-")?.rsplitn(5, '-');
+    let (last, first) = (fields.next()?, fields.next()?);
+    let (partition, incarnation, topic) = (fields.next()?, fields.next()?, fields.next()?);
+    let offset = |text: &str| text.len() == 20 && text.bytes().all(|b| b.is_ascii_digit());
+    let (topic, incarnation, partition) = (topic.into(), incarnation.into(), partition.into());
+    (offset(last) && offset(first)).then_some(LedgerPlace { topic, incarnation, partition })
+}

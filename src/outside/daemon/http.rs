@@ -1,0 +1,134 @@
+//! `/metrics`, `/livez` (own progress only), `/readyz` (with what does not get on), and the status
+//! page with its `/status.json`.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError};
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::{ConnectInfo, Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use prometheus::{Encoder as _, TextEncoder};
+use tokio::sync::watch;
+
+use crate::common::status::Condition;
+use crate::outside::daemon::health::Health;
+use crate::outside::daemon::page;
+
+pub(super) async fn serve(
+    listen: Option<SocketAddr>,
+    health: Arc<Health>,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<Option<tokio::task::JoinHandle<()>>> {
+    let Some(address) = listen else {
+        return Ok(None);
+    };
+    let listener = tokio::net::TcpListener::bind(address).await.with_context(|| {
+        format!("listen on {address} (daemon.listen): is another instance running here?")
+    })?;
+    let router = Router::new()
+        .route("/", get(page))
+        .route("/status.json", get(status))
+        .route("/metrics", get(metrics))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/mappings/{mapping}/{verb}", post(command))
+        .with_state(health)
+        .into_make_service_with_connect_info::<SocketAddr>();
+    Ok(Some(tokio::spawn(async move {
+        let until = async move {
+            let _ = stopped.wait_for(|s| *s).await;
+        };
+        if let Err(e) = axum::serve(listener, router).with_graceful_shutdown(until).await {
+            tracing::error!(error = %e, "http");
+        }
+    })))
+}
+
+async fn page(State(health): State<Arc<Health>>) -> impl IntoResponse {
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, page::POLICY),
+    ];
+    (headers, page::render(&health.status()))
+}
+
+async fn status(State(health): State<Arc<Health>>) -> impl IntoResponse {
+    let text = serde_json::to_string(&health.status()).expect("string keys");
+    ([(header::CONTENT_TYPE, "application/json")], text)
+}
+
+async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
+    let mut text = Vec::new();
+    match TextEncoder::new().encode(&health.registry.gather(), &mut text) {
+        Ok(()) => {
+            let kind = [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)];
+            (StatusCode::OK, kind, text).into_response()
+        }
+        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(),
+    }
+}
+
+/// A command's requests have this header: no page in a browser can send it unasked.
+pub(crate) const COMMAND: &str = "x-alluvium-command";
+
+/// Pauses or resumes a mapping; for this host alone.
+async fn command(
+    State(health): State<Arc<Health>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    Path((mapping, verb)): Path<(String, String)>,
+) -> (StatusCode, String) {
+    let paused = match verb.as_str() {
+        "pause" => true,
+        "resume" => false,
+        _ => return (StatusCode::NOT_FOUND, "pause or resume\n".into()),
+    };
+    if !from.ip().to_canonical().is_loopback() || !headers.contains_key(COMMAND) {
+        let text = "commands are taken from this host alone, by `alluvium pause` and `resume`\n";
+        return (StatusCode::FORBIDDEN, text.into());
+    }
+    let config = Arc::clone(&health.in_force.borrow().config);
+    if !config.mappings.iter().any(|m| m.name == mapping) {
+        let names: Vec<&str> = config.mappings.iter().map(|m| m.name.as_str()).collect();
+        let text = format!("no mapping {mapping:?}; there are {}\n", names.join(", "));
+        return (StatusCode::NOT_FOUND, text);
+    }
+    let word = if paused { "paused" } else { "running" };
+    if health.paused.set(&mapping, paused) {
+        tracing::warn!(mapping, %from, "{verb}: the mapping is {word} in this instance");
+        (StatusCode::OK, format!("{mapping} is {word}\n"))
+    } else {
+        (StatusCode::OK, format!("{mapping} is {word} already\n"))
+    }
+}
+
+async fn livez(State(health): State<Arc<Health>>) -> (StatusCode, String) {
+    let stuck = health.stuck();
+    if stuck.is_empty() {
+        (StatusCode::OK, "alive\n".into())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, format!("no progress: {}\n", stuck.join(", ")))
+    }
+}
+
+async fn readyz(State(health): State<Arc<Health>>) -> (StatusCode, String) {
+    let mut lines: Vec<String> = Vec::new();
+    for p in health.pool.status() {
+        match p.state {
+            Condition::Stopped(why) => lines.push(format!("{}/{}: {why}", p.topic, p.partition)),
+            Condition::Recovering => lines.push(format!("{}/{}: recovering", p.topic, p.partition)),
+            Condition::Running | Condition::Detached | Condition::Paused => {}
+        }
+    }
+    let missing = health.missing.lock().unwrap_or_else(PoisonError::into_inner);
+    lines.extend(missing.iter().map(|t| format!("topic {t} does not exist")));
+    if lines.is_empty() {
+        (StatusCode::OK, "ready\n".into())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, lines.join("\n") + "\n")
+    }
+}

@@ -1,0 +1,25 @@
+//! The life of the daemon's process, and what it shows of itself.
+//!
+//! * `run`: what is opened at the start, what runs beside the workers, and how it ends.
+//! * `active`: the configuration that is in force, with the stores that it opened; `reload` lets
+//!   another one take its place.
+//! * `health`: what the parts of the daemon share, and what people are told of it.
+//! * `roots` and `topics`: what stores and brokers have to say, at the start and later.
+//! * `http`, `page`, `systemd`, `kerberos`: the surroundings.
+
+mod active;
+mod health;
+mod http;
+mod kerberos;
+mod page;
+mod reload;
+pub(crate) mod roots;
+mod run;
+mod systemd;
+pub(crate) mod topics;
+mod unavailable;
+
+pub(crate) use http::COMMAND;
+pub use reload::SetLog;
+pub use run::{Launch, run};
+pub use unavailable::Unavailable;

@@ -1,0 +1,241 @@
+//! The daemon's life: what is opened at the start, what runs beside the workers, and how it ends.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use prometheus::Registry;
+use tokio::sync::{mpsc, watch};
+
+use crate::clients::kafka::group::{self, PollControl};
+use crate::clients::kafka::offsets::{BrokerPositions, log_range};
+use crate::clients::kafka::{Commit, Consumer, Transactions, consumer_config, producer_config};
+use crate::clients::store::ErrorKind;
+use crate::clients::store::measured::Took;
+use crate::common::config::Config;
+use crate::common::metrics::Metrics;
+use crate::common::status;
+use crate::engine::worker::{Env, Now, Paused, Pool, SourceLists};
+use crate::outside::daemon::active::InForce;
+use crate::outside::daemon::health::{Health, now_ms};
+use crate::outside::daemon::reload::{ReadAgain, Reloading, SetLog};
+use crate::outside::daemon::{http, kerberos, roots, systemd, topics};
+
+/// What the command line gives a daemon.
+pub struct Launch {
+    pub config: Arc<Config>,
+    pub registry: Registry,
+    /// The command that the log names for a stopped partition, without its name.
+    pub repair: String,
+    /// For a reload, and each message of `reloads` asks for one.
+    pub read_again: Box<ReadAgain>,
+    pub reloads: mpsc::Receiver<()>,
+    pub set_log: Box<SetLog>,
+}
+
+/// Runs until `shutdown` says so; whether everything that was read was appended before the end.
+///
+/// # Errors
+/// The start failed ([`Unavailable`] inside where a server is not to be had), or the daemon can't
+/// go on.
+pub async fn run(launch: Launch, shutdown: impl Future<Output = ()>) -> anyhow::Result<bool> {
+    let Launch { config, registry, repair, read_again, reloads, set_log } = launch;
+    let metrics = Arc::new(Metrics::new(&registry));
+    metrics.memory_budget.set(config.daemon.memory_bytes as i64);
+    // A class of errors is 0 before its first error: a rate needs two values.
+    for kind in ErrorKind::ALL {
+        let _ = metrics.store_errors.with_label_values(&[kind.label()]);
+    }
+    let took = took(&metrics);
+    let stores = roots::open_all(&config, None, Some(&took)).await?;
+    let first = Arc::new(InForce { config: Arc::clone(&config), stores });
+    let (in_force, following) = watch::channel(first);
+    let paused = Arc::new(Paused::default());
+    let (fatal_tx, mut fatal) = mpsc::channel::<String>(8);
+    let settings = consumer_config(&config)?;
+    let positions = BrokerPositions::new(settings.clone());
+    let sources = Arc::new(SourceLists::default());
+    let control = Arc::new(PollControl::default());
+    let env = Env {
+        sources: Arc::clone(&sources),
+        paused: Arc::clone(&paused),
+        metrics,
+        positions: Arc::new(positions.clone()),
+        runtime: tokio::runtime::Handle::current(),
+        commit_interval: config.daemon.commit_interval,
+        memory_bytes: config.daemon.memory_bytes as usize / config.daemon.workers,
+        fatal: Arc::new(move |reason| drop(fatal_tx.try_send(reason))),
+        rejoin: {
+            let control = Arc::clone(&control);
+            Arc::new(move || control.rejoin())
+        },
+        clock: Now::read,
+        repair: repair.into(),
+    };
+    let pool = Arc::new(start_pool(&config, env, following.clone())?);
+    let consumer = group::consumer(&settings, Arc::clone(&pool) as _)?;
+    let _ = positions.consumer.set(Arc::downgrade(&consumer));
+    let health = Arc::new(Health {
+        registry,
+        pool: Arc::clone(&pool),
+        polled: AtomicI64::new(now_ms()),
+        missing: Mutex::default(),
+        ambiguous: Mutex::default(),
+        sources,
+        paused,
+        in_force: following.clone(),
+        instance: config.daemon.instance.clone(),
+        group: config.kafka.group_id.clone(),
+        started: now_ms(),
+        throughput: Mutex::default(),
+    });
+    let first = topics::find(&config, &consumer, &health).await?;
+    topics::create(&config, &consumer).await?;
+    let (stop, stopped) = watch::channel(false);
+    let http = http::serve(config.daemon.listen, Arc::clone(&health), stopped.clone()).await?;
+    control.subscribe(first);
+    let poll = spawn_poll(&config, &consumer, &control, &health)?;
+    let reloading = Reloading {
+        took,
+        read_again,
+        set_log,
+        in_force,
+        consumer: Arc::clone(&consumer),
+        control: Arc::clone(&control),
+        health: Arc::clone(&health),
+    };
+    let reloading = tokio::spawn(reloading.watch(reloads));
+    let watching = tokio::spawn(topics::watch(
+        following,
+        Arc::clone(&consumer),
+        Arc::clone(&control),
+        Arc::clone(&health),
+        stopped,
+    ));
+    let lags = tokio::spawn(watch_ends(Arc::clone(&consumer), Arc::clone(&health)));
+    let retention = tokio::spawn(topics::watch_retention(Arc::clone(&config), Arc::clone(&health)));
+    let supervising = tokio::spawn(systemd::watch(Arc::clone(&health)));
+    tracing::info!(instance = config.daemon.instance, group = config.kafka.group_id, "running");
+
+    let mut check = tokio::time::interval(Duration::from_millis(500));
+    tokio::pin!(shutdown);
+    let failure = loop {
+        tokio::select! {
+            () = &mut shutdown => break None,
+            reason = fatal.recv() => break reason,
+            _ = check.tick() => if let Some(reason) = control.fatal() { break Some(reason) },
+        }
+    };
+    systemd::stopping();
+    reloading.abort();
+    lags.abort();
+    supervising.abort();
+    retention.abort();
+    watching.abort();
+    let drained = stop_all(&config, &pool, &control, poll, failure.is_none()).await?;
+    let _ = stop.send(true);
+    if let Some(http) = http {
+        let _ = tokio::time::timeout(Duration::from_secs(2), http).await;
+    }
+    // Dropping the consumer can hang when it could not leave; the process ends anyway.
+    std::mem::forget(consumer);
+    match failure {
+        Some(reason) => Err(anyhow::anyhow!(reason)),
+        None => Ok(drained),
+    }
+}
+
+fn start_pool(
+    config: &Arc<Config>,
+    env: Env,
+    in_force: watch::Receiver<Arc<InForce>>,
+) -> anyhow::Result<Pool> {
+    let patience = Duration::from_secs(15);
+    let transactions = (0..config.daemon.workers)
+        .map(|w| {
+            let transactions = Transactions::new(producer_config(config, w)?, patience);
+            Ok(Box::new(transactions) as Box<dyn Commit>)
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let role = move |topic: &str| in_force.borrow().role(topic);
+    Pool::start(env, config.daemon.revoke_timeout, transactions, role).context("start workers")
+}
+
+fn spawn_poll(
+    config: &Config,
+    consumer: &Arc<Consumer>,
+    control: &Arc<PollControl>,
+    health: &Arc<Health>,
+) -> anyhow::Result<std::thread::JoinHandle<()>> {
+    let (consumer, control, health) =
+        (Arc::clone(consumer), Arc::clone(control), Arc::clone(health));
+    let leave = config.daemon.revoke_timeout + Duration::from_secs(5);
+    std::thread::Builder::new()
+        .name("poll".into())
+        .spawn(move || {
+            let alive = || health.polled.store(now_ms(), Ordering::Relaxed);
+            group::poll(&consumer, &control, leave, alive);
+        })
+        .context("start the poll thread")
+}
+
+async fn stop_all(
+    config: &Config,
+    pool: &Arc<Pool>,
+    control: &PollControl,
+    poll: std::thread::JoinHandle<()>,
+    drain: bool,
+) -> anyhow::Result<bool> {
+    tracing::info!("stopping");
+    let (pool, timeout) = (Arc::clone(pool), config.daemon.drain_timeout);
+    let leave = config.daemon.revoke_timeout + Duration::from_secs(8);
+    let draining = Arc::clone(&pool);
+    let drained = tokio::task::spawn_blocking(move || !drain || draining.drain(timeout)).await?;
+    control.stop();
+    let left = tokio::task::spawn_blocking(move || {
+        let deadline = std::time::Instant::now() + leave;
+        while !poll.is_finished() && std::time::Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        poll.is_finished() && pool.end(Duration::from_secs(5))
+    })
+    .await?;
+    if !drained {
+        tracing::error!(
+            "not everything was appended within daemon.drain_timeout; the next owner reads it again, nothing is lost"
+        );
+    }
+    if !left {
+        tracing::warn!(
+            "the group was not left in time; its other members wait for the session's end"
+        );
+    }
+    tracing::info!(drained, "stopped");
+    Ok(drained)
+}
+
+/// Tells the metrics of each operation of a store.
+fn took(metrics: &Arc<Metrics>) -> Arc<Took> {
+    let metrics = Arc::clone(metrics);
+    Arc::new(move |operation, took| {
+        metrics.store_seconds.with_label_values(&[operation]).observe(took.as_secs_f64());
+    })
+}
+
+async fn watch_ends(consumer: Arc<Consumer>, health: Arc<Health>) {
+    let mut every = tokio::time::interval(status::SAMPLE);
+    loop {
+        let _ = every.tick().await;
+        let read = health.pool.records();
+        health.throughput.lock().unwrap_or_else(PoisonError::into_inner).sample(read);
+        if let Some(age) = kerberos::ticket_age() {
+            health.pool.metrics().ticket_age.with_label_values(&["file"]).set(age as i64);
+        }
+        let (consumer, pool) = (Arc::clone(&consumer), Arc::clone(&health.pool));
+        let asked = tokio::task::spawn_blocking(move || {
+            pool.refresh_ends(|tp| log_range(&consumer, tp).ok().map(|log| log.to));
+        });
+        let _ = asked.await;
+    }
+}

@@ -1,0 +1,64 @@
+//! What systemd is told: READY once the first assignment has recovered, a status line, and a sign of
+//! life as long as there is progress.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+use crate::common::status::Condition;
+use crate::outside::daemon::health::{Health, now_ms};
+
+/// A group that does not come to rest for so long is up all the same.
+const READY_AFTER: Duration = Duration::from_secs(60);
+
+/// Runs beside the daemon.
+pub(super) async fn watch(health: Arc<Health>) {
+    // Twice as often as systemd asks for.
+    let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 2);
+    let every = watchdog.unwrap_or(Duration::MAX).min(Duration::from_secs(1));
+    let mut tick = tokio::time::interval(every.max(Duration::from_millis(50)));
+    let (mut ready, mut said) = (false, String::new());
+    loop {
+        let _ = tick.tick().await;
+        if watchdog.is_some() && health.stuck().is_empty() {
+            notify(&[NotifyState::Watchdog]);
+        }
+        let status = health.status();
+        let recovering = 0 < status.count(|c| *c == Condition::Recovering);
+        let patience = READY_AFTER.as_millis() as i64 <= now_ms() - health.started;
+        if !ready && (health.pool.has_joined() && !recovering || patience) {
+            ready = true;
+            tracing::info!(partitions = status.partitions.len(), "ready");
+            self::ready();
+        }
+        let line = status.line();
+        if line != said {
+            notify(&[NotifyState::Status(&line)]);
+            said = line;
+        }
+    }
+}
+
+/// Before a reload; [`ready`] follows.
+pub(super) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(since) => notify(&[NotifyState::Reloading, since]),
+        Err(e) => tracing::debug!(error = %e, "read the monotonic clock"),
+    }
+}
+
+pub(super) fn ready() {
+    notify(&[NotifyState::Ready]);
+}
+
+pub(super) fn stopping() {
+    notify(&[NotifyState::Stopping]);
+}
+
+/// Does nothing where systemd is not.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(e) = sd_notify::notify(states) {
+        tracing::debug!(error = %e, "notify systemd");
+    }
+}

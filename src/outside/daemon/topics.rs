@@ -1,0 +1,196 @@
+//! The topics beside the running workers: which of them exist, those that the daemon makes itself,
+//! and how long the brokers keep their records.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::clients::kafka::group::PollControl;
+use crate::clients::kafka::{Consumer, KafkaError, base_config, offsets, topics};
+use crate::common::config::Config;
+use crate::engine::topics::{mapping_of, news, select};
+use crate::outside::daemon::active::InForce;
+use crate::outside::daemon::health::{Health, now_ms};
+use crate::outside::daemon::unavailable::Unavailable;
+
+/// Asks the brokers, and matches.
+pub(super) async fn find(
+    config: &Arc<Config>,
+    consumer: &Arc<Consumer>,
+    health: &Health,
+) -> Result<Vec<String>, Unavailable> {
+    let (servers, consumer) = (config.kafka.bootstrap_servers.clone(), Arc::clone(consumer));
+    let asked = tokio::task::spawn_blocking(move || topics::all(&consumer, &servers)).await;
+    let unavailable = |e: &dyn std::fmt::Display| Unavailable(e.to_string());
+    let existing = asked.map_err(|e| unavailable(&e))?.map_err(|e: KafkaError| {
+        unavailable(&format!("{e}. Is a broker up there, and is the address right?"))
+    })?;
+    let selection = select(config, &existing);
+    for (mapping, sources) in selection.sources {
+        health.sources.set(mapping, sources);
+    }
+    let lock = PoisonError::into_inner;
+    for topic in news(&mut health.missing.lock().unwrap_or_else(lock), selection.missing) {
+        tracing::error!(
+            topic,
+            "topic {topic:?} of mapping.{} does not exist: create it with kafka-topics --create \
+             --topic {topic}, or correct the name; it is looked for again every {:?}",
+            mapping_of(config, &topic).map_or("?", |(m, _)| m.name.as_str()),
+            config.daemon.topics_refresh,
+        );
+    }
+    for topic in news(&mut health.ambiguous.lock().unwrap_or_else(lock), selection.ambiguous) {
+        tracing::error!(
+            topic,
+            "two regexes match this topic; it is left out until one of them is narrower, or a mapping names it exactly"
+        );
+    }
+    Ok(selection.wanted)
+}
+
+/// Whatever a group of this configuration subscribes to, of what exists.
+///
+/// # Errors
+/// No broker answers.
+pub(crate) fn subscription(
+    config: &Config,
+    consumer: &Consumer,
+) -> Result<Vec<String>, KafkaError> {
+    let existing = topics::all(consumer, &config.kafka.bootstrap_servers)?;
+    Ok(select(config, &existing).wanted)
+}
+
+/// Makes the topics that the daemon writes to and that are not there.
+pub(super) async fn create(config: &Config, consumer: &Arc<Consumer>) -> Result<(), Unavailable> {
+    let unavailable = |e: KafkaError| Unavailable(e.to_string());
+    let client = base_config(&config.kafka, &format!("alluvium-{}", config.daemon.instance))
+        .map_err(unavailable)?;
+    let made = |topic: &str| tracing::info!(topic, "topic made");
+    for (mapping, count) in config.mappings.iter().filter_map(|m| Some((m, m.count.as_ref()?))) {
+        let (topic, partitions) = (&count.output_topic, count.output_partitions);
+        if topics::create(&client, topic, partitions, None, &[]).await.map_err(unavailable)? {
+            made(topic);
+        }
+        let Some(merge) = &count.merge else { continue };
+        let retention = merge.retention.as_millis().to_string();
+        let settings = [("cleanup.policy", "delete"), ("retention.ms", retention.as_str())];
+        let (topic, partitions) = (&merge.topic, Some(merge.partitions));
+        if topics::create(&client, topic, partitions, merge.replication, &settings)
+            .await
+            .map_err(unavailable)?
+        {
+            made(topic);
+            continue;
+        }
+        let (consumer, name) = (Arc::clone(consumer), topic.clone());
+        let there = tokio::task::spawn_blocking(move || topics::partitions(&consumer, &name));
+        let there = there.await.map_err(|e| Unavailable(e.to_string()))?.map_err(unavailable)?;
+        if !there.is_empty() && there.len() != merge.partitions as usize {
+            return Err(Unavailable(format!(
+                "topic {topic:?} has {} partitions, and mapping.{}.wordcount.partials.partitions is {}: \
+                 it decides where a word is merged, and can't change. Write {0}, or another partials.topic",
+                there.len(),
+                mapping.name,
+                merge.partitions
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// How much time is left until the brokers delete what is not archived yet.
+pub(super) async fn watch_retention(config: Arc<Config>, health: Arc<Health>) {
+    const EVERY: Duration = Duration::from_secs(15);
+    /// Settings of topics hardly change.
+    const KEPT: u32 = 20;
+    let client = format!("alluvium-{}", config.daemon.instance);
+    let Ok(client) = base_config(&config.kafka, &client) else { return };
+    let mut known: HashMap<String, Option<i64>> = HashMap::new();
+    let mut round = 0;
+    let mut tick = tokio::time::interval(EVERY);
+    loop {
+        let _ = tick.tick().await;
+        if round % KEPT == 0 {
+            known.clear();
+        }
+        round += 1;
+        for p in health.pool.status().iter().filter(|p| p.archives) {
+            let retention = match known.get(&p.topic) {
+                Some(known) => *known,
+                None => match topics::retention(&client, &p.topic).await {
+                    Ok(found) => *known.entry(p.topic.clone()).or_insert(found),
+                    Err(e) => {
+                        tracing::debug!(error = %e, "retention");
+                        *known.entry(p.topic.clone()).or_insert(None)
+                    }
+                },
+            };
+            if let Some(retention) = retention {
+                let age = p.oldest_ms.map_or(0, |at| (now_ms() - at).max(0));
+                let left = (retention - age).max(0) / 1_000;
+                health.pool.set_headroom(p, left);
+            }
+        }
+    }
+}
+
+/// Whether a topic is another one than at the last look. The client may not notice when a topic is
+/// deleted and made again at once; recovery does.
+async fn made_again(
+    consumer: &Arc<Consumer>,
+    topics: &[String],
+    ids: &mut HashMap<String, String>,
+) -> bool {
+    let mut changed = false;
+    for topic in topics {
+        let (consumer, name) = (Arc::clone(consumer), topic.clone());
+        let asked = tokio::task::spawn_blocking(move || offsets::topic_id(&consumer, &name)).await;
+        let Ok(Ok(id)) = asked else { continue };
+        let before = ids.insert(topic.clone(), id.clone());
+        if before.is_some_and(|before| before != id) {
+            tracing::warn!(topic, "the topic was deleted and made again; joining the group anew");
+            changed = true;
+        }
+    }
+    changed
+}
+
+/// How soon after a broker did not know a topic it is asked again; doubled while that goes on.
+const SOON: Duration = Duration::from_millis(500);
+
+/// Looks again and again; subscribes anew when something changed.
+pub(super) async fn watch(
+    in_force: watch::Receiver<Arc<InForce>>,
+    consumer: Arc<Consumer>,
+    control: Arc<PollControl>,
+    health: Arc<Health>,
+    stopped: watch::Receiver<bool>,
+) {
+    let mut pause = SOON;
+    let mut ids = HashMap::new();
+    while !*stopped.borrow() {
+        let config = Arc::clone(&in_force.borrow().config);
+        let refresh = config.daemon.topics_refresh;
+        match find(&config, &consumer, &health).await {
+            Ok(wanted) => {
+                if made_again(&consumer, &wanted, &mut ids).await {
+                    control.rejoin();
+                }
+                // Not what a configuration wants that was replaced meanwhile.
+                let same = Arc::ptr_eq(&config, &in_force.borrow().config);
+                if same && control.subscribed() != wanted {
+                    control.subscribe(wanted);
+                }
+            }
+            Err(e) => tracing::debug!(error = %e, "looking for topics"),
+        }
+        if tokio::time::timeout(refresh, control.unknown_topic()).await.is_ok() {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(refresh);
+        } else {
+            pause = SOON;
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The reduce side: sums partial counts by window and word, and says when a window is whole.
+//!
+//! A window closes when the watermarks of *all* source partitions have passed its end. Its state is
+//! rebuilt by replay: [`Merge::needed`] is the first message that an open window still needs.
+//! Windows up to [`Marks::watermark`] are closed for good; what comes for one of those is published
+//! at once, as `late`, and adds to what was published before.
+//!
+//! What a source partition holds back it can hold back for three reasons only. It has *records
+//! before the window's end* that are still to come: then it is waited for. It is *silent*: nothing
+//! was left to count at some moment, as [`Merge::silent`] is told; then its watermark is that
+//! moment. Or *nobody reads it*: after a patience its windows go without it.
+
+use std::collections::BTreeMap;
+
+use crate::pure::count::output::Kind;
+use crate::pure::count::partials::Span;
+use crate::pure::fault::{Fault, planted};
+use crate::pure::protocol::Marks;
+use crate::pure::record::{Offset, TopicPartition};
+
+/// How long what is waited for; milliseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Patience {
+    /// How much earlier than the highest time seen a record's time may be.
+    pub out_of_order: i64,
+    /// How long a source partition has had nothing to count before it is silent.
+    pub idle: i64,
+    /// How long a source partition from which nothing is heard holds windows back.
+    pub lost: i64,
+}
+
+/// All windows of one partition of the partials topic. `S`: the sums of one window.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Merge<S> {
+    patience: Patience,
+    open: BTreeMap<Span, Open<S>>,
+    /// To be published with the next commit: windows that were closed, or went out in part.
+    done: Vec<(Span, Kind, S)>,
+    /// The same: words whose window is not held open, and whether that is over.
+    at_once: BTreeMap<(Span, bool), S>,
+    sources: BTreeMap<TopicPartition, Source>,
+    /// Whether the mapping's source partitions are known.
+    listed: bool,
+    marks: Marks,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Open<S> {
+    first: Offset,
+    sums: S,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Source {
+    listed: bool,
+    /// By its own messages.
+    watermark: Option<i64>,
+    /// By the silence rule.
+    silent: Option<i64>,
+    /// Its log's end, and since when that is all counted.
+    quiet: Option<(Offset, i64)>,
+    /// Since when nothing is heard.
+    heard: i64,
+}
+
+/// What was found out about a source partition, in this order: the clock was read, then its P, then
+/// its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Asked {
+    pub p: Option<Offset>,
+    pub end: Offset,
+}
+
+impl<S: Default> Merge<S> {
+    /// Nothing is open. `marks`: as committed.
+    #[must_use]
+    pub fn new(patience: Patience, marks: Marks) -> Merge<S> {
+        Merge {
+            patience,
+            open: BTreeMap::new(),
+            done: Vec::new(),
+            at_once: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            listed: false,
+            marks,
+        }
+    }
+
+    /// The mapping's source partitions, as the brokers list them.
+    pub fn list(&mut self, sources: &[TopicPartition], now: i64) {
+        self.listed = true;
+        let lost = self.patience.lost;
+        for (tp, source) in &mut self.sources {
+            source.listed = sources.contains(tp);
+        }
+        for tp in sources {
+            self.source(tp, now).listed = true;
+        }
+        // One that is heard and not listed: the list is older than the partition.
+        self.sources.retain(|_, s| s.listed || now.saturating_sub(s.heard) < lost);
+    }
+
+    fn source(&mut self, tp: &TopicPartition, now: i64) -> &mut Source {
+        if !self.sources.contains_key(tp) {
+            let new =
+                Source { listed: false, watermark: None, silent: None, quiet: None, heard: now };
+            let _ = self.sources.insert(tp.clone(), new);
+        }
+        self.sources.get_mut(tp).expect("put there")
+    }
+
+    /// Where the words of a window go to; [`None`] if they were published before. Messages come in
+    /// the order of their offsets; `replay`: the message is below P.
+    pub fn sums(
+        &mut self,
+        span: Span,
+        ahead: bool,
+        offset: Offset,
+        replay: bool,
+    ) -> Option<&mut S> {
+        let late = self.marks.watermark.is_some_and(|closed| span.end <= closed);
+        if ahead || late {
+            if replay && !planted(Fault::LateAgain) {
+                return None;
+            }
+            // Nobody waits for a window of next year.
+            return Some(self.at_once.entry((span, late)).or_default());
+        }
+        let open = self.open.entry(span);
+        Some(&mut open.or_insert_with(|| Open { first: offset, sums: S::default() }).sums)
+    }
+
+    /// A message of this source was read to its end.
+    pub fn heard(&mut self, tp: &TopicPartition, watermark: Option<i64>, now: i64) {
+        let source = self.source(tp, now);
+        source.watermark = source.watermark.max(watermark);
+        source.heard = now;
+        // It speaks again.
+        source.quiet = None;
+        source.silent = None;
+    }
+
+    /// The source partitions that hold the first open window back.
+    #[must_use]
+    pub fn waits_for(&self, now: i64) -> Vec<&TopicPartition> {
+        let Some(first) = self.open.first_key_value().map(|(span, _)| span.end) else {
+            return Vec::new();
+        };
+        let behind = |s: &Source| self.watermark(s, now) < first;
+        self.sources.iter().filter(|(_, s)| behind(s)).map(|(tp, _)| tp).collect()
+    }
+
+    /// Since when this source is waited for, milliseconds of the clock.
+    #[must_use]
+    pub fn heard_at(&self, tp: &TopicPartition) -> Option<i64> {
+        self.sources.get(tp).map(|s| s.heard)
+    }
+
+    /// Whether silence could close the first open window at this time.
+    #[must_use]
+    pub fn may_close(&self, now: i64) -> bool {
+        let clock = now.saturating_sub(self.patience.out_of_order);
+        self.open.first_key_value().is_some_and(|(span, _)| span.end <= clock)
+    }
+
+    /// What was asked about a source after the clock showed `at`, and *then* the end of this very
+    /// partition of the partials topic, which has been read by now.
+    pub fn silent(&mut self, tp: &TopicPartition, asked: Asked, at: i64) {
+        let Patience { idle, out_of_order, .. } = self.patience;
+        let Some(source) = self.sources.get_mut(tp) else { return };
+        let counted = asked.p.is_some_and(|p| asked.end <= p) || planted(Fault::LagIsSilence);
+        if !counted {
+            source.quiet = None;
+            return;
+        }
+        let since = source.quiet.filter(|(end, _)| *end == asked.end).map_or(at, |(_, at)| at);
+        source.quiet = Some((asked.end, since));
+        if idle <= at.saturating_sub(since) {
+            source.silent = source.silent.max(Some(at.saturating_sub(out_of_order)));
+        }
+        // Somebody reads it.
+        source.heard = source.heard.max(at);
+    }
+
+    fn watermark(&self, source: &Source, now: i64) -> i64 {
+        let Patience { lost, out_of_order, .. } = self.patience;
+        let unheard = now.saturating_sub(source.heard);
+        let given_up = now.saturating_sub(lost).saturating_sub(out_of_order);
+        let given_up = (lost <= unheard).then_some(given_up);
+        let known = source.watermark.max(source.silent).max(given_up);
+        known.max(self.marks.watermark).unwrap_or(i64::MIN)
+    }
+
+    /// Closes every window that is whole; whether there was one.
+    pub fn close(&mut self, now: i64) -> bool {
+        if !self.listed {
+            return false;
+        }
+        let all = self.sources.values().map(|s| self.watermark(s, now));
+        let lowest = if planted(Fault::HighestWatermark) { all.max() } else { all.min() };
+        let lowest = lowest.unwrap_or(i64::MAX);
+        let mut closed = false;
+        while let Some(window) = self.open.first_entry()
+            && window.key().end <= lowest
+        {
+            let (span, open) = window.remove_entry();
+            let whole = self.marks.parted.is_none_or(|parted| parted < span.start);
+            self.done.push((span, if whole { Kind::Final } else { Kind::Part }, open.sums));
+            self.marks.watermark = self.marks.watermark.max(Some(span.end));
+            closed = true;
+        }
+        closed
+    }
+
+    /// Publishes what is open so far: memory is short. All of it together: a window that stayed would
+    /// hold F back, and those that went would be rebuilt.
+    pub fn part(&mut self) {
+        let all = self.open.len();
+        let some = if planted(Fault::PartAlone) { all.min(1) } else { all };
+        for _ in 0..some {
+            let Some((span, open)) = self.open.pop_first() else { break };
+            self.marks.parted = self.marks.parted.max(Some(span.start));
+            self.done.push((span, Kind::Part, open.sums));
+        }
+    }
+
+    /// The first message that an open window still needs.
+    #[must_use]
+    pub fn needed(&self) -> Option<Offset> {
+        self.open.values().map(|o| o.first).min()
+    }
+
+    /// What is to be committed together with the results.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        self.marks
+    }
+
+    /// What the next commit publishes.
+    pub fn due(&self) -> impl Iterator<Item = (Span, Kind, &S)> {
+        let kind = |late| if late { Kind::Late } else { Kind::Part };
+        let at_once = self.at_once.iter().map(move |((s, late), sums)| (*s, kind(*late), sums));
+        self.done.iter().map(|(span, kind, sums)| (*span, *kind, sums)).chain(at_once)
+    }
+
+    /// Whether a window was closed, or went out in part, since the last commit.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        !self.done.is_empty()
+    }
+
+    /// It was published.
+    pub fn published(&mut self) {
+        self.done.clear();
+        self.at_once.clear();
+    }
+
+    /// Sums that are held: open windows and what is due.
+    pub fn all(&self) -> impl Iterator<Item = &S> {
+        self.open.values().map(|o| &o.sums).chain(self.due().map(|(_, _, sums)| sums))
+    }
+
+    /// Windows that are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+}

@@ -1,0 +1,25 @@
+//! Counting words in tumbling windows. Pure: times are arguments.
+//!
+//! [`Aggregate`] says what of a record is counted: its words ([`Tokenizer`]), key or field; [`Counts`] sums words by window between two
+//! commits. With `scope = "partition"` these sums are what is published ([`output`]). Else they
+//! travel as [`partials`], and [`merge`] sums them over all source partitions, one partition of the
+//! partials topic at a time, until a window is whole.
+
+mod aggregate;
+pub mod counts;
+mod cut;
+mod field;
+pub mod merge;
+pub mod output;
+pub mod partials;
+pub mod tokenizer;
+pub mod window;
+pub mod words;
+
+pub use aggregate::{Aggregate, By, Terms};
+pub use counts::Counts;
+pub use field::FieldPath;
+pub use merge::Patience;
+pub use output::{Count, Kind, Merged, OutputFormat};
+pub use tokenizer::{Split, Tokenizer};
+pub use window::{Time, Window};

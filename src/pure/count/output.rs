@@ -1,0 +1,323 @@
+//! What is published: one record a word, window and commit.
+//!
+//! The key is the word. The value is JSON, or the tutorial's `(hello,2)`. The header `alluvium`
+//! says in either format which window and which records the count is of, so that a reader can
+//! tell a duplicate (KAFKA-17754): `1;<window start>;<window end>;<kind>;<source partition>;<from>;
+//! <to>;<source topic>`, times in milliseconds, `from` and `to` the half-open offsets of the commit.
+//! Merged counts begin with `2,<F>,<W>,<G>` instead of `1`, and name the partition of the partials topic:
+//! together with `to` that is all that the commit's metadata says, should it ever be lost. *Always to be summed, never upserted*: a `part` adds to what came before.
+
+use std::fmt::Write as _;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::pure::protocol::Marks;
+use crate::pure::record::{Offset, OffsetRange, Record, TopicPartition};
+
+/// The header's name. Partial counts ([`crate::pure::count::partials`]) have one of the same fields.
+pub const HEADER: &str = "alluvium";
+
+/// Whether more may come for the same window and word.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Kind {
+    /// The whole count of the window (in this partition).
+    Final,
+    /// Adds to other parts.
+    Part,
+    /// Came after the window's final count.
+    Late,
+}
+
+impl Kind {
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Kind::Final => "final",
+            Kind::Part => "part",
+            Kind::Late => "late",
+        }
+    }
+}
+
+impl FromStr for Kind {
+    type Err = ();
+    fn from_str(s: &str) -> Result<Kind, ()> {
+        [Kind::Final, Kind::Part, Kind::Late].into_iter().find(|k| k.label() == s).ok_or(())
+    }
+}
+
+/// How values are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OutputFormat {
+    Json,
+    /// `(hello,2)`
+    Text,
+}
+
+/// What was committed together with merged counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Merged {
+    /// F.
+    pub offset: Offset,
+    pub marks: Marks,
+}
+
+impl Merged {
+    fn encode(self) -> String {
+        let mark = |m: Option<i64>| m.map(|m| m.to_string()).unwrap_or_default();
+        let Merged { offset, marks } = self;
+        format!("2,{offset},{},{}", mark(marks.watermark), mark(marks.parted))
+    }
+
+    fn decode(text: &str) -> Option<Merged> {
+        let fields: Vec<&str> = text.split(',').collect();
+        let ["2", offset, watermark, parted] = fields[..] else { return None };
+        let mark = |m: &str| if m.is_empty() { Some(None) } else { m.parse().ok().map(Some) };
+        let marks = Marks { watermark: mark(watermark)?, parted: mark(parted)? };
+        Some(Merged { offset: Offset(offset.parse().ok()?), marks })
+    }
+}
+
+/// Writes the records of one window of one commit; what they share is written once.
+#[derive(Debug)]
+pub struct WindowWriter {
+    format: OutputFormat,
+    prefix: String,
+    kind: Kind,
+    header: String,
+    value: String,
+}
+
+impl WindowWriter {
+    #[must_use]
+    pub fn new(
+        format: OutputFormat,
+        window: (i64, i64),
+        kind: Kind,
+        source: &TopicPartition,
+        range: OffsetRange,
+        merged: Option<Merged>,
+    ) -> WindowWriter {
+        let (start, end) = window;
+        let version = merged.map_or("1".to_string(), |m| m.encode());
+        let prefix = format!(
+            r#"{{"window_start":"{}","window_end":"{}","word":"#,
+            iso_millis(start),
+            iso_millis(end)
+        );
+        let header = format!(
+            "{version};{start};{end};{};{};{};{};{}",
+            kind.label(),
+            source.partition,
+            range.from,
+            range.to,
+            source.topic
+        );
+        WindowWriter { format, prefix, kind, header, value: String::new() }
+    }
+
+    #[must_use]
+    pub fn header(&self) -> &str {
+        &self.header
+    }
+
+    /// The value of one word.
+    pub fn value(&mut self, word: &str, count: u64) -> &str {
+        self.value.clear();
+        match self.format {
+            OutputFormat::Text => {
+                let _ = write!(self.value, "({word},{count})");
+            }
+            OutputFormat::Json => {
+                self.value.push_str(&self.prefix);
+                push_json(&mut self.value, word);
+                let _ = write!(self.value, r#","count":{count},"kind":"{}"}}"#, self.kind.label());
+            }
+        }
+        &self.value
+    }
+}
+
+/// A JSON string; most words need no escape.
+fn push_json(out: &mut String, word: &str) {
+    if word.bytes().all(|b| b >= b' ' && b != b'"' && b != b'\\') {
+        out.push('"');
+        out.push_str(word);
+        out.push('"');
+    } else {
+        out.push_str(&serde_json::to_string(word).expect("a string is JSON"));
+    }
+}
+
+/// The count in a value as [`WindowWriter`] writes it: the last field but one.
+fn count_at_end(value: &[u8], kind: Kind) -> Option<i64> {
+    let text = std::str::from_utf8(value).ok()?;
+    let text = text.strip_suffix("\"}")?.strip_suffix(kind.label())?;
+    let text = text.strip_suffix(",\"kind\":\"")?;
+    let digits = text.bytes().rev().take_while(u8::is_ascii_digit).count();
+    let (head, number) = text.split_at(text.len() - digits);
+    head.ends_with("\",\"count\":").then(|| number.parse().ok()).flatten()
+}
+
+/// RFC 3339 with milliseconds; times outside of the years 0–9999 as a number of milliseconds.
+#[must_use]
+pub fn iso_millis(millis: i64) -> String {
+    Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |t| format!("{t:.3}"))
+}
+
+/// What [`iso_millis`] wrote.
+#[must_use]
+pub fn parse_iso_millis(text: &str) -> Option<i64> {
+    let time = text.parse::<Timestamp>().map(Timestamp::as_millisecond);
+    time.ok().or_else(|| text.parse().ok())
+}
+
+/// Which records a published count is of, from its header: topic, partition and the range that
+/// was committed with it; of a merged count, and of partial counts, likewise. [`None`] for what
+/// somebody else wrote.
+#[must_use]
+pub fn source(record: &Record<'_>) -> Option<(TopicPartition, OffsetRange)> {
+    let header = record.headers.iter().find(|(name, _)| *name == HEADER)?.1?;
+    let mut fields = std::str::from_utf8(header).ok()?.splitn(8, ';');
+    let mut number = |n| fields.nth(n)?.parse::<i64>().ok();
+    let partition = i32::try_from(number(4)?).ok()?;
+    let range = OffsetRange { from: Offset(number(0)?), to: Offset(number(0)?) };
+    Some((TopicPartition { topic: fields.next()?.into(), partition }, range))
+}
+
+/// What was committed together with a merged count; [`None`] for any other record.
+#[must_use]
+pub fn merged(record: &Record<'_>) -> Option<Merged> {
+    let header = record.headers.iter().find(|(name, _)| *name == HEADER)?.1?;
+    Merged::decode(std::str::from_utf8(header).ok()?.split(';').next()?)
+}
+
+/// A published count as it is read back from the output topic.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Count<'a> {
+    pub window_start: i64,
+    pub window_end: i64,
+    pub word: &'a str,
+    pub count: i64,
+    pub kind: Kind,
+    /// Absent where counts were merged over partitions.
+    pub source_partition: Option<i32>,
+}
+
+#[derive(Deserialize)]
+struct JsonCount {
+    count: i64,
+}
+
+impl<'a> Count<'a> {
+    /// Reads a record of the output topic; [`None`] for what somebody else wrote into it.
+    #[must_use]
+    pub fn parse(record: &Record<'a>) -> Option<Count<'a>> {
+        let header = record.headers.iter().find(|(name, _)| *name == HEADER)?.1?;
+        let mut fields = std::str::from_utf8(header).ok()?.splitn(8, ';');
+        let merged = match fields.next()? {
+            "1" => false,
+            version => Merged::decode(version).map(|_| true)?,
+        };
+        let window_start = fields.next()?.parse().ok()?;
+        let window_end = fields.next()?.parse().ok()?;
+        let kind = fields.next()?.parse().ok()?;
+        let partition = fields.next()?.parse().ok()?;
+        let source_partition = (!merged).then_some(partition);
+        let word = std::str::from_utf8(record.key?).ok()?;
+        let value = record.value?;
+        let count = if value.first() == Some(&b'(') {
+            let text = std::str::from_utf8(value).ok()?.strip_suffix(')')?;
+            text.rsplit_once(',')?.1.parse().ok()?
+        } else if let Some(count) = count_at_end(value, kind) {
+            count
+        } else {
+            serde_json::from_slice::<JsonCount>(value).ok()?.count
+        };
+        Some(Count { window_start, window_end, word, count, kind, source_partition })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pure::record::Timestamp as RecordTime;
+
+    fn round_trip(format: OutputFormat, word: &str) -> String {
+        for watermark in [None, Some(-5)] {
+            let marks = Marks { watermark, parted: watermark };
+            let merged = Merged { offset: Offset(3), marks };
+            let _ = round_trip_of(format, word, Some(merged));
+        }
+        round_trip_of(format, word, None)
+    }
+
+    fn round_trip_of(format: OutputFormat, word: &str, merged: Option<Merged>) -> String {
+        let source = TopicPartition { topic: "Hello;Kafka".into(), partition: 3 };
+        let range = OffsetRange { from: Offset(4), to: Offset(9) };
+        let mut w = WindowWriter::new(format, (2_000, 4_000), Kind::Part, &source, range, merged);
+        let value = w.value(word, 2).to_string();
+        let headers = [(HEADER, Some(w.header().as_bytes()))];
+        let record = Record {
+            offset: Offset(0),
+            timestamp: RecordTime::Missing,
+            key: Some(word.as_bytes()),
+            value: Some(value.as_bytes()),
+            headers: &headers,
+        };
+        assert_eq!(super::source(&record), Some((source, range)));
+        assert_eq!(super::merged(&record), merged);
+        let want = Count {
+            window_start: 2_000,
+            window_end: 4_000,
+            word,
+            count: 2,
+            kind: Kind::Part,
+            source_partition: merged.is_none().then_some(3),
+        };
+        assert_eq!(Count::parse(&record), Some(want));
+        assert!(w.header().ends_with(";3;4;9;Hello;Kafka"), "{}", w.header());
+        value
+    }
+
+    #[test]
+    fn counts_read_back() {
+        assert_eq!(round_trip(OutputFormat::Text, "hello"), "(hello,2)");
+        assert_eq!(
+            round_trip(OutputFormat::Json, "hello"),
+            r#"{"window_start":"1970-01-01T00:00:02.000Z","window_end":"1970-01-01T00:00:04.000Z","word":"hello","count":2,"kind":"part"}"#
+        );
+        for word in ["", "a,b)", "\"\\\n", "ärger"] {
+            let _ = round_trip(OutputFormat::Text, word);
+            let _ = round_trip(OutputFormat::Json, word);
+        }
+    }
+
+    #[test]
+    fn times_read_back() {
+        for millis in [0, -1, 1_763_900_000_123, i64::MIN, i64::MAX] {
+            assert_eq!(parse_iso_millis(&iso_millis(millis)), Some(millis));
+        }
+        assert_eq!(parse_iso_millis("today"), None);
+    }
+
+    #[test]
+    fn what_is_not_ours_is_no_count() {
+        let record = |headers: &'static [(&'static str, Option<&'static [u8]>)], value| Record {
+            offset: Offset(0),
+            timestamp: RecordTime::Missing,
+            key: Some(b"k"),
+            value,
+            headers,
+        };
+        let ours: &[(&str, Option<&[u8]>)] = &[(HEADER, Some(b"1;0;2;part;0;1;2;t"))];
+        assert!(Count::parse(&record(&[], Some(b"(a,1)"))).is_none());
+        assert!(Count::parse(&record(ours, None)).is_none());
+        assert!(Count::parse(&record(ours, Some(b"(a,x)"))).is_none());
+        assert!(Count::parse(&record(ours, Some(b"(a,1)"))).is_some());
+        let spaced = br#"{ "count": 7, "word": "k" }"#;
+        assert_eq!(Count::parse(&record(ours, Some(spaced))).map(|c| c.count), Some(7));
+    }
+}

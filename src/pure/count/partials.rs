@@ -1,0 +1,332 @@
+//! Partial counts on their way from the source partitions to the merge: what stands in a message of
+//! the partials topic. Format version 1; internal, but it outlives a version in the topic.
+//!
+//! A commit sends the words of its records packed: one message for each partition of the partials
+//! topic, split where it grows too large. The partition is CRC-32C of the word, modulo their number,
+//! which never changes.
+//!
+//! Header `alluvium`: `1;<window's length>;<watermark>;partial;<source partition>;<from>;<to>;<source
+//! topic>`. Times in milliseconds. The watermark stands in a commit's last message alone: it is true
+//! once all of them were read.
+//!
+//! Value, numbers as LEB128 (starts zigzag):
+//! `(start, flags, (length + 1, word, count)*, 0)*`. Flag 1: the window is ahead of the clock.
+
+use crate::pure::count::counts::Counts;
+use crate::pure::count::output::HEADER;
+use crate::pure::record::{Offset, OffsetRange, Record, TopicPartition};
+
+/// A message is split before it grows beyond this; brokers refuse a megabyte.
+const MESSAGE_BYTES: usize = 256 << 10;
+
+/// A window, by when it closes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Span {
+    /// Milliseconds, as the start.
+    pub end: i64,
+    pub start: i64,
+}
+
+/// Packs the counts of one commit of one source partition.
+#[derive(Debug)]
+pub struct Packer {
+    bodies: Vec<Vec<u8>>,
+    begun: Vec<bool>,
+}
+
+impl Packer {
+    /// For a partials topic of so many partitions.
+    #[must_use]
+    pub fn new(partitions: usize) -> Packer {
+        Packer { bodies: vec![Vec::new(); partitions], begun: vec![false; partitions] }
+    }
+
+    /// Gives all messages to `send`, with their partition, and whether it is the partition's last: a
+    /// partition without a word gets an empty one, for the watermark's sake. `ahead` says whether a
+    /// window that starts then is ahead of the clock.
+    ///
+    /// # Errors
+    /// Those of `send`.
+    pub fn pack<E>(
+        &mut self,
+        counts: &Counts,
+        ahead: impl Fn(i64) -> bool,
+        mut send: impl FnMut(usize, &[u8], bool) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.bodies.iter_mut().for_each(Vec::clear);
+        for (start, words) in counts.iter() {
+            let ahead = ahead(start);
+            self.begun.fill(false);
+            for (word, n) in words {
+                let at = partition_of(word, self.bodies.len());
+                let body = &mut self.bodies[at];
+                if MESSAGE_BYTES <= body.len() {
+                    if self.begun[at] {
+                        put(body, 0);
+                    }
+                    send(at, body, false)?;
+                    body.clear();
+                    self.begun[at] = false;
+                }
+                if !self.begun[at] {
+                    put(body, zigzag(start));
+                    put(body, u64::from(ahead));
+                    self.begun[at] = true;
+                }
+                put(body, word.len() as u64 + 1);
+                body.extend_from_slice(word.as_bytes());
+                put(body, n);
+            }
+            let begun = self.bodies.iter_mut().zip(&self.begun).filter(|(_, begun)| **begun);
+            begun.for_each(|(body, _)| put(body, 0));
+        }
+        self.bodies.iter().enumerate().try_for_each(|(at, body)| send(at, body, true))
+    }
+}
+
+/// The partition of the partials topic that merges this word.
+#[must_use]
+pub fn partition_of(word: &str, partitions: usize) -> usize {
+    crc32c::crc32c(word.as_bytes()) as usize % partitions
+}
+
+/// The header of a commit's messages; with the watermark for the last ones.
+#[must_use]
+pub fn header(
+    window_millis: i64,
+    watermark: Option<i64>,
+    source: &TopicPartition,
+    range: OffsetRange,
+) -> String {
+    let watermark = watermark.map(|w| w.to_string()).unwrap_or_default();
+    let OffsetRange { from, to } = range;
+    let TopicPartition { topic, partition } = source;
+    format!("1;{window_millis};{watermark};partial;{partition};{from};{to};{topic}")
+}
+
+/// One message as it was read.
+#[derive(Debug)]
+pub struct Partials<'a> {
+    pub source: TopicPartition,
+    /// The records that the whole commit is of.
+    #[allow(dead_code, reason = "a field of the format; tests compare it")]
+    pub range: OffsetRange,
+    /// Everything of the source below this was sent.
+    pub watermark: Option<i64>,
+    window_millis: i64,
+    body: &'a [u8],
+}
+
+/// A message that this version can't read.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a message of partial counts can't be read: {0}")]
+pub struct Unreadable(&'static str);
+
+impl<'a> Partials<'a> {
+    /// [`None`] for a record that somebody else wrote.
+    ///
+    /// # Errors
+    /// It is ours, and of another version or damaged.
+    pub fn parse(record: &Record<'a>) -> Result<Option<Partials<'a>>, Unreadable> {
+        let Some((_, Some(header))) = record.headers.iter().find(|(name, _)| *name == HEADER)
+        else {
+            return Ok(None);
+        };
+        let header = std::str::from_utf8(header).map_err(|_| Unreadable("header"))?;
+        let fields: Vec<&str> = header.splitn(8, ';').collect();
+        let [version, window, watermark, "partial", partition, from, to, topic] = fields[..] else {
+            return Err(Unreadable("header"));
+        };
+        if version != "1" {
+            return Err(Unreadable("it is of another version"));
+        }
+        let number = |text: &str| text.parse::<i64>().map_err(|_| Unreadable("header"));
+        let partition = partition.parse().map_err(|_| Unreadable("header"))?;
+        Ok(Some(Partials {
+            source: TopicPartition { topic: topic.into(), partition },
+            range: OffsetRange { from: Offset(number(from)?), to: Offset(number(to)?) },
+            watermark: if watermark.is_empty() { None } else { Some(number(watermark)?) },
+            window_millis: number(window)?,
+            body: record.value.unwrap_or_default(),
+        }))
+    }
+
+    /// Its windows and words, from the first on.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor<'a> {
+        Cursor { window_millis: self.window_millis, rest: self.body }
+    }
+}
+
+/// A place in a message.
+#[derive(Debug)]
+pub struct Cursor<'a> {
+    window_millis: i64,
+    rest: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    /// The next window, and whether it is ahead of the clock; its words follow.
+    ///
+    /// # Errors
+    /// The message is damaged; windows before this one were given already. So for
+    /// [`Cursor::word`].
+    pub fn window(&mut self) -> Result<Option<(Span, bool)>, Unreadable> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let start = unzigzag(take(&mut self.rest)?);
+        let ahead = take(&mut self.rest)? & 1 == 1;
+        Ok(Some((Span { end: start.saturating_add(self.window_millis), start }, ahead)))
+    }
+
+    /// The window's next word and its count.
+    #[allow(clippy::missing_errors_doc)]
+    #[inline]
+    pub fn word(&mut self) -> Result<Option<(&'a str, u64)>, Unreadable> {
+        let Some(len) = take(&mut self.rest)?.checked_sub(1) else { return Ok(None) };
+        let len = usize::try_from(len).map_err(|_| Unreadable("a word's length"))?;
+        let (word, rest) = self.rest.split_at_checked(len).ok_or(Unreadable("a word"))?;
+        self.rest = rest;
+        let word = std::str::from_utf8(word).map_err(|_| Unreadable("a word"))?;
+        Ok(Some((word, take(&mut self.rest)?)))
+    }
+}
+
+fn zigzag(n: i64) -> u64 {
+    ((n << 1) ^ (n >> 63)) as u64
+}
+
+fn unzigzag(n: u64) -> i64 {
+    (n >> 1) as i64 ^ -((n & 1) as i64)
+}
+
+fn put(out: &mut Vec<u8>, mut n: u64) {
+    while 0x80 <= n {
+        out.push(n as u8 | 0x80);
+        n >>= 7;
+    }
+    out.push(n as u8);
+}
+
+fn take(rest: &mut &[u8]) -> Result<u64, Unreadable> {
+    let mut n = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, tail) = rest.split_first().ok_or(Unreadable("it ends too early"))?;
+        *rest = tail;
+        n |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Ok(n);
+        }
+    }
+    Err(Unreadable("a number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pure::record::Timestamp;
+    use std::collections::BTreeMap;
+
+    type Sums = BTreeMap<(Span, bool, String), u64>;
+
+    fn record<'a>(headers: &'a [(&'a str, Option<&'a [u8]>)], value: &'a [u8]) -> Record<'a> {
+        let (offset, timestamp) = (Offset(0), Timestamp::Missing);
+        Record { offset, timestamp, key: None, value: Some(value), headers }
+    }
+
+    fn read(value: &[u8], sums: &mut Sums) -> Result<(), Unreadable> {
+        let source = TopicPartition { topic: "a;b".into(), partition: 7 };
+        let range = OffsetRange { from: Offset(3), to: Offset(5) };
+        let header = header(10, Some(-4), &source, range);
+        let headers = [(HEADER, Some(header.as_bytes()))];
+        let partials = Partials::parse(&record(&headers, value))?.expect("ours");
+        assert_eq!((&partials.source, partials.range), (&source, range));
+        assert_eq!(partials.watermark, Some(-4));
+        let mut cursor = partials.cursor();
+        while let Some((span, ahead)) = cursor.window()? {
+            while let Some((word, n)) = cursor.word()? {
+                *sums.entry((span, ahead, word.into())).or_default() += n;
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn counts_are_packed_split_and_read_back() {
+        let mut counts = Counts::default();
+        let mut want = Sums::new();
+        for n in 0..300_000_i64 {
+            let (start, word) = (n % 3 * 10 - 10, format!("{}-{}", "wörd".repeat(3), n % 90_000));
+            counts.line(start).add(&word);
+            let span = Span { end: start + 10, start };
+            *want.entry((span, start == 10, word)).or_default() += 1;
+        }
+        counts.line(-10).add("");
+        let _ = want.insert((Span { end: 0, start: -10 }, false, String::new()), 1);
+        let (mut got, mut last, mut sizes) = (Sums::new(), Vec::new(), Vec::new());
+        let packed = Packer::new(3).pack(
+            &counts,
+            |start| start == 10,
+            |partition, body, is_last| {
+                let mut sums = Sums::new();
+                read(body, &mut sums).unwrap();
+                for ((span, ahead, word), n) in sums {
+                    assert_eq!(partition_of(&word, 3), partition);
+                    *got.entry((span, ahead, word)).or_default() += n;
+                }
+                sizes.push(body.len());
+                if is_last {
+                    last.push(partition);
+                }
+                Ok::<(), ()>(())
+            },
+        );
+        assert_eq!(packed, Ok(()));
+        assert_eq!(got, want);
+        assert_eq!(last, [0, 1, 2]);
+        assert!(3 < sizes.len() && sizes.iter().all(|n| *n < MESSAGE_BYTES + 2_048), "{sizes:?}");
+    }
+
+    #[test]
+    fn nothing_is_sent_as_an_empty_message() {
+        let mut sent = Vec::new();
+        let packed = Packer::new(2).pack(
+            &Counts::default(),
+            |_| false,
+            |partition, body, last| {
+                sent.push((partition, body.len(), last));
+                Ok::<(), ()>(())
+            },
+        );
+        assert_eq!((packed, sent), (Ok(()), vec![(0, 0, true), (1, 0, true)]));
+    }
+
+    #[test]
+    fn a_broken_message_is_refused() {
+        let mut counts = Counts::default();
+        counts.line(0).add("word");
+        let mut body = Vec::new();
+        let _ = Packer::new(1).pack(
+            &counts,
+            |_| false,
+            |_, b, _| {
+                body = b.to_vec();
+                Ok::<(), ()>(())
+            },
+        );
+        for cut in 1..body.len() {
+            assert!(read(&body[..cut], &mut Sums::new()).is_err(), "cut at {cut}");
+        }
+        assert!(Partials::parse(&record(&[], b"x")).unwrap().is_none());
+        for text in [
+            "2;10;;partial;0;0;1;t",
+            "1;10;;final;0;0;1;t",
+            "1;10;;partial;0;0",
+            "1;x;;partial;0;0;1;t",
+        ] {
+            let headers = [(HEADER, Some(text.as_bytes()))];
+            assert!(Partials::parse(&record(&headers, b"")).is_err(), "{text}");
+        }
+    }
+}

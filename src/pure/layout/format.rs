@@ -1,0 +1,54 @@
+//! Which format a file has, and what a row is made of.
+
+/// File format and compression.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    Parquet(ParquetCodec),
+    JsonLines(TextCodec),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ParquetCodec {
+    None,
+    Snappy,
+    Gzip,
+    Zstd,
+    Lz4,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TextCodec {
+    None,
+    Gzip,
+    Zstd,
+}
+
+/// How the bytes of a key or value become columns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bytes8 {
+    /// As text where they are UTF-8, else in a second column: no byte is lost.
+    Auto,
+    /// Always as bytes.
+    Bytes,
+}
+
+/// What a row is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rows {
+    /// The raw envelope: topic, partition, offset, timestamp, key, value, headers.
+    Raw { key: Bytes8, value: Bytes8 },
+    /// Typed rows of a topic of published counts.
+    Counts,
+}
+
+impl Format {
+    #[must_use]
+    pub fn extension(self) -> &'static str {
+        match self {
+            Format::Parquet(_) => "parquet",
+            Format::JsonLines(TextCodec::None) => "jsonl",
+            Format::JsonLines(TextCodec::Gzip) => "jsonl.gz",
+            Format::JsonLines(TextCodec::Zstd) => "jsonl.zst",
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Where files lie and what they are called. Pure: the clock and the zone are arguments.
+//!
+//! Arrow inward: this room knows neither Kafka nor a store.
+
+pub mod format;
+pub mod names;
+pub mod roll;
+pub mod template;
+
+pub use roll::{RollPolicy, RollReason};
+pub use template::Template;

@@ -1,0 +1,44 @@
+//! Rule 6: what the answer to an append means.
+//!
+//! An append is the rename of the manifest onto the entry's name, without overwrite. Its answer
+//! may be lost, or be late. So whatever it was, the ledger is looked at and decides.
+
+use crate::pure::fault::{Fault, planted};
+use crate::pure::protocol::entry::{AttemptId, Head};
+
+/// What is seen in the store after an append was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct AppendFacts {
+    /// The attempt whose append it was.
+    pub mine: AttemptId,
+    /// The entry that stands at the attempt's `from` now.
+    pub entry: Option<Head>,
+    /// Whether the manifest still lies in the attempt's directory. Looked at *before* the entry:
+    /// a rename that lands between the two looks must not be taken for a deletion.
+    pub manifest: bool,
+}
+
+/// What to do about it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum AppendVerdict {
+    /// The entry stands and is mine: A is the attempt's end.
+    Appended,
+    /// The entry is another's, or my directory is gone: forget this attempt and all stacked on
+    /// it, read the ledger again. P stays.
+    Lost,
+    /// Nothing is known to have happened: send it again.
+    Again,
+}
+
+/// Decides; see [`AppendFacts`].
+#[must_use]
+pub fn verdict(facts: AppendFacts) -> AppendVerdict {
+    match facts.entry {
+        Some(e) if e.attempt == facts.mine || planted(Fault::ExistsIsMine) => {
+            AppendVerdict::Appended
+        }
+        Some(_) => AppendVerdict::Lost,
+        None if facts.manifest => AppendVerdict::Again,
+        None => AppendVerdict::Lost,
+    }
+}

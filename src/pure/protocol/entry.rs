@@ -1,0 +1,287 @@
+//! The ledger entry: what is written down about one appended range. Format version 1.
+//!
+//! An entry is a JSON object in a file of its own, `<from, 20 digits>.entry` (`genesis.entry` for
+//! the first). It is never changed, moved or deleted once it stands. The same text, still inside
+//! the attempt's directory, is the attempt's *manifest*: appending is renaming it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::pure::record::{Offset, OffsetRange};
+
+/// The format that this build writes. Other versions stop the partition.
+pub const VERSION: u32 = 1;
+
+/// Names one attempt at writing files; random, so that no two attempts ever share one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct AttemptId(pub u128);
+
+impl fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl AttemptId {
+    /// Reads 32 hexadecimal digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<AttemptId> {
+        let plain = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        plain.then(|| u128::from_str_radix(text, 16).ok().map(AttemptId)).flatten()
+    }
+}
+
+impl Serialize for AttemptId {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for AttemptId {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<AttemptId, D::Error> {
+        let text = String::deserialize(d)?;
+        AttemptId::parse(&text)
+            .ok_or_else(|| serde::de::Error::custom("an attempt id is 32 hexadecimal digits"))
+    }
+}
+
+/// Where an entry stands in the ledger: its file name without `.entry`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum EntryKey {
+    /// Roots the ledger; below every other key.
+    Genesis,
+    /// The entry whose range begins here.
+    At(Offset),
+}
+
+impl fmt::Display for EntryKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EntryKey::Genesis => f.write_str("genesis"),
+            EntryKey::At(from) => write!(f, "{:020}", from.0),
+        }
+    }
+}
+
+impl EntryKey {
+    /// Reads what `Display` writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<EntryKey> {
+        if text == "genesis" {
+            return Some(EntryKey::Genesis);
+        }
+        let plain = text.len() == 20 && text.bytes().all(|b| b.is_ascii_digit());
+        plain.then(|| text.parse().ok().map(|from| EntryKey::At(Offset(from)))).flatten()
+    }
+}
+
+/// An entry of one of a topic's lives; what the committed offset's metadata names.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct EntryName {
+    /// 0 for the topic's first life.
+    pub incarnation: u32,
+    pub key: EntryKey,
+}
+
+/// What an entry says about its range.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The root: `to` is where the partition starts, `cause` says why there.
+    Genesis,
+    /// Every record of the range is in one of `files`.
+    Data,
+    /// The range can not be read any more; `cause` names why. No files.
+    Gap,
+}
+
+/// One file that an entry names; paths are relative to the mapping's root.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileRef {
+    /// Name inside the attempt's directory.
+    pub staged: String,
+    /// Path that readers see.
+    #[serde(rename = "final")]
+    pub path: String,
+    pub rows: u64,
+    pub bytes: u64,
+    /// CRC-32C of the whole file, eight hexadecimal digits.
+    pub checksum: String,
+    pub first_offset: Offset,
+    pub last_offset: Offset,
+    /// Smallest and largest record time, milliseconds; absent where no record has one.
+    pub min_time: Option<i64>,
+    pub max_time: Option<i64>,
+}
+
+/// One appended range, the second book beside the files themselves.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    pub version: u32,
+    pub kind: Kind,
+    pub topic: String,
+    /// 0 for a topic's first life; the next one when it was deleted and made again.
+    pub incarnation: u32,
+    pub partition: i32,
+    pub attempt: AttemptId,
+    pub from: Offset,
+    /// Exclusive; the next entry's `from`.
+    pub to: Offset,
+    pub files: Vec<FileRef>,
+    /// The root that this ledger belongs to (`_alluvium/identity`).
+    pub root: String,
+    /// Kafka's own id of the topic, so that a topic that was made again is noticed.
+    pub topic_id: String,
+    /// P when the attempt was sealed, for those who repair; of data alone, others repeat `to`.
+    pub p: Offset,
+    /// Why the range is a gap, or why the partition starts where it does.
+    pub cause: Option<String>,
+    /// Which of the roll rules ended the attempt.
+    pub roll: Option<String>,
+    /// CRC-32C of the mapping's settings that shape files.
+    pub config: String,
+    /// Wall clock when the manifest was written, milliseconds.
+    pub written_at: i64,
+}
+
+/// The part of an entry that the protocol decides by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Head {
+    pub key: EntryKey,
+    pub attempt: AttemptId,
+    pub to: Offset,
+}
+
+/// An entry that this build must not act on.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum EntryError {
+    #[error("not a ledger entry: {0}")]
+    Malformed(String),
+    #[error("ledger entry of version {0}; this build reads version {VERSION}")]
+    Version(u64),
+    #[error("ledger entry of unknown kind {0:?}")]
+    Kind(String),
+    #[error("ledger entry {key} says that it covers {range}")]
+    Range { key: String, range: OffsetRange },
+}
+
+impl Entry {
+    /// Where this entry stands.
+    #[must_use]
+    pub fn key(&self) -> EntryKey {
+        match self.kind {
+            Kind::Genesis => EntryKey::Genesis,
+            Kind::Data | Kind::Gap => EntryKey::At(self.from),
+        }
+    }
+
+    #[must_use]
+    pub fn head(&self) -> Head {
+        Head { key: self.key(), attempt: self.attempt, to: self.to }
+    }
+
+    /// The text of the entry's file.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut text = serde_json::to_vec_pretty(self).expect("an entry has string keys only");
+        text.push(b'\n');
+        text
+    }
+
+    /// Reads the file that stands at `key`.
+    ///
+    /// # Errors
+    /// Another version, another kind, or text that is no entry of this place: the partition stops.
+    pub fn decode(key: EntryKey, text: &[u8]) -> Result<Entry, EntryError> {
+        let malformed = |e: serde_json::Error| EntryError::Malformed(e.to_string());
+        let value: serde_json::Value = serde_json::from_slice(text).map_err(malformed)?;
+        match value.get("version").and_then(serde_json::Value::as_u64) {
+            Some(v) if v == u64::from(VERSION) => {}
+            Some(v) => return Err(EntryError::Version(v)),
+            None => return Err(EntryError::Malformed("no version".into())),
+        }
+        let kind = value.get("kind").and_then(serde_json::Value::as_str).unwrap_or_default();
+        if !matches!(kind, "genesis" | "data" | "gap") {
+            return Err(EntryError::Kind(kind.into()));
+        }
+        let entry: Entry = serde_json::from_value(value).map_err(malformed)?;
+        let tiles = entry.kind == Kind::Genesis || entry.from < entry.to;
+        if entry.key() != key || !tiles {
+            let range = OffsetRange { from: entry.from, to: entry.to };
+            return Err(EntryError::Range { key: key.to_string(), range });
+        }
+        Ok(entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn entry() -> Entry {
+        Entry {
+            version: VERSION,
+            kind: Kind::Data,
+            topic: "t".into(),
+            incarnation: 0,
+            partition: 3,
+            attempt: AttemptId(7),
+            from: Offset(10),
+            to: Offset(20),
+            files: vec![FileRef {
+                staged: "0.staged".into(),
+                path: "t/dt=2026-11-22/x.parquet".into(),
+                rows: 10,
+                bytes: 99,
+                checksum: "00000000".into(),
+                first_offset: Offset(10),
+                last_offset: Offset(19),
+                min_time: Some(1),
+                max_time: None,
+            }],
+            root: "r".into(),
+            topic_id: "i".into(),
+            p: Offset(12),
+            cause: None,
+            roll: Some("size".into()),
+            config: "c".into(),
+            written_at: 5,
+        }
+    }
+
+    #[test]
+    fn an_entry_reads_back() {
+        let e = entry();
+        assert_eq!(Entry::decode(e.key(), &e.encode()), Ok(e));
+    }
+
+    #[test]
+    fn what_is_unknown_is_refused() {
+        let check = |change: &dyn Fn(&mut serde_json::Value), want: &str| {
+            let mut v = serde_json::to_value(entry()).unwrap();
+            change(&mut v);
+            let got = Entry::decode(EntryKey::At(Offset(10)), v.to_string().as_bytes());
+            assert!(got.as_ref().is_err_and(|e| e.to_string().contains(want)), "{got:?}");
+        };
+        check(&|v| v["version"] = 2.into(), "version 2");
+        check(&|v| v["kind"] = "fold".into(), "unknown kind \"fold\"");
+        check(&|v| v["from"] = 11.into(), "covers [11, 20)");
+        check(&|v| v["to"] = 10.into(), "covers [10, 10)");
+        check(&|v| v["surprise"] = 1.into(), "surprise");
+        check(&|v| *v = serde_json::json!([]), "no version");
+    }
+
+    #[test]
+    fn keys_read_back_and_sort_as_their_names() {
+        for key in [EntryKey::Genesis, EntryKey::At(Offset(0)), EntryKey::At(Offset(i64::MAX))] {
+            assert_eq!(EntryKey::parse(&key.to_string()), Some(key));
+        }
+        assert!(EntryKey::Genesis < EntryKey::At(Offset(0)));
+        for bad in ["", "12", "0000000000000000001x", "Genesis", "+0000000000000000001"] {
+            assert_eq!(EntryKey::parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What the committed offset's metadata carries. Format version 1, ASCII, at most 200 bytes.
+//!
+//! `alluvium1;o=<offset>;p=<P>;e=<entry>;i=<incarnation>;r=<root id>;t=<topic id>;w=<watermark>;g=<parted>;l=<from>-<to>`
+//! The offset stands inside its own metadata, so that metadata that was copied to another offset
+//! is seen. `i` (0), `w`, `g` and `l` (results lost to retention) are left out where there is
+//! nothing to say.
+
+use crate::pure::fault::{Fault, planted};
+use crate::pure::protocol::entry::{EntryKey, EntryName};
+use crate::pure::record::{Offset, OffsetRange};
+
+const MAGIC: &str = "alluvium1";
+/// Kafka's broker allows 4096 by default; other operators set less.
+pub const MAX_BYTES: usize = 200;
+
+/// The committed offset of one partition as a stable (read_committed) read gave it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Committed {
+    pub offset: Offset,
+    /// `None`: no metadata, or metadata that was written for another offset. Somebody moved it.
+    pub metadata: Option<Metadata>,
+}
+
+/// What rides with the committed offset F.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Metadata {
+    /// The results position P.
+    pub p: Offset,
+    /// An entry that is known to exist: where the search for the ledger's tail begins.
+    pub entry: Option<EntryName>,
+    pub root: String,
+    pub topic_id: String,
+    pub marks: Marks,
+    /// Results that retention took before they were counted.
+    pub lost: Option<OffsetRange>,
+}
+
+/// How far the time of the results has come, milliseconds; neither goes back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Marks {
+    /// Of a source: the highest time among the records that were counted. Of the merge: the latest
+    /// end of a window that was closed.
+    pub watermark: Option<i64>,
+    /// Of the merge: windows that start up to here may have been published in parts.
+    pub parted: Option<i64>,
+}
+
+/// Metadata that this build must not act on.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum MetadataError {
+    #[error("the committed offset's metadata is not ours or of another version: {0:?}")]
+    Foreign(String),
+    #[error("the committed offset's metadata is malformed at {field:?}: {text:?}")]
+    Malformed { field: &'static str, text: String },
+}
+
+impl Metadata {
+    /// The text to commit together with `offset`.
+    #[must_use]
+    pub fn encode(&self, offset: Offset) -> String {
+        let mut text = format!("{MAGIC};o={offset};p={}", self.p);
+        if let Some(EntryName { incarnation, key }) = self.entry {
+            let key = match key {
+                EntryKey::Genesis => "g".to_string(),
+                EntryKey::At(from) => from.to_string(),
+            };
+            text += &format!(";e={key}");
+            if incarnation != 0 {
+                text += &format!(";i={incarnation}");
+            }
+        }
+        text += &format!(";r={};t={}", self.root, self.topic_id);
+        if let Some(w) = self.marks.watermark {
+            text += &format!(";w={w}");
+        }
+        if let Some(g) = self.marks.parted {
+            text += &format!(";g={g}");
+        }
+        if let Some(l) = self.lost {
+            text += &format!(";l={}-{}", l.from, l.to);
+        }
+        assert!(text.is_ascii() && text.len() <= MAX_BYTES, "offset metadata too long: {text}");
+        text
+    }
+}
+
+impl Committed {
+    /// P: where results go on. An operator who moved the offset means it.
+    #[must_use]
+    pub fn p(&self) -> Offset {
+        self.metadata.as_ref().map_or(self.offset, |m| m.p)
+    }
+
+    /// Reads what was committed at `offset`. Empty metadata is what the standard tools write.
+    ///
+    /// # Errors
+    /// Metadata of another program or version: the partition stops.
+    pub fn decode(offset: Offset, text: &str) -> Result<Committed, MetadataError> {
+        if text.is_empty() {
+            return Ok(Committed { offset, metadata: None });
+        }
+        let mut fields = text.split(';');
+        if fields.next() != Some(MAGIC) {
+            return Err(MetadataError::Foreign(text.into()));
+        }
+        let (mut o, mut p, mut r, mut t) = (None, None, None, None);
+        let (mut key, mut incarnation, mut marks, mut lost) = (None, 0, Marks::default(), None);
+        let bad = |field| MetadataError::Malformed { field, text: text.into() };
+        let number = |field, v: &str| v.parse::<i64>().map_err(|_| bad(field));
+        for field in fields {
+            match field.split_once('=') {
+                Some(("o", v)) => o = Some(Offset(number("o", v)?)),
+                Some(("p", v)) => p = Some(Offset(number("p", v)?)),
+                Some(("e", "g")) => key = Some(EntryKey::Genesis),
+                Some(("e", v)) => key = Some(EntryKey::At(Offset(number("e", v)?))),
+                Some(("i", v)) => incarnation = v.parse().map_err(|_| bad("i"))?,
+                Some(("r", v)) => r = Some(v.to_string()),
+                Some(("t", v)) => t = Some(v.to_string()),
+                Some(("w", v)) => marks.watermark = Some(number("w", v)?),
+                Some(("g", v)) => marks.parted = Some(number("g", v)?),
+                Some(("l", v)) => {
+                    let (from, to) = v.split_once('-').ok_or_else(|| bad("l"))?;
+                    let (from, to) = (Offset(number("l", from)?), Offset(number("l", to)?));
+                    lost = Some(OffsetRange { from, to });
+                }
+                _ => return Err(bad("unknown field")),
+            }
+        }
+        let metadata = Metadata {
+            p: p.ok_or_else(|| bad("p"))?,
+            entry: key.map(|key| EntryName { incarnation, key }),
+            root: r.ok_or_else(|| bad("r"))?,
+            topic_id: t.ok_or_else(|| bad("t"))?,
+            marks,
+            lost,
+        };
+        let same = o.ok_or_else(|| bad("o"))? == offset || planted(Fault::MetadataUnchecked);
+        Ok(Committed { offset, metadata: same.then_some(metadata) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn longest() -> Metadata {
+        Metadata {
+            p: Offset(i64::MAX),
+            entry: Some(EntryName { incarnation: u32::MAX, key: EntryKey::At(Offset(i64::MAX)) }),
+            root: "0".repeat(32),
+            topic_id: "A".repeat(22),
+            marks: Marks { watermark: Some(253_402_300_799_999), parted: None },
+            lost: None,
+        }
+    }
+
+    #[test]
+    fn the_longest_metadata_fits() {
+        let m = longest();
+        assert!(m.encode(Offset(i64::MAX)).len() <= MAX_BYTES);
+        // The merge archives nothing.
+        let marks = Marks { parted: m.marks.watermark, ..m.marks };
+        let lost = Some(OffsetRange { from: Offset(1 << 40), to: Offset(1 << 41) });
+        let m = Metadata { entry: None, root: String::new(), marks, lost, ..m };
+        assert!(m.encode(Offset(i64::MAX)).len() <= MAX_BYTES);
+    }
+
+    proptest! {
+        #[test]
+        fn metadata_reads_back(
+            offset in 0i64..1 << 50, p in 0i64..1 << 50, entry in prop::option::of(0i64..1 << 50),
+            watermark in prop::option::of(0i64..1 << 47),
+            parted in prop::option::of(-9i64..9), lost in prop::option::of((0i64..9, 10i64..99)),
+            incarnation in 0u32..3,
+        ) {
+            let key = |e| if e == 0 { EntryKey::Genesis } else { EntryKey::At(Offset(e)) };
+            let m = Metadata {
+                p: Offset(p),
+                entry: entry.map(|e| EntryName { incarnation, key: key(e) }),
+                marks: Marks { watermark, parted },
+                lost: lost.map(|(f, t)| OffsetRange { from: Offset(f), to: Offset(t) }),
+                ..longest()
+            };
+            let text = m.encode(Offset(offset));
+            let got = Committed::decode(Offset(offset), &text);
+            prop_assert_eq!(got, Ok(Committed { offset: Offset(offset), metadata: Some(m) }));
+            let moved = Committed::decode(Offset(offset + 1), &text);
+            prop_assert_eq!(moved, Ok(Committed { offset: Offset(offset + 1), metadata: None }));
+        }
+    }
+
+    #[test]
+    fn what_is_not_ours_is_refused() {
+        for text in [
+            "x",
+            "alluvium2;o=1;p=1;r=a;t=b",
+            "alluvium1;o=1;p=x;r=a;t=b",
+            "alluvium1;o=1",
+            "alluvium1;o=1;p=1;r=a;t=b;z=1",
+        ] {
+            assert!(Committed::decode(Offset(1), text).is_err(), "{text}");
+        }
+        let none = Committed::decode(Offset(4), "").unwrap();
+        assert_eq!(none.metadata, None);
+    }
+}

@@ -1,0 +1,139 @@
+//! Rules 0 and 2: what was found in Kafka and in the store, and whether one may go on from there.
+
+use std::sync::Arc;
+
+use crate::pure::protocol::entry::{EntryKey, Head};
+use crate::pure::record::{Offset, OffsetRange};
+
+/// What must match between this process, the metadata and the ledger.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Identity {
+    /// Root id of the mapping's store; empty where the mapping has no archive.
+    pub root: String,
+    /// Kafka's id of the topic.
+    pub topic_id: String,
+}
+
+/// The ledger of one partition, as far as recovery needs it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Ledger {
+    /// The last entry; the genesis entry itself where nothing was appended yet.
+    pub tail: Head,
+    /// The root and topic that the last entry was written for.
+    pub of: Arc<Identity>,
+    /// Which of the topic's lives it is of.
+    pub incarnation: u32,
+}
+
+impl Ledger {
+    /// Whether nothing but the genesis entry stands.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.tail.key == EntryKey::Genesis
+    }
+}
+
+/// What to do where retention has overtaken a position.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum OnGap {
+    Stop,
+    Record,
+}
+
+/// A partition that has neither a committed offset nor a ledger needs a beginning.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Begin {
+    /// Put a genesis entry, read the ledger again, then commit F = P = genesis.to.
+    PutGenesis,
+    /// No archive: commit the start itself.
+    CommitStart,
+}
+
+/// What recovery came to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Found {
+    /// Positions are known: go on.
+    Ready,
+    /// The positions of the results are as they were thought to be.
+    Verified,
+    /// The committed offset is known; the ledger is still to be read.
+    NeedsLedger,
+    /// The committed offset is to be read once more.
+    NeedsCommitted,
+    /// There is nothing yet.
+    Fresh(Begin),
+}
+
+/// Why a partition stops. Its data is safe where it is; a person has to decide.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+pub enum Stop {
+    #[error(
+        "the group has no committed offset, but the ledger goes on to offset {tail}: the offsets \
+         were deleted or have expired. The archive continues at {tail}; where the counts continue, \
+         their own topic tells, or you do"
+    )]
+    NothingCommitted { tail: Offset },
+    #[error(
+        "offset {offset} is committed, but this root has no ledger for the partition: it was \
+         wiped, or the mapping points to another root. Restore the root, or begin a new archive here"
+    )]
+    NoLedger { offset: Offset },
+    #[error(
+        "offset {offset} is committed, but the ledger ends at {tail}: entries are missing, as \
+         after a restore from an old backup. Restore the newer root, or archive again from {tail} on"
+    )]
+    CommittedBeyondLedger { offset: Offset, tail: Offset },
+    #[error(
+        "the group's offsets or the ledger belong to root {found}, but this mapping archives into root {ours}: \
+         two daemons share one group_id, or archive.root was changed. Use another group_id for \
+         another root, or go on here and leave the other one as it is"
+    )]
+    OtherRoot { found: String, ours: String },
+    #[error(
+        "the topic was deleted and made again (its id was {found}, and is {ours}): its offsets \
+         mean other records now. The old archive stays as it is; the new topic's begins beside it"
+    )]
+    OtherTopic { found: String, ours: String },
+    #[error(
+        "offsets are committed for incarnation {committed} of the topic, and the ledger is of \
+         incarnation {ledger}: a repair did not come to its end, or the root is an old backup"
+    )]
+    OtherIncarnation { committed: u32, ledger: u32 },
+    #[error(
+        "offsets {range} were deleted by retention before they were archived. Set on_gap = \
+         \"record\" in the mapping to write a gap entry and go on, now and always"
+    )]
+    ArchiveGap { range: OffsetRange },
+    #[error(
+        "offsets {range} were deleted by retention before their results were committed; they are \
+         in the archive. Set on_gap = \"record\" in the mapping to name them as lost and go on, now and \
+         always"
+    )]
+    ResultsGap { range: OffsetRange },
+    #[error(
+        "the log ends at {end}, but it was read up to {position} before: brokers have lost records, \
+         or the topic was replaced. Nothing is read until the log is as long again"
+    )]
+    BeyondLog { position: Offset, end: Offset },
+    #[error("{0}. A newer version may have written it; nothing was changed")]
+    Unreadable(String),
+}
+
+impl Stop {
+    /// A closed set of label values for metrics.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Stop::NothingCommitted { .. } => "nothing_committed",
+            Stop::NoLedger { .. } => "no_ledger",
+            Stop::CommittedBeyondLedger { .. } => "committed_beyond_ledger",
+            Stop::OtherRoot { .. } => "other_root",
+            Stop::OtherTopic { .. } => "other_topic",
+            Stop::OtherIncarnation { .. } => "other_incarnation",
+            Stop::ArchiveGap { .. } => "archive_gap",
+            Stop::ResultsGap { .. } => "results_gap",
+            Stop::BeyondLog { .. } => "beyond_log",
+            Stop::Unreadable(_) => "unreadable",
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! What puts a stopped partition right again, where a person has decided that it may.
+//!
+//! A repair goes on from what stands in Kafka and in the store, by the two kinds of step that an
+//! owner takes too: an entry is put unless one stands there, then an offset is committed. Each
+//! step may be lost or come twice: after any of them the partition is stopped for the same or for
+//! another reason, or goes on, and a repair that is run again ends the work.
+//!
+//! The group does not fence a repair: it is for a partition whose owner has stopped, or that has
+//! none. The search says so: an owner that goes on counts what a repair names as lost.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::pure::protocol::entry::{EntryKey, EntryName, Kind};
+use crate::pure::protocol::metadata::{Committed, Marks, Metadata};
+use crate::pure::protocol::partition::{Partition, Past, Roles};
+use crate::pure::protocol::recovery::{Begin, Found, Identity, Ledger, OnGap, Stop};
+use crate::pure::record::{Offset, OffsetRange};
+
+/// Everything that recovery looks at, read while the partition stands still: the committed
+/// offset first, then the ledger.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    pub roles: Roles,
+    pub identity: Arc<Identity>,
+    pub on_gap: OnGap,
+    pub committed: Option<Committed>,
+    /// Of the newest incarnation that has one for this partition.
+    pub ledger: Option<Ledger>,
+    /// The newest incarnation of the topic in the store; 0 if it has none.
+    pub newest: u32,
+    pub log: OffsetRange,
+    /// Where the mapping lets a partition start that has nothing yet.
+    pub start: Offset,
+    /// P as the published counts themselves tell it, if they could be read.
+    pub published: Option<Offset>,
+}
+
+/// What is to be done, in this order.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Repair {
+    pub put: Option<Put>,
+    pub commit: Option<(Offset, Metadata)>,
+}
+
+/// An entry without files, put unless one stands there.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Put {
+    pub incarnation: u32,
+    pub kind: Kind,
+    pub range: OffsetRange,
+    pub cause: &'static str,
+}
+
+/// Nothing is done.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Refused {
+    #[error(
+        "which records were counted can't be told from what is left: say from which offset on they \
+         are to be counted with --count-from OFFSET; {archived} skips what is archived, an older \
+         one counts again from there"
+    )]
+    Choice { archived: Offset },
+    #[error(
+        "the ledger in this root was written for root {found}: it is a copy. Restore the root with its identity, or use another archive.root"
+    )]
+    Copy { found: String },
+    #[error(
+        "the ledger here ends in incarnation {ledger}, and offsets are committed for {committed}: this root is an old backup. Restore the newer one"
+    )]
+    OldBackup { committed: u32, ledger: u32 },
+    #[error("this build can't read what stands there: use the version that wrote it")]
+    Unreadable,
+}
+
+impl fmt::Display for Repair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Put { incarnation, kind, range, cause }) = &self.put {
+            match kind {
+                Kind::Genesis => write!(
+                    f,
+                    "put the genesis entry of incarnation {incarnation}: the archive begins at offset {} ({cause})",
+                    range.to
+                )?,
+                _ => write!(f, "put a gap entry for offsets {range} ({cause})")?,
+            }
+        }
+        if let Some((offset, metadata)) = &self.commit {
+            let then = if self.put.is_some() { ", then " } else { "" };
+            write!(f, "{then}commit offset {offset}: results go on at {}", metadata.p)?;
+            if let Some(lost) = metadata.lost {
+                write!(f, ", and those of {lost} are named as lost")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Facts {
+    /// Goes through recovery as an owner would, with the real rules.
+    ///
+    /// # Errors
+    /// Why an owner stops here.
+    pub fn diagnose(&self) -> Result<Partition, Stop> {
+        let mut part = Partition::assigned(self.roles, Arc::clone(&self.identity), self.on_gap);
+        loop {
+            if part.on_committed(self.committed.clone())? == Found::Fresh(Begin::CommitStart) {
+                part.begin_at(Past::none(self.start));
+            }
+            if !part.needs_ledger() {
+                break;
+            }
+            match part.on_ledger(self.ledger.clone())? {
+                Found::Fresh(_) => return Ok(part),
+                Found::NeedsCommitted => {}
+                _ => break,
+            }
+        }
+        if part.on_log_start(self.log.from)?.is_none()
+            && let Some(position) = part.start().filter(|start| self.log.to < *start)
+        {
+            return Err(Stop::BeyondLog { position, end: self.log.to });
+        }
+        Ok(part)
+    }
+
+    /// What an owner needs to go on; [`None`] if it does not stop.
+    ///
+    /// `count_from`: where the results go on, for a person who knows better than what is left.
+    ///
+    /// # Errors
+    /// That is not to be had, or a person has to choose.
+    pub fn repair(&self, count_from: Option<Offset>) -> Result<Option<Repair>, Refused> {
+        let Err(stop) = self.diagnose() else {
+            return Ok(None);
+        };
+        let tail = self.ledger.as_ref().map(|l| l.tail.to);
+        let p = self.committed.as_ref().map(Committed::p);
+        let commit = |to: Offset| Some(self.commit(tail.unwrap_or(to), to, self.entry()));
+        Ok(Some(match stop {
+            Stop::Unreadable(_) => return Err(Refused::Unreadable),
+            Stop::NothingCommitted { tail } => {
+                let archived = if self.roles.counts { None } else { Some(tail) };
+                let p = count_from.or(archived).or(self.published);
+                let p = p.ok_or(Refused::Choice { archived: tail })?;
+                Repair { put: None, commit: commit(p) }
+            }
+            Stop::CommittedBeyondLedger { tail, .. } => {
+                Repair { put: None, commit: commit(p.unwrap_or(tail)) }
+            }
+            Stop::NoLedger { offset } => self.begin(self.newest, offset, p),
+            Stop::OtherRoot { found, .. } => match &self.ledger {
+                Some(ledger) if ledger.of.root != self.identity.root => {
+                    return Err(Refused::Copy { found });
+                }
+                Some(ledger) => Repair { put: None, commit: commit(p.unwrap_or(ledger.tail.to)) },
+                None => {
+                    let offset = self.committed.as_ref().map_or(self.start, |c| c.offset);
+                    self.begin(self.newest, offset, p)
+                }
+            },
+            Stop::OtherTopic { .. } => match &self.ledger {
+                // Opened before, and not committed.
+                Some(ledger) if ledger.of.topic_id == self.identity.topic_id => {
+                    Repair { put: None, commit: commit(ledger.tail.to) }
+                }
+                _ => self.begin(
+                    self.next(),
+                    self.start,
+                    self.committed.is_some().then_some(self.start),
+                ),
+            },
+            Stop::OtherIncarnation { committed, ledger } if ledger < committed => {
+                return Err(Refused::OldBackup { committed, ledger });
+            }
+            Stop::OtherIncarnation { .. } => {
+                Repair { put: None, commit: commit(tail.unwrap_or(self.start)) }
+            }
+            Stop::BeyondLog { end, .. } => self.begin(self.next(), end, Some(end)),
+            Stop::ArchiveGap { range } => {
+                let incarnation = self.ledger.as_ref().map_or(self.newest, |l| l.incarnation);
+                let cause = "retention: deleted before it was archived, recorded by repair";
+                Repair {
+                    put: Some(Put { incarnation, kind: Kind::Gap, range, cause }),
+                    commit: None,
+                }
+            }
+            Stop::ResultsGap { range } => {
+                let (offset, mut metadata) =
+                    self.commit(tail.unwrap_or(range.to), range.to, self.entry());
+                metadata.lost = Some(range);
+                Repair { put: None, commit: Some((offset, metadata)) }
+            }
+        }))
+    }
+
+    /// The incarnation after this partition's, or the one that other partitions are in already.
+    fn next(&self) -> u32 {
+        self.ledger.as_ref().map_or(self.newest, |l| self.newest.max(l.incarnation + 1))
+    }
+
+    fn entry(&self) -> Option<EntryName> {
+        let ledger = self.ledger.as_ref().filter(|_| self.roles.archive)?;
+        Some(EntryName { incarnation: ledger.incarnation, key: ledger.tail.key })
+    }
+
+    /// A new ledger from `start` on, and, if `p` is given, the offset that belongs to it.
+    fn begin(&self, incarnation: u32, start: Offset, p: Option<Offset>) -> Repair {
+        let range = OffsetRange { from: start, to: start };
+        let cause = "repair: the ledger begins anew";
+        let put = Put { incarnation, kind: Kind::Genesis, range, cause };
+        let entry = EntryName { incarnation, key: EntryKey::Genesis };
+        Repair {
+            put: self.roles.archive.then_some(put),
+            commit: p.map(|p| self.commit(start, p, self.roles.archive.then_some(entry))),
+        }
+    }
+
+    /// F is the lower of both positions.
+    fn commit(&self, a: Offset, p: Offset, entry: Option<EntryName>) -> (Offset, Metadata) {
+        let archive = self.roles.archive;
+        let before = self.committed.as_ref().and_then(|c| c.metadata.as_ref());
+        let before = before.filter(|m| m.topic_id == self.identity.topic_id);
+        let metadata = Metadata {
+            p,
+            entry,
+            root: if archive { self.identity.root.clone() } else { String::new() },
+            topic_id: self.identity.topic_id.clone(),
+            marks: before.map_or(Marks::default(), |m| m.marks),
+            lost: None,
+        };
+        (if archive { a.min(p) } else { p }, metadata)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pure::protocol::entry::{AttemptId, Head};
+
+    fn identity(topic_id: &str) -> Arc<Identity> {
+        Arc::new(Identity { root: "r".into(), topic_id: topic_id.into() })
+    }
+
+    fn ledger(incarnation: u32, to: i64, topic_id: &str) -> Ledger {
+        let key = if to == 0 { EntryKey::Genesis } else { EntryKey::At(Offset(0)) };
+        let tail = Head { key, attempt: AttemptId(1), to: Offset(to) };
+        Ledger { tail, of: identity(topic_id), incarnation }
+    }
+
+    fn committed(offset: i64, p: i64, incarnation: u32) -> Committed {
+        let entry = Some(EntryName { incarnation, key: EntryKey::Genesis });
+        let (root, topic_id) = ("r".into(), "t".into());
+        let metadata =
+            Metadata { p: Offset(p), entry, root, topic_id, marks: Marks::default(), lost: None };
+        Committed { offset: Offset(offset), metadata: Some(metadata) }
+    }
+
+    /// Ten records; five of them archived, seven counted.
+    fn whole() -> Facts {
+        Facts {
+            roles: Roles { counts: true, archive: true, holds: false },
+            identity: identity("t"),
+            on_gap: OnGap::Stop,
+            committed: Some(committed(5, 7, 0)),
+            ledger: Some(ledger(0, 5, "t")),
+            newest: 0,
+            log: OffsetRange { from: Offset(0), to: Offset(10) },
+            start: Offset(0),
+            published: None,
+        }
+    }
+
+    /// Does what a repair says, to the facts.
+    fn carry_out(facts: &mut Facts, repair: Repair) {
+        if let Some(put) = repair.put {
+            let mut new = ledger(put.incarnation, put.range.to.0, "");
+            new.of = Arc::clone(&facts.identity);
+            if put.kind == Kind::Genesis {
+                new.tail.key = EntryKey::Genesis;
+            }
+            facts.newest = facts.newest.max(put.incarnation);
+            facts.ledger = Some(new);
+        }
+        if let Some((offset, metadata)) = repair.commit {
+            let text = metadata.encode(offset);
+            facts.committed = Some(Committed::decode(offset, &text).unwrap());
+        }
+    }
+
+    /// Every way to be stopped: the repair leads to an owner that goes on, with these positions;
+    /// also if it dies between its two steps.
+    #[test]
+    fn every_stop_has_its_cure() {
+        type Break = fn(&mut Facts);
+        let cases: [(&str, Break, (i64, i64)); 10] = [
+            ("nothing_committed", |f| (f.committed, f.published) = (None, Some(Offset(7))), (5, 7)),
+            ("no_ledger", |f| f.ledger = None, (5, 7)),
+            ("committed_beyond_ledger", |f| f.ledger = Some(ledger(0, 3, "t")), (3, 7)),
+            ("other_topic", |f| f.identity = identity("u"), (0, 0)),
+            (
+                "other_topic",
+                |f| (f.identity, f.newest, f.start) = (identity("u"), 4, Offset(2)),
+                (2, 2),
+            ),
+            ("other_incarnation", |f| f.ledger = Some(ledger(1, 0, "t")), (0, 0)),
+            ("archive_gap", |f| f.log.from = Offset(9), (9, 9)),
+            (
+                "results_gap",
+                |f| {
+                    (f.log.from, f.ledger) = (Offset(8), Some(ledger(0, 9, "t")));
+                },
+                (9, 8),
+            ),
+            ("beyond_log", |f| f.log.to = Offset(4), (4, 4)),
+            (
+                "other_root",
+                |f| {
+                    f.identity = Arc::new(Identity { root: "s".into(), topic_id: "t".into() });
+                    f.ledger = None;
+                },
+                (5, 7),
+            ),
+        ];
+        for (label, change, (a, p)) in cases {
+            for dies in [false, true] {
+                let mut facts = whole();
+                change(&mut facts);
+                assert_eq!(facts.diagnose().unwrap_err().label(), label);
+                let mut rounds = 0;
+                while let Some(mut repair) = facts.repair(None).unwrap() {
+                    if dies && rounds == 0 && repair.put.is_some() {
+                        repair.commit = None;
+                    }
+                    carry_out(&mut facts, repair);
+                    rounds += 1;
+                    assert!(rounds < 5, "{label}: {:?}", facts.diagnose());
+                }
+                let part = facts.diagnose().unwrap();
+                assert_eq!((part.a(), part.p()), (Some(Offset(a)), Some(Offset(p))), "{label}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_only_a_person_knows_is_asked() {
+        let mut facts = Facts { committed: None, ..whole() };
+        assert_eq!(facts.repair(None), Err(Refused::Choice { archived: Offset(5) }));
+        for (from, f) in [(0, 0), (5, 5), (8, 5)] {
+            let (offset, m) = facts.repair(Some(Offset(from))).unwrap().unwrap().commit.unwrap();
+            assert_eq!((offset, m.p), (Offset(f), Offset(from)));
+        }
+        facts.roles.counts = false;
+        let (offset, _) = facts.repair(None).unwrap().unwrap().commit.unwrap();
+        assert_eq!(offset, Offset(5), "without counts the ledger knows it all");
+    }
+
+    #[test]
+    fn copies_and_old_backups_are_left_alone() {
+        let other = Arc::new(Identity { root: "s".into(), topic_id: "t".into() });
+        let copy = Facts { identity: other, ..whole() };
+        assert!(matches!(copy.repair(None), Err(Refused::Copy { .. })));
+        let old = Facts { committed: Some(committed(5, 7, 2)), ..whole() };
+        assert_eq!(old.repair(None), Err(Refused::OldBackup { committed: 2, ledger: 0 }));
+        assert_eq!(whole().repair(None), Ok(None), "nothing is wrong");
+    }
+}

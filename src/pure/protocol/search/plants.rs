@@ -1,0 +1,130 @@
+//! A search that can't fail proves nothing: each fault is planted into the rules and must be found.
+
+use super::Model;
+use super::engine::explore;
+use super::merging::{Bounds, Merging};
+use super::pair::Pair;
+use super::silence::{Asking, Silence};
+use super::small;
+use super::world::{Scope, World};
+use crate::pure::fault::{Fault, PLANTED};
+
+fn finds(fault: Fault, scope: Scope, want: &str) {
+    finds_in(&World::new(), fault, scope, want);
+}
+
+/// Both partitions of a transaction are in doubt together.
+#[test]
+fn error_is_abort_for_two_partitions() {
+    finds_in(&Pair::new(), Fault::ErrorIsAbort, super::pair(), "I1");
+}
+
+/// What one owner does to the other, in either partition of a transaction.
+#[test]
+fn faults_of_two_owners_of_two_partitions() {
+    for (fault, want) in [
+        (Fault::ErrorIsAbort, "I1"),
+        (Fault::KeepPOverMissedGeneration, "I1"),
+        (Fault::PublishFirst, "I3"),
+    ] {
+        finds_in(&Pair::new(), fault, super::pair_of_owners(), want);
+    }
+}
+
+fn finds_in(first: &impl Model, fault: Fault, scope: Scope, want: &str) {
+    // A lone owner that gets stuck would hide the worse things that the fault does.
+    let scope = Scope { live: want == "I6", ..scope };
+    PLANTED.with(|p| p.set(Some(fault)));
+    let report = explore(first, &scope);
+    PLANTED.with(|p| p.set(None));
+    let Some((what, trace)) = report.broken else {
+        panic!("{fault:?} was not found in {} states", report.states);
+    };
+    println!("{fault:?}: {what}, after {} steps:\n  {}", trace.len(), trace.join("\n  "));
+    assert!(what.contains(want), "{fault:?}: found {what:?}, expected {want:?}");
+}
+
+macro_rules! plants {
+    ($($name:ident: $fault:ident, $scope:expr => $want:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            finds(Fault::$fault, $scope, $want);
+        }
+    )*};
+}
+
+fn base() -> Scope {
+    Scope { slots: 2, store_fails: false, ..Scope::default() }
+}
+
+fn remade() -> Scope {
+    Scope { remade: true, repairs: true, ..one() }
+}
+
+fn one() -> Scope {
+    Scope { records: 1, ..base() }
+}
+
+/// What the merge's own rules are for.
+fn finds_in_merge(fault: Fault, silence: bool, want: &str) {
+    let bounds = Bounds { messages: 3, silence, parts: true, expiry: false };
+    finds_in(&Merging::new(bounds), fault, Scope { workers: 1, ..small() }, want);
+}
+
+#[test]
+fn commit_ahead_of_state() {
+    finds_in_merge(Fault::CommitAheadOfState, false, "I1: a closed window lacks");
+}
+
+#[test]
+fn commit_in_replay() {
+    finds_in_merge(Fault::CommitInReplay, false, "I1");
+}
+
+#[test]
+fn late_again() {
+    finds_in_merge(Fault::LateAgain, false, "I1");
+}
+
+#[test]
+fn highest_watermark() {
+    finds_in_merge(Fault::HighestWatermark, false, "published as late");
+}
+
+#[test]
+fn lag_is_silence() {
+    finds_in(&Silence::new(Asking::Right), Fault::LagIsSilence, small(), "before a record");
+}
+
+#[test]
+fn part_alone() {
+    finds_in_merge(Fault::PartAlone, false, "I1: a partial count is published twice");
+}
+
+plants! {
+    start_at_p: StartAtP, base() => "I2";
+    start_at_a: StartAtA, base() => "I1";
+    count_below_p: CountBelowP, base() => "I1";
+    archive_below_a: ArchiveBelowA, base() => "I2";
+    commit_p: CommitP, one() => "I4";
+    error_is_abort: ErrorIsAbort, one() => "I1";
+    no_verify: NoVerify, Scope { lost_ok: 1, ..base() } => "I1";
+    exists_is_mine: ExistsIsMine, base() => "I4";
+    advance_on_try: AdvanceOnTry, Scope { late_appends: true, ..base() } => "I4";
+    discard_tried: DiscardTried, Scope { late_appends: true, store_fails: true, ..one() } => "I5";
+    settle_unnamed_anywhere: SettleUnnamedAnywhere, one() => "I5";
+    settle_ignores_names: SettleIgnoresNames, one() => "I5";
+    settle_below_tail_from: SettleBelowTailFrom, one() => "I6";
+    publish_first: PublishFirst, one() => "I3";
+    append_out_of_order: AppendOutOfOrder, base() => "I2";
+    append_before_begun: AppendBeforeBegun, one() => "no reason";
+    detached_commits_p: DetachedCommitsP, Scope { store_fails: true, ..one() } => "I4";
+    metadata_unchecked: MetadataUnchecked, Scope { resets: true, ..base() } => "no reason";
+    expired_begins_again: ExpiredBeginsAgain, Scope { expiry: true, ..one() } => "I1";
+    gap_before_begun: GapBeforeBegun, Scope { retention: true, ..one() } => "no reason";
+    gap_ahead_of_attempts: GapAheadOfAttempts, Scope { retention: true, ..base() } => "I2";
+    fresh_forever: FreshForever, Scope { expiry: true, repairs: true, ..one() } => "I1";
+    lost_forgotten: LostForgotten, Scope { retention: true, ..base() } => "I1";
+    topic_id_unchecked: TopicIdUnchecked, remade() => "I4";
+    keep_p: KeepPOverMissedGeneration, base() => "I1";
+}

@@ -1,0 +1,37 @@
+//! A `mod.rs` is its page.
+
+use syn::spanned::Spanned as _;
+
+use crate::Rule;
+use crate::source::{check, sources};
+
+/// What stands in a `mod.rs` beside its page, `mod` and `use`.
+fn items_of_a_hub(path: &str, text: &str) -> Vec<String> {
+    if !path.ends_with("/mod.rs") {
+        return Vec::new();
+    }
+    let file = syn::parse_file(text).expect("the compiler reads it too");
+    let item = |item: &syn::Item| match item {
+        syn::Item::Use(_) => None,
+        syn::Item::Mod(m) if m.content.is_none() => None,
+        syn::Item::Mod(m) if m.ident == "tests" => None,
+        other => Some(format!("line {}: an item in a hub", other.span().start().line)),
+    };
+    file.items.iter().filter_map(item).collect()
+}
+
+#[test]
+fn a_hub_is_its_page() {
+    check(Rule::Hub, &sources("src"), items_of_a_hub);
+}
+
+#[test]
+fn an_item_in_a_hub_is_seen() {
+    let hub =
+        "//! Page.\n#[cfg(test)]\nmod a;\npub use a::A;\n#[cfg(test)]\nmod tests { fn f() {} }\n";
+    assert!(items_of_a_hub("src/x/mod.rs", hub).is_empty());
+    for item in ["fn f() {}", "pub struct S;", "const C: u8 = 1;", "mod inline { }", "impl S {}"] {
+        assert_eq!(items_of_a_hub("src/x/mod.rs", &format!("{hub}{item}")).len(), 1, "{item}");
+        assert!(items_of_a_hub("src/x/y.rs", item).is_empty());
+    }
+}
