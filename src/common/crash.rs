@@ -6,7 +6,7 @@
 
 macro_rules! steps {
     ($($(#[$doc:meta])* $name:ident = $label:literal,)*) => {
-        /// Where an incident can be planted.
+        /// The steps at which a test can kill or stop the process.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub enum Step { $($(#[$doc])* $name,)* }
 
@@ -27,7 +27,7 @@ steps! {
     AssignmentCaptured = "assignment-captured",
     /// Committed offset, log ends and topic id are read.
     StableRead = "stable-read",
-    /// The genesis entry stands, and nobody has looked at it.
+    /// The genesis entry exists, and no owner has read it.
     GenesisPut = "genesis-put",
     /// The ledger was followed to its end.
     TailRead = "tail-read",
@@ -54,7 +54,7 @@ steps! {
     ResultsProduced = "results-produced",
     /// Offsets are in the transaction; its end is not sent.
     OffsetsSent = "offsets-sent",
-    /// The commit was answered Ok, and nobody knows yet.
+    /// The commit was answered Ok, and the rules do not know it yet.
     Committed = "committed",
     /// Revoked: the last transaction has ended.
     LeaveCommitted = "leave-committed",
@@ -64,7 +64,7 @@ steps! {
     DrainCommitted = "drain-committed",
 }
 
-/// Comes to a step.
+/// Marks a step: kills or stops the process here if the step is armed.
 #[inline]
 pub fn at(step: Step) {
     #[cfg(feature = "crash-points")]

@@ -58,7 +58,7 @@ pub struct Metrics {
 
 const PARTITION: [&str; 2] = ["topic", "partition"];
 
-/// One series, as docs/metrics.md has it.
+/// One series, as `docs/metrics.md` lists it.
 #[derive(Clone, Debug)]
 pub struct Series {
     pub name: String,

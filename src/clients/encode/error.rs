@@ -1,6 +1,6 @@
 //! What can go wrong with a file that is encoded.
 
-/// A file can not be encoded; the record that did it is named by the caller.
+/// A file cannot be encoded. The caller names the record that caused the error.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
     #[error("write parquet: {0}")]

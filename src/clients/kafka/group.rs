@@ -28,12 +28,13 @@ pub type Consumer = BaseConsumer<Group>;
 /// A partition's queue, split off from that consumer's.
 pub type Queue = queue::Queue<Group>;
 
-/// Who is told of assignments; called on the poll thread.
+/// The receiver of assignments. Its methods are called on the poll thread.
 pub trait Assignments: Send + Sync {
     /// A new generation, with the partitions that it adds (none, often).
     fn assigned(&self, generation: Arc<Generation>, added: Vec<(TopicPartition, Queue)>);
 
-    /// These are taken away. Returns when their workers have let go of them, or at the timeout.
+    /// Takes these partitions away. The call returns when their workers have released them, or at
+    /// the timeout.
     ///
     /// `commits`: the captured generation is still the group's. It is not for an assignment that
     /// was lost, nor under the cooperative protocol, where the next generation has begun already.
@@ -45,7 +46,7 @@ pub struct Group {
     me: OnceLock<Weak<Consumer>>,
     assignments: Arc<dyn Assignments>,
     moves: Moves,
-    /// Errors of the client that nobody asked for, by the poll thread's log.
+    /// Errors that the client reports by itself; the poll thread logs them.
     errors: Mutex<Option<String>>,
 }
 
@@ -191,7 +192,7 @@ pub fn consumer(
     Ok(consumer)
 }
 
-/// A consumer that asks and never joins.
+/// Makes a consumer that only asks the brokers, and never joins the group.
 ///
 /// # Errors
 /// As [`consumer`].
@@ -204,10 +205,10 @@ pub fn observer(config: &ClientConfig) -> Result<Arc<Consumer>, KafkaError> {
     consumer(config, Arc::new(Nobody))
 }
 
-/// What the poll thread is told.
+/// The requests to the poll thread.
 #[derive(Debug, Default)]
 pub struct PollControl {
-    /// What was asked for last, and whether the poll thread knows.
+    /// The topics that were asked for last, and whether the poll thread has subscribed to them.
     subscription: Mutex<(Vec<String>, bool)>,
     rejoin: AtomicBool,
     stop: AtomicBool,
@@ -251,7 +252,7 @@ impl PollControl {
         self.unknown_topic.notified().await;
     }
 
-    /// Why the client can not go on at all.
+    /// The reason why the client cannot continue at all; [`None`] as long as it can.
     #[must_use]
     pub fn fatal(&self) -> Option<String> {
         self.fatal.lock().unwrap_or_else(PoisonError::into_inner).clone()

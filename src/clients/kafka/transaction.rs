@@ -52,7 +52,7 @@ impl ProducerContext for Events {
 /// Why a transaction has no known good outcome.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum TransactionError {
-    /// It may or may not have been committed; read the positions back.
+    /// The transaction may or may not have been committed: the positions must be read back.
     #[error("{step}: {detail}")]
     Doubt { step: &'static str, detail: String },
     /// Another process uses our transactional id.
@@ -77,11 +77,11 @@ pub struct OffsetCommit {
     pub metadata: String,
 }
 
-/// See the module's page.
+/// The transactions of one worker, with one transactional producer.
 pub struct Transactions {
     config: ClientConfig,
     producer: Option<Arc<ThreadedProducer<Events>>>,
-    /// How long one step may be repeated.
+    /// The time for which one step may be repeated.
     patience: Duration,
     begun: Instant,
     /// After this long the coordinator itself aborts and fences.
@@ -97,24 +97,24 @@ impl std::fmt::Debug for Transactions {
 /// The step of a client that librdkafka refuses to make.
 pub const MAKE_PRODUCER: &str = "make the producer";
 
-/// What the client is told about how long one call may take,
+/// The timeout that the client is given for one call.
 const STEP: Duration = Duration::from_secs(5);
-/// and how long it is waited for.
+/// The time after which a call that has not returned is abandoned.
 const OVERDUE: Duration = Duration::from_secs(10);
 
 /// One record of a transaction.
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing<'a> {
     pub topic: &'a str,
-    /// [`None`]: by the key.
+    /// The partition; [`None`] lets the key decide.
     pub partition: Option<i32>,
     pub key: Option<&'a str>,
     pub value: &'a [u8],
-    /// Of the header [`HEADER`].
+    /// The value of the header `alluvium`.
     pub header: &'a str,
 }
 
-/// How long the steps of a commit took.
+/// The durations of a commit's steps.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct CommitTimes {
     pub deliver: Duration,
@@ -122,9 +122,9 @@ pub struct CommitTimes {
     pub end: Duration,
 }
 
-/// What a worker needs of transactions; tests bring their own.
+/// The transactions that a worker needs; tests have an implementation of their own.
 pub trait Commit: Send {
-    /// Begins; records are sent next.
+    /// Begins a transaction; records are sent next.
     ///
     /// # Errors
     /// No transaction can be opened; nothing was sent.
@@ -147,8 +147,8 @@ pub trait Commit: Send {
         owned: &dyn Fn() -> bool,
     ) -> Result<CommitTimes, TransactionError>;
 
-    /// Ends a transaction that did not come to a plain Ok. Whatever the brokers say to the abort,
-    /// the positions are to be read back; the producer is made anew.
+    /// Ends a transaction that was not answered with a plain Ok. Whatever the brokers answer to the
+    /// abort, the positions must be read back, and the producer is replaced.
     fn give_up(&mut self);
 }
 
@@ -166,8 +166,8 @@ impl Transactions {
         }
     }
 
-    /// Makes the producer if need be. Its first act ends what an earlier life of this
-    /// transactional id has left open.
+    /// Makes the producer if there is none. Its first call ends the transaction that an earlier
+    /// process with this transactional id has left open.
     ///
     /// # Errors
     /// No coordinator answers in time.

@@ -9,7 +9,7 @@ use crate::pure::layout::names::{self, PRIVATE, Places};
 use crate::pure::protocol::{Entry, EntryKey, FileRef, Kind};
 use crate::pure::record::{Offset, OffsetRange};
 
-/// Something that does not fit together.
+/// One thing that is wrong in an archive.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Finding {
     pub kind: FindingKind,

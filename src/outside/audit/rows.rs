@@ -43,7 +43,7 @@ pub fn offsets(path: &str, bytes: Bytes) -> Result<Vec<Offset>, String> {
 
 const RAW: [&str; 5] = ["timestamp", "key", "key_bytes", "value", "value_bytes"];
 
-/// A column of text, and the one of those values that are none.
+/// A column of text, with the column of those values that are not text.
 struct Either<'a>(&'a StringArray, &'a BinaryArray);
 
 impl<'a> Either<'a> {

@@ -13,7 +13,7 @@ use crate::outside::daemon::active::InForce;
 /// Longer than any call of a worker or of the poll thread may take.
 const STUCK_MS: i64 = 120_000;
 
-/// What the endpoints look at.
+/// The state that the HTTP endpoints read.
 pub(crate) struct Health {
     pub(crate) registry: Registry,
     pub(crate) pool: Arc<Pool>,

@@ -24,7 +24,7 @@ pub type ReadAgain = dyn Fn() -> Result<Config, String> + Send + Sync;
 /// Sets what is logged.
 pub type SetLog = dyn Fn(&str) + Send + Sync;
 
-/// Everything that a reload touches.
+/// Everything that a reload needs and changes.
 pub(super) struct Reloading {
     pub(super) read_again: Box<ReadAgain>,
     pub(super) took: Arc<Took>,

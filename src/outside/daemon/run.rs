@@ -22,7 +22,7 @@ use crate::outside::daemon::health::{Health, now_ms};
 use crate::outside::daemon::reload::{ReadAgain, Reloading, SetLog};
 use crate::outside::daemon::{http, kerberos, roots, systemd, topics};
 
-/// What the command line gives a daemon.
+/// The arguments of the command line that the daemon needs.
 pub struct Launch {
     pub config: Arc<Config>,
     pub registry: Registry,
@@ -215,7 +215,7 @@ async fn stop_all(
     Ok(drained)
 }
 
-/// Tells the metrics of each operation of a store.
+/// Records each operation of a store in the metrics.
 fn took(metrics: &Arc<Metrics>) -> Arc<Took> {
     let metrics = Arc::clone(metrics);
     Arc::new(move |operation, took| {

@@ -19,14 +19,14 @@ use crate::pure::record::{Offset, OffsetRange, Record, TopicPartition};
 /// The header's name. Partial counts ([`crate::pure::count::partials`]) have one of the same fields.
 pub const HEADER: &str = "alluvium";
 
-/// Whether more may come for the same window and word.
+/// Says whether more counts may follow for the same window and word.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Kind {
-    /// The whole count of the window (in this partition).
+    /// The whole count of the window (with `scope = "partition"`: in this partition).
     Final,
-    /// Adds to other parts.
+    /// The count adds to other parts of its window.
     Part,
-    /// Came after the window's final count.
+    /// The count was made after the window's final count, and adds to it.
     Late,
 }
 
@@ -48,18 +48,18 @@ impl FromStr for Kind {
     }
 }
 
-/// How values are written.
+/// The format of a count's value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OutputFormat {
     Json,
-    /// `(hello,2)`
+    /// Text: `(hello,2)`.
     Text,
 }
 
-/// What was committed together with merged counts.
+/// The offset and the marks that one transaction committed together with merged counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Merged {
-    /// F.
+    /// The committed offset F.
     pub offset: Offset,
     pub marks: Marks,
 }
@@ -80,7 +80,8 @@ impl Merged {
     }
 }
 
-/// Writes the records of one window of one commit; what they share is written once.
+/// Writes the records of one window of one commit. The parts that all records share are written
+/// once.
 #[derive(Debug)]
 pub struct WindowWriter {
     format: OutputFormat,
@@ -167,16 +168,16 @@ pub fn iso_millis(millis: i64) -> String {
     Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |t| format!("{t:.3}"))
 }
 
-/// What [`iso_millis`] wrote.
+/// Reads what [`iso_millis`] writes, as milliseconds since the epoch.
 #[must_use]
 pub fn parse_iso_millis(text: &str) -> Option<i64> {
     let time = text.parse::<Timestamp>().map(Timestamp::as_millisecond);
     time.ok().or_else(|| text.parse().ok())
 }
 
-/// Which records a published count is of, from its header: topic, partition and the range that
-/// was committed with it; of a merged count, and of partial counts, likewise. [`None`] for what
-/// somebody else wrote.
+/// The records that a published count covers, from its header: topic, partition, and the range of
+/// offsets that was committed with the count. For a merged count these are of the partials topic,
+/// and for partial counts of the source. [`None`] for a record of another program.
 #[must_use]
 pub fn source(record: &Record<'_>) -> Option<(TopicPartition, OffsetRange)> {
     let header = record.headers.iter().find(|(name, _)| *name == HEADER)?.1?;
@@ -187,7 +188,8 @@ pub fn source(record: &Record<'_>) -> Option<(TopicPartition, OffsetRange)> {
     Some((TopicPartition { topic: fields.next()?.into(), partition }, range))
 }
 
-/// What was committed together with a merged count; [`None`] for any other record.
+/// The offset and the marks that were committed together with a merged count; [`None`] for any
+/// other record.
 #[must_use]
 pub fn merged(record: &Record<'_>) -> Option<Merged> {
     let header = record.headers.iter().find(|(name, _)| *name == HEADER)?.1?;
@@ -202,7 +204,7 @@ pub struct Count<'a> {
     pub word: &'a str,
     pub count: i64,
     pub kind: Kind,
-    /// Absent where counts were merged over partitions.
+    /// The source partition; [`None`] where counts were merged over partitions.
     pub source_partition: Option<i32>,
 }
 
@@ -212,7 +214,7 @@ struct JsonCount {
 }
 
 impl<'a> Count<'a> {
-    /// Reads a record of the output topic; [`None`] for what somebody else wrote into it.
+    /// Reads a record of the output topic; [`None`] for a record of another program.
     #[must_use]
     pub fn parse(record: &Record<'a>) -> Option<Count<'a>> {
         let header = record.headers.iter().find(|(name, _)| *name == HEADER)?.1?;

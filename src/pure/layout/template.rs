@@ -63,7 +63,7 @@ pub enum TemplateError {
 }
 
 impl Template {
-    /// Checks and takes apart.
+    /// Parses and checks a template.
     ///
     /// # Errors
     /// Everything that would make paths escape the root, hide from readers, or not sort.
@@ -76,7 +76,7 @@ impl Template {
         Ok(Template { segments, zone, granularity_ms: finest.unwrap_or(i64::MAX) })
     }
 
-    /// Whether `{topic}` stands in the path.
+    /// Whether the path contains `{topic}`.
     #[must_use]
     pub fn has_topic(&self) -> bool {
         self.segments.iter().flatten().any(|p| *p == Piece::Topic)

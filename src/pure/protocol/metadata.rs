@@ -17,11 +17,12 @@ pub const MAX_BYTES: usize = 200;
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Committed {
     pub offset: Offset,
-    /// `None`: no metadata, or metadata that was written for another offset. Somebody moved it.
+    /// [`None`] if there is no metadata, or if the metadata was written for another offset: then an
+    /// operator has moved the offset.
     pub metadata: Option<Metadata>,
 }
 
-/// What rides with the committed offset F.
+/// The metadata of the committed offset F.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Metadata {
     /// The results position P.
@@ -38,10 +39,10 @@ pub struct Metadata {
 /// How far the time of the results has come, milliseconds; neither goes back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Marks {
-    /// Of a source: the highest time among the records that were counted. Of the merge: the latest
-    /// end of a window that was closed.
+    /// For a source, the highest time among the records that were counted; for the merge, the
+    /// latest end of a window that was closed.
     pub watermark: Option<i64>,
-    /// Of the merge: windows that start up to here may have been published in parts.
+    /// For the merge: windows that start at or before this time may have been published in parts.
     pub parted: Option<i64>,
 }
 
@@ -85,7 +86,8 @@ impl Metadata {
 }
 
 impl Committed {
-    /// P: where results go on. An operator who moved the offset means it.
+    /// P, the offset at which results continue. If an operator has moved the offset, P is that
+    /// offset.
     #[must_use]
     pub fn p(&self) -> Offset {
         self.metadata.as_ref().map_or(self.offset, |m| m.p)

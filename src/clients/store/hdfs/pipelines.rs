@@ -23,20 +23,20 @@ use crate::clients::store::error::{ErrorKind, StoreError};
 use crate::clients::store::hdfs::error::classify;
 use crate::clients::store::tasks::RawFile;
 
-/// After a failure, files are begun with care for so long: more than the NameNode takes to give a
-/// node up.
+/// How long new files are supervised after a failure: longer than the NameNode takes to give a node
+/// up.
 const CAREFUL: Duration = Duration::from_secs(15 * 60);
-/// With one replica for so long, before the full number is tried again.
+/// How long new files start with one replica, before the full number is tried again.
 const ALONE: Duration = Duration::from_secs(60);
 /// For the first chunk to come to every replica. A pipeline with a dead node in it is not refused, it
 /// stalls.
 const BEGIN: Duration = Duration::from_secs(3);
 /// All tries together: whoever writes gives up after [`crate::clients::store::api::Deadlines::data`].
 const TRIES: Duration = Duration::from_secs(35);
-/// A call that takes so long has met a node that stands still.
+/// A call that takes this long has met a node that does not answer.
 const SLOW: Duration = Duration::from_secs(10);
 
-/// What a client has seen of the DataNodes.
+/// What a client knows about the health of the DataNodes.
 #[derive(Debug, Default)]
 pub(super) struct Pipelines(Mutex<Seen>);
 
@@ -60,7 +60,8 @@ impl Pipelines {
         self.seen().failed.is_some_and(|at| now.saturating_duration_since(at) < CAREFUL)
     }
 
-    /// It began with all replicas, or with one alone; whether that is news.
+    /// Notes that a file started with all replicas, or with one; returns whether this is different
+    /// from before.
     fn began(&self, whole: bool, now: Instant) -> bool {
         let mut seen = self.seen();
         let since = seen.alone.filter(|at| now.saturating_duration_since(*at) < ALONE);
