@@ -3,10 +3,10 @@
 /// A file cannot be encoded. The caller names the record that caused the error.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
-    #[error("write parquet: {0}")]
+    #[error("can't write Parquet: {0}")]
     Parquet(#[from] ::parquet::errors::ParquetError),
-    #[error("build columns: {0}")]
+    #[error("can't build columns: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
-    #[error("compress: {0}")]
+    #[error("can't compress: {0}")]
     Io(#[from] std::io::Error),
 }

@@ -73,8 +73,9 @@ impl ConsumerContext for Group {
         partitions: &mut TopicPartitionList,
     ) {
         let began = Instant::now();
-        // The client has paused all that it keeps, and goes on where it believes its readers to be, as
-        // soon as this is answered: that may be beyond records that it threw away.
+        // The client has paused the partitions that it keeps. After this callback it continues at
+        // the position where it believes its readers to be, which may be behind records that it
+        // has discarded (docs/decisions/0010-moved-positions.md).
         self.moves.note();
         let done = match code {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
@@ -90,7 +91,7 @@ impl ConsumerContext for Group {
             }
         };
         if let Err(e) = done {
-            tracing::error!(error = %e, "a rebalance failed; the group will try again");
+            tracing::error!(error = %e, "a rebalance failed; the group tries again");
         }
         tracing::debug!(elapsed_ms = began.elapsed().as_millis(), "rebalance answered");
     }
@@ -272,12 +273,12 @@ pub fn poll(consumer: &Arc<Consumer>, control: &PollControl, leave: Duration, al
             let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
             tracing::info!(topics = topics.join(", "), "subscribing");
             if let Err(e) = consumer.subscribe(&topics) {
-                tracing::error!(error = %e, "subscribe failed");
+                tracing::error!(error = %e, "the subscription failed");
             }
         }
         match consumer.poll(Duration::from_millis(100)) {
             Some(Err(Rd::MessageConsumptionFatal(code))) => {
-                let text = format!("the consumer can't go on: {code}");
+                let text = format!("the consumer can't continue: {code}");
                 *control.fatal.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
                 return;
             }
@@ -292,7 +293,7 @@ pub fn poll(consumer: &Arc<Consumer>, control: &PollControl, leave: Duration, al
                     topic = m.topic(),
                     partition = m.partition(),
                     offset = m.offset(),
-                    "a record came by the main queue; it will be read again after recovery"
+                    "a record arrived in the main queue; the record is read again after recovery"
                 );
             }
         }

@@ -170,7 +170,7 @@ impl<'a> Scan<'a> {
                 Some(Err(Rd::PartitionEOF(id))) => drop(self.open.remove(&id)),
                 Some(Err(e)) => tracing::debug!(error = %e, "reading {}", self.topic),
                 None if SILENCE < heard.elapsed() => {
-                    return Err(self.failed(&"the brokers say nothing"));
+                    return Err(self.failed(&"the brokers do not answer"));
                 }
                 None => continue,
             }

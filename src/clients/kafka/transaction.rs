@@ -44,7 +44,7 @@ impl ProducerContext for Events {
         if let Err((e, _)) = result
             && self.failed.fetch_add(1, Ordering::SeqCst) == 0
         {
-            tracing::warn!(error = %e, "a result was not delivered; its transaction is aborted");
+            tracing::warn!(error = %e, "a result was not delivered, so its transaction is aborted");
         }
     }
 }
@@ -58,7 +58,7 @@ pub enum TransactionError {
     /// Another process uses our transactional id.
     #[error(
         "another process uses the transactional id of this one: two instances run under one name. \
-         Give each its own daemon.instance (or --instance) ({detail})"
+         Give each instance a daemon.instance (or --instance) of its own ({detail})"
     )]
     TwoInstances { detail: String },
 }
@@ -306,7 +306,10 @@ impl Commit for Transactions {
             if producer.client().fatal_error().is_none()
                 && let Err(e) = producer.abort_transaction(STEP)
             {
-                tracing::debug!(error = %e, "abort; the coordinator will time it out");
+                tracing::debug!(
+                    error = %e,
+                    "an abort failed; the coordinator ends the transaction after its timeout"
+                );
             }
             let _ = aborted.send(());
             // Joins the client's threads: that may take seconds, and nobody waits for it.
@@ -329,7 +332,7 @@ fn listed(offsets: &[OffsetCommit]) -> Result<TopicPartitionList, TransactionErr
     Ok(list)
 }
 
-/// Runs a call of the client; whoever does not come back in time is left behind, with all it holds.
+/// Runs a call of the client; whoever does not return in time is left behind, with all it holds.
 fn within<T: Send + 'static>(
     step: &'static str,
     call: impl FnOnce() -> T + Send + 'static,
@@ -342,7 +345,8 @@ fn within<T: Send + 'static>(
         .name("producer-call".into())
         .spawn(run)
         .map_err(|e| TransactionError::doubt(step, e))?;
-    let late = |_| TransactionError::doubt(step, "the client does not come back from its call");
+    let late =
+        |_| TransactionError::doubt(step, "the client library does not return from its call");
     told.recv_timeout(OVERDUE).map_err(late)
 }
 
@@ -424,7 +428,7 @@ mod tests {
         let hung = commit(true).unwrap_err();
         let TransactionError::Doubt { step, detail } = hung else { panic!("{hung}") };
         assert_eq!(step, "send offsets");
-        assert!(detail.contains("does not come back"), "{detail}");
+        assert!(detail.contains("does not return"), "{detail}");
         let _ = commit(false).unwrap();
     }
 }

@@ -80,7 +80,8 @@ fn read(
         if silent {
             faults.add(
                 f.key(""),
-                "neither archives nor counts: remove archive = false, or add a wordcount",
+                "the mapping neither archives nor counts: remove archive = false, or add a \
+                 wordcount",
             );
         }
     }
@@ -111,7 +112,13 @@ fn topics(f: &mut Fields, faults: &mut Faults) -> Option<Topics> {
             }
             for name in &names {
                 if !is_topic_name(name) {
-                    faults.add(f.key("topics"), format!("{name:?} is no topic name: Kafka allows letters, digits, '.', '_' and '-'; for a pattern write topics_regex"));
+                    faults.add(
+                        f.key("topics"),
+                        format!(
+                            "{name:?} is not a topic name: Kafka allows letters, digits, '.', '_' \
+                             and '-'; for a pattern write topics_regex"
+                        ),
+                    );
                 }
             }
             Some(Topics::Names(names))
@@ -133,8 +140,13 @@ fn start(text: &str) -> Result<Start, String> {
     match text {
         "earliest" => Ok(Start::Earliest),
         "latest" => Ok(Start::Latest),
-        time => time.parse::<jiff::Timestamp>().map(|t| Start::At(t.as_millisecond())).map_err(|_| {
-            format!("{time:?} is neither \"earliest\", \"latest\" nor a time as \"2026-11-22T17:00:00Z\"")
-        }),
+        time => {
+            time.parse::<jiff::Timestamp>().map(|t| Start::At(t.as_millisecond())).map_err(|_| {
+                format!(
+                    "{time:?} is neither \"earliest\", \"latest\" nor a time like \
+                 \"2026-11-22T17:00:00Z\""
+                )
+            })
+        }
     }
 }

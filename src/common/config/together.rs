@@ -40,7 +40,8 @@ pub(super) fn check_together(mappings: &[Mapping], faults: &mut Faults) {
                 faults.add(
                     &key,
                     format!(
-                        "{topic:?} is also a source, in mapping.{source}: counts would be counted again"
+                        "{topic:?} is also a source, in mapping.{source}: its counts would be \
+                         counted again"
                     ),
                 );
             }
@@ -73,7 +74,13 @@ fn check_directories(mappings: &[Mapping], faults: &mut Faults) {
                 let path = archive.template.render(&topic, 0, Some(0));
                 let place = format!("{}/{path}", archive.root.url());
                 match seen.get(&place) {
-                    Some(other) => faults.add(&key, format!("files would lie in the same directories as those of {other}; put {{topic}} into the path, or another first directory")),
+                    Some(other) => faults.add(
+                        &key,
+                        format!(
+                            "files would be in the same directories as those of {other}; put \
+                             {{topic}} into the path, or use another first directory"
+                        ),
+                    ),
                     None => drop(seen.insert(place, key.clone())),
                 }
             }

@@ -251,7 +251,10 @@ impl Worker {
         let answers = match self.env.positions.committed(&asked) {
             Ok(answers) => answers,
             Err(e) => {
-                tracing::warn!(error = %e, "can't confirm the last commit; trying again");
+                tracing::warn!(
+                    error = %e,
+                    "the brokers do not confirm the last commit; trying again"
+                );
                 self.env.metrics.kafka_errors.with_label_values(&["verify"]).inc();
                 return false;
             }
@@ -275,7 +278,11 @@ impl Worker {
                 Ok(Found::Verified) => {}
                 Ok(Found::Fresh(Begin::CommitStart)) => task.state.begin(),
                 Ok(_) => {
-                    tracing::warn!(%tp, "the last commit did not happen although it was answered Ok, or the offset was moved; counting again");
+                    tracing::warn!(
+                        %tp,
+                        "the last commit is not there although the broker answered Ok, or the \
+                         offset was moved; counting again"
+                    );
                     task.state.recounted();
                 }
                 Err(stop) => task.state.stop(&stop, now),
@@ -363,10 +370,16 @@ impl Worker {
                 self.env.metrics.commits.with_label_values(&["doubt"]).inc();
                 self.env.metrics.kafka_errors.with_label_values(&[*step]).inc();
                 if *step == MAKE_PRODUCER {
-                    return tracing::error!(error = %e, "results wait: check kafka.properties and the brokers");
+                    return tracing::error!(
+                        error = %e,
+                        "results wait for a producer: check kafka.properties and the brokers"
+                    );
                 }
                 // Fencing after a rebalance is the normal case; nothing is lost by it.
-                tracing::info!(error = %e, "no plain Ok for a commit: positions are read back");
+                tracing::info!(
+                    error = %e,
+                    "a commit was not answered with a plain Ok; reading the positions back"
+                );
             }
         }
     }

@@ -243,7 +243,10 @@ impl Task {
         };
         if state.wants_rejoin && state.attempts.is_empty() {
             state.wants_rejoin = false;
-            tracing::warn!(tp = %state.tp, "the client does not fetch this partition any more; joining the group anew");
+            tracing::warn!(
+                tp = %state.tp,
+                "the client does not fetch this partition any more; joining the group again"
+            );
             (env.rejoin)();
         }
         let waits = state.pause.is_some_and(|until| now.instant < until);
@@ -253,7 +256,7 @@ impl Task {
         if state.resync {
             if state.position != Some(start) {
                 if let Err(e) = source.seek(start) {
-                    tracing::debug!(tp = %state.tp, error = %e, "seek; trying again");
+                    tracing::debug!(tp = %state.tp, error = %e, "a seek was refused; trying again");
                     let since = *state.refused.get_or_insert(now.instant);
                     if since + REFUSED < now.instant {
                         state.refused = None;
@@ -287,7 +290,7 @@ impl Task {
             Some(Trouble::OutOfRange(text)) => state.on_overtaken(&text, now, metrics),
             Some(Trouble::Error(e)) => {
                 metrics.kafka_errors.with_label_values(&["read"]).inc();
-                tracing::warn!(tp = %state.tp, error = %e, "reading; the client tries again");
+                tracing::warn!(tp = %state.tp, error = %e, "a read failed; the client tries again");
             }
         }
         state.tally(metrics);

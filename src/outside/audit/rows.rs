@@ -162,7 +162,7 @@ fn open(path: &str, bytes: Bytes) -> Result<Table, String> {
         "jsonl.zst" => Box::new(
             zstd::stream::read::Decoder::new(Cursor::new(bytes)).map_err(|e| e.to_string())?,
         ),
-        other => return Err(format!("no file of ours is named {other:?}")),
+        other => return Err(format!("{other:?} is not the name of a file of an archive")),
     }))
 }
 

@@ -85,16 +85,17 @@ async fn command(
     let paused = match verb.as_str() {
         "pause" => true,
         "resume" => false,
-        _ => return (StatusCode::NOT_FOUND, "pause or resume\n".into()),
+        _ => return (StatusCode::NOT_FOUND, "the command must be pause or resume\n".into()),
     };
     if !from.ip().to_canonical().is_loopback() || !headers.contains_key(COMMAND) {
-        let text = "commands are taken from this host alone, by `alluvium pause` and `resume`\n";
+        let text = "commands are accepted from this host only, by `alluvium pause` and `resume`\n";
         return (StatusCode::FORBIDDEN, text.into());
     }
     let config = Arc::clone(&health.in_force.borrow().config);
     if !config.mappings.iter().any(|m| m.name == mapping) {
         let names: Vec<&str> = config.mappings.iter().map(|m| m.name.as_str()).collect();
-        let text = format!("no mapping {mapping:?}; there are {}\n", names.join(", "));
+        let text =
+            format!("there is no mapping {mapping:?}; the mappings are {}\n", names.join(", "));
         return (StatusCode::NOT_FOUND, text);
     }
     let word = if paused { "paused" } else { "running" };
@@ -102,7 +103,7 @@ async fn command(
         tracing::warn!(mapping, %from, "{verb}: the mapping is {word} in this instance");
         (StatusCode::OK, format!("{mapping} is {word}\n"))
     } else {
-        (StatusCode::OK, format!("{mapping} is {word} already\n"))
+        (StatusCode::OK, format!("{mapping} is already {word}\n"))
     }
 }
 

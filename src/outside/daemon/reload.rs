@@ -1,8 +1,8 @@
-//! How another configuration takes the place of the one that is in force (SIGHUP).
+//! A reload replaces the configuration that is in force by another one (SIGHUP).
 //!
-//! Mappings and their archives can change under a running daemon, and so can what is logged. Where a
-//! topic is treated otherwise than before, the group is joined anew: whatever was read is recovered
-//! like after any rebalance. A file with faults changes nothing.
+//! Mappings, their archives and the log level can change while the daemon runs. If a topic is
+//! treated in another way than before, the daemon joins the group again, and its partitions recover
+//! as after any rebalance. A file with faults changes nothing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ impl Reloading {
             match self.reload().await {
                 Ok(what) => tracing::info!("configuration reloaded: {what}"),
                 Err(e) => tracing::error!(
-                    "configuration not reloaded; the one that was in force stays: {}",
+                    "configuration not reloaded; the previous configuration stays in force: {}",
                     e.trim_end()
                 ),
             }
@@ -62,7 +62,8 @@ impl Reloading {
         let kept = old.config.needs_restart(&new);
         if !kept.is_empty() {
             tracing::warn!(
-                "{} can't change while the daemon runs; the old value stays until a restart",
+                "{} can't change while the daemon runs; the old value stays in force until a \
+                 restart",
                 kept.join(", ")
             );
         }

@@ -203,12 +203,14 @@ async fn stop_all(
     .await?;
     if !drained {
         tracing::error!(
-            "not everything was appended within daemon.drain_timeout; the next owner reads it again, nothing is lost"
+            "not everything was appended within daemon.drain_timeout; the next owner reads the \
+             rest again, and nothing is lost"
         );
     }
     if !left {
         tracing::warn!(
-            "the group was not left in time; its other members wait for the session's end"
+            "this instance could not leave the group in time; the other members wait for the end \
+             of its session"
         );
     }
     tracing::info!(drained, "stopped");

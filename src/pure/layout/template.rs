@@ -44,21 +44,22 @@ pub enum TemplateError {
     Empty,
     #[error("the path is relative to the root: it must not begin or end with '/', nor have '//'")]
     EmptySegment,
-    #[error("{0:?} is no directory name")]
+    #[error("{0:?} is not the name of a directory")]
     Dots(String),
     #[error("{0:?} begins with '_' or '.': readers skip such directories")]
     Hidden(String),
-    #[error("unknown field {{{0}}}; known are {{topic}} and {{partition}}")]
+    #[error("unknown field {{{0}}}; the fields are {{topic}} and {{partition}}")]
     Field(String),
     #[error("a '{{' has no '}}'")]
     Brace,
     #[error(
-        "%{0} is not supported in a path; use %Y %m %d %H %M %S %j %F %G %V, or %% for a percent sign"
+        "%{0} is not supported in a path; use %Y %m %d %H %M %S %j %F %G %V, or %% for a percent \
+         sign"
     )]
     Strftime(char),
-    #[error("{0:?} is in the text; a path may hold letters, digits and -_.=,@~")]
+    #[error("the path contains {0:?}; a path may contain letters, digits and -_.=,@~")]
     Character(char),
-    #[error("files of several topics would lie in one directory: put {{topic}} into the path")]
+    #[error("files of several topics would be in one directory: put {{topic}} into the path")]
     NoTopic,
 }
 
@@ -251,7 +252,8 @@ mod tests {
         #[test]
         fn one_bucket_is_one_directory(
             a in 0..MAX_MILLIS, shift in 0i64..900_000,
-            zone in prop::sample::select(vec!["UTC", "Asia/Kathmandu", "America/St_Johns", "Australia/Lord_Howe"]),
+            zone in prop::sample::select(vec!["UTC", "Asia/Kathmandu", "America/St_Johns",
+                    "Australia/Lord_Howe"]),
             text in prop::sample::select(vec!["%H", "%Y-%m-%d", "%M", "%S", "%j"]),
         ) {
             let t = Template::parse(text, TimeZone::get(zone).unwrap()).unwrap();

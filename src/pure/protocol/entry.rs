@@ -123,7 +123,7 @@ pub struct Entry {
     pub version: u32,
     pub kind: Kind,
     pub topic: String,
-    /// 0 for a topic's first life; the next one when it was deleted and made again.
+    /// 0 for a topic's first life; the next one when it was deleted and created again.
     pub incarnation: u32,
     pub partition: i32,
     pub attempt: AttemptId,

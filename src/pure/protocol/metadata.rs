@@ -49,7 +49,7 @@ pub struct Marks {
 /// Metadata that this build must not act on.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum MetadataError {
-    #[error("the committed offset's metadata is not ours or of another version: {0:?}")]
+    #[error("the committed offset's metadata is of another program or of another version: {0:?}")]
     Foreign(String),
     #[error("the committed offset's metadata is malformed at {field:?}: {text:?}")]
     Malformed { field: &'static str, text: String },

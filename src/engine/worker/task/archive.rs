@@ -46,7 +46,10 @@ impl State {
                     _ => "other",
                 };
                 metrics.store_errors.with_label_values(&[class]).inc();
-                tracing::warn!(tp = %self.tp, error = %e, retry_in = ?self.backoff, "the archive waits for the store; results go on");
+                tracing::warn!(
+                    tp = %self.tp, error = %e, retry_in = ?self.backoff,
+                    "the archive waits for the store; results continue"
+                );
                 self.give_up_archive(now);
             }
         }
@@ -86,7 +89,10 @@ impl State {
                 self.append_next();
             }
             AppendVerdict::Lost => {
-                tracing::info!(tp = %self.tp, attempt = %id, "another owner was faster; reading the ledger again");
+                tracing::info!(
+                    tp = %self.tp, attempt = %id,
+                    "another owner has appended first; reading the ledger again"
+                );
                 let forgotten = part.on_append(id, verdict);
                 self.resync = true;
                 self.recover_archive(None, forgotten);

@@ -177,7 +177,12 @@ impl State {
         let Silence { asked, end } = match answer {
             Ok(answer) => answer,
             // Whose broker does not answer is not silent.
-            Err(e) => return tracing::debug!(tp = %self.tp, error = %e, "asking about silence"),
+            Err(e) => {
+                return tracing::debug!(
+                    tp = %self.tp, error = %e,
+                    "asking for the positions of source partitions"
+                );
+            }
         };
         let asked = asked.into_iter().filter_map(|(tp, stored, end)| {
             let p = match stored.map(|(offset, text)| Committed::decode(offset, &text)) {
@@ -198,7 +203,8 @@ impl State {
         {
             tracing::warn!(
                 tp = %self.tp, windows = merging.merge.open(), bytes = merging.bytes,
-                "open windows go out in part: their words need too much of daemon.memory"
+                "all open windows are published in part, because their words need too much of \
+                 daemon.memory"
             );
             merging.merge.part();
         }
@@ -222,7 +228,10 @@ impl State {
             Ok(None) => {
                 self.tally.foreign += 1;
                 if self.tally.foreign == 1 {
-                    tracing::warn!(tp = %self.tp, offset = %record.offset, "somebody else writes into the partials topic; the record counts nothing");
+                    tracing::warn!(
+                        tp = %self.tp, offset = %record.offset,
+                        "another program writes into the partials topic; its record is not counted"
+                    );
                 }
             }
             Err(e) => {

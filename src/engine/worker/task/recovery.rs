@@ -100,7 +100,7 @@ impl State {
                 let repair = again.map(|_| format!("{repair} {} {partition}", self.tp.topic));
                 tracing::error!(tp = %self.tp, reason, repair, "partition stopped: {text}");
             }
-            None => tracing::info!(tp = %self.tp, "the partition goes on"),
+            None => tracing::info!(tp = %self.tp, "the partition continues"),
         }
         self.shown = reason;
     }
@@ -128,7 +128,10 @@ impl State {
         let read = match read {
             Ok(read) => read,
             Err(e) => {
-                tracing::warn!(tp = %self.tp, error = %e, "recovery waits for the brokers");
+                tracing::warn!(
+                    tp = %self.tp, error = %e,
+                    "the brokers do not answer; recovery waits"
+                );
                 return self.later(now);
             }
         };
@@ -148,7 +151,10 @@ impl State {
             Ok(_) => {
                 if part.was_moved() {
                     let offset = part.committed_offset().map(|o| o.0);
-                    tracing::warn!(tp = %self.tp, offset, "the committed offset was moved by hand; results go on from there");
+                    tracing::warn!(
+                        tp = %self.tp, offset,
+                        "the committed offset was moved by hand; results continue from there"
+                    );
                 }
                 self.recounted();
             }
@@ -207,7 +213,11 @@ impl State {
                 let mut entry = frame.entry(Kind::Gap, (gap.from, gap.to), now.millis);
                 entry.cause =
                     Some(format!("retention: the log started at {} when it was read", gap.to));
-                tracing::error!(tp = %self.tp, %gap, "retention has overtaken the archive; a gap entry names the loss");
+                tracing::error!(
+                    tp = %self.tp, %gap,
+                    "retention has deleted records before they were archived; a gap entry names \
+                     their offsets"
+                );
                 self.recover_archive(Some(entry), forgotten);
             }
             Err(stop) => self.stop(&stop, now),

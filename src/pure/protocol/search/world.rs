@@ -25,7 +25,7 @@ const ATTEMPTS: usize = 4;
 const DONE: AttemptId = AttemptId(99);
 /// What stands in the place of a gap entry's attempt.
 const GAP: AttemptId = AttemptId(98);
-/// The topic's lives: it may be deleted and made again once.
+/// The topic's lives: it may be deleted and created again once.
 const LIVES: usize = 2;
 
 /// What may happen, and how much of it.
@@ -45,7 +45,7 @@ pub(super) struct Scope {
     pub retention: bool,
     /// The mapping's policy for what retention took: stop, or write it down and go on.
     pub gaps_stop: bool,
-    /// The topic is deleted and made again, once.
+    /// The topic is deleted and created again, once.
     pub remade: bool,
     /// Stopped partitions are repaired, by steps of which each may be the last.
     pub repairs: bool,
