@@ -2,8 +2,8 @@
 //! exactly once.
 //!
 //! ```text
-//! source topics ─► read ─┬─► count ─► results ─────────────┬─► one Kafka transaction ─► output topic
-//!                        │                                 │   with the committed offset
+//! source topics ─► read ─┬─► count ─► results ────────┬─► one Kafka transaction ─► output topic
+//!                        │                            │   with the committed offset
 //!                        └─► encode ─► stage ─► seal ─► append to the ledger ─► publish ─► HDFS
 //! output topics ─► read ───► encode ─► … the same way
 //! ```

@@ -1,16 +1,19 @@
 //! Brokers in memory: logs, committed offsets, transactions, one group.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use crate::clients::kafka::offsets::{Positions, PositionsRead, Silence, Stored};
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::clients::kafka::offsets::{CommittedRead, Positions, PositionsRead, Silence};
 use crate::clients::kafka::transaction::{CommitTimes, OffsetCommit};
 use crate::clients::kafka::{
     Commit, Generation, KafkaError, Outgoing, Read, Source, TransactionError,
 };
 use crate::common::config::Start;
 use crate::fakes::network::{Failure, LATE, Line};
-use crate::pure::count::output::HEADER;
+use crate::pure::formats::header;
+use crate::pure::protocol::Committed;
 use crate::pure::record::{Offset, OffsetRange, Record, Timestamp, TopicPartition};
 
 /// A record as the broker holds it.
@@ -26,7 +29,8 @@ pub(crate) struct Row {
 #[derive(Default, Debug)]
 pub(crate) struct State {
     pub(crate) logs: BTreeMap<TopicPartition, Log>,
-    pub(crate) committed: BTreeMap<TopicPartition, Stored>,
+    /// Offset and metadata, as text: what a broker stores.
+    pub(crate) committed: BTreeMap<TopicPartition, (Offset, String)>,
     /// Partitions in a transaction that is decided and not yet written: stable reads wait.
     pending: BTreeSet<TopicPartition>,
     pub(crate) generation: i32,
@@ -56,7 +60,7 @@ pub(crate) struct Brokers {
 
 impl Brokers {
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(crate) fn over(&self, line: &Line) -> Brokers {
@@ -96,7 +100,10 @@ impl Positions for Brokers {
         Ok(PositionsRead { topic_id: "id".into(), committed, log, first: Offset(0), past: None })
     }
 
-    fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Stored>>, KafkaError> {
+    fn committed(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<Option<CommittedRead>>, KafkaError> {
         if !matches!(self.line.pass("stable read"), None | Some(Failure::Lied)) {
             return Err(no_answer("stable read"));
         }
@@ -104,7 +111,8 @@ impl Positions for Brokers {
         if partitions.iter().any(|tp| state.pending.contains(tp)) {
             return Err(no_answer("a transaction is pending"));
         }
-        Ok(partitions.iter().map(|tp| state.committed.get(tp).cloned()).collect())
+        let decode = |(offset, text): &(Offset, String)| Committed::decode(*offset, text);
+        Ok(partitions.iter().map(|tp| state.committed.get(tp).map(decode)).collect())
     }
 
     fn silence(
@@ -112,11 +120,11 @@ impl Positions for Brokers {
         sources: &[TopicPartition],
         partials: &TopicPartition,
     ) -> Result<Silence, KafkaError> {
-        let stored = self.committed(sources)?;
+        let committed = self.committed(sources)?;
         let state = self.lock();
         let end = |tp: &TopicPartition| Offset(state.logs.get(tp).map_or(0, |log| log.end));
-        let each = sources.iter().zip(stored);
-        let asked = each.map(|(tp, stored)| (tp.clone(), stored, end(tp))).collect();
+        let each = sources.iter().zip(committed);
+        let asked = each.map(|(tp, committed)| (tp.clone(), committed, end(tp))).collect();
         Ok(Silence { asked, end: end(partials) })
     }
 }
@@ -227,7 +235,7 @@ impl Commit for Transactions {
             millis: 0,
             key: result.key.map(Into::into),
             value: result.value.into(),
-            header: Some((HEADER.into(), result.header.into())),
+            header: Some((header::NAME.into(), result.header.into())),
         });
         Ok(())
     }

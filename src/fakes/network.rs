@@ -1,9 +1,10 @@
 //! The line between one process and its servers, for tests: every remote call passes here, and
 //! call number k may go wrong in each way that a real one can.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -77,7 +78,7 @@ impl Line {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 
     /// How this call goes; [`None`]: well. A process that is dead makes no call any more.

@@ -2,10 +2,11 @@
 //! may go wrong in every way.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::clients::store::{ErrorKind, Store, StoreError, Writer};
 use crate::fakes::network::{Failure, LATE, Line};
@@ -24,7 +25,7 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Contents> {
-        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+        self.contents.lock()
     }
 
     /// The same store, over another line.
@@ -53,7 +54,7 @@ impl Memory {
                 let contents = Arc::clone(&self.contents);
                 drop(tokio::spawn(async move {
                     tokio::time::sleep(LATE).await;
-                    let _ = work(&mut contents.lock().unwrap_or_else(PoisonError::into_inner));
+                    let _ = work(&mut contents.lock());
                 }));
                 Err(error(ErrorKind::Unknown))
             }

@@ -76,7 +76,8 @@ pub enum Fault {
 
 #[cfg(test)]
 thread_local! {
-    pub(crate) static PLANTED: std::cell::Cell<Option<Fault>> = const { std::cell::Cell::new(None) };
+    pub(crate) static PLANTED: std::cell::Cell<Option<Fault>> =
+        const { std::cell::Cell::new(None) };
 }
 
 /// Whether this fault was planted; constantly false outside of tests.

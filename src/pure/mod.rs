@@ -3,6 +3,7 @@
 
 pub mod count;
 pub mod fault;
+pub mod formats;
 pub mod layout;
 pub mod protocol;
 pub mod record;

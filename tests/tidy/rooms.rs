@@ -51,7 +51,6 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
             "engine/topics",
             "clients/encode",
             "clients/kafka",
-            "clients/store",
             "common/config",
             "common/crash",
             "common/metrics",

@@ -1,10 +1,14 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::pure::count::output::{OutputFormat, WindowWriter};
+use crate::pure::count::output::{Merged, OutputFormat, WindowWriter};
+use crate::pure::formats::header::NAME;
+use crate::pure::formats::metadata::Marks;
 use crate::pure::layout::format::{Bytes8, Format, ParquetCodec, Rows, TextCodec};
 use crate::pure::record::{Header, Offset, OffsetRange, Record, Timestamp, TopicPartition};
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use ::parquet::file::reader::{FileReader as _, SerializedFileReader};
+use ::parquet::schema::printer::print_schema;
 use std::io::Read;
 
 const RAW: Rows = Rows::Raw { key: Bytes8::Auto, value: Bytes8::Auto };
@@ -113,8 +117,7 @@ fn counts_become_typed_rows_and_foreign_values_stay() {
     let kind = crate::pure::count::Kind::Final;
     let mut w = WindowWriter::new(OutputFormat::Json, (0, 2_000), kind, &of(), range, None);
     let value = w.value("hello", 2).to_string();
-    let headers: [Header<'_>; 1] =
-        [(crate::pure::count::output::HEADER, Some(w.header().as_bytes()))];
+    let headers: [Header<'_>; 1] = [(NAME, Some(w.header().as_bytes()))];
     let records = [
         record(7, Some(b"hello"), Some(value.as_bytes()), &headers),
         record(8, None, Some(b"not ours"), &[]),
@@ -152,4 +155,74 @@ fn many_rows_survive_batches_and_row_groups() {
     let rows = parquet_as_json(out);
     assert_eq!(rows.len(), n as usize);
     assert!(rows.iter().enumerate().all(|(i, r)| r["value"] == format!("line {i}")));
+}
+
+macro_rules! golden {
+    ($name:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/", $name))
+    };
+}
+
+/// The schema that a file carries, as Parquet's own text.
+fn schema(rows: Rows) -> String {
+    let bytes = encode(Format::Parquet(ParquetCodec::Snappy), rows, &[]);
+    let file = SerializedFileReader::new(Bytes::from(bytes)).unwrap();
+    let mut text = Vec::new();
+    print_schema(&mut text, file.metadata().file_metadata().schema());
+    String::from_utf8(text).unwrap()
+}
+
+/// Names, types and nullability of the columns: what readers of the archive rely on. They do not
+/// depend on how keys and values are told from bytes.
+#[test]
+fn the_parquet_schemas_are_the_golden_ones() {
+    let bytes = Rows::Raw { key: Bytes8::Bytes, value: Bytes8::Bytes };
+    assert_eq!(schema(RAW), golden!("schema-raw.txt"));
+    assert_eq!(schema(bytes), golden!("schema-raw.txt"));
+    assert_eq!(schema(Rows::Counts), golden!("schema-counts.txt"));
+}
+
+fn json_lines(rows: Rows, records: &[Record<'_>]) -> String {
+    String::from_utf8(encode(Format::JsonLines(TextCodec::None), rows, records)).unwrap()
+}
+
+#[test]
+fn the_json_lines_of_raw_records_are_the_golden_ones() {
+    let headers: [Header<'_>; 3] = [("a", Some(b"1")), ("a", None), ("b", Some(b"\xff"))];
+    let bare = Record { timestamp: Timestamp::Missing, ..record(3, None, None, &[]) };
+    let text = record(5, Some(b""), Some("line 1\n\"ä\"".as_bytes()), &headers);
+    let timestamp = Timestamp::LogAppend(1_795_368_000_123);
+    let bytes = Record { timestamp, ..record(9, Some(b"k\xff"), Some(b"\x00\xfe"), &[]) };
+    assert_eq!(json_lines(RAW, &[bare, text, bytes]), golden!("rows-raw.jsonl"));
+}
+
+#[test]
+fn the_json_lines_of_counts_are_the_golden_ones() {
+    use crate::pure::count::Kind;
+    let range = OffsetRange { from: Offset(0), to: Offset(4) };
+    let window = (1_795_368_000_000, 1_795_368_600_000);
+    let merged = Some(Merged { offset: Offset(1), marks: Marks::default() });
+    let samples = [
+        (OutputFormat::Json, "hello", 2, Kind::Final, None),
+        (OutputFormat::Text, "ä\"", i64::MAX as u64, Kind::Part, merged),
+        (OutputFormat::Json, "", 1, Kind::Late, None),
+    ];
+    let published: Vec<(&str, String, String)> = samples
+        .map(|(format, word, n, kind, merged)| {
+            let mut writer = WindowWriter::new(format, window, kind, &of(), range, merged);
+            let value = writer.value(word, n).to_string();
+            (word, writer.header().to_string(), value)
+        })
+        .into();
+    let headers: Vec<[Header<'_>; 1]> =
+        published.iter().map(|(_, header, _)| [(NAME, Some(header.as_bytes()))]).collect();
+    let mut records: Vec<Record<'_>> = (7..)
+        .zip(published.iter().zip(&headers))
+        .map(|(offset, ((word, _, value), headers))| {
+            record(offset, Some(word.as_bytes()), Some(value.as_bytes()), headers)
+        })
+        .collect();
+    records.push(record(10, None, Some(b"not ours"), &[]));
+    records.push(record(11, Some(b"k"), None, &[]));
+    assert_eq!(json_lines(Rows::Counts, &records), golden!("rows-counts.jsonl"));
 }

@@ -7,9 +7,10 @@
 //! them, no longer than the revoke timeout.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError as Rd, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
@@ -56,7 +57,7 @@ impl ClientContext for Group {
         if matches!(error, Rd::Global(RDKafkaErrorCode::PartitionEOF) | Rd::PartitionEOF(_)) {
             return;
         }
-        let mut last = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.errors.lock();
         let text = reason.split("(after").next().unwrap_or_default().trim().to_string();
         if last.as_ref() != Some(&text) {
             tracing::warn!(error = %error, "kafka client: {reason}");
@@ -73,9 +74,8 @@ impl ConsumerContext for Group {
         partitions: &mut TopicPartitionList,
     ) {
         let began = Instant::now();
-        // The client has paused the partitions that it keeps. After this callback it continues at
-        // the position where it believes its readers to be, which may be behind records that it
-        // has discarded (docs/decisions/0010-moved-positions.md).
+        // The client has paused all that it keeps, and goes on where it believes its readers to be,
+        // as soon as this is answered: that may be beyond records that it threw away.
         self.moves.note();
         let done = match code {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
@@ -220,18 +220,18 @@ pub struct PollControl {
 impl PollControl {
     /// Subscribes to exactly these topics, sorted; takes effect at the next round.
     pub fn subscribe(&self, topics: Vec<String>) {
-        *self.subscription.lock().unwrap_or_else(PoisonError::into_inner) = (topics, false);
+        *self.subscription.lock() = (topics, false);
     }
 
     /// What was subscribed to last.
     #[must_use]
     pub fn subscribed(&self) -> Vec<String> {
-        self.subscription.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+        self.subscription.lock().0.clone()
     }
 
     /// The topics, if the poll thread is to subscribe to them: they are new, or `again`.
     fn to_subscribe(&self, again: bool) -> Option<Vec<String>> {
-        let mut wanted = self.subscription.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wanted = self.subscription.lock();
         let known = std::mem::replace(&mut wanted.1, true);
         (again || !known).then(|| wanted.0.clone())
     }
@@ -256,7 +256,7 @@ impl PollControl {
     /// The reason why the client cannot continue at all; [`None`] as long as it can.
     #[must_use]
     pub fn fatal(&self) -> Option<String> {
-        self.fatal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.fatal.lock().clone()
     }
 }
 
@@ -278,8 +278,8 @@ pub fn poll(consumer: &Arc<Consumer>, control: &PollControl, leave: Duration, al
         }
         match consumer.poll(Duration::from_millis(100)) {
             Some(Err(Rd::MessageConsumptionFatal(code))) => {
-                let text = format!("the consumer can't continue: {code}");
-                *control.fatal.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+                let text = format!("the consumer can't go on: {code}");
+                *control.fatal.lock() = Some(text);
                 return;
             }
             Some(Err(Rd::PartitionEOF(_))) | None => {}

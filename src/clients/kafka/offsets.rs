@@ -12,14 +12,17 @@ use crate::clients::kafka::group::Consumer;
 use crate::clients::kafka::settings::Quiet;
 use crate::clients::kafka::{native, published};
 use crate::common::config::Start;
-use crate::pure::protocol::Past;
+use crate::pure::formats::metadata::MetadataError;
+use crate::pure::protocol::{Committed, Past};
 use crate::pure::record::{Offset, OffsetRange, TopicPartition};
 
-/// A committed offset with its metadata, as the broker stores them.
-pub type Stored = (Offset, String);
+/// A committed offset as it was read. An error where its metadata is of another program or
+/// version: the owner of that partition stops, and the other partitions of the answer go on.
+pub type CommittedRead = Result<Committed, MetadataError>;
 
 /// A stable read: waits for transactions that hold these partitions, then answers what was
-/// decided. One answer a partition, in order; [`None`] where nothing is committed.
+/// decided. One answer a partition, in order; [`None`] where nothing is committed. Metadata is
+/// decoded here and nowhere else.
 ///
 /// # Errors
 /// A transaction is still pending at the timeout, or the coordinator does not answer.
@@ -27,18 +30,25 @@ pub fn committed(
     consumer: &Consumer,
     partitions: &[TopicPartition],
     timeout: Duration,
-) -> Result<Vec<Option<Stored>>, KafkaError> {
+) -> Result<Vec<Option<CommittedRead>>, KafkaError> {
     let failed = |e: &dyn std::fmt::Display| KafkaError::new("read committed offsets", e);
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for tp in partitions {
         let _ = list.add_partition(&tp.topic, tp.partition);
     }
     let answer = consumer.committed_offsets(list, timeout).map_err(|e| failed(&e))?;
-    let stored = |element: &Answer<'_>| match element.offset() {
-        RdOffset::Offset(o) => Some((Offset(o), element.metadata().to_string())),
+    decoded(&answer, partitions).map_err(|e| failed(&e))
+}
+
+/// The committed offsets of an answer. Unreadable metadata of one partition fails no other one.
+fn decoded(
+    answer: &TopicPartitionList,
+    partitions: &[TopicPartition],
+) -> Result<Vec<Option<CommittedRead>>, String> {
+    each(answer, partitions, |element| match element.offset() {
+        RdOffset::Offset(o) => Some(Committed::decode(Offset(o), element.metadata())),
         _ => None,
-    };
-    each(&answer, partitions, stored).map_err(|e| failed(&e))
+    })
 }
 
 type Answer<'a> = TopicPartitionListElem<'a>;
@@ -126,7 +136,10 @@ pub trait Positions: Send + Sync {
     ///
     /// # Errors
     /// As [`committed`].
-    fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Stored>>, KafkaError>;
+    fn committed(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<Option<CommittedRead>>, KafkaError>;
 
     /// See [`Silence`].
     ///
@@ -144,7 +157,7 @@ pub trait Positions: Send + Sync {
 /// include transactions that are still open.
 #[derive(Clone, Debug)]
 pub struct Silence {
-    pub asked: Vec<(TopicPartition, Option<Stored>, Offset)>,
+    pub asked: Vec<(TopicPartition, Option<CommittedRead>, Offset)>,
     pub end: Offset,
 }
 
@@ -152,7 +165,7 @@ pub struct Silence {
 #[derive(Clone, Debug)]
 pub struct PositionsRead {
     pub topic_id: String,
-    pub committed: Option<Stored>,
+    pub committed: Option<CommittedRead>,
     pub log: OffsetRange,
     /// The offset at which the partition starts if nothing is committed.
     pub first: Offset,
@@ -234,7 +247,10 @@ impl Positions for BrokerPositions {
         Ok(PositionsRead { topic_id, committed, log, first, past })
     }
 
-    fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<Option<Stored>>, KafkaError> {
+    fn committed(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<Option<CommittedRead>>, KafkaError> {
         committed(&*self.consumer()?, partitions, CALL_TIMEOUT)
     }
 
@@ -243,13 +259,40 @@ impl Positions for BrokerPositions {
         sources: &[TopicPartition],
         partials: &TopicPartition,
     ) -> Result<Silence, KafkaError> {
-        let stored = self.committed(sources)?;
+        let committed = self.committed(sources)?;
         let ends = self.ends(sources)?;
         // The last stable offset would not do: offsets may be marked as committed before the partial
         // counts of the same transaction are.
         let end = self.ends(std::slice::from_ref(partials))?[0];
-        let each = sources.iter().cloned().zip(stored).zip(ends);
-        let asked = each.map(|((tp, stored), end)| (tp, stored, end)).collect();
+        let each = sources.iter().cloned().zip(committed).zip(ends);
+        let asked = each.map(|((tp, committed), end)| (tp, committed, end)).collect();
         Ok(Silence { asked, end })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unreadable_metadata_fails_its_own_partition_alone() {
+        let metadata = ["alluvium1;o=5;p=9;r=a;t=b", "alluvium9;o=5", "", "unset"];
+        let mut answer = TopicPartitionList::new();
+        let mut asked = Vec::new();
+        for (partition, text) in (0..).zip(metadata) {
+            let mut element = answer.add_partition("t", partition);
+            if text != "unset" {
+                element.set_offset(RdOffset::Offset(5)).unwrap();
+                element.set_metadata(text);
+            }
+            asked.push(TopicPartition { topic: "t".into(), partition });
+        }
+        let read = decoded(&answer, &asked).unwrap();
+        let p = |read: &Option<CommittedRead>| read.clone().map(|r| r.map(|c| c.p().0));
+        let foreign = MetadataError::Foreign(metadata[1].into());
+        let want = [Some(Ok(9)), Some(Err(foreign)), Some(Ok(5)), None];
+        assert_eq!(read.iter().map(p).collect::<Vec<_>>(), want);
+        asked.push(TopicPartition { topic: "t".into(), partition: 9 });
+        assert!(decoded(&answer, &asked).is_err(), "no answer for one that was asked for");
     }
 }

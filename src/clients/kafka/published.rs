@@ -10,7 +10,7 @@ use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 
 use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
 use crate::clients::kafka::settings::Quiet;
-use crate::pure::count::output::{self, Merged};
+use crate::pure::formats::header::{AlluviumHeader, Content, Merged};
 use crate::pure::protocol::Past;
 use crate::pure::record::{Offset, OffsetRange, Record, Timestamp, TopicPartition};
 
@@ -41,8 +41,8 @@ pub fn results_end(
     }
     let mut end = known;
     scan.each(|record| {
-        if let Some((_, range)) = output::source(record).filter(|(of, _)| of == source) {
-            end = end.max(range.to);
+        if let Some(header) = header_of(record, source) {
+            end = end.max(header.range.to);
         }
     })?;
     Ok(Some(end))
@@ -68,8 +68,10 @@ pub fn merged_past(
     let _ = scan.seek(since.saturating_sub(SLACK_MILLIS))?;
     let mut last: Option<Past> = None;
     scan.each(|record| {
-        let of = output::source(record).filter(|(of, _)| of == partials);
-        let (Some((_, range)), Some(merged)) = (of, output::merged(record)) else { return };
+        let Some(AlluviumHeader { content, range, .. }) = header_of(record, partials) else {
+            return;
+        };
+        let Content::Count { merged: Some(merged), .. } = content else { return };
         // A commit that only closes windows moves no P; none of these goes back.
         let order = |past: &Past| (past.p, past.marks.watermark, past.marks.parted, past.replay);
         let Merged { offset: replay, marks } = merged;
@@ -77,6 +79,12 @@ pub fn merged_past(
         last = last.filter(|last| order(&past) < order(last)).or(Some(past));
     })?;
     Ok(last.filter(|past| log.from <= past.p))
+}
+
+/// The header of a count that was made of records of `source`.
+fn header_of<'a>(record: &Record<'a>, source: &TopicPartition) -> Option<AlluviumHeader<'a>> {
+    let header = AlluviumHeader::of(record)?.ok()?;
+    (header.topic == &*source.topic && header.partition == source.partition).then_some(header)
 }
 
 /// The time of a log's first record, milliseconds.

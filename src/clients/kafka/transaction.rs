@@ -23,7 +23,7 @@ use rdkafka::{ClientConfig, ClientContext, Offset as RdOffset, TopicPartitionLis
 use crate::clients::kafka::generation::Generation;
 use crate::clients::kafka::native;
 use crate::common::crash::{self, Step};
-use crate::pure::count::output::HEADER;
+use crate::pure::formats::header;
 use crate::pure::record::{Offset, TopicPartition};
 
 /// Counts delivery failures, so that a commit is not even tried after one.
@@ -110,7 +110,7 @@ pub struct Outgoing<'a> {
     pub partition: Option<i32>,
     pub key: Option<&'a str>,
     pub value: &'a [u8],
-    /// The value of the header `alluvium`.
+    /// Of the header [`header::NAME`].
     pub header: &'a str,
 }
 
@@ -216,7 +216,7 @@ impl Commit for Transactions {
 
     fn send(&mut self, result: &Outgoing<'_>) -> Result<(), TransactionError> {
         let producer = self.producer.as_deref().expect("begun");
-        let header = Header { key: HEADER, value: Some(result.header) };
+        let header = Header { key: header::NAME, value: Some(result.header) };
         let headers = OwnedHeaders::new_with_capacity(1).insert(header);
         let mut record = BaseRecord::to(result.topic).payload(result.value).headers(headers);
         (record.key, record.partition) = (result.key, result.partition);

@@ -192,8 +192,7 @@ fn secret(value: &Value, key: &str, faults: &mut Faults) -> Option<Secret> {
                 faults.add(
                     key,
                     "names a systemd credential, but CREDENTIALS_DIRECTORY is not \
-                     set: start the daemon by systemd with LoadCredential=, or use { \
-                     file = \"…\" }",
+                    set: start by systemd with LoadCredential=, or use { file = \"…\" }",
                 );
                 return None;
             };

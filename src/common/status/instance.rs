@@ -88,3 +88,89 @@ impl Status {
         line
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::common::status::partition::{Roll, Wait};
+
+    /// Every condition of a partition; each optional field present and absent.
+    fn sample() -> Status {
+        let source = PartitionStatus {
+            topic: "orders".into(),
+            partition: 3,
+            mapping: "orders".into(),
+            role: "source".into(),
+            worker: 1,
+            archives: true,
+            state: Condition::Running,
+            results: Some(1_300),
+            archive: Some(1_250),
+            committed: Some(1_200),
+            end: Some(1_400),
+            archive_delay_s: 12,
+            oldest_ms: Some(1_795_368_000_123),
+            open_files: 2,
+            open_bytes: 4_096,
+            open_age_s: 11,
+            last_roll: Some(Roll {
+                reason: "size".into(),
+                at: 1_795_368_060_500,
+                files: 1,
+                bytes: 123_456,
+            }),
+            open_windows: None,
+            waits_for: Vec::new(),
+            watermark: Some(1_795_368_060_000),
+        };
+        let unknown = PartitionStatus {
+            partition: 4,
+            state: Condition::Recovering,
+            results: None,
+            archive: None,
+            committed: None,
+            end: None,
+            oldest_ms: None,
+            last_roll: None,
+            watermark: None,
+            ..source.clone()
+        };
+        let merged = PartitionStatus {
+            topic: "g-orders-partials".into(),
+            role: "partials".into(),
+            archives: false,
+            state: Condition::Paused,
+            open_windows: Some(5),
+            waits_for: vec![Wait { topic: "orders".into(), partition: 0, silent_s: 90 }],
+            ..unknown.clone()
+        };
+        let detached =
+            PartitionStatus { partition: 5, state: Condition::Detached, ..unknown.clone() };
+        let why = "the ledger is of another root".to_string();
+        let stopped =
+            PartitionStatus { partition: 6, state: Condition::Stopped(why), ..unknown.clone() };
+        Status {
+            version: "0.1.0".into(),
+            instance: "host1".into(),
+            group: "g".into(),
+            now: 1_795_368_061_000,
+            started: 1_795_360_000_000,
+            partitions: vec![source, unknown, merged, detached, stopped],
+            missing_topics: vec!["absent".into()],
+            stuck: vec!["worker 0".into()],
+            failed_calls: 2,
+            throughput: vec![0.0, 1_234.5],
+        }
+    }
+
+    /// `/status.json` is a promise to scripts, and `alluvium status` reads it from daemons of other
+    /// versions: a field may be added, none may be renamed or removed.
+    #[test]
+    fn the_status_is_the_golden_one() {
+        let golden =
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/status-v1.json"));
+        assert_eq!(serde_json::to_string(&sample()).unwrap(), golden);
+        let read: Status = serde_json::from_str(golden).unwrap();
+        assert_eq!(format!("{read:?}"), format!("{:?}", sample()));
+    }
+}

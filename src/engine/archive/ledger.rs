@@ -1,7 +1,7 @@
 //! The ledger and the staging directory of one partition, in a store.
 //!
-//! The decisions are [`crate::pure::protocol`]'s; here they are carried out, and ambiguous answers are
-//! settled by looking.
+//! The decisions are [`crate::pure::protocol`]'s; here they are carried out, and ambiguous answers
+//! are settled by looking.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use bytes::Bytes;
 use crate::clients::store::{ErrorKind, Store, StoreError};
 use crate::common::crash::{self, Step};
 use crate::engine::topics::Role;
+use crate::pure::formats::entry::{self, EntryError};
 use crate::pure::layout::names::{self, MANIFEST, Places};
 use crate::pure::protocol::append::verdict;
-use crate::pure::protocol::entry::EntryError;
 use crate::pure::protocol::{
     AppendFacts, AppendVerdict, AttemptId, Entry, EntryKey, EntryName, Head, Identity, Kind,
     Ledger, Settle, settle,
@@ -241,7 +241,7 @@ impl EntryFrame {
     /// An entry without files; the caller adds what it has.
     pub fn entry(&self, kind: Kind, range: (Offset, Offset), now_ms: i64) -> Entry {
         Entry {
-            version: crate::pure::protocol::entry::VERSION,
+            version: entry::VERSION,
             kind,
             topic: self.topic.clone(),
             incarnation: self.incarnation,

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::clients::store::{Store, StoreError};
-use crate::pure::layout::names::{self, PRIVATE, Places};
+use crate::pure::layout::names::{self, LEDGERS, Places};
 use crate::pure::protocol::{Entry, EntryKey, FileRef, Kind};
 use crate::pure::record::{Offset, OffsetRange};
 
@@ -79,7 +79,7 @@ impl LedgerPlace {
         partition: i32,
     ) -> Result<Option<LedgerPlace>, StoreError> {
         let (topic, partition) = (names::escape_segment(topic), partition.to_string());
-        let mut incarnations = store.list(&format!("{PRIVATE}/ledger/{topic}")).await?;
+        let mut incarnations = store.list(&names::ledgers_of(&topic)).await?;
         incarnations.sort_by_key(|i| std::cmp::Reverse(i.parse::<u32>().unwrap_or(0)));
         for incarnation in incarnations {
             let (topic, partition) = (topic.clone(), partition.clone());
@@ -96,11 +96,11 @@ impl LedgerPlace {
     /// # Errors
     /// The store does not answer.
     pub async fn all(store: &dyn Store) -> Result<Vec<LedgerPlace>, StoreError> {
-        let top = format!("{PRIVATE}/ledger");
         let mut all = Vec::new();
-        for topic in store.list(&top).await? {
-            for incarnation in store.list(&format!("{top}/{topic}")).await? {
-                for partition in store.list(&format!("{top}/{topic}/{incarnation}")).await? {
+        for topic in store.list(LEDGERS).await? {
+            let ledgers = names::ledgers_of(&topic);
+            for incarnation in store.list(&ledgers).await? {
+                for partition in store.list(&format!("{ledgers}/{incarnation}")).await? {
                     let (topic, incarnation) = (topic.clone(), incarnation.clone());
                     all.push(LedgerPlace { topic, incarnation, partition });
                 }
@@ -113,7 +113,7 @@ impl LedgerPlace {
 
     #[must_use]
     pub fn path(&self) -> String {
-        format!("{PRIVATE}/ledger/{}/{}/{}", self.topic, self.incarnation, self.partition)
+        names::ledger_at(&self.topic, &self.incarnation, &self.partition)
     }
 }
 
@@ -167,7 +167,7 @@ impl Book {
     }
 
     fn check_tiles(&mut self, place: &LedgerPlace) {
-        let path = |key: EntryKey| format!("{}/{key}.entry", place.path());
+        let path = |key: EntryKey| names::entry_in(&place.path(), key);
         let mut end = None;
         let mut wrong = Vec::new();
         for entry in &self.entries {

@@ -1,25 +1,10 @@
 //! The id of a root: written by the first daemon that opens it, and named by every ledger entry.
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use crate::clients::store::{ErrorKind, Store, StoreError};
-use crate::pure::layout::names::{IDENTITY, PRIVATE};
-
-/// `_alluvium/identity`: JSON, written once, never changed.
-#[derive(Serialize, Deserialize)]
-pub struct RootIdentity {
-    pub version: u32,
-    /// 32 hexadecimal digits.
-    pub root: String,
-}
-
-impl RootIdentity {
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("plain fields")
-    }
-}
+use crate::pure::formats::identity::RootIdentity;
+use crate::pure::layout::names::{self, IDENTITY, STAGING};
 
 /// The id of a root; [`None`] before a daemon has opened it.
 ///
@@ -30,13 +15,7 @@ pub async fn root_id(store: &dyn Store) -> Result<Option<String>, StoreError> {
         return Ok(None);
     };
     let error = |detail: String| StoreError::new(ErrorKind::Other, "read", IDENTITY, detail);
-    let identity: RootIdentity = serde_json::from_slice(&text).map_err(|e| error(e.to_string()))?;
-    if identity.version != 1 {
-        return Err(error(format!(
-            "is of version {}; this build reads version 1",
-            identity.version
-        )));
-    }
+    let identity = RootIdentity::decode(&text).map_err(|e| error(e.to_string()))?;
     Ok(Some(identity.root))
 }
 
@@ -49,9 +28,9 @@ pub async fn identity(store: &dyn Store) -> Result<String, StoreError> {
         return Ok(id);
     }
     let id = uuid::Uuid::new_v4().simple().to_string();
-    let staged = format!("{PRIVATE}/staging/identity-{id}");
-    store.make_dirs(&format!("{PRIVATE}/staging")).await?;
-    let text = RootIdentity { version: 1, root: id }.encode();
+    let staged = names::staged_identity(&id);
+    store.make_dirs(STAGING).await?;
+    let text = RootIdentity::new(id).encode();
     let mut file = store.create(&staged).await?;
     file.write(Bytes::from(text)).await?;
     file.close().await?;

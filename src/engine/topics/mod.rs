@@ -1,5 +1,5 @@
-//! What each topic is for, by the configuration: which topics the group subscribes to, which mapping
-//! a topic belongs to, and the role of its partitions.
+//! What each topic is for, by the configuration: which topics the group subscribes to, which
+//! mapping a topic belongs to, and the role of its partitions.
 
 mod role;
 mod select;

@@ -58,8 +58,8 @@ pub fn select<'c>(config: &'c Config, existing: &[Topic]) -> Selection<'c> {
     Selection { wanted, missing, ambiguous, sources }
 }
 
-/// Whether the regex of a mapping may select a topic: the topic is not Kafka's own, no mapping names
-/// it exactly, and no mapping publishes to it.
+/// Whether the regex of a mapping may select a topic: the topic is not Kafka's own, no mapping
+/// names it exactly, and no mapping publishes to it.
 fn is_free(config: &Config, mapping: &Mapping, topic: &str) -> bool {
     let owner = mapping_of(config, topic);
     let exact_or_output =

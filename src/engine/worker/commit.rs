@@ -8,10 +8,10 @@ use crate::common::config::{Merging, WordCount};
 use crate::engine::worker::task::{AHEAD_MILLIS, Now, Task};
 use crate::engine::worker::{Env, Worker, doubt};
 use crate::pure::count::output::WindowWriter;
-use crate::pure::count::partials::{self, Packer};
 use crate::pure::count::{Kind, Merged, Time};
 use crate::pure::fault::{Fault, planted};
-use crate::pure::protocol::{Begin, Committed, Found, Plan, Stop};
+use crate::pure::formats::partials::{self, Packer};
+use crate::pure::protocol::{Begin, Found, Plan, Stop};
 use crate::pure::record::TopicPartition;
 
 /// After a transaction could not begin.
@@ -151,7 +151,7 @@ impl Task {
         let late = now.millis.saturating_add(AHEAD_MILLIS);
         let mut sent = 0;
         Packer::new(merge.partitions as usize).pack(
-            &self.state.counts,
+            self.state.counts.iter(),
             |start| late < start,
             |partition, value, last| {
                 sent += 1;
@@ -259,15 +259,14 @@ impl Worker {
                 return false;
             }
         };
-        for (tp, stored) in asked.iter().zip(answers) {
+        for (tp, read) in asked.iter().zip(answers) {
             let Some(task) = self.tasks.get_mut(tp) else {
                 continue;
             };
             let Some(part) = &mut task.state.part else {
                 continue;
             };
-            let read = stored.map(|(offset, text)| Committed::decode(offset, &text)).transpose();
-            let found = match read {
+            let found = match read.transpose() {
                 Ok(read) => part.on_committed(read),
                 Err(e) => {
                     task.state.stop(&Stop::Unreadable(e.to_string()), now);

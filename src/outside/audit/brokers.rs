@@ -15,7 +15,7 @@ use crate::engine::topics::Role;
 use crate::outside::audit::report::{AtBrokers, Report};
 use crate::pure::layout::names::Places;
 use crate::pure::protocol::repair::Facts;
-use crate::pure::protocol::{Committed, Entry, Identity, Stop};
+use crate::pure::protocol::{Entry, Identity, Stop};
 use crate::pure::record::TopicPartition;
 
 /// A look that did not come to its end.
@@ -128,9 +128,7 @@ impl Brokers {
             }
         }
         let known = read.committed.is_some() || tail.is_some();
-        let committed =
-            read.committed.map(|(offset, text)| Committed::decode(offset, &text)).transpose();
-        let committed = committed.map_err(|e| e.to_string());
+        let committed = read.committed.transpose().map_err(|e| e.to_string());
         let committed = unreadable.map_or(committed, Err);
         let facts = committed.map_err(Stop::Unreadable).map(|committed| Facts {
             roles: role.sinks(),

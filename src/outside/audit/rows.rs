@@ -201,8 +201,9 @@ fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array, Strin
 mod tests {
     use super::*;
     use crate::clients::encode::Encoder;
-    use crate::pure::count::output::{HEADER, WindowWriter};
+    use crate::pure::count::output::WindowWriter;
     use crate::pure::count::{Kind, OutputFormat};
+    use crate::pure::formats::header::NAME;
     use crate::pure::layout::format::{Bytes8, Format, ParquetCodec, Rows, TextCodec};
     use crate::pure::record::{OffsetRange, Record, Timestamp, TopicPartition};
 
@@ -268,7 +269,7 @@ mod tests {
         let mut writer =
             WindowWriter::new(OutputFormat::Json, (2_000, 4_000), Kind::Part, &of(), range, None);
         let value = writer.value("word", 3).to_string();
-        let headers = [(HEADER, Some(writer.header().as_bytes()))];
+        let headers = [(NAME, Some(writer.header().as_bytes()))];
         let time = Timestamp::Create(1);
         let count = Record {
             key: Some(b"word"),
@@ -282,5 +283,39 @@ mod tests {
             counts(&path, bytes, |start, word, n| got.push((start, word.to_string(), n))).unwrap();
             assert_eq!(got, [(2_000, "word".to_string(), 3)]);
         }
+    }
+    /// The lines that `encode` is compared with, read back.
+    #[test]
+    fn the_golden_lines_read_back() {
+        macro_rules! golden {
+            ($name:literal) => {
+                Bytes::from_static(include_bytes!(concat!(
+                    env!("CARGO_MANIFEST_DIR"),
+                    "/tests/golden/",
+                    $name
+                )))
+            };
+        }
+        let mut records = Vec::new();
+        raw("a.jsonl", golden!("rows-raw.jsonl"), |r| {
+            let bytes = |b: Option<&[u8]>| b.map(<[u8]>::to_vec);
+            records.push((r.timestamp.millis(), bytes(r.key), bytes(r.value)));
+        })
+        .unwrap();
+        let want = [
+            (None, None, None),
+            (Some(1_500), Some(vec![]), Some("line 1\n\"ä\"".as_bytes().to_vec())),
+            (Some(1_795_368_000_123), Some(b"k\xff".to_vec()), Some(b"\x00\xfe".to_vec())),
+        ];
+        assert_eq!(records, want);
+        let mut sums = Vec::new();
+        let row = |start, word: &str, n| sums.push((start, word.to_string(), n));
+        counts("a.jsonl", golden!("rows-counts.jsonl"), row).unwrap();
+        let start = 1_795_368_000_000;
+        let want = [("hello", 2), ("ä\"", i64::MAX), ("", 1)];
+        assert_eq!(sums, want.map(|(word, n)| (start, word.to_string(), n)));
+        let of = |golden| offsets("a.jsonl", golden).unwrap();
+        assert_eq!(of(golden!("rows-raw.jsonl")), [3, 5, 9].map(Offset));
+        assert_eq!(of(golden!("rows-counts.jsonl")), [7, 8, 9, 10, 11].map(Offset));
     }
 }

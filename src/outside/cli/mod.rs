@@ -1,8 +1,8 @@
 //! The command line. One file a command; exit codes are those of sysexits(3).
 
 //!
-//! `arguments` reads them, `command` says which commands there are; `shared`, `output` and `exit` are
-//! what several commands need.
+//! `arguments` reads them, `command` says which commands there are; `shared`, `output` and `exit`
+//! are what several commands need.
 
 mod arguments;
 mod check;

@@ -9,6 +9,7 @@ use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
 use crate::outside::cli::output::{complain, say};
 use crate::outside::cli::shared::on_stores;
+use crate::pure::layout::names;
 use crate::pure::protocol::{Entry, FileRef, Kind};
 use crate::pure::record::Offset;
 
@@ -96,7 +97,7 @@ impl Where {
                 return Ok(0);
             }
         }
-        say("hole     the entry covers the offset, and the offset has no record: a transaction's \
+        say("hole     the entry covers the offset, and there was no record: a transaction's \
              marker, an aborted transaction, or compaction");
         Ok(0)
     }
@@ -106,7 +107,7 @@ impl Explain {
     pub(super) fn main(&self) -> u8 {
         let Some(place) = ledger_of(&self.file) else {
             complain(&format!(
-                "{:?} does not have the name of a file of this archive: \
+                "{:?} is not named as files of this archive: \
                  part-<topic>-<incarnation>-<partition>-<first>-<last>.<format>",
                 self.file
             ));
@@ -124,8 +125,8 @@ impl Explain {
                     return Ok(explain(&**store, file).await?);
                 }
             }
-            say("no entry names this file: it is foreign. Readers see its rows; alluvium did not \
-                 write the file there, or its entry was removed");
+            say("no entry names this file: it is foreign. Readers that see it count its rows; \
+                 alluvium never wrote it there, or its entry was removed");
             Ok(EX_DATAERR)
         })
     }
@@ -135,7 +136,7 @@ fn describe(store: &dyn Store, place: &LedgerPlace, entry: &Entry) {
     let written = jiff::Timestamp::from_millisecond(entry.written_at)
         .map_or_else(|_| entry.written_at.to_string(), |t| t.to_string());
     say(&format!("topic    {} partition {}", entry.topic, entry.partition));
-    say(&format!("entry    {}/{}/{}.entry", store.url(), place.path(), entry.key()));
+    say(&format!("entry    {}/{}", store.url(), names::entry_in(&place.path(), entry.key())));
     say(&format!("range    [{}, {}), {} files", entry.from, entry.to, entry.files.len()));
     say(&format!("written  {written}, rolled by {}", entry.roll.as_deref().unwrap_or("nothing")));
 }
@@ -166,13 +167,30 @@ async fn explain(store: &dyn Store, file: &FileRef) -> Result<u8, StoreError> {
     Ok(code)
 }
 
-/// The ledger that a file's name belongs to; the name is read from the right.
+/// The ledger that a file's name belongs to.
 fn ledger_of(path: &str) -> Option<LedgerPlace> {
-    let name = path.rsplit('/').next()?.split('.').next()?;
-    let mut fields = name.strip_prefix("part-")?.rsplitn(5, '-');
-    let (last, first) = (fields.next()?, fields.next()?);
-    let (partition, incarnation, topic) = (fields.next()?, fields.next()?, fields.next()?);
-    let offset = |text: &str| text.len() == 20 && text.bytes().all(|b| b.is_ascii_digit());
-    let (topic, incarnation, partition) = (topic.into(), incarnation.into(), partition.into());
-    (offset(last) && offset(first)).then_some(LedgerPlace { topic, incarnation, partition })
+    let name = names::parse_file(path.rsplit('/').next()?)?;
+    Some(LedgerPlace {
+        topic: name.topic.into(),
+        incarnation: name.incarnation.to_string(),
+        partition: name.partition.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ledger_of_a_file_is_found_by_its_name() {
+        let path = |topic: &str| {
+            let name = names::Places::new(topic, 1, 3).file(Offset(7), Offset(12), "jsonl.gz");
+            format!("hdfs://n:8020/data/{topic}/dt=2026-11-22/{name}")
+        };
+        for topic in ["orders", "with.dots", "with-hyphens-4-5"] {
+            let place = ledger_of(&path(topic)).expect(topic);
+            assert_eq!(place.path(), names::Places::new(topic, 1, 3).ledger());
+        }
+        assert_eq!(ledger_of("/data/x.parquet"), None);
+    }
 }

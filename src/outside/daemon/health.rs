@@ -1,8 +1,9 @@
 //! What the parts of the daemon share, and what people are told of it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use prometheus::Registry;
 use tokio::sync::watch;
 
@@ -36,8 +37,8 @@ pub(crate) struct Health {
 impl Health {
     /// What people are told of this instance now.
     pub(super) fn status(&self) -> Status {
-        let missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let throughput = self.throughput.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing = self.missing.lock().clone();
+        let throughput = self.throughput.lock();
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
             instance: self.instance.clone(),

@@ -2,7 +2,7 @@
 //! page with its `/status.json`.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -125,7 +125,7 @@ async fn readyz(State(health): State<Arc<Health>>) -> (StatusCode, String) {
             Condition::Running | Condition::Detached | Condition::Paused => {}
         }
     }
-    let missing = health.missing.lock().unwrap_or_else(PoisonError::into_inner);
+    let missing = health.missing.lock();
     lines.extend(missing.iter().map(|t| format!("topic {t} does not exist")));
     if lines.is_empty() {
         (StatusCode::OK, "ready\n".into())

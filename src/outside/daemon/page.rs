@@ -53,7 +53,8 @@ fn body(s: &Status) -> Markup {
         }
         section.figures {
             (figure("partitions", &s.partitions.len().to_string(), ""))
-            (figure("stopped", &stopped.len().to_string(), if stopped.is_empty() { "" } else { "bad" }))
+            (figure("stopped", &stopped.len().to_string(),
+                if stopped.is_empty() { "" } else { "bad" }))
             (figure("not counted yet", &sum(s, 0), ""))
             (figure("not archived yet", &sum(s, 1), ""))
             (figure("oldest not archived", &oldest(s), ""))
@@ -94,7 +95,8 @@ fn body(s: &Status) -> Markup {
             p { "This instance has no partitions, or it has not joined the group yet." }
         }
         footer { a href="/metrics" { "metrics" } " " a href="/status.json" { "status.json" } " "
-            a href="/readyz" { "readyz" } " — " (Timestamp::from_millisecond(s.now).unwrap_or_default().strftime("%F %T UTC")) }
+            a href="/readyz" { "readyz" } " — "
+                (Timestamp::from_millisecond(s.now).unwrap_or_default().strftime("%F %T UTC")) }
     }
 }
 
@@ -133,7 +135,9 @@ fn row(p: &PartitionStatus, now: i64) -> Markup {
             td.n data-is="results lag" { (results) }
             td.n data-is="archive" { (show(p.archive)) }
             td.n data-is="archive lag" { (archive) }
-            td.n data-is="oldest" { @if 0 < p.archive_delay_s { (ago(p.archive_delay_s as i64 * 1_000)) } @else { "–" } }
+            td.n data-is="oldest" {
+                @if 0 < p.archive_delay_s { (ago(p.archive_delay_s as i64 * 1_000)) } @else { "–" }
+            }
             td data-is="open" {
                 @match p.open_windows {
                     Some(n) => {
@@ -141,7 +145,10 @@ fn row(p: &PartitionStatus, now: i64) -> Markup {
                         @if let Some(until) = p.watermark { " from " (time(until)) }
                     }
                     None if p.open_files == 0 => { "–" }
-                    None => { (p.open_files) " file" (if p.open_files == 1 { "" } else { "s" }) ", " (bytes(p.open_bytes)) ", " (ago(p.open_age_s as i64 * 1_000)) }
+                    None => {
+                        (p.open_files) " file" (if p.open_files == 1 { "" } else { "s" }) ", "
+                        (bytes(p.open_bytes)) ", " (ago(p.open_age_s as i64 * 1_000))
+                    }
                 }
             }
             td data-is="last roll" {
@@ -213,7 +220,8 @@ fn sparkline(rates: &[f64]) -> Markup {
         .map(|(i, r)| format!("{:.1},{:.1}", i as f64 * step, HEIGHT - r / highest * HEIGHT))
         .collect();
     html! {
-        svg viewBox="0 -2 240 40" preserveAspectRatio="xMinYMid" role="img" aria-label={"at most " (number(highest as i64)) " records a second"} {
+        svg viewBox="0 -2 240 40" preserveAspectRatio="xMinYMid" role="img"
+            aria-label={"at most " (number(highest as i64)) " records a second"} {
             polyline points=(points.join(" ")) {}
         }
     }

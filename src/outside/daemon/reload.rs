@@ -1,8 +1,8 @@
 //! A reload replaces the configuration that is in force by another one (SIGHUP).
 //!
-//! Mappings, their archives and the log level can change while the daemon runs. If a topic is
-//! treated in another way than before, the daemon joins the group again, and its partitions recover
-//! as after any rebalance. A file with faults changes nothing.
+//! Mappings and their archives can change under a running daemon, and so can what is logged. Where
+//! a topic is treated otherwise than before, the group is joined anew: whatever was read is
+//! recovered like after any rebalance. A file with faults changes nothing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

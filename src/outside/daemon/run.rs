@@ -1,10 +1,11 @@
 //! The daemon's life: what is opened at the start, what runs beside the workers, and how it ends.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use parking_lot::Mutex;
 use prometheus::Registry;
 use tokio::sync::{mpsc, watch};
 
@@ -203,8 +204,8 @@ async fn stop_all(
     .await?;
     if !drained {
         tracing::error!(
-            "not everything was appended within daemon.drain_timeout; the next owner reads the \
-             rest again, and nothing is lost"
+            "not everything was appended within daemon.drain_timeout; the next owner reads it \
+             again, nothing is lost"
         );
     }
     if !left {
@@ -230,7 +231,7 @@ async fn watch_ends(consumer: Arc<Consumer>, health: Arc<Health>) {
     loop {
         let _ = every.tick().await;
         let read = health.pool.records();
-        health.throughput.lock().unwrap_or_else(PoisonError::into_inner).sample(read);
+        health.throughput.lock().sample(read);
         if let Some(age) = kerberos::ticket_age() {
             health.pool.metrics().ticket_age.with_label_values(&["file"]).set(age as i64);
         }

@@ -1,5 +1,5 @@
-//! What systemd is told: READY once the first assignment has recovered, a status line, and a sign of
-//! life as long as there is progress.
+//! What systemd is told: READY once the first assignment has recovered, a status line, and a sign
+//! of life as long as there is progress.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //! and how long the brokers keep their records.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -31,8 +31,7 @@ pub(super) async fn find(
     for (mapping, sources) in selection.sources {
         health.sources.set(mapping, sources);
     }
-    let lock = PoisonError::into_inner;
-    for topic in news(&mut health.missing.lock().unwrap_or_else(lock), selection.missing) {
+    for topic in news(&mut health.missing.lock(), selection.missing) {
         tracing::error!(
             topic,
             "topic {topic:?} of mapping.{} does not exist: create it with kafka-topics --create \
@@ -41,11 +40,11 @@ pub(super) async fn find(
             config.daemon.topics_refresh,
         );
     }
-    for topic in news(&mut health.ambiguous.lock().unwrap_or_else(lock), selection.ambiguous) {
+    for topic in news(&mut health.ambiguous.lock(), selection.ambiguous) {
         tracing::error!(
             topic,
-            "two regexes match this topic, so the topic is left out until one regex is narrower, \
-             or until a mapping names the topic exactly"
+            "two regexes match this topic; it is left out until one of them is narrower, or a \
+             mapping names it exactly"
         );
     }
     Ok(selection.wanted)
@@ -92,8 +91,8 @@ pub(super) async fn create(config: &Config, consumer: &Arc<Consumer>) -> Result<
             return Err(Unavailable(format!(
                 "topic {topic:?} has {} partitions, and mapping.{}.wordcount.partials.partitions \
                  is {}: \
-                 the number of partitions decides where a word is merged, and can't change. Write \
-                 {0}, or use another partials.topic",
+                 it decides where a word is merged, and can't change. Write {0}, or another \
+                 partials.topic",
                 there.len(),
                 mapping.name,
                 merge.partitions

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-/// A term of at most `max_bytes` bytes. Longer ones are cut, and end in `~` and eight hexadecimal digits of their CRC-32C.
+/// A term of at most `max_bytes` bytes. Longer ones are cut, and end in `~` and eight hexadecimal
+/// digits of their CRC-32C.
 pub(super) fn cut(term: &str, max_bytes: usize) -> Cow<'_, str> {
     if term.len() <= max_bytes {
         return term.into();

@@ -13,9 +13,9 @@
 use std::collections::BTreeMap;
 
 use crate::pure::count::output::Kind;
-use crate::pure::count::partials::Span;
 use crate::pure::fault::{Fault, planted};
-use crate::pure::protocol::Marks;
+use crate::pure::formats::metadata::Marks;
+use crate::pure::formats::partials::Span;
 use crate::pure::record::{Offset, TopicPartition};
 
 /// How long windows wait, and for what; all fields are in milliseconds.

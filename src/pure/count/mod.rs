@@ -1,9 +1,10 @@
 //! Counting words in tumbling windows. Pure: times are arguments.
 //!
-//! [`Aggregate`] says what of a record is counted: its words ([`Tokenizer`]), key or field; [`Counts`] sums words by window between two
-//! commits. With `scope = "partition"` these sums are what is published ([`output`]). Else they
-//! travel as [`partials`], and [`merge`] sums them over all source partitions, one partition of the
-//! partials topic at a time, until a window is whole.
+//! [`Aggregate`] says what of a record is counted: its words ([`Tokenizer`]), key or field;
+//! [`Counts`] sums words by window between two commits. With `scope = "partition"` these sums are
+//! what is published ([`output`]). Else they travel as
+//! [`crate::pure::formats::partials`], and [`merge`] sums them over all source partitions, one
+//! partition of the partials topic at a time, until a window is whole.
 
 mod aggregate;
 pub mod counts;
@@ -11,7 +12,6 @@ mod cut;
 mod field;
 pub mod merge;
 pub mod output;
-pub mod partials;
 pub mod tokenizer;
 pub mod window;
 pub mod words;

@@ -1,52 +1,18 @@
 //! What is published: one record a word, window and commit.
 //!
 //! The key is the word. The value is JSON, or the tutorial's `(hello,2)`. The header `alluvium`
-//! says in either format which window and which records the count is of, so that a reader can
-//! tell a duplicate (KAFKA-17754): `1;<window start>;<window end>;<kind>;<source partition>;<from>;
-//! <to>;<source topic>`, times in milliseconds, `from` and `to` the half-open offsets of the commit.
-//! Merged counts begin with `2,<F>,<W>,<G>` instead of `1`, and name the partition of the partials topic:
-//! together with `to` that is all that the commit's metadata says, should it ever be lost. *Always to be summed, never upserted*: a `part` adds to what came before.
+//! ([`crate::pure::formats::header`]) says in either format which window and which records the count is
+//! of, so that a reader can tell a duplicate (KAFKA-17754). *Always to be summed, never upserted*:
+//! a `part` adds to what came before.
 
 use std::fmt::Write as _;
-use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::pure::protocol::Marks;
-use crate::pure::record::{Offset, OffsetRange, Record, TopicPartition};
-
-/// The header's name. Partial counts ([`crate::pure::count::partials`]) have one of the same fields.
-pub const HEADER: &str = "alluvium";
-
-/// Says whether more counts may follow for the same window and word.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Kind {
-    /// The whole count of the window (with `scope = "partition"`: in this partition).
-    Final,
-    /// The count adds to other parts of its window.
-    Part,
-    /// The count was made after the window's final count, and adds to it.
-    Late,
-}
-
-impl Kind {
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Kind::Final => "final",
-            Kind::Part => "part",
-            Kind::Late => "late",
-        }
-    }
-}
-
-impl FromStr for Kind {
-    type Err = ();
-    fn from_str(s: &str) -> Result<Kind, ()> {
-        [Kind::Final, Kind::Part, Kind::Late].into_iter().find(|k| k.label() == s).ok_or(())
-    }
-}
+use crate::pure::formats::header::{AlluviumHeader, Content};
+pub use crate::pure::formats::header::{CountKind as Kind, Merged};
+use crate::pure::record::{OffsetRange, Record, TopicPartition};
 
 /// The format of a count's value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,32 +22,7 @@ pub enum OutputFormat {
     Text,
 }
 
-/// The offset and the marks that one transaction committed together with merged counts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Merged {
-    /// The committed offset F.
-    pub offset: Offset,
-    pub marks: Marks,
-}
-
-impl Merged {
-    fn encode(self) -> String {
-        let mark = |m: Option<i64>| m.map(|m| m.to_string()).unwrap_or_default();
-        let Merged { offset, marks } = self;
-        format!("2,{offset},{},{}", mark(marks.watermark), mark(marks.parted))
-    }
-
-    fn decode(text: &str) -> Option<Merged> {
-        let fields: Vec<&str> = text.split(',').collect();
-        let ["2", offset, watermark, parted] = fields[..] else { return None };
-        let mark = |m: &str| if m.is_empty() { Some(None) } else { m.parse().ok().map(Some) };
-        let marks = Marks { watermark: mark(watermark)?, parted: mark(parted)? };
-        Some(Merged { offset: Offset(offset.parse().ok()?), marks })
-    }
-}
-
-/// Writes the records of one window of one commit. The parts that all records share are written
-/// once.
+/// Writes the records of one window of one commit; what they share is written once.
 #[derive(Debug)]
 pub struct WindowWriter {
     format: OutputFormat,
@@ -102,20 +43,14 @@ impl WindowWriter {
         merged: Option<Merged>,
     ) -> WindowWriter {
         let (start, end) = window;
-        let version = merged.map_or("1".to_string(), |m| m.encode());
         let prefix = format!(
             r#"{{"window_start":"{}","window_end":"{}","word":"#,
             iso_millis(start),
             iso_millis(end)
         );
-        let header = format!(
-            "{version};{start};{end};{};{};{};{};{}",
-            kind.label(),
-            source.partition,
-            range.from,
-            range.to,
-            source.topic
-        );
+        let content = Content::Count { start, end, kind, merged };
+        let TopicPartition { topic, partition } = source;
+        let header = AlluviumHeader { content, topic, partition: *partition, range }.encode();
         WindowWriter { format, prefix, kind, header, value: String::new() }
     }
 
@@ -175,27 +110,6 @@ pub fn parse_iso_millis(text: &str) -> Option<i64> {
     time.ok().or_else(|| text.parse().ok())
 }
 
-/// The records that a published count covers, from its header: topic, partition, and the range of
-/// offsets that was committed with the count. For a merged count these are of the partials topic,
-/// and for partial counts of the source. [`None`] for a record of another program.
-#[must_use]
-pub fn source(record: &Record<'_>) -> Option<(TopicPartition, OffsetRange)> {
-    let header = record.headers.iter().find(|(name, _)| *name == HEADER)?.1?;
-    let mut fields = std::str::from_utf8(header).ok()?.splitn(8, ';');
-    let mut number = |n| fields.nth(n)?.parse::<i64>().ok();
-    let partition = i32::try_from(number(4)?).ok()?;
-    let range = OffsetRange { from: Offset(number(0)?), to: Offset(number(0)?) };
-    Some((TopicPartition { topic: fields.next()?.into(), partition }, range))
-}
-
-/// The offset and the marks that were committed together with a merged count; [`None`] for any
-/// other record.
-#[must_use]
-pub fn merged(record: &Record<'_>) -> Option<Merged> {
-    let header = record.headers.iter().find(|(name, _)| *name == HEADER)?.1?;
-    Merged::decode(std::str::from_utf8(header).ok()?.split(';').next()?)
-}
-
 /// A published count as it is read back from the output topic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Count<'a> {
@@ -217,17 +131,12 @@ impl<'a> Count<'a> {
     /// Reads a record of the output topic; [`None`] for a record of another program.
     #[must_use]
     pub fn parse(record: &Record<'a>) -> Option<Count<'a>> {
-        let header = record.headers.iter().find(|(name, _)| *name == HEADER)?.1?;
-        let mut fields = std::str::from_utf8(header).ok()?.splitn(8, ';');
-        let merged = match fields.next()? {
-            "1" => false,
-            version => Merged::decode(version).map(|_| true)?,
+        let header = AlluviumHeader::of(record)?.ok()?;
+        let Content::Count { start: window_start, end: window_end, kind, merged } = header.content
+        else {
+            return None;
         };
-        let window_start = fields.next()?.parse().ok()?;
-        let window_end = fields.next()?.parse().ok()?;
-        let kind = fields.next()?.parse().ok()?;
-        let partition = fields.next()?.parse().ok()?;
-        let source_partition = (!merged).then_some(partition);
+        let source_partition = merged.is_none().then_some(header.partition);
         let word = std::str::from_utf8(record.key?).ok()?;
         let value = record.value?;
         let count = if value.first() == Some(&b'(') {
@@ -245,7 +154,9 @@ impl<'a> Count<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pure::record::Timestamp as RecordTime;
+    use crate::pure::formats::header::NAME;
+    use crate::pure::formats::metadata::Marks;
+    use crate::pure::record::{Offset, Timestamp as RecordTime};
 
     fn round_trip(format: OutputFormat, word: &str) -> String {
         for watermark in [None, Some(-5)] {
@@ -261,7 +172,7 @@ mod tests {
         let range = OffsetRange { from: Offset(4), to: Offset(9) };
         let mut w = WindowWriter::new(format, (2_000, 4_000), Kind::Part, &source, range, merged);
         let value = w.value(word, 2).to_string();
-        let headers = [(HEADER, Some(w.header().as_bytes()))];
+        let headers = [(NAME, Some(w.header().as_bytes()))];
         let record = Record {
             offset: Offset(0),
             timestamp: RecordTime::Missing,
@@ -269,8 +180,8 @@ mod tests {
             value: Some(value.as_bytes()),
             headers: &headers,
         };
-        assert_eq!(super::source(&record), Some((source, range)));
-        assert_eq!(super::merged(&record), merged);
+        let header = AlluviumHeader::of(&record).unwrap().unwrap();
+        assert_eq!((header.source(), header.range), (source, range));
         let want = Count {
             window_start: 2_000,
             window_end: 4_000,
@@ -297,6 +208,29 @@ mod tests {
         }
     }
 
+    /// Text and JSON of words that need no escape, and of some that do.
+    #[test]
+    fn the_values_of_counts_are_the_golden_ones() {
+        let golden =
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/values-v1.txt"));
+        let source = TopicPartition { topic: "t".into(), partition: 0 };
+        let range = OffsetRange { from: Offset(0), to: Offset(1) };
+        let mut written = String::new();
+        for (format, kind, window) in [
+            (OutputFormat::Text, Kind::Final, (0, 2_000)),
+            (OutputFormat::Json, Kind::Final, (1_795_368_000_000, 1_795_368_600_000)),
+            (OutputFormat::Json, Kind::Part, (-1, 1)),
+            (OutputFormat::Json, Kind::Late, (i64::MIN, i64::MAX)),
+        ] {
+            let mut writer = WindowWriter::new(format, window, kind, &source, range, None);
+            for word in ["hello", "", "a,b)", "\"\\\t\u{1}", "ärger"] {
+                written += writer.value(word, 12);
+                written.push('\n');
+            }
+        }
+        assert_eq!(written, golden);
+    }
+
     #[test]
     fn times_read_back() {
         for millis in [0, -1, 1_763_900_000_123, i64::MIN, i64::MAX] {
@@ -314,7 +248,7 @@ mod tests {
             value,
             headers,
         };
-        let ours: &[(&str, Option<&[u8]>)] = &[(HEADER, Some(b"1;0;2;part;0;1;2;t"))];
+        let ours: &[(&str, Option<&[u8]>)] = &[(NAME, Some(b"1;0;2;part;0;1;2;t"))];
         assert!(Count::parse(&record(&[], Some(b"(a,1)"))).is_none());
         assert!(Count::parse(&record(ours, None)).is_none());
         assert!(Count::parse(&record(ours, Some(b"(a,x)"))).is_none());

@@ -6,17 +6,29 @@
 //! <root>/_alluvium/ledger/<topic>/<incarnation>/<partition>/<from, 20 digits>.entry
 //! <root>/_alluvium/staging/<topic>/<incarnation>/<partition>/<from>-<attempt>/<n>.staged
 //! ```
+//! Topics stand as [`escape_segment`] writes them; in a file's name a long one is shortened, and
+//! ends with `~` and the CRC-32C of the whole. `<from>` is 20 digits or `genesis`, `<attempt>` 32
+//! hexadecimal digits, `<first>` and `<last>` are 20 digits each.
+//!
+//! *Version rule*: none; these names never change, because what lies there already is found by
+//! them. They are written and read here alone.
+//!
 //! Readers (Hive, Spark, Hadoop) skip what begins with `_` or `.`, so no data may begin so.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
+use std::fmt::{Display, Write as _};
 
-use crate::pure::protocol::{AttemptId, EntryKey};
+use crate::pure::formats::entry::{AttemptId, EntryKey};
 use crate::pure::record::Offset;
 
 /// The directory below a root that belongs to Alluvium alone.
 pub const PRIVATE: &str = "_alluvium";
 /// The file that contains the root id.
 pub const IDENTITY: &str = "_alluvium/identity";
+/// Holds a directory for each topic that has a ledger.
+pub const LEDGERS: &str = "_alluvium/ledger";
+/// Holds what is being written.
+pub const STAGING: &str = "_alluvium/staging";
 /// The manifest's name inside an attempt's directory.
 pub const MANIFEST: &str = "manifest";
 /// The NameNode's default limit on a name (`dfs.namenode.fs-limits.max-component-length`).
@@ -55,22 +67,22 @@ impl Places {
     /// root.
     #[must_use]
     pub fn ledgers(&self) -> String {
-        format!("{PRIVATE}/ledger/{}", self.topic)
+        ledgers_of(&self.topic)
     }
 
     #[must_use]
     pub fn ledger(&self) -> String {
-        format!("{PRIVATE}/ledger/{}/{}/{}", self.topic, self.incarnation, self.partition)
+        ledger_at(&self.topic, self.incarnation, self.partition)
     }
 
     #[must_use]
     pub fn entry(&self, key: EntryKey) -> String {
-        format!("{}/{key}.entry", self.ledger())
+        entry_in(&self.ledger(), key)
     }
 
     #[must_use]
     pub fn staging(&self) -> String {
-        format!("{PRIVATE}/staging/{}/{}/{}", self.topic, self.incarnation, self.partition)
+        format!("{STAGING}/{}/{}/{}", self.topic, self.incarnation, self.partition)
     }
 
     #[must_use]
@@ -82,15 +94,83 @@ impl Places {
     /// them.
     #[must_use]
     pub fn file(&self, first: Offset, last: Offset, extension: &str) -> String {
-        let mut topic = self.topic.clone();
-        if topic.len() > TOPIC_BYTES_IN_NAME {
-            let hash = crc32c::crc32c(topic.as_bytes());
-            topic.truncate(TOPIC_BYTES_IN_NAME - 9);
-            let _ = write!(topic, "~{hash:08x}");
-        }
+        let topic = shortened(&self.topic);
         let (i, p) = (self.incarnation, self.partition);
         format!("part-{topic}-{i}-{p}-{first:0>20}-{last:0>20}.{extension}")
     }
+}
+
+/// Holds a directory for each incarnation of this topic. `topic`: as a path segment.
+#[must_use]
+pub fn ledgers_of(topic: &str) -> String {
+    format!("{LEDGERS}/{topic}")
+}
+
+/// One partition's ledger; the parts of its path as numbers, or as the store lists them. `topic`:
+/// as a path segment.
+#[must_use]
+pub fn ledger_at(topic: &str, incarnation: impl Display, partition: impl Display) -> String {
+    format!("{LEDGERS}/{topic}/{incarnation}/{partition}")
+}
+
+/// An entry in the ledger of this path.
+#[must_use]
+pub fn entry_in(ledger: &str, key: EntryKey) -> String {
+    format!("{ledger}/{key}.entry")
+}
+
+/// Where a new identity of the root is written, before it is renamed.
+#[must_use]
+pub fn staged_identity(id: &str) -> String {
+    format!("{STAGING}/identity-{id}")
+}
+
+/// A topic, escaped, as it stands in the names of its files.
+#[must_use]
+pub fn shortened(topic: &str) -> Cow<'_, str> {
+    if topic.len() <= TOPIC_BYTES_IN_NAME {
+        return topic.into();
+    }
+    let hash = crc32c::crc32c(topic.as_bytes());
+    let mut short = topic.to_string();
+    short.truncate(TOPIC_BYTES_IN_NAME - 9);
+    let _ = write!(short, "~{hash:08x}");
+    short.into()
+}
+
+/// The name of a file that readers see, taken apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileName<'a> {
+    /// Escaped, and shortened where it is long.
+    pub topic: &'a str,
+    pub incarnation: u32,
+    pub partition: i32,
+    pub first: Offset,
+    /// Inclusive.
+    pub last: Offset,
+    pub extension: &'a str,
+}
+
+/// Reads the name of a file that readers see: the last segment of its path. From the right, because
+/// topics have hyphens and dots in their names, too.
+#[must_use]
+pub fn parse_file(name: &str) -> Option<FileName<'_>> {
+    let mut fields = name.strip_prefix("part-")?.rsplitn(5, '-');
+    let (last, extension) = fields.next()?.split_once('.')?;
+    let (first, partition) = (fields.next()?, fields.next()?);
+    let (incarnation, topic) = (fields.next()?, fields.next()?);
+    let offset = |text: &str| {
+        let plain = text.len() == 20 && text.bytes().all(|b| b.is_ascii_digit());
+        plain.then(|| text.parse().ok().map(Offset)).flatten()
+    };
+    Some(FileName {
+        topic,
+        incarnation: incarnation.parse().ok()?,
+        partition: partition.parse().ok()?,
+        first: offset(first)?,
+        last: offset(last)?,
+        extension,
+    })
 }
 
 /// Reads an entry's file name.
@@ -162,5 +242,54 @@ mod tests {
             assert_eq!(parse_attempt(foreign), None, "{foreign}");
             assert_eq!(parse_entry(foreign), None, "{foreign}");
         }
+    }
+    #[test]
+    fn names_of_files_read_back() {
+        for topic in ["t", "_orders", "a.b-c-1-2", "a;b"] {
+            for extension in ["parquet", "jsonl.gz"] {
+                let name = Places::new(topic, 7, 3).file(Offset(0), Offset(i64::MAX), extension);
+                let (first, last) = (Offset(0), Offset(i64::MAX));
+                let topic = &*escape_segment(topic);
+                let want = FileName { topic, incarnation: 7, partition: 3, first, last, extension };
+                assert_eq!(parse_file(&name), Some(want), "{name}");
+            }
+        }
+        for foreign in [
+            "x",
+            "part-t-0-3-7-12.parquet",
+            "part-t-0-3-00000000000000000007-00000000000000000012",
+            "part-t-x-3-00000000000000000007-00000000000000000012.parquet",
+            "part-0-3-00000000000000000007-00000000000000000012.parquet",
+            "t-0-3-00000000000000000007-00000000000000000012.parquet",
+        ] {
+            assert_eq!(parse_file(foreign), None, "{foreign}");
+        }
+    }
+
+    /// Every place under a root, of an ordinary topic and of an awkward one.
+    #[test]
+    fn the_names_are_the_golden_ones() {
+        let golden =
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/names-v1.txt"));
+        let id = AttemptId(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        let mut written =
+            vec![PRIVATE.into(), IDENTITY.into(), staged_identity("fedcba98"), LEDGERS.into()];
+        let long = "t".repeat(200);
+        for places in [
+            Places::new("orders", 0, 3),
+            Places::new("_a b/c=ä%.x", 12, 0),
+            Places::new(&long, 0, i32::MAX).of(u32::MAX),
+        ] {
+            written.extend([places.ledgers(), places.ledger(), places.staging()]);
+            for key in [EntryKey::Genesis, EntryKey::At(Offset(1_000))] {
+                let attempt = places.attempt(key, id);
+                written.extend([places.entry(key), format!("{attempt}/{MANIFEST}"), attempt]);
+            }
+            for extension in ["parquet", "jsonl"] {
+                written.push(places.file(Offset(1_000), Offset(1_199), extension));
+            }
+        }
+        let written: String = written.into_iter().map(|line| line + "\n").collect();
+        assert_eq!(written, golden);
     }
 }

@@ -4,7 +4,7 @@
 //! may be lost, or be late. So whatever it was, the ledger is looked at and decides.
 
 use crate::pure::fault::{Fault, planted};
-use crate::pure::protocol::entry::{AttemptId, Head};
+use crate::pure::formats::entry::{AttemptId, Head};
 
 /// The facts that are read from the store after an append was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -8,7 +8,7 @@
 //!
 //! The committed *offset* is **F** = min(A, P), what is safe to forget; its *metadata* carries P.
 //!
-//! Reading order: [`entry`] and [`metadata`] are what is written down; [`recovery`] reads it;
+//! Reading order: [`crate::pure::formats`] is what is written down; [`committed`] and [`recovery`] read it;
 //! [`partition`] keeps one partition's positions and attempts while it runs; [`append`] and
 //! [`settle`] decide about what stands in the store; [`repair`] cures what recovery stopped for.
 //! `search` (tests only) walks every reachable state of two workers over this very code, and finds
@@ -22,8 +22,7 @@
 //! **I7** the ledger's tail never decreases.
 
 pub mod append;
-pub mod entry;
-pub mod metadata;
+pub mod committed;
 pub mod partition;
 pub mod recovery;
 pub mod repair;
@@ -32,11 +31,12 @@ pub mod settle;
 #[cfg(test)]
 mod search;
 
-pub use append::{AppendFacts, AppendVerdict};
-pub use entry::{AttemptId, Entry, EntryKey, EntryName, FileRef, Head, Kind};
+pub use crate::pure::formats::entry::{AttemptId, Entry, EntryKey, EntryName, FileRef, Head, Kind};
+pub use crate::pure::formats::metadata::Marks;
 #[cfg(test)]
-pub use metadata::Metadata;
-pub use metadata::{Committed, Marks};
+pub use crate::pure::formats::metadata::Metadata;
+pub use append::{AppendFacts, AppendVerdict};
+pub use committed::Committed;
 pub use partition::{Partition, Past, Plan};
 pub use recovery::{Begin, Found, Identity, Ledger, OnGap, Stop};
 pub use settle::{Settle, settle};

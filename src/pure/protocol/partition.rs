@@ -22,9 +22,10 @@ mod seen;
 use std::sync::Arc;
 
 use crate::pure::fault::{Fault, planted};
+use crate::pure::formats::entry::{AttemptId, EntryKey, EntryName};
+use crate::pure::formats::metadata::{Marks, Metadata};
 use crate::pure::protocol::append::AppendVerdict;
-use crate::pure::protocol::entry::{AttemptId, EntryKey, EntryName};
-use crate::pure::protocol::metadata::{Committed, Marks, Metadata};
+use crate::pure::protocol::committed::Committed;
 use crate::pure::protocol::recovery::{Begin, Found, Identity, Ledger, OnGap, Stop};
 use crate::pure::record::{Offset, OffsetRange};
 

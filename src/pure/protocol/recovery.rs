@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::pure::protocol::entry::{EntryKey, Head};
+use crate::pure::formats::entry::{EntryKey, Head};
 use crate::pure::record::{Offset, OffsetRange};
 
 /// What must match between this process, the metadata and the ledger.

@@ -11,8 +11,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::pure::protocol::entry::{EntryKey, EntryName, Kind};
-use crate::pure::protocol::metadata::{Committed, Marks, Metadata};
+use crate::pure::formats::entry::{EntryKey, EntryName, Kind};
+use crate::pure::formats::metadata::{Marks, Metadata};
+use crate::pure::protocol::committed::Committed;
 use crate::pure::protocol::partition::{Partition, Past, Roles};
 use crate::pure::protocol::recovery::{Begin, Found, Identity, Ledger, OnGap, Stop};
 use crate::pure::record::{Offset, OffsetRange};
@@ -239,7 +240,7 @@ impl Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pure::protocol::entry::{AttemptId, Head};
+    use crate::pure::formats::entry::{AttemptId, Head};
 
     fn identity(topic_id: &str) -> Arc<Identity> {
         Arc::new(Identity { root: "r".into(), topic_id: topic_id.into() })

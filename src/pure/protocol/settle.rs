@@ -1,7 +1,7 @@
 //! Rule 7: what may be done with an attempt's directory, by anyone, at any time.
 
 use crate::pure::fault::{Fault, planted};
-use crate::pure::protocol::entry::{AttemptId, EntryKey, Head};
+use crate::pure::formats::entry::{AttemptId, EntryKey, Head};
 use crate::pure::record::Offset;
 
 /// The fate of one directory under `staging/`.

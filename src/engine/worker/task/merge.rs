@@ -9,9 +9,9 @@ use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::offsets::Silence;
 use crate::engine::worker::SourceLists;
 use crate::pure::count::merge::{Asked, Merge, Patience};
-use crate::pure::count::partials::{Partials, Unreadable};
 use crate::pure::count::words::Words;
-use crate::pure::protocol::{Committed, Marks, Stop};
+use crate::pure::formats::partials::{Partials, Unreadable};
+use crate::pure::protocol::{Marks, Stop};
 use crate::pure::record::{Offset, Record, TopicPartition};
 
 /// How long a source partition says nothing before somebody asks.
@@ -184,12 +184,9 @@ impl State {
                 );
             }
         };
-        let asked = asked.into_iter().filter_map(|(tp, stored, end)| {
-            let p = match stored.map(|(offset, text)| Committed::decode(offset, &text)) {
-                None => None,
-                Some(Ok(committed)) => Some(committed.p()),
-                Some(Err(_)) => return None,
-            };
+        let asked = asked.into_iter().filter_map(|(tp, committed, end)| {
+            // A source whose metadata can't be read is not known to be silent.
+            let p = committed.transpose().ok()?.map(|committed| committed.p());
             Some((tp, Asked { p, end }))
         });
         merging.answer = Some(Answer { at, asked: asked.collect(), end });

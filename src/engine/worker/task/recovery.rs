@@ -12,7 +12,7 @@ use crate::engine::archive::task::Command;
 use crate::pure::layout::RollReason;
 use crate::pure::protocol::partition::Forgotten;
 use crate::pure::protocol::{
-    AttemptId, Begin, Committed, Entry, Found, Identity, Kind, Ledger, Marks, Partition, Past, Stop,
+    AttemptId, Begin, Entry, Found, Identity, Kind, Ledger, Marks, Partition, Past, Stop,
 };
 
 impl State {
@@ -137,12 +137,9 @@ impl State {
         };
         (self.log, self.first, self.past) = (read.log, read.first, read.past);
         self.identify(&read.topic_id);
-        let committed = match read.committed {
-            None => None,
-            Some((offset, text)) => match Committed::decode(offset, &text) {
-                Ok(c) => Some(c),
-                Err(e) => return self.stop(&Stop::Unreadable(e.to_string()), now),
-            },
+        let committed = match read.committed.transpose() {
+            Ok(committed) => committed,
+            Err(e) => return self.stop(&Stop::Unreadable(e.to_string()), now),
         };
         let part = self.part.as_mut().expect("identified above");
         match part.on_committed(committed) {

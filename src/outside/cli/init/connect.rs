@@ -1,5 +1,5 @@
-//! Converts the properties of a Kafka Connect HDFS sink (Confluent's HDFS 2 and HDFS 3 connectors)
-//! into a configuration, and names the properties that have no counterpart.
+//! The properties of a Kafka Connect HDFS sink (Confluent's HDFS 2 and HDFS 3 connectors), as far
+//! as they have a counterpart here; what has none is said.
 
 use std::collections::BTreeMap;
 
@@ -40,26 +40,7 @@ impl Sink {
     ) -> Result<Draft, String> {
         let mut remarks = Vec::new();
         let mut archive = Vec::new();
-        let topics = match (self.get("topics"), self.get("topics.regex")) {
-            (Some(names), _) => {
-                let names: Vec<String> = names.split(',').map(|t| quoted(t.trim())).collect();
-                format!("topics = [{}]", names.join(", "))
-            }
-            (None, Some(regex)) => {
-                remarks.push(
-                    "topics_regex was written for Java: Rust's dialect has no look-around and no \
-                     back-references"
-                        .into(),
-                );
-                format!("topics_regex = {}", quoted(regex))
-            }
-            (None, None) => {
-                return Err(
-                    "has neither topics nor topics.regex: is this the configuration of a sink?"
-                        .into(),
-                );
-            }
-        };
+        let topics = self.topics(&mut remarks)?;
         let bootstrap = bootstrap
             .or_else(|| self.get("consumer.override.bootstrap.servers").map(String::from))
             .or_else(|| self.get("confluent.topic.bootstrap.servers").map(String::from))
@@ -75,8 +56,8 @@ impl Sink {
             (None, Some(url)) => {
                 let top = self.get("topics.dir").unwrap_or("topics");
                 remarks.push(format!(
-                    "the root is not the sink's own {top}/, which remains Connect's: a root \
-                     belongs to one writer"
+                    "the root is not the sink's own {top}/, which goes on being \
+                    Connect's: a root belongs to one writer"
                 ));
                 format!("{}/{}-alluvium", url.trim_end_matches('/'), top.trim_matches('/'))
             }
@@ -96,27 +77,45 @@ impl Sink {
         if self.get("hdfs.authentication.kerberos") == Some("true") {
             let who = self.get("connect.hdfs.principal").unwrap_or("its principal");
             remarks.push(format!(
-                "the sink logs in by Kerberos as {who}: let k5start or a timer \
-                 renew a ticket for the daemon's user"
+                "the sink logs in by Kerberos as {who}: let a k5start or a timer \
+                keep a ticket for the daemon's user"
             ));
         }
         if self.get("hive.integration") == Some("true") {
             remarks.push(
-                "the sink reports its partitions to Hive: run MSCK REPAIR TABLE, or let \
-                 the table discover its partitions"
+                "the sink tells Hive of its partitions: run MSCK REPAIR TABLE, or let \
+                the table discover them"
                     .into(),
             );
         }
         remarks.push(
             "records that the sink has written already are written again below the new \
-             root with start = \"earliest\"; to leave them out, set start to the time at \
-             which the sink was stopped"
+            root with start = \"earliest\"; to leave them out, set start to the time at which it \
+            was stopped"
                 .into(),
         );
         let mapping = self.get("name").unwrap_or("records");
         let mapping: String =
             mapping.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         Ok(Draft { bootstrap, root, archive, mapping, topics, remarks })
+    }
+
+    /// The topics or their pattern, as a line of the configuration.
+    fn topics(&self, remarks: &mut Vec<String>) -> Result<String, String> {
+        match (self.get("topics"), self.get("topics.regex")) {
+            (Some(names), _) => {
+                let names: Vec<String> = names.split(',').map(|t| quoted(t.trim())).collect();
+                Ok(format!("topics = [{}]", names.join(", ")))
+            }
+            (None, Some(regex)) => {
+                remarks.push(
+                    "topics_regex is Java's: Rust's has no look-around and no back-references"
+                        .into(),
+                );
+                Ok(format!("topics_regex = {}", quoted(regex)))
+            }
+            (None, None) => Err("has neither topics nor topics.regex: is it a sink's?".into()),
+        }
     }
 
     fn path(&self, remarks: &mut Vec<String>) -> String {
@@ -136,11 +135,13 @@ impl Sink {
         match wallclock.unwrap_or(default) {
             "Record" => {}
             "Wallclock" => remarks.push(
-                "the sink partitions by the clock, Alluvium by the record's timestamp".into(),
+                "the sink partitions by the clock, Alluvium by the \
+             record's timestamp"
+                    .into(),
             ),
             other => remarks.push(format!(
-                "timestamp.extractor = {other} has no counterpart: files are partitioned by \
-                 the record's timestamp"
+                "timestamp.extractor = {other} has no counterpart: \
+                files are partitioned by the record's timestamp"
             )),
         }
         match strftime(pattern) {
@@ -165,7 +166,7 @@ impl Sink {
                     .extend(["format = \"parquet\"".into(), format!("codec = {}", quoted(codec))]);
                 remarks.push(
                     "the sink's columns are the value's fields; here they are key, \
-                     value, headers, timestamp, partition and offset (docs/files.md)"
+                    value, headers, timestamp, partition and offset (docs/files.md)"
                         .into(),
                 );
             }
@@ -189,7 +190,7 @@ impl Sink {
         if let Some(n) = self.get("flush.size") {
             remarks.push(format!(
                 "flush.size = {n} records has no counterpart: files roll by \
-                 bytes and age, and are larger"
+                bytes and age, and are the larger"
             ));
         }
         let schedule = self.millis("rotate.schedule.interval.ms");

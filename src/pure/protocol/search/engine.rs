@@ -2,15 +2,19 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 
-use super::Model;
-use super::world::{Scope, World};
+use foldhash::fast;
+use foldhash::quality::FixedState;
+
+use super::model::Model;
+use super::scope::Scope;
 
 /// What a walk came to.
 #[derive(Debug)]
 pub(super) struct Report {
     pub states: usize,
+    /// The invariant, and the steps that lead to where it does not hold.
     pub broken: Option<(&'static str, Vec<String>)>,
 }
 
@@ -26,100 +30,70 @@ impl Report {
 
 /// More states than this mean that a scope has no bound.
 const MAX_STATES: usize = 30_000_000;
-/// A lone owner needs far fewer steps than this.
-const MAX_FAIR_STEPS: usize = 300;
 
 pub(super) type Key = u128;
 /// Worlds from which a lone owner gets to the end.
-pub(super) type Healthy = HashSet<Key>;
+pub(super) type Healthy = HashSet<Key, fast::FixedState>;
+/// How each world was first reached: the key of the world before it, 0 for the first.
+type Parents = HashMap<Key, Key, fast::FixedState>;
 
 /// Worlds that differ in the workers' names only have the same key.
-fn key(world: &impl Model) -> Key {
+pub(super) fn key(world: &impl Model) -> Key {
     hash(world).min(hash(&world.mirrored()))
 }
 
-fn hash(world: &impl Model) -> Key {
-    let [a, b] =
-        [1u64, 2].map(|seed| foldhash::quality::FixedState::with_seed(seed).hash_one(world));
+fn hash(world: &impl Hash) -> Key {
+    let [a, b] = [1, 2].map(|seed| FixedState::with_seed(seed).hash_one(world));
     u128::from(a) << 64 | u128::from(b)
 }
 
 /// Walks everything that is reachable from `first`, up to the first broken invariant.
-pub(super) fn explore(first: &impl Model, scope: &Scope) -> Report {
-    let mut parent: HashMap<Key, Key> = HashMap::new();
-    let mut healthy = Healthy::new();
-    let _ = parent.insert(key(first), 0);
-    let mut level = vec![first.clone()];
+pub(super) fn explore<M: Model>(first: &M, scope: &Scope) -> Report {
+    let mut parents = Parents::default();
+    let mut healthy = Healthy::default();
+    let _ = parents.insert(key(first), 0);
+    let mut level = vec![(key(first), first.clone())];
     let mut steps = 0;
     while !level.is_empty() && scope.steps.is_none_or(|most| steps < most) {
         steps += 1;
         let mut next = Vec::new();
-        for world in &level {
-            let here = key(world);
+        for (here, world) in &level {
             let stuck = |healthy| scope.live.then(|| world.stuck(scope, healthy)).flatten();
-            let broken = world.broken(scope).or_else(|| stuck(&mut healthy));
-            if let Some(what) = broken {
-                let trace = replay(first, here, &parent, scope);
-                return Report { states: parent.len(), broken: Some((what, trace)) };
+            if let Some(what) = world.broken(scope).or_else(|| stuck(&mut healthy)) {
+                let trace = replay(first, *here, &parents, scope);
+                return Report { states: parents.len(), broken: Some((what, trace)) };
             }
-            for (_, w) in world.next(scope) {
+            for (step, w) in world.next(scope) {
+                if let Some(what) = world.broken_step(&w) {
+                    let mut trace = replay(first, *here, &parents, scope);
+                    trace.push(step.to_string());
+                    return Report { states: parents.len(), broken: Some((what, trace)) };
+                }
                 let k = key(&w);
-                if let Entry::Vacant(unseen) = parent.entry(k) {
-                    let _ = unseen.insert(here);
-                    next.push(w);
+                if let Entry::Vacant(unseen) = parents.entry(k) {
+                    let _ = unseen.insert(*here);
+                    next.push((k, w));
                 }
             }
-            assert!(parent.len() < MAX_STATES, "no bound: {scope:?}");
+            assert!(parents.len() < MAX_STATES, "no bound: {scope:?}");
         }
         level = next;
     }
-    Report { states: parent.len(), broken: None }
+    Report { states: parents.len(), broken: None }
 }
 
-/// I6, for the owner as it is and for one that was restarted.
-pub(super) fn dead_end(
-    world: &World,
-    scope: &Scope,
-    healthy: &mut Healthy,
-) -> Option<&'static str> {
-    for restart in [true, false] {
-        let mut path = Vec::new();
-        let mut at = if restart { world.fair(scope, true)? } else { world.clone() };
-        loop {
-            let k = key(&at);
-            if at.goal(scope) || at.excused(scope) || healthy.contains(&k) {
-                healthy.extend(path);
-                break;
-            }
-            path.push(k);
-            match at.fair(scope, false) {
-                Some(w) if path.len() < MAX_FAIR_STEPS => at = w,
-                // Without an owner nothing moves; a restarted one was looked at first.
-                None if !restart && !world.has_owner() => break,
-                _ => return Some("I6: an owner gets stuck"),
-            }
-        }
-    }
-    None
-}
-
-fn replay(
-    first: &impl Model,
-    target: Key,
-    parent: &HashMap<Key, Key>,
-    scope: &Scope,
-) -> Vec<String> {
+fn replay<M: Model>(first: &M, target: Key, parents: &Parents, scope: &Scope) -> Vec<String> {
     let mut keys = vec![target];
-    while let Some(p) = parent.get(keys.last().expect("never empty")).filter(|p| **p != 0) {
+    while let Some(p) = parents.get(keys.last().expect("never empty")).filter(|p| **p != 0) {
         keys.push(*p);
     }
     let mut world = first.clone();
-    let mut labels = Vec::new();
+    let mut trace = Vec::new();
     for k in keys.iter().rev().skip(1) {
-        let step = world.next(scope).into_iter().find(|(_, w)| key(w) == *k);
-        let (label, w) = step.expect("a step that was taken before");
-        labels.push(label);
+        let taken = world.next(scope).into_iter().find(|(_, w)| key(w) == *k);
+        let (step, w) = taken.expect("a step that was taken before");
+        trace.push(step.to_string());
         world = w;
     }
-    labels
+    trace
 }

@@ -2,10 +2,15 @@
 //! output topic that is archived alone.
 //!
 //! Each is a [`World`] of its own; what they share is the workers' lives, the assignments, and the
-//! transactions. Either may be given up alone.
+//! transactions ([`Step::shared`]). Either may be given up alone.
 
-use super::world::{Scope, Step, World};
-use super::{Model, engine};
+use std::fmt;
+
+use super::engine::Healthy;
+use super::model::Model;
+use super::scope::Scope;
+use super::step::{Shared, Step};
+use super::world::World;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Pair {
@@ -13,17 +18,33 @@ pub(super) struct Pair {
     output: World,
 }
 
-/// What both partitions live through together, by the steps' labels.
-const LIVES: &[&str] = &["crashes", "gets the partition", "comes back after"];
-const FATE: &[&str] = &["transaction is aborted", "transaction commits late"];
-const ANSWERS: &[&str] = &[
-    "commit is answered Ok",
-    "commits, the answer is lost",
-    "commit is under way, no answer",
-    "is told Ok, in truth it was aborted",
-    "learns of an abort",
-];
-const SENDS: &str = " sends [";
+/// Which of the two takes which step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum PairStep {
+    Source(Step),
+    Output(Step),
+    /// The same step, for whichever of the two it is possible.
+    Together(Step),
+    /// One transaction of both.
+    Both {
+        source: Step,
+        output: Step,
+    },
+}
+
+impl fmt::Display for PairStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PairStep::Source(step) => write!(f, "source: {step}"),
+            PairStep::Output(step) => write!(f, "output: {step}"),
+            PairStep::Together(step) => step.fmt(f),
+            PairStep::Both { source, output } => write!(f, "{source}, and of the output {output}"),
+        }
+    }
+}
+
+/// What either partition may do next.
+type Side = [(Step, World)];
 
 impl Pair {
     pub(super) fn new() -> Pair {
@@ -34,36 +55,72 @@ impl Pair {
     fn output_scope(&self, scope: &Scope) -> Scope {
         Scope { counts: false, records: self.source.results(), ..*scope }
     }
+
+    fn source_alone(&self, (step, w): &(Step, World)) -> (PairStep, Pair) {
+        (PairStep::Source(*step), Pair { source: w.clone(), ..self.clone() })
+    }
+
+    fn output_alone(&self, (step, w): &(Step, World)) -> (PairStep, Pair) {
+        (PairStep::Output(*step), Pair { output: w.clone(), ..self.clone() })
+    }
+
+    /// Whatever of the two has this step takes it.
+    fn together(&self, source: &Side, output: &Side, out: &mut Vec<(PairStep, Pair)>) {
+        let all = source.iter().chain(output).map(|(step, _)| *step);
+        let mut shared: Vec<Step> = Vec::new();
+        for step in all.filter(|step| step.shared() == Shared::Together) {
+            if !shared.contains(&step) {
+                shared.push(step);
+            }
+        }
+        for step in shared {
+            let after = |side: &Side, old: &World| {
+                let taken = side.iter().find(|(other, _)| *other == step);
+                taken.map_or_else(|| old.clone(), |(_, w)| w.clone())
+            };
+            let (source, output) = (after(source, &self.source), after(output, &self.output));
+            out.push((PairStep::Together(step), Pair { source, output }));
+        }
+    }
+
+    /// The transactions of one worker: of either partition alone, or of both.
+    fn sends(&self, i: usize, source: &Side, output: &Side, out: &mut Vec<(PairStep, Pair)>) {
+        // A worker has one producer, and so one transaction at a time.
+        if self.source.in_transaction(i) || self.output.in_transaction(i) {
+            return;
+        }
+        let of_worker = |(step, _): &&(Step, World)| {
+            step.shared() == Shared::InOneTransaction && step.worker() == Some(i)
+        };
+        let (a, b) = (source.iter().filter(of_worker), output.iter().filter(of_worker));
+        out.extend(a.clone().map(|sends| self.source_alone(sends)));
+        out.extend(b.clone().map(|sends| self.output_alone(sends)));
+        // Under one generation.
+        if self.source.is_member(i) != self.output.is_member(i) {
+            return;
+        }
+        for (first, source) in a {
+            for (second, output) in b.clone() {
+                let both = Pair { source: source.clone(), output: output.clone() };
+                out.push((PairStep::Both { source: *first, output: *second }, both));
+            }
+        }
+    }
 }
 
 impl Model for Pair {
-    fn next(&self, scope: &Scope) -> Vec<(String, Pair)> {
-        let sides = [self.source.next(scope), self.output.next(&self.output_scope(scope))];
+    type Step = PairStep;
+
+    fn next(&self, scope: &Scope) -> Vec<(PairStep, Pair)> {
+        let source = self.source.next(scope);
+        let output = self.output.next(&self.output_scope(scope));
         let mut out = Vec::new();
-        let shared = |label: &str| {
-            let named = LIVES.iter().chain(FATE).chain(ANSWERS);
-            label.contains(SENDS) || named.into_iter().any(|l| label.contains(l))
-        };
-        for (label, w) in sides[0].iter().filter(|(label, _)| !shared(label)) {
-            out.push((format!("source: {label}"), Pair { source: w.clone(), ..self.clone() }));
-        }
-        for (label, w) in sides[1].iter().filter(|(label, _)| !shared(label)) {
-            out.push((format!("output: {label}"), Pair { output: w.clone(), ..self.clone() }));
-        }
+        let apart = |(step, _): &&(Step, World)| step.shared() == Shared::Apart;
+        out.extend(source.iter().filter(apart).map(|step| self.source_alone(step)));
+        out.extend(output.iter().filter(apart).map(|step| self.output_alone(step)));
+        self.together(&source, &output, &mut out);
         for i in 0..scope.workers {
-            let me = format!("w{i}");
-            for what in LIVES.iter().chain(FATE).chain(ANSWERS) {
-                self.together(
-                    &sides,
-                    |label| label.starts_with(&me) && label.contains(what),
-                    &mut out,
-                );
-            }
-            // A worker has one producer, and so one transaction at a time.
-            if !self.source.in_transaction(i) && !self.output.in_transaction(i) {
-                let sends = format!("{me}{SENDS}");
-                self.send(&sides, &sends, i, &mut out);
-            }
+            self.sends(i, &source, &output, &mut out);
         }
         out
     }
@@ -72,51 +129,16 @@ impl Model for Pair {
         self.source.broken(scope).or_else(|| self.output.broken(&self.output_scope(scope)))
     }
 
+    fn broken_step(&self, next: &Pair) -> Option<&'static str> {
+        self.source.broken_step(&next.source).or_else(|| self.output.broken_step(&next.output))
+    }
+
     fn mirrored(&self) -> Pair {
         Pair { source: self.source.mirrored(), output: self.output.mirrored() }
     }
 
     /// Each partition by itself was looked at.
-    fn stuck(&self, _: &Scope, _: &mut engine::Healthy) -> Option<&'static str> {
+    fn stuck(&self, _: &Scope, _: &mut Healthy) -> Option<&'static str> {
         None
-    }
-}
-
-impl Pair {
-    /// Whatever of the two has this step takes it.
-    fn together(
-        &self,
-        sides: &[Vec<Step>; 2],
-        is: impl Fn(&str) -> bool,
-        out: &mut Vec<(String, Pair)>,
-    ) {
-        let [a, b] = sides.each_ref().map(|steps| steps.iter().find(|(label, _)| is(label)));
-        let Some((label, _)) = a.or(b) else { return };
-        let side = |step: Option<&Step>, old: &World| step.map_or(old.clone(), |(_, w)| w.clone());
-        let (source, output) = (side(a, &self.source), side(b, &self.output));
-        out.push((label.clone(), Pair { source, output }));
-    }
-
-    /// Either alone, or both in one transaction.
-    fn send(&self, sides: &[Vec<Step>; 2], sends: &str, i: usize, out: &mut Vec<(String, Pair)>) {
-        let [a, b] = sides.each_ref().map(|steps| {
-            let of = steps.iter().filter(|(label, _)| label.starts_with(sends));
-            of.collect::<Vec<_>>()
-        });
-        for (label, w) in &a {
-            out.push((format!("source: {label}"), Pair { source: w.clone(), ..self.clone() }));
-        }
-        for (label, w) in &b {
-            out.push((format!("output: {label}"), Pair { output: w.clone(), ..self.clone() }));
-        }
-        // Under one generation.
-        if self.source.is_member(i) == self.output.is_member(i) {
-            for (first, source) in &a {
-                for (second, output) in &b {
-                    let both = Pair { source: source.clone(), output: output.clone() };
-                    out.push((format!("{first}, and of the output {second}"), both));
-                }
-            }
-        }
     }
 }

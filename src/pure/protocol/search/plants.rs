@@ -1,12 +1,12 @@
 //! A search that can't fail proves nothing: each fault is planted into the rules and must be found.
 
-use super::Model;
-use super::engine::explore;
+use super::engine::{Report, explore};
 use super::merging::{Bounds, Merging};
+use super::model::Model;
 use super::pair::Pair;
+use super::scope::Scope;
 use super::silence::{Asking, Silence};
-use super::small;
-use super::world::{Scope, World};
+use super::world::World;
 use crate::pure::fault::{Fault, PLANTED};
 
 fn finds(fault: Fault, scope: Scope, want: &str) {
@@ -16,7 +16,7 @@ fn finds(fault: Fault, scope: Scope, want: &str) {
 /// Both partitions of a transaction are in doubt together.
 #[test]
 fn error_is_abort_for_two_partitions() {
-    finds_in(&Pair::new(), Fault::ErrorIsAbort, super::pair(), "I1");
+    finds_in(&Pair::new(), Fault::ErrorIsAbort, Scope::pair(), "I1");
 }
 
 /// What one owner does to the other, in either partition of a transaction.
@@ -27,7 +27,7 @@ fn faults_of_two_owners_of_two_partitions() {
         (Fault::KeepPOverMissedGeneration, "I1"),
         (Fault::PublishFirst, "I3"),
     ] {
-        finds_in(&Pair::new(), fault, super::pair_of_owners(), want);
+        finds_in(&Pair::new(), fault, Scope::pair_of_owners(), want);
     }
 }
 
@@ -37,11 +37,24 @@ fn finds_in(first: &impl Model, fault: Fault, scope: Scope, want: &str) {
     PLANTED.with(|p| p.set(Some(fault)));
     let report = explore(first, &scope);
     PLANTED.with(|p| p.set(None));
-    let Some((what, trace)) = report.broken else {
-        panic!("{fault:?} was not found in {} states", report.states);
+    assert_found(&format!("{fault:?}"), report, want);
+}
+
+fn assert_found(fault: &str, report: Report, want: &str) {
+    let Report { states, broken } = report;
+    let Some((what, trace)) = broken else {
+        panic!("{fault} was not found in {states} states");
     };
-    println!("{fault:?}: {what}, after {} steps:\n  {}", trace.len(), trace.join("\n  "));
-    assert!(what.contains(want), "{fault:?}: found {what:?}, expected {want:?}");
+    let (steps, trace) = (trace.len(), trace.join("\n  "));
+    println!("{fault}: {what}, after {steps} steps, in {states} states:\n  {trace}");
+    assert!(what.contains(want), "{fault}: found {what:?}, expected {want:?}");
+}
+
+/// I7 rests on the store's promise that an append never replaces an entry.
+#[test]
+fn appends_that_replace_an_entry() {
+    let scope = Scope { overwrites: true, live: false, ..base() };
+    assert_found("Overwrites", explore(&World::new(), &scope), "I7");
 }
 
 macro_rules! plants {
@@ -68,7 +81,7 @@ fn one() -> Scope {
 /// What the merge's own rules are for.
 fn finds_in_merge(fault: Fault, silence: bool, want: &str) {
     let bounds = Bounds { messages: 3, silence, parts: true, expiry: false };
-    finds_in(&Merging::new(bounds), fault, Scope { workers: 1, ..small() }, want);
+    finds_in(&Merging::new(bounds), fault, Scope { workers: 1, ..Scope::small() }, want);
 }
 
 #[test]
@@ -93,7 +106,7 @@ fn highest_watermark() {
 
 #[test]
 fn lag_is_silence() {
-    finds_in(&Silence::new(Asking::Right), Fault::LagIsSilence, small(), "before a record");
+    finds_in(&Silence::new(Asking::Right), Fault::LagIsSilence, Scope::small(), "before a record");
 }
 
 #[test]

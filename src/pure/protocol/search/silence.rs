@@ -3,10 +3,13 @@
 //!
 //! A record's time is the clock when it is appended; window 0 ends when the clock shows 1.
 
-use super::world::Scope;
-use super::{Model, engine};
+use std::fmt;
+
+use super::engine::Healthy;
+use super::model::Model;
+use super::scope::Scope;
 use crate::pure::count::merge::{Asked, Merge, Patience};
-use crate::pure::count::partials::Span;
+use crate::pure::formats::partials::Span;
 use crate::pure::protocol::Marks;
 use crate::pure::record::{Offset, TopicPartition};
 
@@ -53,6 +56,15 @@ enum Map {
     Ending { message: usize, offset: bool, partials: bool },
 }
 
+/// What the merge asks, one after the other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Question {
+    Clock,
+    P,
+    SourceEnd,
+    PartialsEnd,
+}
+
 /// Answers so far, in the order of [`Silence::order`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 struct Answers {
@@ -77,7 +89,63 @@ pub(super) struct Silence {
     broken: Option<&'static str>,
 }
 
-type Step = (String, Silence);
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum SilenceStep {
+    ClockShows(i64),
+    RecordIsAppended {
+        at: i64,
+    },
+    MapReadsP,
+    MapSendsCounts {
+        from: usize,
+        to: usize,
+    },
+    MapSendsOffsets,
+    TransactionIsAborted,
+    TransactionIsDecided,
+    OffsetsAreMarked,
+    CountsAreMarked,
+    /// The merge gets an answer.
+    MergeReadsClock(i64),
+    MergeReadsP(usize),
+    MergeReadsSourceEnd(usize),
+    MergeReadsPartialsEnd(usize),
+    MergeConcludes,
+    MergeGivesUp,
+    MergeReadsMessage(usize),
+    WindowCloses,
+}
+
+impl fmt::Display for SilenceStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use SilenceStep as S;
+        match self {
+            S::ClockShows(time) => write!(f, "the clock shows {time}"),
+            S::RecordIsAppended { at } => write!(f, "a record is appended at time {at}"),
+            S::MapReadsP => f.write_str("the map side reads P"),
+            S::MapSendsCounts { from, to } => {
+                write!(f, "the map side sends the partial counts of [{from}, {to})")
+            }
+            S::MapSendsOffsets => f.write_str("the map side sends its offsets"),
+            S::TransactionIsAborted => f.write_str("the transaction is aborted"),
+            S::TransactionIsDecided => f.write_str("the transaction is decided to commit"),
+            S::OffsetsAreMarked => f.write_str("the offsets are marked committed"),
+            S::CountsAreMarked => f.write_str("the partial counts are marked committed"),
+            S::MergeReadsClock(time) => write!(f, "the merge reads the clock: {time}"),
+            S::MergeReadsP(p) => write!(f, "the merge reads P = {p}"),
+            S::MergeReadsSourceEnd(end) => write!(f, "the merge learns the source ends at {end}"),
+            S::MergeReadsPartialsEnd(end) => {
+                write!(f, "the merge learns the partial counts end at {end}")
+            }
+            S::MergeConcludes => f.write_str("the merge draws its conclusion"),
+            S::MergeGivesUp => f.write_str("the merge gives up its questions"),
+            S::MergeReadsMessage(n) => write!(f, "the merge reads message {n}"),
+            S::WindowCloses => f.write_str("the window closes"),
+        }
+    }
+}
+
+type Steps = Vec<(SilenceStep, Silence)>;
 
 fn source() -> TopicPartition {
     TopicPartition { topic: "in".into(), partition: 0 }
@@ -102,22 +170,22 @@ impl Silence {
         }
     }
 
-    fn then(&self, out: &mut Vec<Step>, label: String, change: impl FnOnce(&mut Silence)) {
+    fn then(&self, out: &mut Steps, step: SilenceStep, change: impl FnOnce(&mut Silence)) {
         let mut next = self.clone();
         change(&mut next);
-        out.push((label, next));
+        out.push((step, next));
     }
 
-    fn map_steps(&self, out: &mut Vec<Step>) {
+    fn map_steps(&self, out: &mut Steps) {
         match self.map {
             Map::Idle(None) => {
                 // A stable read: no transaction is open here.
-                self.then(out, "map reads P".into(), |w| w.map = Map::Idle(Some(w.committed)));
+                self.then(out, SilenceStep::MapReadsP, |w| w.map = Map::Idle(Some(w.committed)));
             }
             Map::Idle(Some(p)) => {
                 for to in p + 1..=self.records.len() {
                     if self.log.len() < MESSAGES {
-                        self.then(out, format!("map sends [{p}, {to})"), |w| {
+                        self.then(out, SilenceStep::MapSendsCounts { from: p, to }, |w| {
                             w.log.push(Message { from: p, to, fate: Fate::Open });
                             w.map = Map::Sent { message: w.log.len() - 1, offsets: false };
                         });
@@ -125,16 +193,16 @@ impl Silence {
                 }
             }
             Map::Sent { message, offsets } => {
-                self.then(out, "the transaction is aborted".into(), |w| {
+                self.then(out, SilenceStep::TransactionIsAborted, |w| {
                     w.log[message].fate = Fate::Aborted;
                     w.map = Map::Idle(None);
                 });
                 if offsets {
-                    self.then(out, "the transaction is decided".into(), |w| {
+                    self.then(out, SilenceStep::TransactionIsDecided, |w| {
                         w.map = Map::Ending { message, offset: true, partials: true };
                     });
                 } else {
-                    self.then(out, "map sends offsets".into(), |w| {
+                    self.then(out, SilenceStep::MapSendsOffsets, |w| {
                         w.map = Map::Sent { message, offsets: true };
                     });
                 }
@@ -148,13 +216,13 @@ impl Silence {
                     };
                 };
                 if offset {
-                    self.then(out, "offsets are marked committed".into(), |w| {
+                    self.then(out, SilenceStep::OffsetsAreMarked, |w| {
                         w.committed = w.log[message].to;
                         end(w, false, partials);
                     });
                 }
                 if partials {
-                    self.then(out, "partial counts are marked committed".into(), |w| {
+                    self.then(out, SilenceStep::CountsAreMarked, |w| {
                         w.log[message].fate = Fate::Committed;
                         end(w, offset, false);
                     });
@@ -163,13 +231,13 @@ impl Silence {
         }
     }
 
-    /// Questions by their number: 0 the clock, 1 P, 2 the source's end, 3 the partials' end.
-    fn order(&self) -> [u8; 4] {
+    fn order(&self) -> [Question; 4] {
+        use Question::{Clock, P, PartialsEnd, SourceEnd};
         match self.asking {
-            Asking::Right | Asking::Stable => [0, 1, 2, 3],
-            Asking::PartialsFirst => [0, 3, 1, 2],
-            Asking::EndFirst => [2, 0, 1, 3],
-            Asking::ClockLast => [1, 2, 3, 0],
+            Asking::Right | Asking::Stable => [Clock, P, SourceEnd, PartialsEnd],
+            Asking::PartialsFirst => [Clock, PartialsEnd, P, SourceEnd],
+            Asking::EndFirst => [SourceEnd, Clock, P, PartialsEnd],
+            Asking::ClockLast => [P, SourceEnd, PartialsEnd, Clock],
         }
     }
 
@@ -177,43 +245,12 @@ impl Silence {
         self.log.iter().position(|m| m.fate == Fate::Open).unwrap_or(self.log.len())
     }
 
-    fn ask(&self, out: &mut Vec<Step>) {
+    fn ask(&self, out: &mut Steps) {
         let asked = usize::from(self.answers.asked);
         match self.order().get(asked) {
-            Some(0) => self.then(out, "the merge reads the clock".into(), |w| {
-                (w.answers.clock, w.answers.asked) = (w.clock, w.answers.asked + 1);
-            }),
-            // A stable read waits for transactions whose offsets are not marked yet.
-            Some(1) => {
-                let pending = match self.map {
-                    Map::Idle(_) => false,
-                    Map::Sent { offsets, .. } => offsets,
-                    Map::Ending { offset, .. } => offset,
-                };
-                if !pending {
-                    self.then(out, format!("the merge reads P = {}", self.committed), |w| {
-                        (w.answers.p, w.answers.asked) = (w.committed, w.answers.asked + 1);
-                    });
-                }
-            }
-            Some(2) => {
-                self.then(
-                    out,
-                    format!("the merge asks for the end, {}", self.records.len()),
-                    |w| {
-                        (w.answers.end, w.answers.asked) = (w.records.len(), w.answers.asked + 1);
-                    },
-                );
-            }
-            Some(_) => {
-                let stable = self.asking == Asking::Stable;
-                let end = if stable { self.stable_end() } else { self.log.len() };
-                self.then(out, format!("the partials end at {end}"), |w| {
-                    (w.answers.partials, w.answers.asked) = (end, w.answers.asked + 1);
-                });
-            }
+            Some(question) => self.answer(*question, out),
             None if self.answers.partials <= self.position => {
-                self.then(out, "the merge draws its conclusion".into(), |w| {
+                self.then(out, SilenceStep::MergeConcludes, |w| {
                     let Answers { clock, p, end, .. } = std::mem::take(&mut w.answers);
                     let (p, end) = (Some(Offset(p as i64)), Offset(end as i64));
                     w.merge.silent(&source(), Asked { p, end }, clock);
@@ -222,18 +259,50 @@ impl Silence {
             None => {}
         }
         if 0 < asked {
-            self.then(out, "the questions are given up".into(), |w| {
-                w.answers = Answers::default();
-            });
+            self.then(out, SilenceStep::MergeGivesUp, |w| w.answers = Answers::default());
         }
     }
 
-    fn read(&self, out: &mut Vec<Step>) {
+    fn answer(&self, question: Question, out: &mut Steps) {
+        let mut answers = Answers { asked: self.answers.asked + 1, ..self.answers };
+        let step = match question {
+            Question::Clock => {
+                answers.clock = self.clock;
+                SilenceStep::MergeReadsClock(self.clock)
+            }
+            // A stable read waits for transactions whose offsets are not marked yet.
+            Question::P if self.offsets_are_pending() => return,
+            Question::P => {
+                answers.p = self.committed;
+                SilenceStep::MergeReadsP(self.committed)
+            }
+            Question::SourceEnd => {
+                answers.end = self.records.len();
+                SilenceStep::MergeReadsSourceEnd(answers.end)
+            }
+            Question::PartialsEnd => {
+                let stable = self.asking == Asking::Stable;
+                answers.partials = if stable { self.stable_end() } else { self.log.len() };
+                SilenceStep::MergeReadsPartialsEnd(answers.partials)
+            }
+        };
+        self.then(out, step, |w| w.answers = answers);
+    }
+
+    fn offsets_are_pending(&self) -> bool {
+        match self.map {
+            Map::Idle(_) => false,
+            Map::Sent { offsets, .. } => offsets,
+            Map::Ending { offset, .. } => offset,
+        }
+    }
+
+    fn read(&self, out: &mut Steps) {
         if self.stable_end() <= self.position {
             return;
         }
         let message = self.log[self.position];
-        self.then(out, format!("the merge reads message {}", self.position), |w| {
+        self.then(out, SilenceStep::MergeReadsMessage(self.position), |w| {
             w.position += 1;
             if message.fate == Fate::Aborted {
                 return;
@@ -247,7 +316,7 @@ impl Silence {
         });
     }
 
-    fn close(&self, out: &mut Vec<Step>) {
+    fn close(&self, out: &mut Steps) {
         let mut next = self.clone();
         if next.merge.close(0) {
             let early = self.records.iter().filter(|t| **t == 0).count();
@@ -256,19 +325,21 @@ impl Silence {
             if usize::from(sum) < early || next.clock == 0 {
                 next.broken = Some("a window closes before a record of its time was counted");
             }
-            out.push(("the window closes".into(), next));
+            out.push((SilenceStep::WindowCloses, next));
         }
     }
 }
 
 impl Model for Silence {
-    fn next(&self, _: &Scope) -> Vec<Step> {
+    type Step = SilenceStep;
+
+    fn next(&self, _: &Scope) -> Steps {
         let mut out = Vec::new();
         if self.clock < 2 {
-            self.then(&mut out, format!("the clock shows {}", self.clock + 1), |w| w.clock += 1);
+            self.then(&mut out, SilenceStep::ClockShows(self.clock + 1), |w| w.clock += 1);
         }
         if self.records.len() < RECORDS {
-            self.then(&mut out, format!("a record is appended at {}", self.clock), |w| {
+            self.then(&mut out, SilenceStep::RecordIsAppended { at: self.clock }, |w| {
                 w.records.push(w.clock);
             });
         }
@@ -289,7 +360,7 @@ impl Model for Silence {
         self.clone()
     }
 
-    fn stuck(&self, _: &Scope, _: &mut engine::Healthy) -> Option<&'static str> {
+    fn stuck(&self, _: &Scope, _: &mut Healthy) -> Option<&'static str> {
         None
     }
 }

@@ -1,84 +1,154 @@
 //! I6: one faultless step after the other, towards the goal.
 
-use super::*;
+use super::super::engine::{Healthy, key};
+use super::super::scope::Scope;
+use super::super::step::{Act, Answer, Event, Step};
+use super::state::{ATTEMPTS, Worker, World};
+use crate::pure::record::Offset;
+
+/// A lone owner needs far fewer steps than this.
+const MAX_FAIR_STEPS: usize = 300;
+
+/// I6, for the owner as it is and for one that was restarted.
+pub(super) fn i6_lone_owner_finishes(
+    world: &World,
+    scope: &Scope,
+    healthy: &mut Healthy,
+) -> Option<&'static str> {
+    for restart in [true, false] {
+        let mut path = Vec::new();
+        let mut at = if restart { world.restarted(scope) } else { world.clone() };
+        loop {
+            let k = key(&at);
+            if at.goal(scope) || at.excused(scope) || healthy.contains(&k) {
+                healthy.extend(path);
+                break;
+            }
+            path.push(k);
+            match at.fair(scope) {
+                Some(w) if path.len() < MAX_FAIR_STEPS => at = w,
+                // Without an owner nothing moves; a restarted one was looked at first.
+                None if !restart && !world.has_owner() => break,
+                _ => return Some("I6: an owner gets stuck"),
+            }
+        }
+    }
+    None
+}
 
 impl World {
-    /// One faultless step towards the goal. `restart`: everybody has died before.
-    pub(in crate::pure::protocol::search) fn fair(
-        &self,
-        scope: &Scope,
-        restart: bool,
-    ) -> Option<World> {
-        if restart {
-            let mut w = self.clone();
-            w.workers = [None, None];
-            w.pending = [None; 2];
-            w.doomed = None;
-            w.attempts.iter_mut().flatten().for_each(|f| f.late = false);
-            w.assign(0, scope);
-            return Some(w.tidy());
-        }
+    /// Everybody has died, and one worker is assigned the partition.
+    fn restarted(&self, scope: &Scope) -> World {
+        let mut w = self.clone();
+        w.workers = [None, None];
+        w.pending = [None; 2];
+        w.doomed = None;
+        w.attempts.iter_mut().flatten().for_each(|f| f.late = false);
+        w.assign(0, scope);
+        w.tidy();
+        w
+    }
+
+    /// One faultless step towards the goal.
+    fn fair(&self, scope: &Scope) -> Option<World> {
         let i = self.workers.iter().position(|w| self.owns(w))?;
         let waits = self.workers[i].as_ref().is_some_and(|w| w.sent);
         let stale = (0..2).find(|j| self.pending[*j].is_some() && !(*j == i && waits));
         if let Some(j) = stale {
             let mut w = self.clone();
             w.pending[j] = None;
-            return Some(w.tidy());
+            w.tidy();
+            return Some(w);
         }
         let mut steps = Vec::new();
         // The bound on attempts is the search's, not the owner's.
         self.own_steps(i, &Scope { slots: ATTEMPTS, ..*scope }, &mut steps);
         self.janitor(&mut steps);
         self.repairs(scope, &mut steps);
-        let wanted = [
-            "answered Ok",
-            "learns",
-            "repaired",
-            "looks again",
-            "puts the gap",
-            "reads",
-            "is overtaken",
-            "janitor deletes",
-            "is published",
-            "directory is",
-            "janitor picks",
-            "archive fails",
-            "seals",
-            "appends",
-            "sends [",
-            "reads record",
-        ];
-        let good = |l: &str, k: &str| match k {
-            "archive fails" => l.contains(k) && l.ends_with("true") && self.open_writer_is_gone(i),
-            _ => l.contains(k),
-        };
-        for want in wanted {
-            let found = steps.iter().find(|(l, w)| good(l, want) && w != self);
-            if let Some((_, w)) = found {
-                return Some(w.clone());
-            }
-        }
-        None
+        let wanted = steps.into_iter().filter_map(|(step, w)| {
+            let rank = rank(step, self.open_writer_is_gone(i))?;
+            (w != *self).then_some((rank, w))
+        });
+        wanted.min_by_key(|(rank, _)| *rank).map(|(_, w)| w)
     }
 
-    pub(super) fn open_writer_is_gone(&self, i: usize) -> bool {
-        let part = &self.workers[i].as_ref().expect("is up").part;
-        part.open_attempt()
-            .is_some_and(|id| self.attempts[id.0 as usize].is_none_or(|f| !f.directory))
-    }
-
-    pub(in crate::pure::protocol::search) fn has_owner(&self) -> bool {
+    fn has_owner(&self) -> bool {
         self.workers.iter().any(|w| self.owns(w))
     }
 
     /// A topic that is gone takes its assignments along.
-    pub(super) fn owns(&self, worker: &Option<Worker>) -> bool {
+    fn owns(&self, worker: &Option<Worker>) -> bool {
         worker.as_ref().is_some_and(|w| w.current && w.life == self.life)
     }
 
     /// A stopped partition is excused from progress: a person has to decide.
-    pub(in crate::pure::protocol::search) fn excused(&self, scope: &Scope) -> bool {
+    fn excused(&self, scope: &Scope) -> bool {
         !scope.repairs && self.workers.iter().flatten().any(|w| w.stopped)
     }
+
+    /// Everything is archived, counted and committed, and staging is empty.
+    fn goal(&self, scope: &Scope) -> bool {
+        let n = Offset(scope.records as i64);
+        self.tail(self.life).is_some_and(|t| t.to == n)
+            && self.of_this_life()
+            && self.p() == n
+            && self.committed.as_ref().is_some_and(|c| c.offset == n)
+            && self.ids().all(|(_, f)| !f.directory || f.life != self.life && !self.is_named(&f))
+            && self
+                .ledger
+                .iter()
+                .flatten()
+                .flatten()
+                .all(|e| self.named_by(*e).is_none_or(|f| f.published))
+    }
+}
+
+/// Which step a lone owner takes first, of those that are possible: the lowest. None: no
+/// faultless owner takes it.
+fn rank(step: Step, writer_is_gone: bool) -> Option<u8> {
+    match step {
+        Step::Worker(_, act) => rank_of_act(act, writer_is_gone),
+        Step::Outside(event) => rank_of_event(event),
+    }
+}
+
+fn rank_of_act(act: Act, writer_is_gone: bool) -> Option<u8> {
+    Some(match act {
+        Act::IsAnswered(Answer::Ok) => 0,
+        Act::IsAnswered(Answer::Aborted) | Act::LearnsVerdict(..) => 1,
+        Act::LooksAgain => 3,
+        Act::PutsGap(_) => 4,
+        Act::ReadsPositions | Act::ReadsLedger | Act::ReadsRecord(_) => 5,
+        Act::IsOvertaken => 6,
+        Act::ArchiveFails { deletes: true } if writer_is_gone => 11,
+        Act::Seals => 12,
+        Act::Appends(_) => 13,
+        Act::Sends { .. } => 14,
+        Act::IsAnswered(Answer::Lost | Answer::UnderWay | Answer::FalseOk)
+        | Act::ArchiveFails { .. }
+        | Act::AppendsUnanswered(_)
+        | Act::IsAssigned
+        | Act::Crashes
+        | Act::ComesBack
+        | Act::Leaves { .. }
+        | Act::TransactionIsAborted
+        | Act::TransactionCommitsLate => return None,
+    })
+}
+
+fn rank_of_event(event: Event) -> Option<u8> {
+    Some(match event {
+        Event::IsRepaired(_) => 2,
+        Event::JanitorDeletes(_) => 7,
+        Event::IsPublished(_) | Event::IsPublishedFirst(_) => 8,
+        Event::DirectoryIsRemoved(_) => 9,
+        Event::JanitorPicks(_) => 10,
+        Event::RepairDies
+        | Event::LateAppendLands(_)
+        | Event::SessionExpires
+        | Event::OffsetIsMoved { .. }
+        | Event::OffsetExpires
+        | Event::LogBegins(_)
+        | Event::TopicIsMadeAgain { .. } => return None,
+    })
 }

@@ -1,63 +1,54 @@
 //! What happens to the workers: assignments, crashes, coordinators, janitors, operators, retention.
 
-use super::*;
+use super::super::scope::Scope;
+use super::super::step::{Act, Event, Mended};
+use super::state::{RECORDS, Steps, Stored, Worker, World, Wrote, identity};
+use crate::pure::fault::{Fault, planted};
+use crate::pure::protocol::partition::Roles;
+use crate::pure::protocol::repair::{Facts, Refused, Repair};
+use crate::pure::protocol::{EntryKey, Settle, settle};
+use crate::pure::record::{Offset, OffsetRange};
 
 impl World {
     /// Assignments, generations, crashes.
-    pub(super) fn group(&self, i: usize, scope: &Scope, out: &mut Vec<Step>) {
-        self.then(out, format!("w{i} gets the partition"), |w| w.assign(i, scope));
+    pub(super) fn group(&self, i: usize, scope: &Scope, out: &mut Steps) {
+        self.act(out, i, Act::IsAssigned, |w| w.assign(i, scope));
         let Some(worker) = &self.workers[i] else {
             return;
         };
-        self.then(out, format!("w{i} crashes"), |w| w.workers[i] = None);
+        self.act(out, i, Act::Crashes, |w| w.workers[i] = None);
         if !worker.current && !worker.stopped && !worker.sent {
-            self.then(out, format!("w{i} comes back after missed generations"), |w| {
-                w.workers.iter_mut().flatten().for_each(|x| x.current = false);
-                let me = w.workers[i].as_mut().expect("is up");
-                me.current = true;
-                if !planted(Fault::KeepPOverMissedGeneration) {
-                    me.recount();
-                }
-            });
+            self.act(out, i, Act::ComesBack, |w| w.come_back(i));
         }
         if worker.current && !worker.sent {
             for deletes in [true, false] {
-                self.then(out, format!("w{i} leaves, discards: {deletes}"), |w| {
-                    let mut me = w.workers[i].take().expect("is up");
-                    w.discard(me.part.forget_archive(), deletes);
-                });
+                self.act(out, i, Act::Leaves { deletes }, |w| w.leave(i, deletes));
             }
         }
     }
 
     pub(super) fn assign(&mut self, i: usize, scope: &Scope) {
-        self.workers.iter_mut().flatten().for_each(|x| x.current = false);
-        let roles = Roles { counts: scope.counts, archive: true, holds: false };
-        self.workers[i] = Some(Worker {
-            current: true,
-            part: Partition::assigned(roles, identity(self.life), scope.on_gap()),
-            life: self.life,
-            log: Offset(0),
-            gap: None,
-            counts: 0,
-            position: None,
-            sent: false,
-            stopped: false,
-        });
+        self.nobody_is_current();
+        self.workers[i] = Some(Worker::assigned(self.life, scope));
     }
 
-    pub(super) fn coordinator(&self, i: usize, out: &mut Vec<Step>) {
+    /// A new generation begins, or nobody has a session any more.
+    pub(super) fn nobody_is_current(&mut self) {
+        self.workers.iter_mut().flatten().for_each(|x| x.current = false);
+    }
+
+    pub(super) fn coordinator(&self, i: usize, out: &mut Steps) {
         if let Some(pending) = &self.pending[i] {
-            self.then(out, format!("w{i}'s transaction is aborted"), |w| w.pending[i] = None);
+            self.act(out, i, Act::TransactionIsAborted, |w| w.pending[i] = None);
             if pending.in_flight {
-                self.then(out, format!("w{i}'s transaction commits late"), |w| w.commit(i));
+                self.act(out, i, Act::TransactionCommitsLate, |w| w.commit(i));
             }
         }
     }
 
-    pub(super) fn janitor(&self, out: &mut Vec<Step>) {
+    pub(super) fn janitor(&self, out: &mut Steps) {
         if let Some(id) = self.doomed {
-            self.then(out, format!("janitor deletes {id:?}"), |w| {
+            self.event(out, Event::JanitorDeletes(id), |w| {
                 w.delete(id);
                 w.doomed = None;
             });
@@ -65,34 +56,34 @@ impl World {
         for (id, f) in self.ids().filter(|(_, f)| f.directory) {
             match settle(EntryKey::At(f.from), id, self.entry_of(&f), self.tail(f.life)) {
                 Settle::RollForward if f.staged => {
-                    self.then(out, format!("{id:?} is published"), |w| w.publish(id));
+                    self.event(out, Event::IsPublished(id), |w| w.publish(id));
                 }
                 Settle::RollForward => {
-                    self.then(out, format!("{id:?}'s directory is removed"), |w| w.delete(id));
+                    self.event(out, Event::DirectoryIsRemoved(id), |w| w.delete(id));
                 }
                 Settle::Delete if self.doomed.is_none() => {
-                    self.then(out, format!("janitor picks {id:?}"), |w| w.doomed = Some(id));
+                    self.event(out, Event::JanitorPicks(id), |w| w.doomed = Some(id));
                 }
                 Settle::Delete | Settle::HandsOff => {}
             }
             if planted(Fault::PublishFirst) && f.manifest && f.staged {
-                self.then(out, format!("{id:?} is published first"), |w| w.publish(id));
+                self.event(out, Event::IsPublishedFirst(id), |w| w.publish(id));
             }
         }
     }
 
-    pub(super) fn publish(&mut self, id: AttemptId) {
-        let f = self.files(id);
-        (f.staged, f.published) = (false, true);
+    /// Appends arrive whose authors have stopped waiting.
+    pub(super) fn late_appends(&self, scope: &Scope, out: &mut Steps) {
+        for (id, _) in self.ids().filter(|(_, f)| f.late) {
+            self.event(out, Event::LateAppendLands(id), |w| w.append(id, scope.overwrites));
+        }
     }
 
-    pub(super) fn operator(&self, scope: &Scope, out: &mut Vec<Step>) {
+    pub(super) fn operator(&self, scope: &Scope, out: &mut Steps) {
         let quiet = self.workers.iter().flatten().all(|w| !w.current)
             && self.pending.iter().all(Option::is_none);
         if self.workers.iter().flatten().any(|w| w.current) && (scope.resets || scope.expiry) {
-            self.then(out, "the session expires".into(), |w| {
-                w.workers.iter_mut().flatten().for_each(|x| x.current = false);
-            });
+            self.event(out, Event::SessionExpires, World::nobody_is_current);
         }
         let first = self.expected == [1; RECORDS] && !self.moved;
         if !quiet || !first || self.committed.is_none() || 0 < self.life {
@@ -100,22 +91,14 @@ impl World {
         }
         let p = self.p();
         for to in (0..=scope.records as i64).map(Offset).filter(|_| scope.resets) {
-            for copied in [false, true] {
-                self.then(out, format!("operator moves the offset to {to}, {copied}"), |w| {
-                    w.move_results(to);
-                    let c = w.committed.as_mut().expect("looked at above");
-                    if c.offset == to && copied {
-                        w.expected = [1; RECORDS];
-                        return;
-                    }
-                    c.offset = to;
-                    c.metadata = c.metadata.filter(|_| copied);
-                    w.moved = true;
+            for with_metadata in [false, true] {
+                self.event(out, Event::OffsetIsMoved { to, with_metadata }, |w| {
+                    w.move_offset(to, with_metadata);
                 });
             }
         }
         if scope.expiry {
-            self.then(out, "the committed offset expires".into(), |w| {
+            self.event(out, Event::OffsetExpires, |w| {
                 (w.committed, w.expired, w.moved) = (None, Some(p), true);
                 // As long as the ledger is fresh, nothing but the committed offset tells that
                 // anything was counted: it is counted again.
@@ -127,35 +110,35 @@ impl World {
         }
     }
 
-    /// Somebody who may says that results go on from here.
-    pub(super) fn move_results(&mut self, to: Offset) {
-        let p = self.p();
-        for r in 0..RECORDS as i64 {
-            let (again, skipped) = (to.0 <= r && r < p.0, p.0 <= r && r < to.0);
-            self.expected[r as usize] += i8::from(again) - i8::from(skipped);
+    fn move_offset(&mut self, to: Offset, with_metadata: bool) {
+        self.move_results(to);
+        let c = self.committed.as_mut().expect("looked at above");
+        if c.offset == to && with_metadata {
+            self.expected = [1; RECORDS];
+            return;
         }
+        c.offset = to;
+        c.metadata = c.metadata.filter(|_| with_metadata);
+        self.moved = true;
     }
 
-    pub(super) fn topic(&self, scope: &Scope, out: &mut Vec<Step>) {
-        for to in self.log.0 + 1..=scope.records as i64 {
-            if scope.retention {
-                self.then(out, format!("retention: the log begins at {to}"), |w| {
-                    w.log = Offset(to)
-                });
-            }
+    pub(super) fn topic(&self, scope: &Scope, out: &mut Steps) {
+        let later = self.log.0 + 1..=scope.records as i64;
+        for at in later.map(Offset).filter(|_| scope.retention) {
+            self.event(out, Event::LogBegins(at), |w| w.log = at);
         }
         if scope.remade && self.life == 0 {
-            for forgets in [true, false] {
-                self.then(out, format!("the topic is made again, offsets go: {forgets}"), |w| {
+            for offsets_go in [true, false] {
+                self.event(out, Event::TopicIsMadeAgain { offsets_go }, |w| {
                     (w.life, w.log) = (1, Offset(0));
                     (w.counted, w.expected, w.moved) = ([0; RECORDS], [1; RECORDS], false);
-                    (w.expired, w.committed) = (None, w.committed.take().filter(|_| !forgets));
+                    (w.expired, w.committed) = (None, w.committed.take().filter(|_| !offsets_go));
                 });
             }
         }
     }
 
-    pub(super) fn facts(&self, scope: &Scope) -> Facts {
+    fn facts(&self, scope: &Scope) -> Facts {
         let counted = (0..RECORDS).rev().find(|r| 0 < self.counted[*r]);
         Facts {
             roles: Roles { counts: scope.counts, archive: true, holds: false },
@@ -170,7 +153,7 @@ impl World {
         }
     }
 
-    pub(super) fn repairs(&self, scope: &Scope, out: &mut Vec<Step>) {
+    pub(super) fn repairs(&self, scope: &Scope, out: &mut Steps) {
         // A repair is for a partition whose owner has stopped; it is not fenced by the group.
         let mut owners = self.workers.iter().flatten().filter(|w| w.current);
         let stopped = self.workers.iter().flatten().any(|w| w.stopped);
@@ -189,15 +172,19 @@ impl World {
         for choice in choices {
             let Ok(Some(repair)) = facts.repair(choice) else { continue };
             if repair.put.is_some() && repair.commit.is_some() {
-                self.then(out, "a repair puts its entry and dies".into(), |w| {
+                self.event(out, Event::RepairDies, |w| {
                     w.carry_out(&Repair { commit: None, ..repair.clone() });
                 });
             }
-            self.then(out, format!("repaired: {repair}"), |w| w.carry_out(&repair));
+            let mended = Mended {
+                entry: repair.put.as_ref().map(|put| (put.kind, put.range)),
+                committed: repair.commit.as_ref().map(|(offset, m)| (*offset, m.p)),
+            };
+            self.event(out, Event::IsRepaired(mended), |w| w.carry_out(&repair));
         }
     }
 
-    pub(super) fn carry_out(&mut self, repair: &Repair) {
+    fn carry_out(&mut self, repair: &Repair) {
         if let Some(put) = &repair.put {
             self.put(put.incarnation as u8, put.kind, put.range);
         }

@@ -1,28 +1,31 @@
 //! What the committed offset's metadata carries. Format version 1, ASCII, at most 200 bytes.
 //!
-//! `alluvium1;o=<offset>;p=<P>;e=<entry>;i=<incarnation>;r=<root id>;t=<topic id>;w=<watermark>;g=<parted>;l=<from>-<to>`
-//! The offset stands inside its own metadata, so that metadata that was copied to another offset
+//! ```text
+//! alluvium1;o=<offset>;p=<P>;e=<entry>;i=<incarnation>;r=<root id>;t=<topic id>
+//!     ;w=<watermark>;g=<parted>;l=<from>-<to>
+//! ```
+//! in one line. The offset stands inside its own metadata, so that metadata that was copied to another offset
 //! is seen. `i` (0), `w`, `g` and `l` (results lost to retention) are left out where there is
 //! nothing to say.
+//!
+//! `<entry>` is `g` for genesis, else the entry's `from`. Numbers are decimal; times are in
+//! milliseconds. Fields are written in this order and read in any.
+//!
+//! *Version rule*: the first field names the version. A reader refuses any other first field and
+//! any field that it does not know, and the partition stops. Empty metadata is what the standard
+//! tools write when an operator moves an offset; it is no metadata of this format.
+//!
+//! *Written by* the worker with each transaction, and by `alluvium repair`. *Read by* recovery, by
+//! the check after a commit, by the merge (of its source partitions), and by `verify` and `repair`.
 
-use crate::pure::fault::{Fault, planted};
-use crate::pure::protocol::entry::{EntryKey, EntryName};
+use crate::pure::formats::entry::{EntryKey, EntryName};
 use crate::pure::record::{Offset, OffsetRange};
 
 const MAGIC: &str = "alluvium1";
 /// Kafka's broker allows 4096 by default; other operators set less.
 pub const MAX_BYTES: usize = 200;
 
-/// The committed offset of one partition as a stable (read_committed) read gave it.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Committed {
-    pub offset: Offset,
-    /// [`None`] if there is no metadata, or if the metadata was written for another offset: then an
-    /// operator has moved the offset.
-    pub metadata: Option<Metadata>,
-}
-
-/// The metadata of the committed offset F.
+/// What rides with the committed offset F.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Metadata {
     /// The results position P.
@@ -83,24 +86,12 @@ impl Metadata {
         assert!(text.is_ascii() && text.len() <= MAX_BYTES, "offset metadata too long: {text}");
         text
     }
-}
 
-impl Committed {
-    /// P, the offset at which results continue. If an operator has moved the offset, P is that
-    /// offset.
-    #[must_use]
-    pub fn p(&self) -> Offset {
-        self.metadata.as_ref().map_or(self.offset, |m| m.p)
-    }
-
-    /// Reads what was committed at `offset`. Empty metadata is what the standard tools write.
+    /// Reads a text of this format: the offset that it was committed with, and the rest.
     ///
     /// # Errors
-    /// Metadata of another program or version: the partition stops.
-    pub fn decode(offset: Offset, text: &str) -> Result<Committed, MetadataError> {
-        if text.is_empty() {
-            return Ok(Committed { offset, metadata: None });
-        }
+    /// The text is of another program or version, or it is damaged.
+    pub fn decode(text: &str) -> Result<(Offset, Metadata), MetadataError> {
         let mut fields = text.split(';');
         if fields.next() != Some(MAGIC) {
             return Err(MetadataError::Foreign(text.into()));
@@ -136,8 +127,7 @@ impl Committed {
             marks,
             lost,
         };
-        let same = o.ok_or_else(|| bad("o"))? == offset || planted(Fault::MetadataUnchecked);
-        Ok(Committed { offset, metadata: same.then_some(metadata) })
+        Ok((o.ok_or_else(|| bad("o"))?, metadata))
     }
 }
 
@@ -185,25 +175,55 @@ mod tests {
                 ..longest()
             };
             let text = m.encode(Offset(offset));
-            let got = Committed::decode(Offset(offset), &text);
-            prop_assert_eq!(got, Ok(Committed { offset: Offset(offset), metadata: Some(m) }));
-            let moved = Committed::decode(Offset(offset + 1), &text);
-            prop_assert_eq!(moved, Ok(Committed { offset: Offset(offset + 1), metadata: None }));
+            prop_assert_eq!(Metadata::decode(&text), Ok((Offset(offset), m)));
         }
     }
 
     #[test]
     fn what_is_not_ours_is_refused() {
         for text in [
+            "",
             "x",
             "alluvium2;o=1;p=1;r=a;t=b",
             "alluvium1;o=1;p=x;r=a;t=b",
             "alluvium1;o=1",
             "alluvium1;o=1;p=1;r=a;t=b;z=1",
         ] {
-            assert!(Committed::decode(Offset(1), text).is_err(), "{text}");
+            assert!(Metadata::decode(text).is_err(), "{text}");
         }
-        let none = Committed::decode(Offset(4), "").unwrap();
-        assert_eq!(none.metadata, None);
+    }
+
+    /// One text a line: every field, and each that may be left out left out.
+    #[test]
+    fn the_text_of_metadata_is_the_golden_one() {
+        let golden =
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/metadata-v1.txt"));
+        let at = |incarnation, key| Some(EntryName { incarnation, key });
+        let all = Metadata {
+            p: Offset(1_300),
+            entry: at(2, EntryKey::At(Offset(1_000))),
+            root: "fedcba9876543210fedcba9876543210".into(),
+            topic_id: "Yk3b0XH8RbWq5c0E9m2d1w".into(),
+            marks: Marks { watermark: Some(1_795_368_060_500), parted: Some(-60_000) },
+            lost: Some(OffsetRange { from: Offset(7), to: Offset(12) }),
+        };
+        let genesis = Metadata {
+            entry: at(0, EntryKey::Genesis),
+            marks: Marks { parted: None, ..all.marks },
+            lost: None,
+            ..all.clone()
+        };
+        let least = Metadata {
+            p: Offset(0),
+            entry: None,
+            root: String::new(),
+            marks: Marks::default(),
+            ..genesis.clone()
+        };
+        let samples = [(Offset(1_250), all), (Offset(1_000), genesis), (Offset(0), least)];
+        let written: String = samples.iter().map(|(o, m)| m.encode(*o) + "\n").collect();
+        assert_eq!(written, golden);
+        let read: Vec<_> = golden.lines().map(|line| Metadata::decode(line).unwrap()).collect();
+        assert_eq!(read, samples);
     }
 }

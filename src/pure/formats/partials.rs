@@ -1,20 +1,26 @@
-//! Partial counts on their way from the source partitions to the merge: what stands in a message of
-//! the partials topic. Format version 1; internal, but it outlives a version in the topic.
+//! Partial counts on their way from the source partitions to the merge: what stands in a message
+//! of the partials topic. Format version 1; internal, but it outlives a version in the topic.
 //!
 //! A commit sends the words of its records packed: one message for each partition of the partials
-//! topic, split where it grows too large. The partition is CRC-32C of the word, modulo their number,
-//! which never changes.
+//! topic, split where it grows too large. The partition is CRC-32C of the word, modulo the number
+//! of partitions, which never changes.
 //!
-//! Header `alluvium`: `1;<window's length>;<watermark>;partial;<source partition>;<from>;<to>;<source
-//! topic>`. Times in milliseconds. The watermark stands in a commit's last message alone: it is true
-//! once all of them were read.
+//! The header says which commit the message is of ([`crate::pure::formats::header`], the form
+//! `partials`), and how long windows are. The value, with numbers as LEB128 (starts zigzag first):
 //!
-//! Value, numbers as LEB128 (starts zigzag):
-//! `(start, flags, (length + 1, word, count)*, 0)*`. Flag 1: the window is ahead of the clock.
+//! ```text
+//! (start, flags, (length + 1, word, count)*, 0)*
+//! ```
+//! Start: milliseconds. Flag 1: the window is ahead of the clock. Word: UTF-8, its length in bytes.
+//!
+//! *Version rule*: the version stands in the header. Of another version, or damaged: the partition
+//! of the partials topic stops. The partitioner is part of the version: two writers that disagree
+//! about it would make two final counts of one word.
+//!
+//! *Written by* the worker that counts source partitions. *Read by* the merge alone.
 
-use crate::pure::count::counts::Counts;
-use crate::pure::count::output::HEADER;
-use crate::pure::record::{Offset, OffsetRange, Record, TopicPartition};
+use crate::pure::formats::header::{AlluviumHeader, Content, HeaderError};
+use crate::pure::record::{OffsetRange, Record, TopicPartition};
 
 /// A message is split before it grows beyond this; brokers refuse a megabyte.
 const MESSAGE_BYTES: usize = 256 << 10;
@@ -41,21 +47,21 @@ impl Packer {
         Packer { bodies: vec![Vec::new(); partitions], begun: vec![false; partitions] }
     }
 
-    /// Gives all messages to `send`, each with its partition, and with whether it is the
-    /// partition's last message of this commit. A partition without a word gets an empty message,
-    /// which carries the watermark. `ahead` says whether a window that starts at this time
-    /// (milliseconds) is ahead of the clock.
+    /// Gives all messages to `send`, with their partition, and whether it is the partition's last:
+    /// a partition without a word gets an empty one, for the watermark's sake. `counts`: the start of
+    /// each window, and its words with their counts. `ahead` says whether a window that starts then
+    /// is ahead of the clock.
     ///
     /// # Errors
     /// Those of `send`.
-    pub fn pack<E>(
+    pub fn pack<'w, E>(
         &mut self,
-        counts: &Counts,
+        counts: impl IntoIterator<Item = (i64, impl IntoIterator<Item = (&'w str, u64)>)>,
         ahead: impl Fn(i64) -> bool,
         mut send: impl FnMut(usize, &[u8], bool) -> Result<(), E>,
     ) -> Result<(), E> {
         self.bodies.iter_mut().for_each(Vec::clear);
-        for (start, words) in counts.iter() {
+        for (start, words) in counts {
             let ahead = ahead(start);
             self.begun.fill(false);
             for (word, n) in words {
@@ -100,10 +106,9 @@ pub fn header(
     source: &TopicPartition,
     range: OffsetRange,
 ) -> String {
-    let watermark = watermark.map(|w| w.to_string()).unwrap_or_default();
-    let OffsetRange { from, to } = range;
+    let content = Content::Partials { window_millis, watermark };
     let TopicPartition { topic, partition } = source;
-    format!("1;{window_millis};{watermark};partial;{partition};{from};{to};{topic}")
+    AlluviumHeader { content, topic, partition: *partition, range }.encode()
 }
 
 /// One message as it was read.
@@ -131,27 +136,18 @@ impl<'a> Partials<'a> {
     /// # Errors
     /// It is ours, and of another version or damaged.
     pub fn parse(record: &Record<'a>) -> Result<Option<Partials<'a>>, Unreadable> {
-        let Some((_, Some(header))) = record.headers.iter().find(|(name, _)| *name == HEADER)
-        else {
-            return Ok(None);
+        let header = match AlluviumHeader::of(record) {
+            None => return Ok(None),
+            Some(Ok(header)) => header,
+            Some(Err(HeaderError::Malformed)) => return Err(Unreadable("header")),
+            Some(Err(HeaderError::Version)) => return Err(Unreadable("it is of another version")),
         };
-        let header = std::str::from_utf8(header).map_err(|_| Unreadable("header"))?;
-        let fields: Vec<&str> = header.splitn(8, ';').collect();
-        let [version, window, watermark, "partial", partition, from, to, topic] = fields[..] else {
+        let Content::Partials { window_millis, watermark } = header.content else {
             return Err(Unreadable("header"));
         };
-        if version != "1" {
-            return Err(Unreadable("it is of another version"));
-        }
-        let number = |text: &str| text.parse::<i64>().map_err(|_| Unreadable("header"));
-        let partition = partition.parse().map_err(|_| Unreadable("header"))?;
-        Ok(Some(Partials {
-            source: TopicPartition { topic: topic.into(), partition },
-            range: OffsetRange { from: Offset(number(from)?), to: Offset(number(to)?) },
-            watermark: if watermark.is_empty() { None } else { Some(number(watermark)?) },
-            window_millis: number(window)?,
-            body: record.value.unwrap_or_default(),
-        }))
+        let (source, range) = (header.source(), header.range);
+        let body = record.value.unwrap_or_default();
+        Ok(Some(Partials { source, range, watermark, window_millis, body }))
     }
 
     /// A cursor at the message's first window.
@@ -228,9 +224,11 @@ fn take(rest: &mut &[u8]) -> Result<u64, Unreadable> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pure::record::Timestamp;
+    use crate::pure::formats::header::NAME;
+    use crate::pure::record::{Offset, Timestamp};
     use std::collections::BTreeMap;
 
+    type Counts = BTreeMap<i64, BTreeMap<String, u64>>;
     type Sums = BTreeMap<(Span, bool, String), u64>;
 
     fn record<'a>(headers: &'a [(&'a str, Option<&'a [u8]>)], value: &'a [u8]) -> Record<'a> {
@@ -242,7 +240,7 @@ mod tests {
         let source = TopicPartition { topic: "a;b".into(), partition: 7 };
         let range = OffsetRange { from: Offset(3), to: Offset(5) };
         let header = header(10, Some(-4), &source, range);
-        let headers = [(HEADER, Some(header.as_bytes()))];
+        let headers = [(NAME, Some(header.as_bytes()))];
         let partials = Partials::parse(&record(&headers, value))?.expect("ours");
         assert_eq!((&partials.source, partials.range), (&source, range));
         assert_eq!(partials.watermark, Some(-4));
@@ -255,21 +253,29 @@ mod tests {
         Ok(())
     }
 
+    fn windows(counts: &Counts) -> impl Iterator<Item = (i64, impl Iterator<Item = (&str, u64)>)> {
+        counts.iter().map(|(start, words)| (*start, words.iter().map(|(w, n)| (w.as_str(), *n))))
+    }
+
+    fn count(counts: &mut Counts, start: i64, word: &str) {
+        *counts.entry(start).or_default().entry(word.into()).or_default() += 1;
+    }
+
     #[test]
     fn counts_are_packed_split_and_read_back() {
         let mut counts = Counts::default();
         let mut want = Sums::new();
         for n in 0..300_000_i64 {
             let (start, word) = (n % 3 * 10 - 10, format!("{}-{}", "wörd".repeat(3), n % 90_000));
-            counts.line(start).add(&word);
+            count(&mut counts, start, &word);
             let span = Span { end: start + 10, start };
             *want.entry((span, start == 10, word)).or_default() += 1;
         }
-        counts.line(-10).add("");
+        count(&mut counts, -10, "");
         let _ = want.insert((Span { end: 0, start: -10 }, false, String::new()), 1);
         let (mut got, mut last, mut sizes) = (Sums::new(), Vec::new(), Vec::new());
         let packed = Packer::new(3).pack(
-            &counts,
+            windows(&counts),
             |start| start == 10,
             |partition, body, is_last| {
                 let mut sums = Sums::new();
@@ -295,7 +301,7 @@ mod tests {
     fn nothing_is_sent_as_an_empty_message() {
         let mut sent = Vec::new();
         let packed = Packer::new(2).pack(
-            &Counts::default(),
+            windows(&Counts::new()),
             |_| false,
             |partition, body, last| {
                 sent.push((partition, body.len(), last));
@@ -308,10 +314,10 @@ mod tests {
     #[test]
     fn a_broken_message_is_refused() {
         let mut counts = Counts::default();
-        counts.line(0).add("word");
+        count(&mut counts, 0, "word");
         let mut body = Vec::new();
         let _ = Packer::new(1).pack(
-            &counts,
+            windows(&counts),
             |_| false,
             |_, b, _| {
                 body = b.to_vec();
@@ -328,8 +334,65 @@ mod tests {
             "1;10;;partial;0;0",
             "1;x;;partial;0;0;1;t",
         ] {
-            let headers = [(HEADER, Some(text.as_bytes()))];
+            let headers = [(NAME, Some(text.as_bytes()))];
             assert!(Partials::parse(&record(&headers, b"")).is_err(), "{text}");
         }
+    }
+    /// Messages of three partitions, each after its partition and its length; the numbers take one
+    /// byte and more, and starts lie before and after 1970.
+    #[test]
+    fn the_bytes_of_partial_counts_are_the_golden_ones() {
+        let golden =
+            include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/partials-v1.bin"));
+        let mut counts = Counts::new();
+        for (start, word, n) in [
+            (-600_000, "hello", 1),
+            (-600_000, "Kafka!", 127),
+            (0, "", 128),
+            (1_795_368_000_000, "ärger", u64::MAX),
+            (1_795_368_000_000, "hello", 300),
+        ] {
+            let _ = counts.entry(start).or_default().insert(word.into(), n);
+        }
+        let mut written = Vec::new();
+        let packed = Packer::new(3).pack(
+            windows(&counts),
+            |start| 0 < start,
+            |partition, body, last| {
+                assert!(last);
+                written.push(partition as u8);
+                written.extend_from_slice(&(body.len() as u32).to_be_bytes());
+                written.extend_from_slice(body);
+                Ok::<(), ()>(())
+            },
+        );
+        assert_eq!((packed, written.as_slice()), (Ok(()), &golden[..]));
+        let (mut rest, mut got, mut want) = (&golden[..], Sums::new(), Sums::new());
+        for (start, words) in counts {
+            let span = Span { end: start + 10, start };
+            want.extend(words.into_iter().map(|(word, n)| ((span, 0 < start, word), n)));
+        }
+        while let Some((head, tail)) = rest.split_first_chunk::<5>() {
+            let len = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+            read(&tail[..len], &mut got).unwrap();
+            rest = &tail[len..];
+        }
+        assert!(rest.is_empty());
+        assert_eq!(got, want);
+    }
+
+    /// `<partitions> <partition> <word>` a line.
+    #[test]
+    fn the_partition_of_a_word_is_the_golden_one() {
+        let golden =
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/partitions-v1.txt"));
+        for line in golden.lines() {
+            let mut fields = line.splitn(3, ' ');
+            let mut number = || fields.next().unwrap().parse::<usize>().unwrap();
+            let (partitions, partition) = (number(), number());
+            let word = fields.next().unwrap();
+            assert_eq!(partition_of(word, partitions), partition, "{line}");
+        }
+        assert_eq!(golden.lines().count(), 18);
     }
 }

@@ -3,6 +3,17 @@
 //! An entry is a JSON object in a file of its own, `<from, 20 digits>.entry` (`genesis.entry` for
 //! the first). It is never changed, moved or deleted once it stands. The same text, still inside
 //! the attempt's directory, is the attempt's *manifest*: appending is renaming it.
+//!
+//! *Bytes*: the fields of [`Entry`] in the order of their declaration, as indented JSON (two
+//! spaces) in UTF-8, and a line feed. Optional fields are written as `null`. Offsets and times are
+//! numbers.
+//!
+//! *Version rule*: `version` is 1. A reader refuses any other version, an unknown `kind` and an
+//! unknown field, and the partition stops: an entry that is understood by half could lose records.
+//! A new field is therefore a new version.
+//!
+//! *Written by* the archiver (data), by recovery (genesis, and gaps that retention made) and by
+//! `alluvium repair`. *Read by* recovery, `verify`, `recount`, `where`, `explain` and `repair`.
 
 use std::fmt;
 
@@ -222,7 +233,7 @@ impl Entry {
 mod tests {
     use super::*;
 
-    pub(crate) fn entry() -> Entry {
+    fn entry() -> Entry {
         Entry {
             version: VERSION,
             kind: Kind::Data,
@@ -283,6 +294,81 @@ mod tests {
         assert!(EntryKey::Genesis < EntryKey::At(Offset(0)));
         for bad in ["", "12", "0000000000000000001x", "Genesis", "+0000000000000000001"] {
             assert_eq!(EntryKey::parse(bad), None, "{bad}");
+        }
+    }
+    /// Every kind and every optional field, present and absent.
+    fn samples() -> [Entry; 4] {
+        let data = Entry {
+            topic: "orders".into(),
+            incarnation: 1,
+            attempt: AttemptId(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef),
+            from: Offset(1_000),
+            to: Offset(1_250),
+            files: vec![
+                FileRef {
+                    staged: "0.staged".into(),
+                    path: "orders/dt=2026-11-22/hr=17/part-a.parquet".into(),
+                    rows: 200,
+                    bytes: 123_456,
+                    checksum: "0a1b2c3d".into(),
+                    first_offset: Offset(1_000),
+                    last_offset: Offset(1_199),
+                    min_time: Some(1_795_368_000_123),
+                    max_time: Some(1_795_368_059_999),
+                },
+                FileRef {
+                    staged: "1.staged".into(),
+                    path: "orders/dt=unknown/part-b.parquet".into(),
+                    rows: 49,
+                    bytes: 9_876,
+                    checksum: "ffffffff".into(),
+                    first_offset: Offset(1_200),
+                    last_offset: Offset(1_249),
+                    min_time: None,
+                    max_time: None,
+                },
+            ],
+            root: "fedcba9876543210fedcba9876543210".into(),
+            topic_id: "Yk3b0XH8RbWq5c0E9m2d1w".into(),
+            p: Offset(1_300),
+            roll: Some("size".into()),
+            config: "89abcdef".into(),
+            written_at: 1_795_368_060_500,
+            ..entry()
+        };
+        let bare = Entry { files: Vec::new(), roll: None, ..data.clone() };
+        let (start, gap) = (Offset(1_000), Offset(5_000));
+        let genesis = Entry {
+            kind: Kind::Genesis,
+            to: start,
+            p: start,
+            cause: Some("start = Earliest".into()),
+            ..bare.clone()
+        };
+        let gap = Entry {
+            kind: Kind::Gap,
+            from: data.to,
+            to: gap,
+            p: gap,
+            cause: Some("retention: the log started at 5000 when it was read".into()),
+            ..bare.clone()
+        };
+        let empty = Entry { from: gap.to, to: Offset(5_001), p: Offset(0), ..bare };
+        [genesis, data, gap, empty]
+    }
+
+    /// The golden file holds the texts of four entries, one after the other. It changes by hand
+    /// alone: whoever changes it changes what is on disk.
+    #[test]
+    fn the_bytes_of_an_entry_are_the_golden_ones() {
+        let golden =
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/entry-v1.json"));
+        let written: Vec<u8> = samples().iter().flat_map(Entry::encode).collect();
+        assert_eq!(String::from_utf8(written).unwrap(), golden);
+        let texts: Vec<&str> = golden.split_inclusive("\n}\n").collect();
+        assert_eq!(texts.len(), samples().len());
+        for (sample, text) in samples().into_iter().zip(texts) {
+            assert_eq!(Entry::decode(sample.key(), text.as_bytes()), Ok(sample));
         }
     }
 }

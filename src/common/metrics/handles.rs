@@ -1,0 +1,149 @@
+//! The series as handles, on a registry that is passed down.
+
+use std::cell::RefCell;
+
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+
+use crate::common::metrics::registry::{Making, Series};
+use crate::common::metrics::series;
+use crate::pure::layout::RollReason;
+use crate::pure::record::TopicPartition;
+
+/// Every series of this process.
+#[derive(Debug)]
+pub struct Metrics {
+    pub records: IntCounterVec,
+    pub bytes: IntCounterVec,
+    pub words: IntCounterVec,
+    pub lossy_values: IntCounterVec,
+    pub untimed: IntCounterVec,
+    pub uncounted: IntCounterVec,
+    pub results: IntCounterVec,
+    pub partials: IntCounterVec,
+    pub commits: IntCounterVec,
+    pub commit_seconds: HistogramVec,
+    pub store_seconds: HistogramVec,
+    pub rolls: IntCounterVec,
+    pub files: IntCounterVec,
+    pub file_bytes: IntCounterVec,
+    pub appends: IntCounterVec,
+    #[allow(dead_code, reason = "its writer comes with the next change of the archive")]
+    pub gap_records: IntCounter,
+    pub store_errors: IntCounterVec,
+    pub kafka_errors: IntCounterVec,
+    pub rebalances: IntCounter,
+    pub assigned: IntGauge,
+    pub results_position: IntGaugeVec,
+    pub archive_position: IntGaugeVec,
+    pub committed_offset: IntGaugeVec,
+    pub log_end_offset: IntGaugeVec,
+    pub results_lag: IntGaugeVec,
+    pub archive_lag: IntGaugeVec,
+    pub archive_delay: IntGaugeVec,
+    pub results_delay: IntGaugeVec,
+    pub retention_headroom: IntGaugeVec,
+    pub detached: IntGaugeVec,
+    pub stopped: IntGaugeVec,
+    pub paused: IntGaugeVec,
+    pub buffered_bytes: IntGaugeVec,
+    pub queued_bytes: IntGaugeVec,
+    pub memory_budget: IntGauge,
+    pub ticket_age: IntGaugeVec,
+    pub open_windows: IntGaugeVec,
+    pub held_back: IntGaugeVec,
+}
+
+const PARTITION: [&str; 2] = ["topic", "partition"];
+
+/// Every series that there is, by name.
+#[must_use]
+pub fn catalogue() -> Vec<Series> {
+    let mut all = Metrics::make(&Registry::new()).1;
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
+}
+
+impl Metrics {
+    /// Registers every series; once a registry.
+    #[must_use]
+    pub fn new(r: &Registry) -> Metrics {
+        Metrics::make(r).0
+    }
+
+    fn make(r: &Registry) -> (Metrics, Vec<Series>) {
+        let make = Making { registry: r, series: RefCell::default() };
+        let build = make.gauges(series::BUILD, &["version"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let role = ["mapping", "role"];
+        let m = Metrics {
+            records: make.counters(series::RECORDS, &role),
+            bytes: make.counters(series::BYTES, &role),
+            words: make.counters(series::WORDS, &["mapping"]),
+            lossy_values: make.counters(series::LOSSY_VALUES, &["mapping"]),
+            untimed: make.counters(series::UNTIMED, &["mapping"]),
+            uncounted: make.counters(series::UNCOUNTED, &["mapping"]),
+            results: make.counters(series::RESULTS, &["mapping"]),
+            partials: make.counters(series::PARTIALS, &["mapping"]),
+            commits: make.counters(series::COMMITS, &["outcome"]),
+            commit_seconds: make.seconds(series::COMMIT_SECONDS, "step"),
+            store_seconds: make.seconds(series::STORE_SECONDS, "operation"),
+            rolls: make.counters(series::ROLLS, &["reason"]),
+            files: make.counters(series::FILES, &role),
+            file_bytes: make.counters(series::FILE_BYTES, &role),
+            appends: make.counters(series::APPENDS, &["verdict"]),
+            gap_records: make.counter(series::GAP_RECORDS),
+            store_errors: make.counters(series::STORE_ERRORS, &["class"]),
+            kafka_errors: make.counters(series::KAFKA_ERRORS, &["step"]),
+            rebalances: make.counter(series::REBALANCES),
+            assigned: make.gauge(series::ASSIGNED),
+            results_position: make.gauges(series::RESULTS_POSITION, &PARTITION),
+            archive_position: make.gauges(series::ARCHIVE_POSITION, &PARTITION),
+            committed_offset: make.gauges(series::COMMITTED_OFFSET, &PARTITION),
+            log_end_offset: make.gauges(series::LOG_END_OFFSET, &PARTITION),
+            results_lag: make.gauges(series::RESULTS_LAG, &PARTITION),
+            archive_lag: make.gauges(series::ARCHIVE_LAG, &PARTITION),
+            archive_delay: make.gauges(series::ARCHIVE_DELAY, &PARTITION),
+            results_delay: make.gauges(series::RESULTS_DELAY, &PARTITION),
+            retention_headroom: make.gauges(series::RETENTION_HEADROOM, &PARTITION),
+            detached: make.gauges(series::DETACHED, &PARTITION),
+            stopped: make.gauges(series::STOPPED, &["topic", "partition", "reason"]),
+            paused: make.gauges(series::PAUSED, &PARTITION),
+            open_windows: make.gauges(series::OPEN_WINDOWS, &PARTITION),
+            held_back: make.gauges(series::HELD_BACK, &PARTITION),
+            buffered_bytes: make.gauges(series::BUFFERED_BYTES, &["worker"]),
+            queued_bytes: make.gauges(series::QUEUED_BYTES, &["worker"]),
+            memory_budget: make.gauge(series::MEMORY_BUDGET),
+            ticket_age: make.gauges(series::TICKET_AGE, &["cache"]),
+        };
+        for reason in RollReason::ALL {
+            let _ = m.rolls.with_label_values(&[reason.label()]);
+        }
+        for outcome in ["ok", "doubt"] {
+            let _ = m.commits.with_label_values(&[outcome]);
+        }
+        (m, make.series.into_inner())
+    }
+
+    /// Removes a partition's gauges: it belongs to another instance now.
+    pub fn forget(&self, tp: &TopicPartition) {
+        let partition = tp.partition.to_string();
+        let labels = [&*tp.topic, &partition];
+        let all = [
+            &self.results_position,
+            &self.archive_position,
+            &self.committed_offset,
+            &self.log_end_offset,
+            &self.results_lag,
+            &self.archive_lag,
+            &self.archive_delay,
+            &self.results_delay,
+            &self.retention_headroom,
+            &self.detached,
+            &self.paused,
+            &self.open_windows,
+        ];
+        for gauge in all {
+            let _ = gauge.remove_label_values(&labels);
+        }
+    }
+}

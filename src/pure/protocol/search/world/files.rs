@@ -1,0 +1,125 @@
+//! The store's side: attempts, their directories and final files, and the ledgers.
+
+use super::state::GAP;
+use super::state::{ATTEMPTS, DONE, Files, LIVES, RECORDS, World, identity};
+use crate::pure::protocol::partition::Forgotten;
+use crate::pure::protocol::{AttemptId, EntryKey, Head, Kind, Ledger};
+use crate::pure::record::{Offset, OffsetRange};
+
+impl World {
+    /// The last entry of this life's ledger.
+    pub(super) fn tail(&self, life: u8) -> Option<Head> {
+        let life = usize::from(life);
+        let last = self.ledger[life].iter().rev().flatten().next().copied();
+        let genesis = |to| Head { key: EntryKey::Genesis, attempt: DONE, to };
+        last.or(self.genesis[life].map(genesis))
+    }
+
+    /// The newest incarnation that has a ledger; 0 if none has.
+    pub(super) fn newest(&self) -> u8 {
+        (0..LIVES as u8).rev().find(|l| self.genesis[usize::from(*l)].is_some()).unwrap_or(0)
+    }
+
+    pub(super) fn read_ledger_of(&self, life: u8) -> Option<Ledger> {
+        let tail = self.tail(life)?;
+        Some(Ledger { tail, of: identity(life), incarnation: life.into() })
+    }
+
+    /// The entry that stands where this attempt's would.
+    pub(super) fn entry_of(&self, f: &Files) -> Option<Head> {
+        let ledger = &self.ledger[usize::from(f.life)];
+        ledger.get(usize::try_from(f.from.0).unwrap_or(RECORDS)).copied().flatten()
+    }
+
+    /// The attempt that an entry names, while something of it is left.
+    pub(super) fn named_by(&self, entry: Head) -> Option<Files> {
+        self.attempts.get(entry.attempt.0 as usize).copied().flatten()
+    }
+
+    pub(super) fn is_named(&self, f: &Files) -> bool {
+        self.entry_of(f).and_then(|e| self.named_by(e)).as_ref() == Some(f)
+    }
+
+    pub(super) fn files(&mut self, id: AttemptId) -> &mut Files {
+        self.attempts[id.0 as usize].as_mut().expect("referred to, so alive")
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = (AttemptId, Files)> + '_ {
+        let all = self.attempts.iter().enumerate();
+        all.filter_map(|(i, f)| f.map(|f| (AttemptId(i as u128), f)))
+    }
+
+    /// An id that nobody uses; there is none of the number that is returned if all are in use.
+    pub(super) fn free_id(&self) -> AttemptId {
+        let free = (0..ATTEMPTS).find(|k| self.attempts[*k].is_none());
+        AttemptId(free.unwrap_or(ATTEMPTS) as u128)
+    }
+
+    /// The manifest is renamed onto the entry's name, if it still lies there, and if nothing
+    /// stands there already.
+    pub(super) fn append(&mut self, id: AttemptId, overwrites: bool) {
+        let f = *self.files(id);
+        self.files(id).late = false;
+        let slot = &mut self.ledger[usize::from(f.life)][f.from.0 as usize];
+        if f.directory && f.manifest && (slot.is_none() || overwrites) {
+            *slot = Some(Head { key: EntryKey::At(f.from), attempt: id, to: f.to });
+            self.files(id).manifest = false;
+        }
+    }
+
+    /// Puts an entry without files, unless one stands there.
+    pub(super) fn put(&mut self, life: u8, kind: Kind, range: OffsetRange) {
+        let at = usize::from(life);
+        if kind == Kind::Genesis {
+            if self.genesis[at].is_none() {
+                self.genesis[at] = Some(range.to);
+                (0..range.to.0).for_each(|r| self.expected[r as usize] = 0);
+            }
+            return;
+        }
+        let entry = Head { key: EntryKey::At(range.from), attempt: GAP, to: range.to };
+        let _ = self.ledger[at][range.from.0 as usize].get_or_insert(entry);
+    }
+
+    pub(super) fn publish(&mut self, id: AttemptId) {
+        let f = self.files(id);
+        (f.staged, f.published) = (false, true);
+    }
+
+    pub(super) fn delete(&mut self, id: AttemptId) {
+        if let Some(f) = &mut self.attempts[id.0 as usize] {
+            (f.directory, f.manifest, f.staged) = (false, false, false);
+        }
+    }
+
+    pub(super) fn discard(&mut self, forgotten: Forgotten, deletes: bool) {
+        for id in forgotten.discard.into_iter().filter(|_| deletes) {
+            self.delete(id);
+        }
+    }
+
+    /// One record goes into an attempt's files.
+    pub(super) fn write(&mut self, id: AttemptId, at: usize) {
+        let f = self.files(id);
+        let doubled = f.content >> at & 1 == 1;
+        f.content |= if doubled { 0x80 } else { 1 << at };
+        f.to = Offset(at as i64 + 1);
+    }
+}
+
+impl Files {
+    /// A new directory, with files in it that are still empty.
+    pub(super) fn begun(life: u8, from: Offset) -> Files {
+        Files {
+            life,
+            from,
+            to: from,
+            content: 0,
+            directory: true,
+            manifest: false,
+            staged: true,
+            published: false,
+            late: false,
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! What there is, and every step from it.
+
+use std::sync::Arc;
+
+use super::super::model::Model;
+use super::super::scope::Scope;
+use super::super::step::{Act, Event, Step};
+use super::{fair, invariants};
+use crate::pure::protocol::partition::Plan;
+use crate::pure::protocol::{AttemptId, EntryName, Head, Identity, Partition};
+use crate::pure::record::{Offset, OffsetRange};
+
+pub(super) const RECORDS: usize = 3;
+pub(super) const ATTEMPTS: usize = 4;
+/// An attempt whose files are published, whose directory is gone, and that nobody refers to.
+pub(super) const DONE: AttemptId = AttemptId(99);
+/// What stands in the place of a gap entry's attempt.
+pub(super) const GAP: AttemptId = AttemptId(98);
+/// The topic's lives: it may be deleted and made again once.
+pub(super) const LIVES: usize = 2;
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(in super::super) struct World {
+    pub(super) committed: Option<Stored>,
+    /// P when the committed offset was lost.
+    pub(super) expired: Option<Offset>,
+    /// How often each record stands in committed results.
+    pub(super) counted: [u8; RECORDS],
+    /// How often it should, once P has passed it: an operator's reset changes that.
+    pub(super) expected: [i8; RECORDS],
+    pub(super) moved: bool,
+    pub(super) lies: u8,
+    pub(super) pending: [Option<Pending>; 2],
+    /// The topic's life, which is its id too.
+    pub(super) life: u8,
+    /// Where the log begins.
+    pub(super) log: Offset,
+    /// By life: where the ledger begins.
+    pub(super) genesis: [Option<Offset>; LIVES],
+    pub(super) ledger: [[Option<Head>; RECORDS]; LIVES],
+    pub(super) attempts: [Option<Files>; ATTEMPTS],
+    pub(super) workers: [Option<Worker>; 2],
+    /// A janitor has decided to delete this directory, and has not done so yet.
+    pub(super) doomed: Option<AttemptId>,
+    pub(super) alarm: Option<&'static str>,
+}
+
+/// The committed offset as the broker keeps it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Stored {
+    pub offset: Offset,
+    pub metadata: Option<Wrote>,
+}
+
+/// The metadata, and the offset that it was written for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Wrote {
+    pub at: Offset,
+    pub p: Offset,
+    pub entry: Option<EntryName>,
+    pub life: u8,
+    pub lost: Option<OffsetRange>,
+}
+
+/// A transaction whose offsets were sent.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Pending {
+    pub plan: Plan,
+    pub results: u8,
+    pub life: u8,
+    pub lost: Option<OffsetRange>,
+    /// The end was sent and its author has given up on the answer: it may still commit.
+    pub in_flight: bool,
+}
+
+/// What one attempt has in the store.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Files {
+    pub life: u8,
+    pub from: Offset,
+    pub to: Offset,
+    pub content: u8,
+    pub directory: bool,
+    pub manifest: bool,
+    pub staged: bool,
+    pub published: bool,
+    /// An append is under way whose author has stopped waiting.
+    pub late: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Worker {
+    /// Its captured group metadata is of the present generation.
+    pub current: bool,
+    pub part: Partition,
+    /// The topic's id as it was when the partition was assigned.
+    pub life: u8,
+    /// Where the log began when the positions were read.
+    pub log: Offset,
+    /// A gap entry that is to be put.
+    pub gap: Option<OffsetRange>,
+    /// Records that are counted in memory.
+    pub counts: u8,
+    pub position: Option<usize>,
+    pub sent: bool,
+    pub stopped: bool,
+}
+
+/// Steps, and the worlds that they lead to.
+pub(super) type Steps = Vec<(Step, World)>;
+
+/// The archive root's identity, with the topic's id in this life.
+pub(super) fn identity(life: u8) -> Arc<Identity> {
+    thread_local! {
+        static ALL: [Arc<Identity>; LIVES] = ["0", "1"]
+            .map(|id| Arc::new(Identity { root: "r".into(), topic_id: id.into() }));
+    }
+    ALL.with(|all| Arc::clone(&all[usize::from(life)]))
+}
+
+/// A set of records as bits.
+pub(super) fn bits(range: OffsetRange) -> u8 {
+    (range.from.0..range.to.0).fold(0, |mask, r| mask | 1 << r)
+}
+
+impl World {
+    pub(in super::super) fn new() -> World {
+        World {
+            committed: None,
+            expired: None,
+            counted: [0; RECORDS],
+            expected: [1; RECORDS],
+            moved: false,
+            lies: 0,
+            pending: [None; 2],
+            life: 0,
+            log: Offset(0),
+            genesis: [None; LIVES],
+            ledger: [[None; RECORDS]; LIVES],
+            attempts: [None; ATTEMPTS],
+            workers: [None, None],
+            doomed: None,
+            alarm: None,
+        }
+    }
+
+    /// The worker of this index, which is up.
+    pub(super) fn worker(&mut self, i: usize) -> &mut Worker {
+        self.workers[i].as_mut().expect("is up")
+    }
+
+    /// Worker `i` may do this next, and this is what it changes.
+    pub(super) fn act(&self, out: &mut Steps, i: usize, act: Act, change: impl FnOnce(&mut World)) {
+        self.then(out, Step::Worker(i, act), change);
+    }
+
+    /// This may happen next, and this is what it changes.
+    pub(super) fn event(&self, out: &mut Steps, event: Event, change: impl FnOnce(&mut World)) {
+        self.then(out, Step::Outside(event), change);
+    }
+
+    fn then(&self, out: &mut Steps, step: Step, change: impl FnOnce(&mut World)) {
+        let mut next = self.clone();
+        change(&mut next);
+        next.tidy();
+        out.push((step, next));
+    }
+
+    /// How many records have results that are committed.
+    pub(in super::super) fn results(&self) -> usize {
+        self.counted.iter().filter(|n| 0 < **n).count()
+    }
+
+    pub(in super::super) fn in_transaction(&self, i: usize) -> bool {
+        self.pending[i].is_some() || self.workers[i].as_ref().is_some_and(|w| w.sent)
+    }
+
+    pub(in super::super) fn is_member(&self, i: usize) -> bool {
+        self.workers[i].as_ref().is_some_and(|w| w.current)
+    }
+}
+
+impl Model for World {
+    type Step = Step;
+
+    fn next(&self, scope: &Scope) -> Steps {
+        let mut out = Vec::with_capacity(32);
+        for i in 0..scope.workers {
+            self.group(i, scope, &mut out);
+            self.coordinator(i, &mut out);
+            self.own_steps(i, scope, &mut out);
+        }
+        self.janitor(&mut out);
+        self.late_appends(scope, &mut out);
+        self.operator(scope, &mut out);
+        self.topic(scope, &mut out);
+        self.repairs(scope, &mut out);
+        out
+    }
+
+    fn broken(&self, scope: &Scope) -> Option<&'static str> {
+        invariants::broken(self, scope)
+    }
+
+    fn broken_step(&self, next: &World) -> Option<&'static str> {
+        invariants::i7_tail_never_decreases(self, next)
+    }
+
+    fn mirrored(&self) -> World {
+        let mut w = self.clone();
+        w.workers.swap(0, 1);
+        w.pending.swap(0, 1);
+        w.relabel();
+        w
+    }
+
+    fn stuck(
+        &self,
+        scope: &Scope,
+        healthy: &mut super::super::engine::Healthy,
+    ) -> Option<&'static str> {
+        fair::i6_lone_owner_finishes(self, scope, healthy)
+    }
+}
