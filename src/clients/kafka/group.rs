@@ -278,7 +278,7 @@ pub fn poll(consumer: &Arc<Consumer>, control: &PollControl, leave: Duration, al
         }
         match consumer.poll(Duration::from_millis(100)) {
             Some(Err(Rd::MessageConsumptionFatal(code))) => {
-                let text = format!("the consumer can't go on: {code}");
+                let text = format!("the consumer can't continue: {code}");
                 *control.fatal.lock() = Some(text);
                 return;
             }

@@ -332,7 +332,8 @@ fn listed(offsets: &[OffsetCommit]) -> Result<TopicPartitionList, TransactionErr
     Ok(list)
 }
 
-/// Runs a call of the client; whoever does not return in time is left behind, with all it holds.
+/// Runs a call of the client on a thread of its own. A call that does not return in time is
+/// abandoned, with everything that it holds.
 fn within<T: Send + 'static>(
     step: &'static str,
     call: impl FnOnce() -> T + Send + 'static,

@@ -191,8 +191,8 @@ fn secret(value: &Value, key: &str, faults: &mut Faults) -> Option<Secret> {
             let Some(dir) = std::env::var_os("CREDENTIALS_DIRECTORY") else {
                 faults.add(
                     key,
-                    "names a systemd credential, but CREDENTIALS_DIRECTORY is not \
-                    set: start by systemd with LoadCredential=, or use { file = \"…\" }",
+                    "names a systemd credential, but CREDENTIALS_DIRECTORY is not set: start the \
+                     daemon by systemd with LoadCredential=, or use { file = \"…\" }",
                 );
                 return None;
             };

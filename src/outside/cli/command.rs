@@ -31,9 +31,10 @@ enum Command {
     Check(check::Check),
     /// Write a first configuration, with comments.
     ///
-    /// Asks brokers for their topics, or takes over what a Kafka Connect HDFS sink is set to, and
-    /// says what has no counterpart. Examples: alluvium init --bootstrap broker1:9092 --root
-    /// hdfs://namenode:8020/data -o alluvium.toml; alluvium init --from-connect sink.properties
+    /// The command asks brokers for their topics, or converts the settings of a Kafka Connect HDFS
+    /// sink, and names the settings that have no counterpart. Examples: alluvium init --bootstrap
+    /// broker1:9092 --root hdfs://namenode:8020/data -o alluvium.toml; alluvium init --from-connect
+    /// sink.properties
     Init(init::Init),
     /// Show the state of a running daemon's partitions.
     ///
@@ -43,9 +44,10 @@ enum Command {
     Status(status::Status),
     /// Pause a mapping in a running daemon, until the mapping is resumed.
     ///
-    /// What was read is archived and committed, then nothing is read any more; its other
-    /// partitions, in other instances, go on: pause each of them, on its own host. Windows of a merged count
-    /// whose sources are paused elsewhere close without them after `patience`. A restart resumes.
+    /// The daemon archives and commits what it has read, and reads nothing more of the mapping. The
+    /// mapping's partitions in other instances are not paused: pause each instance on its own host.
+    /// Windows of a merged count close without paused source partitions after `patience`. A restart
+    /// resumes the mapping.
     ///
     /// Example: alluvium pause orders
     Pause(pause::Pause),

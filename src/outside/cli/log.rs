@@ -18,8 +18,8 @@ use crate::outside::daemon::SetLog;
 /// Values of `--log`.
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum LogFormat {
-    /// For people. Under systemd without a time, which the journal has, and with a priority, so
-    /// that `journalctl -p warning` finds what matters
+    /// For people. Under systemd a line has no time, which the journal adds, and has a priority, so
+    /// that `journalctl -p warning` finds it
     Text,
     /// One JSON object a line
     Json,

@@ -65,12 +65,15 @@ impl Where {
             say(&match (start, end) {
                 (Some(start), _) if offset < start => {
                     format!(
-                        "the offset is before the start: this partition is archived from offset \
-                         {start} on"
+                        "the offset is the offset is before the start: this partition is archived \
+                         from offset {start} on"
                     )
                 }
                 (_, Some(end)) if end <= offset => {
-                    format!("the offset is not archived yet: the ledger ends at offset {end}")
+                    format!(
+                        "the offset is the offset is not archived yet: the ledger ends at offset \
+                         {end}"
+                    )
                 }
                 _ => "no entry names the offset: the ledger has a hole; run alluvium verify".into(),
             });
@@ -97,7 +100,7 @@ impl Where {
                 return Ok(0);
             }
         }
-        say("hole     the entry covers the offset, and there was no record: a transaction's \
+        say("hole     the entry covers the offset, and the offset has no record: a transaction's \
              marker, an aborted transaction, or compaction");
         Ok(0)
     }
@@ -107,7 +110,7 @@ impl Explain {
     pub(super) fn main(&self) -> u8 {
         let Some(place) = ledger_of(&self.file) else {
             complain(&format!(
-                "{:?} is not named as files of this archive: \
+                "{:?} does not have the name of a file of this archive: \
                  part-<topic>-<incarnation>-<partition>-<first>-<last>.<format>",
                 self.file
             ));
@@ -125,8 +128,8 @@ impl Explain {
                     return Ok(explain(&**store, file).await?);
                 }
             }
-            say("no entry names this file: it is foreign. Readers that see it count its rows; \
-                 alluvium never wrote it there, or its entry was removed");
+            say("no entry names this file: it is foreign. Readers see its rows; alluvium did not \
+                 write the file there, or its entry was removed");
             Ok(EX_DATAERR)
         })
     }

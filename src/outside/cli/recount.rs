@@ -42,16 +42,16 @@ impl Recount {
             let wanted: Vec<_> = recountable(config).filter(|(m, _)| named(m)).collect();
             if wanted.is_empty() {
                 complain(
-                    "no mapping to recount: it must archive both its records and its counts \
-                     ([mapping.NAME.wordcount])",
+                    "no mapping can be recounted: a mapping must archive both its records and its \
+                     counts ([mapping.NAME.wordcount])",
                 );
                 return Ok(EX_USAGE);
             }
             let ranged = self.from.is_some() || self.until.is_some();
             if let Some((m, _)) = wanted.iter().find(|(_, c)| ranged && c.time == Time::Arrival) {
                 complain(&format!(
-                    "mapping {:?} counts by arrival time, which raw files do not hold: it can \
-                     only be compared as a whole, without --from and --until",
+                    "mapping {:?} counts by arrival time, which raw files do not contain: the \
+                     mapping can only be compared as a whole, without --from and --until",
                     m.name
                 ));
                 return Ok(EX_USAGE);

@@ -85,7 +85,12 @@ async fn command(
     let paused = match verb.as_str() {
         "pause" => true,
         "resume" => false,
-        _ => return (StatusCode::NOT_FOUND, "the command must be pause or resume\n".into()),
+        _ => {
+            return (
+                StatusCode::NOT_FOUND,
+                "the command must be the command must be pause or resume\n".into(),
+            );
+        }
     };
     if !from.ip().to_canonical().is_loopback() || !headers.contains_key(COMMAND) {
         let text = "commands are accepted from this host only, by `alluvium pause` and `resume`\n";

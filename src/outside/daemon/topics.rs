@@ -43,8 +43,8 @@ pub(super) async fn find(
     for topic in news(&mut health.ambiguous.lock(), selection.ambiguous) {
         tracing::error!(
             topic,
-            "two regexes match this topic; it is left out until one of them is narrower, or a \
-             mapping names it exactly"
+            "two regexes match this topic, so the topic is left out until one regex is narrower, \
+             or until a mapping names the topic exactly"
         );
     }
     Ok(selection.wanted)
@@ -91,8 +91,8 @@ pub(super) async fn create(config: &Config, consumer: &Arc<Consumer>) -> Result<
             return Err(Unavailable(format!(
                 "topic {topic:?} has {} partitions, and mapping.{}.wordcount.partials.partitions \
                  is {}: \
-                 it decides where a word is merged, and can't change. Write {0}, or another \
-                 partials.topic",
+                 the number of partitions decides where a word is merged, and can't change. Write \
+                 {0}, or use another partials.topic",
                 there.len(),
                 mapping.name,
                 merge.partitions

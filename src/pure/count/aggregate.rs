@@ -9,8 +9,8 @@ use crate::pure::count::field::FieldPath;
 use crate::pure::count::tokenizer::Tokenizer;
 use crate::pure::record::Record;
 
-/// Something that says what terms a record has. Everything behind it, from the sums to the files,
-/// is the same for all.
+/// An aggregate says which terms a record has. Everything behind it, from the sums to the files, is
+/// the same for all aggregates.
 pub trait Aggregate {
     /// Calls `term` for each term of the record.
     fn each_term(&self, record: &Record<'_>, term: impl FnMut(&str)) -> Terms;

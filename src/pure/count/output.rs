@@ -22,7 +22,8 @@ pub enum OutputFormat {
     Text,
 }
 
-/// Writes the records of one window of one commit; what they share is written once.
+/// Writes the records of one window of one commit. The parts that all records share are written
+/// once.
 #[derive(Debug)]
 pub struct WindowWriter {
     format: OutputFormat,

@@ -25,7 +25,7 @@ const MAGIC: &str = "alluvium1";
 /// Kafka's broker allows 4096 by default; other operators set less.
 pub const MAX_BYTES: usize = 200;
 
-/// What rides with the committed offset F.
+/// The metadata of the committed offset F.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Metadata {
     /// The results position P.

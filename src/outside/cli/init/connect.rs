@@ -56,8 +56,8 @@ impl Sink {
             (None, Some(url)) => {
                 let top = self.get("topics.dir").unwrap_or("topics");
                 remarks.push(format!(
-                    "the root is not the sink's own {top}/, which goes on being \
-                    Connect's: a root belongs to one writer"
+                    "the root is not the sink's own {top}/, which remains Connect's: a root \
+                     belongs to one writer"
                 ));
                 format!("{}/{}-alluvium", url.trim_end_matches('/'), top.trim_matches('/'))
             }
@@ -77,21 +77,21 @@ impl Sink {
         if self.get("hdfs.authentication.kerberos") == Some("true") {
             let who = self.get("connect.hdfs.principal").unwrap_or("its principal");
             remarks.push(format!(
-                "the sink logs in by Kerberos as {who}: let a k5start or a timer \
-                keep a ticket for the daemon's user"
+                "the sink logs in by Kerberos as {who}: let k5start or a timer renew a ticket for \
+                 the daemon's user"
             ));
         }
         if self.get("hive.integration") == Some("true") {
             remarks.push(
-                "the sink tells Hive of its partitions: run MSCK REPAIR TABLE, or let \
-                the table discover them"
+                "the sink reports its partitions to Hive: run MSCK REPAIR TABLE, or let the table \
+                 discover its partitions"
                     .into(),
             );
         }
         remarks.push(
             "records that the sink has written already are written again below the new \
-            root with start = \"earliest\"; to leave them out, set start to the time at which it \
-            was stopped"
+             root with start = \"earliest\"; to leave them out, set start to the time at which the \
+             sink was stopped"
                 .into(),
         );
         let mapping = self.get("name").unwrap_or("records");
@@ -109,12 +109,16 @@ impl Sink {
             }
             (None, Some(regex)) => {
                 remarks.push(
-                    "topics_regex is Java's: Rust's has no look-around and no back-references"
+                    "topics_regex was written for Java: Rust's dialect has no look-around and no \
+                     back-references"
                         .into(),
                 );
                 Ok(format!("topics_regex = {}", quoted(regex)))
             }
-            (None, None) => Err("has neither topics nor topics.regex: is it a sink's?".into()),
+            (None, None) => {
+                Err("has neither topics nor topics.regex: is this the configuration of a sink?"
+                    .into())
+            }
         }
     }
 
@@ -136,12 +140,12 @@ impl Sink {
             "Record" => {}
             "Wallclock" => remarks.push(
                 "the sink partitions by the clock, Alluvium by the \
-             record's timestamp"
+                 record's timestamp"
                     .into(),
             ),
             other => remarks.push(format!(
                 "timestamp.extractor = {other} has no counterpart: \
-                files are partitioned by the record's timestamp"
+                 files are partitioned by the record's timestamp"
             )),
         }
         match strftime(pattern) {
@@ -166,7 +170,7 @@ impl Sink {
                     .extend(["format = \"parquet\"".into(), format!("codec = {}", quoted(codec))]);
                 remarks.push(
                     "the sink's columns are the value's fields; here they are key, \
-                    value, headers, timestamp, partition and offset (docs/files.md)"
+                     value, headers, timestamp, partition and offset (docs/files.md)"
                         .into(),
                 );
             }
@@ -189,8 +193,8 @@ impl Sink {
     fn roll(&self, archive: &mut Vec<String>, remarks: &mut Vec<String>) {
         if let Some(n) = self.get("flush.size") {
             remarks.push(format!(
-                "flush.size = {n} records has no counterpart: files roll by \
-                bytes and age, and are the larger"
+                "flush.size = {n} records has no counterpart: files roll by bytes and age, and \
+                 are larger"
             ));
         }
         let schedule = self.millis("rotate.schedule.interval.ms");

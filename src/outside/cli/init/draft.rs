@@ -26,7 +26,7 @@ impl Draft {
         let mut text = String::from(
             "# Written by `alluvium init`. Every key, with its default, is in \
              config/alluvium.toml\n\
-             # (/usr/share/doc/alluvium/examples). `alluvium check` tells what is wrong with this \
+             # (/usr/share/doc/alluvium/examples). `alluvium check` reports all faults of this \
              file.\n",
         );
         for remark in &self.remarks {
