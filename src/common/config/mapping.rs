@@ -143,7 +143,8 @@ fn start(text: &str) -> Result<Start, String> {
         time => {
             time.parse::<jiff::Timestamp>().map(|t| Start::At(t.as_millisecond())).map_err(|_| {
                 format!(
-                    "{time:?} is neither \"earliest\", \"latest\" nor a time like \"2026-11-22T17:00:00Z\""
+                    "{time:?} is neither \"earliest\", \"latest\" nor a time like \
+                     \"2026-11-22T17:00:00Z\""
                 )
             })
         }

@@ -4,9 +4,9 @@
 //! alluvium1;o=<offset>;p=<P>;e=<entry>;i=<incarnation>;r=<root id>;t=<topic id>
 //!     ;w=<watermark>;g=<parted>;l=<from>-<to>
 //! ```
-//! in one line. The offset stands inside its own metadata, so that metadata that was copied to another offset
-//! is seen. `i` (0), `w`, `g` and `l` (results lost to retention) are left out where there is
-//! nothing to say.
+//! in one line. The offset stands inside its own metadata, so that metadata that was copied to
+//! another offset is seen. `i` (0), `w`, `g` and `l` (results lost to retention) are left out where
+//! there is nothing to say.
 //!
 //! `<entry>` is `g` for genesis, else the entry's `from`. Numbers are decimal; times are in
 //! milliseconds. Fields are written in this order and read in any.

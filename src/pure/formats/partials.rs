@@ -48,9 +48,9 @@ impl Packer {
     }
 
     /// Gives all messages to `send`, with their partition, and whether it is the partition's last:
-    /// a partition without a word gets an empty one, for the watermark's sake. `counts`: the start of
-    /// each window, and its words with their counts. `ahead` says whether a window that starts then
-    /// is ahead of the clock.
+    /// a partition without a word gets an empty one, for the watermark's sake. `counts`: the start
+    /// of each window, and its words with their counts. `ahead` says whether a window that starts
+    /// then is ahead of the clock.
     ///
     /// # Errors
     /// Those of `send`.

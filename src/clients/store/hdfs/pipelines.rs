@@ -1,12 +1,12 @@
 //! Files of HDFS while a DataNode is dead.
 //!
-//! hdfs-native (0.14.8) does not exclude a dead DataNode when it begins a block, and does not report
-//! the node to the NameNode. With three replicas on three nodes, no new file can be written until
-//! the NameNode gives the node up, after 630 s by default. A file that is open continues without
-//! the node. So the *beginning* of a file is supervised here: for a while after a failure, the
-//! file's first chunk is brought to every replica before anything else is written. If that fails,
-//! the file is deleted and created again, at last with one replica, until the nodes that are chosen
-//! are alive. When the file is closed it gets its full number of replicas, and HDFS adds the
+//! hdfs-native (0.14.8) does not exclude a dead DataNode when it begins a block, and does not
+//! report the node to the NameNode. With three replicas on three nodes, no new file can be written
+//! until the NameNode gives the node up, after 630 s by default. A file that is open continues
+//! without the node. So the *beginning* of a file is supervised here: for a while after a failure,
+//! the file's first chunk is brought to every replica before anything else is written. If that
+//! fails, the file is deleted and created again, at last with one replica, until the nodes that are
+//! chosen are alive. When the file is closed it gets its full number of replicas, and HDFS adds the
 //! missing ones (docs/decisions/0012-dead-datanodes.md).
 //!
 //! Fencing is not affected: a directory that was deleted is never created again, and neither is a
