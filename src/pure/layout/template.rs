@@ -238,7 +238,7 @@ mod tests {
         check("", "empty");
         check("/a", "begin or end");
         check("a//b", "begin or end");
-        check("../a", "no directory");
+        check("../a", "not the name of a directory");
         check("_a", "skip");
         check("{tpoic}", "{tpoic}");
         check("{topic", "no '}'");
