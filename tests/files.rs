@@ -61,9 +61,11 @@ fn the_page_of_series_is_what_the_code_has() {
     use std::fmt::Write as _;
     let series = alluvium::testing::catalogue();
     let mut text = String::from(
-        "# Series\n\nEvery series of `/metrics`, written by `ALLUVIUM_DOCS=1 cargo test --test files`. Labels have few values: names of \
-         mappings, roles, classes; topic and partition stand on gauges of what an instance owns. Positions and lags are \
-         offsets. Alerts on them: [alerts.md](alerts.md).\n\n| series | type | labels | |\n| --- | --- | --- | --- |\n",
+        "# Series\n\nThis page lists every series of `/metrics`; `ALLUVIUM_DOCS=1 cargo test \
+         --release --test files` writes it.\nLabels have few values: names of mappings, roles, \
+         classes.\nThe labels topic and partition are on gauges of partitions that an instance \
+         owns.\nPositions and lags are offsets.\n[alerts.md](alerts.md) describes the alerts on \
+         these series.\n\n| series | type | labels | |\n| --- | --- | --- | --- |\n",
     );
     for s in &series {
         let labels = s.labels.join(", ");

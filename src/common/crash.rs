@@ -17,7 +17,7 @@ use rustix::process::{Signal, getpid, kill_process};
 
 macro_rules! steps {
     ($($(#[$doc:meta])* $name:ident = $label:literal,)*) => {
-        /// Where an incident can be planted.
+        /// The steps at which a test can kill or stop the process.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub enum Step { $($(#[$doc])* $name,)* }
 
@@ -38,7 +38,7 @@ steps! {
     AssignmentCaptured = "assignment-captured",
     /// Committed offset, log ends and topic id are read.
     StableRead = "stable-read",
-    /// The genesis entry stands, and nobody has looked at it.
+    /// The genesis entry exists, and no owner has read it.
     GenesisPut = "genesis-put",
     /// The ledger was followed to its end.
     TailRead = "tail-read",
@@ -65,7 +65,7 @@ steps! {
     ResultsProduced = "results-produced",
     /// Offsets are in the transaction; its end is not sent.
     OffsetsSent = "offsets-sent",
-    /// The commit was answered Ok, and nobody knows yet.
+    /// The commit was answered Ok, and the rules do not know it yet.
     Committed = "committed",
     /// Revoked: the last transaction has ended.
     LeaveCommitted = "leave-committed",

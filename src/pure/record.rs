@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// A position in a partition. Always the *next* offset, never the last one.
+/// A position in a partition: always the *next* offset, and never the last one.
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
 )]
@@ -59,7 +59,7 @@ pub enum Timestamp {
     Create(i64),
     /// Milliseconds since the epoch, set by the broker.
     LogAppend(i64),
-    /// The record carries none.
+    /// The record carries no timestamp.
     Missing,
 }
 

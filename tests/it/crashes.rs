@@ -159,10 +159,12 @@ fn report(table: &[(&str, &str)], outcome: &Outcome) {
         line.trim_start_matches("_VERSION=").to_string()
     };
     let mut text = format!(
-        "# Killed at every step\n\nWritten by `make crashes` on Kafka {} (three brokers) and HDFS {}; librdkafka {}. The daemon is \
-         killed at the step with a load going on,\nor stands still there until another instance has taken over, and goes on as a \
-         zombie. Beside it runs a read_committed reader,\nand somebody checks that no file is visible before its ledger entry. At \
-         the end rows and sums are computed anew from the input.\n\n| step | killed | stood still |\n| --- | --- | --- |\n",
+        "# Killed at every step\n\n`make crashes` wrote this page on Kafka {} (three brokers) and \
+         HDFS {}, with librdkafka {}.\nUnder load, the daemon is killed at the step, or it is \
+         paused there until another instance has taken over, and then continues as a \
+         zombie.\nBeside it a read_committed reader runs, and a checker verifies that no file is \
+         visible before its ledger entry.\nAt the end, rows and sums are computed again from the \
+         input.\n\n| step | killed | paused |\n| --- | --- | --- |\n",
         version("KAFKA"),
         version("HADOOP"),
         rdkafka::util::get_rdkafka_version().1,
@@ -177,7 +179,8 @@ fn report(table: &[(&str, &str)], outcome: &Outcome) {
     let (before, rest) = readme.split_once(begin).unwrap();
     let (_, after) = rest.split_once(end).unwrap();
     let summary = format!(
-        "| steps | killed there | stood still there | records | lost | doubled | Kafka | HDFS | librdkafka |\n\
+        "| steps | killed there | paused there | records | lost | doubled | Kafka | HDFS | \
+         librdkafka |\n\
          | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n\
          | {} | {} | {} | {} | 0 | 0 | {} | {} | {} |\n",
         Step::ALL.len(),

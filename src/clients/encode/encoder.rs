@@ -75,7 +75,7 @@ impl Encoder {
         }
     }
 
-    /// Memory that this file holds, bytes.
+    /// The memory that this file uses, in bytes.
     #[must_use]
     pub fn held(&self) -> usize {
         match &self.0 {
@@ -85,7 +85,7 @@ impl Encoder {
         }
     }
 
-    /// Size of the file if it ended now, about; bytes as written.
+    /// The approximate size that the file would have if it ended now, in bytes as written.
     #[must_use]
     pub fn size(&self) -> u64 {
         match &self.0 {
@@ -95,7 +95,7 @@ impl Encoder {
         }
     }
 
-    /// Lets go of memory where the format can: a row group ends early.
+    /// Releases memory if the format allows it: a row group ends early.
     ///
     /// # Errors
     /// The format's library fails.

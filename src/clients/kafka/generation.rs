@@ -11,9 +11,10 @@ use crate::clients::kafka::native::GroupMetadata;
 pub struct Generation {
     number: i32,
     member: String,
-    /// [`None`] in tests alone, which have no client.
+    /// The captured metadata; [`None`] only in tests, which have no client.
     pub(super) metadata: Option<Arc<GroupMetadata>>,
-    /// Of a repair, which is no member and commits for partitions that stand still.
+    /// Whether this belongs to a repair, which is no member, and commits for partitions that are
+    /// stopped.
     outside: bool,
 }
 
@@ -29,7 +30,8 @@ impl Generation {
         Generation { number, member, metadata: Some(Arc::new(metadata)), outside: false }
     }
 
-    /// Of a consumer that never joined; for a repair, which commits beside the group's members.
+    /// The membership of a consumer that never joined, for a repair, which commits beside the
+    /// group's members.
     #[must_use]
     pub fn outside<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<Generation> {
         let metadata = GroupMetadata::capture(consumer)?;

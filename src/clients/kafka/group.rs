@@ -29,12 +29,13 @@ pub type Consumer = BaseConsumer<Group>;
 /// A partition's queue, split off from that consumer's.
 pub type Queue = queue::Queue<Group>;
 
-/// Who is told of assignments; called on the poll thread.
+/// The receiver of assignments. Its methods are called on the poll thread.
 pub trait Assignments: Send + Sync {
     /// A new generation, with the partitions that it adds (none, often).
     fn assigned(&self, generation: Arc<Generation>, added: Vec<(TopicPartition, Queue)>);
 
-    /// These are taken away. Returns when their workers have let go of them, or at the timeout.
+    /// Takes these partitions away. The call returns when their workers have released them, or at
+    /// the timeout.
     ///
     /// `commits`: the captured generation is still the group's. It is not for an assignment that
     /// was lost, nor under the cooperative protocol, where the next generation has begun already.
@@ -46,7 +47,7 @@ pub struct Group {
     me: OnceLock<Weak<Consumer>>,
     assignments: Arc<dyn Assignments>,
     moves: Moves,
-    /// Errors of the client that nobody asked for, by the poll thread's log.
+    /// Errors that the client reports by itself; the poll thread logs them.
     errors: Mutex<Option<String>>,
 }
 
@@ -90,7 +91,7 @@ impl ConsumerContext for Group {
             }
         };
         if let Err(e) = done {
-            tracing::error!(error = %e, "a rebalance failed; the group will try again");
+            tracing::error!(error = %e, "a rebalance failed; the group tries again");
         }
         tracing::debug!(elapsed_ms = began.elapsed().as_millis(), "rebalance answered");
     }
@@ -192,7 +193,7 @@ pub fn consumer(
     Ok(consumer)
 }
 
-/// A consumer that asks and never joins.
+/// Makes a consumer that only asks the brokers, and never joins the group.
 ///
 /// # Errors
 /// As [`consumer`].
@@ -205,10 +206,10 @@ pub fn observer(config: &ClientConfig) -> Result<Arc<Consumer>, KafkaError> {
     consumer(config, Arc::new(Nobody))
 }
 
-/// What the poll thread is told.
+/// The requests to the poll thread.
 #[derive(Debug, Default)]
 pub struct PollControl {
-    /// What was asked for last, and whether the poll thread knows.
+    /// The topics that were asked for last, and whether the poll thread has subscribed to them.
     subscription: Mutex<(Vec<String>, bool)>,
     rejoin: AtomicBool,
     stop: AtomicBool,
@@ -252,7 +253,7 @@ impl PollControl {
         self.unknown_topic.notified().await;
     }
 
-    /// Why the client can not go on at all.
+    /// The reason why the client cannot continue at all; [`None`] as long as it can.
     #[must_use]
     pub fn fatal(&self) -> Option<String> {
         self.fatal.lock().clone()
@@ -275,12 +276,12 @@ pub fn poll(consumer: &Arc<Consumer>, control: &PollControl, leave: Duration, al
             if topics.is_empty() {
                 consumer.unsubscribe();
             } else if let Err(e) = consumer.subscribe(&topics) {
-                tracing::error!(error = %e, "subscribe failed");
+                tracing::error!(error = %e, "the subscription failed");
             }
         }
         match consumer.poll(Duration::from_millis(100)) {
             Some(Err(Rd::MessageConsumptionFatal(code))) => {
-                let text = format!("the consumer can't go on: {code}");
+                let text = format!("the consumer can't continue: {code}");
                 *control.fatal.lock() = Some(text);
                 return;
             }
@@ -295,7 +296,7 @@ pub fn poll(consumer: &Arc<Consumer>, control: &PollControl, leave: Duration, al
                     topic = m.topic(),
                     partition = m.partition(),
                     offset = m.offset(),
-                    "a record came by the main queue; it will be read again after recovery"
+                    "a record arrived in the main queue; the record is read again after recovery"
                 );
             }
         }

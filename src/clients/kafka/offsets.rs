@@ -116,10 +116,12 @@ pub fn topic_id(consumer: &Consumer, topic: &str) -> Result<String, KafkaError> 
         .map_err(|e| KafkaError::new(format!("ask for the id of topic {topic:?}"), e))
 }
 
-/// What a worker asks the brokers about positions; tests bring their own. All calls block.
+/// The questions that a worker asks the brokers about positions. All calls block. Tests have an
+/// implementation of their own.
 pub trait Positions: Send + Sync {
-    /// A stable read, the log's ends, and the topic's id, all at once. Of a partition that is merged
-    /// and has nothing committed, also what is published in `merges_into`.
+    /// Reads the committed offset (a stable read), the log's ends and the topic's id. For a
+    /// partition of the partials topic that has nothing committed, it also reads what was published
+    /// in `merges_into`.
     ///
     /// # Errors
     /// Something does not answer, or a transaction is still pending.
@@ -150,24 +152,25 @@ pub trait Positions: Send + Sync {
     ) -> Result<Silence, KafkaError>;
 }
 
-/// What the silence rule asks, in this order: what is committed of each source, its log's end; then
-/// the end of a partition of the partials topic. Ends are those of the whole log, transactions that
-/// are still open included.
+/// The answers that the silence rule needs. They are asked for in this order: the committed offset
+/// of each source partition, its log's end, then the end of a partition of the partials topic. Ends
+/// include transactions that are still open.
 #[derive(Clone, Debug)]
 pub struct Silence {
     pub asked: Vec<(TopicPartition, Option<CommittedRead>, Offset)>,
     pub end: Offset,
 }
 
-/// Everything that recovery asks the brokers.
+/// The brokers' answers that recovery needs.
 #[derive(Clone, Debug)]
 pub struct PositionsRead {
     pub topic_id: String,
     pub committed: Option<CommittedRead>,
     pub log: OffsetRange,
-    /// Where to start if nothing is committed.
+    /// The offset at which the partition starts if nothing is committed.
     pub first: Offset,
-    /// What the counts say that were published of it, if nothing is committed.
+    /// The position that the published counts give, if nothing is committed; [`None`] if there are
+    /// none.
     pub past: Option<KnownPosition>,
 }
 

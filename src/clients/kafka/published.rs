@@ -14,17 +14,17 @@ use crate::pure::formats::header::{AlluviumHeader, Content, Merged};
 use crate::pure::protocol::KnownPosition;
 use crate::pure::record::{Offset, OffsetRange, Record, Timestamp, TopicPartition};
 
-/// The brokers say nothing for so long: given up.
+/// After this time without an answer of the brokers, the scan is given up.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Clocks of brokers and hosts may differ by so much.
+/// The largest difference between the clocks of brokers and hosts, milliseconds.
 const SLACK_MILLIS: i64 = 3_600_000;
 
-/// Where the results of `source` end, by the ranges in the headers of all counts that were
-/// published after `since` (milliseconds); at least `known`.
+/// The offset at which the results of `source` end, by the ranges in the headers of all counts that
+/// were published after `since` (milliseconds); at least `known`.
 ///
-/// Exact, but for records without a single word behind that end: those count nothing. [`None`] if
-/// counts of that time may be gone from the output topic.
+/// The offset is exact, except that records without a word may follow it; those count nothing.
+/// [`None`] if counts of that time may be gone from the output topic.
 ///
 /// # Errors
 /// The brokers don't answer.
@@ -51,7 +51,8 @@ pub fn results_end(
 /// Positions and marks of a partition of the partials topic, as they were committed with the last
 /// counts that were published of it. [`None`] if there are none.
 ///
-/// Exact: what was committed since has published nothing, so reading it once more publishes it once.
+/// The positions are exact: what was committed after that has published nothing, so reading it
+/// again publishes it once.
 ///
 /// # Errors
 /// The brokers don't answer.
@@ -178,7 +179,7 @@ impl<'a> Scan<'a> {
                 Some(Err(Rd::PartitionEOF(id))) => drop(self.open.remove(&id)),
                 Some(Err(e)) => tracing::debug!(error = %e, "reading {}", self.topic),
                 None if SILENCE < heard.elapsed() => {
-                    return Err(self.failed(&"the brokers say nothing"));
+                    return Err(self.failed(&"the brokers do not answer"));
                 }
                 None => continue,
             }

@@ -10,42 +10,42 @@ use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
 use crate::clients::kafka::native::{Moves, SplitQueue};
 use crate::pure::record::{Offset, Record, TopicPartition};
 
-/// What a read came to, beside the records.
+/// The outcome of a read, beside the records.
 #[derive(Debug, Default)]
 pub struct Read {
     pub records: usize,
-    /// There is nothing beyond this position now; it has stepped over transaction markers.
+    /// The position behind the last record or transaction marker, if the log ends there now.
     pub end: Option<Offset>,
     pub trouble: Option<Trouble>,
     /// A rebalance may have moved the client's position: seek before the next read.
     pub moved: bool,
 }
 
-/// What the client says that is no record.
+/// A message of the client that is no record.
 #[derive(Debug)]
 pub enum Trouble {
-    /// The position is not in the log any more (or not yet); what the client says about it.
+    /// The position is not in the log any more (or not yet); the text is the client's.
     OutOfRange(String),
-    /// The client tries again by itself.
+    /// An error after which the client tries again by itself.
     Error(KafkaError),
 }
 
-/// What a worker needs of a partition; tests bring their own.
+/// The reader of one partition, as a worker needs it; tests have an implementation of their own.
 pub trait Source: Send {
     /// Calls `wake` whenever there is something to read again.
     fn on_records(&mut self, wake: Box<dyn Fn() + Send + Sync>);
 
-    /// Gives what is there, one batch at most, to `take`; never waits.
+    /// Gives the records that are there, at most one batch, to `take`. It never waits.
     fn read(&mut self, take: &mut dyn FnMut(&Record<'_>)) -> Read;
 
-    /// Reads on from `start`: whatever was fetched from elsewhere is thrown away.
+    /// Continues to read at `start`, and discards everything that was fetched elsewhere.
     ///
     /// # Errors
     /// The partition is not assigned any more, or the client is busy; try again.
     fn seek(&mut self, start: Offset) -> Result<(), KafkaError>;
 }
 
-/// Records in a batch.
+/// The number of records in a batch.
 pub const BATCH: usize = 1_000;
 
 /// One partition's queue, split off from the consumer's. The queue is dropped before its client.

@@ -46,7 +46,7 @@ impl ProducerContext for Events {
         if let Err((e, _)) = result
             && self.failed.fetch_add(1, Ordering::SeqCst) == 0
         {
-            tracing::warn!(error = %e, "a result was not delivered; its transaction is aborted");
+            tracing::warn!(error = %e, "a result was not delivered, so its transaction is aborted");
         }
     }
 }
@@ -54,13 +54,13 @@ impl ProducerContext for Events {
 /// Why a transaction has no known good outcome.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum TransactionError {
-    /// It may or may not have been committed; read the positions back.
+    /// The transaction may or may not have been committed: the positions must be read back.
     #[error("{step}: {detail}")]
     Doubt { step: &'static str, detail: String },
     /// Another process uses our transactional id.
     #[error(
         "another process uses the transactional id of this one: two instances run under one name. \
-         Give each its own daemon.instance (or --instance) ({detail})"
+         Give each instance a daemon.instance (or --instance) of its own ({detail})"
     )]
     TwoInstances { detail: String },
 }
@@ -79,11 +79,11 @@ pub struct OffsetCommit {
     pub metadata: String,
 }
 
-/// See the module's page.
+/// The transactions of one worker, with one transactional producer.
 pub struct Transactions {
     config: ClientConfig,
     producer: Option<Arc<ThreadedProducer<Events>>>,
-    /// How long one step may be repeated.
+    /// The time for which one step may be repeated.
     patience: Duration,
     begun: Instant,
     /// After this long the coordinator itself aborts and fences.
@@ -103,7 +103,7 @@ pub const MAKE_PRODUCER: &str = "make the producer";
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing<'a> {
     pub topic: &'a str,
-    /// [`None`]: by the key.
+    /// The partition; [`None`] lets the key decide.
     pub partition: Option<i32>,
     pub key: Option<&'a str>,
     pub value: &'a [u8],
@@ -111,7 +111,7 @@ pub struct Outgoing<'a> {
     pub header: &'a str,
 }
 
-/// How long the steps of a commit took.
+/// The durations of a commit's steps.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct CommitTimes {
     pub deliver: Duration,
@@ -119,9 +119,9 @@ pub struct CommitTimes {
     pub end: Duration,
 }
 
-/// What a worker needs of transactions; tests bring their own.
+/// The transactions that a worker needs; tests have an implementation of their own.
 pub trait Commit: Send {
-    /// Begins; records are sent next.
+    /// Begins a transaction; records are sent next.
     ///
     /// # Errors
     /// No transaction can be opened; nothing was sent.
@@ -144,8 +144,8 @@ pub trait Commit: Send {
         owned: &dyn Fn() -> bool,
     ) -> Result<CommitTimes, TransactionError>;
 
-    /// Ends a transaction that did not come to a plain Ok. Whatever the brokers say to the abort,
-    /// the positions are to be read back; the producer is made anew.
+    /// Ends a transaction that was not answered with a plain Ok. Whatever the brokers answer to the
+    /// abort, the positions must be read back, and the producer is replaced.
     fn give_up(&mut self);
 }
 
@@ -163,8 +163,8 @@ impl Transactions {
         }
     }
 
-    /// Makes the producer if need be. Its first act ends what an earlier life of this
-    /// transactional id has left open.
+    /// Makes the producer if there is none. Its first call ends the transaction that an earlier
+    /// process with this transactional id has left open.
     ///
     /// # Errors
     /// No coordinator answers in time.
@@ -300,7 +300,10 @@ impl Commit for Transactions {
             if producer.client().fatal_error().is_none()
                 && let Err(e) = producer.abort_transaction(STEP)
             {
-                tracing::debug!(error = %e, "abort; the coordinator will time it out");
+                tracing::debug!(
+                    error = %e,
+                    "an abort failed; the coordinator ends the transaction after its timeout"
+                );
             }
             let _ = aborted.send(());
             // Joins the client's threads: that may take seconds, and nobody waits for it.
@@ -323,7 +326,8 @@ fn listed(offsets: &[OffsetCommit]) -> Result<TopicPartitionList, TransactionErr
     Ok(list)
 }
 
-/// Runs a call of the client; whoever does not come back in time is left behind, with all it holds.
+/// Runs a call of the client on a thread of its own. A call that does not return in time is
+/// abandoned, with everything that it holds.
 fn within<T: Send + 'static>(
     step: &'static str,
     call: impl FnOnce() -> T + Send + 'static,
@@ -336,7 +340,8 @@ fn within<T: Send + 'static>(
         .name("producer-call".into())
         .spawn(run)
         .map_err(|e| TransactionError::doubt(step, e))?;
-    let late = |_| TransactionError::doubt(step, "the client does not come back from its call");
+    let late =
+        |_| TransactionError::doubt(step, "the client library does not return from its call");
     told.recv_timeout(OVERDUE).map_err(late)
 }
 
@@ -439,7 +444,7 @@ mod tests {
         let hung = commit(true).unwrap_err();
         let TransactionError::Doubt { step, detail } = hung else { panic!("{hung}") };
         assert_eq!(step, "send offsets");
-        assert!(detail.contains("does not come back"), "{detail}");
+        assert!(detail.contains("does not return"), "{detail}");
         let _ = commit(false).unwrap();
     }
 }

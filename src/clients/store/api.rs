@@ -14,48 +14,51 @@ pub trait Store: Send + Sync + 'static {
     /// The root, for people.
     fn url(&self) -> &str;
 
-    /// Begins a file that must not exist in a directory that must.
+    /// Creates a file. The file must not exist, and its directory must.
     async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError>;
 
-    /// Makes a directory and its parents; no error if it is there.
+    /// Creates a directory and its parents; it is no error if the directory exists.
     async fn make_dirs(&self, path: &str) -> Result<(), StoreError>;
 
-    /// Renames a file. Never overwrites: [`ErrorKind::AlreadyExists`]. A missing source, or a
-    /// missing parent of the target, is [`ErrorKind::NotFound`].
+    /// Renames a file without overwriting: if the target exists, the error is
+    /// [`ErrorKind::AlreadyExists`]. If the source or the parent of the target is missing, the
+    /// error is [`ErrorKind::NotFound`].
     async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError>;
 
-    /// Deletes a file, or a directory with all that is in it; no error if it is gone.
+    /// Deletes a file, or a directory with everything in it; it is no error if there is none.
     async fn delete(&self, path: &str) -> Result<(), StoreError>;
 
-    /// The file's length in bytes; [`None`] if nothing is there.
+    /// The file's length in bytes; [`None`] if there is no file.
     async fn length(&self, path: &str) -> Result<Option<u64>, StoreError>;
 
-    /// Names in a directory, in no order; none if it is not there.
+    /// The names in a directory, in no order; empty if there is no directory.
     async fn list(&self, path: &str) -> Result<Vec<String>, StoreError>;
 
-    /// Every file below a directory with its length, at any depth; none if it is not there.
+    /// Every file below a directory, at any depth, with its length in bytes; empty if there is no
+    /// directory.
     async fn walk(&self, path: &str) -> Result<Vec<(String, u64)>, StoreError>;
 
-    /// A file whole; [`None`] if it is not there.
+    /// The content of a file; [`None`] if there is no file.
     async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError>;
 }
 
-/// A file being written. Dropped without [`Writer::close`], it is abandoned: whatever of it is
-/// in the store is incomplete, and its directory is to be deleted.
+/// A file that is being written. A writer that is dropped without [`Writer::close`] abandons its
+/// file: what the store has of it is incomplete, and its directory must be deleted.
 #[async_trait]
 pub trait Writer: Send + Sync {
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError>;
 
-    /// Completes the file; once only.
+    /// Completes the file. It may be called once.
     async fn close(&mut self) -> Result<(), StoreError>;
 }
 
 /// How long one call may take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Deadlines {
-    /// Anything that asks the store's index: create, rename, list, …
+    /// The deadline of a call that asks the store's index: create, rename, list, …
     pub call: Duration,
-    /// A chunk of data, and closing a file (HDFS completes it in up to 15.5 s).
+    /// The deadline for writing a chunk of data, and for closing a file (HDFS takes up to 15.5 s
+    /// for it).
     pub data: Duration,
 }
 

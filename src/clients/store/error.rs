@@ -7,13 +7,13 @@ use std::fmt;
 pub enum ErrorKind {
     AlreadyExists,
     NotFound,
-    /// A person has to change permissions or the user.
+    /// The user may not do this: a person has to change permissions or the user.
     Permission,
-    /// Disk full or quota used up.
+    /// The disk is full, or the quota is exhausted.
     NoSpace,
-    /// The store said that it can't now (safe mode, standby).
+    /// The store answered that it cannot do this now (safe mode, standby).
     Unavailable,
-    /// No answer, or a broken connection: it may have happened.
+    /// There was no answer, or the connection broke: the operation may have happened.
     Unknown,
     Other,
 }

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use crate::clients::store::api::{Store, Writer};
 use crate::clients::store::error::StoreError;
 
-/// Told of each operation when it has ended, well or not.
+/// A function that is called with each operation when it has ended, successful or not.
 pub(crate) type Took = dyn Fn(&'static str, Duration) + Send + Sync;
 
-/// Wraps a store.
+/// A store that measures the operations of another one.
 pub(crate) struct Measured {
     inner: Arc<dyn Store>,
     took: Arc<Took>,

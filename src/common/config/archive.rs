@@ -59,7 +59,7 @@ impl ArchiveKeys {
             path: f.text("path", faults),
             timezone: f.parsed("timezone", faults, |name| {
                 TimeZone::get(name).map_err(|_| {
-                    format!("{name:?} is no time zone; write \"UTC\" or \"Europe/Berlin\"")
+                    format!("{name:?} is not a time zone; write \"UTC\" or \"Europe/Berlin\"")
                 })
             }),
             format: f.text("format", faults),
@@ -143,7 +143,8 @@ fn root(text: &str, keys: &ArchiveKeys) -> Result<Root, String> {
     if let Some(path) = text.strip_prefix("file://") {
         if !path.starts_with('/') {
             return Err(format!(
-                "{text:?}: write three slashes and an absolute path, as \"file:///srv/archive\""
+                "{text:?}: write three slashes and an absolute path, for example \
+                 \"file:///srv/archive\""
             ));
         }
         return Ok(Root::Local { directory: path.trim_end_matches('/').into() });

@@ -21,7 +21,7 @@ pub struct Daemon {
     pub listen: Option<SocketAddr>,
     /// How often topics are matched anew.
     pub topics_refresh: Duration,
-    /// What is logged, as `info` or `info,alluvium::kafka=debug`.
+    /// What is logged, as `info` or `info,alluvium::clients::kafka=debug`.
     pub log: String,
 }
 
@@ -48,7 +48,10 @@ pub(super) fn read(fields: Option<Fields>, instance: Option<&str>, faults: &mut 
     };
     // The group must not give a partition away while its owner still drains.
     if Duration::from_secs(30) < daemon.revoke_timeout {
-        faults.add(f.key("revoke_timeout"), "must be 30s at most: the whole group waits for it");
+        faults.add(
+            f.key("revoke_timeout"),
+            "must be 30s at most, because the whole group waits for a revocation",
+        );
     }
     f.finish(faults);
     daemon
@@ -61,12 +64,12 @@ fn listen(text: &str) -> Result<Option<SocketAddr>, String> {
     if text == "off" {
         return Ok(None);
     }
-    let hint = "write an address with a port, as \"127.0.0.1:9464\", or \"off\"";
-    text.parse().map(Some).map_err(|_| format!("{text:?} is no address; {hint}"))
+    let hint = "write an address with a port, for example \"127.0.0.1:9464\", or \"off\"";
+    text.parse().map(Some).map_err(|_| format!("{text:?} is not an address; {hint}"))
 }
 
 fn log(text: &str) -> Result<String, String> {
-    let hint = "write \"info\", \"debug\" or \"info,alluvium::kafka=debug\"";
+    let hint = "write \"info\", \"debug\" or \"info,alluvium::clients::kafka=debug\"";
     let parsed = EnvFilter::builder().parse(text);
     parsed.map(|_| text.to_string()).map_err(|e| format!("{text:?}: {e}; {hint}"))
 }

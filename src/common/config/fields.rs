@@ -93,7 +93,7 @@ impl Fields {
             Value::Integer(n) if range.contains(&n) => T::try_from(n).ok(),
             Value::Integer(n) => {
                 let (lo, hi) = range.into_inner();
-                faults.add(self.key(name), format!("{n} is not within {lo} and {hi}"));
+                faults.add(self.key(name), format!("{n} is not between {lo} and {hi}"));
                 None
             }
             other => self.wrong_type(name, "a whole number", &other, faults),
@@ -111,12 +111,12 @@ impl Fields {
             let days = SpanRelativeTo::days_are_24_hours();
             let parsed = Span::from_str(text).and_then(|span| span.to_duration(days));
             let parsed = parsed.map_err(|_| {
-                format!("{text:?} is no duration; write \"500ms\", \"2s\", \"10m\", \"7d\"")
+                format!("{text:?} is not a duration; write \"500ms\", \"2s\", \"10m\", \"7d\"")
             })?;
             let duration =
                 Duration::try_from(parsed).map_err(|_| format!("{text:?} is negative"))?;
             if duration < at_least {
-                return Err(format!("{text:?} is too short; at least {at_least:?}"));
+                return Err(format!("{text:?} is too short; the least is {at_least:?}"));
             }
             Ok(duration)
         })
@@ -131,10 +131,10 @@ impl Fields {
     ) -> Option<u64> {
         self.parsed(name, faults, |text| {
             let size = bytesize::ByteSize::from_str(text)
-                .map_err(|_| format!("{text:?} is no size; write \"128MiB\" or \"1GB\""))?;
+                .map_err(|_| format!("{text:?} is not a size; write \"128MiB\" or \"1GB\""))?;
             if size.as_u64() < at_least {
                 let least = bytesize::ByteSize(at_least);
-                return Err(format!("{text:?} is too small; at least {least}"));
+                return Err(format!("{text:?} is too small; the least is {least}"));
             }
             Ok(size.as_u64())
         })
@@ -234,7 +234,7 @@ impl Fields {
                 .min();
             let hint = match near {
                 Some((_, k)) => format!("unknown key; did you mean {k:?}?"),
-                None => format!("unknown key; known here: {}", self.known.join(", ")),
+                None => format!("unknown key; the keys here are {}", self.known.join(", ")),
             };
             faults.add(self.key(name), hint);
         }

@@ -87,24 +87,25 @@ const ALLOWED_PREFIXES: &[&str] = &["sasl.", "ssl.", "enable.ssl."];
 const REFUSED: &[(&str, &str)] = &[
     ("auto.offset.reset", "a silent reset would leave a hole in the archive; use start and on_gap"),
     ("bootstrap.servers", "write kafka.bootstrap_servers"),
-    ("client.id", "it is made from daemon.instance"),
+    ("client.id", "the value is made from daemon.instance"),
     ("enable.auto.commit", "offsets are committed inside the transaction that carries the results"),
     (
         "enable.auto.offset.store",
         "offsets are committed inside the transaction that carries the results",
     ),
-    ("enable.idempotence", "transactions need it"),
+    ("enable.idempotence", "transactions need this setting"),
     ("group.id", "write kafka.group_id"),
     (
         "group.instance.id",
-        "static members leave no word when they stop: partitions would be stranded",
+        "static members do not leave the group when they stop, so their partitions would wait for \
+         the session timeout",
     ),
-    ("group.protocol", "the guarantee was proven for the classic protocol"),
-    ("isolation.level", "recovery must read committed"),
+    ("group.protocol", "the guarantee is tested with the classic protocol only"),
+    ("isolation.level", "recovery needs read_committed"),
     ("partition.assignment.strategy", "write kafka.assignor"),
-    ("plugin.library.paths", "it would load code"),
-    ("sasl.kerberos.kinit.cmd", "it would run a shell"),
-    ("transactional.id", "it is made from daemon.instance"),
+    ("plugin.library.paths", "the setting would load code"),
+    ("sasl.kerberos.kinit.cmd", "the setting would run a shell"),
+    ("transactional.id", "the value is made from daemon.instance"),
 ];
 const SECRET: &[&str] = &[
     "sasl.password",
@@ -119,8 +120,12 @@ pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
     let hint = "write bootstrap_servers = \"host:9092\"";
     let servers = f.require("bootstrap_servers", servers, hint, faults);
     let group = f.text("group_id", faults).filter(|g| !g.is_empty());
-    let group =
-        f.require("group_id", group, "it names the consumer group, as \"alluvium\"", faults);
+    let group = f.require(
+        "group_id",
+        group,
+        "the key names the consumer group, for example \"alluvium\"",
+        faults,
+    );
     let assignors = [Assignor::CooperativeSticky, Assignor::Range].map(|a| (a.name(), a));
     let assignor = f.choice("assignor", &assignors, faults).unwrap_or(Assignor::CooperativeSticky);
     let mut properties = BTreeMap::new();
@@ -156,7 +161,10 @@ pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
     for (name, value) in f.entries("secrets", faults) {
         let key = format!("kafka.secrets.{name:?}");
         if !SECRET.contains(&name.as_str()) {
-            faults.add(key, format!("is no secret key; known are {}", SECRET.join(", ")));
+            faults.add(
+                key,
+                format!("is not a key for secrets; these keys are {}", SECRET.join(", ")),
+            );
         } else if let Some(secret) = secret(&value, &key, faults) {
             let _ = secrets.insert(name, secret);
         }
@@ -183,8 +191,8 @@ fn secret(value: &Value, key: &str, faults: &mut Faults) -> Option<Secret> {
             let Some(dir) = std::env::var_os("CREDENTIALS_DIRECTORY") else {
                 faults.add(
                     key,
-                    "names a systemd credential, but CREDENTIALS_DIRECTORY is not \
-                    set: start by systemd with LoadCredential=, or use { file = \"…\" }",
+                    "names a systemd credential, but CREDENTIALS_DIRECTORY is not set: start the \
+                     daemon by systemd with LoadCredential=, or use { file = \"…\" }",
                 );
                 return None;
             };

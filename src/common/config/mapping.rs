@@ -80,7 +80,8 @@ fn read(
         if silent {
             faults.add(
                 f.key(""),
-                "neither archives nor counts: remove archive = false, or add a wordcount",
+                "the mapping the mapping neither archives nor counts: remove archive = false, or \
+                 add a wordcount",
             );
         }
     }
@@ -114,8 +115,8 @@ fn topics(f: &mut Fields, faults: &mut Faults) -> Option<Topics> {
                     faults.add(
                         f.key("topics"),
                         format!(
-                            "{name:?} is no topic name: Kafka allows \
-                        letters, digits, '.', '_' and '-'; for a pattern write topics_regex"
+                            "{name:?} is not a topic name: Kafka allows letters, digits, '.', '_' \
+                             and '-'; for a pattern write topics_regex"
                         ),
                     );
                 }
@@ -142,8 +143,8 @@ fn start(text: &str) -> Result<Start, String> {
         time => {
             time.parse::<jiff::Timestamp>().map(|t| Start::At(t.as_millisecond())).map_err(|_| {
                 format!(
-                    "{time:?} is neither \"earliest\", \"latest\" nor a time as \
-                \"2026-11-22T17:00:00Z\""
+                    "{time:?} is neither \"earliest\", \"latest\" nor a time like \
+                     \"2026-11-22T17:00:00Z\""
                 )
             })
         }

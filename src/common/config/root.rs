@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// Where a mapping archives to; checked.
+/// The checked root of a mapping's archive.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Root {
     Hdfs { url: String, options: HdfsOptions },
@@ -23,10 +23,10 @@ impl Root {
 /// How to reach HDFS.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct HdfsOptions {
-    /// Directory of `core-site.xml` and `hdfs-site.xml`; else HADOOP_CONF_DIR.
+    /// The directory of `core-site.xml` and `hdfs-site.xml`; [`None`] for HADOOP_CONF_DIR.
     pub conf_dir: Option<String>,
     /// Hadoop keys that override the files.
     pub properties: BTreeMap<String, String>,
-    /// With simple authentication: whom to be. Else HADOOP_USER_NAME or the process's user.
+    /// The user, with simple authentication; [`None`] for HADOOP_USER_NAME, or the process's user.
     pub user: Option<String>,
 }

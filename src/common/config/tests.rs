@@ -54,20 +54,20 @@ fn each_fault_names_its_key_and_says_what_to_do() {
     };
     check("tpoics = 1", &["mapping.hello.tpoics", "did you mean \"topics\""]);
     check("archive = { path = \"{tpoic}\" }", &["mapping.hello.archive.path", "{tpoic}"]);
-    check("archive = { path = \"../x\" }", &["no directory name"]);
+    check("archive = { path = \"../x\" }", &["not the name of a directory"]);
     check("archive = { path = \"_x\" }", &["readers skip"]);
     check("archive = { format = \"xml\" }", &["mapping.hello.archive.format", "\"parquet\""]);
     check(
         "archive = { roll = { size = \"12\" } }",
         &["mapping.hello.archive.roll.size", "too small"],
     );
-    check("archive = { roll = { age = \"soon\" } }", &["no duration"]);
+    check("archive = { roll = { age = \"soon\" } }", &["not a duration"]);
     check("archive = { root = \"s3://x\" }", &["mapping.hello.archive.root", "hdfs://"]);
     check("start = \"yesterday\"", &["mapping.hello.start", "earliest"]);
     check("[mapping.b]\ntopics = [\"hello\"]", &["mapping.b.topics", "already in mapping.hello"]);
     check("[mapping.b]\ntopics_regex = \"(\"", &["mapping.b.topics_regex"]);
     check("[mapping.b]", &["mapping.b.topics: is missing"]);
-    check("[mapping.b]\ntopics = [\"a b\"]", &["no topic name"]);
+    check("[mapping.b]\ntopics = [\"a b\"]", &["not a topic name"]);
     check(
         "[mapping.b]\ntopics = [\"b\"]\narchive = { path = \"hello/dt=%Y-%m-%d/hr=%H\" }",
         &["mapping.b.archive.path", "same directories as those of mapping.hello.archive.path"],
@@ -102,7 +102,10 @@ fn each_fault_names_its_key_and_says_what_to_do() {
     );
     check(&count("time = \"arrival\"\nout_of_order = \"1s\""), &["wordcount.out_of_order"]);
     check(&count("partials = { topic = \"o\" }"), &["wordcount.partials.topic", "is already"]);
-    check(&count("partials = { topic = \"a b\" }"), &["wordcount.partials.topic", "no topic name"]);
+    check(
+        &count("partials = { topic = \"a b\" }"),
+        &["wordcount.partials.topic", "not a topic name"],
+    );
     check("[kafka.properties]\n\"isolation.level\" = \"read_uncommitted\"", &["can't be set"]);
     check("[kafka.properties]\n\"sasl.password\" = \"x\"", &["is a secret"]);
     check("[kafka.properties]\n\"linger\" = 1", &["nearest is \"linger.ms\""]);

@@ -41,8 +41,8 @@ pub(super) fn check_together(mappings: &[Mapping], faults: &mut Faults) {
                 faults.add(
                     &key,
                     format!(
-                        "{topic:?} is also a source, in mapping.{source}: counts would be counted \
-                         again"
+                        "{topic:?} is also a source, in mapping.{source}: its counts would be \
+                         counted again"
                     ),
                 );
             }
@@ -109,9 +109,8 @@ fn check_directories(mappings: &[Mapping], faults: &mut Faults) {
                     Some(other) => faults.add(
                         &key,
                         format!(
-                            "files would lie in the same \
-                        directories as those of {other}; put {{topic}} into the path, or another \
-                        first directory"
+                            "files would be in the same directories as those of {other}; put \
+                             {{topic}} into the path, or use another first directory"
                         ),
                     ),
                     None => drop(seen.insert(place, key.clone())),

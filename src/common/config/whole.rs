@@ -50,7 +50,8 @@ impl Config {
         let mut faults = Faults::default();
         let mut top = Fields::new("", table);
         let kafka = top.table("kafka", &mut faults);
-        let kafka = top.require("kafka", kafka, "it names the brokers and the group", &mut faults);
+        let kafka =
+            top.require("kafka", kafka, "this table names the brokers and the group", &mut faults);
         let kafka = kafka.and_then(|k| kafka::read(k, &mut faults));
         let daemon = top.table("daemon", &mut faults);
         let daemon = daemon::read(daemon, instance, &mut faults);

@@ -126,7 +126,7 @@ fn field(f: &Fields, key: &str, value: &Value, faults: &mut Faults) -> Option<Fi
     if path.is_none() {
         faults.add(
             f.key(key),
-            "must name a field of the JSON value, as \"status\" or \"event.status\"",
+            "must name a field of the JSON value, for example \"status\" or \"event.status\"",
         );
     }
     path
@@ -146,7 +146,7 @@ fn merging(
             if f.take(key).is_some() {
                 faults.add(
                     f.key(key),
-                    "has no meaning with scope = \"partition\": remove one of them",
+                    "has no meaning with scope = \"partition\": remove this key or scope",
                 );
             }
         }
@@ -175,7 +175,7 @@ fn merging(
     if !is_topic_name(&topic) {
         faults.add(
             partials.key("topic"),
-            format!("{topic:?} is no topic name; write one with letters, digits, '.', '_' and '-'"),
+            format!("{topic:?} is not a topic name; use letters, digits, '.', '_' and '-'"),
         );
     }
     let merging = Merging {

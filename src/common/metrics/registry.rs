@@ -9,7 +9,7 @@ use prometheus::{
 
 use crate::common::metrics::series::Text;
 
-/// One series, as docs/metrics.md has it.
+/// One series, as `docs/metrics.md` lists it.
 #[derive(Clone, Debug)]
 pub struct Series {
     pub name: String,

@@ -59,13 +59,13 @@ impl Throughput {
 }
 
 impl Status {
-    /// Partitions in this condition.
+    /// The number of partitions in this condition.
     #[must_use]
     pub fn count(&self, is: impl Fn(&Condition) -> bool) -> usize {
         self.partitions.iter().filter(|p| is(&p.state)).count()
     }
 
-    /// One line for systemd and for the head of a page.
+    /// One line that summarizes the state, for systemd and for the head of a page.
     #[must_use]
     pub fn line(&self) -> String {
         let all = self.partitions.len();

@@ -40,7 +40,9 @@ pub enum BooksError {
     Entry { path: String, error: EntryError },
     /// A file that an entry names is neither staged nor published. Never seen while nobody
     /// deletes files by hand.
-    #[error("{entry} names {path}, which is neither in its directory nor at its place")]
+    #[error(
+        "{entry} names {path}, which is neither in its attempt's directory nor at its final path"
+    )]
     Missing { entry: String, path: String },
     /// Nothing was decided by it: recovery looks at what there is.
     #[error("the partition's way into the store has died: {0}")]
@@ -136,7 +138,10 @@ impl Books {
     pub async fn settle_all(&self, tail: Option<Head>) -> Result<(), BooksError> {
         for name in self.store.list(&self.places.staging()).await? {
             let Some((key, id)) = names::parse_attempt(&name) else {
-                tracing::warn!(name, "a foreign name under staging is left alone");
+                tracing::warn!(
+                    name,
+                    "a directory under staging does not belong to an attempt, and is left alone"
+                );
                 continue;
             };
             let entry = self.entry(key).await?;
@@ -215,7 +220,7 @@ impl Books {
             crash::at(Step::Appended);
             return Ok(AppendAnswer { verdict: AppendVerdict::Appended, error: None });
         };
-        tracing::debug!(error = %e, "append: looking what came of it");
+        tracing::debug!(error = %e, "the append was not answered; reading the ledger");
         let manifest = self.store.length(&manifest).await?.is_some();
         let entry = self.entry(key).await?.map(|e| e.head());
         let verdict = verdict(AppendFacts { mine: id, entry, manifest });

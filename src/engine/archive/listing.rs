@@ -9,7 +9,7 @@ use crate::pure::layout::names::{self, LEDGERS, Places};
 use crate::pure::protocol::{Entry, EntryKey, FileRef, Kind};
 use crate::pure::record::{Offset, OffsetRange};
 
-/// Something that does not fit together.
+/// One thing that is wrong in an archive.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Finding {
     pub kind: FindingKind,
@@ -136,7 +136,7 @@ impl Book {
             let path = format!("{}/{name}", place.path());
             let decoded = match (names::parse_entry(&name), store.read(&path).await?) {
                 (Some(key), Some(text)) => Entry::decode(key, &text).map_err(|e| e.to_string()),
-                (None, _) => Err("its name is not an entry's".into()),
+                (None, _) => Err("its name is not the name of an entry".into()),
                 (_, None) => continue,
             };
             match decoded {
@@ -189,7 +189,10 @@ impl Book {
                 (_, Some(end)) if entry.from < end => wrong.push((
                     FindingKind::OverlappingEntry,
                     path(entry.key()),
-                    format!("it begins at {}, and the one before ends at {end}", entry.from),
+                    format!(
+                        "the entry begins at {}, and the entry before it ends at {end}",
+                        entry.from
+                    ),
                 )),
                 _ => {}
             }

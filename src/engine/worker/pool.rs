@@ -192,7 +192,7 @@ impl Pool {
         let mut placed = self.placed.lock();
         for (tp, source) in added {
             let Some(role) = (self.roles)(&tp.topic) else {
-                tracing::error!(%tp, "assigned, but no mapping names it");
+                tracing::error!(%tp, "the group assigned a partition that no mapping names");
                 continue;
             };
             let load = |w: &usize| placed.values().filter(|p| p.worker == *w).count();
@@ -252,7 +252,10 @@ impl Assignments for Pool {
         for _ in 0..waiting {
             let left = deadline.saturating_duration_since(Instant::now());
             if wait.recv_timeout(left).is_err() {
-                tracing::warn!("a worker did not let go in time; it may not commit any more");
+                tracing::warn!(
+                    "a worker did not answer a revocation in time; it may not commit for those \
+                     partitions any more"
+                );
                 break;
             }
         }

@@ -170,7 +170,7 @@ pub async fn check(
         let finding = looked.stop().map(|stop| Finding {
             kind: FindingKind::StoppedPartition,
             path: tp.to_string(),
-            detail: format!("{stop}; alluvium repair {} {partition} helps", tp.topic),
+            detail: format!("{stop}; run alluvium repair {} {partition}", tp.topic),
         });
         let Some(of) = of else {
             report.findings.extend(finding);

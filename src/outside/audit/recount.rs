@@ -18,28 +18,28 @@ use crate::outside::audit::rows;
 use crate::pure::count::output::iso_millis;
 use crate::pure::count::{Aggregate, Time};
 
-/// What a recount of one mapping came to.
+/// The result of recounting one mapping.
 #[derive(Debug, Default, Serialize)]
 pub struct Recount {
     pub mapping: String,
-    /// Raw records in the range.
+    /// The number of raw records in the range.
     pub records: u64,
-    /// Raw records without a timestamp, whose window nobody knows any more.
+    /// The number of raw records without a timestamp, whose window is unknown.
     pub untimed: u64,
-    /// Words in them: what the counts should add up to.
+    /// The number of words in the raw records, to which the counts should add up.
     pub words: i64,
-    /// Windows that were compared; one, where they can't be told apart.
+    /// The number of windows that were compared; 1 where windows cannot be told apart.
     pub windows: usize,
     pub differences: Vec<Difference>,
-    /// Files that could not be read.
+    /// The files that could not be read.
     pub unreadable: Vec<String>,
 }
 
-/// A word whose counts do not add up to what the raw files hold.
+/// A word whose counts do not add up to the words in the raw files.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 pub struct Difference {
-    /// Start of the window; absent where windows are of arrival time, which the raw files do not
-    /// hold: then sums over all windows are compared.
+    /// The start of the window; absent where windows are of arrival time, which the raw files do
+    /// not contain: then the sums over all windows are compared.
     pub window_start: Option<String>,
     pub word: String,
     pub published: i64,
@@ -76,7 +76,7 @@ impl Recount {
 pub struct Ledgers(Vec<(Arc<dyn Store>, Book)>);
 
 impl Ledgers {
-    /// Reads them.
+    /// Reads all ledgers of these stores.
     ///
     /// # Errors
     /// A store does not answer.

@@ -43,7 +43,7 @@ pub fn offsets(path: &str, bytes: Bytes) -> Result<Vec<Offset>, String> {
 
 const RAW: [&str; 5] = ["timestamp", "key", "key_bytes", "value", "value_bytes"];
 
-/// A column of text, and the one of those values that are none.
+/// A column of text, with the column of those values that are not text.
 struct Either<'a>(&'a StringArray, &'a BinaryArray);
 
 impl<'a> Either<'a> {
@@ -162,7 +162,7 @@ fn open(path: &str, bytes: Bytes) -> Result<Table, String> {
         "jsonl.zst" => Box::new(
             zstd::stream::read::Decoder::new(Cursor::new(bytes)).map_err(|e| e.to_string())?,
         ),
-        other => return Err(format!("no file of ours is named {other:?}")),
+        other => return Err(format!("{other:?} is not the name of a file of an archive")),
     }))
 }
 

@@ -51,7 +51,7 @@ pub async fn verify(store: &dyn Store, progress: Progress<'_>) -> Result<Report,
     report.findings.extend(foreign.map(|path| Finding {
         kind: FindingKind::ForeignFile,
         path: path.clone(),
-        detail: "readers see it, and no entry names it".into(),
+        detail: "readers see the file, and no entry names it".into(),
     }));
     Ok(report)
 }
@@ -99,19 +99,25 @@ impl PartitionReport {
             found = store.read(&file.path).await?;
         }
         let Some(bytes) = found else {
-            self.find(FindingKind::MissingFile, file, "an entry names it, and it is not there");
+            self.find(
+                FindingKind::MissingFile,
+                file,
+                "an entry names the file, and the file is not there",
+            );
             return Ok(());
         };
         self.files += 1;
         self.bytes += bytes.len() as u64;
         if bytes.len() as u64 != file.bytes {
-            let detail = format!("{} bytes, where the entry says {}", bytes.len(), file.bytes);
+            let detail =
+                format!("the file has {} bytes, and the entry says {}", bytes.len(), file.bytes);
             self.find(FindingKind::TruncatedFile, file, detail);
             return Ok(());
         }
         let checksum = format!("{:08x}", crc32c::crc32c(&bytes));
         if checksum != file.checksum {
-            let detail = format!("its CRC-32C is {checksum}, and was {}", file.checksum);
+            let detail =
+                format!("the file's CRC-32C is {checksum}, and the entry says {}", file.checksum);
             self.find(FindingKind::ChangedFile, file, detail);
             return Ok(());
         }
@@ -122,7 +128,11 @@ impl PartitionReport {
                     self.find(FindingKind::WrongRows, file, detail);
                 }
             }
-            Err(e) => self.find(FindingKind::WrongRows, file, format!("can't be read: {e}")),
+            Err(e) => self.find(
+                FindingKind::WrongRows,
+                file,
+                format!("the file the file can't be read: {e}"),
+            ),
         }
         Ok(())
     }
@@ -139,14 +149,18 @@ fn wrong_rows(
     seen: &mut BTreeSet<Offset>,
 ) -> Option<String> {
     if offsets.len() as u64 != file.rows {
-        return Some(format!("{} rows, where the entry says {}", offsets.len(), file.rows));
+        return Some(format!(
+            "the file has {} rows, and the entry says {}",
+            offsets.len(),
+            file.rows
+        ));
     }
     for offset in offsets {
         if *offset < entry.from || entry.to <= *offset {
             return Some(format!("offset {offset} is outside of [{}, {})", entry.from, entry.to));
         }
         if !seen.insert(*offset) {
-            return Some(format!("offset {offset} is there twice"));
+            return Some(format!("offset {offset} is in the file twice"));
         }
     }
     None

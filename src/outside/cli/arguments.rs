@@ -16,7 +16,7 @@ pub(super) struct ConfigArgs {
     /// The configuration file (TOML).
     #[arg(long, value_name = "FILE", default_value = "/etc/alluvium/alluvium.toml")]
     pub(super) config: PathBuf,
-    /// Overrides daemon.instance, so that one file serves every host.
+    /// Override daemon.instance, so that one file serves every host.
     #[arg(long, value_name = "NAME")]
     pub(super) instance: Option<String>,
 }
@@ -33,8 +33,9 @@ impl ConfigArgs {
     /// Reads and checks; all faults, as text.
     pub(super) fn read(&self) -> Result<Config, String> {
         let shown = self.config.display();
-        let text = std::fs::read_to_string(&self.config)
-            .map_err(|e| format!("can't read {shown}: {e}; `alluvium init` writes a first one"))?;
+        let text = std::fs::read_to_string(&self.config).map_err(|e| {
+            format!("can't read {shown}: {e}; `alluvium init` writes a first configuration")
+        })?;
         Config::parse(&text, self.instance.as_deref()).map_err(|faults| {
             let n = faults.0.len();
             format!("{shown}: {n} fault{}\n{faults}", if n == 1 { "" } else { "s" })
@@ -51,7 +52,7 @@ impl ConfigArgs {
 pub(super) struct DaemonArgs {
     #[command(flatten)]
     pub(super) config: ConfigArgs,
-    /// Ask this instance, in place of the one at daemon.listen.
+    /// Ask the instance at this address instead of the one at daemon.listen.
     #[arg(long, value_name = "http://HOST:PORT")]
     pub(super) url: Option<String>,
 }
@@ -65,7 +66,7 @@ impl DaemonArgs {
         match self.config.load()?.daemon.listen {
             Some(address) => Ok(reached_at(address)),
             None => {
-                complain("daemon.listen is \"off\": this daemon answers nobody");
+                complain("daemon.listen is \"off\": this daemon does not answer requests");
                 Err(EX_USAGE)
             }
         }
@@ -76,7 +77,9 @@ impl DaemonArgs {
     }
 
     pub(super) fn silent(&self, url: &str, e: &ureq::Error) -> String {
-        format!("no daemon answers at {url}: {e}. Is it running? (systemctl status alluvium)")
+        format!(
+            "no daemon answers at {url}: {e}. Is the daemon running? (systemctl status alluvium)"
+        )
     }
 }
 

@@ -56,7 +56,7 @@ fn describe(config: &Config, now_ms: i64) -> String {
     }
     lines.push(
         "\nThe committed offset follows the archive, so lag in standard tools moves in steps of a \
-         roll; alluvium_results_lag_records and alluvium_archive_delay_seconds tell more."
+         roll; alluvium_results_lag_records and alluvium_archive_delay_seconds are more exact."
             .into(),
     );
     lines.join("\n")
@@ -72,8 +72,8 @@ fn path(archive: &Archive, topic: &str, now_ms: i64) -> String {
 fn cost(archive: &Archive) -> String {
     let rolls = (86_400.0 / archive.roll.age.as_secs_f64()).ceil();
     format!(
-        "a partition that never rests rolls at least {rolls} times a day: {rolls} files and ledger \
-         entries, {} NameNode operations",
+        "a partition that always receives records rolls at least {rolls} times a day: {rolls} \
+         files and ledger entries, {} NameNode operations",
         rolls * 8.0
     )
 }

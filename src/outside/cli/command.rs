@@ -20,69 +20,75 @@ struct Cli {
 enum Command {
     /// Run the daemon until SIGTERM or SIGINT.
     ///
-    /// SIGHUP reads the configuration again: mappings, their archives, and what is logged change
-    /// without a restart; what can't is said. Example: alluvium run --config
+    /// SIGHUP reads the configuration again: mappings, their archives and the log level change
+    /// without a restart; the daemon reports what can't change. Example: alluvium run --config
     /// /etc/alluvium/alluvium.toml
     Run(run::Run),
     /// Read a configuration, report all of its faults, and show the paths that records would get.
     ///
-    /// Touches neither brokers nor stores. Example: alluvium check --config config/tutorial.toml
+    /// The command asks neither brokers nor stores. Example: alluvium check --config
+    /// config/tutorial.toml
     Check(check::Check),
     /// Write a first configuration, with comments.
     ///
-    /// Asks brokers for their topics, or takes over what a Kafka Connect HDFS sink is set to, and
-    /// says what has no counterpart. Examples: alluvium init --bootstrap broker1:9092 --root
-    /// hdfs://namenode:8020/data -o alluvium.toml; alluvium init --from-connect sink.properties
+    /// The command asks brokers for their topics, or converts the settings of a Kafka Connect HDFS
+    /// sink, and names the settings that have no counterpart. Examples: alluvium init --bootstrap
+    /// broker1:9092 --root hdfs://namenode:8020/data -o alluvium.toml; alluvium init --from-connect
+    /// sink.properties
     Init(init::Init),
-    /// Ask a running daemon where its partitions stand.
+    /// Show the state of a running daemon's partitions.
     ///
-    /// The same as its page at daemon.listen. Exit code 65 when a partition is stopped or a topic
-    /// is missing, 69 when no daemon answers. Examples: alluvium status; alluvium status --watch;
-    /// alluvium status --url http://archiver-2:9464 --json
+    /// The page at daemon.listen shows the same. The exit code is 65 when a partition is stopped or
+    /// a topic is missing, 69 when no daemon answers. Examples: alluvium status; alluvium status
+    /// --watch; alluvium status --url http://archiver-2:9464 --json
     Status(status::Status),
-    /// Let a mapping stand still in a running daemon, until it is resumed.
+    /// Pause a mapping in a running daemon, until the mapping is resumed.
     ///
-    /// What was read is archived and committed, then nothing is read any more; its other
-    /// partitions, in other instances, go on: pause each of them, on its own host. Windows of a merged count
-    /// whose sources are paused elsewhere close without them after `patience`. A restart resumes.
+    /// The daemon archives and commits what it has read, and reads nothing more of the mapping. The
+    /// mapping's partitions in other instances are not paused: pause each instance on its own host.
+    /// Windows of a merged count close without paused source partitions after `patience`. A restart
+    /// resumes the mapping.
     ///
     /// Example: alluvium pause orders
     Pause(pause::Pause),
-    /// Let a paused mapping go on where it stood.
+    /// Resume a paused mapping where it was paused.
     ///
     /// Example: alluvium resume orders
     Resume(pause::Pause),
-    /// Check the archive: every offset once, or in a named gap; files, ledger and brokers agree.
+    /// Check that every offset is archived once or in a named gap, and that files, ledger and
+    /// brokers agree.
     ///
-    /// Reads every file; changes nothing, and works beside a running daemon. Exit code 65 when
-    /// something is missing, foreign, truncated, changed or doubled, or when a partition stops.
-    /// Example: alluvium verify --config /etc/alluvium/alluvium.toml --json
+    /// The command reads every file, changes nothing, and works beside a running daemon. The exit
+    /// code is 65 when something is missing, foreign, truncated, changed or doubled, or when a
+    /// partition is stopped. Example: alluvium verify --config /etc/alluvium/alluvium.toml --json
     Verify(verify::Verify),
-    /// Count the raw files anew, and compare with the published counts in the archive.
+    /// Count the raw files again, and compare with the published counts in the archive.
     ///
-    /// Exit code 65 when a word differs. Both sides are what is archived: beside a running daemon
-    /// the newest windows differ until their files are rolled; leave them out with --until.
-    /// Windows of arrival time are not in the raw files: there, sums over all windows are
-    /// compared. Example: alluvium recount --mapping lines --from 2026-11-22T00:00:00Z --until
-    /// 2026-11-23T00:00:00Z
+    /// The exit code is 65 when the count of a word differs. Both sides are read from the archive:
+    /// beside a running daemon the newest windows differ until their files are rolled; exclude them
+    /// with --until. Windows of arrival time are not in the raw files, so for them the sums over
+    /// all windows are compared. Example: alluvium recount --mapping lines --from
+    /// 2026-11-22T00:00:00Z --until 2026-11-23T00:00:00Z
     Recount(recount::Recount),
-    /// Show what a stopped partition needs to go on; with --apply, do it.
+    /// Show what a stopped partition needs to continue; with --apply, do it.
     ///
-    /// Without a topic: all partitions. Works beside a running daemon: the one at daemon.listen is
-    /// told of a repair and looks at once; any other looks again every 20 seconds. Exit code 65
-    /// when a partition can't be repaired, or needs a choice. Example: alluvium repair orders 3 --apply
+    /// Without a topic, the command looks at all partitions. It works beside a running daemon: the
+    /// daemon at daemon.listen is informed of a repair and checks at once; any other daemon checks
+    /// every 20 seconds whether a stopped partition was repaired. The exit code is 65 when a
+    /// partition can't be repaired, or needs a choice. Example: alluvium repair orders 3 --apply
     Repair(repair::Repair),
-    /// Say where a record is: file, row and ledger entry, or the gap and its cause.
+    /// Show where a record is: file, row and ledger entry, or the gap and its cause.
     ///
     /// Example: alluvium where orders 3 1234567
     Where(places::Where),
-    /// Say what a file of the archive is: its ledger entry, its offsets, and whether it changed.
+    /// Show what a file of the archive is: its ledger entry, its offsets, and whether the file has
+    /// changed.
     ///
     /// Example: alluvium explain hdfs://nameservice1/data/orders/dt=2026-11-22/part-….parquet
     Explain(places::Explain),
     /// Write man pages and shell completions into a directory.
     ///
-    /// Packages have them already. Example: alluvium generate target/package
+    /// Packages already contain these files. Example: alluvium generate target/package
     #[command(hide = true)]
     Generate(generate::Generate),
 }

@@ -10,7 +10,7 @@ use crate::outside::cli::output::complain;
 /// Arguments of `generate`.
 #[derive(Args, Debug)]
 pub(super) struct Generate {
-    /// Where to; made if it is not there.
+    /// The directory; it is created if it does not exist.
     directory: PathBuf,
 }
 

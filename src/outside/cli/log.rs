@@ -18,10 +18,10 @@ use crate::outside::daemon::SetLog;
 /// Values of `--log`.
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum LogFormat {
-    /// For people. Under systemd without a time, which the journal has, and with a priority, so
-    /// that `journalctl -p warning` finds what matters
+    /// For people. Under systemd a line has no time, which the journal adds, and has a priority, so
+    /// that `journalctl -p warning` finds it
     Text,
-    /// One object a line
+    /// One JSON object a line
     Json,
 }
 
@@ -44,7 +44,7 @@ pub(super) fn begin(format: LogFormat, level: &str) -> Result<Box<SetLog>, Strin
         .with_summary_interval(Duration::from_secs(60))
         .with_summary_formatter(Arc::new(|s| {
             let what = s.metadata.as_ref().map_or_else(String::new, |m| m.message.clone());
-            tracing::info!(times = s.count, "left out, because it was said before: {what}");
+            tracing::info!(times = s.count, "a repeated log line was left out: {what}");
         }))
         .build()
         .map_err(|e| e.to_string())?;

@@ -16,7 +16,7 @@ use crate::pure::record::Offset;
 /// Arguments of `where`.
 #[derive(Args, Debug)]
 pub(super) struct Where {
-    /// The topic's name; an output topic's too.
+    /// The topic's name; it may be an output topic.
     topic: String,
     /// The partition's number.
     partition: i32,
@@ -64,12 +64,18 @@ impl Where {
             let (start, end) = (book.start(), book.end());
             say(&match (start, end) {
                 (Some(start), _) if offset < start => {
-                    format!("before the start: this partition is archived from offset {start} on")
+                    format!(
+                        "the offset is the offset is before the start: this partition is archived \
+                         from offset {start} on"
+                    )
                 }
                 (_, Some(end)) if end <= offset => {
-                    format!("not archived yet: the ledger ends at offset {end}")
+                    format!(
+                        "the offset is the offset is not archived yet: the ledger ends at offset \
+                         {end}"
+                    )
                 }
-                _ => "no entry names it: the ledger has a hole; run alluvium verify".into(),
+                _ => "no entry names the offset: the ledger has a hole; run alluvium verify".into(),
             });
             return Ok(EX_DATAERR);
         };
@@ -81,7 +87,7 @@ impl Where {
         let near = |f: &&FileRef| f.first_offset <= offset && offset <= f.last_offset;
         for file in entry.files.iter().filter(near) {
             let Some((path, bytes)) = read_file(store, entry, file).await? else {
-                complain(&format!("{} is named and is not there", file.path));
+                complain(&format!("{} is named by the entry, and is not there", file.path));
                 return Ok(EX_DATAERR);
             };
             if path != file.path {
@@ -94,7 +100,7 @@ impl Where {
                 return Ok(0);
             }
         }
-        say("hole     the entry covers the offset, and there was no record: a transaction's \
+        say("hole     the entry covers the offset, and the offset has no record: a transaction's \
              marker, an aborted transaction, or compaction");
         Ok(0)
     }
@@ -104,7 +110,7 @@ impl Explain {
     pub(super) fn main(&self) -> u8 {
         let Some(place) = ledger_of(&self.file) else {
             complain(&format!(
-                "{:?} is not named as files of this archive: \
+                "{:?} does not have the name of a file of this archive: \
                  part-<topic>-<incarnation>-<partition>-<first>-<last>.<format>",
                 self.file
             ));
@@ -122,8 +128,8 @@ impl Explain {
                     return Ok(explain(&**store, file).await?);
                 }
             }
-            say("no entry names this file: it is foreign. Readers that see it count its rows; \
-                 alluvium never wrote it there, or its entry was removed");
+            say("no entry names this file: it is foreign. Readers see its rows; alluvium did not \
+                 write the file there, or its entry was removed");
             Ok(EX_DATAERR)
         })
     }
@@ -149,9 +155,10 @@ async fn explain(store: &dyn Store, file: &FileRef) -> Result<u8, StoreError> {
         file.bytes
     ));
     let (state, code) = match store.read(&file.path).await? {
-        None => {
-            ("it is not there: staged still, or lost; run alluvium verify".to_string(), EX_DATAERR)
-        }
+        None => (
+            "the file is not there: it is still staged, or lost; run alluvium verify".to_string(),
+            EX_DATAERR,
+        ),
         Some(bytes) if format!("{:08x}", crc32c::crc32c(&bytes)) == file.checksum => {
             (format!("unchanged since it was written (CRC-32C {})", file.checksum), 0)
         }

@@ -16,7 +16,7 @@ use crate::pure::count::Time;
 pub(super) struct Recount {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Only this mapping; else every one that archives its counts.
+    /// Only this mapping; by default every mapping that archives its counts.
     #[arg(long, value_name = "NAME")]
     mapping: Option<String>,
     /// Only windows that start at this time or later (RFC 3339).
@@ -25,7 +25,7 @@ pub(super) struct Recount {
     /// Only windows that start before this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
     until: Option<Timestamp>,
-    /// Print everything as JSON, every difference included.
+    /// Print everything as JSON, including every difference.
     #[arg(long)]
     json: bool,
 }
@@ -42,16 +42,16 @@ impl Recount {
             let wanted: Vec<_> = recountable(config).filter(|(m, _)| named(m)).collect();
             if wanted.is_empty() {
                 complain(
-                    "no mapping to recount: it must archive both its records and its counts \
-                     ([mapping.NAME.wordcount])",
+                    "no mapping can be recounted: a mapping must archive both its records and its \
+                     counts ([mapping.NAME.wordcount])",
                 );
                 return Ok(EX_USAGE);
             }
             let ranged = self.from.is_some() || self.until.is_some();
             if let Some((m, _)) = wanted.iter().find(|(_, c)| ranged && c.time == Time::Arrival) {
                 complain(&format!(
-                    "mapping {:?} counts by arrival time, which raw files do not hold: it can \
-                     only be compared as a whole, without --from and --until",
+                    "mapping {:?} counts by arrival time, which raw files do not contain: the \
+                     mapping can only be compared as a whole, without --from and --until",
                     m.name
                 ));
                 return Ok(EX_USAGE);
@@ -84,7 +84,7 @@ pub(super) fn print(r: &recount::Recount) {
     say(&format!("mapping {}: {records} records, {words} words, {windows} windows", r.mapping));
     r.unreadable.iter().for_each(|file| say(&format!("    unreadable file: {file}")));
     if 0 < r.untimed {
-        say(&format!("    {} records have no timestamp: their windows are unknown", r.untimed));
+        say(&format!("    {} records have no timestamp, so their windows are unknown", r.untimed));
     }
     for d in r.differences.iter().take(SHOWN) {
         let window = d.window_start.as_deref().unwrap_or("all windows");
@@ -94,7 +94,7 @@ pub(super) fn print(r: &recount::Recount) {
         ));
     }
     match r.differences.len() {
-        0 => say("    equal: every word's counts add up to what the raw files hold"),
+        0 => say("    equal: every word's counts add up to the words in the raw files"),
         n => say(&format!("    {n} words differ; --json shows all")),
     }
 }

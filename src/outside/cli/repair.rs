@@ -27,16 +27,16 @@ use crate::pure::record::Offset;
 pub(super) struct Repair {
     #[command(flatten)]
     config: ConfigArgs,
-    /// All partitions of this topic.
+    /// The topic; by default all partitions of all topics.
     topic: Option<String>,
-    /// This one alone.
+    /// The partition's number; by default all partitions of the topic.
     partition: Option<i32>,
-    /// Where the results of a partition go on whose committed offset is gone. By default the
-    /// published counts are read back, and tell it exactly.
+    /// The offset at which the results of a partition continue whose committed offset is gone. By
+    /// default the published counts are read back, which give the exact offset.
     #[arg(long, value_name = "OFFSET", requires = "partition")]
     count_from: Option<i64>,
-    /// Do it. For partitions that an owner has stopped, or that have no owner: whoever goes on
-    /// meanwhile is not fenced.
+    /// Carry out the repair. Use this for partitions that are stopped or have no owner: an owner
+    /// that is not stopped is not fenced.
     #[arg(long)]
     apply: bool,
 }
@@ -73,7 +73,8 @@ impl Repair {
             });
             if wanted.is_empty() {
                 complain(
-                    "no mapping of this configuration names such a partition, or no broker has it",
+                    "no mapping of this configuration names such a partition, or no broker has \
+                     the partition",
                 );
                 return Ok(EX_USAGE);
             }
@@ -100,9 +101,11 @@ impl Repair {
             say(&match (refused, shown) {
                 (0, 0) => format!("{n} partitions need no repair now"),
                 (0, _) => {
-                    format!("{shown} of {n} partitions need a repair: --apply carries it out")
+                    format!(
+                        "{shown} of {n} partitions need a repair: --apply carries out what is shown"
+                    )
                 }
-                _ => format!("{refused} of {n} partitions can't be repaired so"),
+                _ => format!("{refused} of {n} partitions can't be repaired in this way"),
             });
             Ok(if refused == 0 { 0 } else { EX_DATAERR })
         })
@@ -121,11 +124,14 @@ impl Repair {
             };
             // The group does not fence a repair.
             if round == 0 && positions(before) != positions(&looked) {
-                say(&format!("{tp}: not repaired: its positions move, so its owner goes on"));
+                say(&format!(
+                    "{tp}: not repaired: the partition's positions move, so its owner is not \
+                     stopped"
+                ));
                 return Ok(Done::Refused);
             }
             let Some(stop) = looked.stop() else {
-                say(&format!("{tp}: repaired; a running daemon goes on within 20 seconds"));
+                say(&format!("{tp}: repaired; a running daemon continues within 20 seconds"));
                 return Ok(Done::Repaired);
             };
             say(&format!("{tp}: {stop}"));
@@ -152,7 +158,9 @@ impl Repair {
                 }
             }
         }
-        say(&format!("{tp}: still stopped; something else changes it at the same time"));
+        say(&format!(
+            "{tp}: still stopped; another process changes the partition at the same time"
+        ));
         Ok(Done::Refused)
     }
 
@@ -178,7 +186,7 @@ impl Repair {
         });
         let end = end.await?;
         if let (Ok(Facts { published, .. }), Some(end)) = (&mut looked.facts, end) {
-            say(&format!("    the counts in {counts:?} are of records below {end}"));
+            say(&format!("    the counts in {counts:?} cover the records below {end}"));
             *published = Some(end);
         }
         Ok(())

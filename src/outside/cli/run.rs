@@ -17,7 +17,7 @@ use crate::outside::daemon::{self, Launch, Unavailable};
 pub(super) struct Run {
     #[command(flatten)]
     config: ConfigArgs,
-    /// How log lines are written.
+    /// The format of log lines.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log: LogFormat,
 }

@@ -15,10 +15,10 @@ use crate::outside::cli::output::{complain, say};
 pub(super) struct Status {
     #[command(flatten)]
     daemon: DaemonArgs,
-    /// Print what the daemon says as JSON.
+    /// Print the daemon's answer as JSON.
     #[arg(long)]
     json: bool,
-    /// Print it again and again.
+    /// Print the state again every few seconds.
     #[arg(long)]
     watch: bool,
 }
@@ -51,7 +51,9 @@ impl Status {
         let told: Told = match serde_json::from_str(&text) {
             Ok(told) => told,
             Err(e) => {
-                complain(&format!("what answers at {url} is no Alluvium of this version: {e}"));
+                complain(&format!(
+                    "the program that answers at {url} is not an Alluvium of this version: {e}"
+                ));
                 return EX_UNAVAILABLE;
             }
         };
@@ -94,7 +96,7 @@ fn text_of(s: &Told) -> String {
         for w in &p.waits_for {
             let (topic, partition) = (&p.topic, p.partition);
             text += &format!(
-                "\n{topic}/{partition}: windows wait for {}/{}; nothing was heard of it for {} s\n",
+                "\n{topic}/{partition}: windows wait for {}/{}, which was last heard of {} s ago\n",
                 w.topic, w.partition, w.silent_s
             );
         }
@@ -115,7 +117,7 @@ fn row(p: &PartitionStatus) -> [String; 9] {
     let state = match &p.state {
         Condition::Running => "running",
         Condition::Recovering => "recovering",
-        Condition::Detached => "store away",
+        Condition::Detached => "store unavailable",
         Condition::Paused => "paused",
         Condition::Stopped(_) => "STOPPED",
     };

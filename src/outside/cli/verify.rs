@@ -20,12 +20,11 @@ use crate::outside::cli::shared::{on_stores, partitions};
 pub(super) struct Verify {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Don't ask the brokers: archive against ledger alone.
+    /// Don't ask the brokers; compare only the archive with the ledger.
     #[arg(long)]
     offline: bool,
-    /// Count the raw files anew, too, and compare with the published counts in the archive.
-    /// Beside a running daemon the newest windows differ: `alluvium recount --until` leaves them
-    /// out.
+    /// Also count the raw files again, and compare with the published counts in the archive. Beside
+    /// a running daemon the newest windows differ: `alluvium recount --until` excludes them.
     #[arg(long)]
     recount: bool,
     /// Print the whole report as JSON.

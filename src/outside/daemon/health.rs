@@ -15,7 +15,7 @@ use crate::outside::daemon::active::InForce;
 
 const STUCK_MS: i64 = STUCK.as_millis() as i64;
 
-/// What the endpoints look at.
+/// The state that the HTTP endpoints read.
 pub(crate) struct Health {
     pub(crate) registry: Registry,
     pub(crate) pool: Arc<Pool>,

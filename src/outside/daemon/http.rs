@@ -87,7 +87,9 @@ async fn command(
     let paused = match verb.as_str() {
         "pause" => true,
         "resume" => false,
-        _ => return (StatusCode::NOT_FOUND, "pause or resume\n".into()),
+        _ => {
+            return (StatusCode::NOT_FOUND, "the command must be pause or resume\n".into());
+        }
     };
     if let Some(refused) = refused(from, &headers) {
         return refused;
@@ -95,7 +97,8 @@ async fn command(
     let config = Arc::clone(&health.in_force.borrow().config);
     if !config.mappings.iter().any(|m| m.name == mapping) {
         let names: Vec<&str> = config.mappings.iter().map(|m| m.name.as_str()).collect();
-        let text = format!("no mapping {mapping:?}; there are {}\n", names.join(", "));
+        let text =
+            format!("there is no mapping {mapping:?}; the mappings are {}\n", names.join(", "));
         return (StatusCode::NOT_FOUND, text);
     }
     let word = if paused { "paused" } else { "running" };
@@ -103,19 +106,21 @@ async fn command(
         tracing::warn!(mapping, %from, "{verb}: the mapping is {word} in this instance");
         (StatusCode::OK, format!("{mapping} is {word}\n"))
     } else {
-        (StatusCode::OK, format!("{mapping} is {word} already\n"))
+        (StatusCode::OK, format!("{mapping} is already {word}\n"))
     }
 }
 
-/// Commands are taken from this host alone, and from no page in a browser.
+/// The refusal of a command that comes from another host, or from a page in a browser; [`None`] if
+/// the command is accepted.
 fn refused(from: SocketAddr, headers: &HeaderMap) -> Option<(StatusCode, String)> {
     let ours = from.ip().to_canonical().is_loopback() && headers.contains_key(COMMAND);
     let text =
-        "commands are taken from this host alone, by `alluvium pause`, `resume` and `repair`\n";
+        "commands are accepted from this host only, by `alluvium pause`, `resume` and `repair`\n";
     (!ours).then(|| (StatusCode::FORBIDDEN, text.into()))
 }
 
-/// `alluvium repair` has repaired something: stopped partitions look at once whether it was theirs.
+/// `alluvium repair` has repaired something: every stopped partition checks at once whether it was
+/// repaired.
 async fn repaired(
     State(health): State<Arc<Health>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
@@ -125,7 +130,7 @@ async fn repaired(
         return refused;
     }
     health.pool.retry_stopped();
-    (StatusCode::OK, "stopped partitions look again now\n".into())
+    (StatusCode::OK, "stopped partitions check now whether they were repaired\n".into())
 }
 
 async fn livez(State(health): State<Arc<Health>>) -> (StatusCode, String) {

@@ -10,7 +10,7 @@ pub(super) fn ticket_age() -> Option<u64> {
     Some(SystemTime::now().duration_since(written).unwrap_or_default().as_secs())
 }
 
-/// As MIT's library looks for it.
+/// The credential cache, found in the same way as MIT's library finds it.
 fn cache() -> Option<PathBuf> {
     let Some(name) = std::env::var_os("KRB5CCNAME") else {
         let user = rustix::process::getuid().as_raw();

@@ -34,7 +34,7 @@ pub(super) fn render(s: &Status) -> String {
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                p.gone { "The daemon does not answer; this is what it said last." }
+                p.gone { "The daemon does not answer; this page shows its last answer." }
                 main { (body(s)) }
                 script { (PreEscaped(SCRIPT)) }
             }
@@ -58,17 +58,17 @@ fn body(s: &Status) -> Markup {
             (figure("not counted yet", &sum(s, 0), ""))
             (figure("not archived yet", &sum(s, 1), ""))
             (figure("oldest not archived", &oldest(s), ""))
-            (figure("counted whole until", &complete(s), ""))
+            (figure("windows closed until", &complete(s), ""))
             (figure("failed calls", &number(s.failed_calls as i64), ""))
             div.figure.wide {
-                span { "records a second, a quarter of an hour" }
+                span { "records a second, last 15 minutes" }
                 b { (s.throughput.last().map_or("–".into(), |r| number(*r as i64))) }
                 (sparkline(&s.throughput))
             }
         }
         @if !(stopped.is_empty() && s.missing_topics.is_empty() && s.stuck.is_empty()) {
             section.troubles {
-                h2 { "Somebody has to look after" }
+                h2 { "Needs attention" }
                 ul {
                     @for p in &stopped {
                         @if let Condition::Stopped(why) = &p.state {
@@ -92,7 +92,7 @@ fn body(s: &Status) -> Markup {
             }
         }
         @if s.partitions.is_empty() {
-            p { "This instance owns no partition: it has not joined yet, or others have them all." }
+            p { "This instance has no partitions, or it has not joined the group yet." }
         }
         footer { a href="/metrics" { "metrics" } " " a href="/status.json" { "status.json" } " "
             a href="/readyz" { "readyz" } " — "
@@ -120,7 +120,7 @@ fn row(p: &PartitionStatus, now: i64) -> Markup {
     let (state, class) = match &p.state {
         Condition::Running => ("running", "ok"),
         Condition::Recovering => ("recovering", "wait"),
-        Condition::Detached => ("store away", "wait"),
+        Condition::Detached => ("store unavailable", "wait"),
         Condition::Paused => ("paused", "wait"),
         Condition::Stopped(_) => ("stopped", "bad"),
     };
@@ -183,7 +183,7 @@ fn waits(partitions: &[&PartitionStatus]) -> Vec<String> {
         .collect();
     all.sort_unstable_by_key(|(t, p, s)| (*t, *p, std::cmp::Reverse(*s)));
     all.dedup_by_key(|(t, p, _)| (*t, *p));
-    all.into_iter().map(|(t, p, s)| format!("{t}/{p} (nothing heard for {s} s)")).collect()
+    all.into_iter().map(|(t, p, s)| format!("{t}/{p} (last heard of {s} s ago)")).collect()
 }
 
 fn sum(s: &Status, which: usize) -> String {
@@ -323,9 +323,9 @@ mod tests {
             "alluvium repair &lt;x&gt; 3",
             "topic <b>gone</b> does not exist",
             "1 window from 2025-01-01 00:00:00<",
-            "counted whole until</span><b>2025-01-01 00:00:00<",
+            "windows closed until</span><b>2025-01-01 00:00:00<",
             "1\u{202f}234<",
-            "in/1 (nothing heard for 7 s)",
+            "in/1 (last heard of 7 s ago)",
             "0.0,36.0 120.0,0.0 240.0,18.0",
         ] {
             assert!(page.contains(want), "{want} is not in\n{page}");

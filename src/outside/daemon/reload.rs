@@ -1,4 +1,4 @@
-//! How another configuration takes the place of the one that is in force (SIGHUP).
+//! A reload replaces the configuration that is in force by another one (SIGHUP).
 //!
 //! Mappings and their archives can change under a running daemon, and so can what is logged. Where
 //! a topic is treated otherwise than before, the group is joined anew: whatever was read is
@@ -24,7 +24,7 @@ pub type ReadAgain = dyn Fn() -> Result<Config, String> + Send + Sync;
 /// Sets what is logged.
 pub type SetLog = dyn Fn(&str) + Send + Sync;
 
-/// Everything that a reload touches.
+/// Everything that a reload needs and changes.
 pub(super) struct Reloading {
     pub(super) read_again: Box<ReadAgain>,
     pub(super) took: Arc<Took>,
@@ -43,7 +43,7 @@ impl Reloading {
             match self.reload().await {
                 Ok(what) => tracing::info!("configuration reloaded: {what}"),
                 Err(e) => tracing::error!(
-                    "configuration not reloaded; the one that was in force stays: {}",
+                    "configuration not reloaded; the previous configuration stays in force: {}",
                     e.trim_end()
                 ),
             }
@@ -62,7 +62,8 @@ impl Reloading {
         let kept = old.config.needs_restart(&new);
         if !kept.is_empty() {
             tracing::warn!(
-                "{} can't change while the daemon runs; the old value stays until a restart",
+                "{} can't change while the daemon runs; the old value stays in force until a \
+                 restart",
                 kept.join(", ")
             );
         }

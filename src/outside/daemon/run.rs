@@ -27,7 +27,7 @@ use crate::outside::daemon::health::{Health, now_ms};
 use crate::outside::daemon::reload::{ReadAgain, Reloading, SetLog};
 use crate::outside::daemon::{http, kerberos, roots, systemd, topics};
 
-/// What the command line gives a daemon.
+/// The arguments of the command line that the daemon needs.
 pub struct Launch {
     pub config: Arc<Config>,
     pub registry: Registry,
@@ -204,20 +204,21 @@ async fn stop_all(
     .await?;
     if !drained {
         tracing::error!(
-            "not everything was appended within daemon.drain_timeout; the next owner reads it \
-             again, nothing is lost"
+            "not everything was appended within daemon.drain_timeout; the next owner reads the \
+             rest again, and nothing is lost"
         );
     }
     if !left {
         tracing::warn!(
-            "the group was not left in time; its other members wait for the session's end"
+            "this instance could not leave the group in time; the other members wait for the end \
+             of its session"
         );
     }
     tracing::info!(drained, "stopped");
     Ok(drained)
 }
 
-/// Tells the metrics of each operation of a store.
+/// Records each operation of a store in the metrics.
 fn took(metrics: &Arc<Metrics>) -> Arc<Took> {
     let metrics = Arc::clone(metrics);
     Arc::new(move |operation, took| {

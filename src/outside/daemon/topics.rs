@@ -36,7 +36,7 @@ pub(super) async fn find(
         tracing::error!(
             topic,
             "topic {topic:?} of mapping.{} does not exist: create it with kafka-topics --create \
-             --topic {topic}, or correct the name; it is looked for again every {:?}",
+             --topic {topic}, or correct the name; the daemon looks for the topic again every {:?}",
             mapping_of(config, &topic).map_or("?", |(m, _)| m.name.as_str()),
             config.daemon.topics_refresh,
         );
@@ -44,8 +44,8 @@ pub(super) async fn find(
     for topic in news(&mut health.ambiguous.lock(), selection.ambiguous) {
         tracing::error!(
             topic,
-            "two regexes match this topic; it is left out until one of them is narrower, or a \
-             mapping names it exactly"
+            "two regexes match this topic, so the topic is left out until one regex is narrower, \
+             or until a mapping names the topic exactly"
         );
     }
     Ok(selection.wanted)
@@ -68,7 +68,7 @@ pub(super) async fn create(config: &Config, consumer: &Arc<Consumer>) -> Result<
     let unavailable = |e: KafkaError| Unavailable(e.to_string());
     let client = base_config(&config.kafka, &format!("alluvium-{}", config.daemon.instance))
         .map_err(unavailable)?;
-    let made = |topic: &str| tracing::info!(topic, "topic made");
+    let made = |topic: &str| tracing::info!(topic, "topic created");
     for (mapping, count) in config.mappings.iter().filter_map(|m| Some((m, m.count.as_ref()?))) {
         let (topic, partitions) = (&count.output_topic, count.output_partitions);
         if topics::create(&client, topic, partitions, None, &[]).await.map_err(unavailable)? {
@@ -92,8 +92,8 @@ pub(super) async fn create(config: &Config, consumer: &Arc<Consumer>) -> Result<
             return Err(Unavailable(format!(
                 "topic {topic:?} has {} partitions, and mapping.{}.wordcount.partials.partitions \
                  is {}: \
-                 it decides where a word is merged, and can't change. Write {0}, or another \
-                 partials.topic",
+                 the number of partitions decides where a word is merged, and can't change. Write \
+                 {0}, or use another partials.topic",
                 there.len(),
                 mapping.name,
                 merge.partitions
@@ -144,7 +144,7 @@ pub(super) async fn watch_retention(config: Arc<Config>, health: Arc<Health>) {
 }
 
 /// Whether a topic is another one than at the last look. The client may not notice when a topic is
-/// deleted and made again at once; recovery does.
+/// deleted and created again at once; recovery does.
 async fn made_again(
     consumer: &Arc<Consumer>,
     topics: &[String],
@@ -157,7 +157,10 @@ async fn made_again(
         let Ok(Ok(id)) = asked else { continue };
         let before = ids.insert(topic.clone(), id.clone());
         if before.is_some_and(|before| before != id) {
-            tracing::warn!(topic, "the topic was deleted and made again; joining the group anew");
+            tracing::warn!(
+                topic,
+                "the topic was deleted and created again; joining the group again"
+            );
             changed = true;
         }
     }

@@ -9,20 +9,20 @@ use crate::pure::count::field::FieldPath;
 use crate::pure::count::tokenizer::Tokenizer;
 use crate::pure::record::Record;
 
-/// Something that says what terms a record has. Everything behind it, from the sums to the files,
-/// is the same for all.
+/// An aggregate says which terms a record has. Everything behind it, from the sums to the files, is
+/// the same for all aggregates.
 pub trait Aggregate {
     /// Calls `term` for each term of the record.
     fn each_term(&self, record: &Record<'_>, term: impl FnMut(&str)) -> Terms;
 }
 
-/// What came of a record, beside its terms.
+/// What was found in a record beside its terms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Terms {
     Found,
-    /// It is not UTF-8, and was read lossily.
+    /// The value is not UTF-8, and was read with replacement characters.
     Lossy,
-    /// It has none: no value, no key, no such field.
+    /// The record has no terms: no value, no key, or no such field.
     None,
 }
 

@@ -5,13 +5,14 @@ use hashbrown::HashMap;
 
 use crate::pure::count::words::Words;
 
-/// (window, word) → count. A word that is known already costs no allocation.
+/// A map from (window, word) to the count. A word that is known already costs no allocation.
 #[derive(Debug, Default)]
 pub struct Counts {
     windows: Vec<(i64, Words)>,
-    /// Where each window is.
+    /// The index of each window, by its start.
     places: HashMap<i64, usize, RandomState>,
-    /// The window that was used last: records come nearly in order of time.
+    /// The window that was used last. Records come nearly in order of time, so this is mostly the
+    /// next one too.
     last: usize,
     /// Emptied words for the next window: growing them anew costs as much as filling them.
     spare: Option<Words>,
@@ -60,19 +61,19 @@ impl Counts {
         self.len() == 0
     }
 
-    /// Distinct words, over all windows.
+    /// The number of distinct words, summed over all windows.
     #[must_use]
     pub fn len(&self) -> usize {
         self.windows.iter().map(|(_, w)| w.len()).sum()
     }
 
-    /// Memory in use, about.
+    /// The memory in use, approximately, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.windows.iter().map(|(_, words)| words.bytes()).sum()
     }
 
-    /// Starts anew.
+    /// Removes all windows.
     pub fn clear(&mut self) {
         let spare = self.windows.drain(..).map(|(_, words)| words).max_by_key(Words::len);
         *self = Counts { spare: spare.filter(Words::well_filled), ..Counts::default() };

@@ -11,14 +11,14 @@ use serde_json::Value;
 pub struct FieldPath(Vec<String>);
 
 impl FieldPath {
-    /// [`None`] if a name is empty.
+    /// Reads a path like `event.time`; [`None`] if a name in it is empty.
     #[must_use]
     pub fn parse(text: &str) -> Option<FieldPath> {
         let names: Vec<String> = text.split('.').map(String::from).collect();
         names.iter().all(|n| !n.is_empty()).then_some(FieldPath(names))
     }
 
-    /// What stands there; [`None`] if nothing does, or if `json` is none.
+    /// The value at this path; [`None`] if there is none, or if `json` is not valid JSON.
     #[must_use]
     pub fn find(&self, json: &[u8]) -> Option<Value> {
         let mut reader = serde_json::Deserializer::from_slice(json);

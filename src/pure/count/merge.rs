@@ -18,25 +18,26 @@ use crate::pure::formats::metadata::Marks;
 use crate::pure::formats::partials::Span;
 use crate::pure::record::{Offset, TopicPartition};
 
-/// How long what is waited for; milliseconds.
+/// How long windows wait, and for what; all fields are in milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Patience {
     /// How much earlier than the highest time seen a record's time may be.
     pub out_of_order: i64,
-    /// How long a source partition has had nothing to count before it is silent.
+    /// How long a source partition must have had nothing to count before it is silent.
     pub idle: i64,
-    /// How long a source partition from which nothing is heard holds windows back.
+    /// How long a source partition of which nothing is heard holds windows back.
     pub lost: i64,
 }
 
-/// All windows of one partition of the partials topic. `S`: the sums of one window.
+/// The windows of one partition of the partials topic. `S` is the type of one window's sums.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Merge<S> {
     patience: Patience,
     open: BTreeMap<Span, Open<S>>,
-    /// To be published with the next commit: windows that were closed, or went out in part.
+    /// Windows that the next commit publishes, because they were closed, or are published in part.
     done: Vec<(Span, Kind, S)>,
-    /// The same: words whose window is not held open, and whether that is over.
+    /// Sums that the next commit publishes of windows that are not kept open; the flag says whether
+    /// the window was closed before (late) or is ahead of the clock.
     at_once: BTreeMap<(Span, bool), S>,
     sources: BTreeMap<TopicPartition, Source>,
     /// Whether the mapping's source partitions are known.
@@ -53,18 +54,21 @@ struct Open<S> {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Source {
     listed: bool,
-    /// By its own messages.
+    /// The watermark that the partition's own messages give, milliseconds; [`None`] before the
+    /// first one.
     watermark: Option<i64>,
-    /// By the silence rule.
+    /// The watermark that the silence rule gives, milliseconds; [`None`] unless the partition is
+    /// silent.
     silent: Option<i64>,
-    /// Its log's end, and since when that is all counted.
+    /// The end of the partition's log, and the time (milliseconds) since which everything up to
+    /// that end is counted.
     quiet: Option<(Offset, i64)>,
-    /// Since when nothing is heard.
+    /// The time at which the partition was last heard of, milliseconds.
     heard: i64,
 }
 
-/// What was found out about a source partition, in this order: the clock was read, then its P, then
-/// its end.
+/// The answers about a source partition. The order is essential: first the clock was read, then the
+/// partition's P, then its log's end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Asked {
     pub p: Option<Offset>,
@@ -72,7 +76,7 @@ pub struct Asked {
 }
 
 impl<S: Default> Merge<S> {
-    /// Nothing is open. `marks`: as committed.
+    /// A merge without open windows. `marks` are the committed ones.
     #[must_use]
     pub fn new(patience: Patience, marks: Marks) -> Merge<S> {
         Merge {
@@ -86,7 +90,8 @@ impl<S: Default> Merge<S> {
         }
     }
 
-    /// The mapping's source partitions, as the brokers list them.
+    /// Sets the list of the mapping's source partitions, as the brokers gave it; `now` is in
+    /// milliseconds.
     pub fn list(&mut self, sources: &[TopicPartition], now: i64) {
         self.listed = true;
         let lost = self.patience.lost;
@@ -109,8 +114,9 @@ impl<S: Default> Merge<S> {
         self.sources.get_mut(tp).expect("put there")
     }
 
-    /// Where the words of a window go to; [`None`] if they were published before. Messages come in
-    /// the order of their offsets; `replay`: the message is below P.
+    /// The sums to which a window's words are added; [`None`] if the words were published before.
+    /// Messages must come in the order of their offsets. `ahead` says that the window is ahead of
+    /// the clock, and `replay` that the message is below P.
     pub fn sums(
         &mut self,
         span: Span,
@@ -130,7 +136,8 @@ impl<S: Default> Merge<S> {
         Some(&mut open.or_insert_with(|| Open { first: offset, sums: S::default() }).sums)
     }
 
-    /// A message of this source was read to its end.
+    /// Notes that a message of this source partition was read to its end, with the watermark that
+    /// the message carries.
     pub fn heard(&mut self, tp: &TopicPartition, watermark: Option<i64>, now: i64) {
         let source = self.source(tp, now);
         source.watermark = source.watermark.max(watermark);
@@ -150,7 +157,8 @@ impl<S: Default> Merge<S> {
         self.sources.iter().filter(|(_, s)| behind(s)).map(|(tp, _)| tp).collect()
     }
 
-    /// Since when this source is waited for, milliseconds of the clock.
+    /// The time at which this source partition was last heard of, milliseconds; [`None`] if the
+    /// partition is unknown.
     #[must_use]
     pub fn heard_at(&self, tp: &TopicPartition) -> Option<i64> {
         self.sources.get(tp).map(|s| s.heard)
@@ -163,8 +171,9 @@ impl<S: Default> Merge<S> {
         self.open.first_key_value().is_some_and(|(span, _)| span.end <= clock)
     }
 
-    /// What was asked about a source after the clock showed `at`, and *then* the end of this very
-    /// partition of the partials topic, which has been read by now.
+    /// Takes the answers about a source partition. They were asked for after the clock showed `at`,
+    /// and *then* the end of this partition of the partials topic was asked for; this partition
+    /// must have been read up to that end by now.
     pub fn silent(&mut self, tp: &TopicPartition, asked: Asked, at: i64) {
         let Patience { idle, out_of_order, .. } = self.patience;
         let Some(source) = self.sources.get_mut(tp) else { return };
@@ -191,7 +200,7 @@ impl<S: Default> Merge<S> {
         known.max(self.marks.watermark).unwrap_or(i64::MIN)
     }
 
-    /// Closes every window that is whole; whether there was one.
+    /// Closes every window that is whole, and returns whether there was one.
     pub fn close(&mut self, now: i64) -> bool {
         if !self.listed {
             return false;
@@ -212,8 +221,9 @@ impl<S: Default> Merge<S> {
         closed
     }
 
-    /// Publishes what is open so far: memory is short. All of it together: a window that stayed would
-    /// hold F back, and those that went would be rebuilt.
+    /// Publishes all open windows in part, because memory is short. All windows are published
+    /// together: a window that stayed open would hold F back, and the published windows would be
+    /// rebuilt by a replay and counted twice.
     pub fn part(&mut self) {
         let all = self.open.len();
         let some = if planted(Fault::PartAlone) { all.min(1) } else { all };
@@ -230,37 +240,37 @@ impl<S: Default> Merge<S> {
         self.open.values().map(|o| o.first).min()
     }
 
-    /// What is to be committed together with the results.
+    /// The marks to be committed together with the results.
     #[must_use]
     pub fn marks(&self) -> Marks {
         self.marks
     }
 
-    /// What the next commit publishes.
+    /// The sums that the next commit publishes, with their window and kind.
     pub fn due(&self) -> impl Iterator<Item = (Span, Kind, &S)> {
         let kind = |late| if late { Kind::Late } else { Kind::Part };
         let at_once = self.at_once.iter().map(move |((s, late), sums)| (*s, kind(*late), sums));
         self.done.iter().map(|(span, kind, sums)| (*span, *kind, sums)).chain(at_once)
     }
 
-    /// Whether a window was closed, or went out in part, since the last commit.
+    /// Whether a window was closed, or was published in part, since the last commit.
     #[must_use]
     pub fn is_due(&self) -> bool {
         !self.done.is_empty()
     }
 
-    /// It was published.
+    /// Notes that everything that was due was published.
     pub fn published(&mut self) {
         self.done.clear();
         self.at_once.clear();
     }
 
-    /// Sums that are held: open windows and what is due.
+    /// All sums in memory: those of open windows, and those that are due.
     pub fn all(&self) -> impl Iterator<Item = &S> {
         self.open.values().map(|o| &o.sums).chain(self.due().map(|(_, _, sums)| sums))
     }
 
-    /// Windows that are open.
+    /// The number of open windows.
     #[must_use]
     pub fn open(&self) -> usize {
         self.open.len()

@@ -14,15 +14,16 @@ use crate::pure::formats::header::{AlluviumHeader, Content};
 pub use crate::pure::formats::header::{CountKind as Kind, Merged};
 use crate::pure::record::{OffsetRange, Record, TopicPartition};
 
-/// How values are written.
+/// The format of a count's value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OutputFormat {
     Json,
-    /// `(hello,2)`
+    /// Text: `(hello,2)`.
     Text,
 }
 
-/// Writes the records of one window of one commit; what they share is written once.
+/// Writes the records of one window of one commit. The parts that all records share are written
+/// once.
 #[derive(Debug)]
 pub struct WindowWriter {
     format: OutputFormat,
@@ -103,7 +104,7 @@ pub fn iso_millis(millis: i64) -> String {
     Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |t| format!("{t:.3}"))
 }
 
-/// What [`iso_millis`] wrote.
+/// Reads what [`iso_millis`] writes, as milliseconds since the epoch.
 #[must_use]
 pub fn parse_iso_millis(text: &str) -> Option<i64> {
     let time = text.parse::<Timestamp>().map(Timestamp::as_millisecond);
@@ -118,7 +119,7 @@ pub struct Count<'a> {
     pub word: &'a str,
     pub count: i64,
     pub kind: Kind,
-    /// Absent where counts were merged over partitions.
+    /// The source partition; [`None`] where counts were merged over partitions.
     pub source_partition: Option<i32>,
 }
 
@@ -128,7 +129,7 @@ struct JsonCount {
 }
 
 impl<'a> Count<'a> {
-    /// Reads a record of the output topic; [`None`] for what somebody else wrote into it.
+    /// Reads a record of the output topic; [`None`] for a record of another program.
     #[must_use]
     pub fn parse(record: &Record<'a>) -> Option<Count<'a>> {
         let header = AlluviumHeader::of(record)?.ok()?;

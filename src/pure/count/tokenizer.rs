@@ -11,14 +11,14 @@ use crate::pure::count::cut::cut;
 /// How a line is split.
 #[derive(Clone, Debug)]
 pub enum Split {
-    /// At white space; no empty words.
+    /// At white space, without empty words.
     Whitespace,
-    /// As the tutorial's `line.split(" ")` does in Java: at each U+0020, trailing empty words
-    /// dropped, and a line without any space, the empty one too, is a word.
+    /// As the tutorial's `line.split(" ")` in Java: at each U+0020, without trailing empty words. A
+    /// line without a space is one word, and so is the empty line.
     Space,
     /// Unicode word boundaries (UAX #29).
     Words,
-    /// What lies between the matches; no empty words.
+    /// A regex: words are the texts between its matches, without empty words.
     Regex(Regex),
 }
 
@@ -28,7 +28,7 @@ pub struct Tokenizer {
     pub split: Split,
     pub lowercase: bool,
     pub stop_words: HashSet<String>,
-    /// Longer words are cut.
+    /// The longest word, in bytes; longer words are cut.
     pub max_word_bytes: usize,
 }
 
@@ -44,8 +44,8 @@ impl Default for Tokenizer {
 }
 
 impl Tokenizer {
-    /// Calls `word` for each word of a value. Invalid UTF-8 is read lossily; returns whether it
-    /// was needed.
+    /// Calls `word` for each word of a value. Invalid UTF-8 is replaced; returns whether that was
+    /// necessary.
     #[inline]
     pub fn each_word(&self, value: &[u8], mut word: impl FnMut(&str)) -> bool {
         match simdutf8::basic::from_utf8(value) {

@@ -10,11 +10,12 @@ use crate::pure::record::Record;
 /// Which time of a record decides its window.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Time {
-    /// Kafka's timestamp.
+    /// The timestamp of the Kafka record.
     Record,
     /// The wall clock when the record is read.
     Arrival,
-    /// A field of a JSON value: a number of these milliseconds each, or RFC 3339.
+    /// A field of a JSON value: a number in units of `unit_millis` milliseconds, or a time as in
+    /// RFC 3339.
     Field { path: FieldPath, unit_millis: f64 },
 }
 
@@ -22,8 +23,9 @@ pub enum Time {
 const YEARS: (i64, i64) = (-62_167_219_200_000, 253_402_300_799_999);
 
 impl Time {
-    /// The time of a record that is read at `now`, and whether it is its own: a record without a
-    /// usable time gets Kafka's, or the clock's. Milliseconds.
+    /// The time of a record that is read at `now`, and whether it is the wanted time: a record
+    /// without a usable time gets Kafka's timestamp, or the clock's time. All times are in
+    /// milliseconds.
     #[inline]
     #[must_use]
     pub fn of(&self, record: &Record<'_>, now: i64) -> (i64, bool) {
@@ -69,8 +71,9 @@ impl Window {
         start.saturating_add(self.millis)
     }
 
-    /// Whether a commit at `now` publishes the whole of an arrival window: it is over, and this
-    /// owner has counted since `since`, before it began, without a commit in its midst.
+    /// The kind of the count that a commit at `now` publishes. An arrival window is whole (`Final`)
+    /// if it is over, and if this owner has counted since a time (`since`) before the window began,
+    /// without a commit in its midst. All times are in milliseconds.
     #[must_use]
     pub fn kind(self, time: &Time, start: i64, now: i64, since: i64) -> Kind {
         let whole = *time == Time::Arrival && since <= start && self.end(start) <= now;

@@ -123,7 +123,7 @@ impl Words {
         self.len += 1;
     }
 
-    /// Counts a word `n` times, at once.
+    /// Adds `n` to a word's count immediately.
     #[inline]
     pub(crate) fn add_times(&mut self, word: &str, n: u64) {
         match Key::new(word) {
@@ -142,7 +142,7 @@ impl Words {
         }
     }
 
-    /// Looks up what waits.
+    /// Looks up the words that wait, and counts them.
     #[inline]
     pub(crate) fn settle(&mut self) {
         for i in 0..std::mem::take(&mut self.len) {
@@ -180,18 +180,18 @@ impl Words {
         short.map(|slot| (slot.key.word(), slot.count)).chain(long)
     }
 
-    /// Distinct words.
+    /// The number of distinct words.
     pub(crate) fn len(&self) -> usize {
         self.used + self.long.len()
     }
 
-    /// Memory in use, about.
+    /// The memory in use, approximately, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Words>() + self.slots.len() * size_of::<Slot>() + self.long_bytes
     }
 
-    /// Whether it is worth keeping when empty: a single busy window should not hold its memory for
-    /// ever.
+    /// Whether the table is worth keeping after it was emptied: a single busy window should not
+    /// keep its memory forever.
     pub(crate) fn well_filled(&self) -> bool {
         self.slots.len() < 4 * self.used
     }

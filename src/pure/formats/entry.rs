@@ -90,7 +90,7 @@ impl EntryKey {
 /// An entry of one of a topic's lives; what the committed offset's metadata names.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct EntryName {
-    /// 0 for the topic's first life.
+    /// The incarnation of the topic, 0 for its first life.
     pub incarnation: u32,
     pub key: EntryKey,
 }
@@ -103,7 +103,7 @@ pub enum Kind {
     Genesis,
     /// Every record of the range is in one of `files`.
     Data,
-    /// The range can not be read any more; `cause` names why. No files.
+    /// The range cannot be read any more, and `cause` says why. The entry has no files.
     Gap,
 }
 
@@ -127,26 +127,27 @@ pub struct FileRef {
     pub max_time: Option<i64>,
 }
 
-/// One appended range, the second book beside the files themselves.
+/// One appended range of offsets, with the files that contain its records.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     pub version: u32,
     pub kind: Kind,
     pub topic: String,
-    /// 0 for a topic's first life; the next one when it was deleted and made again.
+    /// 0 for a topic's first life; the next one when it was deleted and created again.
     pub incarnation: u32,
     pub partition: i32,
     pub attempt: AttemptId,
     pub from: Offset,
-    /// Exclusive; the next entry's `from`.
+    /// The end of the range, exclusive; the next entry's `from`.
     pub to: Offset,
     pub files: Vec<FileRef>,
     /// The root that this ledger belongs to (`_alluvium/identity`).
     pub root: String,
     /// Kafka's own id of the topic, so that a topic that was made again is noticed.
     pub topic_id: String,
-    /// P when the attempt was sealed, for those who repair; of data alone, others repeat `to`.
+    /// P at the time when the attempt was sealed; `alluvium repair` uses it. Only data entries have
+    /// it; in genesis and gap entries it is the same as `to`.
     pub p: Offset,
     /// Why the range is a gap, or why the partition starts where it does.
     pub cause: Option<String>,
@@ -158,7 +159,7 @@ pub struct Entry {
     pub written_at: i64,
 }
 
-/// The part of an entry that the protocol decides by.
+/// The part of an entry that the protocol's decisions depend on.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Head {
     pub key: EntryKey,

@@ -33,14 +33,14 @@ use crate::pure::record::{Offset, OffsetRange, Record, TopicPartition};
 /// The header's name.
 pub const NAME: &str = "alluvium";
 
-/// Whether more may come for the same window and word.
+/// Says whether more counts may follow for the same window and word.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum CountKind {
-    /// The whole count of the window (in this partition).
+    /// The whole count of the window (with `scope = "partition"`: in this partition).
     Final,
     /// Adds to other parts.
     Part,
-    /// Came after the window's final count.
+    /// The count was made after the window's final count, and adds to it.
     Late,
 }
 
@@ -64,7 +64,7 @@ impl FromStr for CountKind {
     }
 }
 
-/// What was committed together with merged counts.
+/// The offset and the marks that one transaction committed together with merged counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Merged {
     /// The committed offset F.

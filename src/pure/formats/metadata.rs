@@ -4,9 +4,9 @@
 //! alluvium1;o=<offset>;p=<P>;e=<entry>;i=<incarnation>;r=<root id>;t=<topic id>
 //!     ;w=<watermark>;g=<parted>;l=<from>-<to>
 //! ```
-//! in one line. The offset stands inside its own metadata, so that metadata that was copied to another offset
-//! is seen. `i` (0), `w`, `g` and `l` (results lost to retention) are left out where there is
-//! nothing to say.
+//! in one line. The offset stands inside its own metadata, so that metadata that was copied to
+//! another offset is seen. `i` (0), `w`, `g` and `l` (results lost to retention) are left out where
+//! there is nothing to say.
 //!
 //! `<entry>` is `g` for genesis, else the entry's `from`. Numbers are decimal; times are in
 //! milliseconds. Fields are written in this order and read in any.
@@ -25,7 +25,7 @@ const MAGIC: &str = "alluvium1";
 /// Kafka's broker allows 4096 by default; other operators set less.
 pub const MAX_BYTES: usize = 200;
 
-/// What rides with the committed offset F.
+/// The metadata of the committed offset F.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Metadata {
     /// The results position P.
@@ -42,17 +42,17 @@ pub struct Metadata {
 /// How far the time of the results has come, milliseconds; neither goes back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Marks {
-    /// Of a source: the highest time among the records that were counted. Of the merge: the latest
-    /// end of a window that was closed.
+    /// For a source, the highest time among the records that were counted; for the merge, the
+    /// latest end of a window that was closed.
     pub watermark: Option<i64>,
-    /// Of the merge: windows that start up to here may have been published in parts.
+    /// For the merge: windows that start at or before this time may have been published in parts.
     pub parted: Option<i64>,
 }
 
 /// Metadata that this build must not act on.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum MetadataError {
-    #[error("the committed offset's metadata is not ours or of another version: {0:?}")]
+    #[error("the committed offset's metadata is of another program or of another version: {0:?}")]
     Foreign(String),
     #[error("the committed offset's metadata is malformed at {field:?}: {text:?}")]
     Malformed { field: &'static str, text: String },

@@ -9,13 +9,14 @@
 //! | [`header`] | Kafka, on every count and every message of partial counts |
 //! | [`partials`] | the partials topic |
 //!
-//! Pure: this room knows [`crate::pure::record`] and nothing else of the project. Names of files and
-//! directories are in [`crate::pure::layout::names`], values of counts in [`crate::pure::count::output`], the
-//! rows and schemas of archived files in [`crate::clients::encode`].
+//! Pure: this room knows [`crate::pure::record`] and nothing else of the project. Names of files
+//! and directories are in [`crate::pure::layout::names`], values of counts in
+//! [`crate::pure::count::output`], the rows and schemas of archived files in
+//! [`crate::clients::encode`].
 //!
 //! Each format has a golden sample under `tests/golden`, which a test beside the codec compares
-//! byte for byte, in both directions. No test writes these files: whoever changes a format changes its
-//! sample by hand, and decides at the same time what happens to what is already written.
+//! byte for byte, in both directions. No test writes these files: whoever changes a format changes
+//! its sample by hand, and decides at the same time what happens to what is already written.
 
 pub mod entry;
 pub mod header;

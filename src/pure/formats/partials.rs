@@ -28,7 +28,7 @@ const MESSAGE_BYTES: usize = 256 << 10;
 /// A window, by when it closes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Span {
-    /// Milliseconds, as the start.
+    /// The end of the window, milliseconds since the epoch; `start` has the same unit.
     pub end: i64,
     pub start: i64,
 }
@@ -41,16 +41,16 @@ pub struct Packer {
 }
 
 impl Packer {
-    /// For a partials topic of so many partitions.
+    /// Makes a packer for a partials topic of this many partitions.
     #[must_use]
     pub fn new(partitions: usize) -> Packer {
         Packer { bodies: vec![Vec::new(); partitions], begun: vec![false; partitions] }
     }
 
     /// Gives all messages to `send`, with their partition, and whether it is the partition's last:
-    /// a partition without a word gets an empty one, for the watermark's sake. `counts`: the start of
-    /// each window, and its words with their counts. `ahead` says whether a window that starts then
-    /// is ahead of the clock.
+    /// a partition without a word gets an empty one, for the watermark's sake. `counts`: the start
+    /// of each window, and its words with their counts. `ahead` says whether a window that starts
+    /// then is ahead of the clock.
     ///
     /// # Errors
     /// Those of `send`.
@@ -97,7 +97,8 @@ pub fn partition_of(word: &str, partitions: usize) -> usize {
     crc32c::crc32c(word.as_bytes()) as usize % partitions
 }
 
-/// The header of a commit's messages; with the watermark for the last ones.
+/// The header of a commit's messages. Only the last message for each partition carries the
+/// watermark.
 #[must_use]
 pub fn header(
     window_millis: i64,
@@ -114,10 +115,11 @@ pub fn header(
 #[derive(Debug)]
 pub struct Partials<'a> {
     pub source: TopicPartition,
-    /// The records that the whole commit is of.
+    /// The source offsets that the whole commit covers.
     #[allow(dead_code, reason = "a field of the format; tests compare it")]
     pub range: OffsetRange,
-    /// Everything of the source below this was sent.
+    /// The watermark, milliseconds: everything of the source partition before this time was sent.
+    /// [`None`] in all messages of a commit but the last.
     pub watermark: Option<i64>,
     window_millis: i64,
     body: &'a [u8],
@@ -129,7 +131,7 @@ pub struct Partials<'a> {
 pub struct Unreadable(&'static str);
 
 impl<'a> Partials<'a> {
-    /// [`None`] for a record that somebody else wrote.
+    /// Reads a record of the partials topic; [`None`] for a record of another program.
     ///
     /// # Errors
     /// It is ours, and of another version or damaged.
@@ -148,7 +150,7 @@ impl<'a> Partials<'a> {
         Ok(Some(Partials { source, range, watermark, window_millis, body }))
     }
 
-    /// Its windows and words, from the first on.
+    /// A cursor at the message's first window.
     #[must_use]
     pub fn cursor(&self) -> Cursor<'a> {
         Cursor { window_millis: self.window_millis, rest: self.body }

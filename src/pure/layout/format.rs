@@ -26,7 +26,7 @@ pub enum TextCodec {
 /// How the bytes of a key or value become columns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Bytes8 {
-    /// As text where they are UTF-8, else in a second column: no byte is lost.
+    /// As text where the bytes are UTF-8, otherwise in a second column, so that no byte is lost.
     Auto,
     /// Always as bytes.
     Bytes,

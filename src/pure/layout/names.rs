@@ -21,9 +21,9 @@ use std::fmt::{Display, Write as _};
 use crate::pure::formats::entry::{AttemptId, EntryKey};
 use crate::pure::record::Offset;
 
-/// The directory under a root that is ours alone.
+/// The directory below a root that belongs to Alluvium alone.
 pub const PRIVATE: &str = "_alluvium";
-/// Holds the root id.
+/// The file that contains the root id.
 pub const IDENTITY: &str = "_alluvium/identity";
 /// Holds a directory for each topic that has a ledger.
 pub const LEDGERS: &str = "_alluvium/ledger";
@@ -34,10 +34,11 @@ pub const MANIFEST: &str = "manifest";
 /// The NameNode's default limit on a name (`dfs.namenode.fs-limits.max-component-length`).
 #[cfg(test)]
 const MAX_NAME_BYTES: usize = 255;
-/// What a file name spends beside the topic: prefix, three numbers, two offsets, extension.
+/// The longest topic name in a file name. The rest of the name is for prefix, numbers, offsets and
+/// extension.
 const TOPIC_BYTES_IN_NAME: usize = 150;
 
-/// The places of one partition under a root.
+/// The paths of one partition, relative to the root.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Places {
     topic: String,
@@ -51,7 +52,7 @@ impl Places {
         Places { topic: escape_segment(topic), incarnation, partition }
     }
 
-    /// The same partition in another of its topic's lives.
+    /// The paths of the same partition in another incarnation of its topic.
     #[must_use]
     pub fn of(&self, incarnation: u32) -> Places {
         Places { incarnation, ..self.clone() }
@@ -62,7 +63,8 @@ impl Places {
         self.incarnation
     }
 
-    /// Holds a directory an incarnation.
+    /// The directory that contains one directory for each incarnation of the topic, relative to the
+    /// root.
     #[must_use]
     pub fn ledgers(&self) -> String {
         ledgers_of(&self.topic)
@@ -88,7 +90,8 @@ impl Places {
         format!("{}/{key}-{id}", self.staging())
     }
 
-    /// The name that readers see; offsets are inclusive here, as people look for them.
+    /// The name of a published file. Both offsets are inclusive here, because people search by
+    /// them.
     #[must_use]
     pub fn file(&self, first: Offset, last: Offset, extension: &str) -> String {
         let topic = shortened(&self.topic);

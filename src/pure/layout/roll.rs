@@ -3,17 +3,17 @@
 use std::fmt;
 use std::time::Duration;
 
-/// Ends an attempt when any of these holds, on an idle partition too. All files of a partition
-/// roll together.
+/// The limits of an attempt. An attempt ends when it reaches one of them, on an idle partition too.
+/// All files of a partition roll together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RollPolicy {
     /// Bytes as written, over all open files of the partition.
     pub size_bytes: u64,
-    /// Since the attempt's first record was read.
+    /// The longest time since the attempt's first record was read.
     pub age: Duration,
-    /// Since its last record was read.
+    /// The longest time since the attempt's last record was read; [`None`] for no limit.
     pub idle: Option<Duration>,
-    /// Directories that are open at once in one partition.
+    /// The largest number of directories that one partition has open at the same time.
     pub open_files: usize,
 }
 
@@ -65,7 +65,7 @@ impl fmt::Display for RollReason {
     }
 }
 
-/// What is open in one partition.
+/// The open files of one partition, as the roll rules see them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Open {
     pub bytes: u64,
@@ -75,7 +75,7 @@ pub struct Open {
 }
 
 impl RollPolicy {
-    /// The first rule that holds.
+    /// The first limit that is reached; [`None`] if there is none.
     #[must_use]
     pub fn due(&self, open: Open) -> Option<RollReason> {
         if self.size_bytes <= open.bytes {

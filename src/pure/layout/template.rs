@@ -44,11 +44,11 @@ pub enum TemplateError {
     Empty,
     #[error("the path is relative to the root: it must not begin or end with '/', nor have '//'")]
     EmptySegment,
-    #[error("{0:?} is no directory name")]
+    #[error("{0:?} is not the name of a directory")]
     Dots(String),
     #[error("{0:?} begins with '_' or '.': readers skip such directories")]
     Hidden(String),
-    #[error("unknown field {{{0}}}; known are {{topic}} and {{partition}}")]
+    #[error("unknown field {{{0}}}; the fields are {{topic}} and {{partition}}")]
     Field(String),
     #[error("a '{{' has no '}}'")]
     Brace,
@@ -57,14 +57,14 @@ pub enum TemplateError {
          sign"
     )]
     Strftime(char),
-    #[error("{0:?} is in the text; a path may hold letters, digits and -_.=,@~")]
+    #[error("the path contains {0:?}; a path may contain letters, digits and -_.=,@~")]
     Character(char),
-    #[error("files of several topics would lie in one directory: put {{topic}} into the path")]
+    #[error("files of several topics would be in one directory: put {{topic}} into the path")]
     NoTopic,
 }
 
 impl Template {
-    /// Checks and takes apart.
+    /// Parses and checks a template.
     ///
     /// # Errors
     /// Everything that would make paths escape the root, hide from readers, or not sort.
@@ -77,7 +77,7 @@ impl Template {
         Ok(Template { segments, zone, granularity_ms: finest.unwrap_or(i64::MAX) })
     }
 
-    /// Whether `{topic}` stands in the path.
+    /// Whether the path contains `{topic}`.
     #[must_use]
     pub fn has_topic(&self) -> bool {
         self.segments.iter().flatten().any(|p| *p == Piece::Topic)
@@ -238,7 +238,7 @@ mod tests {
         check("", "empty");
         check("/a", "begin or end");
         check("a//b", "begin or end");
-        check("../a", "no directory");
+        check("../a", "not the name of a directory");
         check("_a", "skip");
         check("{tpoic}", "{tpoic}");
         check("{topic", "no '}'");

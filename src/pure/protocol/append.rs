@@ -6,19 +6,19 @@
 use crate::pure::fault::{Fault, planted};
 use crate::pure::formats::entry::{AttemptId, Head};
 
-/// What is seen in the store after an append was sent.
+/// The facts that are read from the store after an append was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct AppendFacts {
     /// The attempt whose append it was.
     pub mine: AttemptId,
     /// The entry that stands at the attempt's `from` now.
     pub entry: Option<Head>,
-    /// Whether the manifest still lies in the attempt's directory. Looked at *before* the entry:
-    /// a rename that lands between the two looks must not be taken for a deletion.
+    /// Whether the manifest is still in the attempt's directory. This is looked at *before* the
+    /// entry: a rename that happens between the two looks must not be taken for a deletion.
     pub manifest: bool,
 }
 
-/// What to do about it.
+/// What the owner does after an append.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum AppendVerdict {
     /// The entry stands and is mine: A is the attempt's end.
@@ -30,7 +30,7 @@ pub enum AppendVerdict {
     Again,
 }
 
-/// Decides; see [`AppendFacts`].
+/// Decides what came of an append.
 #[must_use]
 pub fn verdict(facts: AppendFacts) -> AppendVerdict {
     match facts.entry {

@@ -8,12 +8,14 @@ use crate::pure::record::Offset;
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Committed {
     pub offset: Offset,
-    /// `None`: no metadata, or metadata that was written for another offset. Somebody moved it.
+    /// [`None`] if there is no metadata, or if the metadata was written for another offset: then an
+    /// operator has moved the offset.
     pub metadata: Option<Metadata>,
 }
 
 impl Committed {
-    /// P: where results go on. An operator who moved the offset means it.
+    /// P, the offset at which results continue. If an operator has moved the offset, P is that
+    /// offset.
     #[must_use]
     pub fn p(&self) -> Offset {
         self.metadata.as_ref().map_or(self.offset, |m| m.p)

@@ -8,11 +8,11 @@
 //!
 //! The committed *offset* is **F** = min(A, P), what is safe to forget; its *metadata* carries P.
 //!
-//! Reading order: [`crate::pure::formats`] is what is written down; [`committed`] and [`recovery`] read it;
-//! [`partition`] keeps one partition's positions and attempts while it runs; [`append`] and
-//! [`settle`] decide about what stands in the store; [`repair`] cures what recovery stopped for.
-//! `search` (tests only) walks every reachable state of two workers over this very code, and finds
-//! each planted `fault`.
+//! Reading order: [`crate::pure::formats`] is what is written down; [`committed`] and [`recovery`]
+//! read it; [`partition`] keeps one partition's positions and attempts while it runs; [`append`]
+//! and [`settle`] decide about what stands in the store; [`repair`] cures what recovery stopped
+//! for. `search` (tests only) walks every reachable state of two workers over this very code, and
+//! finds each planted `fault`.
 //!
 //! Invariants, checked in every state: **I1** a record is counted once if it is below P, never
 //! otherwise. **I2** entries tile from genesis, and each byte they name is in exactly one of its

@@ -68,50 +68,56 @@ pub enum Found {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, thiserror::Error)]
 pub enum Stop {
     #[error(
-        "the group has no committed offset, but the ledger goes on to offset {tail}: the offsets \
-         were deleted or have expired. The archive continues at {tail}; where the counts continue, \
-         their own topic tells, or you do"
+        "the group has no committed offset, but the ledger ends at offset {tail}: the offsets \
+         were deleted or have expired. The archive continues at {tail}; the published counts say \
+         where counting continues, or a person does"
     )]
     NothingCommitted { tail: Offset },
     #[error(
-        "offset {offset} is committed, but this root has no ledger for the partition: it was \
-         wiped, or the mapping points to another root. Restore the root, or begin a new archive here"
+        "offset {offset} is committed, but this root has no ledger for the partition: the root \
+         was wiped, or the mapping points to another root. Restore the root, or begin a new \
+         archive here"
     )]
     NoLedger { offset: Offset },
     #[error(
         "offset {offset} is committed, but the ledger ends at {tail}: entries are missing, as \
-         after a restore from an old backup. Restore the newer root, or archive again from {tail} on"
+         after a restore from an old backup. Restore the newer root, or archive again from {tail} \
+         on"
     )]
     CommittedBeyondLedger { offset: Offset, tail: Offset },
     #[error(
-        "the group's offsets or the ledger belong to root {found}, but this mapping archives into root {ours}: \
+        "the group's offsets or the ledger belong to root {found}, but this mapping archives into \
+         root {ours}: \
          two daemons share one group_id, or archive.root was changed. Use another group_id for \
-         another root, or go on here and leave the other one as it is"
+         another root, or continue here and leave the other root as it is"
     )]
     OtherRoot { found: String, ours: String },
     #[error(
-        "the topic was deleted and made again (its id was {found}, and is {ours}): its offsets \
-         mean other records now. The old archive stays as it is; the new topic's begins beside it"
+        "the topic was deleted and created again (its id was {found}, and is {ours} now), so its \
+         offsets mean other records. The old archive stays as it is; the new topic's archive \
+         begins beside it"
     )]
     OtherTopic { found: String, ours: String },
     #[error(
         "offsets are committed for incarnation {committed} of the topic, and the ledger is of \
-         incarnation {ledger}: a repair did not come to its end, or the root is an old backup"
+         incarnation {ledger}: a repair did not finish, or the root is an old backup"
     )]
     OtherIncarnation { committed: u32, ledger: u32 },
     #[error(
         "offsets {range} were deleted by retention before they were archived. Set on_gap = \
-         \"record\" in the mapping to write a gap entry and go on, now and always"
+         \"record\" in the mapping to write a gap entry and continue, now and whenever it happens \
+         again"
     )]
     ArchiveGap { range: OffsetRange },
     #[error(
-        "offsets {range} were deleted by retention before their results were committed; they are \
-         in the archive. Set on_gap = \"record\" in the mapping to name them as lost and go on, now and \
-         always"
+        "offsets {range} were deleted by retention before their results were committed; the \
+         records are in the archive. Set on_gap = \"record\" in the mapping to name the results \
+         as lost and continue, now and whenever it happens again"
     )]
     ResultsGap { range: OffsetRange },
     #[error(
-        "the log ends at {end}, but it was read up to {position} before: brokers have lost records, \
+        "the log ends at {end}, but the partition was read up to {position} before: brokers have \
+         lost records, \
          or the topic was replaced. Nothing is read until the log is as long again"
     )]
     BeyondLog { position: Offset, end: Offset },

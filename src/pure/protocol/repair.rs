@@ -69,20 +69,22 @@ pub struct Put {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refused {
     #[error(
-        "which records were counted can't be told from what is left: say from which offset on they \
-         are to be counted with --count-from OFFSET; {archived} skips what is archived, an older \
-         one counts again from there"
+        "what is left does not say which records were counted: give the offset from which records \
+         are to be counted with --count-from OFFSET; {archived} skips the records that are \
+         archived, and a lower offset counts records again"
     )]
     Choice { archived: Offset },
     #[error(
-        "the ledger in this root was written for root {found}: it is a copy. Restore the root with its identity, or use another archive.root"
+        "the ledger in this root was written for root {found}: this root is a copy. Restore the \
+         root with its identity, or use another archive.root"
     )]
     Copy { found: String },
     #[error(
-        "the ledger here ends in incarnation {ledger}, and offsets are committed for {committed}: this root is an old backup. Restore the newer one"
+        "the ledger here ends in incarnation {ledger}, and offsets are committed for {committed}: \
+         this root is an old backup. Restore the newer one"
     )]
     OldBackup { committed: u32, ledger: u32 },
-    #[error("this build can't read what stands there: use the version that wrote it")]
+    #[error("this build can't read what is written there: use the version that wrote it")]
     Unreadable,
 }
 
@@ -92,7 +94,8 @@ impl fmt::Display for Repair {
             match kind {
                 Kind::Genesis => write!(
                     f,
-                    "put the genesis entry of incarnation {incarnation}: the archive begins at offset {} ({cause})",
+                    "put the genesis entry of incarnation {incarnation}: the archive begins at \
+                     offset {} ({cause})",
                     range.to
                 )?,
                 _ => write!(f, "put a gap entry for offsets {range} ({cause})")?,
@@ -100,9 +103,9 @@ impl fmt::Display for Repair {
         }
         if let Some((offset, metadata)) = &self.commit {
             let then = if self.put.is_some() { ", then " } else { "" };
-            write!(f, "{then}commit offset {offset}: results go on at {}", metadata.p)?;
+            write!(f, "{then}commit offset {offset}: results continue at {}", metadata.p)?;
             if let Some(lost) = metadata.lost {
-                write!(f, ", and those of {lost} are named as lost")?;
+                write!(f, ", and the results of {lost} are named as lost")?;
             }
         }
         Ok(())

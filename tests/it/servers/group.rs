@@ -239,11 +239,11 @@ pub(crate) fn offsets_that_were_deleted(cluster: &Cluster) {
     assert!(daemon.get("/readyz").is_none(), "not ready while a partition is stopped");
     let file = dir.join("a.toml").display().to_string();
     let (code, text) = alluvium(&["repair", "--config", &file, topic, "0", "--count-from", "0"]);
-    assert!(code == 0 && text.contains("results go on at 0"), "{text}");
+    assert!(code == 0 && text.contains("results continue at 0"), "{text}");
     // The counts' own archive has stopped as well, if a file of it was rolled before.
     let (code, text) = alluvium(&["repair", "--config", &file, "deleted-counts", "--apply"]);
     assert_eq!(code, 0, "{text}");
-    let would = "would commit offset 2: results go on at 2";
+    let would = "would commit offset 2: results continue at 2";
     repaired(cluster, &daemon, (name, topic), "nothing_committed", would);
     send(&producer, topic, 0, b"two", None);
     flush(&producer);
@@ -276,7 +276,7 @@ pub(crate) fn joins_after_retention(cluster: &Cluster) {
             f64::from(partitions) <= daemon.metric("alluvium_records_total", &[("mapping", "old")])
         });
         let log = daemon.log_text();
-        assert!(!log.contains("joining the group anew"), "round {round}: {log}");
+        assert!(!log.contains("joining the group again"), "round {round}: {log}");
         assert_eq!(daemon.stop(), 0);
     }
 }

@@ -99,7 +99,7 @@ pub(crate) fn a_topic_that_was_made_again(cluster: &Cluster) {
         "other_topic",
         "would put the genesis entry of incarnation 1",
     );
-    assert!(daemon.log_text().contains("deleted and made again"), "{}", daemon.log_text());
+    assert!(daemon.log_text().contains("deleted and created again"), "{}", daemon.log_text());
     eventually("read", LIMIT, || {
         20.0 <= daemon.metric("alluvium_records_total", &[("mapping", name)])
     });
@@ -107,7 +107,7 @@ pub(crate) fn a_topic_that_was_made_again(cluster: &Cluster) {
     let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);
     let mut want: Vec<_> = (0..10).chain(0..20).map(|o| (0, o)).collect();
     want.sort_unstable();
-    assert_eq!(raw.offsets(), want, "the old archive is as it was, the new one stands beside it");
+    assert_eq!(raw.offsets(), want, "the old archive is unchanged, and the new one is beside it");
     let file = home(cluster, name).join("a.toml").display().to_string();
     let (code, text) = alluvium(&["verify", "--config", &file]);
     assert!(code == 0 && text.contains("log [0, 20), committed 20"), "{text}");
@@ -160,7 +160,7 @@ pub(crate) fn roots_that_were_wiped_or_changed(cluster: &Cluster) {
     files.make_dirs("/roots/_alluvium");
     files.write("/roots/_alluvium/identity", &files.read("/roots-away/_alluvium/identity"));
     let log = stops(cluster, name, &right, "no_ledger");
-    assert!(log.contains("it was wiped") && log.contains("Restore the root"), "{log}");
+    assert!(log.contains("the root was wiped") && log.contains("Restore the root"), "{log}");
     let file = home(cluster, name).join("a.toml").display().to_string();
     let (code, text) = alluvium(&["verify", "--config", &file]);
     assert!(code == 65 && text.contains("stopped partition: roots-in/0"), "{text}");
@@ -207,7 +207,8 @@ pub(crate) fn two_instances_of_one_name(cluster: &Cluster) {
     let (name, topic, counts) = ("twins", "twins-in", "twins-counts");
     cluster.create_topic(topic, 4);
     let mapping = format!(
-        "{}\narchive = false\n[mapping.twins.wordcount]\noutput_topic = \"{counts}\"\narchive = false",
+        "{}\narchive = false\n[mapping.twins.wordcount]\noutput_topic = \"{counts}\"\narchive = \
+         false",
         mapping(name, topic)
     );
     let config = config(cluster, name, &mapping);

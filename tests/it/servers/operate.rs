@@ -57,7 +57,7 @@ pub(crate) fn an_operator_at_work(cluster: &Cluster) {
     let url = format!("http://127.0.0.1:{}", daemon.port);
     let command = |verb: &str, mapping: &str| alluvium(&[verb, mapping, "--url", &url]);
     let (code, text) = command("pause", "operated");
-    assert!(code == 64 && text.contains("there are operate"), "{code} {text}");
+    assert!(code == 64 && text.contains("the mappings are operate"), "{code} {text}");
     assert_eq!(command("pause", "operate").0, 0);
     let (code, text) = command("pause", "operate");
     assert!(code == 0 && text.contains("already"), "{code} {text}");
@@ -78,7 +78,13 @@ pub(crate) fn an_operator_at_work(cluster: &Cluster) {
 
     // Another mapping, and another format and directory for what there was; a word that changes
     // nothing, and faults.
-    let two = config.replace(&one, &format!("{one}archive = {{ format = \"jsonl\", path = \"moved/{{topic}}\" }}\n[mapping.late]\ntopics = [\"{second}\"]\n"));
+    let two = config.replace(
+        &one,
+        &format!(
+            "{one}archive = {{ format = \"jsonl\", path = \"moved/{{topic}}\" \
+             }}\n[mapping.late]\ntopics = [\"{second}\"]\n"
+        ),
+    );
     daemon.reconfigure(&two.replace("workers = 2", "workers = 3\nlog = \"debug\""));
     write(second, 7);
     eventually("the new topic", LIMIT, || 7.0 <= archived(second));
@@ -89,7 +95,7 @@ pub(crate) fn an_operator_at_work(cluster: &Cluster) {
         assert!(log.contains(want), "{want}");
     }
     daemon.reconfigure(&two.replace("topics =", "topicz ="));
-    let fault = "not reloaded; the one that was in force stays";
+    let fault = "not reloaded; the previous configuration stays in force";
     eventually("faults", LIMIT, || daemon.log_text().contains(fault));
     assert!(daemon.log_text().contains("mapping.late.topicz"));
     write(first, 5);

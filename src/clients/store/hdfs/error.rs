@@ -36,7 +36,7 @@ pub(super) fn classify(operation: &'static str, path: &str, e: &HdfsError) -> St
     StoreError::new(kind, operation, path, first_line(&e.to_string()))
 }
 
-/// Answers of the NameNode carry whole stack traces.
+/// Shortens an answer of the NameNode, which contains a whole stack trace.
 fn first_line(text: &str) -> String {
     const MAX: usize = 300;
     let line = text.lines().next().unwrap_or_default().trim();

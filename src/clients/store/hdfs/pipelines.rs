@@ -1,14 +1,16 @@
 //! Files of HDFS while a DataNode is dead.
 //!
-//! hdfs-native (0.14.8) neither leaves out a dead DataNode when it begins a block, nor tells the NameNode
-//! of it: with three replicas on three nodes no new file can be written until the NameNode gives the
-//! node up, after 630 s by default. It does go on with a file that has begun. So the *beginning* of a file
-//! is watched over here: for a while after a failure its first chunk is brought to every replica
-//! before anything else; if that fails, the file is deleted and begun again, at last with one replica, until
-//! the nodes that are chosen are alive. When it is closed it gets its full number, and HDFS makes
-//! up the missing replicas.
+//! hdfs-native (0.14.8) does not exclude a dead DataNode when it begins a block, and does not
+//! report the node to the NameNode. With three replicas on three nodes, no new file can be written
+//! until the NameNode gives the node up, after 630 s by default. A file that is open continues
+//! without the node. So the *beginning* of a file is supervised here: for a while after a failure,
+//! the file's first chunk is brought to every replica before anything else is written. If that
+//! fails, the file is deleted and created again, at last with one replica, until the nodes that are
+//! chosen are alive. When the file is closed it gets its full number of replicas, and HDFS adds the
+//! missing ones (docs/decisions/0012-dead-datanodes.md).
 //!
-//! Fencing stays as it is: a directory that was deleted is never made again, so neither is its file.
+//! Fencing is not affected: a directory that was deleted is never created again, and neither is a
+//! file in it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,10 +27,10 @@ use crate::clients::store::tasks::RawFile;
 use crate::common::deadlines;
 use crate::common::spawn::spawn_named;
 
-/// After a failure, files are begun with care for so long: more than the NameNode takes to give a
-/// node up.
+/// How long new files are supervised after a failure: longer than the NameNode takes to give a node
+/// up.
 const CAREFUL: Duration = Duration::from_secs(15 * 60);
-/// With one replica for so long, before the full number is tried again.
+/// How long new files start with one replica, before the full number is tried again.
 const ALONE: Duration = Duration::from_secs(60);
 /// For the first chunk to come to every replica. A pipeline with a dead node in it is not refused, it
 /// stalls.
@@ -38,7 +40,7 @@ const TRIES: Duration = deadlines::PIPELINE_TRIES;
 /// A call that takes so long has met a node that stands still.
 const SLOW: Duration = deadlines::PIPELINE_SLOW;
 
-/// What a client has seen of the DataNodes.
+/// What a client knows about the health of the DataNodes.
 #[derive(Debug, Default)]
 pub(super) struct Pipelines(Mutex<Seen>);
 
@@ -62,7 +64,8 @@ impl Pipelines {
         self.seen().failed.is_some_and(|at| now.saturating_duration_since(at) < CAREFUL)
     }
 
-    /// It began with all replicas, or with one alone; whether that is news.
+    /// Notes that a file started with all replicas, or with one; returns whether this is different
+    /// from before.
     fn began(&self, whole: bool, now: Instant) -> bool {
         let mut seen = self.seen();
         let since = seen.alone.filter(|at| now.saturating_duration_since(*at) < ALONE);
@@ -70,8 +73,9 @@ impl Pipelines {
         std::mem::replace(&mut seen.alone, alone).is_some() != alone.is_some()
     }
 
-    /// How many replicas to try, in this order. Nodes are chosen anew each time, so what failed may work
-    /// the next time; two of three nodes that are alive are found too seldom to be looked for.
+    /// The numbers of replicas to try, in this order. Nodes are chosen anew each time, so a number
+    /// that failed may work the next time. Two replicas are not tried: two of three nodes that are
+    /// both alive are chosen too seldom.
     fn plan(&self, wanted: u32, now: Instant) -> Vec<u32> {
         let full = match self.seen().alone {
             Some(at) if now.saturating_duration_since(at) < ALONE => 0,
@@ -119,7 +123,7 @@ impl HdfsFile {
     }
 
     fn unusable(&self) -> StoreError {
-        let detail = "the file could not be begun";
+        let detail = "the file could not be started";
         StoreError::new(ErrorKind::Unknown, "write", &self.path, detail)
     }
 
@@ -148,9 +152,10 @@ impl HdfsFile {
                     self.wanted = (!whole).then_some(wanted);
                     if self.pipelines.began(whole, Instant::now()) {
                         let news = if whole {
-                            "files are begun with all their replicas again"
+                            "new files have all their replicas again"
                         } else {
-                            "a DataNode does not answer: files are begun with one replica, and HDFS makes up the others"
+                            "a DataNode does not answer: new files start with one replica, and \
+                             HDFS adds the others"
                         };
                         tracing::warn!(path = self.path, wanted, "{news}");
                     }
@@ -190,8 +195,8 @@ impl HdfsFile {
     }
 }
 
-/// Writes the first chunk and waits until all replicas have it. A writer must not be left in the middle of
-/// a call: a late one ends by itself.
+/// Writes the first chunk and waits until all replicas have it. A call of the writer must not be
+/// cancelled: a late one ends by itself.
 async fn bring(
     mut writer: FileWriter,
     bytes: Bytes,

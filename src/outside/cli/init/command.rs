@@ -16,16 +16,16 @@ use crate::outside::cli::output::{complain, say};
 /// Arguments of `init`.
 #[derive(Args, Debug)]
 pub struct Init {
-    /// Ask these brokers which topics there are.
+    /// Ask these brokers for their topics.
     #[arg(long, value_name = "HOST:PORT,…")]
     bootstrap: Option<String>,
-    /// Where records are archived to, as hdfs://namenode:8020/data or file:///srv/archive.
+    /// The root for archives, for example hdfs://namenode:8020/data or file:///srv/archive.
     #[arg(long, value_name = "URL")]
     root: Option<String>,
-    /// Take what a Kafka Connect HDFS sink is set to (its properties, or its JSON).
+    /// Convert the settings of a Kafka Connect HDFS sink (its properties, or its JSON).
     #[arg(long, value_name = "FILE")]
     from_connect: Option<PathBuf>,
-    /// Write to this file, which must not be there; without it, to standard output.
+    /// Write to this file, which must not exist; by default, write to standard output.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -46,7 +46,7 @@ impl Init {
         let text = draft.text();
         // What is written here must be read by `run`.
         if let Err(faults) = Config::parse(&text, None) {
-            complain(&format!("what would be written has faults:\n{faults}"));
+            complain(&format!("the configuration that would be written has faults:\n{faults}"));
             return EX_CONFIG;
         }
         let Some(file) = &self.output else {
@@ -61,14 +61,14 @@ impl Init {
         }
         let shown = file.display();
         draft.remarks.iter().for_each(|r| say(&format!("note: {r}")));
-        say(&format!("{shown} is written. Next: alluvium check --config {shown}"));
+        say(&format!("{shown} was written. Next: alluvium check --config {shown}"));
         0
     }
 
     fn draft_of_brokers(&self) -> Result<Draft, (u8, String)> {
         let bootstrap = self.bootstrap.clone().ok_or_else(|| {
             let hint =
-                "name brokers with --bootstrap HOST:PORT, or a sink with --from-connect FILE";
+                "give brokers with --bootstrap HOST:PORT, or a sink with --from-connect FILE";
             (EX_USAGE, hint.to_string())
         })?;
         let asked = topics::listed(&bootstrap);
@@ -87,7 +87,7 @@ impl Init {
         }
         list += "]";
         if self.root.is_none() {
-            remarks.push("set archive.root to where records are to lie".into());
+            remarks.push("set archive.root to the directory for the records".into());
         }
         Ok(Draft {
             bootstrap,

@@ -46,7 +46,8 @@ impl Sink {
             .or_else(|| self.get("confluent.topic.bootstrap.servers").map(String::from))
             .unwrap_or_else(|| {
                 remarks.push(
-                    "set kafka.bootstrap_servers: it is in the Connect worker's properties".into(),
+                    "set kafka.bootstrap_servers to the value in the Connect worker's properties"
+                        .into(),
                 );
                 "localhost:9092".into()
             });
@@ -55,13 +56,13 @@ impl Sink {
             (None, Some(url)) => {
                 let top = self.get("topics.dir").unwrap_or("topics");
                 remarks.push(format!(
-                    "the root is not the sink's own {top}/, which goes on being \
-                    Connect's: a root belongs to one writer"
+                    "the root is not the sink's own {top}/, which remains Connect's: a root \
+                     belongs to one writer"
                 ));
                 format!("{}/{}-alluvium", url.trim_end_matches('/'), top.trim_matches('/'))
             }
             (None, None) => {
-                return Err("has neither hdfs.url nor store.url: name a root with --root".into());
+                return Err("has neither hdfs.url nor store.url: give a root with --root".into());
             }
         };
         if let Some(directory) = self.get("hadoop.conf.dir") {
@@ -76,21 +77,21 @@ impl Sink {
         if self.get("hdfs.authentication.kerberos") == Some("true") {
             let who = self.get("connect.hdfs.principal").unwrap_or("its principal");
             remarks.push(format!(
-                "the sink logs in by Kerberos as {who}: let a k5start or a timer \
-                keep a ticket for the daemon's user"
+                "the sink logs in by Kerberos as {who}: let k5start or a timer renew a ticket for \
+                 the daemon's user"
             ));
         }
         if self.get("hive.integration") == Some("true") {
             remarks.push(
-                "the sink tells Hive of its partitions: run MSCK REPAIR TABLE, or let \
-                the table discover them"
+                "the sink reports its partitions to Hive: run MSCK REPAIR TABLE, or let the table \
+                 discover its partitions"
                     .into(),
             );
         }
         remarks.push(
             "records that the sink has written already are written again below the new \
-            root with start = \"earliest\"; to leave them out, set start to the time at which it \
-            was stopped"
+             root with start = \"earliest\"; to leave them out, set start to the time at which the \
+             sink was stopped"
                 .into(),
         );
         let mapping = self.get("name").unwrap_or("records");
@@ -108,12 +109,16 @@ impl Sink {
             }
             (None, Some(regex)) => {
                 remarks.push(
-                    "topics_regex is Java's: Rust's has no look-around and no back-references"
+                    "topics_regex was written for Java: Rust's dialect has no look-around and no \
+                     back-references"
                         .into(),
                 );
                 Ok(format!("topics_regex = {}", quoted(regex)))
             }
-            (None, None) => Err("has neither topics nor topics.regex: is it a sink's?".into()),
+            (None, None) => {
+                Err("has neither topics nor topics.regex: is this the configuration of a sink?"
+                    .into())
+            }
         }
     }
 
@@ -135,12 +140,12 @@ impl Sink {
             "Record" => {}
             "Wallclock" => remarks.push(
                 "the sink partitions by the clock, Alluvium by the \
-             record's timestamp"
+                 record's timestamp"
                     .into(),
             ),
             other => remarks.push(format!(
                 "timestamp.extractor = {other} has no counterpart: \
-                files are partitioned by the record's timestamp"
+                 files are partitioned by the record's timestamp"
             )),
         }
         match strftime(pattern) {
@@ -165,21 +170,21 @@ impl Sink {
                     .extend(["format = \"parquet\"".into(), format!("codec = {}", quoted(codec))]);
                 remarks.push(
                     "the sink's columns are the value's fields; here they are key, \
-                    value, headers, timestamp, partition and offset (docs/files.md)"
+                     value, headers, timestamp, partition and offset (docs/files.md)"
                         .into(),
                 );
             }
             "JsonFormat" | "StringFormat" => {
                 archive.extend(["format = \"jsonl\"".into(), "codec = \"none\"".into()]);
                 remarks.push(
-                    "a line is the whole record, its value one of the fields (docs/files.md)"
+                    "a line is the whole record, and the value is one of its fields (docs/files.md)"
                         .into(),
                 );
             }
             other => {
                 archive.push("format = \"parquet\"".into());
                 remarks.push(format!(
-                    "{other} is not written here; the value is archived as it is in Parquet"
+                    "{other} is not supported; the value is archived unchanged in Parquet"
                 ));
             }
         }
@@ -188,8 +193,8 @@ impl Sink {
     fn roll(&self, archive: &mut Vec<String>, remarks: &mut Vec<String>) {
         if let Some(n) = self.get("flush.size") {
             remarks.push(format!(
-                "flush.size = {n} records has no counterpart: files roll by \
-                bytes and age, and are the larger"
+                "flush.size = {n} records has no counterpart: files roll by bytes and age, and \
+                 are larger"
             ));
         }
         let schedule = self.millis("rotate.schedule.interval.ms");

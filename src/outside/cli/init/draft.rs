@@ -26,7 +26,7 @@ impl Draft {
         let mut text = String::from(
             "# Written by `alluvium init`. Every key, with its default, is in \
              config/alluvium.toml\n\
-             # (/usr/share/doc/alluvium/examples). `alluvium check` tells what is wrong with this \
+             # (/usr/share/doc/alluvium/examples). `alluvium check` reports all faults of this \
              file.\n",
         );
         for remark in &self.remarks {
@@ -60,7 +60,7 @@ root = {root}
 {archive}
 [mapping.{mapping}]
 {topics}
-# Where a partition starts that was never read: "earliest", "latest" or a time.
+# Where a partition begins that was never read: "earliest", "latest" or a time.
 start = "earliest"
 
 # Counts of words in windows, published to a topic and archived beside the records:

@@ -18,7 +18,7 @@ pub(super) struct Scope {
     pub retention: bool,
     /// The mapping's policy for what retention took: stop, or write it down and go on.
     pub gaps_stop: bool,
-    /// The topic is deleted and made again, once.
+    /// The topic is deleted and created again, once.
     pub remade: bool,
     /// Stopped partitions are repaired, by steps of which each may be the last.
     pub repairs: bool,

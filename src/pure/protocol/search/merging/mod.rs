@@ -1,7 +1,7 @@
 //! State that outlives a commit: two owners of one partition of the partials topic, over the real
-//! [`Merge`](crate::pure::count::merge::Merge) and [`Partition`](crate::pure::protocol::Partition). Two source
-//! partitions send partial counts of two windows, in any order and with any watermark; each
-//! message counts one.
+//! [`Merge`](crate::pure::count::merge::Merge) and [`Partition`](crate::pure::protocol::Partition).
+//! Two source partitions send partial counts of two windows, in any order and with any watermark;
+//! each message counts one.
 //!
 //! `state` is what there is and what may happen, `step` what happens as data, `driver` what an
 //! owner makes of what it is told, and `invariants` what is promised.

@@ -17,7 +17,7 @@ pub(super) const ATTEMPTS: usize = 4;
 pub(super) const DONE: AttemptId = AttemptId(99);
 /// What stands in the place of a gap entry's attempt.
 pub(super) const GAP: AttemptId = AttemptId(98);
-/// The topic's lives: it may be deleted and made again once.
+/// The topic's lives: it may be deleted and created again once.
 pub(super) const LIVES: usize = 2;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
