@@ -5,8 +5,8 @@
 pub enum EncodeError {
     #[error("can't write Parquet: {0}")]
     Parquet(#[from] ::parquet::errors::ParquetError),
-    #[error("can't can't build columns: {0}")]
+    #[error("can't build columns: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
-    #[error("can't can't compress: {0}")]
+    #[error("can't compress: {0}")]
     Io(#[from] std::io::Error),
 }

@@ -80,8 +80,8 @@ fn read(
         if silent {
             faults.add(
                 f.key(""),
-                "the mapping the mapping neither archives nor counts: remove archive = false, or \
-                 add a wordcount",
+                "the mapping neither archives nor counts: remove archive \
+                 = false, or add a wordcount",
             );
         }
     }

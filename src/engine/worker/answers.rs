@@ -26,7 +26,7 @@ impl Sinks {
                 Some(PositionsAnswer { topic_id, committed, log, first, published: past })
             }
             Err(error) => {
-                tracing::warn!(tp = %self.tp, %error, "recovery waits for the brokers");
+                tracing::warn!(tp = %self.tp, %error, "the brokers do not answer; recovery waits");
                 None
             }
         };
@@ -79,7 +79,7 @@ impl Sinks {
     /// The store failed: this is told and counted; the machine retries.
     fn on_store_error(&self, kind: ErrorKind, error: &dyn std::fmt::Display, env: &Env) {
         env.metrics.store_errors.with_label_values(&[kind.label()]).inc();
-        tracing::warn!(tp = %self.tp, %error, "the archive waits for the store; results go on");
+        tracing::warn!(tp = %self.tp, %error, "the archive waits for the store; results continue");
     }
 
     /// Tells the operator what the machine has found.
@@ -87,16 +87,30 @@ impl Sinks {
         let tp = &self.tp;
         match report {
             Report::BrokersSilent { retry_in } => {
-                tracing::debug!(%tp, ?retry_in, "the brokers are asked for the positions again later");
+                tracing::debug!(
+                    %tp, ?retry_in,
+                    "the brokers are asked for the positions again later"
+                );
             }
             Report::OffsetMoved(offset) => {
-                tracing::warn!(%tp, %offset, "the committed offset was moved by hand; results go on from there");
+                tracing::warn!(
+                    %tp, %offset,
+                    "the committed offset was moved by hand; results continue from there"
+                );
             }
             Report::CommitLost => {
-                tracing::warn!(%tp, "the last commit did not happen although it was answered Ok, or the offset was moved; the results are counted again");
+                tracing::warn!(
+                    %tp,
+                    "the last commit is not there although the broker answered Ok, or the \
+                     offset was moved; counting again"
+                );
             }
             Report::Gap(gap) => {
-                tracing::error!(%tp, %gap, "retention has overtaken the archive; a gap entry names the loss");
+                tracing::error!(
+                    %tp, %gap,
+                    "retention has deleted records before they were archived; a gap entry names \
+                     their offsets"
+                );
             }
             Report::Recovered { results, archive } => {
                 let [results, archive] = [results, archive].map(|o| o.map(|o| o.0));
@@ -109,7 +123,10 @@ impl Sinks {
                 tracing::info!(%tp, ?retry_in, "the ledger is read again later");
             }
             Report::Overtaken => {
-                tracing::warn!(%tp, "the position is out of the log's range; what was read is appended first");
+                tracing::warn!(
+                    %tp,
+                    "the position is out of the log's range; what was read is appended first"
+                );
             }
         }
     }

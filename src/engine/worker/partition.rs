@@ -150,7 +150,7 @@ impl OwnedPartition {
             }
             Some(Trouble::Error(error)) => {
                 env.metrics.kafka_errors.with_label_values(&["read"]).inc();
-                tracing::warn!(tp = %sinks.tp, %error, "a fetch failed; the client retries it");
+                tracing::warn!(tp = %sinks.tp, %error, "a read failed; the client tries again");
             }
         }
         if let Some(input) = stop {
@@ -226,7 +226,7 @@ impl Sinks {
             }
             Effect::Recount => self.results.reset(self.machine.marks()),
             Effect::Rejoin => {
-                tracing::warn!(tp = %self.tp, "the client does not fetch this partition any more; the instance joins the group anew");
+                tracing::warn!(tp = %self.tp, "the client does not fetch this partition any more; joining the group again");
                 (env.rejoin)();
             }
             Effect::Report(report) => self.tell(&report),

@@ -112,7 +112,7 @@ impl Worker {
             gauge.with_label_values(&[&*tp.topic, &partition]).set(since.as_secs() as i64);
             let before = self.held_back.get(tp).copied().unwrap_or_default();
             if before < WAITED && WAITED <= *since {
-                tracing::warn!(%tp, ?since, "windows wait for this source partition: it lags, or no instance reads it");
+                tracing::warn!(%tp, ?since, "windows wait for this source partition: the partition lags, or no instance reads it");
             }
         }
         self.held_back = held;

@@ -40,7 +40,10 @@ impl Sinks {
         metrics.untimed.with_label_values(&labels[..1]).inc_by(tally.untimed);
         metrics.uncounted.with_label_values(&labels[..1]).inc_by(tally.uncounted + tally.foreign);
         if 0 < tally.foreign && !std::mem::replace(&mut self.view.foreign_told, true) {
-            tracing::warn!(tp = %self.tp, "another program writes into the partials topic; its records count nothing");
+            tracing::warn!(
+                tp = %self.tp,
+                "another program writes into the partials topic; its records are not counted"
+            );
         }
     }
 
@@ -86,7 +89,7 @@ impl Sinks {
                     .then(|| format!("{repair} {} {partition}", self.tp.topic));
                 tracing::error!(tp = %self.tp, reason, repair, "partition stopped: {why}");
             }
-            None => tracing::info!(tp = %self.tp, "the partition goes on"),
+            None => tracing::info!(tp = %self.tp, "the partition continues"),
         }
         self.view.shown = reason;
     }

@@ -67,7 +67,8 @@ impl Sinks {
         {
             tracing::warn!(
                 tp = %self.tp, windows = merging.merge.open(), bytes = merging.bytes(),
-                "open windows are published in part: their words need too much of daemon.memory"
+                "all open windows are published in part, because their words need too much of \
+                 daemon.memory"
             );
             merging.publish_open();
         }
@@ -162,7 +163,7 @@ impl Worker {
         let answers = match self.env.positions.committed(&asked) {
             Ok(answers) => answers,
             Err(error) => {
-                tracing::warn!(%error, "the last commit can't be confirmed; it is read again");
+                tracing::warn!(%error, "the brokers do not confirm the last commit; trying again");
                 self.env.metrics.kafka_errors.with_label_values(&["verify"]).inc();
                 return false;
             }
@@ -232,10 +233,13 @@ impl Worker {
                 self.env.metrics.commits.with_label_values(&["doubt"]).inc();
                 self.env.metrics.kafka_errors.with_label_values(&[*step]).inc();
                 if *step == MAKE_PRODUCER {
-                    return tracing::error!(%error, "results wait: check kafka.properties and the brokers");
+                    return tracing::error!(
+                        %error,
+                        "results wait for a producer: check kafka.properties and the brokers"
+                    );
                 }
                 // Fencing after a rebalance is the normal case; nothing is lost by it.
-                tracing::info!(%error, "a commit has no plain Ok: the positions are read back");
+                tracing::info!(%error, "a commit was not answered with a plain Ok; reading the positions back");
             }
         }
     }

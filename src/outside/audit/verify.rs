@@ -128,11 +128,9 @@ impl PartitionReport {
                     self.find(FindingKind::WrongRows, file, detail);
                 }
             }
-            Err(e) => self.find(
-                FindingKind::WrongRows,
-                file,
-                format!("the file the file can't be read: {e}"),
-            ),
+            Err(e) => {
+                self.find(FindingKind::WrongRows, file, format!("the file can't be read: {e}"))
+            }
         }
         Ok(())
     }

@@ -65,14 +65,14 @@ impl Where {
             say(&match (start, end) {
                 (Some(start), _) if offset < start => {
                     format!(
-                        "the offset is the offset is before the start: this partition is archived \
-                         from offset {start} on"
+                        "the offset is before the start: this \
+                         partition is archived from offset {start} on"
                     )
                 }
                 (_, Some(end)) if end <= offset => {
                     format!(
-                        "the offset is the offset is not archived yet: the ledger ends at offset \
-                         {end}"
+                        "the offset is not archived yet: the ledger \
+                         ends at offset {end}"
                     )
                 }
                 _ => "no entry names the offset: the ledger has a hole; run alluvium verify".into(),

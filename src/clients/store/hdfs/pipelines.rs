@@ -37,7 +37,7 @@ const ALONE: Duration = Duration::from_secs(60);
 const BEGIN: Duration = deadlines::PIPELINE_BEGIN;
 /// All tries together: whoever writes gives up after [`crate::clients::store::api::Deadlines::data`].
 const TRIES: Duration = deadlines::PIPELINE_TRIES;
-/// A call that takes so long has met a node that stands still.
+/// A call that takes this long has met a node that does not answer.
 const SLOW: Duration = deadlines::PIPELINE_SLOW;
 
 /// What a client knows about the health of the DataNodes.
