@@ -96,7 +96,8 @@ archive = false
     assert_eq!(leaving.join().unwrap(), 0);
     let stayed = [&a, &b];
     println!(
-        "{assignor}: leave: pause {:.1} s, {} files of those that stay; they read {:.0} records, {} were sent",
+        "{assignor}: leave: pause {:.1} s, {} files of those that stay; they read {:.0} \
+         records, {} were sent",
         pause.as_secs_f64(),
         files(&stayed) - files0,
         read(&stayed) - read0,

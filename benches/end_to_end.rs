@@ -28,9 +28,7 @@ fn main() {
         std::env::var("RECORDS").ok().and_then(|v| v.parse().ok()).unwrap_or(5_000_000);
     let runs = std::env::var("RUNS").unwrap_or_else(|_| "both".into());
     // A broker that was compiled only half would make the daemon wait, and windows more.
-    // SAFETY: no other thread runs yet.
-    unsafe { std::env::set_var("TESTBED_JIT", "full") };
-    let cluster = Cluster::start("bench", 1, 1);
+    let cluster = Cluster::start_with("bench", 1, 1, &[("TESTBED_JIT", "full")]);
     cluster.create_topic(TOPIC, PARTITIONS as u32);
     let filled = Instant::now();
     let lines = fill(&cluster, records);
@@ -150,7 +148,8 @@ split = "space"
     }
     println!("checked: rows, offsets, sums by word; output records: {published}");
     println!(
-        "records={records} wall_s={wall:.1} cpu_s_per_million={:.2} peak_mib={peak} files={} bytes={}",
+        "records={records} wall_s={wall:.1} cpu_s_per_million={:.2} peak_mib={peak} files={} \
+         bytes={}",
         cpu / (records as f64 / 1e6),
         raw.files.len() + counts.files.len(),
         raw.bytes + counts.bytes

@@ -24,8 +24,8 @@ impl Now {
         Now { instant: Instant::now(), millis }
     }
 
-    /// Monotonic time since an origin that is the same for the whole process: the pure rules take it
-    /// as an argument.
+    /// Monotonic time since an origin that is the same for the whole process: the pure rules take
+    /// it as an argument.
     #[must_use]
     pub fn moment(self) -> Duration {
         self.instant.saturating_duration_since(*ORIGIN)

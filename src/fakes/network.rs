@@ -64,6 +64,9 @@ struct Shared {
     resumed: Notify,
 }
 
+/// How each call goes whose text the function accepts.
+pub(crate) type Always = (fn(&str) -> bool, Failure);
+
 #[derive(Default, Debug)]
 struct State {
     calls: usize,
@@ -71,8 +74,7 @@ struct State {
     /// What call k was.
     hit: Option<String>,
     gone_until: Option<Instant>,
-    /// How each call goes whose text is one of these.
-    always: Option<(fn(&str) -> bool, Failure)>,
+    always: Option<Always>,
     dead: bool,
     paused: bool,
 }
@@ -85,7 +87,7 @@ impl Line {
     }
 
     /// From here on, how each call goes that is meant.
-    pub(crate) fn always(&self, how: Option<(fn(&str) -> bool, Failure)>) {
+    pub(crate) fn always(&self, how: Option<Always>) {
         self.lock().always = how;
     }
 

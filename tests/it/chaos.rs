@@ -92,8 +92,9 @@ impl Chaos<'_> {
         self.trouble(what, name, &[go, name], &[back, name]);
     }
 
-    /// One of three, while the NameNode believes for ten minutes that it is there: all that is counted
-    /// is archived within a minute, first what was under way, then what is begun without it.
+    /// One of three, while the NameNode believes for ten minutes that it is there: all that is
+    /// counted is archived within a minute, first what was under way, then what is begun without
+    /// it.
     fn a_datanode_stays_away(&mut self, what: &'static str, go: &str, back: &str) {
         self.note("datanodes", what);
         let _ = self.scene.cluster.run(&[go, "dn1"]);

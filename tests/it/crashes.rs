@@ -115,8 +115,8 @@ fn stop(scene: &Scene, step: Step) {
     let _ = heir.stop();
 }
 
-/// The NameNode stands still for three quarters of a minute while the append's rename is under way. The daemon lives
-/// on, gives the rename up without knowing what came of it, and finds out.
+/// The NameNode stands still for three quarters of a minute while the append's rename is under way.
+/// The daemon lives on, gives the rename up without knowing what came of it, and finds out.
 fn namenode_stands_still(scene: &Scene) {
     let began = Instant::now();
     let (daemon, _) = reach(scene, Step::AppendDue, "stop");

@@ -1,8 +1,9 @@
 //! What runs beside what. A lane is a sequence of stages; a stage begins when the one before it has
 //! ended, and runs a number of scenarios at the same time. Lanes run beside one another.
 
-use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
 
 /// Where a scenario stands.
 #[derive(Clone, Copy)]
@@ -40,28 +41,28 @@ impl Lanes {
 
     /// Waits until a scenario may begin; it ends with what this gives.
     pub(crate) fn wait_for(&self, name: &str) -> Turn<'_> {
-        let slots = self.slots.lock().unwrap();
+        let mut slots = self.slots.lock();
         let mine = slots.iter().position(|s| s.name == name).unwrap();
-        let mut slots = self.changed.wait_while(slots, |slots| !may_begin(slots, mine)).unwrap();
+        self.changed.wait_while(&mut slots, |slots| !may_begin(slots, mine));
         slots[mine].state = State::Runs(Instant::now());
         println!("{name} begins");
         drop(slots);
-        self.changed.notify_all();
+        let _ = self.changed.notify_all();
         Turn { lanes: self, mine, passed: false }
     }
 
     fn end(&self, mine: usize, passed: bool) {
-        let mut slots = self.slots.lock().unwrap();
+        let mut slots = self.slots.lock();
         if let State::Runs(began) = slots[mine].state {
             slots[mine].state = State::Ended { took: began.elapsed(), passed };
         }
         drop(slots);
-        self.changed.notify_all();
+        let _ = self.changed.notify_all();
     }
 
     /// A table of what each scenario took.
     pub(crate) fn print_times(&self) {
-        for slot in self.slots.lock().unwrap().iter() {
+        for slot in self.slots.lock().iter() {
             if let State::Ended { took, passed } = slot.state {
                 let outcome = if passed { "" } else { "  FAILED" };
                 println!("{:>7.1} s  {}{outcome}", took.as_secs_f64(), slot.name);

@@ -1,5 +1,5 @@
-//! The network is pulled out under a daemon, its brokers, NameNode and DataNodes, all at once: nothing is
-//! refused, nothing is closed, nothing comes back. Then it is plugged in again.
+//! The network is pulled out under a daemon, its brokers, NameNode and DataNodes, all at once:
+//! nothing is refused, nothing is closed, nothing comes back. Then it is plugged in again.
 //!
 //! All of them run in a network namespace of their own, which needs root; without, this is ignored.
 

@@ -1,4 +1,5 @@
-//! The oracle: what lies in a store, read by ledger and by listing, and whether it is everything once.
+//! The oracle: what lies in a store, read by ledger and by listing, and whether it is everything
+//! once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

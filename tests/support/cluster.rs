@@ -25,18 +25,29 @@ pub type Producing = ThreadedProducer<DefaultProducerContext>;
 pub struct Cluster {
     pub state: PathBuf,
     ports: ports::Offset,
+    environment: &'static [(&'static str, &'static str)],
     pub runtime: tokio::runtime::Runtime,
 }
 
 impl Cluster {
     pub fn start(name: &str, kafka: u8, hdfs: u8) -> Cluster {
+        Cluster::start_with(name, kafka, hdfs, &[])
+    }
+
+    /// Starts servers whose testbed has these variables of the environment besides.
+    pub fn start_with(
+        name: &str,
+        kafka: u8,
+        hdfs: u8,
+        environment: &'static [(&'static str, &'static str)],
+    ) -> Cluster {
         let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("testbed-{name}"));
         // What an earlier run may have left behind.
         let mut down = Command::new(TESTBED);
         let _ = down.args(["down", "--wipe"]).env("TESTBED_STATE", &state);
         assert!(down.status().unwrap().success());
         let (ports, runtime) = (ports::Offset::choose(), tokio::runtime::Runtime::new().unwrap());
-        let cluster = Cluster { state, ports, runtime };
+        let cluster = Cluster { state, ports, runtime, environment };
         cluster.run(&["up", &format!("kafka={kafka}"), &format!("hdfs={hdfs}")]);
         cluster
     }
@@ -44,6 +55,7 @@ impl Cluster {
     fn command(&self, args: &[&str]) -> Command {
         let mut c = Command::new(TESTBED);
         c.args(args)
+            .envs(self.environment.iter().copied())
             .env("TESTBED_STATE", &self.state)
             .env("TESTBED_OFFSET", self.ports.offset.to_string());
         c.stdin(Stdio::null());

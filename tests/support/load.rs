@@ -10,7 +10,9 @@ use super::{Cluster, Daemon, Lines, assert_each_once, eventually, flush, send};
 /// One that counts and archives what a [`Load`] of four partitions sends.
 pub fn mapping(name: &str) -> String {
     format!(
-        "[mapping.{name}]\ntopics = [\"{name}-in\"]\n[mapping.{name}.wordcount]\noutput_topic = \"{name}-counts\"\ntime = \"arrival\""
+        "[mapping.{name}]\ntopics = [\"{name}-in\"]\n\
+         [mapping.{name}.wordcount]\noutput_topic = \"{name}-counts\"\n\
+         time = \"arrival\""
     )
 }
 

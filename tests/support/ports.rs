@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::TcpListener;
-use std::sync::Mutex;
+
+use parking_lot::Mutex;
 
 /// Ports that this process has handed out: one that is free for the moment because its owner is
 /// about to listen on it is not free.
@@ -14,7 +15,7 @@ pub fn free_port() -> u16 {
     loop {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        if GIVEN.lock().unwrap().insert(port) {
+        if GIVEN.lock().insert(port) {
             return port;
         }
     }

@@ -260,8 +260,8 @@ impl SplitQueue {
 
     /// Gives what is there, `consume.callback.max.messages` at most, to `take`; never waits. Of
     /// librdkafka's ways to read, the cheapest that keeps the position right
-    /// (docs/decisions/0004-reading.md). Nothing is given from the moment on that [`Moves`] has another
-    /// count than `sought_at`.
+    /// (docs/decisions/0004-reading.md). Nothing is given from the moment on that [`Moves`] has
+    /// another count than `sought_at`.
     pub(super) fn read(&mut self, sought_at: u64, take: &mut dyn FnMut(&Record<'_>)) -> Batch {
         let mut reading = Reading { take, batch: Batch::default(), moves: &self.moves, sought_at };
         // SAFETY: the topic is valid, and its partition's queue is the one that was split off;
@@ -289,7 +289,8 @@ unsafe extern "C" fn on_message(message: *mut sys::rd_kafka_message_t, opaque: *
     unsafe {
         let (m, reading) = (&*message, &mut *opaque.cast::<Reading<'_>>());
         let batch = &mut reading.batch;
-        // Asked of each message: it may have been fetched after a rebalance that began a moment ago.
+        // Asked of each message: it may have been fetched after a rebalance that began a moment
+        // ago.
         if reading.moves.count() != reading.sought_at {
             batch.moved = true;
             return;

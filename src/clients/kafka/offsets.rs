@@ -261,8 +261,8 @@ impl Positions for BrokerPositions {
     ) -> Result<Silence, KafkaError> {
         let committed = self.committed(sources)?;
         let ends = self.ends(sources)?;
-        // The last stable offset would not do: offsets may be marked as committed before the partial
-        // counts of the same transaction are.
+        // The last stable offset would not do: offsets may be marked as committed before the
+        // partial counts of the same transaction are.
         let end = self.ends(std::slice::from_ref(partials))?[0];
         let each = sources.iter().cloned().zip(committed).zip(ends);
         let asked = each.map(|((tp, committed), end)| (tp, committed, end)).collect();

@@ -1,5 +1,5 @@
-//! How old the oldest record is that is not archived, or whose results are not committed: when which
-//! offset was read first.
+//! How old the oldest record is that is not archived, or whose results are not committed: when
+//! which offset was read first.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -41,7 +41,7 @@ pub enum Message {
     Answered {
         tp: TopicPartition,
         epoch: u64,
-        answer: Answer,
+        answer: Box<Answer>,
     },
 }
 

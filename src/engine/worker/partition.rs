@@ -117,7 +117,10 @@ impl OwnedPartition {
             ReadStep::Wait => return 0,
             ReadStep::Seek { to, recount } => {
                 if let Err(error) = source.seek(to) {
-                    tracing::debug!(tp = %sinks.tp, %error, "the client refused a seek; it is retried");
+                    tracing::debug!(
+                        tp = %sinks.tp, %error,
+                        "the client refused a seek; it is retried"
+                    );
                     sinks.input(Input::SeekRefused, now, env);
                     return 0;
                 }
@@ -154,7 +157,7 @@ impl OwnedPartition {
             }
         }
         if let Some(input) = stop {
-            sinks.input(input, now, env);
+            sinks.input(*input, now, env);
         }
         sinks.after_batch(read.records, now, &env.metrics);
         read.records
@@ -165,7 +168,7 @@ impl Sinks {
     /// Everything in one record's life that happens on the worker. A record that can't be taken is
     /// the input that stops the partition.
     #[inline]
-    fn on_record(&mut self, record: &Record<'_>, now: Now) -> Result<(), Input> {
+    fn on_record(&mut self, record: &Record<'_>, now: Now) -> Result<(), Box<Input>> {
         let share = self.machine.accept(record.offset, new_attempt);
         if share == Share::NONE {
             return Ok(());
@@ -176,13 +179,14 @@ impl Sinks {
             (record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len)) as u64;
         if let (Some(append), Some(archive)) = (share.archive, &mut self.archive) {
             archive.write(record, append, &self.tp, now.instant).map_err(|e| {
-                Input::NotEncoded(format!("offset {} can't be encoded: {e}", record.offset))
+                let text = format!("offset {} can't be encoded: {e}", record.offset);
+                Box::new(Input::NotEncoded(text))
             })?;
         }
         if let Some(use_) = share.results {
-            self.results
-                .on_record(record, use_, now, &mut self.tally)
-                .map_err(|e| Input::Unreadable(format!("offset {}: {e}", record.offset)))?;
+            self.results.on_record(record, use_, now, &mut self.tally).map_err(|e| {
+                Box::new(Input::Unreadable(format!("offset {}: {e}", record.offset)))
+            })?;
         }
         Ok(())
     }
@@ -226,7 +230,10 @@ impl Sinks {
             }
             Effect::Recount => self.results.reset(self.machine.marks()),
             Effect::Rejoin => {
-                tracing::warn!(tp = %self.tp, "the client does not fetch this partition any more; joining the group again");
+                tracing::warn!(
+                    tp = %self.tp,
+                    "the client does not fetch this partition any more; joining the group again"
+                );
                 (env.rejoin)();
             }
             Effect::Report(report) => self.tell(&report),
@@ -239,7 +246,10 @@ impl Sinks {
             Answer::Positions(ticket, read) => self.on_positions(ticket, read, now, env),
             Answer::Silence { at, answer } => {
                 if let Err(error) = &answer {
-                    tracing::debug!(tp = %self.tp, %error, "no answer about silent source partitions");
+                    tracing::debug!(
+                        tp = %self.tp, %error,
+                        "no answer about silent source partitions"
+                    );
                 }
                 if let Some(merging) = self.results.merging_mut() {
                     merging.on_silence(at, answer.ok());

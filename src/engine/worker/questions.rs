@@ -39,7 +39,7 @@ impl Worker {
             };
             let answer = move |read| {
                 let answer = Answer::Positions(ticket, or_failed("read the positions", read));
-                wake.send(Message::Answered { tp, epoch, answer });
+                wake.send(Message::Answered { tp, epoch, answer: Box::new(answer) });
             };
             spawn_job(&self.env.runtime, "positions", job, answer);
         }
@@ -58,7 +58,7 @@ impl Worker {
             let answer = move |answer| {
                 let answer = or_failed("ask about silence", answer);
                 let answer = Answer::Silence { at, answer };
-                wake.send(Message::Answered { tp, epoch, answer });
+                wake.send(Message::Answered { tp, epoch, answer: Box::new(answer) });
             };
             spawn_job(&self.env.runtime, "silence", job, answer);
         }
@@ -112,7 +112,11 @@ impl Worker {
             gauge.with_label_values(&[&*tp.topic, &partition]).set(since.as_secs() as i64);
             let before = self.held_back.get(tp).copied().unwrap_or_default();
             if before < WAITED && WAITED <= *since {
-                tracing::warn!(%tp, ?since, "windows wait for this source partition: the partition lags, or no instance reads it");
+                tracing::warn!(
+                    %tp, ?since,
+                    "windows wait for this source partition: the partition lags, or no instance \
+                     reads it"
+                );
             }
         }
         self.held_back = held;

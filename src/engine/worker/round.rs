@@ -119,7 +119,7 @@ impl Worker {
             Message::Answered { tp, epoch, answer } => {
                 let same = |p: &&mut OwnedPartition| p.sinks.epoch == epoch;
                 if let Some(owned) = self.owned.get_mut(&tp).filter(same) {
-                    owned.sinks.on_answer(answer, now, &self.env);
+                    owned.sinks.on_answer(*answer, now, &self.env);
                 }
             }
             Message::Drain { done, timeout } => {
@@ -155,7 +155,7 @@ impl Worker {
             let (wake, tp) = (self.wake.clone(), added.tp.clone());
             let tell = move |event| {
                 let answer = Answer::Archive(event);
-                wake.send(Message::Answered { tp: tp.clone(), epoch, answer });
+                wake.send(Message::Answered { tp: tp.clone(), epoch, answer: Box::new(answer) });
             };
             let _runtime = self.env.runtime.enter();
             let tp = added.tp.clone();

@@ -239,7 +239,10 @@ impl Worker {
                     );
                 }
                 // Fencing after a rebalance is the normal case; nothing is lost by it.
-                tracing::info!(%error, "a commit was not answered with a plain Ok; reading the positions back");
+                tracing::info!(
+                    %error,
+                    "a commit was not answered with a plain Ok; reading the positions back"
+                );
             }
         }
     }

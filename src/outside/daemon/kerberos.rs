@@ -1,13 +1,16 @@
 //! How old the Kerberos tickets are that the HDFS client uses: somebody else has to renew them.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
+
+use jiff::Timestamp;
 
 /// Since the credential cache was written, seconds; [`None`] where there is none, or none that is a
 /// file.
 pub(super) fn ticket_age() -> Option<u64> {
     let written = std::fs::metadata(cache()?).ok()?.modified().ok()?;
-    Some(SystemTime::now().duration_since(written).unwrap_or_default().as_secs())
+    let age = Timestamp::now().duration_since(Timestamp::try_from(written).ok()?);
+    // A clock that was set back makes no ticket older than it is.
+    Some(u64::try_from(age.as_secs()).unwrap_or(0))
 }
 
 /// The credential cache, found in the same way as MIT's library finds it.

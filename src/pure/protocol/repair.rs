@@ -113,8 +113,8 @@ impl fmt::Display for Repair {
 }
 
 impl Facts {
-    /// Goes through recovery as an owner would: the machine that an owner runs gets its answers from
-    /// these facts, until it reads, stops, or would put an entry of its own.
+    /// Goes through recovery as an owner would: the machine that an owner runs gets its answers
+    /// from these facts, until it reads, stops, or would put an entry of its own.
     ///
     /// # Errors
     /// Why an owner stops here.

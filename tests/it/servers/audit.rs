@@ -1,4 +1,5 @@
-//! `verify`, `where` and `explain`, on an archive that is whole and on one that was damaged by hand.
+//! `verify`, `where` and `explain`, on an archive that is whole and on one that was damaged by
+//! hand.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -20,7 +20,8 @@ impl Drop for StartAgain<'_> {
 }
 
 /// HDFS is stopped for a while (ALLUVIUM_OUTAGE_S, by default a minute: longer than a chunk of data
-/// may take, and one retry) and comes back: counts go on meanwhile, the archive catches up by itself.
+/// may take, and one retry) and comes back: counts go on meanwhile, the archive catches up by
+/// itself.
 pub(crate) fn hdfs_goes_away_and_comes_back(cluster: &Cluster) {
     let (name, topic) = ("outage", "outage-in");
     let outage: u64 =
@@ -46,8 +47,8 @@ pub(crate) fn hdfs_goes_away_and_comes_back(cluster: &Cluster) {
     check(cluster, daemon, name, &load.end());
 }
 
-/// HDFS answers, but takes nothing: safe mode, then an exhausted quota, a full disk, a NameNode that
-/// stands still. Counts go on, nothing is restarted, and the archive catches up each time.
+/// HDFS answers, but takes nothing: safe mode, then an exhausted quota, a full disk, a NameNode
+/// that stands still. Counts go on, nothing is restarted, and the archive catches up each time.
 pub(crate) fn hdfs_takes_nothing_for_a_while(cluster: &Cluster) {
     let (name, topic) = ("refused", "refused-in");
     cluster.create_topic(topic, 4);
@@ -81,8 +82,9 @@ pub(crate) fn hdfs_takes_nothing_for_a_while(cluster: &Cluster) {
     check(cluster, daemon, name, &load.end());
 }
 
-/// Each of three brokers is killed in turn under load, and started again (ALLUVIUM_ROUNDS=3 times all of
-/// them): whichever of them coordinates the group and the transactions, counts go on in time.
+/// Each of three brokers is killed in turn under load, and started again (ALLUVIUM_ROUNDS=3 times
+/// all of them): whichever of them coordinates the group and the transactions, counts go on in
+/// time.
 pub(crate) fn every_broker_of_three_is_killed(cluster: &Cluster) {
     const BROKERS: [&str; 3] = ["kafka1", "kafka2", "kafka3"];
     let (name, topic) = ("broker", "broker-in");

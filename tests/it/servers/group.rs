@@ -84,8 +84,8 @@ time = "arrival"
     assert!(code == 0 && text.contains("whole"), "{text}");
 }
 
-/// Somebody joins and leaves again and again, and takes nothing, while transactions come, some of them
-/// aborted. The client library may then believe that records were read which it threw away
+/// Somebody joins and leaves again and again, and takes nothing, while transactions come, some of
+/// them aborted. The client library may then believe that records were read which it threw away
 /// (docs/decisions/0010-moved-positions.md).
 pub(crate) fn a_group_that_never_rests(cluster: &Cluster) {
     const LASTS: Duration = Duration::from_secs(40);
@@ -180,7 +180,8 @@ pub(crate) fn an_offset_that_was_moved(cluster: &Cluster) {
     let (name, topic, counts) = ("moved", "moved-in", "moved-counts");
     cluster.create_topic(topic, 1);
     let mapping = format!(
-        "[mapping.moved]\ntopics = [\"{topic}\"]\n[mapping.moved.wordcount]\noutput_topic = \"{counts}\""
+        "[mapping.moved]\ntopics = [\"{topic}\"]\n\
+         [mapping.moved.wordcount]\noutput_topic = \"{counts}\""
     );
     let (dir, config) = (home(cluster, name), config(cluster, name, &mapping));
     let producer = cluster.producer();
@@ -219,7 +220,8 @@ pub(crate) fn offsets_that_were_deleted(cluster: &Cluster) {
     let (name, topic) = ("deleted", "deleted-in");
     cluster.create_topic(topic, 1);
     let mapping = format!(
-        "[mapping.deleted]\ntopics = [\"{topic}\"]\n[mapping.deleted.wordcount]\noutput_topic = \"deleted-counts\""
+        "[mapping.deleted]\ntopics = [\"{topic}\"]\n\
+         [mapping.deleted.wordcount]\noutput_topic = \"deleted-counts\""
     );
     let (dir, config) = (home(cluster, name), config(cluster, name, &mapping));
     let producer = cluster.producer();

@@ -25,8 +25,8 @@ pub(crate) fn windows(records: Vec<Seen>) -> Windows {
     all
 }
 
-/// Lines of six hours, shuffled within a minute, in 12 partitions; three instances, of which two are
-/// killed on the way, and a fourth that joins. LINES=5000000 for as many as the benchmark has.
+/// Lines of six hours, shuffled within a minute, in 12 partitions; three instances, of which two
+/// are killed on the way, and a fourth that joins. LINES=5000000 for as many as the benchmark has.
 pub(crate) fn one_count_over_all_instances(cluster: &Cluster) {
     const WINDOW: i64 = 600_000;
     const FIRST: i64 = 1_735_689_600_000;
@@ -253,8 +253,8 @@ archive = false
     assert_eq!(got, want.into_iter().map(|(w, n)| (w.to_string(), n)).collect());
 }
 
-/// More distinct words in one window than there is memory for: they go out in parts. WORDS=10000000 for
-/// as many as a large vocabulary has.
+/// More distinct words in one window than there is memory for: they go out in parts. WORDS=10000000
+/// for as many as a large vocabulary has.
 pub(crate) fn more_words_than_memory(cluster: &Cluster) {
     let (name, topic, counts) = ("vocabulary", "vocabulary-in", "vocabulary-counts");
     cluster.create_topic(topic, 2);

@@ -288,8 +288,8 @@ pub(crate) fn aborted_and_compacted_input(cluster: &Cluster) {
     assert!(code == 0 && text.contains("offsets without a record"), "{text}");
 }
 
-/// A topic that grows while the daemon runs: the new partitions are read from their beginnings, and join
-/// the merge. From then on its windows wait for them.
+/// A topic that grows while the daemon runs: the new partitions are read from their beginnings, and
+/// join the merge. From then on its windows wait for them.
 pub(crate) fn partitions_that_were_added(cluster: &Cluster) {
     const FIRST: i64 = 1_735_689_600_000;
     const WINDOW: i64 = 600_000;

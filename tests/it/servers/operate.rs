@@ -1,19 +1,21 @@
-//! An operator at work: what systemd is told, pause and resume, a configuration that changes under a
-//! running daemon, series that Prometheus likes.
+//! An operator at work: what systemd is told, pause and resume, a configuration that changes under
+//! a running daemon, series that Prometheus likes.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::{config, home};
 use crate::support::{Cluster, Daemon, alluvium, eventually, flush, promtool, send};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Everything that the daemon tells its supervisor, in order. Read at once: a full socket would block
-/// the daemon.
+/// Everything that the daemon tells its supervisor, in order. Read at once: a full socket would
+/// block the daemon.
 fn listen(path: &Path) -> Arc<Mutex<Vec<String>>> {
     let socket = UnixDatagram::bind(path).unwrap();
     let told: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -22,7 +24,7 @@ fn listen(path: &Path) -> Arc<Mutex<Vec<String>>> {
         let mut buffer = [0; 4_096];
         while let Ok(n) = socket.recv(&mut buffer) {
             let text = String::from_utf8_lossy(&buffer[..n]).into_owned();
-            into.lock().unwrap().extend(text.lines().map(String::from));
+            into.lock().extend(text.lines().map(String::from));
         }
     });
     told
@@ -50,7 +52,7 @@ pub(crate) fn an_operator_at_work(cluster: &Cluster) {
     let archived = |topic: &str| daemon.of_topic("alluvium_archive_position", topic);
     eventually("archived", LIMIT, || 20.0 <= archived(first));
     for want in ["READY=1", "WATCHDOG=1", "STATUS="] {
-        eventually(want, LIMIT, || told.lock().unwrap().iter().any(|l| l.starts_with(want)));
+        eventually(want, LIMIT, || told.lock().iter().any(|l| l.starts_with(want)));
     }
 
     // A mapping stands still, and goes on.
@@ -106,7 +108,7 @@ pub(crate) fn an_operator_at_work(cluster: &Cluster) {
     });
     write(first, 5);
     eventually("archived as before", LIMIT, || 45.0 <= archived(first));
-    let reloads = || told.lock().unwrap().iter().filter(|l| *l == "RELOADING=1").count();
+    let reloads = || told.lock().iter().filter(|l| *l == "RELOADING=1").count();
     eventually("RELOADING=1", LIMIT, || reloads() == 3);
 
     let mut check = Command::new(promtool())
@@ -123,7 +125,7 @@ pub(crate) fn an_operator_at_work(cluster: &Cluster) {
     assert!(out.status.success() && said.trim().is_empty(), "{said}");
 
     assert_eq!(daemon.stop(), 0);
-    let stopping = || told.lock().unwrap().last().is_some_and(|l| l == "STOPPING=1");
+    let stopping = || told.lock().last().is_some_and(|l| l == "STOPPING=1");
     eventually("STOPPING=1", LIMIT, stopping);
     let root = format!("{}/{name}", cluster.hdfs());
     let store = cluster.store(&root);

@@ -1,4 +1,5 @@
-//! The status page in a browser: light, dark, on a phone, without JavaScript, and when the daemon goes.
+//! The status page in a browser: light, dark, on a phone, without JavaScript, and when the daemon
+//! goes.
 
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ const FAINT: &str = r"
     return [255, 255, 255];
   };
   const light = c => {
-    const [r, g, b] = c.slice(0, 3).map(v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    const linear = v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    const [r, g, b] = c.slice(0, 3).map(linear);
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const faint = [];
@@ -41,7 +43,8 @@ pub(crate) fn the_page_in_a_browser(cluster: &Cluster) {
     let (name, topic) = ("page", "page-in");
     cluster.create_topic(topic, 2);
     let mapping = format!(
-        "[mapping.page]\ntopics = [\"{topic}\", \"page-nowhere\"]\n[mapping.page.wordcount]\noutput_topic = \"page-counts\""
+        "[mapping.page]\ntopics = [\"{topic}\", \"page-nowhere\"]\n\
+         [mapping.page.wordcount]\noutput_topic = \"page-counts\""
     );
     let dir = home(cluster, name);
     let daemon = Daemon::start(&dir, "a", &config(cluster, name, &mapping));
@@ -85,7 +88,8 @@ pub(crate) fn the_page_in_a_browser(cluster: &Cluster) {
             scheme_is == "light",
             "{ground}"
         );
-        let assets = "performance.getEntriesByType('resource').filter(r => r.initiatorType != 'fetch').length";
+        let assets = "performance.getEntriesByType('resource')\
+                      .filter(r => r.initiatorType != 'fetch').length";
         assert_eq!(browser.ask(assets), 0, "{look}: something is loaded from elsewhere");
     }
 

@@ -14,11 +14,15 @@ raw = ds.dataset(f"{root}/{topic}", partitioning="hive")
 table = raw.to_table()
 out = {"schema": {f.name: str(f.type) for f in raw.schema}, "rows": table.num_rows,
        "partitions": sorted(set(table["dt"].to_pylist()))}
-q = duckdb.sql(f"select count(*), count(distinct (\"partition\", \"offset\")), min(timestamp) from read_parquet('{root}/{topic}/**/*.parquet')").fetchone()
+rows = f"read_parquet('{root}/{topic}/**/*.parquet')"
+ids = '("partition", "offset")'
+q = duckdb.sql(f"select count(*), count(distinct {ids}), min(timestamp) from {rows}").fetchone()
 out["duckdb"] = [q[0], q[1]]
-everything = duckdb.sql(f"select count(*) from read_parquet('{root}/**/*.parquet', union_by_name=true)").fetchone()
+rows = f"read_parquet('{root}/**/*.parquet', union_by_name=true)"
+everything = duckdb.sql(f"select count(*) from {rows}").fetchone()
 out["everything"] = everything[0]
-words = duckdb.sql(f"select word, sum(count)::bigint from read_parquet('{root}/{counts}/**/*.parquet') group by word").fetchall()
+rows = f"read_parquet('{root}/{counts}/**/*.parquet')"
+words = duckdb.sql(f"select word, sum(count)::bigint from {rows} group by word").fetchall()
 out["words"] = dict(words)
 print(json.dumps(out))
 "#;

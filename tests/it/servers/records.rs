@@ -283,7 +283,8 @@ pub(crate) fn a_local_directory(cluster: &Cluster) {
     cluster.create_topic(topic, 2);
     let root = home(cluster, name).join("archive");
     let mapping = format!(
-        "[mapping.local]\ntopics = [\"{topic}\"]\narchive = {{ root = \"file://{}\", path = \"{{topic}}/dt=%F\" }}",
+        "[mapping.local]\ntopics = [\"{topic}\"]\n\
+         archive = {{ root = \"file://{}\", path = \"{{topic}}/dt=%F\" }}",
         root.display()
     );
     let producer = cluster.producer();

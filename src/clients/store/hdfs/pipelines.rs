@@ -12,13 +12,14 @@
 //! Fencing is not affected: a directory that was deleted is never created again, and neither is a
 //! file in it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use hdfs_native::file::FileWriter;
 use hdfs_native::{Client, HdfsError, WriteOptions};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::clients::store::error::{ErrorKind, StoreError};
@@ -32,10 +33,11 @@ use crate::common::spawn::spawn_named;
 const CAREFUL: Duration = Duration::from_secs(15 * 60);
 /// How long new files start with one replica, before the full number is tried again.
 const ALONE: Duration = Duration::from_secs(60);
-/// For the first chunk to come to every replica. A pipeline with a dead node in it is not refused, it
-/// stalls.
+/// For the first chunk to come to every replica. A pipeline with a dead node in it is not refused,
+/// it stalls.
 const BEGIN: Duration = deadlines::PIPELINE_BEGIN;
-/// All tries together: whoever writes gives up after [`crate::clients::store::api::Deadlines::data`].
+/// All tries together: whoever writes gives up after
+/// [`crate::clients::store::api::Deadlines::data`].
 const TRIES: Duration = deadlines::PIPELINE_TRIES;
 /// A call that takes this long has met a node that does not answer.
 const SLOW: Duration = deadlines::PIPELINE_SLOW;
@@ -52,8 +54,8 @@ struct Seen {
 }
 
 impl Pipelines {
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn seen(&self) -> parking_lot::MutexGuard<'_, Seen> {
+        self.0.lock()
     }
 
     fn failed(&self, now: Instant) {

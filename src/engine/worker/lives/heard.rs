@@ -11,7 +11,7 @@ use tracing::Dispatch;
 use super::{MERGED, World, all, feed, in_paused_time, oracle, tp};
 use crate::common::metrics::Metrics;
 use crate::engine::worker::inbox::Message;
-use crate::fakes::network::{Failure, Line};
+use crate::fakes::network::{Always, Failure, Line};
 use crate::pure::layout::names::MANIFEST;
 use crate::pure::protocol::OnGap;
 
@@ -46,7 +46,7 @@ impl World {
     }
 
     /// A first process with all partitions; `always` goes wrong from the beginning.
-    fn begin(always: Option<(fn(&str) -> bool, Failure)>) -> World {
+    fn begin(always: Option<Always>) -> World {
         let mut world = World::new(None);
         let first = world.start();
         world.processes[first].line.always(always);

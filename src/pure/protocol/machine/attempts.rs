@@ -7,8 +7,8 @@ use crate::pure::protocol::append::AppendVerdict;
 use crate::pure::record::OffsetRange;
 
 impl Machine {
-    /// Ends the open attempt, if there is one: its files are to be closed, and its manifest is to be
-    /// written with this range. The answer is [`super::Input::ManifestWritten`].
+    /// Ends the open attempt, if there is one: its files are to be closed, and its manifest is to
+    /// be written with this range. The answer is [`super::Input::ManifestWritten`].
     pub fn seal(&mut self) -> Option<(AttemptId, OffsetRange)> {
         self.rules.as_mut()?.seal()
     }
@@ -83,8 +83,8 @@ impl Machine {
         }
     }
 
-    /// A record has no place in the format. The open attempt would lack it: the attempt is given up,
-    /// and those before it go on.
+    /// A record has no place in the format. The open attempt would lack it: the attempt is given
+    /// up, and those before it go on.
     pub(super) fn on_not_encoded(&mut self, text: String, effects: &mut Vec<Effect>) {
         if let Some(rules) = &mut self.rules {
             self.discard.extend(rules.abandon_open());
@@ -109,7 +109,8 @@ impl Machine {
         if !self.discard.is_empty() {
             self.ask_ledger(None, effects);
         }
-        (self.positions.forget(), self.ledger.forget());
+        self.positions.forget();
+        self.ledger.forget();
         self.phase = Phase::Left;
     }
 }

@@ -46,7 +46,8 @@ pub enum Input {
     Ledger(Ticket, u32, Option<Ledger>),
     /// The archive task has failed, and ignores everything until it is asked for the ledger.
     ArchiveFailed,
-    /// A ledger entry, or a message of the partials topic, can't be read, for the reason of this text.
+    /// A ledger entry, or a message of the partials topic, can't be read, for the reason of this
+    /// text.
     Unreadable(String),
     /// The attempt's files are closed, and its manifest is written.
     ManifestWritten(AttemptId),

@@ -4,7 +4,7 @@
 //!                ┌───────────────────── positions known, log compared ─────────────┐
 //!                ▼                                                                 │
 //!   assigned ─► Running ──── the position is out of the log's range ──► Overtaken ─┘
-//!                │ ▲                                                  (attempts are appended first)
+//!                │ ▲                                                  (attempts go first)
 //!                │ └──── recovered ──── Retrying ◄── 20 s, or a repair ──┐
 //!                │                       │                              │
 //!                └── rules or encoder ───┴───────────────────────────► Stopped

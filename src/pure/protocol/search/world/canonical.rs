@@ -6,8 +6,8 @@ use crate::pure::protocol::{AttemptId, Head};
 use crate::pure::record::OffsetRange;
 
 impl World {
-    /// Lets the machines ask, and frees the ids of attempts that left nothing behind and that nobody
-    /// knows any more.
+    /// Lets the machines ask, and frees the ids of attempts that left nothing behind and that
+    /// nobody knows any more.
     pub(super) fn tidy(&mut self) {
         self.tick();
         for i in 0..ATTEMPTS {

@@ -41,7 +41,8 @@ pub(in super::super) struct World {
     pub(super) ledger: [[Option<Head>; RECORDS]; LIVES],
     pub(super) attempts: [Option<Files>; ATTEMPTS],
     pub(super) workers: [Option<Worker>; 2],
-    /// Answers of the brokers on their way to a worker: they may come after the worker's assignment.
+    /// Answers of the brokers on their way to a worker: they may come after the worker's
+    /// assignment.
     pub(super) letters: [Option<Letter>; 2],
     /// A janitor has decided to delete this directory, and has not done so yet.
     pub(super) doomed: Option<AttemptId>,
