@@ -6,7 +6,7 @@
 //! minutes. CPU seconds are of the daemon alone, start and stop included.
 //!
 //! RECORDS, RUNS=arrival|record|both.
-#![allow(clippy::unwrap_used, clippy::print_stdout, unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "../tests/support/mod.rs"]
 mod support;

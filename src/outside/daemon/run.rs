@@ -45,106 +45,159 @@ pub struct Launch {
 /// The start failed ([`Unavailable`] inside where a server is not to be had), or the daemon can't
 /// go on.
 pub async fn run(launch: Launch, shutdown: impl Future<Output = ()>) -> anyhow::Result<bool> {
-    let Launch { config, registry, repair, read_again, reloads, set_log } = launch;
-    let metrics = Arc::new(Metrics::new(&registry));
+    let mut running = Running::start(launch).await?;
+    let failure = running.wait(shutdown).await;
+    if let Some(reason) = &failure {
+        tracing::error!("the daemon can't go on: {reason}");
+    }
+    let drained = running.stop(failure.is_none()).await?;
+    match failure {
+        Some(reason) => Err(anyhow::anyhow!(reason)),
+        None => Ok(drained),
+    }
+}
+
+/// A daemon between its start and its end.
+struct Running {
+    config: Arc<Config>,
+    consumer: Arc<Consumer>,
+    control: Arc<PollControl>,
+    pool: Arc<Pool>,
+    poll: std::thread::JoinHandle<()>,
+    http: Option<tokio::task::JoinHandle<()>>,
+    tasks: Essential,
+    /// Why a worker can't go on.
+    fatal: mpsc::Receiver<String>,
+    /// Ends what serves until the end.
+    stop: watch::Sender<bool>,
+}
+
+impl Running {
+    /// Opens stores and clients, starts the threads, then the tasks beside them.
+    async fn start(launch: Launch) -> anyhow::Result<Running> {
+        let Launch { config, registry, repair, read_again, reloads, set_log } = launch;
+        let metrics = Arc::new(Metrics::new(&registry));
+        let took = took(&metrics);
+        let stores = roots::open_all(&config, None, Some(&took)).await?;
+        let first = Arc::new(InForce { config: Arc::clone(&config), stores });
+        let (in_force, following) = watch::channel(first);
+        let (fatal_tx, fatal) = mpsc::channel::<String>(8);
+        let settings = consumer_config(&config)?;
+        let positions = BrokerPositions::new(settings.clone());
+        let control = Arc::new(PollControl::default());
+        let env = environment(&config, metrics, positions.clone(), &control, fatal_tx, repair);
+        let (sources, paused) = (Arc::clone(&env.sources), Arc::clone(&env.paused));
+        let pool = Arc::new(start_pool(&config, env, following.clone())?);
+        let consumer = group::consumer(&settings, Arc::clone(&pool) as _)?;
+        let _ = positions.consumer.set(Arc::downgrade(&consumer));
+        let health = Arc::new(Health {
+            registry,
+            pool: Arc::clone(&pool),
+            polled: AtomicI64::new(now_ms()),
+            missing: Mutex::default(),
+            ambiguous: Mutex::default(),
+            sources,
+            paused,
+            in_force: following.clone(),
+            instance: config.daemon.instance.clone(),
+            group: config.kafka.group_id.clone(),
+            started: now_ms(),
+            throughput: Mutex::default(),
+        });
+        let first = topics::find(&config, &consumer, &health).await?;
+        topics::create(&config, &consumer).await?;
+        let (stop, stopped) = watch::channel(false);
+        let http = http::serve(config.daemon.listen, Arc::clone(&health), stopped.clone()).await?;
+        control.subscribe(first);
+        let poll = spawn_poll(&config, &consumer, &control, &health)?;
+        let (of, to) = (Arc::clone(&consumer), Arc::clone(&control));
+        let reloading =
+            Reloading { took, read_again, set_log, in_force, consumer: of, control: to, health };
+        let tasks = spawn_tasks(&config, reloading, reloads, following, stopped);
+        tracing::info!(instance = config.daemon.instance, group = config.kafka.group_id, "running");
+        Ok(Running { config, consumer, control, pool, poll, http, tasks, fatal, stop })
+    }
+
+    /// Waits for `shutdown`, or for the reason why the daemon can't go on.
+    async fn wait(&mut self, shutdown: impl Future<Output = ()>) -> Option<String> {
+        let mut check = tokio::time::interval(Duration::from_millis(500));
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => return None,
+                reason = self.fatal.recv() => return reason,
+                ended = self.tasks.one_ended() => return Some(ended),
+                _ = check.tick() => {
+                    if let Some(reason) = self.control.fatal() {
+                        return Some(reason);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends everything; whether all that was read was appended, if it was to be drained.
+    async fn stop(mut self, drain: bool) -> anyhow::Result<bool> {
+        systemd::stopping();
+        self.tasks.abort();
+        let drained = stop_all(&self.config, &self.pool, &self.control, self.poll, drain).await?;
+        let _ = self.stop.send(true);
+        if let Some(http) = self.http {
+            let _ = tokio::time::timeout(deadlines::HTTP_END, http).await;
+        }
+        // Dropping the consumer can hang when it could not leave; the process ends anyway.
+        std::mem::forget(self.consumer);
+        Ok(drained)
+    }
+}
+
+/// What the workers work with.
+fn environment(
+    config: &Config,
+    metrics: Arc<Metrics>,
+    positions: BrokerPositions,
+    control: &Arc<PollControl>,
+    fatal: mpsc::Sender<String>,
+    repair: String,
+) -> Env {
     metrics.memory_budget.set(config.daemon.memory_bytes as i64);
     // A class of errors is 0 before its first error: a rate needs two values.
     for kind in ErrorKind::ALL {
         let _ = metrics.store_errors.with_label_values(&[kind.label()]);
     }
-    let took = took(&metrics);
-    let stores = roots::open_all(&config, None, Some(&took)).await?;
-    let first = Arc::new(InForce { config: Arc::clone(&config), stores });
-    let (in_force, following) = watch::channel(first);
-    let paused = Arc::new(Paused::default());
-    let (fatal_tx, mut fatal) = mpsc::channel::<String>(8);
-    let settings = consumer_config(&config)?;
-    let positions = BrokerPositions::new(settings.clone());
-    let sources = Arc::new(SourceLists::default());
-    let control = Arc::new(PollControl::default());
-    let env = Env {
-        sources: Arc::clone(&sources),
-        paused: Arc::clone(&paused),
+    let control = Arc::clone(control);
+    Env {
+        sources: Arc::new(SourceLists::default()),
+        paused: Arc::new(Paused::default()),
         metrics,
-        positions: Arc::new(positions.clone()),
+        positions: Arc::new(positions),
         runtime: tokio::runtime::Handle::current(),
         commit_interval: config.daemon.commit_interval,
         memory_bytes: config.daemon.memory_bytes as usize / config.daemon.workers,
-        fatal: Arc::new(move |reason| drop(fatal_tx.try_send(reason))),
-        rejoin: {
-            let control = Arc::clone(&control);
-            Arc::new(move || control.rejoin())
-        },
+        fatal: Arc::new(move |reason| drop(fatal.try_send(reason))),
+        rejoin: Arc::new(move || control.rejoin()),
         clock: Now::read,
         repair: repair.into(),
-    };
-    let pool = Arc::new(start_pool(&config, env, following.clone())?);
-    let consumer = group::consumer(&settings, Arc::clone(&pool) as _)?;
-    let _ = positions.consumer.set(Arc::downgrade(&consumer));
-    let health = Arc::new(Health {
-        registry,
-        pool: Arc::clone(&pool),
-        polled: AtomicI64::new(now_ms()),
-        missing: Mutex::default(),
-        ambiguous: Mutex::default(),
-        sources,
-        paused,
-        in_force: following.clone(),
-        instance: config.daemon.instance.clone(),
-        group: config.kafka.group_id.clone(),
-        started: now_ms(),
-        throughput: Mutex::default(),
-    });
-    let first = topics::find(&config, &consumer, &health).await?;
-    topics::create(&config, &consumer).await?;
-    let (stop, stopped) = watch::channel(false);
-    let http = http::serve(config.daemon.listen, Arc::clone(&health), stopped.clone()).await?;
-    control.subscribe(first);
-    let poll = spawn_poll(&config, &consumer, &control, &health)?;
-    let reloading = Reloading {
-        took,
-        read_again,
-        set_log,
-        in_force,
-        consumer: Arc::clone(&consumer),
-        control: Arc::clone(&control),
-        health: Arc::clone(&health),
-    };
+    }
+}
+
+/// The tasks beside the threads; the daemon ends if one of them does.
+fn spawn_tasks(
+    config: &Arc<Config>,
+    reloading: Reloading,
+    reloads: mpsc::Receiver<()>,
+    following: watch::Receiver<Arc<InForce>>,
+    stopped: watch::Receiver<bool>,
+) -> Essential {
+    let (consumer, control) = (Arc::clone(&reloading.consumer), Arc::clone(&reloading.control));
+    let health = Arc::clone(&reloading.health);
     let mut tasks = Essential::default();
     tasks.spawn("reload", reloading.watch(reloads));
-    let (of, to) = (Arc::clone(&consumer), Arc::clone(&control));
-    tasks.spawn("topics", topics::watch(following, of, to, Arc::clone(&health), stopped));
     tasks.spawn("log ends", watch_ends(Arc::clone(&consumer), Arc::clone(&health)));
-    tasks.spawn("retention", topics::watch_retention(Arc::clone(&config), Arc::clone(&health)));
+    tasks.spawn("retention", topics::watch_retention(Arc::clone(config), Arc::clone(&health)));
     tasks.spawn("systemd", systemd::watch(Arc::clone(&health)));
-    tracing::info!(instance = config.daemon.instance, group = config.kafka.group_id, "running");
-
-    let mut check = tokio::time::interval(Duration::from_millis(500));
-    tokio::pin!(shutdown);
-    let failure = loop {
-        tokio::select! {
-            () = &mut shutdown => break None,
-            reason = fatal.recv() => break reason,
-            ended = tasks.one_ended() => break Some(ended),
-            _ = check.tick() => if let Some(reason) = control.fatal() { break Some(reason) },
-        }
-    };
-    if let Some(reason) = &failure {
-        tracing::error!("the daemon can't go on: {reason}");
-    }
-    systemd::stopping();
-    tasks.abort();
-    let drained = stop_all(&config, &pool, &control, poll, failure.is_none()).await?;
-    let _ = stop.send(true);
-    if let Some(http) = http {
-        let _ = tokio::time::timeout(deadlines::HTTP_END, http).await;
-    }
-    // Dropping the consumer can hang when it could not leave; the process ends anyway.
-    std::mem::forget(consumer);
-    match failure {
-        Some(reason) => Err(anyhow::anyhow!(reason)),
-        None => Ok(drained),
-    }
+    tasks.spawn("topics", topics::watch(following, consumer, control, health, stopped));
+    tasks
 }
 
 fn start_pool(
