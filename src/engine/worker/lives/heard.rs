@@ -8,9 +8,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tracing::Dispatch;
 
-use super::{MERGED, World, all, feed, in_paused_time, oracle, tp};
 use crate::common::metrics::Metrics;
 use crate::engine::worker::inbox::Message;
+use crate::engine::worker::lives::oracle;
+use crate::engine::worker::lives::world::{MERGED, World, all, feed, in_paused_time, tp};
 use crate::fakes::network::{Always, Failure, Line};
 use crate::pure::layout::names::MANIFEST;
 use crate::pure::protocol::OnGap;

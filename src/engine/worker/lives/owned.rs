@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use prometheus::Registry;
 
-use super::{MERGED, env, role, tp};
 use crate::clients::kafka::{Assignments as _, Generation, Source};
 use crate::common::clock::Now;
+use crate::engine::worker::lives::world::{MERGED, env, role, tp};
 use crate::engine::worker::{Env, Pool};
 use crate::fakes::brokers::Brokers;
 use crate::fakes::store::Memory;

@@ -1,0 +1,133 @@
+//! Every call of a life goes wrong in every way; broken rules are found.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::engine::worker::lives::world::{MERGED, Plot, World, all, feed, in_paused_time};
+use crate::fakes::network::Failure;
+use crate::pure::fault::{Fault, PLANTED};
+
+/// A whole life with one failure; how many calls the first process made, and what call k was.
+fn live(plot: Plot, plan: Option<(usize, Failure)>) -> (usize, Option<String>) {
+    in_paused_time(async {
+        let mut world = World::new(plan);
+        let first = world.start();
+        let generation = world.next_generation();
+        world.give(first, &generation, &all());
+        feed(&world, 0);
+        world.steps(Duration::from_millis(1_500)).await;
+        feed(&world, 1);
+        world.steps(Duration::from_millis(700)).await;
+        feed(&world, 2);
+        world.steps(Duration::from_millis(1_300)).await;
+        world.act(plot).await;
+        feed(&world, 3);
+        world.finish().await;
+        (world.processes[first].line.calls(), world.processes[first].line.hit())
+    })
+}
+
+/// Breaks a rule on purpose: some life must show it.
+fn finds(fault: Fault, plot: Plot, ways: &[Failure]) -> bool {
+    let (calls, _) = live(plot, None);
+    PLANTED.set(Some(fault));
+    let silence = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let broken = [(0, Failure::Before)]
+        .into_iter()
+        .chain(ways.iter().flat_map(|how| (1..=calls).map(move |k| (k, *how))));
+    let found =
+        broken.map(Some).find(|plan| std::panic::catch_unwind(|| live(plot, *plan)).is_err());
+    std::panic::set_hook(silence);
+    PLANTED.set(None);
+    found.is_some()
+}
+
+/// Every call of a life, in every way of going wrong.
+fn every_call(plot: Plot) {
+    let (calls, _) = live(plot, None);
+    assert!(100 < calls, "a life of {calls} calls tests nothing");
+    let mut hits: BTreeMap<String, usize> = BTreeMap::new();
+    for how in Failure::ALL {
+        for k in 1..=calls {
+            let lived = std::panic::catch_unwind(|| live(plot, Some((k, how))));
+            let (_, hit) = lived.unwrap_or_else(|_| panic!("{plot:?}: call {k} went {how:?}"));
+            let what = hit.unwrap_or_default();
+            let operation = what.split(' ').next().unwrap_or_default().to_string();
+            *hits.entry(operation).or_default() += 1;
+        }
+    }
+    for operation in ["commit", "begin", "stable", "rename", "delete", "create", "close", "list"] {
+        assert!(hits.contains_key(operation), "{operation} never went wrong: {hits:?}");
+    }
+}
+
+/// The same lives with the merge, which also reads what it has published itself.
+#[test]
+fn every_call_of_one_process_that_merges_goes_wrong() {
+    MERGED.set(true);
+    every_call(Plot::Alone);
+}
+
+#[test]
+fn every_call_before_and_after_a_stop_of_a_merge_goes_wrong() {
+    MERGED.set(true);
+    every_call(Plot::Stop);
+}
+
+#[test]
+fn every_call_before_and_after_a_join_with_a_merge_goes_wrong() {
+    MERGED.set(true);
+    every_call(Plot::JoinSticky);
+}
+
+#[test]
+fn every_call_of_one_process_goes_wrong() {
+    every_call(Plot::Alone);
+}
+
+#[test]
+fn every_call_before_and_after_a_stop_goes_wrong() {
+    every_call(Plot::Stop);
+}
+
+#[test]
+fn every_call_around_a_stop_in_a_rebalance_goes_wrong() {
+    every_call(Plot::StopAndLose);
+}
+
+#[test]
+fn every_call_before_and_after_a_join_goes_wrong() {
+    every_call(Plot::Join);
+}
+
+#[test]
+fn every_call_before_and_after_a_cooperative_join_goes_wrong() {
+    every_call(Plot::JoinSticky);
+}
+
+/// Faults whose harm needs two processes at odds at the same moment are the search's business.
+#[test]
+fn broken_rules_are_found() {
+    use Failure::{After, Before, KillBefore, Late, Lied, PauseBefore};
+    let missed: Vec<Fault> = [
+        (Fault::StartAtP, Plot::Alone, &[KillBefore][..]),
+        (Fault::StartAtA, Plot::Alone, &[KillBefore]),
+        (Fault::CountBelowP, Plot::Alone, &[KillBefore]),
+        (Fault::ArchiveBelowA, Plot::Alone, &[Before]),
+        (Fault::CommitP, Plot::Alone, &[KillBefore]),
+        (Fault::ExistsIsMine, Plot::Alone, &[PauseBefore]),
+        (Fault::AdvanceOnTry, Plot::Alone, &[KillBefore, Late]),
+        (Fault::SettleIgnoresNames, Plot::Alone, &[KillBefore]),
+        (Fault::SettleBelowTailFrom, Plot::Alone, &[PauseBefore, KillBefore]),
+        (Fault::NoVerify, Plot::Alone, &[Lied]),
+        (Fault::ErrorIsAbort, Plot::Alone, &[After, Late]),
+        (Fault::PublishFirst, Plot::Alone, &[]),
+        (Fault::TrustMovedPosition, Plot::JoinSticky, &[]),
+    ]
+    .into_iter()
+    .filter(|(fault, plot, ways)| !finds(*fault, *plot, ways))
+    .map(|(fault, ..)| fault)
+    .collect();
+    assert!(missed.is_empty(), "not found: {missed:?}");
+}
