@@ -309,8 +309,13 @@ impl Commit for Transactions {
             // Joins the client's threads: that may take seconds, and nobody waits for it.
             drop(producer);
         };
-        let _ = std::thread::Builder::new().name("producer-end".into()).spawn(end);
-        let _ = told.recv_timeout(OVERDUE);
+        let spawned = std::thread::Builder::new().name("producer-end".into()).spawn(end);
+        if let Err(error) = spawned {
+            return tracing::error!(%error, "no thread can be started to end a producer");
+        }
+        if told.recv_timeout(OVERDUE).is_err() {
+            tracing::debug!("a producer's end takes longer than a call may take, or has died");
+        }
     }
 }
 

@@ -44,14 +44,16 @@ fn the_shipped_files_are_right() {
     }
 }
 
+/// What is added to a good configuration has faults that contain each of these texts.
+fn check(more: &str, wants: &[&str]) {
+    let got = faults(more);
+    for want in wants {
+        assert!(got.contains(want), "{more}\ngave:\n{got}\nwithout {want:?}");
+    }
+}
+
 #[test]
 fn each_fault_names_its_key_and_says_what_to_do() {
-    let check = |more: &str, wants: &[&str]| {
-        let got = faults(more);
-        for want in wants {
-            assert!(got.contains(want), "{more}\ngave:\n{got}\nwithout {want:?}");
-        }
-    };
     check("tpoics = 1", &["mapping.hello.tpoics", "did you mean \"topics\""]);
     check("archive = { path = \"{tpoic}\" }", &["mapping.hello.archive.path", "{tpoic}"]);
     check("archive = { path = \"../x\" }", &["not the name of a directory"]);

@@ -244,7 +244,7 @@ impl State {
         // All at once: HDFS may take half a second for each.
         let mut closing = JoinSet::new();
         for mut file in std::mem::take(&mut open.files) {
-            let _ = closing.spawn(async move { file.close().await });
+            closing.spawn(async move { file.close().await });
         }
         for closed in closing.join_all().await {
             closed?;
