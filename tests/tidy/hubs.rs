@@ -2,7 +2,6 @@
 
 use syn::spanned::Spanned as _;
 
-use crate::Rule;
 use crate::source::{check, sources};
 
 /// What stands in a `mod.rs` beside its page, `mod` and `use`.
@@ -22,7 +21,7 @@ fn items_of_a_hub(path: &str, text: &str) -> Vec<String> {
 
 #[test]
 fn a_hub_is_its_page() {
-    check(Rule::Hub, &sources("src"), items_of_a_hub);
+    check(&sources("src"), items_of_a_hub);
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use syn::spanned::Spanned as _;
 use syn::visit::Visit;
 
-use crate::Rule;
 use crate::source::{check, sources};
 use crate::tokens::all_sources;
 
@@ -64,17 +63,17 @@ fn long_functions(text: &str) -> Vec<String> {
 
 #[test]
 fn files_are_short() {
-    check(Rule::FileLength, &all_sources(), |_, text| too_long(text));
+    check(&all_sources(), |_, text| too_long(text));
 }
 
 #[test]
 fn functions_are_short() {
-    check(Rule::FunctionLength, &sources("src"), |_, text| long_functions(text));
+    check(&sources("src"), |_, text| long_functions(text));
 }
 
 #[test]
 fn lines_are_short() {
-    check(Rule::LineLength, &sources("src"), |_, text| too_wide(text));
+    check(&all_sources(), |_, text| too_wide(text));
 }
 
 #[test]

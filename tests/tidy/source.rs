@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::{BEING_REWRITTEN, Rule};
-
 pub(crate) fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -35,27 +33,11 @@ pub(crate) fn read(path: &str) -> String {
     std::fs::read_to_string(top().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-/// Checks every file by a rule, but for those that are being rewritten.
-pub(crate) fn check(
-    rule: Rule,
-    files: &BTreeMap<String, String>,
-    faults: impl Fn(&str, &str) -> Vec<String>,
-) {
-    let mut found = Vec::new();
-    for (path, text) in files {
-        let known = BEING_REWRITTEN.contains(&(rule, path.as_str()));
-        let faults = faults(path, text);
-        if known && faults.is_empty() {
-            found.push(format!("{path} keeps {rule:?} by now: take it off BEING_REWRITTEN"));
-        }
-        if !known {
-            found.extend(faults.into_iter().map(|fault| format!("{path}: {fault}")));
-        }
-    }
-    for (of, path) in BEING_REWRITTEN {
-        if *of == rule && !files.contains_key(*path) {
-            found.push(format!("{path} is not there any more: take it off BEING_REWRITTEN"));
-        }
-    }
-    assert!(found.is_empty(), "{rule:?}:\n  {}", found.join("\n  "));
+/// Checks every file by a rule: a function from a path and its text to faults.
+pub(crate) fn check(files: &BTreeMap<String, String>, faults: impl Fn(&str, &str) -> Vec<String>) {
+    let of = |(path, text): (&String, &String)| {
+        faults(path, text).into_iter().map(|fault| format!("{path}: {fault}")).collect::<Vec<_>>()
+    };
+    let found: Vec<String> = files.iter().flat_map(of).collect();
+    assert!(found.is_empty(), "\n  {}", found.join("\n  "));
 }

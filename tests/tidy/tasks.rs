@@ -2,7 +2,6 @@
 
 use proc_macro2::{TokenStream, TokenTree};
 
-use crate::Rule;
 use crate::source::check;
 use crate::tokens::{each_level, is_mark, program, tokens, word};
 
@@ -41,7 +40,7 @@ fn forgotten_tasks(text: &str) -> Vec<String> {
 
 #[test]
 fn every_task_is_joined() {
-    check(Rule::Task, &program(), |_, text| forgotten_tasks(text));
+    check(&program(), |_, text| forgotten_tasks(text));
 }
 
 #[test]

@@ -51,6 +51,32 @@ pub(crate) fn each_level(stream: TokenStream, look: &mut dyn FnMut(&[TokenTree])
     }
 }
 
+/// Every two parts of a path that follow each other, but for those in tests: `a::b::c` gives `a::b`
+/// and `b::c`, `a::{b, c}` gives `a::b` and `a::c`.
+pub(crate) fn paths(text: &str) -> BTreeSet<(String, String)> {
+    let mut all = BTreeSet::new();
+    each_level(tokens(text), &mut |level| {
+        for at in 0..level.len() {
+            let Some(first) = word(level.get(at)).filter(|_| is_path_mark(level, at + 1)) else {
+                continue;
+            };
+            match level.get(at + 3) {
+                Some(TokenTree::Group(group)) => {
+                    let mut begins = true;
+                    for token in group.stream() {
+                        if let Some(second) = word(Some(&token)).filter(|_| begins) {
+                            let _ = all.insert((first.clone(), second));
+                        }
+                        begins = is_mark(Some(&token), ',');
+                    }
+                }
+                second => all.extend(word(second).map(|second| (first, second))),
+            }
+        }
+    });
+    all
+}
+
 pub(crate) fn is_cfg_test(token: Option<&TokenTree>) -> bool {
     let Some(TokenTree::Group(group)) = token else { return false };
     group.delimiter() == Delimiter::Bracket
