@@ -11,7 +11,7 @@ use crate::clients::kafka::{
     Commit, Generation, KafkaError, Outgoing, Read, Source, TransactionError,
 };
 use crate::common::config::Start;
-use crate::fakes::network::{Failure, LATE, Line};
+use crate::fakes::network::{Failure, LATE, Network};
 use crate::pure::formats::header;
 use crate::pure::protocol::Committed;
 use crate::pure::record::{Offset, OffsetRange, Record, Timestamp, TopicPartition};
@@ -57,7 +57,7 @@ impl Log {
 #[derive(Clone, Default)]
 pub(crate) struct Brokers {
     state: Arc<Mutex<State>>,
-    line: Line,
+    network: Network,
 }
 
 impl Brokers {
@@ -65,8 +65,8 @@ impl Brokers {
         self.state.lock()
     }
 
-    pub(crate) fn over(&self, line: &Line) -> Brokers {
-        Brokers { state: Arc::clone(&self.state), line: line.clone() }
+    pub(crate) fn over(&self, network: &Network) -> Brokers {
+        Brokers { state: Arc::clone(&self.state), network: network.clone() }
     }
 
     pub(crate) fn produce(&self, tp: &TopicPartition, millis: i64, value: &str) {
@@ -114,7 +114,7 @@ impl Positions for Brokers {
         &self,
         partitions: &[TopicPartition],
     ) -> Result<Vec<Option<CommittedRead>>, KafkaError> {
-        match self.line.pass("stable read") {
+        match self.network.pass("stable read") {
             None | Some(Failure::Lied) => {}
             Some(Failure::Panic) => panic!("planted in a stable read"),
             Some(_) => return Err(no_answer("stable read")),
@@ -230,7 +230,7 @@ fn apply(state: &mut State, rows: Rows, offsets: &[OffsetCommit]) {
 impl Commit for Transactions {
     fn begin(&mut self) -> Result<(), TransactionError> {
         assert!(self.open.is_none(), "a transaction is open already");
-        match self.brokers.line.pass("begin") {
+        match self.brokers.network.pass("begin") {
             None | Some(Failure::Lied | Failure::PauseAfter) => {
                 self.open = Some(Rows::new());
                 Ok(())
@@ -262,7 +262,7 @@ impl Commit for Transactions {
         if !generation.may_commit() || !owned() {
             return Err(doubt("send offsets"));
         }
-        let how = self.brokers.line.pass("commit");
+        let how = self.brokers.network.pass("commit");
         let mut state = self.brokers.lock();
         if generation.number() != state.generation {
             return Err(doubt("illegal generation"));

@@ -1,4 +1,4 @@
-//! The line between one process and its servers, for tests: every remote call passes here, and
+//! The network between one process and its servers, for tests: every remote call passes here, and
 //! call number k may go wrong in each way that a real one can.
 
 use std::sync::Arc;
@@ -54,9 +54,9 @@ impl Failure {
 pub(crate) const LATE: Duration = Duration::from_secs(20);
 const OUTAGE: Duration = Duration::from_secs(60);
 
-/// One process's line.
+/// One process's network.
 #[derive(Clone, Default, Debug)]
-pub(crate) struct Line(Arc<Shared>);
+pub(crate) struct Network(Arc<Shared>);
 
 #[derive(Default, Debug)]
 struct Shared {
@@ -79,11 +79,11 @@ struct State {
     paused: bool,
 }
 
-impl Line {
-    pub(crate) fn failing(k: usize, how: Failure) -> Line {
-        let line = Line::default();
-        line.lock().plan = Some((k, how));
-        line
+impl Network {
+    pub(crate) fn failing(k: usize, how: Failure) -> Network {
+        let network = Network::default();
+        network.lock().plan = Some((k, how));
+        network
     }
 
     /// From here on, how each call goes that is meant.

@@ -1,5 +1,5 @@
-//! A store in memory for tests. Each process reaches it by a [`Line`] of its own, on which a call
-//! may go wrong in every way.
+//! A store in memory for tests. Each process reaches it by a [`Network`] of its own, on which a
+//! call may go wrong in every way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::clients::store::{ErrorKind, Store, StoreError, Writer};
-use crate::fakes::network::{Failure, LATE, Line};
+use crate::fakes::network::{Failure, LATE, Network};
 
 #[derive(Default, Debug)]
 pub(crate) struct Contents {
@@ -20,7 +20,7 @@ pub(crate) struct Contents {
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Memory {
     contents: Arc<Mutex<Contents>>,
-    line: Line,
+    network: Network,
 }
 
 impl Memory {
@@ -28,9 +28,9 @@ impl Memory {
         self.contents.lock()
     }
 
-    /// The same store, over another line.
-    pub(crate) fn over(&self, line: &Line) -> Memory {
-        Memory { contents: Arc::clone(&self.contents), line: line.clone() }
+    /// The same store, over another network.
+    pub(crate) fn over(&self, network: &Network) -> Memory {
+        Memory { contents: Arc::clone(&self.contents), network: network.clone() }
     }
 
     async fn call<T>(
@@ -43,7 +43,7 @@ impl Memory {
         T: Send + 'static,
     {
         let error = |kind| StoreError::new(kind, operation, path, "planted");
-        match self.line.pass(&format!("{operation} {path}")) {
+        match self.network.pass(&format!("{operation} {path}")) {
             None | Some(Failure::Lied) => work(&mut self.lock()).map_err(error),
             Some(Failure::Before | Failure::Outage) => Err(error(ErrorKind::Unknown)),
             Some(Failure::After) => {
@@ -66,12 +66,12 @@ impl Memory {
                 std::future::pending().await
             }
             Some(Failure::PauseBefore) => {
-                self.line.resumed().await;
+                self.network.resumed().await;
                 work(&mut self.lock()).map_err(error)
             }
             Some(Failure::PauseAfter) => {
                 let answer = work(&mut self.lock()).map_err(error);
-                self.line.resumed().await;
+                self.network.resumed().await;
                 answer
             }
         }

@@ -11,7 +11,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// One record, as anybody sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Seen {
+pub struct ReadBack {
     pub partition: i32,
     pub offset: i64,
     pub timestamp: Option<i64>,
@@ -21,7 +21,7 @@ pub struct Seen {
 }
 
 /// Where these records end, by partition.
-pub fn ends_of(records: &[Seen]) -> BTreeMap<i32, i64> {
+pub fn ends_of(records: &[ReadBack]) -> BTreeMap<i32, i64> {
     let mut ends = BTreeMap::new();
     for r in records {
         let end: &mut i64 = ends.entry(r.partition).or_default();
@@ -55,7 +55,7 @@ impl Archived {
     }
 
     /// Raw rows as records; sorted.
-    pub fn records(&self) -> Vec<Seen> {
+    pub fn records(&self) -> Vec<ReadBack> {
         let mut all = Vec::new();
         for b in &self.batches {
             let column = |name: &str| b.column_by_name(name).unwrap();
@@ -74,7 +74,7 @@ impl Archived {
                 let pairs = list.as_struct();
                 let (keys, values) =
                     (pairs.column(0).as_string::<i32>(), pairs.column(1).as_binary::<i32>());
-                all.push(Seen {
+                all.push(ReadBack {
                     partition: column("partition").as_primitive::<Int32Type>().value(i),
                     offset: column("offset").as_primitive::<Int64Type>().value(i),
                     timestamp: times.is_valid(i).then(|| times.value(i)),

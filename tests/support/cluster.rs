@@ -14,7 +14,7 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::archive::{Archived, Seen, read_archive};
+use super::archive::{Archived, ReadBack, read_archive};
 use super::ports;
 
 const TESTBED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testbed/testbed");
@@ -139,7 +139,7 @@ root = "{}/{name}"
     }
 
     /// Everything that a consumer with isolation.level=read_committed sees, by partition.
-    pub fn read_topic(&self, topic: &str) -> Vec<Seen> {
+    pub fn read_topic(&self, topic: &str) -> Vec<ReadBack> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", self.bootstrap())
             .set("group.id", "oracle")
@@ -159,7 +159,7 @@ root = "{}/{name}"
         let deadline = Instant::now() + Duration::from_secs(120);
         while ends < partitions && Instant::now() < deadline {
             match consumer.poll(Duration::from_millis(200)) {
-                Some(Ok(m)) => seen.push(Seen {
+                Some(Ok(m)) => seen.push(ReadBack {
                     partition: m.partition(),
                     offset: m.offset(),
                     timestamp: m.timestamp().to_millis(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::archive::{Seen, ends_of};
+use super::archive::{ReadBack, ends_of};
 use super::ports::free_port;
 use super::{eventually, log};
 
@@ -100,7 +100,7 @@ impl Daemon {
 
     /// Waits until all of these published counts are archived. Partition by partition: A steps over
     /// transaction markers too, so that a sum could hide what one of them lacks.
-    pub fn archived_all(&self, topic: &str, published: &[Seen]) {
+    pub fn archived_all(&self, topic: &str, published: &[ReadBack]) {
         let ends = ends_of(published);
         eventually("counts archived", Duration::from_secs(90), || {
             ends.iter().all(|(partition, end)| {

@@ -16,7 +16,7 @@ pub mod scene;
 
 use std::time::{Duration, Instant};
 
-pub use archive::{Archived, Seen, assert_each_once, ends_of, read_names, tree};
+pub use archive::{Archived, ReadBack, assert_each_once, ends_of, read_names, tree};
 pub use cluster::{Cluster, Producing, flush, send, send_full};
 pub use daemon::{Daemon, alluvium};
 pub use lines::Lines;

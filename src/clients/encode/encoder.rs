@@ -99,7 +99,7 @@ impl Encoder {
     ///
     /// # Errors
     /// The format's library fails.
-    pub fn relieve(&mut self) -> Result<(), EncodeError> {
+    pub fn shrink(&mut self) -> Result<(), EncodeError> {
         match &mut self.0 {
             Kind::RawParquet(file) => file.end_row_group(),
             Kind::CountParquet(file) => file.end_row_group(),

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::foreign::count_or_foreign;
 use crate::pure::count::output::iso_millis;
-use crate::pure::layout::format::{Bytes8, Rows, TextCodec};
+use crate::pure::layout::format::{Rows, TextCodec, TextPolicy};
 use crate::pure::record::{Record, TopicPartition};
 
 enum Sink {
@@ -75,12 +75,12 @@ struct CountLine<'a> {
     foreign_value: Option<String>,
 }
 
-fn text_or_base64(value: Option<&[u8]>, mode: Bytes8) -> (Option<&str>, Option<String>) {
+fn text_or_base64(value: Option<&[u8]>, mode: TextPolicy) -> (Option<&str>, Option<String>) {
     let Some(bytes) = value else {
         return (None, None);
     };
     match std::str::from_utf8(bytes) {
-        Ok(text) if mode == Bytes8::Auto => (Some(text), None),
+        Ok(text) if mode == TextPolicy::Auto => (Some(text), None),
         _ => (None, Some(STANDARD.encode(bytes))),
     }
 }
@@ -114,11 +114,11 @@ impl File {
         Ok(())
     }
 
-    fn raw_line(&mut self, record: &Record<'_>, key_mode: Bytes8, value_mode: Bytes8) {
+    fn raw_line(&mut self, record: &Record<'_>, key_mode: TextPolicy, value_mode: TextPolicy) {
         let (key, key_bytes) = text_or_base64(record.key, key_mode);
         let (value, value_bytes) = text_or_base64(record.value, value_mode);
         let headers = record.headers.iter().map(|(name, bytes)| {
-            let (value, value_bytes) = text_or_base64(*bytes, Bytes8::Auto);
+            let (value, value_bytes) = text_or_base64(*bytes, TextPolicy::Auto);
             HeaderLine { key: name, value, value_bytes }
         });
         let line = RawLine {

@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema, TimeUnit};
 use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::foreign::count_or_foreign;
 use crate::clients::encode::parquet::Builder;
-use crate::pure::layout::format::Bytes8;
+use crate::pure::layout::format::TextPolicy;
 use crate::pure::record::{Record, Timestamp, TopicPartition};
 
 fn utc() -> DataType {
@@ -32,14 +32,14 @@ fn labels(keys: Vec<Option<i32>>, values: &[&str]) -> Result<ArrayRef, EncodeErr
 
 /// Bytes as text where they are UTF-8, and as bytes where they are not.
 struct TextOrBytes {
-    mode: Bytes8,
+    mode: TextPolicy,
     text: StringBuilder,
     bytes: BinaryBuilder,
     size: usize,
 }
 
 impl TextOrBytes {
-    fn new(mode: Bytes8) -> TextOrBytes {
+    fn new(mode: TextPolicy) -> TextOrBytes {
         let (text, bytes) = (StringBuilder::new(), BinaryBuilder::new());
         TextOrBytes { mode, text, bytes, size: 0 }
     }
@@ -48,7 +48,7 @@ impl TextOrBytes {
     fn append(&mut self, value: Option<&[u8]>) {
         self.size += value.map_or(0, <[u8]>::len);
         match (self.mode, value, value.map(std::str::from_utf8)) {
-            (Bytes8::Auto, _, Some(Ok(text))) => {
+            (TextPolicy::Auto, _, Some(Ok(text))) => {
                 self.text.append_value(text);
                 self.bytes.append_null();
             }
@@ -96,7 +96,7 @@ fn header_element() -> Arc<Field> {
 }
 
 impl RawRows {
-    pub(super) fn new(of: TopicPartition, key: Bytes8, value: Bytes8) -> RawRows {
+    pub(super) fn new(of: TopicPartition, key: TextPolicy, value: TextPolicy) -> RawRows {
         let nullable = |name, kind| Field::new(name, kind, true);
         let schema = Schema::new(vec![
             Field::new("topic", constant(), false),

@@ -4,14 +4,14 @@ use super::*;
 use crate::pure::count::output::{Merged, OutputFormat, WindowWriter};
 use crate::pure::formats::header::NAME;
 use crate::pure::formats::metadata::Marks;
-use crate::pure::layout::format::{Bytes8, Format, ParquetCodec, Rows, TextCodec};
+use crate::pure::layout::format::{Format, ParquetCodec, Rows, TextCodec, TextPolicy};
 use crate::pure::record::{Header, Offset, OffsetRange, Record, Timestamp, TopicPartition};
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use ::parquet::file::reader::{FileReader as _, SerializedFileReader};
 use ::parquet::schema::printer::print_schema;
 use std::io::Read;
 
-const RAW: Rows = Rows::Raw { key: Bytes8::Auto, value: Bytes8::Auto };
+const RAW: Rows = Rows::Raw { key: TextPolicy::Auto, value: TextPolicy::Auto };
 
 fn of() -> TopicPartition {
     TopicPartition { topic: "t".into(), partition: 2 }
@@ -102,7 +102,7 @@ fn raw_rows_keep_every_byte() {
 
 #[test]
 fn bytes_mode_never_makes_text() {
-    let rows = Rows::Raw { key: Bytes8::Bytes, value: Bytes8::Bytes };
+    let rows = Rows::Raw { key: TextPolicy::Bytes, value: TextPolicy::Bytes };
     let got = parquet_as_json(encode(
         Format::Parquet(ParquetCodec::None),
         rows,
@@ -146,7 +146,7 @@ fn many_rows_survive_batches_and_row_groups() {
         let value = format!("line {i}");
         encoder.append(&record(i, None, Some(value.as_bytes()), &[])).unwrap();
         if i % 1_500 == 0 {
-            encoder.relieve().unwrap();
+            encoder.shrink().unwrap();
             assert!(encoder.has_bytes());
             encoder.take(&mut |b| out.extend_from_slice(&b));
         }
@@ -176,7 +176,7 @@ fn schema(rows: Rows) -> String {
 /// depend on how keys and values are told from bytes.
 #[test]
 fn the_parquet_schemas_are_the_golden_ones() {
-    let bytes = Rows::Raw { key: Bytes8::Bytes, value: Bytes8::Bytes };
+    let bytes = Rows::Raw { key: TextPolicy::Bytes, value: TextPolicy::Bytes };
     assert_eq!(schema(RAW), golden!("schema-raw.txt"));
     assert_eq!(schema(bytes), golden!("schema-raw.txt"));
     assert_eq!(schema(Rows::Counts), golden!("schema-counts.txt"));

@@ -18,7 +18,7 @@ use rdkafka::{ClientConfig, ClientContext, Offset as RdOffset, TopicPartitionLis
 
 use crate::clients::kafka::error::KafkaError;
 use crate::clients::kafka::generation::Generation;
-use crate::clients::kafka::native::{GroupMetadata, Moves};
+use crate::clients::kafka::native::{GroupMetadata, Rebalances};
 use crate::clients::kafka::queue;
 use crate::common::crash::{self, Step};
 use crate::pure::record::TopicPartition;
@@ -46,7 +46,7 @@ pub trait Assignments: Send + Sync {
 pub struct Group {
     me: OnceLock<Weak<Consumer>>,
     assignments: Arc<dyn Assignments>,
-    moves: Moves,
+    moves: Rebalances,
     /// Errors that the client reports by itself; the poll thread logs them.
     errors: Mutex<Option<String>>,
 }
@@ -184,7 +184,7 @@ pub fn consumer(
     config: &ClientConfig,
     assignments: Arc<dyn Assignments>,
 ) -> Result<Arc<Consumer>, KafkaError> {
-    let (moves, errors) = (Moves::default(), Mutex::default());
+    let (moves, errors) = (Rebalances::default(), Mutex::default());
     let group = Group { me: OnceLock::new(), assignments, moves, errors };
     let consumer: Consumer =
         config.create_with_context(group).map_err(|e| KafkaError::new("make the consumer", e))?;

@@ -183,7 +183,7 @@ pub(super) struct SplitQueue {
     topic: *mut sys::rd_kafka_topic_t,
     partition: i32,
     wake: Option<Wake>,
-    moves: Moves,
+    moves: Rebalances,
 }
 
 // SAFETY: a librdkafka queue may be used from any thread, by one at a time: `read` takes &mut.
@@ -202,9 +202,9 @@ pub(super) struct Batch {
 
 /// Where the client's positions may be moved by itself: at each rebalance (decision 0010).
 #[derive(Clone, Debug, Default)]
-pub(super) struct Moves(Arc<AtomicU64>);
+pub(super) struct Rebalances(Arc<AtomicU64>);
 
-impl Moves {
+impl Rebalances {
     /// Before anything is fetched that a rebalance may have moved.
     pub(super) fn note(&self) {
         let _ = self.0.fetch_add(1, Ordering::SeqCst);
@@ -224,7 +224,7 @@ impl SplitQueue {
         consumer: &BaseConsumer<C>,
         topic: &str,
         partition: i32,
-        moves: Moves,
+        moves: Rebalances,
     ) -> Option<SplitQueue> {
         let topic = CString::new(topic).ok()?;
         // SAFETY: the client is valid; queue and topic are ours to destroy. Forwarding to nowhere
@@ -260,8 +260,8 @@ impl SplitQueue {
 
     /// Gives what is there, `consume.callback.max.messages` at most, to `take`; never waits. Of
     /// librdkafka's ways to read, the cheapest that keeps the position right
-    /// (docs/decisions/0004-reading.md). Nothing is given from the moment on that [`Moves`] has
-    /// another count than `sought_at`.
+    /// (docs/decisions/0004-reading.md). Nothing is given from the moment on that [`Rebalances`]
+    /// has another count than `sought_at`.
     pub(super) fn read(&mut self, sought_at: u64, take: &mut dyn FnMut(&Record<'_>)) -> Batch {
         let mut reading = Reading { take, batch: Batch::default(), moves: &self.moves, sought_at };
         // SAFETY: the topic is valid, and its partition's queue is the one that was split off;
@@ -278,7 +278,7 @@ impl SplitQueue {
 struct Reading<'a> {
     take: &'a mut dyn FnMut(&Record<'_>),
     batch: Batch,
-    moves: &'a Moves,
+    moves: &'a Rebalances,
     sought_at: u64,
 }
 

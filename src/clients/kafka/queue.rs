@@ -7,7 +7,7 @@ use rdkafka::{Offset as RdOffset, TopicPartitionList};
 use rdkafka_sys::rd_kafka_resp_err_t as Code;
 
 use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
-use crate::clients::kafka::native::{Moves, SplitQueue};
+use crate::clients::kafka::native::{Rebalances, SplitQueue};
 use crate::pure::record::{Offset, Record, TopicPartition};
 
 /// The outcome of a read, beside the records.
@@ -53,7 +53,7 @@ pub struct Queue<C: ConsumerContext + 'static> {
     queue: SplitQueue,
     consumer: Arc<BaseConsumer<C>>,
     tp: TopicPartition,
-    moves: Moves,
+    moves: Rebalances,
     /// The count of moves before the last seek.
     sought_at: Option<u64>,
 }
@@ -69,7 +69,7 @@ impl<C: ConsumerContext + 'static> Queue<C> {
     pub(super) fn split(
         consumer: Arc<BaseConsumer<C>>,
         tp: TopicPartition,
-        moves: &Moves,
+        moves: &Rebalances,
     ) -> Option<Queue<C>> {
         let queue = SplitQueue::split(&consumer, &tp.topic, tp.partition, moves.clone())?;
         Some(Queue { queue, consumer, tp, moves: moves.clone(), sought_at: None })

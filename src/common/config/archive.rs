@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use crate::common::config::fields::{Faults, Fields};
 use crate::common::config::root::{HdfsOptions, Root};
-use crate::pure::layout::format::{Bytes8, Format, ParquetCodec, Rows, TextCodec};
+use crate::pure::layout::format::{Format, ParquetCodec, Rows, TextCodec, TextPolicy};
 use crate::pure::layout::{RollPolicy, Template};
 
 /// How and where records become files.
@@ -36,8 +36,8 @@ pub(super) struct ArchiveKeys {
     timezone: Option<TimeZone>,
     format: Option<String>,
     codec: Option<String>,
-    key: Option<Bytes8>,
-    value: Option<Bytes8>,
+    key: Option<TextPolicy>,
+    value: Option<TextPolicy>,
     size: Option<u64>,
     age: Option<Duration>,
     idle: Option<Duration>,
@@ -49,7 +49,7 @@ const DEFAULT_PATH: &str = "{topic}/dt=%Y-%m-%d/hr=%H";
 impl ArchiveKeys {
     pub(super) fn read(fields: Option<Fields>, faults: &mut Faults) -> ArchiveKeys {
         let mut f = fields.unwrap_or_else(|| Fields::new("archive", Table::new()));
-        let bytes8 = [("auto", Bytes8::Auto), ("bytes", Bytes8::Bytes)];
+        let bytes8 = [("auto", TextPolicy::Auto), ("bytes", TextPolicy::Bytes)];
         let mut keys = ArchiveKeys {
             path_of: f.key("").trim_end_matches('.').to_string(),
             root: f.text("root", faults),
@@ -125,7 +125,7 @@ impl ArchiveKeys {
         let template = template.map_err(|e| faults.add(key("path"), format!("{path:?}: {e}"))).ok();
         let format = format(self.format.as_deref(), self.codec.as_deref());
         let format = format.map_err(|(k, e)| faults.add(key(k), e)).ok();
-        let (k, v) = (self.key.unwrap_or(Bytes8::Auto), self.value.unwrap_or(Bytes8::Auto));
+        let (k, v) = (self.key.unwrap_or(TextPolicy::Auto), self.value.unwrap_or(TextPolicy::Auto));
         let rows = if counts { Rows::Counts } else { Rows::Raw { key: k, value: v } };
         let roll = RollPolicy {
             size_bytes: self.size.unwrap_or(128 << 20),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::clients::encode::{EncodeError, Encoder};
 use crate::common::config::Archive;
 use crate::engine::archive::task::{Archiver, Command, staged_name};
-use crate::pure::layout::names::Places;
+use crate::pure::layout::names::PartitionPaths;
 use crate::pure::layout::roll::Open;
 use crate::pure::protocol::{AttemptId, EntryKey, FileRef};
 use crate::pure::record::{Offset, Record, TopicPartition};
@@ -136,10 +136,10 @@ impl Files {
     }
 
     /// Lets the largest file go of its memory.
-    pub fn relieve(&mut self, archiver: &Archiver) -> Result<(), EncodeError> {
+    pub fn shrink(&mut self, archiver: &Archiver) -> Result<(), EncodeError> {
         let largest = self.open.iter_mut().enumerate().max_by_key(|(_, f)| f.encoder.held());
         if let Some((at, file)) = largest {
-            file.encoder.relieve()?;
+            file.encoder.shrink()?;
             file.encoder.take(&mut |bytes| file.sent.send(at, bytes, archiver));
         }
         Ok(())
@@ -148,7 +148,7 @@ impl Files {
     /// Ends every file and hands over its last bytes; what the manifest says of them.
     pub fn finish(
         self,
-        places: &Places,
+        paths: &PartitionPaths,
         extension: &str,
         archiver: &Archiver,
     ) -> Result<Vec<FileRef>, EncodeError> {
@@ -156,7 +156,7 @@ impl Files {
         for (at, file) in self.open.into_iter().enumerate() {
             let mut sent = file.sent;
             file.encoder.finish(&mut |bytes| sent.send(at, bytes, archiver))?;
-            let name = places.file(file.first, file.last, extension);
+            let name = paths.file(file.first, file.last, extension);
             refs.push(FileRef {
                 staged: staged_name(at),
                 path: format!("{}/{name}", file.directory),

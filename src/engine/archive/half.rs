@@ -8,12 +8,12 @@ use crate::clients::encode::EncodeError;
 use crate::common::clock::Now;
 use crate::common::config::{Archive, Start};
 use crate::engine::archive::files::Files;
-use crate::engine::archive::ledger::{Books, EntryFrame};
+use crate::engine::archive::ledger::{EntryTemplate, LedgerStore};
 use crate::engine::archive::task::{Archiver, Command, Event};
 use crate::engine::topics::Role;
 use crate::pure::formats::entry::Kind;
 use crate::pure::layout::RollReason;
-use crate::pure::layout::names::Places;
+use crate::pure::layout::names::PartitionPaths;
 use crate::pure::layout::roll::Open;
 use crate::pure::protocol::machine::{LedgerQuestion, Machine, NewEntry};
 use crate::pure::protocol::partition::Append;
@@ -27,8 +27,8 @@ const MOST_WAITING: usize = 4_096;
 pub struct ArchiveHalf {
     archive: Arc<Archive>,
     task: Archiver,
-    places: Places,
-    frame: EntryFrame,
+    paths: PartitionPaths,
+    template: EntryTemplate,
     start: Start,
     open: Option<Files>,
 }
@@ -43,11 +43,11 @@ impl ArchiveHalf {
         tell: impl Fn(Event) + Send + Sync + 'static,
     ) -> Option<ArchiveHalf> {
         let (archive, (store, _)) = (role.archive.clone()?, role.store.as_ref()?);
-        let places = Places::new(&tp.topic, 0, tp.partition);
-        let books = Books { store: Arc::clone(store), places: places.clone() };
-        let task = Archiver::spawn(books, tell);
-        let frame = EntryFrame::new(tp, 0, role, "");
-        Some(ArchiveHalf { archive, task, places, frame, start: role.start, open: None })
+        let paths = PartitionPaths::new(&tp.topic, 0, tp.partition);
+        let ledger = LedgerStore { store: Arc::clone(store), paths: paths.clone() };
+        let task = Archiver::spawn(ledger, tell);
+        let template = EntryTemplate::new(tp, 0, role, "");
+        Some(ArchiveHalf { archive, task, paths, template, start: role.start, open: None })
     }
 
     /// Writes one record into the attempt that the rules name.
@@ -80,7 +80,7 @@ impl ArchiveHalf {
 
     /// An entry without files, with what an operator may want to know of its cause.
     fn new_entry(&self, NewEntry { kind, range }: NewEntry, now: Now) -> Entry {
-        let mut entry = self.frame.entry(kind, (range.from, range.to), now.millis);
+        let mut entry = self.template.entry(kind, (range.from, range.to), now.millis);
         entry.cause = Some(match kind {
             Kind::Gap => format!("retention: the log started at {} when it was read", range.to),
             Kind::Genesis | Kind::Data => format!("start = {:?}", self.start),
@@ -90,10 +90,10 @@ impl ArchiveHalf {
 
     /// Names and entries are those of the topic's life that the machine knows.
     fn follow(&mut self, machine: &Machine) {
-        self.places = self.places.of(machine.incarnation());
-        self.frame.incarnation = machine.incarnation();
+        self.paths = self.paths.of(machine.incarnation());
+        self.template.incarnation = machine.incarnation();
         if let Some(identity) = machine.identity() {
-            self.frame.topic_id.clone_from(&identity.topic_id);
+            self.template.topic_id.clone_from(&identity.topic_id);
         }
     }
 
@@ -110,9 +110,9 @@ impl ArchiveHalf {
         let Some(files) = self.open.take() else { return Ok(false) };
         self.follow(machine);
         let extension = self.archive.format.extension();
-        let refs = files.finish(&self.places, extension, &self.task)?;
+        let refs = files.finish(&self.paths, extension, &self.task)?;
         let Some((id, range)) = machine.seal() else { return Ok(false) };
-        let mut entry = self.frame.entry(Kind::Data, (range.from, range.to), now.millis);
+        let mut entry = self.template.entry(Kind::Data, (range.from, range.to), now.millis);
         entry.attempt = id;
         entry.files = refs;
         entry.p = machine.rules().and_then(|p| p.p()).unwrap_or(range.from);
@@ -167,7 +167,7 @@ impl ArchiveHalf {
     /// The format's library fails: the partition stops.
     pub fn shrink(&mut self) -> Result<(), EncodeError> {
         match &mut self.open {
-            Some(files) => files.relieve(&self.task),
+            Some(files) => files.shrink(&self.task),
             None => Ok(()),
         }
     }

@@ -14,7 +14,7 @@ use crate::common::retry::{self, Pauses};
 use crate::common::spawn::Panicked;
 use crate::engine::topics::Role;
 use crate::pure::formats::entry::{self, EntryError};
-use crate::pure::layout::names::{self, MANIFEST, Places};
+use crate::pure::layout::names::{self, MANIFEST, PartitionPaths};
 use crate::pure::protocol::append::verdict;
 use crate::pure::protocol::{
     AppendFacts, AppendVerdict, AttemptId, Entry, EntryKey, EntryName, Head, Identity, Kind,
@@ -22,16 +22,16 @@ use crate::pure::protocol::{
 };
 use crate::pure::record::{Offset, TopicPartition};
 
-/// One partition's books.
+/// One partition's ledger in a store.
 #[derive(Clone)]
-pub struct Books {
+pub struct LedgerStore {
     pub store: Arc<dyn Store>,
-    pub places: Places,
+    pub paths: PartitionPaths,
 }
 
-/// A failed look into the books.
+/// A failed read of the ledger.
 #[derive(Debug, thiserror::Error)]
-pub enum BooksError {
+pub enum LedgerError {
     /// Try again later.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -67,24 +67,24 @@ const APPEND_PAUSES: Pauses =
     Pauses { first: Duration::from_millis(400), longest: Duration::from_millis(3_200) };
 const APPEND_RETRIES: usize = 3;
 
-impl Books {
-    async fn entry(&self, key: EntryKey) -> Result<Option<Entry>, BooksError> {
-        let path = self.places.entry(key);
+impl LedgerStore {
+    async fn entry(&self, key: EntryKey) -> Result<Option<Entry>, LedgerError> {
+        let path = self.paths.entry(key);
         let Some(text) = self.store.read(&path).await? else {
             return Ok(None);
         };
-        Entry::decode(key, &text).map(Some).map_err(|error| BooksError::Entry { path, error })
+        Entry::decode(key, &text).map(Some).map_err(|error| LedgerError::Entry { path, error })
     }
 
     /// Rule 3: from an entry that exists (the hint, else the greatest name in the ledger),
     /// follow `to`.
-    pub async fn tail(&self, hint: Option<EntryKey>) -> Result<Option<Entry>, BooksError> {
+    pub async fn tail(&self, hint: Option<EntryKey>) -> Result<Option<Entry>, LedgerError> {
         let mut known = match hint {
             Some(key) => self.entry(key).await?,
             None => None,
         };
         if known.is_none() {
-            let names = self.store.list(&self.places.ledger()).await?;
+            let names = self.store.list(&self.paths.ledger()).await?;
             let Some(last) = names.iter().filter_map(|n| names::parse_entry(n)).max() else {
                 return Ok(None);
             };
@@ -102,13 +102,16 @@ impl Books {
 
     /// Recovery's store half: the newest incarnation's tail, and every left-over directory
     /// settled.
-    pub async fn recover(&mut self, hint: Option<EntryName>) -> Result<Option<Ledger>, BooksError> {
+    pub async fn recover(
+        &mut self,
+        hint: Option<EntryName>,
+    ) -> Result<Option<Ledger>, LedgerError> {
         for incarnation in self.find_incarnation().await?.older {
-            let books = Books { places: self.places.of(incarnation), ..self.clone() };
-            let tail = books.tail(None).await?;
-            books.settle_all(tail.as_ref().map(Entry::head)).await?;
+            let older = LedgerStore { paths: self.paths.of(incarnation), ..self.clone() };
+            let tail = older.tail(None).await?;
+            older.settle_all(tail.as_ref().map(Entry::head)).await?;
         }
-        let incarnation = self.places.incarnation();
+        let incarnation = self.paths.incarnation();
         let hint = hint.filter(|name| name.incarnation == incarnation);
         let tail = self.tail(hint.map(|name| name.key)).await?;
         self.settle_all(tail.as_ref().map(Entry::head)).await?;
@@ -117,26 +120,26 @@ impl Books {
 
     /// Turns to the newest incarnation that has a ledger of this partition, else to the topic's
     /// newest.
-    pub async fn find_incarnation(&mut self) -> Result<Incarnations, BooksError> {
-        let names = self.store.list(&self.places.ledgers()).await?;
+    pub async fn find_incarnation(&mut self) -> Result<Incarnations, LedgerError> {
+        let names = self.store.list(&self.paths.ledgers()).await?;
         let mut all: Vec<u32> = names.iter().filter_map(|name| name.parse().ok()).collect();
         all.sort_unstable();
         let newest = all.last().copied().unwrap_or(0);
         let mut mine = newest;
         for incarnation in all.iter().rev().copied().filter(|_| 0 < mine) {
-            if !self.store.list(&self.places.of(incarnation).ledger()).await?.is_empty() {
+            if !self.store.list(&self.paths.of(incarnation).ledger()).await?.is_empty() {
                 mine = incarnation;
                 break;
             }
         }
-        self.places = self.places.of(mine);
+        self.paths = self.paths.of(mine);
         all.retain(|older| *older < mine);
         Ok(Incarnations { older: all, newest })
     }
 
     /// Rule 7, for every directory under the partition's staging place.
-    pub async fn settle_all(&self, tail: Option<Head>) -> Result<(), BooksError> {
-        for name in self.store.list(&self.places.staging()).await? {
+    pub async fn settle_all(&self, tail: Option<Head>) -> Result<(), LedgerError> {
+        for name in self.store.list(&self.paths.staging()).await? {
             let Some((key, id)) = names::parse_attempt(&name) else {
                 tracing::warn!(
                     name,
@@ -153,7 +156,7 @@ impl Books {
                 }
                 Settle::Delete => {
                     crash::at(Step::SettleDecided);
-                    self.store.delete(&self.places.attempt(key, id)).await?;
+                    self.store.delete(&self.paths.attempt(key, id)).await?;
                 }
                 Settle::HandsOff => {}
             }
@@ -162,8 +165,8 @@ impl Books {
     }
 
     /// Renames what is left of an appended attempt to the final paths, then deletes its directory.
-    pub async fn publish(&self, entry: &Entry) -> Result<(), BooksError> {
-        let directory = self.places.attempt(entry.key(), entry.attempt);
+    pub async fn publish(&self, entry: &Entry) -> Result<(), LedgerError> {
+        let directory = self.paths.attempt(entry.key(), entry.attempt);
         for file in &entry.files {
             let staged = format!("{directory}/{}", file.staged);
             if let Some((parent, _)) = file.path.rsplit_once('/') {
@@ -174,8 +177,8 @@ impl Books {
                 Err(e) if matches!(e.kind, ErrorKind::NotFound | ErrorKind::AlreadyExists) => {
                     // Somebody else was faster: then it lies at its place.
                     if self.store.length(&file.path).await? != Some(file.bytes) {
-                        let entry = self.places.entry(entry.key());
-                        return Err(BooksError::Missing { entry, path: file.path.clone() });
+                        let entry = self.paths.entry(entry.key());
+                        return Err(LedgerError::Missing { entry, path: file.path.clone() });
                     }
                 }
                 Err(e) => return Err(e.into()),
@@ -187,7 +190,7 @@ impl Books {
 
     /// Writes the manifest, the last file of an attempt.
     pub async fn write_manifest(&self, entry: &Entry) -> Result<(), StoreError> {
-        let directory = self.places.attempt(entry.key(), entry.attempt);
+        let directory = self.paths.attempt(entry.key(), entry.attempt);
         let mut file = self.store.create(&format!("{directory}/{MANIFEST}")).await?;
         file.write(Bytes::from(entry.encode())).await?;
         file.close().await?;
@@ -199,7 +202,7 @@ impl Books {
     ///
     /// # Errors
     /// The store did not answer when it was looked what came of the rename.
-    pub async fn append(&self, key: EntryKey, id: AttemptId) -> Result<AppendAnswer, BooksError> {
+    pub async fn append(&self, key: EntryKey, id: AttemptId) -> Result<AppendAnswer, LedgerError> {
         let once = || async {
             match self.append_once(key, id).await {
                 Ok(answer) if answer.verdict == AppendVerdict::Again => Err(Ok(answer)),
@@ -207,15 +210,15 @@ impl Books {
                 Err(e) => Err(Err(e)),
             }
         };
-        let refused = |e: &Result<_, BooksError>| e.is_ok();
+        let refused = |e: &Result<_, LedgerError>| e.is_ok();
         let done = retry::bounded(APPEND_PAUSES, APPEND_RETRIES, refused, once).await;
         done.or_else(|e| e)
     }
 
-    async fn append_once(&self, key: EntryKey, id: AttemptId) -> Result<AppendAnswer, BooksError> {
-        let manifest = format!("{}/{MANIFEST}", self.places.attempt(key, id));
+    async fn append_once(&self, key: EntryKey, id: AttemptId) -> Result<AppendAnswer, LedgerError> {
+        let manifest = format!("{}/{MANIFEST}", self.paths.attempt(key, id));
         crash::at(Step::AppendDue);
-        let sent = self.store.rename(&manifest, &self.places.entry(key)).await;
+        let sent = self.store.rename(&manifest, &self.paths.entry(key)).await;
         let Err(e) = sent else {
             crash::at(Step::Appended);
             return Ok(AppendAnswer { verdict: AppendVerdict::Appended, error: None });
@@ -232,9 +235,9 @@ impl Books {
     ///
     /// # Errors
     /// The store does not answer, or refuses the entry again and again: its last error.
-    pub async fn put(&self, entry: &Entry) -> Result<bool, BooksError> {
-        let directory = self.places.attempt(entry.key(), entry.attempt);
-        self.store.make_dirs(&self.places.ledger()).await?;
+    pub async fn put(&self, entry: &Entry) -> Result<bool, LedgerError> {
+        let directory = self.paths.attempt(entry.key(), entry.attempt);
+        self.store.make_dirs(&self.paths.ledger()).await?;
         self.store.make_dirs(&directory).await?;
         self.write_manifest(entry).await?;
         match self.append(entry.key(), entry.attempt).await? {
@@ -260,7 +263,7 @@ pub fn ledger_of(tail: &Entry) -> Ledger {
 
 /// What all entries of one partition have in common.
 #[derive(Clone, Debug)]
-pub struct EntryFrame {
+pub struct EntryTemplate {
     pub topic: String,
     pub incarnation: u32,
     pub partition: i32,
@@ -269,10 +272,15 @@ pub struct EntryFrame {
     pub config: String,
 }
 
-impl EntryFrame {
+impl EntryTemplate {
     /// Of a partition in one of its topic's lives.
-    pub fn new(tp: &TopicPartition, incarnation: u32, role: &Role, topic_id: &str) -> EntryFrame {
-        EntryFrame {
+    pub fn new(
+        tp: &TopicPartition,
+        incarnation: u32,
+        role: &Role,
+        topic_id: &str,
+    ) -> EntryTemplate {
+        EntryTemplate {
             topic: tp.topic.to_string(),
             incarnation,
             partition: tp.partition,

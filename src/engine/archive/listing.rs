@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::clients::store::{Store, StoreError};
-use crate::pure::layout::names::{self, LEDGERS, Places};
+use crate::pure::layout::names::{self, LEDGERS, PartitionPaths};
 use crate::pure::protocol::{Entry, EntryKey, FileRef, Kind};
 use crate::pure::record::{Offset, OffsetRange};
 
@@ -119,19 +119,19 @@ impl LedgerPlace {
 
 /// A ledger as it stands.
 #[derive(Debug, Default)]
-pub struct Book {
+pub struct LedgerListing {
     /// In order of their ranges, those outside of the chain too.
     pub entries: Vec<Entry>,
     pub findings: Vec<Finding>,
 }
 
-impl Book {
+impl LedgerListing {
     /// Reads all entries and checks that they tile from genesis.
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn read(store: &dyn Store, place: &LedgerPlace) -> Result<Book, StoreError> {
-        let mut book = Book::default();
+    pub async fn read(store: &dyn Store, place: &LedgerPlace) -> Result<LedgerListing, StoreError> {
+        let mut listing = LedgerListing::default();
         for name in store.list(&place.path()).await? {
             let path = format!("{}/{name}", place.path());
             let decoded = match (names::parse_entry(&name), store.read(&path).await?) {
@@ -140,26 +140,26 @@ impl Book {
                 (_, None) => continue,
             };
             match decoded {
-                Ok(entry) => book.entries.push(entry),
-                Err(detail) => book.find(FindingKind::UnreadableEntry, &path, detail),
+                Ok(entry) => listing.entries.push(entry),
+                Err(detail) => listing.find(FindingKind::UnreadableEntry, &path, detail),
             }
         }
-        book.entries.sort_by_key(Entry::key);
-        book.check_tiles(place);
-        Ok(book)
+        listing.entries.sort_by_key(Entry::key);
+        listing.check_tiles(place);
+        Ok(listing)
     }
 
     /// Every ledger under a root, in order.
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn all(store: &dyn Store) -> Result<Vec<(LedgerPlace, Book)>, StoreError> {
-        let mut books = Vec::new();
+    pub async fn all(store: &dyn Store) -> Result<Vec<(LedgerPlace, LedgerListing)>, StoreError> {
+        let mut ledgers = Vec::new();
         for place in LedgerPlace::all(store).await? {
-            let book = Book::read(store, &place).await?;
-            books.push((place, book));
+            let listing = LedgerListing::read(store, &place).await?;
+            ledgers.push((place, listing));
         }
-        Ok(books)
+        Ok(ledgers)
     }
 
     fn find(&mut self, kind: FindingKind, path: &str, detail: impl Into<String>) {
@@ -226,7 +226,7 @@ impl Book {
 /// The directory of the attempt that became this entry; it is gone when all files are published.
 #[must_use]
 pub fn staged_directory(entry: &Entry) -> String {
-    Places::new(&entry.topic, entry.incarnation, entry.partition)
+    PartitionPaths::new(&entry.topic, entry.incarnation, entry.partition)
         .attempt(entry.key(), entry.attempt)
 }
 

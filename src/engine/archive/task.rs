@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::clients::store::{StoreError, Writer};
 use crate::common::crash::{self, Step};
 use crate::common::spawn::{caught, spawn_named};
-use crate::engine::archive::ledger::{AppendAnswer, Books, BooksError};
+use crate::engine::archive::ledger::{AppendAnswer, LedgerError, LedgerStore};
 use crate::pure::fault::{Fault, planted};
 use crate::pure::protocol::machine::Ticket;
 use crate::pure::protocol::{AppendVerdict, AttemptId, Entry, EntryKey, EntryName, Kind, Ledger};
@@ -61,7 +61,7 @@ pub enum Event {
     /// The incarnation, and its ledger if there is one.
     Ledger(Ticket, u32, Option<Ledger>),
     /// From here on everything is ignored, until [`Command::Recover`].
-    Failed(BooksError),
+    Failed(LedgerError),
 }
 
 /// An attempt that readers see.
@@ -101,12 +101,12 @@ pub struct Archiver {
 const COMMANDS: usize = 16_384;
 
 impl Archiver {
-    pub fn spawn(books: Books, tell: impl Fn(Event) + Send + Sync + 'static) -> Archiver {
+    pub fn spawn(ledger: LedgerStore, tell: impl Fn(Event) + Send + Sync + 'static) -> Archiver {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let under_way = Arc::new(AtomicUsize::new(0));
         let tell: Arc<Tell> = Arc::new(tell);
         let state = State {
-            books,
+            ledger,
             tell: Arc::clone(&tell),
             under_way: Arc::clone(&under_way),
             open: None,
@@ -130,7 +130,7 @@ impl Archiver {
             let _ = self.under_way.fetch_sub(size, Ordering::Relaxed);
             if !self.gone.swap(true, Ordering::Relaxed) {
                 tracing::error!("a partition's way into the store takes no commands");
-                (self.tell)(Event::Failed(BooksError::Gone));
+                (self.tell)(Event::Failed(LedgerError::Gone));
             }
         }
     }
@@ -147,7 +147,7 @@ impl Archiver {
 }
 
 struct State {
-    books: Books,
+    ledger: LedgerStore,
     tell: Arc<Tell>,
     under_way: Arc<AtomicUsize>,
     open: Option<Open>,
@@ -178,7 +178,7 @@ impl State {
         }
     }
 
-    async fn carry_out(&mut self, command: Command) -> Result<(), BooksError> {
+    async fn carry_out(&mut self, command: Command) -> Result<(), LedgerError> {
         match command {
             Command::Recover { ticket, hint, discard, put } => {
                 self.broken = false;
@@ -200,37 +200,37 @@ impl State {
         hint: Option<EntryName>,
         discard: Vec<(EntryKey, AttemptId)>,
         put: Option<Box<Entry>>,
-    ) -> Result<(), BooksError> {
+    ) -> Result<(), LedgerError> {
         for (key, id) in discard {
             crash::at(Step::LeaveDiscarding);
-            self.books.store.delete(&self.books.places.attempt(key, id)).await?;
+            self.ledger.store.delete(&self.ledger.paths.attempt(key, id)).await?;
         }
         if let Some(entry) = put {
-            let stands = self.books.put(&entry).await?;
+            let stands = self.ledger.put(&entry).await?;
             crash::at(Step::GenesisPut);
             if stands && entry.kind == Kind::Gap {
                 // Told at once: what follows may fail, and then this entry is found, not put.
                 (self.tell)(Event::GapStands(OffsetRange { from: entry.from, to: entry.to }));
             }
         }
-        let ledger = self.books.recover(hint).await?;
-        (self.tell)(Event::Ledger(ticket, self.books.places.incarnation(), ledger));
+        let ledger = self.ledger.recover(hint).await?;
+        (self.tell)(Event::Ledger(ticket, self.ledger.paths.incarnation(), ledger));
         Ok(())
     }
 
-    async fn open(&mut self, key: EntryKey, id: AttemptId) -> Result<(), BooksError> {
-        let directory = self.books.places.attempt(key, id);
-        self.books.store.make_dirs(&directory).await?;
+    async fn open(&mut self, key: EntryKey, id: AttemptId) -> Result<(), LedgerError> {
+        let directory = self.ledger.paths.attempt(key, id);
+        self.ledger.store.make_dirs(&directory).await?;
         crash::at(Step::AttemptMade);
         self.open = Some(Open { directory, files: Vec::new() });
         Ok(())
     }
 
-    async fn write(&mut self, file: usize, bytes: Bytes) -> Result<(), BooksError> {
+    async fn write(&mut self, file: usize, bytes: Bytes) -> Result<(), LedgerError> {
         let open = self.open.as_mut().expect("the worker opens before it writes");
         while open.files.len() <= file {
             let path = format!("{}/{}", open.directory, staged_name(open.files.len()));
-            open.files.push(self.books.store.create(&path).await?);
+            open.files.push(self.ledger.store.create(&path).await?);
         }
         if !bytes.is_empty() {
             open.files[file].write(bytes).await?;
@@ -239,7 +239,7 @@ impl State {
         Ok(())
     }
 
-    async fn seal(&mut self, entry: Box<Entry>) -> Result<(), BooksError> {
+    async fn seal(&mut self, entry: Box<Entry>) -> Result<(), LedgerError> {
         let mut open = self.open.take().expect("the worker opens before it seals");
         // All at once: HDFS may take half a second for each.
         let mut closing = JoinSet::new();
@@ -252,9 +252,9 @@ impl State {
         crash::at(Step::FilesClosed);
         for file in &entry.files {
             let path = format!("{}/{}", open.directory, file.staged);
-            let found = self.books.store.length(&path).await?;
+            let found = self.ledger.store.length(&path).await?;
             if found != Some(file.bytes) {
-                return Err(BooksError::Missing {
+                return Err(LedgerError::Missing {
                     entry: format!(
                         "the sealed attempt {} ({found:?} bytes found, {} written)",
                         entry.attempt, file.bytes
@@ -263,30 +263,30 @@ impl State {
                 });
             }
         }
-        self.books.write_manifest(&entry).await?;
+        self.ledger.write_manifest(&entry).await?;
         let id = entry.attempt;
         let _ = self.sealed.insert(id, entry);
         (self.tell)(Event::Sealed(id));
         Ok(())
     }
 
-    async fn append(&mut self, id: AttemptId) -> Result<(), BooksError> {
+    async fn append(&mut self, id: AttemptId) -> Result<(), LedgerError> {
         let Some(entry) = self.sealed.remove(&id) else {
             return Ok(());
         };
         if planted(Fault::PublishFirst) {
-            self.books.publish(&entry).await?;
+            self.ledger.publish(&entry).await?;
         }
-        let AppendAnswer { verdict, error } = self.books.append(entry.key(), id).await?;
+        let AppendAnswer { verdict, error } = self.ledger.append(entry.key(), id).await?;
         (self.tell)(Event::Answered(id, verdict, error));
         if verdict != AppendVerdict::Appended {
             // Not mine, or no answer that can be trusted: the worker has to recover.
             self.broken = true;
             return Ok(());
         }
-        self.books.publish(&entry).await?;
+        self.ledger.publish(&entry).await?;
         // What others left below the new tail goes too, before a stop may end the process.
-        self.books.settle_all(Some(entry.head())).await?;
+        self.ledger.settle_all(Some(entry.head())).await?;
         (self.tell)(Event::Published(Published::of(&entry)));
         Ok(())
     }
@@ -319,7 +319,7 @@ mod tests {
         assert_eq!(archiver.under_way(), 0);
         let failures = || {
             let told = told.lock();
-            assert!(told.iter().all(|e| matches!(e, Event::Failed(BooksError::Gone))), "{told:?}");
+            assert!(told.iter().all(|e| matches!(e, Event::Failed(LedgerError::Gone))), "{told:?}");
             told.len()
         };
         assert_eq!(failures(), 1);

@@ -59,7 +59,7 @@ impl Map {
             *words += 1;
         });
         tally.lossy += u64::from(terms == Terms::Lossy);
-        tally.uncounted += u64::from(terms == Terms::None);
+        tally.uncounted += u64::from(terms == Terms::Empty);
     }
 
     /// Time until the counts are due; [`None`] if there are none. `interval_left`: until the next

@@ -5,7 +5,7 @@ use crate::clients::kafka::offsets::PositionsRead;
 use crate::clients::store::{ErrorKind, StoreError};
 use crate::common::clock::Now;
 use crate::common::status::Roll;
-use crate::engine::archive::ledger::BooksError;
+use crate::engine::archive::ledger::LedgerError;
 use crate::engine::archive::task::{Event, Published};
 use crate::engine::worker::env::Env;
 use crate::engine::worker::partition::Sinks;
@@ -62,12 +62,12 @@ impl Sinks {
             Event::GapStands(range) => {
                 metrics.gap_records.inc_by(range.to.0.abs_diff(range.from.0));
             }
-            Event::Failed(BooksError::Entry { path, error }) => {
+            Event::Failed(LedgerError::Entry { path, error }) => {
                 self.input(Input::Unreadable(format!("{path}: {error}")), now, env);
             }
             Event::Failed(e) => {
                 let kind = match &e {
-                    BooksError::Store(StoreError { kind, .. }) => *kind,
+                    LedgerError::Store(StoreError { kind, .. }) => *kind,
                     _ => ErrorKind::Other,
                 };
                 self.on_store_error(kind, &e, env);

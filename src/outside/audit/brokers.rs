@@ -8,12 +8,12 @@ use crate::clients::kafka::offsets::{BrokerPositions, Positions as _};
 use crate::clients::kafka::{Consumer, KafkaError, consumer_config, group, topics};
 use crate::clients::store::{Store, StoreError};
 use crate::common::config::{Archive, Config};
-use crate::engine::archive::ledger::{Books, BooksError, ledger_of};
+use crate::engine::archive::ledger::{LedgerError, LedgerStore, ledger_of};
 use crate::engine::archive::listing::{Finding, FindingKind};
 use crate::engine::archive::root::root_id;
 use crate::engine::topics::Role;
 use crate::outside::audit::report::{AtBrokers, Report};
-use crate::pure::layout::names::Places;
+use crate::pure::layout::names::PartitionPaths;
 use crate::pure::protocol::repair::Facts;
 use crate::pure::protocol::{Entry, Identity, Stop};
 use crate::pure::record::TopicPartition;
@@ -37,11 +37,11 @@ pub struct Brokers {
 }
 
 /// One partition as an owner would find it now.
-pub struct Looked {
+pub struct Diagnosis {
     pub tp: TopicPartition,
     pub role: Role,
     /// Of the newest incarnation.
-    pub books: Option<Books>,
+    pub ledger: Option<LedgerStore>,
     pub tail: Option<Entry>,
     /// Whether anything was ever committed or archived for it.
     pub known: bool,
@@ -49,7 +49,7 @@ pub struct Looked {
     pub facts: Result<Facts, Stop>,
 }
 
-impl Looked {
+impl Diagnosis {
     /// Why an owner stops here, if it does.
     #[must_use]
     pub fn stop(&self) -> Option<Stop> {
@@ -104,7 +104,7 @@ impl Brokers {
         &self,
         config: &Config,
         tp: &TopicPartition,
-    ) -> Result<Option<Looked>, LookError> {
+    ) -> Result<Option<Diagnosis>, LookError> {
         let store = |archive: &Archive| self.stores.get(&archive.root.url()).cloned();
         let Some(role) = Role::of(config, &tp.topic, store) else {
             return Ok(None);
@@ -112,18 +112,18 @@ impl Brokers {
         let (positions, of, start) = (self.positions.clone(), tp.clone(), role.start);
         let read = blocking(move || positions.read(&of, start, None)).await?;
         let (mut tail, mut newest, mut unreadable) = (None, 0, None);
-        let mut books = role.store.as_ref().map(|(store, _)| Books {
+        let mut ledger = role.store.as_ref().map(|(store, _)| LedgerStore {
             store: Arc::clone(store),
-            places: Places::new(&tp.topic, 0, tp.partition),
+            paths: PartitionPaths::new(&tp.topic, 0, tp.partition),
         });
-        if let Some(books) = &mut books {
+        if let Some(ledger) = &mut ledger {
             let found = async {
-                newest = books.find_incarnation().await?.newest;
-                books.tail(None).await
+                newest = ledger.find_incarnation().await?.newest;
+                ledger.tail(None).await
             };
             match found.await {
                 Ok(found) => tail = found,
-                Err(BooksError::Store(e)) => return Err(e.into()),
+                Err(LedgerError::Store(e)) => return Err(e.into()),
                 Err(e) => unreadable = Some(e.to_string()),
             }
         }
@@ -141,7 +141,7 @@ impl Brokers {
             start: read.first,
             published: None,
         });
-        Ok(Some(Looked { tp: tp.clone(), role, books, tail, known, facts }))
+        Ok(Some(Diagnosis { tp: tp.clone(), role, ledger, tail, known, facts }))
     }
 }
 
@@ -158,10 +158,10 @@ pub async fn check(
 ) -> Result<(), LookError> {
     for tp in partitions {
         let Some(looked) = brokers.look(config, tp).await? else { continue };
-        let Some(books) = looked.books.as_ref().filter(|_| looked.known) else { continue };
-        let url = books.store.url();
+        let Some(ledger) = looked.ledger.as_ref().filter(|_| looked.known) else { continue };
+        let url = ledger.store.url();
         let Some(report) = reports.iter_mut().find(|r| r.root == url) else { continue };
-        let incarnation = books.places.incarnation().to_string();
+        let incarnation = ledger.paths.incarnation().to_string();
         let partition = tp.partition.to_string();
         let mut of = report.partitions.iter_mut();
         let of = of.find(|p| {

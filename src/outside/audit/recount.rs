@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::clients::store::{Store, StoreError};
 use crate::common::config::{Config, Mapping, WordCount};
-use crate::engine::archive::listing::{Book, read_file};
+use crate::engine::archive::listing::{LedgerListing, read_file};
 use crate::engine::topics::{TopicRole, mapping_of};
 use crate::outside::audit::rows;
 use crate::pure::count::output::iso_millis;
@@ -73,7 +73,7 @@ impl Recount {
 }
 
 /// Every ledger of these stores: read once, whatever number of mappings is recounted.
-pub struct Ledgers(Vec<(Arc<dyn Store>, Book)>);
+pub struct Ledgers(Vec<(Arc<dyn Store>, LedgerListing)>);
 
 impl Ledgers {
     /// Reads all ledgers of these stores.
@@ -83,8 +83,8 @@ impl Ledgers {
     pub async fn read(stores: &[Arc<dyn Store>]) -> Result<Ledgers, StoreError> {
         let mut all = Vec::new();
         for store in stores {
-            let books = Book::all(&**store).await?;
-            all.extend(books.into_iter().map(|(_, book)| (Arc::clone(store), book)));
+            let ledgers = LedgerListing::all(&**store).await?;
+            all.extend(ledgers.into_iter().map(|(_, listing)| (Arc::clone(store), listing)));
         }
         Ok(Ledgers(all))
     }
@@ -103,14 +103,14 @@ impl Ledgers {
     ) -> Result<Recount, StoreError> {
         let recount = Recount { mapping: mapping.name.clone(), ..Recount::default() };
         let mut sheet = Sheet { count, range, windows: BTreeMap::new(), recount };
-        for (store, book) in &self.0 {
-            let topic = book.entries.first().map(|e| &*e.topic);
+        for (store, listing) in &self.0 {
+            let topic = listing.entries.first().map(|e| &*e.topic);
             let Some((of, role)) = topic.and_then(|t| mapping_of(config, t)) else { continue };
             let output = role == TopicRole::Output;
             let archive = if output { &count.archive } else { &mapping.archive };
             let here = archive.as_ref().is_some_and(|a| a.root.url() == store.url());
             if of.name == mapping.name && here {
-                sheet.add(&**store, book, output).await?;
+                sheet.add(&**store, listing, output).await?;
             }
         }
         Ok(sheet.close())
@@ -121,10 +121,10 @@ impl Sheet<'_> {
     async fn add(
         &mut self,
         store: &dyn Store,
-        book: &Book,
+        listing: &LedgerListing,
         output: bool,
     ) -> Result<(), StoreError> {
-        for entry in &book.entries {
+        for entry in &listing.entries {
             for file in &entry.files {
                 let outside = match (file.min_time, file.max_time) {
                     (Some(min), Some(max)) if !output && self.count.time == Time::Record => {

@@ -204,7 +204,7 @@ mod tests {
     use crate::pure::count::output::WindowWriter;
     use crate::pure::count::{Kind, OutputFormat};
     use crate::pure::formats::header::NAME;
-    use crate::pure::layout::format::{Bytes8, Format, ParquetCodec, Rows, TextCodec};
+    use crate::pure::layout::format::{Format, ParquetCodec, Rows, TextCodec, TextPolicy};
     use crate::pure::record::{OffsetRange, Record, Timestamp, TopicPartition};
 
     const FORMATS: [Format; 4] = [
@@ -247,7 +247,7 @@ mod tests {
             })
             .collect();
         for format in FORMATS {
-            let rows = Rows::Raw { key: Bytes8::Auto, value: Bytes8::Auto };
+            let rows = Rows::Raw { key: TextPolicy::Auto, value: TextPolicy::Auto };
             let (path, bytes) = encode(format, rows, &records);
             let mut got = Vec::new();
             raw(&path, bytes.clone(), |r| {

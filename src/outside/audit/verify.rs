@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clients::store::{Store, StoreError};
-use crate::engine::archive::listing::{Book, Finding, FindingKind, LedgerPlace, staged_directory};
+use crate::engine::archive::listing::{
+    Finding, FindingKind, LedgerListing, LedgerPlace, staged_directory,
+};
 use crate::outside::audit::report::{Gap, PartitionReport, Report};
 use crate::outside::audit::rows;
 use crate::pure::layout::names::PRIVATE;
@@ -21,14 +23,14 @@ pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 pub async fn verify(store: &dyn Store, progress: Progress<'_>) -> Result<Report, StoreError> {
     let mut report = Report { root: store.url().into(), ..Report::default() };
     let visible: BTreeMap<String, u64> = store.walk("").await?.into_iter().collect();
-    let books = Book::all(store).await?;
-    let files = || books.iter().flat_map(|(_, b)| &b.entries).flat_map(|e| &e.files);
+    let ledgers = LedgerListing::all(store).await?;
+    let files = || ledgers.iter().flat_map(|(_, b)| &b.entries).flat_map(|e| &e.files);
     let total = files().map(|f| f.bytes).sum();
     let named: BTreeSet<String> = files().map(|f| f.path.clone()).collect();
     let mut done = 0;
-    for (place, book) in books {
-        let mut of = PartitionReport::new(&place, &book);
-        for entry in book.entries.iter().filter(|e| e.kind == Kind::Data) {
+    for (place, listing) in ledgers {
+        let mut of = PartitionReport::new(&place, &listing);
+        for entry in listing.entries.iter().filter(|e| e.kind == Kind::Data) {
             let mut seen = BTreeSet::new();
             for file in &entry.files {
                 of.check_file(store, entry, file, &mut seen).await?;
@@ -57,19 +59,20 @@ pub async fn verify(store: &dyn Store, progress: Progress<'_>) -> Result<Report,
 }
 
 impl PartitionReport {
-    fn new(place: &LedgerPlace, book: &Book) -> PartitionReport {
-        let topic = book.entries.first().map_or_else(|| place.topic.clone(), |e| e.topic.clone());
-        let gaps = book.entries.iter().filter(|e| e.kind == Kind::Gap).map(|e| Gap {
+    fn new(place: &LedgerPlace, listing: &LedgerListing) -> PartitionReport {
+        let topic =
+            listing.entries.first().map_or_else(|| place.topic.clone(), |e| e.topic.clone());
+        let gaps = listing.entries.iter().filter(|e| e.kind == Kind::Gap).map(|e| Gap {
             range: OffsetRange { from: e.from, to: e.to },
             cause: e.cause.clone().unwrap_or_default(),
         });
-        let range = book.start().zip(book.end()).map(|(from, to)| OffsetRange { from, to });
+        let range = listing.start().zip(listing.end()).map(|(from, to)| OffsetRange { from, to });
         PartitionReport {
             topic,
             incarnation: place.incarnation.clone(),
             partition: place.partition.clone(),
             range,
-            entries: book.entries.len(),
+            entries: listing.entries.len(),
             files: 0,
             rows: 0,
             bytes: 0,
@@ -77,7 +80,7 @@ impl PartitionReport {
             holes: 0,
             unpublished: 0,
             brokers: None,
-            findings: book.findings.clone(),
+            findings: listing.findings.clone(),
         }
     }
 

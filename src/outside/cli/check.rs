@@ -5,7 +5,7 @@ use clap::Args;
 use crate::common::config::{Archive, Config, Topics};
 use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::output::say;
-use crate::pure::layout::names::Places;
+use crate::pure::layout::names::PartitionPaths;
 use crate::pure::record::Offset;
 
 /// Arguments of `check`.
@@ -64,7 +64,8 @@ fn describe(config: &Config, now_ms: i64) -> String {
 
 fn path(archive: &Archive, topic: &str, now_ms: i64) -> String {
     let directory = archive.template.render(topic, 0, Some(now_ms));
-    let name = Places::new(topic, 0, 0).file(Offset(0), Offset(999), archive.format.extension());
+    let name =
+        PartitionPaths::new(topic, 0, 0).file(Offset(0), Offset(999), archive.format.extension());
     format!("{}/{directory}/{name}", archive.root.url())
 }
 

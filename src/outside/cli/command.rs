@@ -4,7 +4,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::outside::cli::exit::EX_USAGE;
 use crate::outside::cli::{
-    check, generate, init, pause, places, recount, repair, run, status, verify, version,
+    check, generate, init, locate, pause, recount, repair, run, status, verify, version,
 };
 
 /// Carries Kafka topics into HDFS, exactly once: counts words in windows, archives every record.
@@ -80,12 +80,12 @@ enum Command {
     /// Show where a record is: file, row and ledger entry, or the gap and its cause.
     ///
     /// Example: alluvium where orders 3 1234567
-    Where(places::Where),
+    Where(locate::Where),
     /// Show what a file of the archive is: its ledger entry, its offsets, and whether the file has
     /// changed.
     ///
     /// Example: alluvium explain hdfs://nameservice1/data/orders/dt=2026-11-22/part-….parquet
-    Explain(places::Explain),
+    Explain(locate::Explain),
     /// Write man pages and shell completions into a directory.
     ///
     /// Packages already contain these files. Example: alluvium generate target/package

@@ -11,8 +11,8 @@ use crate::clients::kafka::{
     Commit as _, Generation, KafkaError, Transactions, consumer_config, published, repair_config,
 };
 use crate::common::config::Config;
-use crate::engine::archive::ledger::EntryFrame;
-use crate::outside::audit::brokers::{Brokers, LookError, Looked, blocking};
+use crate::engine::archive::ledger::EntryTemplate;
+use crate::outside::audit::brokers::{Brokers, Diagnosis, LookError, blocking};
 use crate::outside::cli::arguments::{ConfigArgs, agent, reached_at};
 use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
 use crate::outside::cli::output::{complain, say};
@@ -115,7 +115,7 @@ impl Repair {
         &self,
         config: &Arc<Config>,
         brokers: &Brokers,
-        before: &Looked,
+        before: &Diagnosis,
     ) -> Result<Done, LookError> {
         let tp = &before.tp;
         for round in 0..ROUNDS {
@@ -168,7 +168,7 @@ impl Repair {
     async fn find_results(
         &self,
         config: &Arc<Config>,
-        looked: &mut Looked,
+        looked: &mut Diagnosis,
     ) -> Result<(), LookError> {
         // Other entries than those of data don't know P.
         let tail = looked.tail.as_ref().filter(|e| e.kind == Kind::Data);
@@ -205,7 +205,7 @@ async fn tell_the_daemon(config: &Config) {
 }
 
 /// What an owner that goes on would change.
-fn positions(looked: &Looked) -> Option<(Option<Committed>, Option<Ledger>)> {
+fn positions(looked: &Diagnosis) -> Option<(Option<Committed>, Option<Ledger>)> {
     let facts = looked.facts.as_ref().ok()?;
     Some((facts.committed.clone(), facts.ledger.clone()))
 }
@@ -213,20 +213,20 @@ fn positions(looked: &Looked) -> Option<(Option<Committed>, Option<Ledger>)> {
 async fn carry_out(
     config: &Arc<Config>,
     brokers: &Brokers,
-    looked: &Looked,
+    looked: &Diagnosis,
     plan: Plan,
 ) -> Result<(), LookError> {
-    if let (Some(put), Some(books), Ok(facts)) = (&plan.put, &looked.books, &looked.facts) {
+    if let (Some(put), Some(ledger), Ok(facts)) = (&plan.put, &looked.ledger, &looked.facts) {
         let Put { incarnation, kind, range, cause } = put;
-        let mut books = books.clone();
-        books.places = books.places.of(*incarnation);
+        let mut ledger = ledger.clone();
+        ledger.paths = ledger.paths.of(*incarnation);
         let topic_id = &facts.identity.topic_id;
-        let frame = EntryFrame::new(&looked.tp, *incarnation, &looked.role, topic_id);
+        let template = EntryTemplate::new(&looked.tp, *incarnation, &looked.role, topic_id);
         let now = Timestamp::now().as_millisecond();
-        let mut entry = frame.entry(*kind, (range.from, range.to), now);
+        let mut entry = template.entry(*kind, (range.from, range.to), now);
         entry.cause = Some((*cause).to_string());
         debug_assert!(*kind != Kind::Data, "a repair writes no files");
-        let _ = books.put(&entry).await.map_err(|e| LookError::Other(e.to_string()))?;
+        let _ = ledger.put(&entry).await.map_err(|e| LookError::Other(e.to_string()))?;
     }
     let Some((offset, metadata)) = plan.commit else {
         return Ok(());

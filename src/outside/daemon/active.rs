@@ -8,13 +8,13 @@ use crate::common::config::{Config, Root};
 use crate::engine::topics::Role;
 
 /// What the daemon goes by.
-pub(crate) struct InForce {
+pub(crate) struct ActiveConfig {
     pub(crate) config: Arc<Config>,
     /// The roots' stores and ids, by URL.
     pub(crate) stores: HashMap<String, (Arc<dyn Store>, String)>,
 }
 
-impl InForce {
+impl ActiveConfig {
     /// The open store of a root; [`None`] also where the same URL was opened otherwise.
     pub(super) fn store(&self, root: &Root) -> Option<(Arc<dyn Store>, String)> {
         let same = self.config.archives().any(|a| a.root == *root);

@@ -11,7 +11,7 @@ use crate::common::deadlines::STUCK;
 use crate::common::status::{Status, Throughput};
 use crate::engine::topics::SourceLists;
 use crate::engine::worker::{Paused, Pool};
-use crate::outside::daemon::active::InForce;
+use crate::outside::daemon::active::ActiveConfig;
 
 const STUCK_MS: i64 = STUCK.as_millis() as i64;
 
@@ -27,7 +27,7 @@ pub(crate) struct Health {
     pub(crate) ambiguous: Mutex<Vec<String>>,
     pub(crate) sources: Arc<SourceLists>,
     pub(crate) paused: Arc<Paused>,
-    pub(crate) in_force: watch::Receiver<Arc<InForce>>,
+    pub(crate) in_force: watch::Receiver<Arc<ActiveConfig>>,
     pub(crate) instance: String,
     pub(crate) group: String,
     /// Wall clock, milliseconds.

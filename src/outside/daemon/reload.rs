@@ -14,7 +14,7 @@ use crate::clients::kafka::group::PollControl;
 use crate::clients::store::measured::Took;
 use crate::common::config::{Config, Daemon};
 use crate::engine::topics::treats_alike;
-use crate::outside::daemon::active::InForce;
+use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::health::Health;
 use crate::outside::daemon::{roots, systemd, topics};
 
@@ -29,7 +29,7 @@ pub(super) struct Reloading {
     pub(super) read_again: Box<ReadAgain>,
     pub(super) took: Arc<Took>,
     pub(super) set_log: Box<SetLog>,
-    pub(super) in_force: watch::Sender<Arc<InForce>>,
+    pub(super) in_force: watch::Sender<Arc<ActiveConfig>>,
     pub(super) consumer: Arc<Consumer>,
     pub(super) control: Arc<PollControl>,
     pub(super) health: Arc<Health>,
@@ -90,7 +90,7 @@ impl Reloading {
             .map(|p| p.topic)
             .filter(|t| wanted.contains(t) && !treats_alike(&new, &old.config, t))
             .collect();
-        drop(self.in_force.send_replace(Arc::new(InForce { config: new, stores })));
+        drop(self.in_force.send_replace(Arc::new(ActiveConfig { config: new, stores })));
         let before: BTreeSet<String> = self.control.subscribed().into_iter().collect();
         let (gone, come): (Vec<String>, Vec<String>) = (
             before.iter().filter(|t| !wanted.contains(t)).cloned().collect(),

@@ -9,14 +9,14 @@ use crate::clients::store::measured::{Measured, Took};
 use crate::clients::store::{self, Deadlines, ErrorKind, Store};
 use crate::common::config::{Config, Root};
 use crate::engine::archive::root::identity;
-use crate::outside::daemon::active::InForce;
+use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::unavailable::Unavailable;
 
 /// Opens every root that a mapping names, and reads or writes its id. Of what is in force, the same
 /// roots stay open. `took` is told of each operation.
 pub(crate) async fn open_all(
     config: &Config,
-    before: Option<&InForce>,
+    before: Option<&ActiveConfig>,
     took: Option<&Arc<Took>>,
 ) -> Result<HashMap<String, (Arc<dyn Store>, String)>, Unavailable> {
     let mut stores = HashMap::new();

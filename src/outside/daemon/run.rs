@@ -22,7 +22,7 @@ use crate::common::spawn::Essential;
 use crate::common::status;
 use crate::engine::topics::SourceLists;
 use crate::engine::worker::{Env, Paused, Pool};
-use crate::outside::daemon::active::InForce;
+use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::health::{Health, now_ms};
 use crate::outside::daemon::reload::{ReadAgain, Reloading, SetLog};
 use crate::outside::daemon::{http, kerberos, roots, systemd, topics};
@@ -79,7 +79,7 @@ impl Running {
         let metrics = Arc::new(Metrics::new(&registry));
         let took = took(&metrics);
         let stores = roots::open_all(&config, None, Some(&took)).await?;
-        let first = Arc::new(InForce { config: Arc::clone(&config), stores });
+        let first = Arc::new(ActiveConfig { config: Arc::clone(&config), stores });
         let (in_force, following) = watch::channel(first);
         let (fatal_tx, fatal) = mpsc::channel::<String>(8);
         let settings = consumer_config(&config)?;
@@ -186,7 +186,7 @@ fn spawn_tasks(
     config: &Arc<Config>,
     reloading: Reloading,
     reloads: mpsc::Receiver<()>,
-    following: watch::Receiver<Arc<InForce>>,
+    following: watch::Receiver<Arc<ActiveConfig>>,
     stopped: watch::Receiver<bool>,
 ) -> Essential {
     let (consumer, control) = (Arc::clone(&reloading.consumer), Arc::clone(&reloading.control));
@@ -203,7 +203,7 @@ fn spawn_tasks(
 fn start_pool(
     config: &Arc<Config>,
     env: Env,
-    in_force: watch::Receiver<Arc<InForce>>,
+    in_force: watch::Receiver<Arc<ActiveConfig>>,
 ) -> anyhow::Result<Pool> {
     let transactions = (0..config.daemon.workers)
         .map(|w| {

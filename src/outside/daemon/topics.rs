@@ -12,7 +12,7 @@ use crate::clients::kafka::{Consumer, KafkaError, base_config, offsets, topics};
 use crate::common::config::Config;
 use crate::common::retry::Pauses;
 use crate::engine::topics::{mapping_of, news, select};
-use crate::outside::daemon::active::InForce;
+use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::health::{Health, now_ms};
 use crate::outside::daemon::unavailable::Unavailable;
 
@@ -173,7 +173,7 @@ const SOON: Duration = Duration::from_millis(500);
 
 /// Looks again and again; subscribes anew when something changed.
 pub(super) async fn watch(
-    in_force: watch::Receiver<Arc<InForce>>,
+    in_force: watch::Receiver<Arc<ActiveConfig>>,
     consumer: Arc<Consumer>,
     control: Arc<PollControl>,
     health: Arc<Health>,

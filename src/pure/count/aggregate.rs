@@ -23,7 +23,7 @@ pub enum Terms {
     /// The value is not UTF-8, and was read with replacement characters.
     Lossy,
     /// The record has no terms: no value, no key, or no such field.
-    None,
+    Empty,
 }
 
 /// `by` in `[mapping.NAME.wordcount]`.
@@ -51,7 +51,7 @@ impl Aggregate for By {
                 if matches!(text, Cow::Borrowed(_)) { Terms::Found } else { Terms::Lossy }
             }
             (By::Field { path, max_bytes }, _, Some(value)) => match path.find(value) {
-                None | Some(Value::Null) => Terms::None,
+                None | Some(Value::Null) => Terms::Empty,
                 Some(Value::String(text)) => {
                     term(&cut(&text, *max_bytes));
                     Terms::Found
@@ -61,7 +61,7 @@ impl Aggregate for By {
                     Terms::Found
                 }
             },
-            _ => Terms::None,
+            _ => Terms::Empty,
         }
     }
 }
@@ -83,11 +83,11 @@ mod tests {
     fn words_keys_and_fields() {
         let word = By::Word(Tokenizer::default());
         assert_eq!(terms(&word, None, Some(b"a b")), (vec!["a".into(), "b".into()], Terms::Found));
-        assert_eq!(terms(&word, Some(b"k"), None), (vec![], Terms::None));
+        assert_eq!(terms(&word, Some(b"k"), None), (vec![], Terms::Empty));
         let key = By::Key { max_bytes: 16 };
         assert_eq!(terms(&key, Some(b"k"), None), (vec!["k".into()], Terms::Found));
         assert_eq!(terms(&key, Some(b"\xff"), None), (vec!["\u{fffd}".into()], Terms::Lossy));
-        assert_eq!(terms(&key, None, Some(b"v")), (vec![], Terms::None));
+        assert_eq!(terms(&key, None, Some(b"v")), (vec![], Terms::Empty));
         let (long, _) = terms(&key, Some(&[b'x'; 17]), None);
         assert_eq!(long[0].len(), 16);
         let path = FieldPath::parse("status").unwrap();

@@ -10,7 +10,7 @@ use crate::pure::count::words::Words;
 pub struct Counts {
     windows: Vec<(i64, Words)>,
     /// The index of each window, by its start.
-    places: HashMap<i64, usize, RandomState>,
+    index_by_start: HashMap<i64, usize, RandomState>,
     /// The window that was used last. Records come nearly in order of time, so this is mostly the
     /// next one too.
     last: usize,
@@ -41,7 +41,7 @@ impl Counts {
     #[inline]
     pub fn line(&mut self, start: i64) -> Line<'_> {
         if self.windows.get(self.last).is_none_or(|(s, _)| *s != start) {
-            self.last = *self.places.entry(start).or_insert_with(|| {
+            self.last = *self.index_by_start.entry(start).or_insert_with(|| {
                 self.windows.push((start, self.spare.take().unwrap_or_default()));
                 self.windows.len() - 1
             });

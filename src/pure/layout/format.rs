@@ -25,7 +25,7 @@ pub enum TextCodec {
 
 /// How the bytes of a key or value become columns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Bytes8 {
+pub enum TextPolicy {
     /// As text where the bytes are UTF-8, otherwise in a second column, so that no byte is lost.
     Auto,
     /// Always as bytes.
@@ -36,7 +36,7 @@ pub enum Bytes8 {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Rows {
     /// The raw envelope: topic, partition, offset, timestamp, key, value, headers.
-    Raw { key: Bytes8, value: Bytes8 },
+    Raw { key: TextPolicy, value: TextPolicy },
     /// Typed rows of a topic of published counts.
     Counts,
 }

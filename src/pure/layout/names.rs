@@ -40,22 +40,22 @@ const TOPIC_BYTES_IN_NAME: usize = 150;
 
 /// The paths of one partition, relative to the root.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Places {
+pub struct PartitionPaths {
     topic: String,
     incarnation: u32,
     partition: i32,
 }
 
-impl Places {
+impl PartitionPaths {
     #[must_use]
-    pub fn new(topic: &str, incarnation: u32, partition: i32) -> Places {
-        Places { topic: escape_segment(topic), incarnation, partition }
+    pub fn new(topic: &str, incarnation: u32, partition: i32) -> PartitionPaths {
+        PartitionPaths { topic: escape_segment(topic), incarnation, partition }
     }
 
     /// The paths of the same partition in another incarnation of its topic.
     #[must_use]
-    pub fn of(&self, incarnation: u32) -> Places {
-        Places { incarnation, ..self.clone() }
+    pub fn of(&self, incarnation: u32) -> PartitionPaths {
+        PartitionPaths { incarnation, ..self.clone() }
     }
 
     #[must_use]
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn names_sort_and_hide_nothing() {
-        let p = Places::new("_orders", 0, 3);
+        let p = PartitionPaths::new("_orders", 0, 3);
         assert_eq!(p.ledger(), "_alluvium/ledger/%5Forders/0/3");
         let name = p.file(Offset(7), Offset(12), "parquet");
         assert_eq!(name, "part-%5Forders-0-3-00000000000000000007-00000000000000000012.parquet");
@@ -222,7 +222,9 @@ mod tests {
     fn the_longest_topic_fits_and_stays_unique() {
         let names: Vec<String> = ["a", "b"]
             .map(|last| format!("{}{last}", "t".repeat(248)))
-            .map(|t| Places::new(&t, u32::MAX, i32::MAX).file(Offset(0), Offset(1), "jsonl.gz"))
+            .map(|t| {
+                PartitionPaths::new(&t, u32::MAX, i32::MAX).file(Offset(0), Offset(1), "jsonl.gz")
+            })
             .into();
         assert!(names.iter().all(|n| n.len() <= MAX_NAME_BYTES), "{names:?}");
         assert_ne!(names[0], names[1]);
@@ -230,7 +232,7 @@ mod tests {
 
     #[test]
     fn attempts_and_entries_read_back() {
-        let p = Places::new("t", 0, 0);
+        let p = PartitionPaths::new("t", 0, 0);
         for key in [EntryKey::Genesis, EntryKey::At(Offset(42))] {
             let dir = p.attempt(key, AttemptId(9));
             let name = dir.rsplit_once('/').unwrap().1;
@@ -247,7 +249,8 @@ mod tests {
     fn names_of_files_read_back() {
         for topic in ["t", "_orders", "a.b-c-1-2", "a;b"] {
             for extension in ["parquet", "jsonl.gz"] {
-                let name = Places::new(topic, 7, 3).file(Offset(0), Offset(i64::MAX), extension);
+                let name =
+                    PartitionPaths::new(topic, 7, 3).file(Offset(0), Offset(i64::MAX), extension);
                 let (first, last) = (Offset(0), Offset(i64::MAX));
                 let topic = &*escape_segment(topic);
                 let want = FileName { topic, incarnation: 7, partition: 3, first, last, extension };
@@ -275,18 +278,18 @@ mod tests {
         let mut written =
             vec![PRIVATE.into(), IDENTITY.into(), staged_identity("fedcba98"), LEDGERS.into()];
         let long = "t".repeat(200);
-        for places in [
-            Places::new("orders", 0, 3),
-            Places::new("_a b/c=ä%.x", 12, 0),
-            Places::new(&long, 0, i32::MAX).of(u32::MAX),
+        for paths in [
+            PartitionPaths::new("orders", 0, 3),
+            PartitionPaths::new("_a b/c=ä%.x", 12, 0),
+            PartitionPaths::new(&long, 0, i32::MAX).of(u32::MAX),
         ] {
-            written.extend([places.ledgers(), places.ledger(), places.staging()]);
+            written.extend([paths.ledgers(), paths.ledger(), paths.staging()]);
             for key in [EntryKey::Genesis, EntryKey::At(Offset(1_000))] {
-                let attempt = places.attempt(key, id);
-                written.extend([places.entry(key), format!("{attempt}/{MANIFEST}"), attempt]);
+                let attempt = paths.attempt(key, id);
+                written.extend([paths.entry(key), format!("{attempt}/{MANIFEST}"), attempt]);
             }
             for extension in ["parquet", "jsonl"] {
-                written.push(places.file(Offset(1_000), Offset(1_199), extension));
+                written.push(paths.file(Offset(1_000), Offset(1_199), extension));
             }
         }
         let written: String = written.into_iter().map(|line| line + "\n").collect();

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{config, home};
-use crate::support::{Cluster, Daemon, Lines, Seen, alluvium, eventually, flush, send, send_full};
+use crate::support::{
+    Cluster, Daemon, Lines, ReadBack, alluvium, eventually, flush, send, send_full,
+};
 
 /// (start of the window, word) → published sum, and the kinds it came in.
 pub(crate) type Windows = HashMap<(i64, String), (u64, Vec<String>)>;
 
-pub(crate) fn windows(records: Vec<Seen>) -> Windows {
+pub(crate) fn windows(records: Vec<ReadBack>) -> Windows {
     let mut all = Windows::new();
     for r in records {
         let value: serde_json::Value = serde_json::from_slice(&r.value.unwrap()).unwrap();

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use super::{config, home};
-use crate::support::{Cluster, Daemon, Seen, alluvium, eventually, flush, send, send_full};
+use crate::support::{Cluster, Daemon, ReadBack, alluvium, eventually, flush, send, send_full};
 
 /// Lines typed into Kafka's own console producer come out of the output topic in Kafka's own
 /// console consumer; a simple consumer in another group is not disturbed.
@@ -145,7 +145,7 @@ archive = { format = "jsonl" }
     });
     assert_eq!(daemon.stop(), 0);
     let root = format!("{}/{name}", cluster.hdfs());
-    let mut want: Vec<Seen> = cluster.read_topic("bytes-parquet");
+    let mut want: Vec<ReadBack> = cluster.read_topic("bytes-parquet");
     want.sort_by_key(|r| (r.partition, r.offset));
     let got = cluster.archive(&root, "bytes-parquet", "bytes-parquet");
     assert!(got.records() == want, "rows differ from records");

@@ -44,42 +44,42 @@ const SLOW: Duration = deadlines::PIPELINE_SLOW;
 
 /// What a client knows about the health of the DataNodes.
 #[derive(Debug, Default)]
-pub(super) struct Pipelines(Mutex<Seen>);
+pub(super) struct Pipelines(Mutex<DataNodeHealth>);
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Seen {
+struct DataNodeHealth {
     failed: Option<Instant>,
     /// Since when one replica worked, and the full number did not.
     alone: Option<Instant>,
 }
 
 impl Pipelines {
-    fn seen(&self) -> parking_lot::MutexGuard<'_, Seen> {
+    fn health(&self) -> parking_lot::MutexGuard<'_, DataNodeHealth> {
         self.0.lock()
     }
 
     fn failed(&self, now: Instant) {
-        self.seen().failed = Some(now);
+        self.health().failed = Some(now);
     }
 
     fn careful(&self, now: Instant) -> bool {
-        self.seen().failed.is_some_and(|at| now.saturating_duration_since(at) < CAREFUL)
+        self.health().failed.is_some_and(|at| now.saturating_duration_since(at) < CAREFUL)
     }
 
     /// Notes that a file started with all replicas, or with one; returns whether this is different
     /// from before.
     fn began(&self, whole: bool, now: Instant) -> bool {
-        let mut seen = self.seen();
-        let since = seen.alone.filter(|at| now.saturating_duration_since(*at) < ALONE);
+        let mut health = self.health();
+        let since = health.alone.filter(|at| now.saturating_duration_since(*at) < ALONE);
         let alone = (!whole).then(|| since.unwrap_or(now));
-        std::mem::replace(&mut seen.alone, alone).is_some() != alone.is_some()
+        std::mem::replace(&mut health.alone, alone).is_some() != alone.is_some()
     }
 
     /// The numbers of replicas to try, in this order. Nodes are chosen anew each time, so a number
     /// that failed may work the next time. Two replicas are not tried: two of three nodes that are
     /// both alive are chosen too seldom.
     fn plan(&self, wanted: u32, now: Instant) -> Vec<u32> {
-        let full = match self.seen().alone {
+        let full = match self.health().alone {
             Some(at) if now.saturating_duration_since(at) < ALONE => 0,
             Some(_) => 1,
             None => 2,

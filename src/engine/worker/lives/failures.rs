@@ -23,7 +23,7 @@ fn live(plot: Plot, plan: Option<(usize, Failure)>) -> (usize, Option<String>) {
         world.act(plot).await;
         feed(&world, 3);
         world.finish().await;
-        (world.processes[first].line.calls(), world.processes[first].line.hit())
+        (world.processes[first].network.calls(), world.processes[first].network.hit())
     })
 }
 

@@ -12,7 +12,7 @@ use crate::common::metrics::Metrics;
 use crate::engine::worker::inbox::Message;
 use crate::engine::worker::lives::oracle;
 use crate::engine::worker::lives::world::{MERGED, World, all, feed, in_paused_time, tp};
-use crate::fakes::network::{Always, Failure, Line};
+use crate::fakes::network::{Always, Failure, Network};
 use crate::pure::layout::names::MANIFEST;
 use crate::pure::protocol::OnGap;
 
@@ -50,7 +50,7 @@ impl World {
     fn begin(always: Option<Always>) -> World {
         let mut world = World::new(None);
         let first = world.start();
-        world.processes[first].line.always(always);
+        world.processes[first].network.always(always);
         let generation = world.next_generation();
         world.give(first, &generation, &all());
         feed(&world, 0);
@@ -69,13 +69,13 @@ fn an_append_that_is_refused_is_told_with_its_cause_and_counted() {
             let mut world = World::begin(None);
             world.steps(Duration::from_millis(3_000)).await;
             let is_append = |call: &str| call.starts_with("rename") && call.ends_with(MANIFEST);
-            world.processes[0].line.always(Some((is_append, Failure::Denied)));
+            world.processes[0].network.always(Some((is_append, Failure::Denied)));
             feed(&world, 1);
             world.steps(Duration::from_secs(20)).await;
             let metrics = world.metrics(0);
             assert!(0 < metrics.appends.with_label_values(&["again"]).get());
             assert!(0 < permission(&metrics), "the refusal is not counted");
-            world.processes[0].line.always(None);
+            world.processes[0].network.always(None);
             world.finish().await;
         });
     });
@@ -91,7 +91,7 @@ fn a_genesis_that_is_refused_is_told_with_its_cause_and_put_later() {
             let mut world = World::begin(Some((is_rename, Failure::Denied)));
             world.steps(Duration::from_secs(20)).await;
             assert!(0 < permission(&world.metrics(0)), "the refusal is not counted");
-            world.processes[0].line.always(None);
+            world.processes[0].network.always(None);
             world.finish().await;
         });
     });
@@ -110,7 +110,7 @@ fn an_archiver_whose_store_panics_is_told_and_recovers() {
             in_paused_time(async {
                 let mut world = World::begin(Some((meant, Failure::Panic)));
                 world.steps(Duration::from_secs(5)).await;
-                world.processes[0].line.always(None);
+                world.processes[0].network.always(None);
                 world.finish().await;
             });
         });
@@ -125,7 +125,7 @@ fn a_question_to_the_brokers_that_panics_is_asked_again() {
         let is_read = |call: &str| call == "stable read";
         let mut world = World::begin(Some((is_read, Failure::Panic)));
         world.steps(Duration::from_secs(5)).await;
-        world.processes[0].line.always(None);
+        world.processes[0].network.always(None);
         world.finish().await;
     });
 }
@@ -146,12 +146,12 @@ fn lost(plan: Option<(usize, Failure)>) -> (u64, usize) {
         feed(&world, 2);
         // Of nine records three were archived.
         world.brokers.keep_from(&tp("in", 0), 7);
-        let line = plan.map_or_else(Line::default, |(k, how)| Line::failing(k, how));
-        let second = world.start_over(line);
+        let network = plan.map_or_else(Network::default, |(k, how)| Network::failing(k, how));
+        let second = world.start_over(network);
         let generation = world.next_generation();
         world.give(second, &generation, &all());
         world.steps(Duration::from_secs(40)).await;
-        (world.metrics(second).gap_records.get(), world.processes[second].line.calls())
+        (world.metrics(second).gap_records.get(), world.processes[second].network.calls())
     })
 }
 

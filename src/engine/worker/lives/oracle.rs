@@ -8,16 +8,16 @@ use serde_json::Value;
 use crate::engine::worker::lives::world::all;
 use crate::fakes::brokers::Brokers;
 use crate::fakes::store::Memory;
-use crate::pure::layout::names::Places;
+use crate::pure::layout::names::PartitionPaths;
 use crate::pure::protocol::{Entry, EntryKey, Kind};
 use crate::pure::record::{Offset, TopicPartition};
 
 /// The entries of one partition, from genesis on, as they tile.
 fn ledger(store: &Memory, tp: &TopicPartition) -> Vec<Entry> {
-    let places = Places::new(&tp.topic, 0, tp.partition);
+    let paths = PartitionPaths::new(&tp.topic, 0, tp.partition);
     let contents = store.lock();
     let read = |key: EntryKey| {
-        let text = contents.files.get(&places.entry(key))?;
+        let text = contents.files.get(&paths.entry(key))?;
         Some(Entry::decode(key, text).expect("an entry of ours"))
     };
     let mut entries: Vec<Entry> = Vec::new();
@@ -26,7 +26,7 @@ fn ledger(store: &Memory, tp: &TopicPartition) -> Vec<Entry> {
         key = EntryKey::At(entry.to);
         entries.push(entry);
     }
-    let prefix = format!("{}/", places.ledger());
+    let prefix = format!("{}/", paths.ledger());
     let names = contents.files.keys().filter(|p| p.starts_with(&prefix)).count();
     assert_eq!(names, entries.len(), "{tp}: an entry stands outside of the chain");
     entries
@@ -158,7 +158,7 @@ pub(super) fn check(brokers: &Brokers, store: &Memory) {
                 assert_eq!(found[0]["word"].as_str(), row.key.as_deref(), "{tp}");
             }
         }
-        let staging = Places::new(&tp.topic, 0, tp.partition).staging();
+        let staging = PartitionPaths::new(&tp.topic, 0, tp.partition).staging();
         let contents = store.lock();
         let left: Vec<&String> =
             contents.files.keys().filter(|p| p.starts_with(&staging)).collect();

@@ -15,7 +15,7 @@ use crate::engine::worker::inbox::{Added, Message, Wake, WorkerView};
 use crate::engine::worker::lives::oracle::{Visible, check, explain, is_whole};
 use crate::engine::worker::round::Worker;
 use crate::fakes::brokers::Brokers;
-use crate::fakes::network::{Failure, LATE, Line};
+use crate::fakes::network::{Failure, LATE, Network};
 use crate::fakes::store::Memory;
 use crate::pure::protocol::OnGap;
 use crate::pure::record::TopicPartition;
@@ -83,7 +83,7 @@ pub(super) fn clock() -> Now {
 pub(super) struct Process {
     pub(super) worker: Worker,
     pub(super) wake: Wake,
-    pub(super) line: Line,
+    pub(super) network: Network,
     pub(super) owns: Vec<TopicPartition>,
     pub(super) ended: bool,
 }
@@ -147,22 +147,22 @@ impl World {
         World { brokers, store, processes, plan, on_gap, visible }
     }
 
-    /// A new process; the first one's line is the bad one.
+    /// A new process; the first one's network is the bad one.
     pub(super) fn start(&mut self) -> usize {
-        let line = match self.plan.filter(|_| self.processes.is_empty()) {
-            Some((k, how)) => Line::failing(k, how),
-            None => Line::default(),
+        let network = match self.plan.filter(|_| self.processes.is_empty()) {
+            Some((k, how)) => Network::failing(k, how),
+            None => Network::default(),
         };
-        self.start_over(line)
+        self.start_over(network)
     }
 
-    /// A new process with this line.
-    pub(super) fn start_over(&mut self, line: Line) -> usize {
-        let brokers = self.brokers.over(&line);
+    /// A new process over this network.
+    pub(super) fn start_over(&mut self, network: Network) -> usize {
+        let brokers = self.brokers.over(&network);
         let env = env(&brokers, &prometheus::Registry::new());
         let transactions = Box::new(brokers.transactions());
         let (worker, wake) = Worker::new(0, env, transactions, Arc::new(WorkerView::default()));
-        self.processes.push(Process { worker, wake, line, owns: Vec::new(), ended: false });
+        self.processes.push(Process { worker, wake, network, owns: Vec::new(), ended: false });
         self.processes.len() - 1
     }
 
@@ -179,10 +179,10 @@ impl World {
         partitions: &[TopicPartition],
     ) {
         let p = &mut self.processes[to];
-        let brokers = self.brokers.over(&p.line);
+        let brokers = self.brokers.over(&p.network);
         let added = partitions.iter().map(|tp| Added {
             tp: tp.clone(),
-            role: Role { on_gap: self.on_gap, ..role(&tp.topic, &self.store.over(&p.line)) },
+            role: Role { on_gap: self.on_gap, ..role(&tp.topic, &self.store.over(&p.network)) },
             source: Box::new(brokers.source(tp)),
             alive: Arc::new(true.into()),
             gauges: Arc::new(p.worker.env.metrics.partition(tp)),
@@ -202,7 +202,7 @@ impl World {
     /// Everybody who lives makes a step.
     pub(super) async fn step(&mut self) {
         for p in &mut self.processes {
-            if !p.ended && !p.line.is_dead() && !p.line.is_paused() {
+            if !p.ended && !p.network.is_dead() && !p.network.is_paused() {
                 p.ended = p.worker.round().is_none();
             }
         }
@@ -220,26 +220,26 @@ impl World {
     /// The group misses a process that died or stands still, and gives its partitions to another.
     pub(super) async fn replace_dead(&mut self) {
         let gone = self.processes.iter().position(|p| {
-            !p.owns.is_empty() && !p.ended && (p.line.is_dead() || p.line.is_paused())
+            !p.owns.is_empty() && !p.ended && (p.network.is_dead() || p.network.is_paused())
         });
         let Some(gone) = gone else { return };
         let owned = std::mem::take(&mut self.processes[gone].owns);
         self.steps(SESSION).await;
         let successor = (0..self.processes.len()).rfind(|i| {
             let p = &self.processes[*i];
-            *i != gone && !p.ended && !p.line.is_dead() && !p.line.is_paused()
+            *i != gone && !p.ended && !p.network.is_dead() && !p.network.is_paused()
         });
         let successor = successor.unwrap_or_else(|| self.start());
         let generation = self.next_generation();
         self.give(successor, &generation, &owned);
         self.steps(Duration::from_secs(2)).await;
-        if self.processes[gone].line.is_paused() {
+        if self.processes[gone].network.is_paused() {
             // The zombie wakes, and goes on with what it believes, before it hears of its loss.
-            self.processes[gone].line.resume();
+            self.processes[gone].network.resume();
             self.steps(Duration::from_secs(5)).await;
             self.take(gone, &owned, false);
             self.steps(Duration::from_secs(1)).await;
-            self.processes[gone].line.kill();
+            self.processes[gone].network.kill();
             self.processes[gone].ended = true;
         }
     }
@@ -259,7 +259,7 @@ impl World {
         self.replace_dead().await;
         self.steps(LATE).await;
         for who in 0..self.processes.len() {
-            if !self.processes[who].ended && !self.processes[who].line.is_dead() {
+            if !self.processes[who].ended && !self.processes[who].network.is_dead() {
                 let wait = self.drain(who);
                 self.drained(who, &wait).await;
             }
@@ -278,7 +278,7 @@ impl World {
         loop {
             self.step().await;
             let p = &self.processes[who];
-            if p.line.is_dead() || p.line.is_paused() || wait.try_recv().is_ok() {
+            if p.network.is_dead() || p.network.is_paused() || wait.try_recv().is_ok() {
                 return;
             }
         }
@@ -298,7 +298,7 @@ impl World {
                 }
                 self.drained(first, &wait).await;
                 let p = &self.processes[first];
-                if !p.line.is_dead() && !p.line.is_paused() {
+                if !p.network.is_dead() && !p.network.is_paused() {
                     let owned = p.owns.clone();
                     self.take(first, &owned, true);
                     self.step().await;

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::clients::store::{Store, StoreError};
-use crate::engine::archive::listing::{Book, LedgerPlace, read_file};
+use crate::engine::archive::listing::{LedgerListing, LedgerPlace, read_file};
 use crate::outside::audit::rows;
 use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
@@ -41,8 +41,8 @@ impl Where {
             for store in stores {
                 let place = LedgerPlace::find(&**store, &self.topic, self.partition).await?;
                 if let Some(place) = place {
-                    let book = Book::read(&**store, &place).await?;
-                    return Ok(self.answer(&**store, &place, &book).await?);
+                    let listing = LedgerListing::read(&**store, &place).await?;
+                    return Ok(self.answer(&**store, &place, &listing).await?);
                 }
             }
             complain(&format!(
@@ -57,11 +57,11 @@ impl Where {
         &self,
         store: &dyn Store,
         place: &LedgerPlace,
-        book: &Book,
+        listing: &LedgerListing,
     ) -> Result<u8, StoreError> {
         let offset = Offset(self.offset);
-        let Some(entry) = book.entry_at(offset) else {
-            let (start, end) = (book.start(), book.end());
+        let Some(entry) = listing.entry_at(offset) else {
+            let (start, end) = (listing.start(), listing.end());
             say(&match (start, end) {
                 (Some(start), _) if offset < start => {
                     format!(
@@ -118,8 +118,8 @@ impl Explain {
         };
         on_stores(&self.config, async |_, stores| {
             for store in stores {
-                let book = Book::read(&**store, &place).await?;
-                let named = book.entries.iter().find_map(|e| {
+                let listing = LedgerListing::read(&**store, &place).await?;
+                let named = listing.entries.iter().find_map(|e| {
                     let file = e.files.iter().find(|f| self.file.ends_with(&f.path))?;
                     Some((e, file))
                 });
@@ -187,12 +187,13 @@ mod tests {
     #[test]
     fn the_ledger_of_a_file_is_found_by_its_name() {
         let path = |topic: &str| {
-            let name = names::Places::new(topic, 1, 3).file(Offset(7), Offset(12), "jsonl.gz");
+            let name =
+                names::PartitionPaths::new(topic, 1, 3).file(Offset(7), Offset(12), "jsonl.gz");
             format!("hdfs://n:8020/data/{topic}/dt=2026-11-22/{name}")
         };
         for topic in ["orders", "with.dots", "with-hyphens-4-5"] {
             let place = ledger_of(&path(topic)).expect(topic);
-            assert_eq!(place.path(), names::Places::new(topic, 1, 3).ledger());
+            assert_eq!(place.path(), names::PartitionPaths::new(topic, 1, 3).ledger());
         }
         assert_eq!(ledger_of("/data/x.parquet"), None);
     }
