@@ -8,13 +8,13 @@
 //! output topics ─► read ───► encode ─► … the same way
 //! ```
 //! The source has five floors. A floor imports only floors that stand above it in this list, and
-//! the rooms of a floor form a line too; `tests/tidy.rs` holds the table.
+//! the rooms of a floor form a line too; `tests/tidy/rooms.rs` holds the table.
 //!
 //! * `pure`: records, the rules of exactly once, words and windows, names and paths. No client, no
 //!   clock, no randomness.
 //! * `common`: what every later floor needs: the configuration, the series, the crash points.
 //! * `clients`: the only rooms that know Kafka, HDFS or the library of a file format.
-//! * `engine`: joins them; a record's whole life is in `engine/worker/task.rs`.
+//! * `engine`: joins them; a record's whole life is in `engine/worker/partition.rs`.
 //! * `outside`: the daemon's life, the commands, and the audit, which reads an archive back.
 //!
 //! `fakes` stands beside them, for tests alone: servers in memory.

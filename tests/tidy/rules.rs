@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regex::Regex;
 
-use crate::source::{read, sources};
+use crate::source::{read, sources, top};
 
 /// Rules that are cited and not written down, and planted faults that no rule names.
 fn unruled(rules: &str, sources: &BTreeMap<String, String>, faults: &str) -> Vec<String> {
@@ -46,4 +46,46 @@ fn a_rule_that_is_not_written_down_is_seen() {
     assert!(unruled(rules, &sources("// Rule 1."), "enum Fault { Planted }").is_empty());
     assert_eq!(unruled(rules, &sources("// See (rule 2)."), "enum Fault { Planted }").len(), 1);
     assert_eq!(unruled(rules, &sources(""), "enum Fault { Planted, Other }").len(), 1);
+}
+
+/// What a page names of the sources and is not there: paths, and functions as `Type::function`.
+fn missing(page: &str, is_there: impl Fn(&str) -> bool, sources: &str) -> Vec<String> {
+    let path = Regex::new(r"`((?:src|tests|benches|docs|config)/[A-Za-z0-9_./-]+)`").unwrap();
+    let function = Regex::new(r"`([A-Z]\w+)::([a-z]\w+)`").unwrap();
+    let paths = path.captures_iter(page).map(|c| c.extract::<1>().1[0]);
+    let mut faults: Vec<String> =
+        paths.filter(|path| !is_there(path)).map(|path| format!("there is no {path}")).collect();
+    for (named, [_, function]) in function.captures_iter(page).map(|c| c.extract()) {
+        if !sources.contains(&format!("fn {function}(")) {
+            faults.push(format!("there is no function {named}"));
+        }
+    }
+    faults
+}
+
+#[test]
+fn what_pages_name_is_there() {
+    let sources: String = sources("src").into_values().collect();
+    let mut pages = vec!["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"];
+    let names = |directory: &str| -> Vec<String> {
+        let files = std::fs::read_dir(top().join(directory)).unwrap();
+        let name = |f: std::fs::DirEntry| f.file_name().into_string().unwrap();
+        files.map(|f| format!("{directory}/{}", name(f.unwrap()))).collect()
+    };
+    let more = [names("docs"), names("docs/decisions")].concat();
+    pages.extend(more.iter().map(String::as_str).filter(|p| p.ends_with(".md")));
+    let there = |path: &str| top().join(path).exists();
+    let of = |page: &&str| missing(&read(page), there, &sources);
+    let faults: Vec<String> =
+        pages.iter().flat_map(|p| of(p).into_iter().map(move |f| format!("{p}: {f}"))).collect();
+    assert!(faults.is_empty(), "\n  {}", faults.join("\n  "));
+}
+
+#[test]
+fn what_is_not_there_is_seen() {
+    let there = |path: &str| path == "src/a.rs";
+    let good = "`src/a.rs` has `Partition::plan` and `Kind::Data`.";
+    assert!(missing(good, there, "pub fn plan(&self) {}").is_empty());
+    assert_eq!(missing(good, there, "pub fn planned(&self) {}").len(), 1);
+    assert_eq!(missing("`src/b.rs`, `src/a.rs`", there, "").len(), 1);
 }
