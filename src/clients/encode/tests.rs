@@ -114,7 +114,7 @@ fn bytes_mode_never_makes_text() {
 #[test]
 fn counts_become_typed_rows_and_foreign_values_stay() {
     let range = OffsetRange { from: Offset(0), to: Offset(4) };
-    let kind = crate::pure::count::Kind::Final;
+    let kind = crate::pure::count::CountKind::Final;
     let mut w = WindowWriter::new(OutputFormat::Json, (0, 2_000), kind, &of(), range, None);
     let value = w.value("hello", 2).to_string();
     let headers: [Header<'_>; 1] = [(NAME, Some(w.header().as_bytes()))];
@@ -198,14 +198,14 @@ fn the_json_lines_of_raw_records_are_the_golden_ones() {
 
 #[test]
 fn the_json_lines_of_counts_are_the_golden_ones() {
-    use crate::pure::count::Kind;
+    use crate::pure::count::CountKind;
     let range = OffsetRange { from: Offset(0), to: Offset(4) };
     let window = (1_795_368_000_000, 1_795_368_600_000);
     let merged = Some(Merged { offset: Offset(1), marks: Marks::default() });
     let samples = [
-        (OutputFormat::Json, "hello", 2, Kind::Final, None),
-        (OutputFormat::Text, "ä\"", i64::MAX as u64, Kind::Part, merged),
-        (OutputFormat::Json, "", 1, Kind::Late, None),
+        (OutputFormat::Json, "hello", 2, CountKind::Final, None),
+        (OutputFormat::Text, "ä\"", i64::MAX as u64, CountKind::Part, merged),
+        (OutputFormat::Json, "", 1, CountKind::Late, None),
     ];
     let published: Vec<(&str, String, String)> = samples
         .map(|(format, word, n, kind, merged)| {

@@ -10,12 +10,12 @@ use toml::{Table, Value};
 
 /// One thing that is wrong, with the key it is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Fault {
+pub struct ConfigFault {
     pub key: String,
     pub message: String,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ConfigFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.key, self.message)
     }
@@ -23,11 +23,11 @@ impl fmt::Display for Fault {
 
 /// All faults of one configuration.
 #[derive(Default, Debug)]
-pub(super) struct Faults(pub Vec<Fault>);
+pub(super) struct Faults(pub Vec<ConfigFault>);
 
 impl Faults {
     pub(super) fn add(&mut self, key: impl Into<String>, message: impl fmt::Display) {
-        self.0.push(Fault { key: key.into(), message: message.to_string() });
+        self.0.push(ConfigFault { key: key.into(), message: message.to_string() });
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::common::config::archive::{Archive, ArchiveKeys};
 use crate::common::config::daemon::{self, Daemon};
-use crate::common::config::fields::{Fault, Faults, Fields};
+use crate::common::config::fields::{ConfigFault, Faults, Fields};
 use crate::common::config::kafka::{self, Kafka};
 use crate::common::config::mapping::{self, Mapping};
 use crate::common::config::together;
@@ -21,7 +21,7 @@ pub struct Config {
 
 /// A configuration with faults.
 #[derive(Debug)]
-pub struct Faulty(pub Vec<Fault>);
+pub struct Faulty(pub Vec<ConfigFault>);
 
 impl fmt::Display for Faulty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,7 +43,7 @@ impl Config {
         let table = match text.parse::<toml::Table>() {
             Ok(table) => table,
             Err(e) => {
-                let fault = Fault { key: "(syntax)".into(), message: e.to_string() };
+                let fault = ConfigFault { key: "(syntax)".into(), message: e.to_string() };
                 return Err(Faulty(vec![fault]));
             }
         };

@@ -11,7 +11,7 @@ use crate::engine::archive::files::Files;
 use crate::engine::archive::ledger::{EntryTemplate, LedgerStore};
 use crate::engine::archive::task::{Archiver, Command, Event};
 use crate::engine::topics::Role;
-use crate::pure::formats::entry::Kind;
+use crate::pure::formats::entry::EntryKind;
 use crate::pure::layout::RollReason;
 use crate::pure::layout::names::PartitionPaths;
 use crate::pure::layout::roll::Open;
@@ -82,8 +82,10 @@ impl ArchiveHalf {
     fn new_entry(&self, NewEntry { kind, range }: NewEntry, now: Now) -> Entry {
         let mut entry = self.template.entry(kind, (range.from, range.to), now.millis);
         entry.cause = Some(match kind {
-            Kind::Gap => format!("retention: the log started at {} when it was read", range.to),
-            Kind::Genesis | Kind::Data => format!("start = {:?}", self.start),
+            EntryKind::Gap => {
+                format!("retention: the log started at {} when it was read", range.to)
+            }
+            EntryKind::Genesis | EntryKind::Data => format!("start = {:?}", self.start),
         });
         entry
     }
@@ -112,7 +114,7 @@ impl ArchiveHalf {
         let extension = self.archive.format.extension();
         let refs = files.finish(&self.paths, extension, &self.task)?;
         let Some((id, range)) = machine.seal() else { return Ok(false) };
-        let mut entry = self.template.entry(Kind::Data, (range.from, range.to), now.millis);
+        let mut entry = self.template.entry(EntryKind::Data, (range.from, range.to), now.millis);
         entry.attempt = id;
         entry.files = refs;
         entry.p = machine.rules().and_then(|p| p.p()).unwrap_or(range.from);

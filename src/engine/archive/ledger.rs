@@ -17,8 +17,8 @@ use crate::pure::formats::entry::{self, EntryError};
 use crate::pure::layout::names::{self, MANIFEST, PartitionPaths};
 use crate::pure::protocol::append::verdict;
 use crate::pure::protocol::{
-    AppendFacts, AppendVerdict, AttemptId, Entry, EntryKey, EntryName, Head, Identity, Kind,
-    Ledger, Settle, settle,
+    AppendFacts, AppendVerdict, AttemptId, Entry, EntryKey, EntryKind, EntryName, Head, Identity,
+    LedgerTail, Settle, settle,
 };
 use crate::pure::record::{Offset, TopicPartition};
 
@@ -105,7 +105,7 @@ impl LedgerStore {
     pub async fn recover(
         &mut self,
         hint: Option<EntryName>,
-    ) -> Result<Option<Ledger>, LedgerError> {
+    ) -> Result<Option<LedgerTail>, LedgerError> {
         for incarnation in self.find_incarnation().await?.older {
             let older = LedgerStore { paths: self.paths.of(incarnation), ..self.clone() };
             let tail = older.tail(None).await?;
@@ -256,9 +256,9 @@ pub struct Incarnations {
 }
 
 /// What the protocol decides by, of a ledger that ends with this entry.
-pub fn ledger_of(tail: &Entry) -> Ledger {
+pub fn ledger_of(tail: &Entry) -> LedgerTail {
     let of = Identity { root: tail.root.clone(), topic_id: tail.topic_id.clone() };
-    Ledger { tail: tail.head(), of: Arc::new(of), incarnation: tail.incarnation }
+    LedgerTail { tail: tail.head(), of: Arc::new(of), incarnation: tail.incarnation }
 }
 
 /// What all entries of one partition have in common.
@@ -291,7 +291,7 @@ impl EntryTemplate {
     }
 
     /// An entry without files; the caller adds what it has.
-    pub fn entry(&self, kind: Kind, range: (Offset, Offset), now_ms: i64) -> Entry {
+    pub fn entry(&self, kind: EntryKind, range: (Offset, Offset), now_ms: i64) -> Entry {
         Entry {
             version: entry::VERSION,
             kind,

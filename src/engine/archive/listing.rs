@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::clients::store::{Store, StoreError};
 use crate::pure::layout::names::{self, LEDGERS, PartitionPaths};
-use crate::pure::protocol::{Entry, EntryKey, FileRef, Kind};
+use crate::pure::protocol::{Entry, EntryKey, EntryKind, FileRef};
 use crate::pure::record::{Offset, OffsetRange};
 
 /// One thing that is wrong in an archive.
@@ -172,7 +172,7 @@ impl LedgerListing {
         let mut wrong = Vec::new();
         for entry in &self.entries {
             match (entry.kind, end) {
-                (Kind::Genesis, _) => {}
+                (EntryKind::Genesis, _) => {}
                 (_, None) => wrong.push((
                     FindingKind::MissingEntry,
                     path(EntryKey::Genesis),
@@ -206,14 +206,14 @@ impl LedgerListing {
     /// The entry whose range holds this offset.
     #[must_use]
     pub fn entry_at(&self, offset: Offset) -> Option<&Entry> {
-        let data = self.entries.iter().filter(|e| e.kind != Kind::Genesis);
+        let data = self.entries.iter().filter(|e| e.kind != EntryKind::Genesis);
         data.rev().find(|e| e.from <= offset && offset < e.to)
     }
 
     /// Where the partition starts; [`None`] without a genesis entry.
     #[must_use]
     pub fn start(&self) -> Option<Offset> {
-        self.entries.first().filter(|e| e.kind == Kind::Genesis).map(|e| e.to)
+        self.entries.first().filter(|e| e.kind == EntryKind::Genesis).map(|e| e.to)
     }
 
     /// A: where the ledger ends.

@@ -17,7 +17,9 @@ use crate::common::spawn::{caught, spawn_named};
 use crate::engine::archive::ledger::{AppendAnswer, LedgerError, LedgerStore};
 use crate::pure::fault::{Fault, planted};
 use crate::pure::protocol::machine::Ticket;
-use crate::pure::protocol::{AppendVerdict, AttemptId, Entry, EntryKey, EntryName, Kind, Ledger};
+use crate::pure::protocol::{
+    AppendVerdict, AttemptId, Entry, EntryKey, EntryKind, EntryName, LedgerTail,
+};
 use crate::pure::record::OffsetRange;
 
 /// What the worker asks for.
@@ -59,7 +61,7 @@ pub enum Event {
     /// A gap entry stands now that was asked for here: these offsets are lost.
     GapStands(OffsetRange),
     /// The incarnation, and its ledger if there is one.
-    Ledger(Ticket, u32, Option<Ledger>),
+    Ledger(Ticket, u32, Option<LedgerTail>),
     /// From here on everything is ignored, until [`Command::Recover`].
     Failed(LedgerError),
 }
@@ -208,7 +210,7 @@ impl State {
         if let Some(entry) = put {
             let stands = self.ledger.put(&entry).await?;
             crash::at(Step::GenesisPut);
-            if stands && entry.kind == Kind::Gap {
+            if stands && entry.kind == EntryKind::Gap {
                 // Told at once: what follows may fail, and then this entry is found, not put.
                 (self.tell)(Event::GapStands(OffsetRange { from: entry.from, to: entry.to }));
             }

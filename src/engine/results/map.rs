@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::common::clock::Now;
 use crate::common::config::WordCount;
 use crate::engine::results::tally::Tally;
-use crate::pure::count::{Aggregate as _, Counts, Kind, Terms, Time};
+use crate::pure::count::{Aggregate as _, CountKind, Counts, Terms, Time};
 use crate::pure::formats::metadata::Marks;
 use crate::pure::record::Record;
 
@@ -101,7 +101,7 @@ impl Map {
     /// The counts were published.
     pub(super) fn published(&mut self, count: &WordCount, now: Now) {
         let kind = |start| count.window.kind(&count.time, start, now.millis, i64::MIN);
-        if self.counts.iter().any(|(start, _)| kind(start) == Kind::Part) {
+        if self.counts.iter().any(|(start, _)| kind(start) == CountKind::Part) {
             self.whole_since = now.millis;
         }
         self.counts.clear();

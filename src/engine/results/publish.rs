@@ -6,7 +6,7 @@ use crate::common::config::{Merging as MergeConfig, WordCount};
 use crate::engine::results::map::{AHEAD_MILLIS, Map};
 use crate::engine::results::merge::Merging;
 use crate::pure::count::output::WindowWriter;
-use crate::pure::count::{Kind, Merged};
+use crate::pure::count::{CountKind, Merged};
 use crate::pure::formats::partials::{self, Packer};
 use crate::pure::protocol::Plan;
 use crate::pure::record::TopicPartition;
@@ -67,7 +67,7 @@ pub(super) fn publish_merge(
 fn publish_window<'w>(
     count: &WordCount,
     window: (i64, i64),
-    kind: Kind,
+    kind: CountKind,
     transfer: &Transfer,
     merged: Option<Merged>,
     words: impl Iterator<Item = (&'w str, u64)>,

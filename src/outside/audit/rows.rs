@@ -202,7 +202,7 @@ mod tests {
     use super::*;
     use crate::clients::encode::Encoder;
     use crate::pure::count::output::WindowWriter;
-    use crate::pure::count::{Kind, OutputFormat};
+    use crate::pure::count::{CountKind, OutputFormat};
     use crate::pure::formats::header::NAME;
     use crate::pure::layout::format::{Format, ParquetCodec, Rows, TextCodec, TextPolicy};
     use crate::pure::record::{OffsetRange, Record, Timestamp, TopicPartition};
@@ -266,8 +266,14 @@ mod tests {
     #[test]
     fn counts_read_back_without_what_is_foreign() {
         let range = OffsetRange { from: Offset(0), to: Offset(9) };
-        let mut writer =
-            WindowWriter::new(OutputFormat::Json, (2_000, 4_000), Kind::Part, &of(), range, None);
+        let mut writer = WindowWriter::new(
+            OutputFormat::Json,
+            (2_000, 4_000),
+            CountKind::Part,
+            &of(),
+            range,
+            None,
+        );
         let value = writer.value("word", 3).to_string();
         let headers = [(NAME, Some(writer.header().as_bytes()))];
         let time = Timestamp::Create(1);

@@ -9,7 +9,7 @@ use crate::engine::archive::listing::{
 use crate::outside::audit::report::{Gap, PartitionReport, Report};
 use crate::outside::audit::rows;
 use crate::pure::layout::names::PRIVATE;
-use crate::pure::protocol::{Entry, FileRef, Kind};
+use crate::pure::protocol::{Entry, EntryKind, FileRef};
 use crate::pure::record::{Offset, OffsetRange};
 
 /// Told how far it is: bytes read of all bytes.
@@ -30,7 +30,7 @@ pub async fn verify(store: &dyn Store, progress: Progress<'_>) -> Result<Report,
     let mut done = 0;
     for (place, listing) in ledgers {
         let mut of = PartitionReport::new(&place, &listing);
-        for entry in listing.entries.iter().filter(|e| e.kind == Kind::Data) {
+        for entry in listing.entries.iter().filter(|e| e.kind == EntryKind::Data) {
             let mut seen = BTreeSet::new();
             for file in &entry.files {
                 of.check_file(store, entry, file, &mut seen).await?;
@@ -62,7 +62,7 @@ impl PartitionReport {
     fn new(place: &LedgerPlace, listing: &LedgerListing) -> PartitionReport {
         let topic =
             listing.entries.first().map_or_else(|| place.topic.clone(), |e| e.topic.clone());
-        let gaps = listing.entries.iter().filter(|e| e.kind == Kind::Gap).map(|e| Gap {
+        let gaps = listing.entries.iter().filter(|e| e.kind == EntryKind::Gap).map(|e| Gap {
             range: OffsetRange { from: e.from, to: e.to },
             cause: e.cause.clone().unwrap_or_default(),
         });

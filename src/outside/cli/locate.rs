@@ -10,7 +10,7 @@ use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
 use crate::outside::cli::output::{complain, say};
 use crate::outside::cli::shared::on_stores;
 use crate::pure::layout::names;
-use crate::pure::protocol::{Entry, FileRef, Kind};
+use crate::pure::protocol::{Entry, EntryKind, FileRef};
 use crate::pure::record::Offset;
 
 /// Arguments of `where`.
@@ -80,7 +80,7 @@ impl Where {
             return Ok(EX_DATAERR);
         };
         describe(store, place, entry);
-        if entry.kind == Kind::Gap {
+        if entry.kind == EntryKind::Gap {
             say(&format!("gap      {}", entry.cause.as_deref().unwrap_or("without a cause")));
             return Ok(0);
         }

@@ -19,7 +19,7 @@ use crate::outside::cli::output::{complain, say};
 use crate::outside::cli::shared::{on_stores, partitions};
 use crate::outside::daemon::{COMMAND, roots};
 use crate::pure::protocol::repair::{Facts, Put, Refused, Repair as Plan};
-use crate::pure::protocol::{Committed, Kind, Ledger, Stop};
+use crate::pure::protocol::{Committed, EntryKind, LedgerTail, Stop};
 use crate::pure::record::Offset;
 
 /// Arguments of `repair`.
@@ -171,7 +171,7 @@ impl Repair {
         looked: &mut Diagnosis,
     ) -> Result<(), LookError> {
         // Other entries than those of data don't know P.
-        let tail = looked.tail.as_ref().filter(|e| e.kind == Kind::Data);
+        let tail = looked.tail.as_ref().filter(|e| e.kind == EntryKind::Data);
         let (Some(tail), Some(count)) = (tail, &looked.role.count) else {
             return Ok(());
         };
@@ -205,7 +205,7 @@ async fn tell_the_daemon(config: &Config) {
 }
 
 /// What an owner that goes on would change.
-fn positions(looked: &Diagnosis) -> Option<(Option<Committed>, Option<Ledger>)> {
+fn positions(looked: &Diagnosis) -> Option<(Option<Committed>, Option<LedgerTail>)> {
     let facts = looked.facts.as_ref().ok()?;
     Some((facts.committed.clone(), facts.ledger.clone()))
 }
@@ -225,7 +225,7 @@ async fn carry_out(
         let now = Timestamp::now().as_millisecond();
         let mut entry = template.entry(*kind, (range.from, range.to), now);
         entry.cause = Some((*cause).to_string());
-        debug_assert!(*kind != Kind::Data, "a repair writes no files");
+        debug_assert!(*kind != EntryKind::Data, "a repair writes no files");
         let _ = ledger.put(&entry).await.map_err(|e| LookError::Other(e.to_string()))?;
     }
     let Some((offset, metadata)) = plan.commit else {

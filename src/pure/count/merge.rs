@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::pure::count::output::Kind;
+use crate::pure::count::output::CountKind;
 use crate::pure::fault::{Fault, planted};
 use crate::pure::formats::metadata::Marks;
 use crate::pure::formats::partials::Span;
@@ -35,7 +35,7 @@ pub struct Merge<S> {
     patience: Patience,
     open: BTreeMap<Span, Open<S>>,
     /// Windows that the next commit publishes, because they were closed, or are published in part.
-    done: Vec<(Span, Kind, S)>,
+    done: Vec<(Span, CountKind, S)>,
     /// Sums that the next commit publishes of windows that are not kept open; the flag says whether
     /// the window was closed before (late) or is ahead of the clock.
     at_once: BTreeMap<(Span, bool), S>,
@@ -214,7 +214,11 @@ impl<S: Default> Merge<S> {
         {
             let (span, open) = window.remove_entry();
             let whole = self.marks.parted.is_none_or(|parted| parted < span.start);
-            self.done.push((span, if whole { Kind::Final } else { Kind::Part }, open.sums));
+            self.done.push((
+                span,
+                if whole { CountKind::Final } else { CountKind::Part },
+                open.sums,
+            ));
             self.marks.watermark = self.marks.watermark.max(Some(span.end));
             closed = true;
         }
@@ -230,7 +234,7 @@ impl<S: Default> Merge<S> {
         for _ in 0..some {
             let Some((span, open)) = self.open.pop_first() else { break };
             self.marks.parted = self.marks.parted.max(Some(span.start));
-            self.done.push((span, Kind::Part, open.sums));
+            self.done.push((span, CountKind::Part, open.sums));
         }
     }
 
@@ -247,8 +251,8 @@ impl<S: Default> Merge<S> {
     }
 
     /// The sums that the next commit publishes, with their window and kind.
-    pub fn due(&self) -> impl Iterator<Item = (Span, Kind, &S)> {
-        let kind = |late| if late { Kind::Late } else { Kind::Part };
+    pub fn due(&self) -> impl Iterator<Item = (Span, CountKind, &S)> {
+        let kind = |late| if late { CountKind::Late } else { CountKind::Part };
         let at_once = self.at_once.iter().map(move |((s, late), sums)| (*s, kind(*late), sums));
         self.done.iter().map(|(span, kind, sums)| (*span, *kind, sums)).chain(at_once)
     }

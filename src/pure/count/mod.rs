@@ -20,6 +20,6 @@ pub use aggregate::{Aggregate, By, Terms};
 pub use counts::Counts;
 pub use field::FieldPath;
 pub use merge::Patience;
-pub use output::{Count, Kind, Merged, OutputFormat};
+pub use output::{Count, CountKind, Merged, OutputFormat};
 pub use tokenizer::{Split, Tokenizer};
 pub use window::{Time, Window};

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::pure::formats::header::{AlluviumHeader, Content};
-pub use crate::pure::formats::header::{CountKind as Kind, Merged};
+pub use crate::pure::formats::header::{CountKind, Merged};
 use crate::pure::record::{OffsetRange, Record, TopicPartition};
 
 /// The format of a count's value.
@@ -28,7 +28,7 @@ pub enum OutputFormat {
 pub struct WindowWriter {
     format: OutputFormat,
     prefix: String,
-    kind: Kind,
+    kind: CountKind,
     header: String,
     value: String,
 }
@@ -38,7 +38,7 @@ impl WindowWriter {
     pub fn new(
         format: OutputFormat,
         window: (i64, i64),
-        kind: Kind,
+        kind: CountKind,
         source: &TopicPartition,
         range: OffsetRange,
         merged: Option<Merged>,
@@ -89,7 +89,7 @@ fn push_json(out: &mut String, word: &str) {
 }
 
 /// The count in a value as [`WindowWriter`] writes it: the last field but one.
-fn count_at_end(value: &[u8], kind: Kind) -> Option<i64> {
+fn count_at_end(value: &[u8], kind: CountKind) -> Option<i64> {
     let text = std::str::from_utf8(value).ok()?;
     let text = text.strip_suffix("\"}")?.strip_suffix(kind.label())?;
     let text = text.strip_suffix(",\"kind\":\"")?;
@@ -118,7 +118,7 @@ pub struct Count<'a> {
     pub window_end: i64,
     pub word: &'a str,
     pub count: i64,
-    pub kind: Kind,
+    pub kind: CountKind,
     /// The source partition; [`None`] where counts were merged over partitions.
     pub source_partition: Option<i32>,
 }
@@ -171,7 +171,8 @@ mod tests {
     fn round_trip_of(format: OutputFormat, word: &str, merged: Option<Merged>) -> String {
         let source = TopicPartition { topic: "Hello;Kafka".into(), partition: 3 };
         let range = OffsetRange { from: Offset(4), to: Offset(9) };
-        let mut w = WindowWriter::new(format, (2_000, 4_000), Kind::Part, &source, range, merged);
+        let mut w =
+            WindowWriter::new(format, (2_000, 4_000), CountKind::Part, &source, range, merged);
         let value = w.value(word, 2).to_string();
         let headers = [(NAME, Some(w.header().as_bytes()))];
         let record = Record {
@@ -188,7 +189,7 @@ mod tests {
             window_end: 4_000,
             word,
             count: 2,
-            kind: Kind::Part,
+            kind: CountKind::Part,
             source_partition: merged.is_none().then_some(3),
         };
         assert_eq!(Count::parse(&record), Some(want));
@@ -218,10 +219,10 @@ mod tests {
         let range = OffsetRange { from: Offset(0), to: Offset(1) };
         let mut written = String::new();
         for (format, kind, window) in [
-            (OutputFormat::Text, Kind::Final, (0, 2_000)),
-            (OutputFormat::Json, Kind::Final, (1_795_368_000_000, 1_795_368_600_000)),
-            (OutputFormat::Json, Kind::Part, (-1, 1)),
-            (OutputFormat::Json, Kind::Late, (i64::MIN, i64::MAX)),
+            (OutputFormat::Text, CountKind::Final, (0, 2_000)),
+            (OutputFormat::Json, CountKind::Final, (1_795_368_000_000, 1_795_368_600_000)),
+            (OutputFormat::Json, CountKind::Part, (-1, 1)),
+            (OutputFormat::Json, CountKind::Late, (i64::MIN, i64::MAX)),
         ] {
             let mut writer = WindowWriter::new(format, window, kind, &source, range, None);
             for word in ["hello", "", "a,b)", "\"\\\t\u{1}", "ärger"] {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::pure::count::field::FieldPath;
-use crate::pure::count::output::Kind;
+use crate::pure::count::output::CountKind;
 use crate::pure::record::Record;
 
 /// Which time of a record decides its window.
@@ -75,9 +75,9 @@ impl Window {
     /// if it is over, and if this owner has counted since a time (`since`) before the window began,
     /// without a commit in its midst. All times are in milliseconds.
     #[must_use]
-    pub fn kind(self, time: &Time, start: i64, now: i64, since: i64) -> Kind {
+    pub fn kind(self, time: &Time, start: i64, now: i64, since: i64) -> CountKind {
         let whole = *time == Time::Arrival && since <= start && self.end(start) <= now;
-        if whole { Kind::Final } else { Kind::Part }
+        if whole { CountKind::Final } else { CountKind::Part }
     }
 }
 
@@ -97,10 +97,10 @@ mod tests {
     #[test]
     fn final_is_a_whole_arrival_window() {
         let w = Window { millis: 10 };
-        assert_eq!(w.kind(&Time::Arrival, 20, 30, 20), Kind::Final);
-        assert_eq!(w.kind(&Time::Arrival, 20, 29, 0), Kind::Part, "not over");
-        assert_eq!(w.kind(&Time::Arrival, 20, 30, 21), Kind::Part, "began in its midst");
-        assert_eq!(w.kind(&Time::Record, 20, 30, 0), Kind::Part, "more may come");
+        assert_eq!(w.kind(&Time::Arrival, 20, 30, 20), CountKind::Final);
+        assert_eq!(w.kind(&Time::Arrival, 20, 29, 0), CountKind::Part, "not over");
+        assert_eq!(w.kind(&Time::Arrival, 20, 30, 21), CountKind::Part, "began in its midst");
+        assert_eq!(w.kind(&Time::Record, 20, 30, 0), CountKind::Part, "more may come");
     }
 
     #[test]

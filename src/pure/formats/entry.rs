@@ -98,7 +98,7 @@ pub struct EntryName {
 /// What an entry says about its range.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum EntryKind {
     /// The root: `to` is where the partition starts, `cause` says why there.
     Genesis,
     /// Every record of the range is in one of `files`.
@@ -132,7 +132,7 @@ pub struct FileRef {
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     pub version: u32,
-    pub kind: Kind,
+    pub kind: EntryKind,
     pub topic: String,
     /// 0 for a topic's first life; the next one when it was deleted and created again.
     pub incarnation: u32,
@@ -175,7 +175,7 @@ pub enum EntryError {
     #[error("ledger entry of version {0}; this build reads version {VERSION}")]
     Version(u64),
     #[error("ledger entry of unknown kind {0:?}")]
-    Kind(String),
+    EntryKind(String),
     #[error("ledger entry {key} says that it covers {range}")]
     Range { key: String, range: OffsetRange },
 }
@@ -185,8 +185,8 @@ impl Entry {
     #[must_use]
     pub fn key(&self) -> EntryKey {
         match self.kind {
-            Kind::Genesis => EntryKey::Genesis,
-            Kind::Data | Kind::Gap => EntryKey::At(self.from),
+            EntryKind::Genesis => EntryKey::Genesis,
+            EntryKind::Data | EntryKind::Gap => EntryKey::At(self.from),
         }
     }
 
@@ -217,10 +217,10 @@ impl Entry {
         }
         let kind = value.get("kind").and_then(serde_json::Value::as_str).unwrap_or_default();
         if !matches!(kind, "genesis" | "data" | "gap") {
-            return Err(EntryError::Kind(kind.into()));
+            return Err(EntryError::EntryKind(kind.into()));
         }
         let entry: Entry = serde_json::from_value(value).map_err(malformed)?;
-        let tiles = entry.kind == Kind::Genesis || entry.from < entry.to;
+        let tiles = entry.kind == EntryKind::Genesis || entry.from < entry.to;
         if entry.key() != key || !tiles {
             let range = OffsetRange { from: entry.from, to: entry.to };
             return Err(EntryError::Range { key: key.to_string(), range });
@@ -236,7 +236,7 @@ mod tests {
     fn entry() -> Entry {
         Entry {
             version: VERSION,
-            kind: Kind::Data,
+            kind: EntryKind::Data,
             topic: "t".into(),
             incarnation: 0,
             partition: 3,
@@ -339,14 +339,14 @@ mod tests {
         let bare = Entry { files: Vec::new(), roll: None, ..data.clone() };
         let (start, gap) = (Offset(1_000), Offset(5_000));
         let genesis = Entry {
-            kind: Kind::Genesis,
+            kind: EntryKind::Genesis,
             to: start,
             p: start,
             cause: Some("start = Earliest".into()),
             ..bare.clone()
         };
         let gap = Entry {
-            kind: Kind::Gap,
+            kind: EntryKind::Gap,
             from: data.to,
             to: gap,
             p: gap,

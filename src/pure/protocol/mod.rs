@@ -22,7 +22,9 @@ pub mod settle;
 #[cfg(test)]
 mod search;
 
-pub use crate::pure::formats::entry::{AttemptId, Entry, EntryKey, EntryName, FileRef, Head, Kind};
+pub use crate::pure::formats::entry::{
+    AttemptId, Entry, EntryKey, EntryKind, EntryName, FileRef, Head,
+};
 pub use crate::pure::formats::metadata::Marks;
 #[cfg(test)]
 pub use crate::pure::formats::metadata::Metadata;
@@ -30,5 +32,5 @@ pub use append::{AppendFacts, AppendVerdict};
 pub use committed::Committed;
 pub use machine::Machine;
 pub use partition::{KnownPosition, Partition, Plan, Sinks};
-pub use recovery::{Identity, Ledger, OnGap, Stop};
+pub use recovery::{Identity, LedgerTail, OnGap, Stop};
 pub use settle::{Settle, settle};

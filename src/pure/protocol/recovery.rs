@@ -16,7 +16,7 @@ pub struct Identity {
 
 /// The ledger of one partition, as far as recovery needs it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Ledger {
+pub struct LedgerTail {
     /// The last entry; the genesis entry itself where nothing was appended yet.
     pub tail: Head,
     /// The root and topic that the last entry was written for.
@@ -25,7 +25,7 @@ pub struct Ledger {
     pub incarnation: u32,
 }
 
-impl Ledger {
+impl LedgerTail {
     /// Whether nothing but the genesis entry stands.
     #[must_use]
     pub fn is_fresh(&self) -> bool {

@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::pure::formats::entry::{EntryKey, EntryName, Kind};
+use crate::pure::formats::entry::{EntryKey, EntryKind, EntryName};
 use crate::pure::formats::metadata::{Marks, Metadata};
 use crate::pure::protocol::committed::Committed;
 use crate::pure::protocol::machine::{
@@ -21,7 +21,7 @@ use crate::pure::protocol::machine::{
     Ticket,
 };
 use crate::pure::protocol::partition::Sinks;
-use crate::pure::protocol::recovery::{Identity, Ledger, OnGap, Stop};
+use crate::pure::protocol::recovery::{Identity, LedgerTail, OnGap, Stop};
 use crate::pure::record::{Offset, OffsetRange};
 
 /// Longer than any pause of the machine.
@@ -39,7 +39,7 @@ pub struct Facts {
     pub on_gap: OnGap,
     pub committed: Option<Committed>,
     /// Of the newest incarnation that has one for this partition.
-    pub ledger: Option<Ledger>,
+    pub ledger: Option<LedgerTail>,
     /// The newest incarnation of the topic in the store; 0 if it has none.
     pub newest: u32,
     pub log: OffsetRange,
@@ -60,7 +60,7 @@ pub struct Repair {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Put {
     pub incarnation: u32,
-    pub kind: Kind,
+    pub kind: EntryKind,
     pub range: OffsetRange,
     pub cause: &'static str,
 }
@@ -92,7 +92,7 @@ impl fmt::Display for Repair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(Put { incarnation, kind, range, cause }) = &self.put {
             match kind {
-                Kind::Genesis => write!(
+                EntryKind::Genesis => write!(
                     f,
                     "put the genesis entry of incarnation {incarnation}: the archive begins at \
                      offset {} ({cause})",
@@ -229,7 +229,7 @@ impl Facts {
                 let incarnation = self.ledger.as_ref().map_or(self.newest, |l| l.incarnation);
                 let cause = "retention: deleted before it was archived, recorded by repair";
                 Repair {
-                    put: Some(Put { incarnation, kind: Kind::Gap, range, cause }),
+                    put: Some(Put { incarnation, kind: EntryKind::Gap, range, cause }),
                     commit: None,
                 }
             }
@@ -256,7 +256,7 @@ impl Facts {
     fn begin(&self, incarnation: u32, start: Offset, p: Option<Offset>) -> Repair {
         let range = OffsetRange { from: start, to: start };
         let cause = "repair: the ledger begins anew";
-        let put = Put { incarnation, kind: Kind::Genesis, range, cause };
+        let put = Put { incarnation, kind: EntryKind::Genesis, range, cause };
         let entry = EntryName { incarnation, key: EntryKey::Genesis };
         Repair {
             put: self.sinks.archive.then_some(put),
@@ -290,10 +290,10 @@ mod tests {
         Arc::new(Identity { root: "r".into(), topic_id: topic_id.into() })
     }
 
-    fn ledger(incarnation: u32, to: i64, topic_id: &str) -> Ledger {
+    fn ledger(incarnation: u32, to: i64, topic_id: &str) -> LedgerTail {
         let key = if to == 0 { EntryKey::Genesis } else { EntryKey::At(Offset(0)) };
         let tail = Head { key, attempt: AttemptId(1), to: Offset(to) };
-        Ledger { tail, of: identity(topic_id), incarnation }
+        LedgerTail { tail, of: identity(topic_id), incarnation }
     }
 
     fn committed(offset: i64, p: i64, incarnation: u32) -> Committed {
@@ -324,7 +324,7 @@ mod tests {
         if let Some(put) = repair.put {
             let mut new = ledger(put.incarnation, put.range.to.0, "");
             new.of = Arc::clone(&facts.identity);
-            if put.kind == Kind::Genesis {
+            if put.kind == EntryKind::Genesis {
                 new.tail.key = EntryKey::Genesis;
             }
             facts.newest = facts.newest.max(put.incarnation);

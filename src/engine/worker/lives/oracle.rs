@@ -9,7 +9,7 @@ use crate::engine::worker::lives::world::all;
 use crate::fakes::brokers::Brokers;
 use crate::fakes::store::Memory;
 use crate::pure::layout::names::PartitionPaths;
-use crate::pure::protocol::{Entry, EntryKey, Kind};
+use crate::pure::protocol::{Entry, EntryKey, EntryKind};
 use crate::pure::record::{Offset, TopicPartition};
 
 /// The entries of one partition, from genesis on, as they tile.
@@ -68,7 +68,7 @@ impl Visible {
 fn archived(store: &Memory, tp: &TopicPartition) -> BTreeMap<i64, Vec<Value>> {
     let files = files(store);
     let mut rows: BTreeMap<i64, Vec<Value>> = BTreeMap::new();
-    for entry in ledger(store, tp).iter().filter(|e| e.kind == Kind::Data) {
+    for entry in ledger(store, tp).iter().filter(|e| e.kind == EntryKind::Data) {
         for file in &entry.files {
             let Some(bytes) = files.get(&file.path) else {
                 continue;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::pure::formats::entry::{AttemptId, EntryKey, EntryName, Kind};
+use crate::pure::formats::entry::{AttemptId, EntryKey, EntryKind, EntryName};
 use crate::pure::protocol::append::AppendVerdict;
 use crate::pure::protocol::committed::Committed;
 use crate::pure::protocol::partition::{KnownPosition, Plan};
-use crate::pure::protocol::recovery::{Ledger, Stop};
+use crate::pure::protocol::recovery::{LedgerTail, Stop};
 use crate::pure::record::{Offset, OffsetRange};
 
 /// Names one question of one assignment. A later question has a greater ticket.
@@ -43,7 +43,7 @@ pub enum Input {
     /// The stable read that confirms the last commit; `Err`: why its metadata can't be read.
     Confirmed(Result<Option<Committed>, String>),
     /// The newest incarnation, and its ledger if there is one.
-    Ledger(Ticket, u32, Option<Ledger>),
+    Ledger(Ticket, u32, Option<LedgerTail>),
     /// The archive task has failed, and ignores everything until it is asked for the ledger.
     ArchiveFailed,
     /// A ledger entry, or a message of the partials topic, can't be read, for the reason of this
@@ -126,7 +126,7 @@ pub struct LedgerQuestion {
 /// An entry without files.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct NewEntry {
-    pub kind: Kind,
+    pub kind: EntryKind,
     pub range: OffsetRange,
 }
 

@@ -7,10 +7,10 @@ use super::message::{
     Effect, LedgerQuestion, NewEntry, PositionsAnswer, Report, StopReason, Ticket,
 };
 use super::state::{AskState, BEYOND, Cursor, Machine, Moment, Phase, Told};
-use crate::pure::formats::entry::Kind;
+use crate::pure::formats::entry::EntryKind;
 use crate::pure::protocol::committed::Committed;
 use crate::pure::protocol::partition::{KnownPosition, Partition};
-use crate::pure::protocol::recovery::{Begin, Found, Identity, Ledger, Stop};
+use crate::pure::protocol::recovery::{Begin, Found, Identity, LedgerTail, Stop};
 use crate::pure::record::OffsetRange;
 use std::sync::Arc;
 
@@ -161,7 +161,7 @@ impl Machine {
         &mut self,
         ticket: Ticket,
         incarnation: u32,
-        ledger: Option<Ledger>,
+        ledger: Option<LedgerTail>,
         now: Moment,
         effects: &mut Vec<Effect>,
     ) {
@@ -177,7 +177,7 @@ impl Machine {
             Ok(Found::NeedsCommitted) => self.seek_if_elsewhere(),
             Ok(Found::Fresh(_)) => {
                 let range = OffsetRange { from: self.told.first, to: self.told.first };
-                self.ask_ledger(Some(NewEntry { kind: Kind::Genesis, range }), effects);
+                self.ask_ledger(Some(NewEntry { kind: EntryKind::Genesis, range }), effects);
             }
             Ok(_) => {
                 let (results, archive) = (rules.p(), rules.a());
@@ -212,7 +212,7 @@ impl Machine {
             Ok(Some(range)) => {
                 self.give_up_archive(effects);
                 effects.push(Effect::Report(Report::Gap(range)));
-                self.ask_ledger(Some(NewEntry { kind: Kind::Gap, range }), effects);
+                self.ask_ledger(Some(NewEntry { kind: EntryKind::Gap, range }), effects);
             }
             Err(stop) => self.stop(StopReason::Rules(stop), now),
         }

@@ -8,7 +8,7 @@ use crate::pure::fault::{Fault, planted};
 use crate::pure::formats::entry::EntryName;
 use crate::pure::formats::metadata::Marks;
 use crate::pure::protocol::committed::Committed;
-use crate::pure::protocol::recovery::{Begin, Found, Identity, Ledger, OnGap, Stop};
+use crate::pure::protocol::recovery::{Begin, Found, Identity, LedgerTail, OnGap, Stop};
 use crate::pure::record::{Offset, OffsetRange};
 
 /// Which sinks the records of a partition feed.
@@ -161,7 +161,7 @@ impl Partition {
     ///
     /// # Errors
     /// The ledger and the committed offset contradict each other: the partition stops.
-    pub fn on_ledger(&mut self, ledger: Option<Ledger>) -> Result<Found, Stop> {
+    pub fn on_ledger(&mut self, ledger: Option<LedgerTail>) -> Result<Found, Stop> {
         assert!(self.needs_ledger(), "the committed offset is read first");
         let Some(ledger) = ledger else {
             return match self.committed {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::pure::protocol::{AppendVerdict, AttemptId, Kind};
+use crate::pure::protocol::{AppendVerdict, AttemptId, EntryKind};
 use crate::pure::record::{Offset, OffsetRange};
 
 /// One step of a [`World`](super::world::World).
@@ -97,7 +97,7 @@ pub(super) enum Answer {
 /// What a repair has done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Mended {
-    pub entry: Option<(Kind, OffsetRange)>,
+    pub entry: Option<(EntryKind, OffsetRange)>,
     /// F and P.
     pub committed: Option<(Offset, Offset)>,
 }
@@ -297,8 +297,10 @@ impl fmt::Display for Answer {
 impl fmt::Display for Mended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.entry {
-            Some((Kind::Genesis, range)) => write!(f, "puts a genesis entry at {}", range.to)?,
-            Some((Kind::Gap | Kind::Data, range)) => write!(f, "puts a gap entry for {range}")?,
+            Some((EntryKind::Genesis, range)) => write!(f, "puts a genesis entry at {}", range.to)?,
+            Some((EntryKind::Gap | EntryKind::Data, range)) => {
+                write!(f, "puts a gap entry for {range}")?
+            }
             None => {}
         }
         if self.entry.is_some() && self.committed.is_some() {

@@ -5,7 +5,7 @@
 use super::super::step::Answer;
 use super::state::{Merging, Owner, Pending, Sums, WINDOWS, merge, source, span};
 use super::step::MergeAct;
-use crate::pure::count::Kind;
+use crate::pure::count::CountKind;
 use crate::pure::count::merge::Asked;
 use crate::pure::protocol::machine::{Effect, Input, Moment, PositionsAnswer, ReadStep, Setup};
 use crate::pure::protocol::partition::{Sinks, Use};
@@ -77,8 +77,8 @@ impl Owner {
         for (span, kind, sum) in self.merge.due() {
             let of = &mut sums[span.start as usize];
             of.sum += sum;
-            of.finals += u8::from(kind == Kind::Final);
-            of.late += if kind == Kind::Late { *sum } else { 0 };
+            of.finals += u8::from(kind == CountKind::Final);
+            of.late += if kind == CountKind::Late { *sum } else { 0 };
         }
         sums
     }

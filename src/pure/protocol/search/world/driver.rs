@@ -8,7 +8,7 @@ use crate::pure::protocol::machine::{
     Effect, Input, LedgerQuestion, Moment, NewEntry, PositionsAnswer, ReadStep, Setup, StopReason,
 };
 use crate::pure::protocol::partition::{Append, Plan, Share, Sinks, Use};
-use crate::pure::protocol::{AppendVerdict, AttemptId, Kind, Machine, Stop};
+use crate::pure::protocol::{AppendVerdict, AttemptId, EntryKind, Machine, Stop};
 use crate::pure::record::{Offset, OffsetRange};
 
 /// The clock stands; pauses are over at each step ([`Machine::let_time_pass`]).
@@ -82,7 +82,7 @@ impl World {
             self.delete(id);
         }
         question.hint = None;
-        let genesis = question.put.is_some_and(|put| put.kind == Kind::Genesis);
+        let genesis = question.put.is_some_and(|put| put.kind == EntryKind::Genesis);
         self.worker(i).ledger = Some(question);
         if genesis {
             self.put_asked_entry(i);
@@ -95,7 +95,7 @@ impl World {
         let me = self.worker(i);
         let life = me.life.unwrap_or(newest);
         if let Some(NewEntry { kind, range }) = me.ledger.as_mut().and_then(|q| q.put.take()) {
-            let life = if kind == Kind::Genesis { newest } else { life };
+            let life = if kind == EntryKind::Genesis { newest } else { life };
             self.put(life, kind, range);
         }
     }

@@ -2,7 +2,7 @@
 
 use super::state::GAP;
 use super::state::{ATTEMPTS, DONE, Files, LIVES, RECORDS, World, identity};
-use crate::pure::protocol::{AttemptId, EntryKey, Head, Kind, Ledger};
+use crate::pure::protocol::{AttemptId, EntryKey, EntryKind, Head, LedgerTail};
 use crate::pure::record::{Offset, OffsetRange};
 
 impl World {
@@ -19,9 +19,9 @@ impl World {
         (0..LIVES as u8).rev().find(|l| self.genesis[usize::from(*l)].is_some()).unwrap_or(0)
     }
 
-    pub(super) fn read_ledger_of(&self, life: u8) -> Option<Ledger> {
+    pub(super) fn read_ledger_of(&self, life: u8) -> Option<LedgerTail> {
         let tail = self.tail(life)?;
-        Some(Ledger { tail, of: identity(life), incarnation: life.into() })
+        Some(LedgerTail { tail, of: identity(life), incarnation: life.into() })
     }
 
     /// The entry that stands where this attempt's would.
@@ -67,9 +67,9 @@ impl World {
     }
 
     /// Puts an entry without files, unless one stands there.
-    pub(super) fn put(&mut self, life: u8, kind: Kind, range: OffsetRange) {
+    pub(super) fn put(&mut self, life: u8, kind: EntryKind, range: OffsetRange) {
         let at = usize::from(life);
-        if kind == Kind::Genesis {
+        if kind == EntryKind::Genesis {
             if self.genesis[at].is_none() {
                 self.genesis[at] = Some(range.to);
                 (0..range.to.0).for_each(|r| self.expected[r as usize] = 0);
