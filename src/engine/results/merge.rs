@@ -167,7 +167,7 @@ impl Merging {
 
     /// Memory is short: all open windows are published in part.
     pub fn publish_open(&mut self) {
-        self.merge.part();
+        self.merge.publish_open();
     }
 
     /// Source partitions that hold windows back, and how long ago each was heard last.

@@ -228,7 +228,7 @@ impl<S: Default> Merge<S> {
     /// Publishes all open windows in part, because memory is short. All windows are published
     /// together: a window that stayed open would hold F back, and the published windows would be
     /// rebuilt by a replay and counted twice.
-    pub fn part(&mut self) {
+    pub fn publish_open(&mut self) {
         let all = self.open.len();
         let some = if planted(Fault::PartAlone) { all.min(1) } else { all };
         for _ in 0..some {

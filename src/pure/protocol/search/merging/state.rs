@@ -183,7 +183,7 @@ impl Merging {
         });
         if self.bounds.parts {
             self.act(&mut changes, i, MergeAct::IsShortOfMemory, |w| {
-                w.owner(i).merge.part();
+                w.owner(i).merge.publish_open();
             });
         }
         for source in (0..2).filter(|_| self.bounds.silence) {
