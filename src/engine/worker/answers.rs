@@ -76,13 +76,13 @@ impl Sinks {
         }
     }
 
-    /// The store failed: this is told and counted; the machine retries.
+    /// The store failed: the failure is logged and counted, and the machine retries.
     fn on_store_error(&self, kind: ErrorKind, error: &dyn std::fmt::Display, env: &Env) {
         env.metrics.store_errors.with_label_values(&[kind.label()]).inc();
         tracing::warn!(tp = %self.tp, %error, "the archive waits for the store; results continue");
     }
 
-    /// Tells the operator what the machine has found.
+    /// Logs what the machine has found.
     pub(super) fn tell(&self, report: &Report) {
         let tp = &self.tp;
         match report {

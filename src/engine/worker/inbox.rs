@@ -1,4 +1,4 @@
-//! What a worker is told, and how it is woken.
+//! The messages that a worker receives, and how the worker is woken.
 
 use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::mpsc::{Sender, SyncSender};
@@ -16,7 +16,7 @@ use crate::engine::topics::Role;
 use crate::pure::protocol::machine::Ticket;
 use crate::pure::record::TopicPartition;
 
-/// What a worker is told.
+/// A message to a worker.
 pub enum Message {
     /// A new generation, with the partitions that it adds here.
     Assigned {

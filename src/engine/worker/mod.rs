@@ -11,7 +11,7 @@
 //! * `round`: what a thread does over and over; `turns`: whose backlog is read.
 //! * `questions`: what is asked outside of the thread, and what operators see of a worker.
 //! * `report`, `delay`: what operators see of a partition.
-//! * `pool`: all workers of an instance; `inbox`, `env`: what they are told and work with.
+//! * `pool`: all workers of an instance; `inbox`, `env`: their messages and what they work with.
 
 mod answers;
 mod delay;

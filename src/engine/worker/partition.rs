@@ -305,7 +305,8 @@ impl Sinks {
         (self.last_commit + env.commit_interval).saturating_duration_since(now.instant)
     }
 
-    /// What the results need, told to the rules before they plan a commit.
+    /// Hands the first offset and the marks that the results need to the rules, before the rules
+    /// plan a commit.
     pub(super) fn hold(&mut self) {
         if let Some((needed_from, marks)) = self.results.held() {
             self.machine.hold(needed_from, marks);

@@ -47,7 +47,7 @@ impl Sinks {
         }
     }
 
-    /// Sets the gauges, and tells the log what has changed.
+    /// Sets the gauges, and logs what has changed.
     pub(super) fn report(&mut self, now: Now, metrics: &Metrics, repair: &str) {
         self.show(metrics, repair);
         let Some(rules) = self.machine.rules() else { return };
@@ -68,7 +68,7 @@ impl Sinks {
         }
     }
 
-    /// Tells log and metrics that the partition has stopped, or goes on.
+    /// Logs that the partition has stopped or continues, and sets its gauge.
     fn show(&mut self, metrics: &Metrics, repair: &str) {
         let stopped = self.machine.stopped();
         let reason = stopped.map(|why| why.label());
@@ -116,7 +116,7 @@ impl Sinks {
         }
     }
 
-    /// What a person is told of the partition. `worker`: the number of its worker.
+    /// The partition's status, for people. `worker` is the number of its worker.
     pub(super) fn status(&self, worker: usize, now: Now) -> PartitionStatus {
         let rules = self.machine.rules();
         let open = self.archive.as_ref().and_then(|a| a.open_files(now.instant));
