@@ -42,8 +42,8 @@ pub struct Launch {
 /// Runs until `shutdown` says so; whether everything that was read was appended before the end.
 ///
 /// # Errors
-/// The start failed ([`Unavailable`] inside where a server is not to be had), or the daemon can't
-/// go on.
+/// The start failed ([`crate::outside::daemon::Unavailable`] inside where a server is not to be
+/// had), or the daemon can't go on.
 pub async fn run(launch: Launch, shutdown: impl Future<Output = ()>) -> anyhow::Result<bool> {
     let mut running = Running::start(launch).await?;
     let failure = running.wait(shutdown).await;
