@@ -105,14 +105,14 @@ fn kill(scene: &Scene, step: Step) {
 /// The daemon stands still at the step until another one has taken over, and goes on as a zombie.
 fn stop(scene: &Scene, step: Step) {
     let (zombie, _) = reach(scene, step, "stop");
-    let heir = scene.start("b", &[]);
-    scene.owns_all(&heir);
-    scene.works(&heir);
+    let successor = scene.start("b", &[]);
+    scene.owns_all(&successor);
+    scene.works(&successor);
     zombie.signal("-CONT");
     // Time for the zombie to do what it was about to do.
     std::thread::sleep(Duration::from_secs(3));
     zombie.kill();
-    let _ = heir.stop();
+    let _ = successor.stop();
 }
 
 /// The NameNode stands still for three quarters of a minute while the append's rename is under way.
