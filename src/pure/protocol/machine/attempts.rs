@@ -47,6 +47,7 @@ impl Machine {
                 effects.extend([Effect::Report(Report::AppendLost(id)), Effect::DropFiles]);
                 self.seek_if_elsewhere();
                 self.ask_ledger(None, effects);
+                self.recover_when_appended(effects);
             }
             AppendVerdict::Again => self.on_archive_failed(now, effects),
         }

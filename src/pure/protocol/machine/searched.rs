@@ -13,8 +13,10 @@ const LEDGER: u32 = 2;
 const FORGOTTEN: u32 = 0;
 
 impl Machine {
-    /// Every pause is over: any time may pass between two steps.
+    /// Every pause is over: any time may pass between two steps. A client that refuses a position
+    /// does so at once as often as it takes to be believed.
     pub(crate) fn let_time_pass(&mut self) {
+        self.out_of_range = 0;
         self.read_not_before = None;
         for ask in [&mut self.positions, &mut self.ledger] {
             ask.backoff = Backoff::NONE;
@@ -122,7 +124,7 @@ impl Machine {
         if rules.committed_offset().is_some() && !rules.needs_committed() {
             (self.told.published, self.began) = (None, None);
         }
-        if rules.a().is_some() {
+        if rules.a().is_some() || rules.committed_offset().is_some() {
             self.told.first = Offset(0);
         }
     }

@@ -2,10 +2,11 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, Hash};
+use std::hash::{BuildHasher as _, Hash, Hasher};
+use std::sync::LazyLock;
 
 use foldhash::fast;
-use foldhash::quality::FixedState;
+use foldhash::quality::{FixedState, FoldHasher};
 
 use super::model::Model;
 use super::scope::Scope;
@@ -38,12 +39,41 @@ pub(super) type Healthy = HashSet<Key, fast::FixedState>;
 type Parents = HashMap<Key, Key, fast::FixedState>;
 
 /// Worlds that differ in the workers' names only have the same key.
-pub(super) fn key(world: &impl Model) -> Key {
-    hash(world).min(hash(&world.mirrored()))
+pub(super) fn key(world: &impl Model, scope: &Scope) -> Key {
+    let here = hash(world);
+    if scope.workers < 2 { here } else { here.min(hash(&world.mirrored())) }
+}
+
+/// Two hashes of 64 bits, of one walk through the world.
+struct TwoHashers([FoldHasher<'static>; 2]);
+
+macro_rules! both {
+    ($($write:ident: $number:ty),*) => {$(
+        #[inline]
+        fn $write(&mut self, number: $number) {
+            self.0.iter_mut().for_each(|hasher| hasher.$write(number));
+        }
+    )*};
+}
+
+impl Hasher for TwoHashers {
+    fn finish(&self) -> u64 {
+        self.0[0].finish()
+    }
+
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.iter_mut().for_each(|hasher| hasher.write(bytes));
+    }
+
+    both! { write_u8: u8, write_u32: u32, write_u64: u64, write_u128: u128, write_usize: usize }
 }
 
 fn hash(world: &impl Hash) -> Key {
-    let [a, b] = [1, 2].map(|seed| FixedState::with_seed(seed).hash_one(world));
+    static SEEDS: LazyLock<[FixedState; 2]> = LazyLock::new(|| [1, 2].map(FixedState::with_seed));
+    let mut hashers = TwoHashers(SEEDS.each_ref().map(|seed| seed.build_hasher()));
+    world.hash(&mut hashers);
+    let [a, b] = hashers.0.map(|hasher| hasher.finish());
     u128::from(a) << 64 | u128::from(b)
 }
 
@@ -51,8 +81,8 @@ fn hash(world: &impl Hash) -> Key {
 pub(super) fn explore<M: Model>(first: &M, scope: &Scope) -> Report {
     let mut parents = Parents::default();
     let mut healthy = Healthy::default();
-    let _ = parents.insert(key(first), 0);
-    let mut level = vec![(key(first), first.clone())];
+    let _ = parents.insert(key(first, scope), 0);
+    let mut level = vec![(key(first, scope), first.clone())];
     let mut steps = 0;
     while !level.is_empty() && scope.steps.is_none_or(|most| steps < most) {
         steps += 1;
@@ -69,7 +99,7 @@ pub(super) fn explore<M: Model>(first: &M, scope: &Scope) -> Report {
                     trace.push(step.to_string());
                     return Report { states: parents.len(), broken: Some((what, trace)) };
                 }
-                let k = key(&w);
+                let k = key(&w, scope);
                 if let Entry::Vacant(unseen) = parents.entry(k) {
                     let _ = unseen.insert(*here);
                     next.push((k, w));
@@ -90,7 +120,7 @@ fn replay<M: Model>(first: &M, target: Key, parents: &Parents, scope: &Scope) ->
     let mut world = first.clone();
     let mut trace = Vec::new();
     for k in keys.iter().rev().skip(1) {
-        let taken = world.next(scope).into_iter().find(|(_, w)| key(w) == *k);
+        let taken = world.next(scope).into_iter().find(|(_, w)| key(w, scope) == *k);
         let (step, w) = taken.expect("a step that was taken before");
         trace.push(step.to_string());
         world = w;

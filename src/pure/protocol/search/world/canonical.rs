@@ -65,7 +65,7 @@ impl World {
 
     /// Which attempt has which id does not matter: the ids are given out anew, by what they name.
     pub(super) fn relabel(&mut self) {
-        let place = |w: &Option<Worker>, id| w.as_ref().and_then(|w| w.machine.place_of(id));
+        let place = |w: &Option<Box<Worker>>, id| w.as_ref().and_then(|w| w.machine.place_of(id));
         let mut order: Vec<_> = self
             .ids()
             .map(|(id, f)| {

@@ -156,12 +156,13 @@ impl World {
     pub(super) fn answer_positions(&mut self, i: usize, scope: &Scope) {
         let answer = self.positions_answer(scope);
         let ticket = self.worker(i).machine.pending_positions().expect("was asked");
-        self.letters[i] = Some(Letter { ticket, answer, life: self.life });
+        self.letters[i] = Some(Box::new(Letter { ticket, answer, life: self.life }));
     }
 
     /// The answer of the brokers reaches worker `i`, or whoever has taken its place.
     pub(super) fn deliver(&mut self, i: usize, scope: &Scope) {
-        let Some(Letter { ticket, answer, life }) = self.letters[i].take() else { return };
+        let Some(letter) = self.letters[i].take() else { return };
+        let Letter { ticket, answer, life } = *letter;
         let me = self.worker(i);
         let known = me.life;
         me.life = known.or(Some(life));

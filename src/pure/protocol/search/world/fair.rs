@@ -3,7 +3,7 @@
 use super::super::engine::{Healthy, key};
 use super::super::scope::Scope;
 use super::super::step::{Act, Answer, Event, Step};
-use super::state::{ATTEMPTS, Worker, World};
+use super::state::{ATTEMPTS, Steps, Worker, World};
 use crate::pure::record::Offset;
 
 /// A lone owner needs far fewer steps than this.
@@ -19,7 +19,7 @@ pub(super) fn i6_lone_owner_finishes(
         let mut path = Vec::new();
         let mut at = if restart { world.restarted(scope) } else { world.clone() };
         loop {
-            let k = key(&at);
+            let k = key(&at, scope);
             if at.goal(scope) || at.excused(scope) || healthy.contains(&k) {
                 healthy.extend(path);
                 break;
@@ -60,16 +60,16 @@ impl World {
             w.tidy();
             return Some(w);
         }
-        let mut steps = Vec::new();
+        let writer_is_gone = self.open_writer_is_gone(i);
+        let mut steps = Steps::Fairest { writer_is_gone, best: None };
         // The bound on attempts is the search's, not the owner's.
         self.own_steps(i, &Scope { slots: ATTEMPTS, ..*scope }, &mut steps);
         self.janitor(&mut steps);
         self.repairs(scope, &mut steps);
-        let wanted = steps.into_iter().filter_map(|(step, w)| {
-            let rank = rank(step, self.open_writer_is_gone(i))?;
-            (w != *self).then_some((rank, w))
-        });
-        wanted.min_by_key(|(rank, _)| *rank).map(|(_, w)| w)
+        match steps {
+            Steps::Fairest { best, .. } => best.map(|(_, world)| *world),
+            Steps::All(_) => None,
+        }
     }
 
     fn has_owner(&self) -> bool {
@@ -77,7 +77,7 @@ impl World {
     }
 
     /// A topic that is gone takes its assignments along.
-    fn owns(&self, worker: &Option<Worker>) -> bool {
+    fn owns(&self, worker: &Option<Box<Worker>>) -> bool {
         worker.as_ref().is_some_and(|w| w.current && w.life.is_none_or(|life| life == self.life))
     }
 
@@ -105,7 +105,7 @@ impl World {
 
 /// Which step a lone owner takes first, of those that are possible: the lowest. None: no
 /// faultless owner takes it.
-fn rank(step: Step, writer_is_gone: bool) -> Option<u8> {
+pub(super) fn rank(step: Step, writer_is_gone: bool) -> Option<u8> {
     match step {
         Step::Worker(_, act) => rank_of_act(act, writer_is_gone),
         Step::Outside(event) => rank_of_event(event),

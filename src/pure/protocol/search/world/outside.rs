@@ -33,7 +33,7 @@ impl World {
         if let Some(letter) = &mut self.letters[i] {
             letter.ticket.number = 0;
         }
-        self.workers[i] = Some(Worker::assigned(scope));
+        self.workers[i] = Some(Box::new(Worker::assigned(scope)));
     }
 
     /// A new generation begins, or nobody has a session any more.

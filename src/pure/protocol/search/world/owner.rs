@@ -1,7 +1,7 @@
 //! What a worker may do next by itself. What comes of it stands in `driver`.
 
 use super::super::scope::Scope;
-use super::super::step::{Act, Answer};
+use super::super::step::{Act, Answer, Step};
 use super::state::{Steps, World};
 use crate::pure::protocol::append::{self, AppendFacts};
 use crate::pure::protocol::machine::LedgerQuestion;
@@ -63,13 +63,11 @@ impl World {
             return;
         }
         if self.log.0 as usize <= at {
-            self.act(out, i, Act::ReadsRecord(at), |w| w.read_record(i, at, scope));
             // The bound on attempts alive: a branch that opens one too many is not followed.
             let alive = self.ids().count();
-            let (_, last) = out.last().expect("pushed above");
-            if last.ids().count() > alive && alive >= scope.slots {
-                let _ = out.pop();
-            }
+            let has_room = |next: &World| next.ids().count() <= alive || alive < scope.slots;
+            let step = Step::Worker(i, Act::ReadsRecord(at));
+            self.then_if(out, step, |w| w.read_record(i, at, scope), has_room);
         } else {
             self.act(out, i, Act::IsOvertaken, |w| w.on_out_of_range(i, scope));
         }

@@ -40,10 +40,10 @@ pub(in super::super) struct World {
     pub(super) genesis: [Option<Offset>; LIVES],
     pub(super) ledger: [[Option<Head>; RECORDS]; LIVES],
     pub(super) attempts: [Option<Files>; ATTEMPTS],
-    pub(super) workers: [Option<Worker>; 2],
+    pub(super) workers: [Option<Box<Worker>>; 2],
     /// Answers of the brokers on their way to a worker: they may come after the worker's
     /// assignment.
-    pub(super) letters: [Option<Letter>; 2],
+    pub(super) letters: [Option<Box<Letter>>; 2],
     /// A janitor has decided to delete this directory, and has not done so yet.
     pub(super) doomed: Option<AttemptId>,
     pub(super) alarm: Option<&'static str>,
@@ -117,7 +117,38 @@ pub(super) struct Letter {
 }
 
 /// Steps, and the worlds that they lead to.
-pub(super) type Steps = Vec<(Step, World)>;
+pub(super) enum Steps {
+    /// All that are possible.
+    All(Vec<(Step, World)>),
+    /// The one that a lone owner takes first, of those that change anything. The others' worlds
+    /// are never made.
+    Fairest { writer_is_gone: bool, best: Option<(u8, Box<World>)> },
+}
+
+impl Steps {
+    /// Whether a world is to be made for this step.
+    fn wants(&self, step: Step) -> bool {
+        match self {
+            Steps::All(_) => true,
+            Steps::Fairest { writer_is_gone, best } => {
+                let rank = fair::rank(step, *writer_is_gone);
+                rank.is_some_and(|rank| best.as_ref().is_none_or(|(best, _)| rank < *best))
+            }
+        }
+    }
+
+    fn take(&mut self, step: Step, from: &World, next: World) {
+        match self {
+            Steps::All(all) => all.push((step, next)),
+            Steps::Fairest { writer_is_gone, best } => {
+                let rank = fair::rank(step, *writer_is_gone);
+                if let Some(rank) = rank.filter(|_| next != *from) {
+                    *best = Some((rank, Box::new(next)));
+                }
+            }
+        }
+    }
+}
 
 /// The archive root's identity, with the topic's id in this life.
 pub(super) fn identity(life: u8) -> Arc<Identity> {
@@ -171,10 +202,26 @@ impl World {
     }
 
     fn then(&self, out: &mut Steps, step: Step, change: impl FnOnce(&mut World)) {
+        self.then_if(out, step, change, |_| true);
+    }
+
+    /// As [`World::then`], for a step that some worlds have no room for.
+    pub(super) fn then_if(
+        &self,
+        out: &mut Steps,
+        step: Step,
+        change: impl FnOnce(&mut World),
+        has_room: impl FnOnce(&World) -> bool,
+    ) {
+        if !out.wants(step) {
+            return;
+        }
         let mut next = self.clone();
         change(&mut next);
         next.tidy();
-        out.push((step, next));
+        if has_room(&next) {
+            out.take(step, self, next);
+        }
     }
 
     /// How many records have results that are committed.
@@ -194,8 +241,8 @@ impl World {
 impl Model for World {
     type Step = Step;
 
-    fn next(&self, scope: &Scope) -> Steps {
-        let mut out = Vec::with_capacity(32);
+    fn next(&self, scope: &Scope) -> Vec<(Step, World)> {
+        let mut out = Steps::All(Vec::with_capacity(32));
         for i in 0..scope.workers {
             self.group(i, scope, &mut out);
             self.coordinator(i, &mut out);
@@ -206,7 +253,7 @@ impl Model for World {
         self.operator(scope, &mut out);
         self.topic(scope, &mut out);
         self.repairs(scope, &mut out);
-        out
+        if let Steps::All(all) = out { all } else { Vec::new() }
     }
 
     fn broken(&self, scope: &Scope) -> Option<&'static str> {
