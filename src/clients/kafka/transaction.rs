@@ -46,7 +46,15 @@ impl ProducerContext for Events {
         if let Err((e, _)) = result
             && self.failed.fetch_add(1, Ordering::SeqCst) == 0
         {
-            tracing::warn!(error = %e, "a result was not delivered, so its transaction is aborted");
+            // The client purges what is queued when a transaction is given up: that is no news.
+            let code = e.rdkafka_error_code();
+            let purged = [RDKafkaErrorCode::PurgeQueue, RDKafkaErrorCode::PurgeInflight];
+            if code.is_some_and(|code| purged.contains(&code)) {
+                tracing::debug!(error = %e, "a result was purged with its transaction");
+            } else {
+                let error = e;
+                tracing::warn!(%error, "a result was not delivered, so its transaction is aborted");
+            }
         }
     }
 }
