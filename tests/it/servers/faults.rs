@@ -61,8 +61,13 @@ pub(crate) fn hdfs_takes_nothing_for_a_while(cluster: &Cluster) {
     let quota = format!("/{name}");
     let incident = |what: &str, begin: &[&str], end: &[&str]| {
         let _ = cluster.run(begin);
-        // What was under way may still end well.
-        std::thread::sleep(Duration::from_secs(4));
+        // What was under way may still end well, and servers notice a full disk with their next
+        // heartbeat.
+        eventually("the archive is refused", Duration::from_secs(45), || {
+            let before = archived();
+            std::thread::sleep(Duration::from_secs(5));
+            archived() <= before
+        });
         let (a, p) = (archived(), counted());
         std::thread::sleep(Duration::from_secs(10));
         let (still, on) = (archived() - a, counted() - p);
