@@ -33,7 +33,7 @@ struct Known {
 }
 
 /// A partition's gauges, made when the partition is assigned. Its series go when the last handle
-/// of the partition is dropped: whoever sets a value while the partition is taken away leaves no
+/// of the partition is dropped: a thread that sets a value while the partition is revoked leaves no
 /// series behind, and the next owner of the same process keeps its own.
 #[derive(Debug)]
 pub struct PartitionGauges {

@@ -25,11 +25,11 @@ pub(super) enum LogFormat {
     Json,
 }
 
-/// The client libraries' own lines: what matters of them is told by ours.
+/// The log lines of the client libraries; the daemon logs what matters of them itself.
 const LIBRARIES: &str = "librdkafka=off,rdkafka=error,hdfs_native=error";
 
-/// Begins to log, to stderr. RUST_LOG, if it is there, stands over the configuration. What says the
-/// same again and again is said less often, and how often it was.
+/// Begins to log, to stderr. RUST_LOG, if it is set, overrides the configuration. A line that is
+/// repeated often is written less often, with the number of repetitions.
 pub(super) fn begin(format: LogFormat, level: &str) -> Result<Box<SetLog>, String> {
     let filter = |level: &str| {
         EnvFilter::try_from_default_env()

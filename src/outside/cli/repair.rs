@@ -193,8 +193,8 @@ impl Repair {
     }
 }
 
-/// The daemon at daemon.listen looks at once. Another one may own the partition, and none may run:
-/// whoever is not told looks again by itself.
+/// Tells the daemon at daemon.listen to retry stopped partitions at once. Another daemon may own
+/// the partition, or none may run: a daemon that is not told retries after 20 seconds.
 async fn tell_the_daemon(config: &Config) {
     let Some(listen) = config.daemon.listen else { return };
     let url = format!("{}/repaired", reached_at(listen));

@@ -32,7 +32,7 @@ impl Sink {
         self.get(key)?.parse().ok().filter(|n| 0 < *n)
     }
 
-    /// `bootstrap` and `root` stand over what the sink says.
+    /// `bootstrap` and `root` override what the sink says.
     pub(super) fn draft(
         &self,
         bootstrap: Option<String>,
