@@ -83,6 +83,7 @@ pub(super) fn explore<M: Model>(first: &M, scope: &Scope) -> Report {
     let mut healthy = Healthy::default();
     let _ = parents.insert(key(first, scope), 0);
     let mut level = vec![(key(first, scope), first.clone())];
+    let scope = &scope.in_this_run();
     let mut steps = 0;
     while !level.is_empty() && scope.steps.is_none_or(|most| steps < most) {
         steps += 1;

@@ -1,5 +1,7 @@
 //! What may happen in a search, and how much of it.
 
+use std::sync::LazyLock;
+
 use crate::pure::protocol::OnGap;
 
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +81,26 @@ impl Scope {
     }
 }
 
+/// The steps that `make check` walks of each search: all traces of planted faults are shorter.
+/// `make test` walks to the end.
+const STEPS_IN_CHECK: usize = 22;
+
+impl Scope {
+    /// The scope as it is walked in this run.
+    pub(super) fn in_this_run(self) -> Scope {
+        let most = (mode() == Some("check")).then_some(STEPS_IN_CHECK);
+        let steps = self.steps.map_or(most, |steps| Some(steps.min(most.unwrap_or(steps))));
+        Scope { steps, ..self }
+    }
+}
+
 /// `make search`, which has more patience than `make test`.
 pub(super) fn is_full() -> bool {
-    std::env::var_os("ALLUVIUM_SEARCH").is_some_and(|v| v == "full")
+    mode() == Some("full")
+}
+
+/// `ALLUVIUM_SEARCH`: `check` and `full` are known.
+fn mode() -> Option<&'static str> {
+    static MODE: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("ALLUVIUM_SEARCH").ok());
+    MODE.as_deref()
 }
