@@ -1,5 +1,7 @@
 //! A search that can't fail proves nothing: each fault is planted into the rules and must be found.
 
+use std::sync::Arc;
+
 use super::engine::{Report, explore};
 use super::merging::{Bounds, Merging};
 use super::model::Model;
@@ -8,6 +10,9 @@ use super::scope::Scope;
 use super::silence::{Asking, Silence};
 use super::world::World;
 use crate::pure::fault::{Fault, PLANTED};
+use crate::pure::protocol::recovery::{Begin, Found};
+use crate::pure::protocol::{Identity, KnownPosition, OnGap, Partition, Sinks};
+use crate::pure::record::{Offset, OffsetRange};
 
 fn finds(fault: Fault, scope: Scope, want: &str) {
     finds_in(&World::new(), fault, scope, want);
@@ -55,6 +60,30 @@ fn assert_found(fault: &str, report: Report, want: &str) {
 fn appends_that_replace_an_entry() {
     let scope = Scope { overwrites: true, live: false, ..base() };
     assert_found("Overwrites", explore(&World::new(), &scope), "I7");
+}
+
+/// The machine compares with the log anew only after it has read the positions back, so no walk
+/// reaches two comparisons in a row: the rule is asked itself.
+#[test]
+fn lost_forgotten() {
+    let named_as_lost = || {
+        let sinks = Sinks { counts: true, archive: false, keeps_state: false };
+        let identity = Identity { root: String::new(), topic_id: "t".into() };
+        let mut rules = Partition::assigned(sinks, Arc::new(identity), OnGap::Record);
+        assert_eq!(rules.on_committed(None), Ok(Found::Fresh(Begin::CommitStart)));
+        rules.begin_at(KnownPosition::none(Offset(0)));
+        for log_start in [1, 2] {
+            assert_eq!(rules.on_log_start(Offset(log_start)), Ok(None));
+        }
+        let plan = rules.plan(true).expect("the results go on at the log's start");
+        rules.metadata(&plan).lost
+    };
+    let both = OffsetRange { from: Offset(0), to: Offset(2) };
+    assert_eq!(named_as_lost(), Some(both));
+    PLANTED.with(|p| p.set(Some(Fault::LostForgotten)));
+    let found = named_as_lost();
+    PLANTED.with(|p| p.set(None));
+    assert_ne!(found, Some(both), "the first of the two ranges is forgotten");
 }
 
 macro_rules! plants {
@@ -137,7 +166,6 @@ plants! {
     gap_before_begun: GapBeforeBegun, Scope { retention: true, ..one() } => "no reason";
     gap_ahead_of_attempts: GapAheadOfAttempts, Scope { retention: true, ..base() } => "I2";
     fresh_forever: FreshForever, Scope { expiry: true, repairs: true, ..one() } => "I1";
-    lost_forgotten: LostForgotten, Scope { retention: true, ..base() } => "I1";
     topic_id_unchecked: TopicIdUnchecked, remade() => "I4";
     keep_p: KeepPOverMissedGeneration, base() => "I1";
     ask_twice: AskTwice, one() => "asked although it is pending";
