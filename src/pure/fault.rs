@@ -7,7 +7,7 @@
 /// `worker::lives` those that a worker by itself can show.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(not(test), allow(dead_code, reason = "some are planted into the search's world alone"))]
-pub enum Fault {
+pub enum PlantedFault {
     /// Reading starts at P alone: records between A and P never reach a file.
     StartAtP,
     /// Reading starts at A alone: records between P and A are never counted.
@@ -28,11 +28,11 @@ pub enum Fault {
     AdvanceOnTry,
     /// An attempt whose append was tried is deleted by its author.
     DiscardTried,
-    /// The janitor deletes whatever the ledger does not name.
+    /// Settle deletes whatever the ledger does not name.
     SettleUnnamedAnywhere,
-    /// The janitor deletes by position alone and does not look at names.
+    /// Settle deletes by position alone and does not look at names.
     SettleIgnoresNames,
-    /// The janitor uses the tail's `from` where its `to` is right: rubbish stays.
+    /// Settle uses the tail's `from` where its `to` is right: rubbish stays.
     SettleBelowTailFrom,
     /// Files are published before the append.
     PublishFirst,
@@ -79,20 +79,23 @@ pub enum Fault {
     ForgetOvertaken,
     /// An owner goes on to answer and to commit after its assignment has ended.
     AnswerAfterRevoke,
+    /// A partition that completes its attempts after its assignment recovers, or stops, as if it
+    /// were still assigned.
+    RecoverWhileLeaving,
     /// P outlives an assignment in which generations were missed.
     KeepPOverMissedGeneration,
 }
 
 #[cfg(test)]
 thread_local! {
-    pub(crate) static PLANTED: std::cell::Cell<Option<Fault>> =
+    pub(crate) static PLANTED: std::cell::Cell<Option<PlantedFault>> =
         const { std::cell::Cell::new(None) };
 }
 
 /// Whether this fault was planted; constantly false outside of tests.
 #[inline]
 #[must_use]
-pub fn planted(fault: Fault) -> bool {
+pub fn planted(fault: PlantedFault) -> bool {
     #[cfg(test)]
     {
         PLANTED.with(|p| p.get() == Some(fault))

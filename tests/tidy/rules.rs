@@ -43,9 +43,12 @@ fn every_rule_and_every_planted_fault_is_written_down() {
 fn a_rule_that_is_not_written_down_is_seen() {
     let rules = "## Rule 1: One\n`Planted` shows it.\n";
     let sources = |text: &str| BTreeMap::from([("src/a.rs".to_string(), text.to_string())]);
-    assert!(unruled(rules, &sources("// Rule 1."), "enum Fault { Planted }").is_empty());
-    assert_eq!(unruled(rules, &sources("// See (rule 2)."), "enum Fault { Planted }").len(), 1);
-    assert_eq!(unruled(rules, &sources(""), "enum Fault { Planted, Other }").len(), 1);
+    assert!(unruled(rules, &sources("// Rule 1."), "enum PlantedFault { Planted }").is_empty());
+    assert_eq!(
+        unruled(rules, &sources("// See (rule 2)."), "enum PlantedFault { Planted }").len(),
+        1
+    );
+    assert_eq!(unruled(rules, &sources(""), "enum PlantedFault { Planted, Other }").len(), 1);
 }
 
 /// What a page names of the sources and is not there: paths, and functions as `Type::function`.

@@ -73,8 +73,9 @@ pub fn merged_past(
         };
         let Content::Count { merged: Some(merged), .. } = content else { return };
         // A commit that only closes windows moves no P; none of these goes back.
-        let order =
-            |past: &KnownPosition| (past.p, past.marks.watermark, past.marks.parted, past.replay);
+        let order = |past: &KnownPosition| {
+            (past.p, past.marks.watermark, past.marks.in_parts_until, past.replay)
+        };
         let Merged { offset: replay, marks } = merged;
         let past = KnownPosition { p: range.to, replay, marks };
         last = last.filter(|last| order(&past) < order(last)).or(Some(past));

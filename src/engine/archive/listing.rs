@@ -61,14 +61,14 @@ impl FindingKind {
 
 /// One partition's ledger: `_alluvium/ledger/<topic, escaped>/<incarnation>/<partition>`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct LedgerPlace {
+pub struct LedgerPath {
     /// As a path segment.
     pub topic: String,
     pub incarnation: String,
     pub partition: String,
 }
 
-impl LedgerPlace {
+impl LedgerPath {
     /// The newest incarnation that has a ledger of this partition.
     ///
     /// # Errors
@@ -77,13 +77,13 @@ impl LedgerPlace {
         store: &dyn Store,
         topic: &str,
         partition: i32,
-    ) -> Result<Option<LedgerPlace>, StoreError> {
+    ) -> Result<Option<LedgerPath>, StoreError> {
         let (topic, partition) = (names::escape_segment(topic), partition.to_string());
         let mut incarnations = store.list(&names::ledgers_of(&topic)).await?;
         incarnations.sort_by_key(|i| std::cmp::Reverse(i.parse::<u32>().unwrap_or(0)));
         for incarnation in incarnations {
             let (topic, partition) = (topic.clone(), partition.clone());
-            let place = LedgerPlace { topic, incarnation, partition };
+            let place = LedgerPath { topic, incarnation, partition };
             if !store.list(&place.path()).await?.is_empty() {
                 return Ok(Some(place));
             }
@@ -95,14 +95,14 @@ impl LedgerPlace {
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn all(store: &dyn Store) -> Result<Vec<LedgerPlace>, StoreError> {
+    pub async fn all(store: &dyn Store) -> Result<Vec<LedgerPath>, StoreError> {
         let mut all = Vec::new();
         for topic in store.list(LEDGERS).await? {
             let ledgers = names::ledgers_of(&topic);
             for incarnation in store.list(&ledgers).await? {
                 for partition in store.list(&format!("{ledgers}/{incarnation}")).await? {
                     let (topic, incarnation) = (topic.clone(), incarnation.clone());
-                    all.push(LedgerPlace { topic, incarnation, partition });
+                    all.push(LedgerPath { topic, incarnation, partition });
                 }
             }
         }
@@ -130,7 +130,7 @@ impl LedgerListing {
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn read(store: &dyn Store, place: &LedgerPlace) -> Result<LedgerListing, StoreError> {
+    pub async fn read(store: &dyn Store, place: &LedgerPath) -> Result<LedgerListing, StoreError> {
         let mut listing = LedgerListing::default();
         for name in store.list(&place.path()).await? {
             let path = format!("{}/{name}", place.path());
@@ -153,9 +153,9 @@ impl LedgerListing {
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn all(store: &dyn Store) -> Result<Vec<(LedgerPlace, LedgerListing)>, StoreError> {
+    pub async fn all(store: &dyn Store) -> Result<Vec<(LedgerPath, LedgerListing)>, StoreError> {
         let mut ledgers = Vec::new();
-        for place in LedgerPlace::all(store).await? {
+        for place in LedgerPath::all(store).await? {
             let listing = LedgerListing::read(store, &place).await?;
             ledgers.push((place, listing));
         }
@@ -166,7 +166,7 @@ impl LedgerListing {
         self.findings.push(Finding { kind, path: path.into(), detail: detail.into() });
     }
 
-    fn check_tiles(&mut self, place: &LedgerPlace) {
+    fn check_tiles(&mut self, place: &LedgerPath) {
         let path = |key: EntryKey| names::entry_in(&place.path(), key);
         let mut end = None;
         let mut wrong = Vec::new();

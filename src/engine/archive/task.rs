@@ -15,7 +15,7 @@ use crate::clients::store::{StoreError, Writer};
 use crate::common::crash::{self, Step};
 use crate::common::spawn::{caught, spawn_named};
 use crate::engine::archive::ledger::{AppendAnswer, LedgerError, LedgerStore};
-use crate::pure::fault::{Fault, planted};
+use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::protocol::machine::Ticket;
 use crate::pure::protocol::{
     AppendVerdict, AttemptId, Entry, EntryKey, EntryKind, EntryName, LedgerTail,
@@ -276,7 +276,7 @@ impl State {
         let Some(entry) = self.sealed.remove(&id) else {
             return Ok(());
         };
-        if planted(Fault::PublishFirst) {
+        if planted(PlantedFault::PublishFirst) {
             self.ledger.publish(&entry).await?;
         }
         let AppendAnswer { verdict, error } = self.ledger.append(entry.key(), id).await?;

@@ -95,7 +95,7 @@ impl Map {
     }
 
     pub(super) fn marks(&self) -> Marks {
-        Marks { watermark: self.watermark, parted: None }
+        Marks { watermark: self.watermark, in_parts_until: None }
     }
 
     /// The counts were published.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clients::store::{Store, StoreError};
 use crate::engine::archive::listing::{
-    Finding, FindingKind, LedgerListing, LedgerPlace, staged_directory,
+    Finding, FindingKind, LedgerListing, LedgerPath, staged_directory,
 };
 use crate::outside::audit::report::{Gap, PartitionReport, Report};
 use crate::outside::audit::rows;
@@ -59,7 +59,7 @@ pub async fn verify(store: &dyn Store, progress: Progress<'_>) -> Result<Report,
 }
 
 impl PartitionReport {
-    fn new(place: &LedgerPlace, listing: &LedgerListing) -> PartitionReport {
+    fn new(place: &LedgerPath, listing: &LedgerListing) -> PartitionReport {
         let topic =
             listing.entries.first().map_or_else(|| place.topic.clone(), |e| e.topic.clone());
         let gaps = listing.entries.iter().filter(|e| e.kind == EntryKind::Gap).map(|e| Gap {

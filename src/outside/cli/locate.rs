@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::clients::store::{Store, StoreError};
-use crate::engine::archive::listing::{LedgerListing, LedgerPlace, read_file};
+use crate::engine::archive::listing::{LedgerListing, LedgerPath, read_file};
 use crate::outside::audit::rows;
 use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
@@ -39,7 +39,7 @@ impl Where {
     pub(super) fn main(&self) -> u8 {
         on_stores(&self.config, async |_, stores| {
             for store in stores {
-                let place = LedgerPlace::find(&**store, &self.topic, self.partition).await?;
+                let place = LedgerPath::find(&**store, &self.topic, self.partition).await?;
                 if let Some(place) = place {
                     let listing = LedgerListing::read(&**store, &place).await?;
                     return Ok(self.answer(&**store, &place, &listing).await?);
@@ -56,7 +56,7 @@ impl Where {
     async fn answer(
         &self,
         store: &dyn Store,
-        place: &LedgerPlace,
+        place: &LedgerPath,
         listing: &LedgerListing,
     ) -> Result<u8, StoreError> {
         let offset = Offset(self.offset);
@@ -135,7 +135,7 @@ impl Explain {
     }
 }
 
-fn describe(store: &dyn Store, place: &LedgerPlace, entry: &Entry) {
+fn describe(store: &dyn Store, place: &LedgerPath, entry: &Entry) {
     let written = jiff::Timestamp::from_millisecond(entry.written_at)
         .map_or_else(|_| entry.written_at.to_string(), |t| t.to_string());
     say(&format!("topic    {} partition {}", entry.topic, entry.partition));
@@ -171,9 +171,9 @@ async fn explain(store: &dyn Store, file: &FileRef) -> Result<u8, StoreError> {
 }
 
 /// The ledger that a file's name belongs to.
-fn ledger_of(path: &str) -> Option<LedgerPlace> {
+fn ledger_of(path: &str) -> Option<LedgerPath> {
     let name = names::parse_file(path.rsplit('/').next()?)?;
-    Some(LedgerPlace {
+    Some(LedgerPath {
         topic: name.topic.into(),
         incarnation: name.incarnation.to_string(),
         partition: name.partition.to_string(),

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use crate::pure::count::output::CountKind;
-use crate::pure::fault::{Fault, planted};
+use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::metadata::Marks;
 use crate::pure::formats::partials::Span;
 use crate::pure::record::{Offset, TopicPartition};
@@ -126,7 +126,7 @@ impl<S: Default> Merge<S> {
     ) -> Option<&mut S> {
         let late = self.marks.watermark.is_some_and(|closed| span.end <= closed);
         if ahead || late {
-            if replay && !planted(Fault::LateAgain) {
+            if replay && !planted(PlantedFault::LateAgain) {
                 return None;
             }
             // Nobody waits for a window of next year.
@@ -177,7 +177,8 @@ impl<S: Default> Merge<S> {
     pub fn silent(&mut self, tp: &TopicPartition, asked: Asked, at: i64) {
         let Patience { idle, out_of_order, .. } = self.patience;
         let Some(source) = self.sources.get_mut(tp) else { return };
-        let counted = asked.p.is_some_and(|p| asked.end <= p) || planted(Fault::LagIsSilence);
+        let counted =
+            asked.p.is_some_and(|p| asked.end <= p) || planted(PlantedFault::LagIsSilence);
         if !counted {
             source.quiet = None;
             return;
@@ -206,14 +207,15 @@ impl<S: Default> Merge<S> {
             return false;
         }
         let all = self.sources.values().map(|s| self.watermark(s, now));
-        let lowest = if planted(Fault::HighestWatermark) { all.max() } else { all.min() };
+        let lowest = if planted(PlantedFault::HighestWatermark) { all.max() } else { all.min() };
         let lowest = lowest.unwrap_or(i64::MAX);
         let mut closed = false;
         while let Some(window) = self.open.first_entry()
             && window.key().end <= lowest
         {
             let (span, open) = window.remove_entry();
-            let whole = self.marks.parted.is_none_or(|parted| parted < span.start);
+            let whole =
+                self.marks.in_parts_until.is_none_or(|in_parts_until| in_parts_until < span.start);
             self.done.push((
                 span,
                 if whole { CountKind::Final } else { CountKind::Part },
@@ -230,10 +232,10 @@ impl<S: Default> Merge<S> {
     /// rebuilt by a replay and counted twice.
     pub fn publish_open(&mut self) {
         let all = self.open.len();
-        let some = if planted(Fault::PartAlone) { all.min(1) } else { all };
+        let some = if planted(PlantedFault::PartAlone) { all.min(1) } else { all };
         for _ in 0..some {
             let Some((span, open)) = self.open.pop_first() else { break };
-            self.marks.parted = self.marks.parted.max(Some(span.start));
+            self.marks.in_parts_until = self.marks.in_parts_until.max(Some(span.start));
             self.done.push((span, CountKind::Part, open.sums));
         }
     }

@@ -161,7 +161,7 @@ mod tests {
 
     fn round_trip(format: OutputFormat, word: &str) -> String {
         for watermark in [None, Some(-5)] {
-            let marks = Marks { watermark, parted: watermark };
+            let marks = Marks { watermark, in_parts_until: watermark };
             let merged = Merged { offset: Offset(3), marks };
             let _ = round_trip_of(format, word, Some(merged));
         }

@@ -128,7 +128,11 @@ impl<'a> AlluviumHeader<'a> {
         let head = match self.content {
             Content::Count { start, end, kind, merged } => {
                 let version = merged.map_or("1".to_string(), |Merged { offset, marks }| {
-                    format!("2,{offset},{},{}", optional(marks.watermark), optional(marks.parted))
+                    format!(
+                        "2,{offset},{},{}",
+                        optional(marks.watermark),
+                        optional(marks.in_parts_until)
+                    )
                 });
                 format!("{version};{start};{end};{}", kind.label())
             }
@@ -178,11 +182,12 @@ fn decode_merged(version: &str) -> Result<Merged, HeaderError> {
     let rest = version.strip_prefix("2,").ok_or(HeaderError::Version)?;
     let mut fields = rest.split(',');
     let mut field = || fields.next().ok_or(HeaderError::Malformed);
-    let (offset, watermark, parted) = (field()?, field()?, field()?);
+    let (offset, watermark, in_parts_until) = (field()?, field()?, field()?);
     if fields.next().is_some() {
         return Err(HeaderError::Malformed);
     }
-    let marks = Marks { watermark: optional(watermark)?, parted: optional(parted)? };
+    let marks =
+        Marks { watermark: optional(watermark)?, in_parts_until: optional(in_parts_until)? };
     Ok(Merged { offset: Offset(number(offset)?), marks })
 }
 
@@ -206,8 +211,8 @@ mod tests {
         AlluviumHeader { content, topic: TOPIC, partition: 3, range }
     }
 
-    fn merged(watermark: Option<i64>, parted: Option<i64>) -> Option<Merged> {
-        Some(Merged { offset: Offset(1_000), marks: Marks { watermark, parted } })
+    fn merged(watermark: Option<i64>, in_parts_until: Option<i64>) -> Option<Merged> {
+        Some(Merged { offset: Offset(1_000), marks: Marks { watermark, in_parts_until } })
     }
 
     fn check(golden: &str, samples: &[Content]) {

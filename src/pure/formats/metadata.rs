@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! alluvium1;o=<offset>;p=<P>;e=<entry>;i=<incarnation>;r=<root id>;t=<topic id>
-//!     ;w=<watermark>;g=<parted>;l=<from>-<to>
+//!     ;w=<watermark>;g=<in_parts_until>;l=<from>-<to>
 //! ```
 //! in one line. The offset stands inside its own metadata, so that metadata that was copied to
 //! another offset is seen. `i` (0), `w`, `g` and `l` (results lost to retention) are left out where
@@ -46,7 +46,7 @@ pub struct Marks {
     /// latest end of a window that was closed.
     pub watermark: Option<i64>,
     /// For the merge: windows that start at or before this time may have been published in parts.
-    pub parted: Option<i64>,
+    pub in_parts_until: Option<i64>,
 }
 
 /// Metadata that this build must not act on.
@@ -77,7 +77,7 @@ impl Metadata {
         if let Some(w) = self.marks.watermark {
             text += &format!(";w={w}");
         }
-        if let Some(g) = self.marks.parted {
+        if let Some(g) = self.marks.in_parts_until {
             text += &format!(";g={g}");
         }
         if let Some(l) = self.lost {
@@ -110,7 +110,7 @@ impl Metadata {
                 Some(("r", v)) => r = Some(v.to_string()),
                 Some(("t", v)) => t = Some(v.to_string()),
                 Some(("w", v)) => marks.watermark = Some(number("w", v)?),
-                Some(("g", v)) => marks.parted = Some(number("g", v)?),
+                Some(("g", v)) => marks.in_parts_until = Some(number("g", v)?),
                 Some(("l", v)) => {
                     let (from, to) = v.split_once('-').ok_or_else(|| bad("l"))?;
                     let (from, to) = (Offset(number("l", from)?), Offset(number("l", to)?));
@@ -142,7 +142,7 @@ mod tests {
             entry: Some(EntryName { incarnation: u32::MAX, key: EntryKey::At(Offset(i64::MAX)) }),
             root: "0".repeat(32),
             topic_id: "A".repeat(22),
-            marks: Marks { watermark: Some(253_402_300_799_999), parted: None },
+            marks: Marks { watermark: Some(253_402_300_799_999), in_parts_until: None },
             lost: None,
         }
     }
@@ -152,7 +152,7 @@ mod tests {
         let m = longest();
         assert!(m.encode(Offset(i64::MAX)).len() <= MAX_BYTES);
         // The merge archives nothing.
-        let marks = Marks { parted: m.marks.watermark, ..m.marks };
+        let marks = Marks { in_parts_until: m.marks.watermark, ..m.marks };
         let lost = Some(OffsetRange { from: Offset(1 << 40), to: Offset(1 << 41) });
         let m = Metadata { entry: None, root: String::new(), marks, lost, ..m };
         assert!(m.encode(Offset(i64::MAX)).len() <= MAX_BYTES);
@@ -163,14 +163,15 @@ mod tests {
         fn metadata_reads_back(
             offset in 0i64..1 << 50, p in 0i64..1 << 50, entry in prop::option::of(0i64..1 << 50),
             watermark in prop::option::of(0i64..1 << 47),
-            parted in prop::option::of(-9i64..9), lost in prop::option::of((0i64..9, 10i64..99)),
+            in_parts_until in prop::option::of(-9i64..9),
+            lost in prop::option::of((0i64..9, 10i64..99)),
             incarnation in 0u32..3,
         ) {
             let key = |e| if e == 0 { EntryKey::Genesis } else { EntryKey::At(Offset(e)) };
             let m = Metadata {
                 p: Offset(p),
                 entry: entry.map(|e| EntryName { incarnation, key: key(e) }),
-                marks: Marks { watermark, parted },
+                marks: Marks { watermark, in_parts_until },
                 lost: lost.map(|(f, t)| OffsetRange { from: Offset(f), to: Offset(t) }),
                 ..longest()
             };
@@ -204,12 +205,12 @@ mod tests {
             entry: at(2, EntryKey::At(Offset(1_000))),
             root: "fedcba9876543210fedcba9876543210".into(),
             topic_id: "Yk3b0XH8RbWq5c0E9m2d1w".into(),
-            marks: Marks { watermark: Some(1_795_368_060_500), parted: Some(-60_000) },
+            marks: Marks { watermark: Some(1_795_368_060_500), in_parts_until: Some(-60_000) },
             lost: Some(OffsetRange { from: Offset(7), to: Offset(12) }),
         };
         let genesis = Metadata {
             entry: at(0, EntryKey::Genesis),
-            marks: Marks { parted: None, ..all.marks },
+            marks: Marks { in_parts_until: None, ..all.marks },
             lost: None,
             ..all.clone()
         };

@@ -3,7 +3,7 @@
 //! An append is the rename of the manifest onto the entry's name, without overwrite. Its answer
 //! may be lost, or be late. So whatever it was, the ledger is looked at and decides.
 
-use crate::pure::fault::{Fault, planted};
+use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::{AttemptId, Head};
 
 /// The facts that are read from the store after an append was sent.
@@ -34,7 +34,7 @@ pub enum AppendVerdict {
 #[must_use]
 pub fn verdict(facts: AppendFacts) -> AppendVerdict {
     match facts.entry {
-        Some(e) if e.attempt == facts.mine || planted(Fault::ExistsIsMine) => {
+        Some(e) if e.attempt == facts.mine || planted(PlantedFault::ExistsIsMine) => {
             AppendVerdict::Appended
         }
         Some(_) => AppendVerdict::Lost,

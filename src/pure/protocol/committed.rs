@@ -1,6 +1,6 @@
 //! The committed offset of one partition, as the rules see it.
 
-use crate::pure::fault::{Fault, planted};
+use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::metadata::{Metadata, MetadataError};
 use crate::pure::record::Offset;
 
@@ -30,7 +30,7 @@ impl Committed {
             return Ok(Committed { offset, metadata: None });
         }
         let (written_for, metadata) = Metadata::decode(text)?;
-        let same = written_for == offset || planted(Fault::MetadataUnchecked);
+        let same = written_for == offset || planted(PlantedFault::MetadataUnchecked);
         Ok(Committed { offset, metadata: same.then_some(metadata) })
     }
 }

@@ -1,7 +1,7 @@
 //! Invariants of one owner as plain functions. The search checks them in every state, and the
 //! rules assert them in release builds too: they cost nothing there.
 
-use crate::pure::fault::{Fault, planted};
+use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::record::Offset;
 
 /// I4: the committed offset F is not above min(A, P), so that nothing is forgotten that a sink
@@ -22,7 +22,7 @@ pub fn tiles(tail_end: Offset, from: Offset, to: Offset) -> bool {
 /// # Panics
 /// The commit would forget what a sink still needs: the process ends before it does harm.
 pub(super) fn assert_i4(committed: Offset, archive: Offset, results: Offset) {
-    let broken_on_purpose = planted(Fault::CommitP) || planted(Fault::AdvanceOnTry);
+    let broken_on_purpose = planted(PlantedFault::CommitP) || planted(PlantedFault::AdvanceOnTry);
     assert!(
         i4_holds(committed, archive, results) || broken_on_purpose,
         "I4: F = {committed} would be above min(A = {archive}, P = {results})"
@@ -34,7 +34,8 @@ pub(super) fn assert_i4(committed: Offset, archive: Offset, results: Offset) {
 /// # Panics
 /// The ledger has a hole, or two entries overlap.
 pub(super) fn assert_tiles(tail_end: Offset, from: Offset, to: Offset) {
-    let broken_on_purpose = planted(Fault::AppendOutOfOrder) || planted(Fault::AdvanceOnTry);
+    let broken_on_purpose =
+        planted(PlantedFault::AppendOutOfOrder) || planted(PlantedFault::AdvanceOnTry);
     assert!(
         tiles(tail_end, from, to) || broken_on_purpose,
         "I2: the entry [{from}, {to}) does not begin at the tail's end {tail_end}"

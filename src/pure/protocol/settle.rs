@@ -1,6 +1,6 @@
 //! Rule 7: what may be done with an attempt's directory, by anyone, at any time.
 
-use crate::pure::fault::{Fault, planted};
+use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::{AttemptId, EntryKey, Head};
 use crate::pure::record::Offset;
 
@@ -28,7 +28,7 @@ pub fn settle(
     tail: Option<Head>,
 ) -> Settle {
     let named = entry.is_some_and(|e| e.attempt == attempt);
-    if named && !planted(Fault::SettleIgnoresNames) {
+    if named && !planted(PlantedFault::SettleIgnoresNames) {
         return Settle::RollForward;
     }
     let passed = match (key, tail) {
@@ -36,12 +36,16 @@ pub fn settle(
         (EntryKey::At(from), Some(tail)) => from < limit(tail),
         (EntryKey::At(_), None) => false,
     };
-    if passed || planted(Fault::SettleUnnamedAnywhere) { Settle::Delete } else { Settle::HandsOff }
+    if passed || planted(PlantedFault::SettleUnnamedAnywhere) {
+        Settle::Delete
+    } else {
+        Settle::HandsOff
+    }
 }
 
 fn limit(tail: Head) -> Offset {
     match tail.key {
-        EntryKey::At(from) if planted(Fault::SettleBelowTailFrom) => from,
+        EntryKey::At(from) if planted(PlantedFault::SettleBelowTailFrom) => from,
         _ => tail.to,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::engine::worker::lives::world::{MERGED, Plot, World, all, feed, in_paused_time};
 use crate::fakes::network::Failure;
-use crate::pure::fault::{Fault, PLANTED};
+use crate::pure::fault::{PLANTED, PlantedFault};
 
 /// A whole life with one failure; how many calls the first process made, and what call k was.
 fn live(plot: Plot, plan: Option<(usize, Failure)>) -> (usize, Option<String>) {
@@ -28,7 +28,7 @@ fn live(plot: Plot, plan: Option<(usize, Failure)>) -> (usize, Option<String>) {
 }
 
 /// Breaks a rule on purpose: some life must show it.
-fn finds(fault: Fault, plot: Plot, ways: &[Failure]) -> bool {
+fn finds(fault: PlantedFault, plot: Plot, ways: &[Failure]) -> bool {
     let (calls, _) = live(plot, None);
     PLANTED.set(Some(fault));
     let silence = std::panic::take_hook();
@@ -110,20 +110,20 @@ fn every_call_before_and_after_a_cooperative_join_goes_wrong() {
 #[test]
 fn broken_rules_are_found() {
     use Failure::{After, Before, KillBefore, Late, Lied, PauseBefore};
-    let missed: Vec<Fault> = [
-        (Fault::StartAtP, Plot::Alone, &[KillBefore][..]),
-        (Fault::StartAtA, Plot::Alone, &[KillBefore]),
-        (Fault::CountBelowP, Plot::Alone, &[KillBefore]),
-        (Fault::ArchiveBelowA, Plot::Alone, &[Before]),
-        (Fault::CommitP, Plot::Alone, &[KillBefore]),
-        (Fault::ExistsIsMine, Plot::Alone, &[PauseBefore]),
-        (Fault::AdvanceOnTry, Plot::Alone, &[KillBefore, Late]),
-        (Fault::SettleIgnoresNames, Plot::Alone, &[KillBefore]),
-        (Fault::SettleBelowTailFrom, Plot::Alone, &[PauseBefore, KillBefore]),
-        (Fault::NoVerify, Plot::Alone, &[Lied]),
-        (Fault::ErrorIsAbort, Plot::Alone, &[After, Late]),
-        (Fault::PublishFirst, Plot::Alone, &[]),
-        (Fault::TrustMovedPosition, Plot::JoinSticky, &[]),
+    let missed: Vec<PlantedFault> = [
+        (PlantedFault::StartAtP, Plot::Alone, &[KillBefore][..]),
+        (PlantedFault::StartAtA, Plot::Alone, &[KillBefore]),
+        (PlantedFault::CountBelowP, Plot::Alone, &[KillBefore]),
+        (PlantedFault::ArchiveBelowA, Plot::Alone, &[Before]),
+        (PlantedFault::CommitP, Plot::Alone, &[KillBefore]),
+        (PlantedFault::ExistsIsMine, Plot::Alone, &[PauseBefore]),
+        (PlantedFault::AdvanceOnTry, Plot::Alone, &[KillBefore, Late]),
+        (PlantedFault::SettleIgnoresNames, Plot::Alone, &[KillBefore]),
+        (PlantedFault::SettleBelowTailFrom, Plot::Alone, &[PauseBefore, KillBefore]),
+        (PlantedFault::NoVerify, Plot::Alone, &[Lied]),
+        (PlantedFault::ErrorIsAbort, Plot::Alone, &[After, Late]),
+        (PlantedFault::PublishFirst, Plot::Alone, &[]),
+        (PlantedFault::TrustMovedPosition, Plot::JoinSticky, &[]),
     ]
     .into_iter()
     .filter(|(fault, plot, ways)| !finds(*fault, *plot, ways))

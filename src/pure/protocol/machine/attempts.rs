@@ -86,12 +86,12 @@ impl Machine {
 
     /// A record has no place in the format. The open attempt would lack it: the attempt is given
     /// up, and those before it go on.
-    pub(super) fn on_not_encoded(&mut self, text: String, effects: &mut Vec<Effect>) {
+    pub(super) fn on_not_encoded(&mut self, text: String, now: Moment, effects: &mut Vec<Effect>) {
         if let Some(rules) = &mut self.rules {
             self.discard.extend(rules.abandon_open());
         }
         effects.push(Effect::DropFiles);
-        self.phase = Phase::Stopped { why: StopReason::Encoding(text), retry_at: None };
+        self.stop(StopReason::Encoding(text), now);
     }
 
     /// The assignment has ended while the process stops: attempts are completed, because nobody

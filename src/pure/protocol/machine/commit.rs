@@ -2,7 +2,7 @@
 
 use super::message::Effect;
 use super::state::{Machine, Phase};
-use crate::pure::fault::{Fault, planted};
+use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::metadata::{Marks, Metadata};
 use crate::pure::protocol::partition::{Partition, Plan};
 use crate::pure::record::Offset;
@@ -13,7 +13,7 @@ impl Machine {
     fn may_commit(&self) -> bool {
         match self.phase {
             Phase::Running | Phase::Overtaken => true,
-            Phase::Leaving | Phase::Left => planted(Fault::AnswerAfterRevoke),
+            Phase::Leaving | Phase::Left => planted(PlantedFault::AnswerAfterRevoke),
             Phase::Stopped { .. } | Phase::Retrying { .. } => false,
         }
     }
@@ -63,14 +63,14 @@ impl Machine {
 
     /// Any other answer than a plain Ok: the transaction may have committed or not.
     pub(super) fn on_commit_doubt(&mut self, effects: &mut Vec<Effect>) {
-        if !planted(Fault::ErrorIsAbort) {
+        if !planted(PlantedFault::ErrorIsAbort) {
             self.doubt(effects);
         }
     }
 
     /// P outlives a change of generation only for a member of the one directly before (rule 1).
     pub(super) fn on_generation_missed(&mut self, effects: &mut Vec<Effect>) {
-        if !planted(Fault::KeepPOverMissedGeneration) {
+        if !planted(PlantedFault::KeepPOverMissedGeneration) {
             self.doubt(effects);
         }
     }

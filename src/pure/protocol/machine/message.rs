@@ -98,7 +98,7 @@ pub enum Effect {
     Recount,
     /// Leave the group and join it again.
     Rejoin,
-    /// Tell the operator.
+    /// A message for the operator is logged.
     Report(Report),
 }
 
@@ -130,7 +130,7 @@ pub struct NewEntry {
     pub range: OffsetRange,
 }
 
-/// What an operator is told.
+/// A message for the operator.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Report {
     /// The brokers do not answer; they are asked again after this time.

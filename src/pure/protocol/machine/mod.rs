@@ -31,6 +31,8 @@ mod recovery;
 #[cfg(test)]
 mod searched;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use message::{
     Cause, Effect, Input, LedgerQuestion, NewEntry, PositionsAnswer, Report, StopReason, Ticket,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::message::{Cause, Effect, Report};
 use super::state::{BEYOND, Cursor, Machine, Moment, Phase, Refused};
-use crate::pure::fault::{Fault, planted};
+use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::AttemptId;
 use crate::pure::protocol::partition::{Partition, Share};
 use crate::pure::record::Offset;
@@ -60,8 +60,8 @@ impl Machine {
     }
 
     /// Shares out one record: rising offsets, holes allowed. `id` names the attempt, if one must
-    /// open. A record that comes while nothing may be read, or that is below the position, is for
-    /// nobody.
+    /// open. Neither half takes a record that comes while nothing may be read, or that is below the
+    /// position.
     #[inline]
     pub fn accept(&mut self, offset: Offset, id: impl FnOnce() -> AttemptId) -> Share {
         let expected = match self.cursor {
@@ -102,7 +102,7 @@ impl Machine {
     }
 
     pub(super) fn on_moved(&mut self) {
-        if !planted(Fault::TrustMovedPosition) {
+        if !planted(PlantedFault::TrustMovedPosition) {
             self.seek_again();
         }
     }
@@ -153,7 +153,7 @@ impl Machine {
     /// Once everything that was read is appended and published, the positions are read again: the
     /// comparison with the log names what is lost.
     pub(super) fn recover_when_appended(&mut self, effects: &mut Vec<Effect>) {
-        let appended = self.has_no_attempts() || planted(Fault::ForgetOvertaken);
+        let appended = self.has_no_attempts() || planted(PlantedFault::ForgetOvertaken);
         if self.phase != Phase::Overtaken || !appended {
             return;
         }

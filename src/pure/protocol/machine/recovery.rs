@@ -6,7 +6,8 @@
 use super::message::{
     Effect, LedgerQuestion, NewEntry, PositionsAnswer, Report, StopReason, Ticket,
 };
-use super::state::{AskState, BEYOND, Cursor, Machine, Moment, Phase, Told};
+use super::state::{AskState, BEYOND, BrokersAnswer, Cursor, Machine, Moment, Phase};
+use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::EntryKind;
 use crate::pure::protocol::committed::Committed;
 use crate::pure::protocol::partition::{KnownPosition, Partition};
@@ -65,7 +66,7 @@ impl Machine {
         };
         self.positions.backoff.reset();
         let PositionsAnswer { topic_id, committed, log, first, published } = answer;
-        self.told = Told { log, first, published };
+        self.brokers = BrokersAnswer { log, first, published };
         self.identify(topic_id);
         if self.take_committed(committed, now, effects) == Some(true) {
             let moved = self.rules().filter(|p| p.was_moved());
@@ -123,8 +124,8 @@ impl Machine {
 
     /// A partition without an archive begins where it began before, whatever the log has become.
     fn begin(&mut self, effects: &mut Vec<Effect>) {
-        let none = KnownPosition::none(self.told.first);
-        let start = *self.began.get_or_insert(self.told.published.unwrap_or(none));
+        let none = KnownPosition::none(self.brokers.first);
+        let start = *self.began.get_or_insert(self.brokers.published.unwrap_or(none));
         if let Some(rules) = &mut self.rules {
             rules.begin_at(start);
         }
@@ -168,6 +169,9 @@ impl Machine {
         if !self.ledger.takes(ticket) {
             return;
         }
+        if self.phase == Phase::Leaving && !planted(PlantedFault::RecoverWhileLeaving) {
+            return;
+        }
         let Some(rules) = self.rules.as_mut().filter(|p| p.needs_ledger()) else {
             return;
         };
@@ -176,7 +180,7 @@ impl Machine {
             // More than genesis, and nothing committed: the committed offset is read once more.
             Ok(Found::NeedsCommitted) => self.seek_if_elsewhere(),
             Ok(Found::Fresh(_)) => {
-                let range = OffsetRange { from: self.told.first, to: self.told.first };
+                let range = OffsetRange { from: self.brokers.first, to: self.brokers.first };
                 self.ask_ledger(Some(NewEntry { kind: EntryKind::Genesis, range }), effects);
             }
             Ok(_) => {
@@ -197,13 +201,13 @@ impl Machine {
         if rules.needs_ledger() {
             return;
         }
-        let end = self.told.log.to;
+        let end = self.brokers.log.to;
         if let Some(position) = rules.start().filter(|start| end < *start)
             && self.out_of_range == BEYOND
         {
             return self.stop(StopReason::Rules(Stop::BeyondLog { position, end }), now);
         }
-        match rules.on_log_start(self.told.log.from) {
+        match rules.on_log_start(self.brokers.log.from) {
             Ok(None) => {
                 if let Phase::Retrying { .. } = self.phase {
                     self.phase = Phase::Running;

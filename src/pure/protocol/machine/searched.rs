@@ -118,14 +118,14 @@ impl Machine {
         }
     }
 
-    /// What the brokers told matters only until a committed offset, and the ledger, are known.
-    pub(crate) fn forget_what_was_told(&mut self) {
+    /// The answer of the brokers matters only until a committed offset, and the ledger, are known.
+    pub(crate) fn forget_brokers_answer(&mut self) {
         let Some(rules) = &self.rules else { return };
         if rules.committed_offset().is_some() && !rules.needs_committed() {
-            (self.told.published, self.began) = (None, None);
+            (self.brokers.published, self.began) = (None, None);
         }
         if rules.a().is_some() || rules.committed_offset().is_some() {
-            self.told.first = Offset(0);
+            self.brokers.first = Offset(0);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::message::{Effect, Input, StopReason, Ticket};
-use crate::pure::fault::{Fault, planted};
+use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::{AttemptId, EntryKey};
 use crate::pure::formats::metadata::Marks;
 use crate::pure::protocol::backoff::Backoff;
@@ -41,7 +41,7 @@ impl Hash for Setup {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Machine {
     pub(super) setup: Setup,
-    /// The two halves; [`None`] until the brokers have told the topic's id.
+    /// The two halves; [`None`] until the brokers have named the topic's id.
     pub(super) rules: Option<Partition>,
     pub(super) phase: Phase,
     pub(super) cursor: Cursor,
@@ -54,8 +54,8 @@ pub struct Machine {
     pub(super) positions: Ask,
     pub(super) ledger: Ask,
     pub(super) next_ticket: u32,
-    /// What the brokers told last.
-    pub(super) told: Told,
+    /// What the brokers answered last.
+    pub(super) brokers: BrokersAnswer,
     /// Where a partition without an archive has begun, once it has.
     pub(super) began: Option<KnownPosition>,
     /// Which of the topic's lives the ledger is of.
@@ -122,9 +122,9 @@ pub(super) enum AskState {
     NotBefore(Moment),
 }
 
-/// What the brokers told last.
+/// What the brokers answered last.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Told {
+pub(super) struct BrokersAnswer {
     pub(super) log: OffsetRange,
     pub(super) first: Offset,
     pub(super) published: Option<KnownPosition>,
@@ -136,14 +136,14 @@ impl Ask {
     pub(super) fn may_ask(&self, now: Moment) -> bool {
         match self.state {
             AskState::Idle => true,
-            AskState::Pending(_) => planted(Fault::AskTwice),
+            AskState::Pending(_) => planted(PlantedFault::AskTwice),
             AskState::NotBefore(at) => at <= now,
         }
     }
 
     /// Whether this is the answer to the question that is pending; if so, nothing is pending now.
     pub(super) fn takes(&mut self, ticket: Ticket) -> bool {
-        if self.state == AskState::Pending(ticket) || planted(Fault::TakeOldAnswer) {
+        if self.state == AskState::Pending(ticket) || planted(PlantedFault::TakeOldAnswer) {
             self.state = AskState::Idle;
             return true;
         }
@@ -181,7 +181,7 @@ impl Machine {
             positions: Ask::IDLE,
             ledger: Ask::IDLE,
             next_ticket: 0,
-            told: Told { log: nowhere, first: Offset(0), published: None },
+            brokers: BrokersAnswer { log: nowhere, first: Offset(0), published: None },
             began: None,
             incarnation: 0,
             discard: Vec::new(),
@@ -190,7 +190,7 @@ impl Machine {
 
     /// Takes one input; what is to be done is appended to `effects`.
     pub fn handle(&mut self, input: Input, now: Moment, effects: &mut Vec<Effect>) {
-        if self.phase == Phase::Left && !planted(Fault::AnswerAfterRevoke) {
+        if self.phase == Phase::Left && !planted(PlantedFault::AnswerAfterRevoke) {
             return;
         }
         match input {
@@ -205,7 +205,7 @@ impl Machine {
             Input::ManifestWritten(id) => self.on_manifest(id, effects),
             Input::Append(id, verdict) => self.on_append(id, verdict, now, effects),
             Input::Published(id) => self.on_published(id, effects),
-            Input::NotEncoded(text) => self.on_not_encoded(text, effects),
+            Input::NotEncoded(text) => self.on_not_encoded(text, now, effects),
             Input::OutOfRange => self.on_out_of_range(now, effects),
             Input::Moved => self.on_moved(),
             Input::SeekTaken(to) => self.cursor = Cursor::At(to),
@@ -226,11 +226,16 @@ impl Machine {
         Ticket { epoch: self.setup.epoch, number: self.next_ticket }
     }
 
+    /// The partition stops, and no answer is waited for any more. The end of an assignment is
+    /// final: a partition that is leaving completes its attempts, and never recovers again.
     pub(super) fn stop(&mut self, why: StopReason, now: Moment) {
-        let retry_at = why.may_be_repaired().then(|| now + RETRY);
-        self.phase = Phase::Stopped { why, retry_at };
         self.positions.forget();
         self.ledger.forget();
+        if self.phase == Phase::Leaving && !planted(PlantedFault::RecoverWhileLeaving) {
+            return;
+        }
+        let retry_at = why.may_be_repaired().then(|| now + RETRY);
+        self.phase = Phase::Stopped { why, retry_at };
     }
 
     // ---- questions ------------------------------------------------------------------------

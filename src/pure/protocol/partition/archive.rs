@@ -2,7 +2,7 @@
 
 use super::reading::Append;
 use super::rules::Partition;
-use crate::pure::fault::{Fault, planted};
+use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::{AttemptId, EntryKey, EntryName};
 use crate::pure::protocol::append::AppendVerdict;
 use crate::pure::protocol::invariants;
@@ -67,7 +67,7 @@ impl AttemptStage {
     /// An attempt whose append was sent is never deleted by its author: rule 8.
     fn belongs_to_settle(self) -> bool {
         match self {
-            AttemptStage::AppendSent { .. } => !planted(Fault::DiscardTried),
+            AttemptStage::AppendSent { .. } => !planted(PlantedFault::DiscardTried),
             AttemptStage::Appended { .. } => true,
             _ => false,
         }
@@ -90,7 +90,7 @@ impl Archive {
 
     /// A record that an attempt has already is not archived again.
     fn is_unassigned(&self, offset: Offset) -> bool {
-        self.next_unassigned <= offset || self.is_open() && planted(Fault::ArchiveBelowA)
+        self.next_unassigned <= offset || self.is_open() && planted(PlantedFault::ArchiveBelowA)
     }
 
     #[inline]
@@ -144,11 +144,11 @@ impl Partition {
         let Some(archive) = &self.archive else {
             return false;
         };
-        let confirmed = archive.confirmed || planted(Fault::AppendBeforeBegun);
+        let confirmed = archive.confirmed || planted(PlantedFault::AppendBeforeBegun);
         let Some(attempt) = archive.attempts.iter().find(|a| a.id == id) else {
             return false;
         };
-        let tiles = attempt.from == archive.a || planted(Fault::AppendOutOfOrder);
+        let tiles = attempt.from == archive.a || planted(PlantedFault::AppendOutOfOrder);
         confirmed && tiles && attempt.stage.may_be_appended()
     }
 
@@ -168,7 +168,7 @@ impl Partition {
         if let AttemptStage::ManifestWritten { to } = attempt.stage {
             attempt.stage = AttemptStage::AppendSent { to };
             let from = attempt.from;
-            if planted(Fault::AdvanceOnTry) {
+            if planted(PlantedFault::AdvanceOnTry) {
                 archive.a = to;
                 archive.tail.key = EntryKey::At(from);
             }

@@ -3,7 +3,7 @@
 use super::archive::Archive;
 use super::results::Results;
 use super::rules::{CommittedView, Partition};
-use crate::pure::fault::{Fault, planted};
+use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::AttemptId;
 use crate::pure::formats::metadata::Marks;
 use crate::pure::record::Offset;
@@ -42,7 +42,7 @@ impl Partition {
     /// Where reading must begin now; `None` while nothing may be read.
     #[must_use]
     pub fn start(&self) -> Option<Offset> {
-        let confirmed = |a: &&Archive| a.confirmed || planted(Fault::AppendBeforeBegun);
+        let confirmed = |a: &&Archive| a.confirmed || planted(PlantedFault::AppendBeforeBegun);
         let fed = self.archive.as_ref().filter(confirmed).map(|a| a.next_unassigned);
         let next = |r: &Results| if r.replays() { r.replayed } else { r.counted };
         let counted = self.results.as_ref().map(next);
@@ -51,10 +51,10 @@ impl Partition {
             (true, false) => counted,
             (true, true) if self.archive.is_some() => {
                 let (counted, fed) = (counted?, fed?);
-                if planted(Fault::StartAtP) {
+                if planted(PlantedFault::StartAtP) {
                     return Some(counted);
                 }
-                Some(if planted(Fault::StartAtA) { fed } else { counted.min(fed) })
+                Some(if planted(PlantedFault::StartAtA) { fed } else { counted.min(fed) })
             }
             // The store is down: results alone, if what F must stay is known for certain.
             (true, true) => match self.committed {

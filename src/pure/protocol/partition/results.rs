@@ -1,7 +1,7 @@
 //! The results half: what is counted, and what a transaction carries.
 
 use super::rules::{CommittedView, Partition};
-use crate::pure::fault::{Fault, planted};
+use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::EntryName;
 use crate::pure::formats::metadata::{Marks, Metadata};
 use crate::pure::protocol::invariants;
@@ -74,7 +74,7 @@ impl Results {
 
     /// A record that was counted before is not counted again: rule 1.
     fn is_uncounted(&self, offset: Offset) -> bool {
-        self.counted <= offset || planted(Fault::CountBelowP)
+        self.counted <= offset || planted(PlantedFault::CountBelowP)
     }
 
     #[inline]
@@ -97,7 +97,7 @@ impl Partition {
     /// or nothing may be said. With `with_results` false only the offset moves.
     #[must_use]
     pub fn plan(&self, with_results: bool) -> Option<Plan> {
-        let replayed = |r: &&Results| !r.replays() || planted(Fault::CommitInReplay);
+        let replayed = |r: &&Results| !r.replays() || planted(PlantedFault::CommitInReplay);
         let results = self.results.as_ref().filter(|r| !r.unverified).filter(replayed)?;
         let (p, mut to, marks) = match with_results {
             true => (results.p, results.counted, results.marks_in_memory),
@@ -110,16 +110,16 @@ impl Partition {
         let (offset, entry) = match (attached, &self.committed) {
             _ if !self.sinks.archive => (to, None),
             (Some(archive), _) => (archive.a.min(to), Some(archive.tail)),
-            (None, CommittedView::At { entry, .. }) if planted(Fault::DetachedCommitsP) => {
+            (None, CommittedView::At { entry, .. }) if planted(PlantedFault::DetachedCommitsP) => {
                 (to, *entry)
             }
             (None, CommittedView::At { offset, entry, trusted: true, .. }) => (*offset, *entry),
             (None, _) => return None,
         };
-        let waits_for_state = self.sinks.keeps_state && !planted(Fault::CommitAheadOfState);
+        let waits_for_state = self.sinks.keeps_state && !planted(PlantedFault::CommitAheadOfState);
         let needed = results.needed_from.filter(|_| waits_for_state);
         let offset = needed.map_or(offset, |needed| offset.min(needed));
-        let offset = if planted(Fault::CommitP) { to } else { offset };
+        let offset = if planted(PlantedFault::CommitP) { to } else { offset };
         if let (Some(archive), true) = (attached, self.sinks.archive) {
             invariants::assert_i4(offset, archive.a, to);
         }
@@ -149,7 +149,7 @@ impl Partition {
             (results.p, results.marks) = (p, marks);
             results.replayed = results.replayed.max(p);
             results.counted = results.counted.max(p);
-            results.unverified = !planted(Fault::NoVerify);
+            results.unverified = !planted(PlantedFault::NoVerify);
         }
     }
 

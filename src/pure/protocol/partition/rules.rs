@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::archive::Archive;
 use super::results::{KnownPosition, Results};
-use crate::pure::fault::{Fault, planted};
+use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::EntryName;
 use crate::pure::formats::metadata::Marks;
 use crate::pure::protocol::committed::Committed;
@@ -130,7 +130,7 @@ impl Partition {
         self.results = None;
         match &self.archive {
             Some(archive) if archive.confirmed => Err(Stop::NothingCommitted { tail: archive.a }),
-            Some(archive) if planted(Fault::FreshForever) => {
+            Some(archive) if planted(PlantedFault::FreshForever) => {
                 self.results = Some(Results::at(archive.a, archive.a, Marks::default()));
                 Ok(Found::Ready)
             }
@@ -146,7 +146,7 @@ impl Partition {
 
     fn check_identity(&self, root: &str, topic_id: &str) -> Result<(), Stop> {
         let ours = &self.identity;
-        if topic_id != ours.topic_id && !planted(Fault::TopicIdUnchecked) {
+        if topic_id != ours.topic_id && !planted(PlantedFault::TopicIdUnchecked) {
             let (found, ours) = (topic_id.to_string(), ours.topic_id.clone());
             return Err(Stop::OtherTopic { found, ours });
         }
@@ -185,7 +185,7 @@ impl Partition {
                 }
                 self.results.as_ref().is_some_and(|r| !r.unverified)
             }
-            _ if ledger.is_fresh() || planted(Fault::ExpiredBeginsAgain) => {
+            _ if ledger.is_fresh() || planted(PlantedFault::ExpiredBeginsAgain) => {
                 self.results = Some(Results::at(a, a, Marks::default()));
                 false
             }
@@ -221,8 +221,8 @@ impl Partition {
     /// # Errors
     /// Retention has overtaken a position, and the policy is to stop.
     pub fn on_log_start(&mut self, log_start: Offset) -> Result<Option<OffsetRange>, Stop> {
-        let confirmed = |a: &&Archive| a.confirmed || planted(Fault::GapBeforeBegun);
-        let settled = |a: &&Archive| a.is_settled() || planted(Fault::GapAheadOfAttempts);
+        let confirmed = |a: &&Archive| a.confirmed || planted(PlantedFault::GapBeforeBegun);
+        let settled = |a: &&Archive| a.is_settled() || planted(PlantedFault::GapAheadOfAttempts);
         if let Some(archive) = self.archive.as_ref().filter(confirmed).filter(settled)
             && archive.next_unassigned < log_start
         {
@@ -239,7 +239,7 @@ impl Partition {
             let next = results.counted.min(results.replayed);
             // What was found lost before, and is not passed yet, is named together with it.
             let before = self.lost.filter(|l| l.to == next);
-            let before = before.filter(|_| !planted(Fault::LostForgotten));
+            let before = before.filter(|_| !planted(PlantedFault::LostForgotten));
             let from = before.map_or(next, |l| l.from);
             let range = OffsetRange { from, to: log_start };
             if self.on_gap == OnGap::Stop {

@@ -9,34 +9,34 @@ use super::pair::Pair;
 use super::scope::Scope;
 use super::silence::{Asking, Silence};
 use super::world::World;
-use crate::pure::fault::{Fault, PLANTED};
+use crate::pure::fault::{PLANTED, PlantedFault};
 use crate::pure::protocol::recovery::{Begin, Found};
 use crate::pure::protocol::{Identity, KnownPosition, OnGap, Partition, Sinks};
 use crate::pure::record::{Offset, OffsetRange};
 
-fn finds(fault: Fault, scope: Scope, want: &str) {
+fn finds(fault: PlantedFault, scope: Scope, want: &str) {
     finds_in(&World::new(), fault, scope, want);
 }
 
 /// Both partitions of a transaction are in doubt together.
 #[test]
 fn error_is_abort_for_two_partitions() {
-    finds_in(&Pair::new(), Fault::ErrorIsAbort, Scope::pair(), "I1");
+    finds_in(&Pair::new(), PlantedFault::ErrorIsAbort, Scope::pair(), "I1");
 }
 
 /// What one owner does to the other, in either partition of a transaction.
 #[test]
 fn faults_of_two_owners_of_two_partitions() {
     for (fault, want) in [
-        (Fault::ErrorIsAbort, "I1"),
-        (Fault::KeepPOverMissedGeneration, "I1"),
-        (Fault::PublishFirst, "I3"),
+        (PlantedFault::ErrorIsAbort, "I1"),
+        (PlantedFault::KeepPOverMissedGeneration, "I1"),
+        (PlantedFault::PublishFirst, "I3"),
     ] {
         finds_in(&Pair::new(), fault, Scope::pair_of_owners(), want);
     }
 }
 
-fn finds_in(first: &impl Model, fault: Fault, scope: Scope, want: &str) {
+fn finds_in(first: &impl Model, fault: PlantedFault, scope: Scope, want: &str) {
     // A lone owner that gets stuck would hide the worse things that the fault does.
     let scope = Scope { live: want == "I6", ..scope };
     PLANTED.with(|p| p.set(Some(fault)));
@@ -80,7 +80,7 @@ fn lost_forgotten() {
     };
     let both = OffsetRange { from: Offset(0), to: Offset(2) };
     assert_eq!(named_as_lost(), Some(both));
-    PLANTED.with(|p| p.set(Some(Fault::LostForgotten)));
+    PLANTED.with(|p| p.set(Some(PlantedFault::LostForgotten)));
     let found = named_as_lost();
     PLANTED.with(|p| p.set(None));
     assert_ne!(found, Some(both), "the first of the two ranges is forgotten");
@@ -90,13 +90,17 @@ macro_rules! plants {
     ($($name:ident: $fault:ident, $scope:expr => $want:expr;)*) => {$(
         #[test]
         fn $name() {
-            finds(Fault::$fault, $scope, $want);
+            finds(PlantedFault::$fault, $scope, $want);
         }
     )*};
 }
 
 fn base() -> Scope {
     Scope { slots: 2, store_fails: false, ..Scope::default() }
+}
+
+fn archive_alone() -> Scope {
+    Scope { counts: false, ..one() }
 }
 
 fn remade() -> Scope {
@@ -108,39 +112,44 @@ fn one() -> Scope {
 }
 
 /// What the merge's own rules are for.
-fn finds_in_merge(fault: Fault, silence: bool, want: &str) {
+fn finds_in_merge(fault: PlantedFault, silence: bool, want: &str) {
     let bounds = Bounds { messages: 3, silence, parts: true, expiry: false };
     finds_in(&Merging::new(bounds), fault, Scope { workers: 1, ..Scope::small() }, want);
 }
 
 #[test]
 fn commit_ahead_of_state() {
-    finds_in_merge(Fault::CommitAheadOfState, false, "I1: a closed window lacks");
+    finds_in_merge(PlantedFault::CommitAheadOfState, false, "I1: a closed window lacks");
 }
 
 #[test]
 fn commit_in_replay() {
-    finds_in_merge(Fault::CommitInReplay, false, "I1");
+    finds_in_merge(PlantedFault::CommitInReplay, false, "I1");
 }
 
 #[test]
 fn late_again() {
-    finds_in_merge(Fault::LateAgain, false, "I1");
+    finds_in_merge(PlantedFault::LateAgain, false, "I1");
 }
 
 #[test]
 fn highest_watermark() {
-    finds_in_merge(Fault::HighestWatermark, false, "published as late");
+    finds_in_merge(PlantedFault::HighestWatermark, false, "published as late");
 }
 
 #[test]
 fn lag_is_silence() {
-    finds_in(&Silence::new(Asking::Right), Fault::LagIsSilence, Scope::small(), "before a record");
+    finds_in(
+        &Silence::new(Asking::Right),
+        PlantedFault::LagIsSilence,
+        Scope::small(),
+        "before a record",
+    );
 }
 
 #[test]
 fn part_alone() {
-    finds_in_merge(Fault::PartAlone, false, "I1: a partial count is published twice");
+    finds_in_merge(PlantedFault::PartAlone, false, "I1: a partial count is published twice");
 }
 
 plants! {
@@ -171,5 +180,6 @@ plants! {
     ask_twice: AskTwice, one() => "asked although it is pending";
     take_old_answer: TakeOldAnswer, Scope { slow_answers: true, ..one() } => "I1";
     forget_overtaken: ForgetOvertaken, Scope { retention: true, ..base() } => "thrown away";
+    recover_while_leaving: RecoverWhileLeaving, archive_alone() => "after its assignment has ended";
     answer_after_revoke: AnswerAfterRevoke, one() => "after its assignment has ended";
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::pure::protocol::{AppendVerdict, AttemptId, EntryKind};
+use crate::pure::protocol::{AppendVerdict, AttemptId, EntryKind, Plan};
 use crate::pure::record::{Offset, OffsetRange};
 
 /// One step of a [`World`](super::world::World).
@@ -22,12 +22,14 @@ pub(super) enum Act {
     Leaves {
         deletes: bool,
     },
+    /// The process stops: the assignment ends, and attempts are completed.
+    Finishes,
     /// The coordinator aborts what the worker has sent.
     TransactionIsAborted,
     /// The end of a transaction arrives whose author has stopped waiting for the answer.
     TransactionCommitsLate,
 
-    LooksAgain,
+    Retries,
     PutsGap(OffsetRange),
     /// The brokers answer; the answer is on its way.
     AsksPositions,
@@ -57,8 +59,8 @@ pub(super) enum Act {
 /// What no worker does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Event {
-    JanitorPicks(AttemptId),
-    JanitorDeletes(AttemptId),
+    SettleDecides(AttemptId),
+    SettleDeletes(AttemptId),
     IsPublished(AttemptId),
     /// A planted fault: published before the append.
     IsPublishedFirst(AttemptId),
@@ -79,16 +81,16 @@ pub(super) enum Event {
     IsRepaired(Mended),
 }
 
-/// What a worker is told of the end of its transaction, and what is true.
+/// What a worker is answered at the end of its transaction, and what is true.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Answer {
-    /// It is committed, and the worker is told so.
+    /// It is committed, and the answer says so.
     Ok,
     /// It is committed, and the answer is lost.
     Lost,
     /// It is still under way when the worker stops waiting.
     UnderWay,
-    /// It is aborted, and the worker is told Ok (KAFKA-17754).
+    /// It is aborted, and the answer is Ok (KAFKA-17754).
     FalseOk,
     /// It was aborted before.
     Aborted,
@@ -114,8 +116,8 @@ pub(super) enum Shared {
 }
 
 impl Answer {
-    /// What a worker may be told that has sent a transaction. `pending`: the coordinator still
-    /// has it; `may_lie`: the coordinator may answer Ok and abort.
+    /// The possible answers to a worker that has sent a transaction. `pending`: the coordinator
+    /// still has it; `may_lie`: the coordinator may answer Ok and abort.
     pub(super) fn possible(pending: bool, may_lie: bool) -> impl Iterator<Item = Answer> {
         let all: &[Answer] = match (pending, may_lie) {
             (false, _) => &[Answer::Aborted],
@@ -125,13 +127,40 @@ impl Answer {
         all.iter().copied()
     }
 
-    /// Whether the worker is told Ok; every other answer leaves it in doubt.
-    pub(super) fn says_ok(self) -> bool {
+    /// Lets the transaction of this worker end as the answer has it; the plan, if the answer is Ok.
+    /// Every other answer leaves the worker in doubt.
+    pub(super) fn apply(self, to: &mut impl Coordinator, worker: usize) -> Option<Plan> {
+        let sent = to.sent(worker);
         match self {
-            Answer::Ok | Answer::FalseOk => true,
-            Answer::Lost | Answer::UnderWay | Answer::Aborted => false,
+            Answer::Ok => to.commit(worker),
+            Answer::FalseOk => to.abort_unseen(worker),
+            Answer::Lost => {
+                to.commit(worker);
+                return None;
+            }
+            Answer::UnderWay => {
+                to.stay_in_flight(worker);
+                return None;
+            }
+            Answer::Aborted => return None,
         }
+        sent
     }
+}
+
+/// Where transactions end.
+pub(super) trait Coordinator {
+    /// The plan of the worker's transaction, if one is pending.
+    fn sent(&self, worker: usize) -> Option<Plan>;
+
+    /// The pending transaction is committed.
+    fn commit(&mut self, worker: usize);
+
+    /// The pending transaction is aborted, although the answer is Ok (KAFKA-17754).
+    fn abort_unseen(&mut self, worker: usize);
+
+    /// The pending transaction may still be committed, after its author has stopped waiting.
+    fn stay_in_flight(&mut self, worker: usize);
 }
 
 impl Step {
@@ -159,13 +188,14 @@ impl Act {
             Act::IsAssigned
             | Act::Crashes
             | Act::ComesBack
+            | Act::Finishes
             | Act::TransactionIsAborted
             | Act::TransactionCommitsLate
             | Act::IsAnswered(_) => Shared::Together,
             Act::Sends { .. } => Shared::InOneTransaction,
             // Either partition may be given up alone, and each has its own archive and log.
             Act::Leaves { .. }
-            | Act::LooksAgain
+            | Act::Retries
             | Act::PutsGap(_)
             | Act::AsksPositions
             | Act::ReadsPositions
@@ -186,8 +216,8 @@ impl Act {
 impl Event {
     fn shared(self) -> Shared {
         match self {
-            Event::JanitorPicks(_)
-            | Event::JanitorDeletes(_)
+            Event::SettleDecides(_)
+            | Event::SettleDeletes(_)
             | Event::IsPublished(_)
             | Event::IsPublishedFirst(_)
             | Event::DirectoryIsRemoved(_)
@@ -220,9 +250,10 @@ impl fmt::Display for Act {
             Act::Crashes => f.write_str("crashes"),
             Act::ComesBack => f.write_str("comes back after missed generations"),
             Act::Leaves { deletes } => write!(f, "leaves the group{}", its_files(*deletes)),
+            Act::Finishes => f.write_str("leaves the group and completes its attempts"),
             Act::TransactionIsAborted => f.write_str("has its transaction aborted"),
             Act::TransactionCommitsLate => f.write_str("has its transaction committed late"),
-            Act::LooksAgain => f.write_str("looks again at its stopped partition"),
+            Act::Retries => f.write_str("recovers its stopped partition again"),
             Act::PutsGap(gap) => write!(f, "puts a gap entry for {gap}"),
             Act::AsksPositions => f.write_str("is sent the committed offset"),
             Act::ReadsPositions => f.write_str("learns the committed offset"),
@@ -251,8 +282,10 @@ impl fmt::Display for Act {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Event::JanitorPicks(id) => write!(f, "a janitor decides to delete attempt {}", id.0),
-            Event::JanitorDeletes(id) => write!(f, "a janitor deletes attempt {}", id.0),
+            Event::SettleDecides(id) => {
+                write!(f, "somebody who settles decides to delete attempt {}", id.0)
+            }
+            Event::SettleDeletes(id) => write!(f, "somebody who settles deletes attempt {}", id.0),
             Event::IsPublished(id) => write!(f, "attempt {} is published", id.0),
             Event::IsPublishedFirst(id) => {
                 write!(f, "attempt {} is published before its append", id.0)
@@ -285,10 +318,10 @@ fn its_files(deletes: bool) -> &'static str {
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Answer::Ok => "commits and is told Ok",
+            Answer::Ok => "commits and is answered Ok",
             Answer::Lost => "commits, and the answer is lost",
             Answer::UnderWay => "stops waiting for its commit, which is under way",
-            Answer::FalseOk => "is told Ok, although its transaction was aborted",
+            Answer::FalseOk => "is answered Ok, although its transaction was aborted",
             Answer::Aborted => "learns that its transaction was aborted",
         })
     }

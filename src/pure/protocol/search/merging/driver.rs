@@ -1,4 +1,4 @@
-//! What an owner makes of what it is told: recovery, messages, commits.
+//! What an owner does with the answers that it gets: recovery, messages, commits.
 //!
 //! As in `world/driver.rs`, the [`Machine`] that ships decides.
 
@@ -44,7 +44,7 @@ impl Owner {
         self.machine.let_time_pass();
         self.machine.handle(Input::Tick, NOW, &mut Vec::new());
         self.machine.settle_cursor();
-        self.machine.forget_what_was_told();
+        self.machine.forget_brokers_answer();
         self.machine.rename_questions();
     }
 
@@ -126,7 +126,7 @@ impl Merging {
     }
 
     /// The transaction that owner `i` would send now, and the world after it.
-    pub(super) fn sent(&self, i: usize) -> Option<(MergeAct, Merging)> {
+    pub(super) fn transaction(&self, i: usize) -> Option<(MergeAct, Merging)> {
         let mut owner = self.owners[i].clone().expect("is up");
         owner.machine.hold(owner.merge.needed(), owner.merge.marks());
         if !owner.current || self.pending[i].is_some() {
@@ -144,24 +144,15 @@ impl Merging {
     }
 
     pub(super) fn on_answer(&mut self, i: usize, answer: Answer) {
-        let sent = self.pending[i].as_ref().map(|p| p.plan);
-        match answer {
-            Answer::Ok | Answer::Lost => self.commit(i),
-            Answer::UnderWay => self.pending[i].as_mut().expect("was sent").in_flight = true,
-            Answer::FalseOk => {
-                self.pending[i] = None;
-                self.lies += 1;
-            }
-            Answer::Aborted => {}
-        }
+        let committed = answer.apply(self, i);
         let owner = self.owner(i);
         owner.sent = false;
-        match sent {
-            Some(plan) if answer.says_ok() => {
+        match committed {
+            Some(plan) => {
                 owner.input(Input::CommitOk(plan));
                 owner.merge.published();
             }
-            _ => owner.input(Input::CommitDoubt),
+            None => owner.input(Input::CommitDoubt),
         }
     }
 }

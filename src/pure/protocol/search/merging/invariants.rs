@@ -99,7 +99,7 @@ impl Merging {
         let owner = self.owner(0);
         (0..2).for_each(|from| owner.find_silent(from, WINDOWS as i64));
         let _ = owner.merge.close(0);
-        let Some((_, after)) = self.sent(0) else { return false };
+        let Some((_, after)) = self.transaction(0) else { return false };
         *self = after;
         self.on_answer(0, super::super::step::Answer::Ok);
         true

@@ -4,7 +4,7 @@
 //! each message counts one.
 //!
 //! `state` is what there is and what may happen, `step` what happens as data, `driver` what an
-//! owner makes of what it is told, and `invariants` what is promised.
+//! owner does with the answers that it gets, and `invariants` what is promised.
 
 mod driver;
 mod invariants;

@@ -3,7 +3,7 @@
 use super::super::engine::Healthy;
 use super::super::model::Model;
 use super::super::scope::Scope;
-use super::super::step::Answer;
+use super::super::step::{Answer, Coordinator};
 use super::invariants;
 use super::step::{MergeAct, MergeStep};
 use crate::pure::count::merge::{Merge, Patience};
@@ -21,7 +21,7 @@ pub(in super::super) struct Bounds {
     pub silence: bool,
     /// Memory may be short.
     pub parts: bool,
-    /// The group's offsets are deleted once, while nobody is up.
+    /// The group's offsets are deleted once, while no owner is up.
     pub expiry: bool,
 }
 
@@ -138,21 +138,6 @@ impl Merging {
         }
     }
 
-    /// The coordinator commits what owner `i` has sent.
-    pub(super) fn commit(&mut self, i: usize) {
-        let Pending { plan, metadata, sums, .. } = self.pending[i].take().expect("was sent");
-        self.committed = Some((plan.offset, metadata));
-        if sums.iter().any(|s| 0 < s.sum) {
-            let (replay, marks) = (plan.offset, plan.marks);
-            self.past = KnownPosition { p: plan.results.to, replay, marks };
-        }
-        for (all, more) in self.published.iter_mut().zip(sums) {
-            all.sum += more.sum;
-            all.finals += more.finals;
-            all.late += more.late;
-        }
-    }
-
     fn owner_steps(&self, i: usize, scope: &Scope, out: &mut Steps) {
         let Some(owner) = &self.owners[i] else { return };
         self.act(out, i, MergeAct::Crashes, |w| w.owners[i] = None);
@@ -172,7 +157,7 @@ impl Merging {
         if !owner.replays() {
             self.state_steps(i, out);
         }
-        out.extend(self.sent(i).map(|(act, w)| (MergeStep::Owner(i, act), w)));
+        out.extend(self.transaction(i).map(|(act, w)| (MergeStep::Owner(i, act), w)));
     }
 
     /// What changes the merge's state alone.
@@ -200,6 +185,35 @@ impl Merging {
         let (pending, may_lie) = (self.pending[i].is_some(), self.lies < scope.lost_ok);
         for answer in Answer::possible(pending, may_lie) {
             self.act(out, i, MergeAct::IsAnswered(answer), |w| w.on_answer(i, answer));
+        }
+    }
+}
+
+impl Coordinator for Merging {
+    fn sent(&self, i: usize) -> Option<Plan> {
+        self.pending[i].as_ref().map(|p| p.plan)
+    }
+
+    fn abort_unseen(&mut self, i: usize) {
+        self.pending[i] = None;
+        self.lies += 1;
+    }
+
+    fn stay_in_flight(&mut self, i: usize) {
+        self.pending[i].as_mut().expect("was sent").in_flight = true;
+    }
+
+    fn commit(&mut self, i: usize) {
+        let Pending { plan, metadata, sums, .. } = self.pending[i].take().expect("was sent");
+        self.committed = Some((plan.offset, metadata));
+        if sums.iter().any(|s| 0 < s.sum) {
+            let (replay, marks) = (plan.offset, plan.marks);
+            self.past = KnownPosition { p: plan.results.to, replay, marks };
+        }
+        for (all, more) in self.published.iter_mut().zip(sums) {
+            all.sum += more.sum;
+            all.finals += more.finals;
+            all.late += more.late;
         }
     }
 }

@@ -1,15 +1,16 @@
 //! Worlds that differ in nothing that matters are made the same.
 
 use super::state::{ATTEMPTS, DONE, Worker, World, bits};
-use crate::pure::fault::{Fault, planted};
+use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::protocol::{AttemptId, Head};
 use crate::pure::record::OffsetRange;
 
 impl World {
     /// Lets the machines ask, and frees the ids of attempts that left nothing behind and that
-    /// nobody knows any more.
+    /// no machine knows any more.
     pub(super) fn tidy(&mut self) {
         self.tick();
+        self.end_finished();
         for i in 0..ATTEMPTS {
             let id = AttemptId(i as u128);
             let Some(f) = self.attempts[i] else { continue };
@@ -30,9 +31,10 @@ impl World {
                 _ => {}
             }
         }
-        let beliefs_matter =
-            planted(Fault::KeepPOverMissedGeneration) || planted(Fault::TakeOldAnswer);
-        for w in self.workers.iter_mut().flatten().filter(|w| !w.current && !w.sent) {
+        let beliefs_matter = planted(PlantedFault::KeepPOverMissedGeneration)
+            || planted(PlantedFault::TakeOldAnswer);
+        for w in self.workers.iter_mut().flatten().filter(|w| !w.current && !w.sent && !w.finishes)
+        {
             if !beliefs_matter {
                 w.machine.forget_beliefs();
                 w.counts = 0;
@@ -40,7 +42,7 @@ impl World {
         }
         for w in self.workers.iter_mut().flatten() {
             w.machine.settle_cursor();
-            w.machine.forget_what_was_told();
+            w.machine.forget_brokers_answer();
         }
         self.rename_questions();
         self.relabel();

@@ -1,11 +1,12 @@
-//! What a worker makes of what it is told. The [`Machine`] that ships decides; here its effects are
-//! carried out on the world, and the world's answers are handed over.
+//! What a worker does with the answers that it gets. The [`Machine`] that ships decides; here its
+//! effects are carried out on the world, and the world's answers are handed over.
 
 use super::super::scope::Scope;
 use super::super::step::Answer;
 use super::state::{Files, Letter, Pending, Worker, World, identity};
 use crate::pure::protocol::machine::{
-    Effect, Input, LedgerQuestion, Moment, NewEntry, PositionsAnswer, ReadStep, Setup, StopReason,
+    Effect, Input, LedgerQuestion, Moment, NewEntry, PositionsAnswer, ReadStep, Report, Setup,
+    StopReason,
 };
 use crate::pure::protocol::partition::{Append, Plan, Share, Sinks, Use};
 use crate::pure::protocol::{AppendVerdict, AttemptId, EntryKind, Machine, Stop};
@@ -28,6 +29,7 @@ impl Worker {
             machine: Machine::assigned(setup),
             life: None,
             counts: 0,
+            finishes: false,
             sent: false,
             ledger: None,
         }
@@ -56,6 +58,10 @@ impl World {
         let was_stopped = self.worker(i).machine.is_stopped();
         let effects = self.worker(i).handle(input);
         for effect in effects {
+            let recovered = matches!(effect, Effect::Report(Report::Recovered { .. }));
+            if recovered && self.worker(i).finishes {
+                self.alarm = Some("an owner acts after its assignment has ended");
+            }
             self.carry_out(i, effect);
         }
         if !was_stopped && self.worker(i).machine.is_stopped() {
@@ -187,7 +193,7 @@ impl World {
     }
 
     /// A stopped partition recovers anew: somebody may have repaired it.
-    pub(super) fn look_again(&mut self, i: usize, scope: &Scope) {
+    pub(super) fn retry(&mut self, i: usize, scope: &Scope) {
         self.worker(i).life = None;
         self.input(i, Input::Retry, scope);
     }
@@ -260,7 +266,7 @@ impl World {
 /// Membership and commits.
 impl World {
     pub(super) fn come_back(&mut self, i: usize, scope: &Scope) {
-        self.nobody_is_current();
+        self.end_all_sessions();
         self.worker(i).current = true;
         self.input(i, Input::GenerationMissed, scope);
     }
@@ -285,6 +291,31 @@ impl World {
         }
     }
 
+    /// The process stops: the assignment ends, and attempts are completed.
+    pub(super) fn finish(&mut self, i: usize, scope: &Scope) {
+        self.seal(i);
+        let me = self.worker(i);
+        (me.current, me.finishes) = (false, true);
+        self.input(i, Input::Finish, scope);
+    }
+
+    /// A worker whose assignment has ended completes its attempts, and does nothing else; then its
+    /// process ends.
+    pub(super) fn end_finished(&mut self) {
+        for worker in &mut self.workers {
+            let Some(me) = worker.as_ref().filter(|w| w.finishes) else { continue };
+            let machine = &me.machine;
+            let plans = [true, false].iter().any(|with| machine.plan(*with).is_some());
+            let asks = machine.pending_positions().is_some();
+            let stops = machine.is_stopped();
+            if plans || asks || stops || machine.next_read(NOW) != ReadStep::Wait {
+                self.alarm = Some("an owner acts after its assignment has ended");
+            } else if machine.is_drained() && me.ledger.is_none() {
+                *worker = None;
+            }
+        }
+    }
+
     pub(super) fn send(&mut self, i: usize, plan: Plan, with_results: bool, scope: &Scope) {
         let me = self.worker(i);
         if !me.current {
@@ -298,25 +329,16 @@ impl World {
     }
 
     pub(super) fn on_answer(&mut self, i: usize, answer: Answer, scope: &Scope) {
-        let sent = self.pending[i].map(|p| p.plan);
-        match answer {
-            Answer::Ok | Answer::Lost => self.commit(i),
-            Answer::UnderWay => self.pending[i].as_mut().expect("was sent").in_flight = true,
-            Answer::FalseOk => {
-                self.pending[i] = None;
-                self.lies += 1;
-            }
-            Answer::Aborted => {}
-        }
+        let committed = answer.apply(self, i);
         self.worker(i).sent = false;
-        let input = match sent {
-            Some(plan) if answer.says_ok() => {
+        let input = match committed {
+            Some(plan) => {
                 if plan.results.from < plan.results.to {
                     self.worker(i).counts = 0;
                 }
                 Input::CommitOk(plan)
             }
-            _ => Input::CommitDoubt,
+            None => Input::CommitDoubt,
         };
         self.input(i, input, scope);
     }

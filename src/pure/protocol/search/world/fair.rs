@@ -64,7 +64,7 @@ impl World {
         let mut steps = Steps::Fairest { writer_is_gone, best: None };
         // The bound on attempts is the search's, not the owner's.
         self.own_steps(i, &Scope { slots: ATTEMPTS, ..*scope }, &mut steps);
-        self.janitor(&mut steps);
+        self.settling(&mut steps);
         self.repairs(scope, &mut steps);
         match steps {
             Steps::Fairest { best, .. } => best.map(|(_, world)| *world),
@@ -116,7 +116,7 @@ fn rank_of_act(act: Act, writer_is_gone: bool) -> Option<u8> {
     Some(match act {
         Act::IsAnswered(Answer::Ok) => 0,
         Act::IsAnswered(Answer::Aborted) | Act::LearnsVerdict(..) => 1,
-        Act::LooksAgain => 3,
+        Act::Retries => 3,
         Act::PutsGap(_) => 4,
         Act::AsksPositions
         | Act::ReadsPositions
@@ -135,6 +135,7 @@ fn rank_of_act(act: Act, writer_is_gone: bool) -> Option<u8> {
         | Act::Crashes
         | Act::ComesBack
         | Act::Leaves { .. }
+        | Act::Finishes
         | Act::TransactionIsAborted
         | Act::TransactionCommitsLate => return None,
     })
@@ -143,10 +144,10 @@ fn rank_of_act(act: Act, writer_is_gone: bool) -> Option<u8> {
 fn rank_of_event(event: Event) -> Option<u8> {
     Some(match event {
         Event::IsRepaired(_) => 2,
-        Event::JanitorDeletes(_) => 7,
+        Event::SettleDeletes(_) => 7,
         Event::IsPublished(_) | Event::IsPublishedFirst(_) => 8,
         Event::DirectoryIsRemoved(_) => 9,
-        Event::JanitorPicks(_) => 10,
+        Event::SettleDecides(_) => 10,
         Event::RepairDies
         | Event::LateAppendLands(_)
         | Event::SessionExpires

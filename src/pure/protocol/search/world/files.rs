@@ -48,7 +48,7 @@ impl World {
         all.filter_map(|(i, f)| f.map(|f| (AttemptId(i as u128), f)))
     }
 
-    /// An id that nobody uses; there is none of the number that is returned if all are in use.
+    /// An id that is free; there is none of the number that is returned if all are in use.
     pub(super) fn free_id(&self) -> AttemptId {
         let free = (0..ATTEMPTS).find(|k| self.attempts[*k].is_none());
         AttemptId(free.unwrap_or(ATTEMPTS) as u128)

@@ -1,5 +1,6 @@
 //! Kafka's side: the committed offset, and transactions that end.
 
+use super::super::step::Coordinator;
 use super::state::{Pending, RECORDS, Stored, World, Wrote, identity};
 use crate::pure::protocol::{Committed, Identity, Marks, Metadata, Plan};
 use crate::pure::record::Offset;
@@ -31,8 +32,31 @@ impl World {
         })
     }
 
-    /// The coordinator commits what worker `i` has sent.
-    pub(super) fn commit(&mut self, i: usize) {
+    /// Somebody who may says that results go on from here.
+    pub(super) fn move_results(&mut self, to: Offset) {
+        let p = self.p();
+        for r in 0..RECORDS as i64 {
+            let (again, skipped) = (to.0 <= r && r < p.0, p.0 <= r && r < to.0);
+            self.expected[r as usize] += i8::from(again) - i8::from(skipped);
+        }
+    }
+}
+
+impl Coordinator for World {
+    fn sent(&self, i: usize) -> Option<Plan> {
+        self.pending[i].map(|p| p.plan)
+    }
+
+    fn abort_unseen(&mut self, i: usize) {
+        self.pending[i] = None;
+        self.lies += 1;
+    }
+
+    fn stay_in_flight(&mut self, i: usize) {
+        self.pending[i].as_mut().expect("was sent").in_flight = true;
+    }
+
+    fn commit(&mut self, i: usize) {
         let Pending { plan, results, life, lost, .. } = self.pending[i].take().expect("was sent");
         let Plan { offset, entry, results: range, .. } = plan;
         let mine = life == self.life;
@@ -50,14 +74,5 @@ impl World {
         let metadata = Some(Wrote { at: offset, p: range.to, entry, life, lost });
         self.committed = Some(Stored { offset, metadata });
         (self.moved, self.expired) = (false, None);
-    }
-
-    /// Somebody who may says that results go on from here.
-    pub(super) fn move_results(&mut self, to: Offset) {
-        let p = self.p();
-        for r in 0..RECORDS as i64 {
-            let (again, skipped) = (to.0 <= r && r < p.0, p.0 <= r && r < to.0);
-            self.expected[r as usize] += i8::from(again) - i8::from(skipped);
-        }
     }
 }

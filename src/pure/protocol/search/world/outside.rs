@@ -1,9 +1,9 @@
-//! What happens to the workers: assignments, crashes, coordinators, janitors, operators, retention.
+//! What happens to the workers: assignments, crashes, coordinators, settling, operators, retention.
 
 use super::super::scope::Scope;
-use super::super::step::{Act, Event, Mended};
+use super::super::step::{Act, Coordinator as _, Event, Mended};
 use super::state::{RECORDS, Steps, Stored, Worker, World, Wrote, identity};
-use crate::pure::fault::{Fault, planted};
+use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::protocol::partition::Sinks;
 use crate::pure::protocol::repair::{Facts, Refused, Repair};
 use crate::pure::protocol::{EntryKey, Settle, settle};
@@ -17,18 +17,19 @@ impl World {
             return;
         };
         self.act(out, i, Act::Crashes, |w| (w.workers[i], w.letters[i]) = (None, None));
-        if !worker.current && !worker.machine.is_stopped() && !worker.sent {
+        if !worker.current && !worker.finishes && !worker.machine.is_stopped() && !worker.sent {
             self.act(out, i, Act::ComesBack, |w| w.come_back(i, scope));
         }
         if worker.current && !worker.sent {
             for deletes in [true, false] {
                 self.act(out, i, Act::Leaves { deletes }, |w| w.leave(i, deletes, scope));
             }
+            self.act(out, i, Act::Finishes, |w| w.finish(i, scope));
         }
     }
 
     pub(super) fn assign(&mut self, i: usize, scope: &Scope) {
-        self.nobody_is_current();
+        self.end_all_sessions();
         // An answer that is still on its way was asked for in an earlier assignment.
         if let Some(letter) = &mut self.letters[i] {
             letter.ticket.number = 0;
@@ -36,8 +37,8 @@ impl World {
         self.workers[i] = Some(Box::new(Worker::assigned(scope)));
     }
 
-    /// A new generation begins, or nobody has a session any more.
-    pub(super) fn nobody_is_current(&mut self) {
+    /// A new generation begins, or all sessions have ended.
+    pub(super) fn end_all_sessions(&mut self) {
         self.workers.iter_mut().flatten().for_each(|x| x.current = false);
     }
 
@@ -50,9 +51,9 @@ impl World {
         }
     }
 
-    pub(super) fn janitor(&self, out: &mut Steps) {
+    pub(super) fn settling(&self, out: &mut Steps) {
         if let Some(id) = self.doomed {
-            self.event(out, Event::JanitorDeletes(id), |w| {
+            self.event(out, Event::SettleDeletes(id), |w| {
                 w.delete(id);
                 w.doomed = None;
             });
@@ -66,11 +67,11 @@ impl World {
                     self.event(out, Event::DirectoryIsRemoved(id), |w| w.delete(id));
                 }
                 Settle::Delete if self.doomed.is_none() => {
-                    self.event(out, Event::JanitorPicks(id), |w| w.doomed = Some(id));
+                    self.event(out, Event::SettleDecides(id), |w| w.doomed = Some(id));
                 }
                 Settle::Delete | Settle::HandsOff => {}
             }
-            if planted(Fault::PublishFirst) && f.manifest && f.staged {
+            if planted(PlantedFault::PublishFirst) && f.manifest && f.staged {
                 self.event(out, Event::IsPublishedFirst(id), |w| w.publish(id));
             }
         }
@@ -87,7 +88,7 @@ impl World {
         let quiet = self.workers.iter().flatten().all(|w| !w.current)
             && self.pending.iter().all(Option::is_none);
         if self.workers.iter().flatten().any(|w| w.current) && (scope.resets || scope.expiry) {
-            self.event(out, Event::SessionExpires, World::nobody_is_current);
+            self.event(out, Event::SessionExpires, World::end_all_sessions);
         }
         let first = self.expected == [1; RECORDS] && !self.moved;
         if !quiet || !first || self.committed.is_none() || 0 < self.life {

@@ -14,7 +14,7 @@ impl World {
         };
         if worker.machine.is_stopped() {
             if scope.repairs {
-                self.act(out, i, Act::LooksAgain, |w| w.look_again(i, scope));
+                self.act(out, i, Act::Retries, |w| w.retry(i, scope));
             }
             return;
         }
@@ -57,7 +57,7 @@ impl World {
 
     fn reading_steps(&self, i: usize, scope: &Scope, out: &mut Steps) {
         let worker = self.workers[i].as_ref().expect("looked at above");
-        // Fetches name the topic by its id: nobody reads on in another life.
+        // Fetches name the topic by its id: no worker reads on in another life.
         let Some(at) = worker.next_record() else { return };
         if at >= scope.records || worker.life != Some(self.life) {
             return;

@@ -13,7 +13,7 @@ use crate::pure::record::{Offset, OffsetRange};
 
 pub(super) const RECORDS: usize = 3;
 pub(super) const ATTEMPTS: usize = 4;
-/// An attempt whose files are published, whose directory is gone, and that nobody refers to.
+/// An attempt whose files are published, whose directory is gone, and that nothing refers to.
 pub(super) const DONE: AttemptId = AttemptId(99);
 /// What stands in the place of a gap entry's attempt.
 pub(super) const GAP: AttemptId = AttemptId(98);
@@ -44,7 +44,7 @@ pub(in super::super) struct World {
     /// Answers of the brokers on their way to a worker: they may come after the worker's
     /// assignment.
     pub(super) letters: [Option<Box<Letter>>; 2],
-    /// A janitor has decided to delete this directory, and has not done so yet.
+    /// Somebody who settles has decided to delete this directory, and has not done so yet.
     pub(super) doomed: Option<AttemptId>,
     pub(super) alarm: Option<&'static str>,
 }
@@ -98,10 +98,12 @@ pub(super) struct Worker {
     pub current: bool,
     /// The code that ships.
     pub machine: Machine,
-    /// The topic's life that the machine was told of; [`None`] before.
+    /// The topic's life that the machine knows; [`None`] before.
     pub life: Option<u8>,
     /// Records that are counted in memory.
     pub counts: u8,
+    /// The assignment has ended, and attempts are completed.
+    pub finishes: bool,
     /// A transaction was sent, and its end is not known yet.
     pub sent: bool,
     /// The question that the archive task has not answered yet.
@@ -248,7 +250,7 @@ impl Model for World {
             self.coordinator(i, &mut out);
             self.own_steps(i, scope, &mut out);
         }
-        self.janitor(&mut out);
+        self.settling(&mut out);
         self.late_appends(scope, &mut out);
         self.operator(scope, &mut out);
         self.topic(scope, &mut out);
