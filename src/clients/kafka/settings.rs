@@ -88,18 +88,25 @@ pub fn consumer_config(config: &Config) -> Result<ClientConfig, KafkaError> {
 /// # Errors
 /// A secret's file can't be read.
 pub fn repair_config(config: &Config) -> Result<ClientConfig, KafkaError> {
-    let mut c = producer_config(config, 0)?;
+    let mut c = producer_config(config, "", 0)?;
     let _ = c.set("transactional.id", format!("{}-repair", config.kafka.group_id));
     Ok(c)
 }
 
-/// The settings of one worker's producer.
+/// The settings of the producer of a mapping's `nth` worker.
+///
+/// The transactional id is `<group_id>-<instance>/<mapping>/<nth>`. The name of an
+/// instance has no slash, so two instances can't have the same id.
 ///
 /// # Errors
 /// A secret's file can't be read.
-pub fn producer_config(config: &Config, worker: usize) -> Result<ClientConfig, KafkaError> {
+pub fn producer_config(
+    config: &Config,
+    mapping: &str,
+    nth: usize,
+) -> Result<ClientConfig, KafkaError> {
     let instance = &config.daemon.instance;
-    let mut c = base_config(&config.kafka, &format!("alluvium-{instance}-{worker}"))?;
+    let mut c = base_config(&config.kafka, &format!("alluvium-{instance}-{mapping}-{nth}"))?;
     let user = |key, default| config.kafka.property(key, default);
     let default = deadlines::TRANSACTION_TIMEOUT.as_millis().to_string();
     let transaction_timeout = user("transaction.timeout.ms", &default);
@@ -121,12 +128,36 @@ pub fn producer_config(config: &Config, worker: usize) -> Result<ClientConfig, K
         .set("delivery.report.only.error", "true")
         .set("queue.buffering.max.kbytes", "16384")
         .set("enable.idempotence", "true")
-        .set("transactional.id", format!("{}-{instance}-{worker}", config.kafka.group_id));
+        .set("transactional.id", transactional_id(&config.kafka.group_id, instance, mapping, nth));
     Ok(c)
+}
+
+fn transactional_id(group_id: &str, instance: &str, mapping: &str, nth: usize) -> String {
+    format!("{group_id}-{instance}/{mapping}/{nth}")
 }
 
 /// Of librdkafka, as it runs.
 #[must_use]
 pub fn library_version() -> String {
     rdkafka::util::get_rdkafka_version().1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instances_and_mappings_with_similar_names_have_different_transactional_ids() {
+        let names = ["a", "a-b", "b", "a-b-c", "b-c", "c", "a-0", "0"];
+        let mut all = std::collections::BTreeSet::new();
+        for instance in names {
+            for mapping in names {
+                for nth in 0..12 {
+                    let id = transactional_id("g", instance, mapping, nth);
+                    assert!(id.starts_with("g-"), "access lists name this prefix");
+                    assert!(all.insert(id), "{instance} {mapping} {nth}");
+                }
+            }
+        }
+    }
 }

@@ -8,18 +8,20 @@
 //! (docs/decisions/0011-deadlines.md). Each runs on a thread of its own, which is left behind with
 //! its producer at the deadline.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rdkafka::error::{KafkaError as Rd, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{
     BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
 };
 use rdkafka::{ClientConfig, ClientContext, Offset as RdOffset, TopicPartitionList};
 
+use crate::clients::kafka::error::KafkaError;
 use crate::clients::kafka::generation::Generation;
 use crate::clients::kafka::native;
 use crate::common::crash::{self, Step};
@@ -28,10 +30,10 @@ use crate::common::retry::{self, Pauses};
 use crate::pure::formats::header;
 use crate::pure::record::{Offset, TopicPartition};
 
-/// Counts delivery failures, so that a commit is not even tried after one.
+/// Keeps the first delivery failure, so that a commit is not even tried after one.
 #[derive(Default)]
 pub struct Events {
-    failed: AtomicU64,
+    failed: Mutex<Option<String>>,
 }
 
 impl ClientContext for Events {
@@ -43,18 +45,24 @@ impl ClientContext for Events {
 impl ProducerContext for Events {
     type DeliveryOpaque = ();
     fn delivery(&self, result: &rdkafka::message::DeliveryResult<'_>, (): ()) {
-        if let Err((e, _)) = result
-            && self.failed.fetch_add(1, Ordering::SeqCst) == 0
-        {
-            // The client purges what is queued when a transaction is given up: that is no news.
-            let code = e.rdkafka_error_code();
-            let purged = [RDKafkaErrorCode::PurgeQueue, RDKafkaErrorCode::PurgeInflight];
-            if code.is_some_and(|code| purged.contains(&code)) {
-                tracing::debug!(error = %e, "a result was purged with its transaction");
-            } else {
-                let error = e;
-                tracing::warn!(%error, "a result was not delivered, so its transaction is aborted");
-            }
+        let Err((e, message)) = result else { return };
+        let mut failed = self.failed.lock();
+        if failed.is_some() {
+            return;
+        }
+        let topic = message.topic();
+        *failed = Some(format!("topic {topic} refuses a result: {e}"));
+        drop(failed);
+        // The client purges what is queued when a transaction is given up: that is no news.
+        let code = e.rdkafka_error_code();
+        let purged = [RDKafkaErrorCode::PurgeQueue, RDKafkaErrorCode::PurgeInflight];
+        if code.is_some_and(|code| purged.contains(&code)) {
+            tracing::debug!(topic, error = %e, "a result was purged with its transaction");
+        } else {
+            let error = e;
+            tracing::warn!(
+                topic, %error, "a result was not delivered, so its transaction is aborted"
+            );
         }
     }
 }
@@ -87,13 +95,18 @@ pub struct OffsetCommit {
     pub metadata: String,
 }
 
+/// The settings of a producer; asked for each time that one is made.
+type Settings = dyn Fn() -> Result<ClientConfig, KafkaError> + Send;
+
 /// The transactions of one worker, with one transactional producer.
 pub struct Transactions {
-    config: ClientConfig,
+    settings: Box<Settings>,
     producer: Option<Arc<ThreadedProducer<Events>>>,
     /// The time for which one step may be repeated.
     patience: Duration,
     begun: Instant,
+    /// Topics that results of this transaction were sent to.
+    topics: BTreeSet<String>,
     /// After this long the coordinator itself aborts and fences.
     transaction_timeout: Duration,
 }
@@ -103,6 +116,9 @@ impl std::fmt::Debug for Transactions {
         f.write_str("Transactions")
     }
 }
+
+/// librdkafka's own.
+const DEFAULT_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The step of a client that librdkafka refuses to make.
 pub const MAKE_PRODUCER: &str = "make the producer";
@@ -158,16 +174,19 @@ pub trait Commit: Send {
 }
 
 impl Transactions {
+    /// `settings` are asked for each time that a producer is made.
     #[must_use]
-    pub fn new(config: ClientConfig, patience: Duration) -> Transactions {
-        let millis = config.get("transaction.timeout.ms").and_then(|v| v.parse().ok());
-        let transaction_timeout = Duration::from_millis(millis.unwrap_or(60_000));
+    pub fn new(
+        settings: impl Fn() -> Result<ClientConfig, KafkaError> + Send + 'static,
+        patience: Duration,
+    ) -> Transactions {
         Transactions {
-            config,
+            settings: Box::new(settings),
             producer: None,
             patience,
             begun: Instant::now(),
-            transaction_timeout,
+            topics: BTreeSet::new(),
+            transaction_timeout: DEFAULT_TRANSACTION_TIMEOUT,
         }
     }
 
@@ -178,8 +197,12 @@ impl Transactions {
     /// No coordinator answers in time.
     pub fn ready(&mut self) -> Result<&Arc<ThreadedProducer<Events>>, TransactionError> {
         if self.producer.is_none() {
-            let made: ThreadedProducer<Events> = self
-                .config
+            let settings =
+                (self.settings)().map_err(|e| TransactionError::doubt(MAKE_PRODUCER, e))?;
+            let millis = settings.get("transaction.timeout.ms").and_then(|v| v.parse().ok());
+            self.transaction_timeout =
+                millis.map_or(DEFAULT_TRANSACTION_TIMEOUT, Duration::from_millis);
+            let made: ThreadedProducer<Events> = settings
                 .create_with_context(Events::default())
                 .map_err(|e| TransactionError::doubt(MAKE_PRODUCER, e))?;
             let made = Arc::new(made);
@@ -222,11 +245,15 @@ impl Transactions {
 impl Commit for Transactions {
     fn begin(&mut self) -> Result<(), TransactionError> {
         self.begun = Instant::now();
+        self.topics.clear();
         let producer = self.ready()?;
         producer.begin_transaction().map_err(|e| TransactionError::doubt("begin", e))
     }
 
     fn send(&mut self, result: &Outgoing<'_>) -> Result<(), TransactionError> {
+        if !self.topics.contains(result.topic) {
+            let _ = self.topics.insert(result.topic.to_string());
+        }
         let producer = self.producer.as_deref().expect("begun");
         let header = Header { key: header::NAME, value: Some(result.header) };
         let headers = OwnedHeaders::new_with_capacity(1).insert(header);
@@ -258,12 +285,14 @@ impl Commit for Transactions {
         let began = Instant::now();
         let deadline = began + self.patience;
         if !native::flush(&**producer, self.patience) {
-            return Err(self.refused("deliver", "no answer in time"));
+            let topics = self.topics.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let text = format!("no broker confirmed the results for {topics} in time");
+            return Err(self.refused("deliver", &text));
         }
         crash::at(Step::ResultsProduced);
         let deliver = began.elapsed();
-        if producer.context_failed() {
-            return Err(self.refused("deliver", "a result was refused"));
+        if let Some(text) = producer.client().context().failed.lock().clone() {
+            return Err(self.refused("deliver", &text));
         }
         let list = Arc::new(listed(offsets)?);
         let ended = || TransactionError::doubt("send offsets", "the assignment has ended");
@@ -358,17 +387,6 @@ fn within<T: Send + 'static>(
     told.recv_timeout(OVERDUE).map_err(late)
 }
 
-trait Failed {
-    fn context_failed(&self) -> bool;
-}
-
-impl Failed for ThreadedProducer<Events> {
-    /// Whether any delivery of this producer failed; each producer fails at most once.
-    fn context_failed(&self) -> bool {
-        self.client().context().failed.load(Ordering::SeqCst) > 0
-    }
-}
-
 /// The brokers need a moment: each try costs them a request, and here a thread.
 const PAUSES: Pauses = Pauses { first: Duration::from_millis(50), longest: Duration::from_secs(1) };
 
@@ -430,7 +448,8 @@ mod tests {
         let generation = Generation::outside(&observer).unwrap();
         // It asks for the coordinator too, when it likes: the broken answer is not for it.
         drop(observer);
-        let mut transactions = Transactions::new(config, Duration::from_secs(15));
+        let mut transactions =
+            Transactions::new(move || Ok(config.clone()), Duration::from_secs(15));
         let offset = OffsetCommit {
             tp: TopicPartition { topic: "in".into(), partition: 0 },
             offset: Offset(7),

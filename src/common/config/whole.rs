@@ -72,6 +72,15 @@ impl Config {
         }
     }
 
+    /// How many worker threads a mapping may have: `daemon.workers` for one or two mappings, and
+    /// fewer for more, so that an instance has about twice `daemon.workers` threads, or one for
+    /// each mapping where there are more mappings than that.
+    #[must_use]
+    pub fn workers_per_mapping(&self) -> usize {
+        let workers = self.daemon.workers;
+        (2 * workers).div_ceil(self.mappings.len().max(1)).clamp(1, workers)
+    }
+
     /// The archives of all mappings, of records and of counts.
     pub fn archives(&self) -> impl Iterator<Item = &Archive> {
         self.mappings.iter().flat_map(|m| {

@@ -100,6 +100,16 @@ impl Results {
         }
     }
 
+    /// What is counted and not yet committed, or merged and not yet published. Bytes in memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Results::Uncounted => 0,
+            Results::Map(_, map) => map.counts.bytes(),
+            Results::Merge(_, merging) => merging.bytes(),
+        }
+    }
+
     /// Whether a commit would publish nothing but what may be published at any time: a source
     /// partition with open counts waits for their time.
     #[must_use]

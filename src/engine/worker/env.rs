@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -20,8 +21,7 @@ pub struct Env {
     pub positions: Arc<dyn Positions>,
     pub runtime: tokio::runtime::Handle,
     pub commit_interval: Duration,
-    /// One worker's share of the process's memory.
-    pub memory_bytes: usize,
+    pub memory: Arc<Memory>,
     /// Called once with the reason if the whole process has to end.
     pub fatal: Arc<dyn Fn(String) + Send + Sync>,
     /// Leaves the group and joins it again: a partition's fetching has stopped for good.
@@ -36,7 +36,32 @@ impl Env {
     /// files, and bytes on their way into the store. Bytes.
     #[must_use]
     pub fn quarter(&self) -> usize {
-        self.memory_bytes / 4
+        self.memory.share() / 4
+    }
+}
+
+/// What `daemon.memory` allows, shared equally by the workers that own a partition.
+#[derive(Debug)]
+pub struct Memory {
+    /// Bytes.
+    whole: usize,
+    workers: AtomicUsize,
+}
+
+impl Memory {
+    /// As many bytes, for one worker at first.
+    #[must_use]
+    pub fn new(whole: usize) -> Memory {
+        Memory { whole, workers: AtomicUsize::new(1) }
+    }
+
+    pub(super) fn share_among(&self, workers: usize) {
+        self.workers.store(workers.max(1), Ordering::Relaxed);
+    }
+
+    /// One worker's part, bytes.
+    fn share(&self) -> usize {
+        self.whole / self.workers.load(Ordering::Relaxed)
     }
 }
 

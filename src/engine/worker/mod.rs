@@ -1,5 +1,5 @@
-//! Worker threads. Each owns some partitions and one transactional producer, and does everything
-//! with their records: recover, read, count, archive, commit.
+//! Worker threads. Each owns some partitions of one mapping and one transactional producer, and
+//! does everything with their records: recover, read, count, archive, commit.
 //!
 //! A worker blocks in calls to the brokers only (they have deadlines); the store is reached by
 //! tasks of its own ([`crate::engine::archive::task`]). Between two looks at its inbox it reads one
@@ -27,5 +27,5 @@ mod round;
 mod transaction;
 mod turns;
 
-pub use env::{Env, Paused};
-pub use pool::Pool;
+pub use env::{Env, Memory, Paused};
+pub use pool::{Plan, Pool};

@@ -1,13 +1,17 @@
 //! All workers of an instance: which partition goes to which, and waiting for them.
+//!
+//! A worker serves one mapping. Whatever a mapping's transactions, topics or permissions make its
+//! worker wait for, the workers of other mappings go on
+//! (docs/decisions/0014-workers-by-mapping.md). A worker is started when it is first needed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use prometheus::IntCounterVec;
 
 use crate::clients::kafka::{Assignments, Commit, Generation, Queue, Source};
@@ -22,6 +26,8 @@ use crate::pure::record::{Offset, TopicPartition};
 
 /// One worker's thread, from outside.
 pub struct WorkerHandle {
+    /// The mapping that it serves.
+    pub mapping: String,
     wake: Wake,
     pub view: Arc<WorkerView>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -30,12 +36,24 @@ pub struct WorkerHandle {
 /// What a topic is for; [`None`] for one that no mapping names.
 type Roles = dyn Fn(&str) -> Option<Role> + Send + Sync;
 
+/// The transactions of one worker: of this mapping, its n-th.
+type Producers = dyn Fn(&str, usize) -> Box<dyn Commit> + Send + Sync;
+
+/// What a pool of workers starts from.
+pub struct Plan {
+    pub role: Box<Roles>,
+    /// How many workers a mapping may have now; at least one.
+    pub workers_per_mapping: Box<dyn Fn() -> usize + Send + Sync>,
+    pub transactions: Box<Producers>,
+    /// How long a revocation waits for the workers.
+    pub revoke_timeout: Duration,
+}
+
 /// The workers of this instance.
 pub struct Pool {
-    workers: Vec<WorkerHandle>,
+    workers: RwLock<Vec<Arc<WorkerHandle>>>,
     env: Env,
-    roles: Box<Roles>,
-    revoke_timeout: Duration,
+    plan: Plan,
     placed: Mutex<BTreeMap<TopicPartition, Placed>>,
     /// A first assignment has come.
     joined: AtomicBool,
@@ -48,31 +66,53 @@ struct Placed {
 }
 
 impl Pool {
-    /// Starts the threads. `roles` says what a topic is for.
-    ///
-    /// # Errors
-    /// The system has no thread to give.
-    pub fn start(
-        env: Env,
-        revoke_timeout: Duration,
-        transactions: Vec<Box<dyn Commit>>,
-        roles: impl Fn(&str) -> Option<Role> + Send + Sync + 'static,
-    ) -> std::io::Result<Pool> {
-        let mut workers = Vec::new();
-        for (index, transactions) in transactions.into_iter().enumerate() {
-            let view = Arc::new(WorkerView::default());
-            let (worker, wake) = Worker::new(index, env.clone(), transactions, Arc::clone(&view));
-            let name = format!("worker-{index}");
-            let thread = std::thread::Builder::new().name(name).spawn(move || worker.run())?;
-            workers.push(WorkerHandle { wake, view, thread: Mutex::new(Some(thread)) });
-        }
-        let placed = Mutex::default();
+    /// A pool without a thread: workers are started for the partitions that are assigned.
+    #[must_use]
+    pub fn new(env: Env, plan: Plan) -> Pool {
         let joined = AtomicBool::new(false);
-        Ok(Pool { workers, env, roles: Box::new(roles), revoke_timeout, placed, joined })
+        Pool { workers: RwLock::default(), env, plan, placed: Mutex::default(), joined }
     }
 
-    pub fn workers(&self) -> &[WorkerHandle] {
-        &self.workers
+    /// The workers that were started so far.
+    #[must_use]
+    pub fn workers(&self) -> Vec<Arc<WorkerHandle>> {
+        self.workers.read().clone()
+    }
+
+    /// The worker for one more partition of a mapping: an idle one, else a new one if the mapping
+    /// may have more, else the one with the fewest partitions.
+    ///
+    /// # Errors
+    /// The mapping has no worker, and the system has no thread to give.
+    fn worker_for(
+        &self,
+        mapping: &str,
+        placed: &BTreeMap<TopicPartition, Placed>,
+    ) -> std::io::Result<usize> {
+        let workers = self.workers();
+        let load = |w: usize| placed.values().filter(|p| p.worker == w).count();
+        let mine = workers.iter().enumerate().filter(|(_, w)| w.mapping == mapping);
+        let mine: Vec<usize> = mine.map(|(index, _)| index).collect();
+        let least = mine.iter().copied().min_by_key(|w| load(*w));
+        match least {
+            Some(least) if load(least) == 0 => Ok(least),
+            Some(least) if (self.plan.workers_per_mapping)().max(1) <= mine.len() => Ok(least),
+            Some(least) => self.start_worker(mapping, mine.len()).or(Ok(least)),
+            None => self.start_worker(mapping, 0),
+        }
+    }
+
+    /// Starts the `nth` worker of a mapping.
+    fn start_worker(&self, mapping: &str, nth: usize) -> std::io::Result<usize> {
+        let mut workers = self.workers.write();
+        let (index, view) = (workers.len(), Arc::new(WorkerView::default()));
+        let transactions = (self.plan.transactions)(mapping, nth);
+        let (worker, wake) = Worker::new(index, self.env.clone(), transactions, Arc::clone(&view));
+        let name = format!("worker-{index}");
+        let thread = std::thread::Builder::new().name(name).spawn(move || worker.run())?;
+        let (mapping, thread) = (mapping.to_string(), Mutex::new(Some(thread)));
+        workers.push(Arc::new(WorkerHandle { mapping, wake, view, thread }));
+        Ok(index)
     }
 
     /// Asks for the ends of all logs that are owned, and sets the lags. Blocks.
@@ -130,8 +170,9 @@ impl Pool {
             s.end = placed.get(&named(&s))?.gauges.end().map(|end| end.0);
             Some(s)
         };
-        let mut all: Vec<PartitionStatus> =
-            self.workers.iter().flat_map(one).filter_map(owned).collect();
+        let workers = self.workers();
+        let all = workers.iter().flat_map(|w| one(w)).filter_map(owned);
+        let mut all: Vec<PartitionStatus> = all.collect();
         all.sort_by(|a, b| {
             (&a.mapping, &a.topic, a.partition).cmp(&(&b.mapping, &b.topic, b.partition))
         });
@@ -140,7 +181,7 @@ impl Pool {
 
     /// Stopped partitions look at once whether they were repaired.
     pub fn retry_stopped(&self) {
-        for w in &self.workers {
+        for w in self.workers() {
             w.wake.send(Message::Retry);
         }
     }
@@ -149,8 +190,8 @@ impl Pool {
     /// lost: the next owner reads it again.
     #[must_use]
     pub fn drain(&self, timeout: Duration) -> bool {
-        let waits: Vec<_> = self
-            .workers
+        let workers = self.workers();
+        let waits: Vec<_> = workers
             .iter()
             .map(|w| {
                 let (done, wait) = sync_channel(1);
@@ -168,11 +209,12 @@ impl Pool {
     /// Ends the threads; false if one did not end in time.
     #[must_use]
     pub fn end(&self, timeout: Duration) -> bool {
-        for w in &self.workers {
+        let workers = self.workers();
+        for w in &workers {
             w.wake.send(Message::End);
         }
         let deadline = Instant::now() + timeout;
-        self.workers.iter().all(|w| {
+        workers.iter().all(|w| {
             let thread = w.thread.lock().take();
             let Some(thread) = thread else { return true };
             while !thread.is_finished() && Instant::now() < deadline {
@@ -182,31 +224,45 @@ impl Pool {
         })
     }
 
-    /// Hands partitions over, to the least loaded workers, and the generation to all.
+    /// Hands partitions over to the workers of their mappings, and the generation to all.
     pub fn assign(
         &self,
         generation: &Arc<Generation>,
         added: Vec<(TopicPartition, Box<dyn Source>)>,
     ) {
-        let mut shares: Vec<Vec<Added>> = self.workers.iter().map(|_| Vec::new()).collect();
+        let mut shares: BTreeMap<usize, Vec<Added>> = BTreeMap::new();
         let mut placed = self.placed.lock();
         for (tp, source) in added {
-            let Some(role) = (self.roles)(&tp.topic) else {
+            let Some(role) = (self.plan.role)(&tp.topic) else {
                 tracing::error!(%tp, "the group assigned a partition that no mapping names");
                 continue;
             };
-            let load = |w: &usize| placed.values().filter(|p| p.worker == *w).count();
-            let worker = (0..self.workers.len()).min_by_key(load).expect("at least one worker");
+            let worker = match self.worker_for(&role.mapping, &placed) {
+                Ok(worker) => worker,
+                Err(error) => {
+                    let mapping = &role.mapping;
+                    let reason = format!("no thread can be started for mapping {mapping}: {error}");
+                    return (self.env.fatal)(reason);
+                }
+            };
             let alive = Arc::new(AtomicBool::new(true));
             let gauges = Arc::new(self.env.metrics.partition(&tp));
             let place = Placed { worker, alive: Arc::clone(&alive), gauges: Arc::clone(&gauges) };
             let _ = placed.insert(tp.clone(), place);
-            shares[worker].push(Added { tp, role, source, alive, gauges });
+            shares.entry(worker).or_default().push(Added { tp, role, source, alive, gauges });
         }
-        self.env.metrics.assigned.set(placed.len() as i64);
-        for (w, added) in self.workers.iter().zip(shares) {
+        self.count(&placed);
+        for (index, w) in self.workers().iter().enumerate() {
+            let added = shares.remove(&index).unwrap_or_default();
             w.wake.send(Message::Assigned { generation: Arc::clone(generation), added });
         }
+    }
+
+    /// Notes how many partitions there are, and how many workers share the memory.
+    fn count(&self, placed: &BTreeMap<TopicPartition, Placed>) {
+        self.env.metrics.assigned.set(placed.len() as i64);
+        let workers: BTreeSet<usize> = placed.values().map(|p| p.worker).collect();
+        self.env.memory.share_among(workers.len());
     }
 }
 
@@ -233,14 +289,15 @@ impl Assignments for Pool {
         let mut placed = self.placed.lock();
         let gone: Vec<(TopicPartition, Placed)> =
             partitions.iter().filter_map(|tp| placed.remove(tp).map(|p| (tp.clone(), p))).collect();
-        self.env.metrics.assigned.set(placed.len() as i64);
+        self.count(&placed);
         drop(placed);
         if !commits {
             gone.iter().for_each(|(_, p)| p.alive.store(false, Ordering::SeqCst));
         }
-        let (done, wait) = sync_channel(self.workers.len());
+        let workers = self.workers();
+        let (done, wait) = sync_channel(workers.len());
         let mut waiting = 0;
-        for (index, w) in self.workers.iter().enumerate() {
+        for (index, w) in workers.iter().enumerate() {
             let mine = gone.iter().filter(|(_, p)| p.worker == index);
             let partitions: Vec<TopicPartition> = mine.map(|(tp, _)| tp.clone()).collect();
             if !partitions.is_empty() {
@@ -248,7 +305,7 @@ impl Assignments for Pool {
                 w.wake.send(Message::Revoked { partitions, commits, done: done.clone() });
             }
         }
-        let deadline = Instant::now() + self.revoke_timeout;
+        let deadline = Instant::now() + self.plan.revoke_timeout;
         for _ in 0..waiting {
             let left = deadline.saturating_duration_since(Instant::now());
             if wait.recv_timeout(left).is_err() {

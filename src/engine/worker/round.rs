@@ -15,13 +15,14 @@ use crate::engine::worker::inbox::{Added, Answer, Message, Wake, WorkerView};
 use crate::engine::worker::partition::OwnedPartition;
 use crate::engine::worker::turns::BacklogTurn;
 use crate::pure::layout::RollReason;
+use crate::pure::protocol::backoff::Backoff;
 use crate::pure::protocol::machine::Input;
 use crate::pure::record::TopicPartition;
 
 /// A worker sleeps for this time at most when there is nothing to read and nothing is due.
 pub(super) const IDLE: Duration = Duration::from_millis(50);
 
-/// A worker: some partitions and one transactional producer.
+/// A worker: some partitions of one mapping, and one transactional producer.
 pub(super) struct Worker {
     pub(super) index: usize,
     pub(super) env: Env,
@@ -30,8 +31,11 @@ pub(super) struct Worker {
     pub(super) owned: BTreeMap<TopicPartition, OwnedPartition>,
     pub(super) generation: Option<Arc<Generation>>,
     pub(super) transactions: Box<dyn Commit>,
-    /// After a transaction could not even begin.
+    /// After transactions that failed.
     pub(super) commit_not_before: Option<Instant>,
+    /// Transactions that failed since the last one that was committed.
+    pub(super) failed_commits: u32,
+    pub(super) commit_backoff: Backoff,
     pub(super) epochs: u64,
     pub(super) view: Arc<WorkerView>,
     pub(super) drain: Drain,
@@ -66,6 +70,8 @@ impl Worker {
             generation: None,
             transactions,
             commit_not_before: None,
+            failed_commits: 0,
+            commit_backoff: Backoff::NONE,
             epochs: 0,
             view,
             drain: Drain::No,
@@ -204,10 +210,15 @@ impl Worker {
         }
         let backlogged = self.owned.iter().filter(|(_, p)| p.sinks.backlog).map(|(tp, _)| tp);
         self.turn.choose(&backlogged.collect::<Vec<_>>(), now);
+        let (postponed, most) = (self.commits_are_postponed(now), self.env.quarter());
         let mut busy = false;
         for (tp, owned) in &mut self.owned {
             let turn = self.turn.whose.as_ref() == Some(tp);
             if owned.sinks.is_clogged() || owned.sinks.backlog && !turn {
+                continue;
+            }
+            // Nothing can be published to make room.
+            if postponed && most < owned.sinks.results.bytes() {
                 continue;
             }
             let records = owned.read(now, &self.env);
@@ -253,6 +264,9 @@ impl Worker {
     }
 
     fn until_due(&self, now: Now) -> Duration {
+        if self.commits_are_postponed(now) {
+            return IDLE;
+        }
         let due = self.owned.values().filter_map(|p| p.sinks.results_due_in(now, &self.env));
         due.min().unwrap_or(IDLE).min(IDLE).max(Duration::from_millis(1))
     }

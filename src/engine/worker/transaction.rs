@@ -12,9 +12,6 @@ use crate::engine::worker::round::Worker;
 use crate::pure::protocol::machine::Input;
 use crate::pure::record::TopicPartition;
 
-/// After a transaction could not begin.
-const PAUSE: Duration = Duration::from_secs(1);
-
 /// Whether a partition wants a transaction now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Due {
@@ -79,7 +76,7 @@ impl Worker {
     /// Commits whatever is due.
     pub(super) fn commit_due(&mut self, now: Now) {
         self.owned.values_mut().for_each(|p| p.sinks.hold());
-        if self.commit_not_before.is_some_and(|at| now.instant < at) {
+        if self.commits_are_postponed(now) {
             return;
         }
         let (mut results, mut offsets) = (Vec::new(), Vec::new());
@@ -93,6 +90,11 @@ impl Worker {
         if !results.is_empty() || !offsets.is_empty() {
             self.transact(&results, &offsets, now);
         }
+    }
+
+    /// Whether transactions have failed, and the pause before the next one is not over.
+    pub(super) fn commits_are_postponed(&self, now: Now) -> bool {
+        self.commit_not_before.is_some_and(|at| now.instant < at)
     }
 
     /// Commits these now.
@@ -112,7 +114,7 @@ impl Worker {
         }
         let all: Vec<TopicPartition> = results.iter().chain(offsets).cloned().collect();
         if !self.confirm(&all, now) {
-            self.commit_not_before = Some(now.instant + PAUSE);
+            self.postpone_commits();
             return;
         }
         let transfer = |tp: &TopicPartition, with_results: bool| {
@@ -129,7 +131,7 @@ impl Worker {
             // Nothing was sent: nothing is in doubt.
             self.transactions.give_up();
             self.on_transaction_error(&e);
-            self.commit_not_before = Some(now.instant + PAUSE);
+            self.postpone_commits();
             return;
         }
         match self.send_all(&mut transfers, now) {
@@ -138,8 +140,21 @@ impl Worker {
                 self.transactions.give_up();
                 self.input_to(&transfers, |_| Input::CommitDoubt, now);
                 self.on_transaction_error(&e);
+                // One failure after a rebalance is normal, and needs no pause.
+                if 0 < self.failed_commits {
+                    self.postpone_commits();
+                }
+                self.failed_commits = self.failed_commits.saturating_add(1);
             }
         }
+    }
+
+    /// The next transaction waits: longer with each one that fails until one is committed. Each
+    /// try costs the brokers requests, and this process a producer.
+    fn postpone_commits(&mut self) {
+        let now = (self.env.clock)();
+        let jitter = (self.index as u32).wrapping_mul(0x9E37_79B9);
+        self.commit_not_before = Some(now.instant + self.commit_backoff.next(jitter));
     }
 
     fn input_to(&mut self, transfers: &[Transfer], input: impl Fn(&Transfer) -> Input, now: Now) {
@@ -212,6 +227,8 @@ impl Worker {
 
     fn on_committed(&mut self, transfers: &[Transfer], now: Now) {
         self.env.metrics.commits.with_label_values(&["ok"]).inc();
+        self.failed_commits = 0;
+        self.commit_backoff.reset();
         self.input_to(transfers, |t| Input::CommitOk(t.plan), now);
         for transfer in transfers {
             let Some(owned) = self.owned.get_mut(&transfer.tp) else { continue };

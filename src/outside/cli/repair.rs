@@ -236,7 +236,8 @@ async fn carry_out(
     blocking(move || {
         let failed = |e: &dyn std::fmt::Display| KafkaError::new("commit the repair", e);
         let generation = Generation::outside(&consumer).ok_or_else(|| failed(&"no group"))?;
-        let mut transactions = Transactions::new(repair_config(&config)?, PATIENCE);
+        let settings = move || repair_config(&config);
+        let mut transactions = Transactions::new(settings, PATIENCE);
         transactions.begin().map_err(|e| failed(&e))?;
         let done = transactions.commit(&[offset], &generation, &|| true).map(drop);
         done.map_err(|e| failed(&e))

@@ -64,7 +64,7 @@ impl Health {
         for (i, worker) in self.pool.workers().iter().enumerate() {
             let last = worker.view.last_round.load(Ordering::Relaxed);
             if last != 0 && last < late {
-                stuck.push(format!("worker {i}"));
+                stuck.push(format!("worker {i} of mapping {}", worker.mapping));
             }
         }
         stuck

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::clients::kafka::group::{self, PollControl};
 use crate::clients::kafka::offsets::{BrokerPositions, log_range};
-use crate::clients::kafka::{Commit, Consumer, Transactions, consumer_config, producer_config};
+use crate::clients::kafka::{Consumer, KafkaError, Transactions, consumer_config, producer_config};
 use crate::clients::store::ErrorKind;
 use crate::clients::store::measured::Took;
 use crate::common::clock::Now;
@@ -21,7 +21,7 @@ use crate::common::metrics::Metrics;
 use crate::common::spawn::Essential;
 use crate::common::status;
 use crate::engine::topics::SourceLists;
-use crate::engine::worker::{Env, Paused, Pool};
+use crate::engine::worker::{Env, Memory, Paused, Plan, Pool};
 use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::health::{Health, now_ms};
 use crate::outside::daemon::reload::{ReadAgain, Reloading, SetLog};
@@ -87,7 +87,7 @@ impl Running {
         let control = Arc::new(PollControl::default());
         let env = environment(&config, metrics, positions.clone(), &control, fatal_tx, repair);
         let (sources, paused) = (Arc::clone(&env.sources), Arc::clone(&env.paused));
-        let pool = Arc::new(start_pool(&config, env, following.clone())?);
+        let pool = Arc::new(pool(&config, env, following.clone())?);
         let consumer = group::consumer(&settings, Arc::clone(&pool) as _)?;
         let _ = positions.consumer.set(Arc::downgrade(&consumer));
         let health = Arc::new(Health {
@@ -173,7 +173,7 @@ fn environment(
         positions: Arc::new(positions),
         runtime: tokio::runtime::Handle::current(),
         commit_interval: config.daemon.commit_interval,
-        memory_bytes: config.daemon.memory_bytes as usize / config.daemon.workers,
+        memory: Arc::new(Memory::new(config.daemon.memory_bytes as usize)),
         fatal: Arc::new(move |reason| drop(fatal.try_send(reason))),
         rejoin: Arc::new(move || control.rejoin()),
         clock: Now::read,
@@ -200,20 +200,28 @@ fn spawn_tasks(
     tasks
 }
 
-fn start_pool(
+/// Without a thread yet: workers are started as partitions come.
+fn pool(
     config: &Arc<Config>,
     env: Env,
     in_force: watch::Receiver<Arc<ActiveConfig>>,
-) -> anyhow::Result<Pool> {
-    let transactions = (0..config.daemon.workers)
-        .map(|w| {
-            let transactions =
-                Transactions::new(producer_config(config, w)?, deadlines::COMMIT_PATIENCE);
-            Ok(Box::new(transactions) as Box<dyn Commit>)
-        })
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let role = move |topic: &str| in_force.borrow().role(topic);
-    Pool::start(env, config.daemon.revoke_timeout, transactions, role).context("start workers")
+) -> Result<Pool, KafkaError> {
+    // A secret that can't be read ends the start, and not the first transaction.
+    let _ = producer_config(config, "", 0)?;
+    let (first, roles) = (Arc::clone(config), in_force.clone());
+    Ok(Pool::new(
+        env,
+        Plan {
+            role: Box::new(move |topic| roles.borrow().role(topic)),
+            workers_per_mapping: Box::new(move || in_force.borrow().config.workers_per_mapping()),
+            transactions: Box::new(move |mapping, nth| {
+                let (config, mapping) = (Arc::clone(&first), mapping.to_string());
+                let settings = move || producer_config(&config, &mapping, nth);
+                Box::new(Transactions::new(settings, deadlines::COMMIT_PATIENCE))
+            }),
+            revoke_timeout: config.daemon.revoke_timeout,
+        },
+    ))
 }
 
 fn spawn_poll(

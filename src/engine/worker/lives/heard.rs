@@ -180,3 +180,19 @@ fn words_are_counted_once() {
         MERGED.set(false);
     }
 }
+
+/// The output topic is gone, or may not be written to: the brokers are not asked in each round.
+#[test]
+fn transactions_that_fail_again_and_again_are_tried_after_growing_pauses() {
+    in_paused_time(async {
+        let is_commit = |call: &str| call == "commit";
+        let mut world = World::begin(Some((is_commit, Failure::Denied)));
+        world.steps(Duration::from_secs(120)).await;
+        let doubts = world.metrics(0).commits.with_label_values(&["doubt"]).get();
+        assert!((5..=20).contains(&doubts), "{doubts} transactions failed in two minutes");
+        world.processes[0].network.always(None);
+        world.finish().await;
+        // The next trouble begins with short pauses again.
+        assert_eq!(world.processes[0].worker.failed_commits, 0);
+    });
+}

@@ -1,26 +1,72 @@
 //! What others see of the partitions that a pool of workers owns, and of those that it does not own
 //! any more.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prometheus::Registry;
 
-use crate::clients::kafka::{Assignments as _, Generation, Source};
+use crate::clients::kafka::transaction::{CommitTimes, OffsetCommit};
+use crate::clients::kafka::{
+    Assignments as _, Commit, Generation, Outgoing, Source, TransactionError,
+};
 use crate::common::clock::Now;
+use crate::engine::topics::Role;
 use crate::engine::worker::lives::world::{MERGED, env, role, tp};
-use crate::engine::worker::{Env, Pool};
+use crate::engine::worker::{Env, Plan, Pool};
 use crate::fakes::brokers::Brokers;
 use crate::fakes::store::Memory;
 use crate::pure::record::{Offset, TopicPartition};
 
+thread_local! {
+    /// The transactions of mapping m do not come back for a while.
+    static HANGS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Transactions whose brokers do not answer.
+struct Hanging;
+
+const HANG: Duration = Duration::from_secs(10);
+
+impl Commit for Hanging {
+    fn begin(&mut self) -> Result<(), TransactionError> {
+        std::thread::sleep(HANG);
+        Err(TransactionError::Doubt { step: "begin", detail: "planted".into() })
+    }
+    fn send(&mut self, _: &Outgoing<'_>) -> Result<(), TransactionError> {
+        unreachable!("nothing was begun")
+    }
+    fn commit(
+        &mut self,
+        _: &[OffsetCommit],
+        _: &Generation,
+        _: &dyn Fn() -> bool,
+    ) -> Result<CommitTimes, TransactionError> {
+        unreachable!("nothing was begun")
+    }
+    fn give_up(&mut self) {}
+}
+
 fn pool(registry: &Registry, brokers: &Brokers) -> Pool {
     let store = Memory::default();
-    let roles: Vec<_> = ["in", "g-m-partials"].into_iter().map(|t| (t, role(t, &store))).collect();
+    MERGED.set(true);
+    let mut roles: Vec<_> = ["in", "g-m-partials"].map(|t| (t, role(t, &store))).into();
+    roles.push(("other", Role { mapping: "other".into(), ..role("in", &store) }));
+    MERGED.set(false);
     let env = Env { clock: Now::read, ..env(brokers, registry) };
     let role = move |topic: &str| roles.iter().find(|(t, _)| *t == topic).map(|r| r.1.clone());
-    Pool::start(env, Duration::from_secs(5), vec![Box::new(brokers.transactions())], role)
-        .expect("a thread")
+    let brokers = brokers.clone();
+    let plan = Plan {
+        role: Box::new(role),
+        workers_per_mapping: Box::new(|| 1),
+        transactions: Box::new(move |mapping, _| match mapping {
+            "m" if HANGS.get() => Box::new(Hanging),
+            _ => Box::new(brokers.transactions()),
+        }),
+        revoke_timeout: Duration::from_secs(5),
+    };
+    Pool::new(env, plan)
 }
 
 fn assign(pool: &Pool, brokers: &Brokers, all: &[TopicPartition]) {
@@ -54,10 +100,8 @@ fn series(registry: &Registry, of: &TopicPartition) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_has_no_position_has_no_lag_and_what_is_taken_away_has_no_series() {
-    MERGED.set(true);
     let (registry, brokers) = (Registry::new(), Brokers::default());
     let pool = pool(&registry, &brokers);
-    MERGED.set(false);
     let (source, partials) = (tp("in", 0), tp("g-m-partials", 0));
     brokers.produce(&source, 1_700_000_000_000, "one two");
     assign(&pool, &brokers, &[source.clone(), partials.clone()]);
@@ -84,5 +128,39 @@ async fn what_has_no_position_has_no_lag_and_what_is_taken_away_has_no_series() 
     for tp in [&source, &partials] {
         eventually("the end of all series", || series(&registry, tp).is_empty());
     }
+    assert!(pool.end(Duration::from_secs(5)));
+}
+
+/// Both have records; the brokers do not answer the transactions of one of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mapping_goes_on_while_the_transactions_of_another_hang() {
+    HANGS.set(true);
+    let (registry, brokers) = (Registry::new(), Brokers::default());
+    let pool = pool(&registry, &brokers);
+    let (hangs, goes_on) = (tp("in", 0), tp("other", 0));
+    for tp in [&hangs, &goes_on] {
+        brokers.produce(tp, 1_700_000_000_000, "one two");
+    }
+    // The closure asks on this thread, where the flag is set.
+    assign(&pool, &brokers, &[hangs.clone(), goes_on.clone()]);
+    assert_eq!(pool.workers().len(), 2, "a worker serves one mapping");
+    let began = Instant::now();
+    let committed = |tp: &TopicPartition| brokers.lock().committed.get(tp).map(|(o, _)| *o);
+    eventually("a commit of the other mapping", || committed(&goes_on) == Some(Offset(1)));
+    assert!(began.elapsed() < HANG, "it waited for {:?}", began.elapsed());
+    assert_eq!(committed(&hangs), None);
+    let _ = pool.end(Duration::ZERO);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_of_a_mapping_share_its_workers_and_an_idle_one_comes_first() {
+    let (registry, brokers) = (Registry::new(), Brokers::default());
+    let pool = pool(&registry, &brokers);
+    assign(&pool, &brokers, &[tp("in", 0), tp("in", 1), tp("other", 0)]);
+    let of = |pool: &Pool| pool.workers().iter().map(|w| w.mapping.clone()).collect::<Vec<_>>();
+    assert_eq!(of(&pool), ["m", "other"]);
+    pool.revoked(&[tp("other", 0)], false);
+    assign(&pool, &brokers, &[tp("other", 1)]);
+    assert_eq!(of(&pool), ["m", "other"], "the idle worker is used again");
     assert!(pool.end(Duration::from_secs(5)));
 }

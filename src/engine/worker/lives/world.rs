@@ -10,7 +10,7 @@ use crate::common::clock::Now;
 use crate::common::config::Config;
 use crate::common::metrics::Metrics;
 use crate::engine::topics::{Role, SourceLists};
-use crate::engine::worker::env::Env;
+use crate::engine::worker::env::{self, Env};
 use crate::engine::worker::inbox::{Added, Message, Wake, WorkerView};
 use crate::engine::worker::lives::oracle::{Visible, check, explain, is_whole};
 use crate::engine::worker::round::Worker;
@@ -121,7 +121,7 @@ pub(super) fn env(brokers: &Brokers, registry: &prometheus::Registry) -> Env {
         runtime: tokio::runtime::Handle::current(),
         // Longer than a roll, so that either position may be ahead of the other.
         commit_interval: Duration::from_secs(2),
-        memory_bytes: 1 << 30,
+        memory: Arc::new(env::Memory::new(1 << 30)),
         fatal: Arc::new(|reason| panic!("{reason}")),
         rejoin: Arc::new(|| panic!("no seek was refused")),
         repair: "repair".into(),
