@@ -13,10 +13,15 @@ fn items_of_a_hub(path: &str, text: &str) -> Vec<String> {
     let item = |item: &syn::Item| match item {
         syn::Item::Use(_) => None,
         syn::Item::Mod(m) if m.content.is_none() => None,
-        syn::Item::Mod(m) if m.ident == "tests" => None,
+        syn::Item::Mod(m) if m.attrs.iter().any(is_cfg_test) => None,
         other => Some(format!("line {}: an item in a hub", other.span().start().line)),
     };
     file.items.iter().filter_map(item).collect()
+}
+
+fn is_cfg_test(attribute: &syn::Attribute) -> bool {
+    let test = |list: &syn::MetaList| list.tokens.to_string() == "test";
+    attribute.path().is_ident("cfg") && attribute.meta.require_list().is_ok_and(test)
 }
 
 #[test]
@@ -29,7 +34,7 @@ fn an_item_in_a_hub_is_seen() {
     let hub =
         "//! Page.\n#[cfg(test)]\nmod a;\npub use a::A;\n#[cfg(test)]\nmod tests { fn f() {} }\n";
     assert!(items_of_a_hub("src/x/mod.rs", hub).is_empty());
-    for item in ["fn f() {}", "pub struct S;", "const C: u8 = 1;", "mod inline { }", "impl S {}"] {
+    for item in ["fn f() {}", "pub struct S;", "const C: u8 = 1;", "mod tests { }", "impl S {}"] {
         assert_eq!(items_of_a_hub("src/x/mod.rs", &format!("{hub}{item}")).len(), 1, "{item}");
         assert!(items_of_a_hub("src/x/y.rs", item).is_empty());
     }

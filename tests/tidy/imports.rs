@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proc_macro2::TokenTree;
 
 use crate::rooms::ROOMS;
-use crate::tokens::{each_level, is_path_mark, program, tokens, word};
+use crate::tokens::{each_level, is_path_mark, paths, program, tokens, word};
 
 /// `src/pure/record.rs` and `src/pure/count/words.rs` are of the rooms `pure/record` and
 /// `pure/count`; the crate's root and a floor's page are of none.
@@ -38,11 +38,31 @@ fn imports(text: &str) -> BTreeSet<String> {
     rooms
 }
 
+/// Whether a text climbs by more than one `super`, which hides from [`imports`] where it leads.
+fn climbs(text: &str) -> bool {
+    let is_super = |part: &str| part == "super";
+    paths(text).iter().any(|(first, second)| is_super(first) && is_super(second))
+}
+
 /// Imports that a table does not allow.
 fn unallowed(rooms: &[(&str, &str, &[&str])], files: &BTreeMap<String, String>) -> Vec<String> {
     let mut faults = Vec::new();
     for (path, text) in files {
-        let Some(room) = room_of(path) else { continue };
+        if climbs(text) {
+            faults.push(format!("{path}: write crate::floor::room, not super::super"));
+        }
+        let Some(room) = room_of(path) else {
+            // The crate's root and a floor's page declare rooms; they use none.
+            let named = imports(text);
+            let page = path.ends_with("/mod.rs");
+            faults.extend(
+                page.then_some(named)
+                    .into_iter()
+                    .flatten()
+                    .map(|import| format!("{path}: the page of a floor imports {import}")),
+            );
+            continue;
+        };
         let Some((_, _, allowed)) = rooms.iter().find(|(name, _, _)| *name == room) else {
             faults.push(format!("{path}: the table has no room {room:?}"));
             continue;
@@ -111,6 +131,8 @@ fn an_import_that_runs_up_is_seen() {
         file("src/pure/a.rs", "fn f() { crate::engine::c::g() }"),
         file("src/engine/c/x.rs", "use crate::pure::{a::A, b::B};"),
         file("src/engine/d.rs", ""),
+        file("src/engine/c/x.rs", "use super::super::c::y::Y;"),
+        file("src/engine/mod.rs", "use crate::pure::b::B;"),
     ] {
         let mut files = files.clone();
         let _ = files.insert(bad.0.clone(), bad.1.clone());

@@ -4,7 +4,7 @@ use crate::source::check;
 use crate::tokens::{paths, program};
 
 /// Crates that a pure room may not name, and the reason.
-const CRATES: [(&str, &str); 9] = [
+const CRATES: [(&str, &str); 10] = [
     ("tokio", "a runtime"),
     ("rdkafka", "a client"),
     ("rdkafka_sys", "a client"),
@@ -14,12 +14,16 @@ const CRATES: [(&str, &str); 9] = [
     ("prometheus", "the series"),
     ("uuid", "randomness: ids are arguments"),
     ("fastrand", "randomness: ids are arguments"),
+    ("rand", "randomness: ids are arguments"),
 ];
 
 /// Items that a pure room may not name. A path is given by two of its parts that follow each other.
-const ITEMS: [(&str, &str, &str); 9] = [
+const ITEMS: [(&str, &str, &str); 12] = [
     ("std", "env", "the environment"),
     ("std", "fs", "files"),
+    ("std", "io", "files"),
+    ("hash", "RandomState", "randomness: a fixed state hashes alike each time"),
+    ("hash_map", "RandomState", "randomness: a fixed state hashes alike each time"),
     ("std", "net", "the network"),
     ("std", "process", "processes"),
     ("std", "thread", "threads"),
@@ -57,6 +61,8 @@ fn an_impure_file_is_seen() {
         "use std::{env, fmt};",
         "fn f() -> Instant { Instant::now() }",
         "fn f() { g(|| uuid::Uuid::new_v4()) }",
+        "use std::hash::RandomState;",
+        "use std::io::Write;",
     ] {
         assert_eq!(impure("src/pure/a.rs", bad).len(), 1, "{bad}");
         assert!(impure("src/engine/a.rs", bad).is_empty());

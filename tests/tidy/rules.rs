@@ -22,15 +22,29 @@ fn unruled(rules: &str, sources: &BTreeMap<String, String>, faults: &str) -> Vec
         }
     }
     let file = syn::parse_file(faults).expect("the compiler reads it too");
-    for item in &file.items {
-        let syn::Item::Enum(planted) = item else { continue };
-        for fault in planted.variants.iter().map(|v| v.ident.to_string()) {
-            if !rules.contains(&format!("`{fault}`")) {
-                found.push(format!("docs/rules.md does not name the planted fault `{fault}`"));
-            }
-        }
+    let enums = file.items.iter().filter_map(|item| match item {
+        syn::Item::Enum(planted) => Some(planted),
+        _ => None,
+    });
+    let planted: BTreeSet<String> =
+        enums.flat_map(|e| e.variants.iter().map(|v| v.ident.to_string())).collect();
+    let shown = shown_by(rules);
+    for fault in planted.difference(&shown) {
+        found.push(format!("docs/rules.md has no rule that the planted fault `{fault}` shows"));
+    }
+    for fault in shown.difference(&planted) {
+        found.push(format!("docs/rules.md names a planted fault `{fault}`, which there is not"));
     }
     found
+}
+
+/// The planted faults that the page lists below a heading of its own: `Planted faults: …`.
+fn shown_by(rules: &str) -> BTreeSet<String> {
+    let list = Regex::new(r"(?m)^Planted faults?: (.*)$").unwrap();
+    let name = Regex::new(r"`([A-Z]\w+)`").unwrap();
+    let sections = rules.split("\n## ").skip(usize::from(!rules.starts_with("## ")));
+    let lists = sections.flat_map(|s| list.captures_iter(s).map(|c| c.extract::<1>().1[0]));
+    lists.flat_map(|l| name.captures_iter(l).map(|c| c.extract::<1>().1[0].to_string())).collect()
 }
 
 #[test]
@@ -41,7 +55,7 @@ fn every_rule_and_every_planted_fault_is_written_down() {
 
 #[test]
 fn a_rule_that_is_not_written_down_is_seen() {
-    let rules = "## Rule 1: One\n`Planted` shows it.\n";
+    let rules = "## Rule 1: One\nPlanted fault: `Planted`.\n";
     let sources = |text: &str| BTreeMap::from([("src/a.rs".to_string(), text.to_string())]);
     assert!(unruled(rules, &sources("// Rule 1."), "enum PlantedFault { Planted }").is_empty());
     assert_eq!(
@@ -49,6 +63,9 @@ fn a_rule_that_is_not_written_down_is_seen() {
         1
     );
     assert_eq!(unruled(rules, &sources(""), "enum PlantedFault { Planted, Other }").len(), 1);
+    assert_eq!(unruled(rules, &sources(""), "enum PlantedFault { }").len(), 1, "it is gone");
+    let elsewhere = "`Planted` is somewhere.\n## Rule 1: One\nNone.\n";
+    assert_eq!(unruled(elsewhere, &sources(""), "enum PlantedFault { Planted }").len(), 1);
 }
 
 /// What a page names of the sources and is not there: paths, and functions as `Type::function`.
