@@ -1,5 +1,5 @@
 # make demo    the tutorial's word count on a real Kafka and a real HDFS, started by itself
-# make check   format, lints, pure tests (searches as far as 22 steps), the house's rules
+# make check   format, licences, lints, pure tests (searches as far as 22 steps), the house's rules
 # make test    every test, real servers included; prints what each step took
 # make bench   the whole daemon on 5 million lines; RECORDS=… RUNS=arrival|record
 # make crashes every named step of the protocol: killed there, and stopped there until replaced
