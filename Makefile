@@ -1,14 +1,15 @@
 # make demo    the tutorial's word count on a real Kafka and a real HDFS, started by itself
 # make check   format, licences, lints, pure tests (searches as far as 22 steps), the house's rules
 # make test    every test, real servers included; prints what each step took
-# make bench   the whole daemon on 5 million lines; RECORDS=… RUNS=arrival|record
+# make bench   the whole daemon on 5 million lines; RECORDS=… RUNS=arrival|record PARTITIONS=…
+# make bench-memory  memory, threads and idle CPU with 1 to 1,000 partitions, against the budget
 # make crashes every named step of the protocol: killed there, and stopped there until replaced
 # make chaos   random incidents on real servers; MINUTES=10 SEED=7
 # make deb     a Debian package, in target/debian; make package-test tries it in a clean Debian tree
 # make search  the largest of the exhaustive searches (minutes)
 #
 # Each installs what is missing (Debian packages, jars from Maven Central) and says so.
-.PHONY: demo check test bench chaos crashes search setup python browser build lint clean deb package-test
+.PHONY: demo check test bench bench-memory chaos crashes search setup python browser build lint clean deb package-test
 
 # Named by `alluvium --version`.
 export ALLUVIUM_COMMIT ?= $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
@@ -27,6 +28,10 @@ check test:
 
 bench: setup
 	$(CARGO) bench --bench end_to_end
+
+# Its variables: benches/memory.rs.
+bench-memory: setup
+	$(CARGO) bench --bench memory
 
 chaos: setup
 	MINUTES=$(MINUTES) SEED=$(SEED) $(CARGO) test $(PROFILE) --test it chaos

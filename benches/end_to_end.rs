@@ -5,7 +5,7 @@
 //! checks rows and sums. Twice: with arrival windows of 2 s, and with record-time windows of 10
 //! minutes. CPU seconds are of the daemon alone, start and stop included.
 //!
-//! RECORDS, RUNS=arrival|record|both.
+//! RECORDS, RUNS=arrival|record|both, PARTITIONS.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "../tests/support/mod.rs"]
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use support::{Cluster, Daemon, Lines, eventually, flush, send};
 
 const TOPIC: &str = "lines";
+/// Partitions of the topic; the counts' topic always has four.
 const PARTITIONS: i32 = 4;
 const SPAN_MS: i64 = 6 * 3_600_000;
 const FIRST_MS: i64 = 1_735_689_600_000; // 2025-01-01T00:00:00Z
@@ -26,12 +27,14 @@ fn main() {
     }
     let records: i64 =
         std::env::var("RECORDS").ok().and_then(|v| v.parse().ok()).unwrap_or(5_000_000);
+    let partitions: i32 =
+        std::env::var("PARTITIONS").ok().and_then(|v| v.parse().ok()).unwrap_or(PARTITIONS);
     let runs = std::env::var("RUNS").unwrap_or_else(|_| "both".into());
     // A broker that was compiled only half would make the daemon wait, and windows more.
     let cluster = Cluster::start_with("bench", 1, 1, &[("TESTBED_JIT", "full")]);
-    cluster.create_topic(TOPIC, PARTITIONS as u32);
+    cluster.create_topic(TOPIC, partitions as u32);
     let filled = Instant::now();
-    let lines = fill(&cluster, records);
+    let lines = fill(&cluster, records, partitions);
     println!(
         "filled {records} lines, {} words, in {:.1} s",
         lines.total(),
@@ -45,14 +48,14 @@ fn main() {
     }
 }
 
-fn fill(cluster: &Cluster, records: i64) -> Lines {
+fn fill(cluster: &Cluster, records: i64, partitions: i32) -> Lines {
     let producer = cluster.producer();
     let mut lines = Lines::new(1, 50_000);
     let mut line = String::new();
     for i in 0..records {
         lines.next(&mut line);
         let time = FIRST_MS + i * SPAN_MS / records;
-        send(&producer, TOPIC, (i % i64::from(PARTITIONS)) as i32, line.as_bytes(), Some(time));
+        send(&producer, TOPIC, (i % i64::from(partitions)) as i32, line.as_bytes(), Some(time));
     }
     flush(&producer);
     lines

@@ -1,0 +1,205 @@
+//! `make bench-memory`: the daemon's memory, threads and idle CPU, against its budget.
+//!
+//! Fills topics of 1, 100 and 1,000 partitions with records of 1 kB that hardly compress, then lets
+//! the daemon archive each topic as Parquet and as JSON lines, once with all of it as a backlog and
+//! once while the records arrive. Prints the peak of the resident set size beside the budget.
+//!
+//! PARTITIONS=1,100,1000  FORMATS=parquet,jsonl  ARRIVALS=backlog,live  STORES=local,hdfs
+//! MEMORY=256 (MiB)  RECORDS=300000  RECORD_BYTES=1000  IDLE=5 (seconds)
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use support::{Cluster, Daemon, eventually, flush, send};
+
+/// What each run has in common.
+struct Size {
+    records: i64,
+    record_bytes: usize,
+    budget_mib: u64,
+    idle: Duration,
+}
+
+/// One row of the table.
+struct Run<'a> {
+    partitions: i32,
+    format: &'a str,
+    arrival: &'a str,
+    store: &'a str,
+}
+
+/// What was seen of a process until it ended.
+#[derive(Clone, Copy, Default)]
+struct Peak {
+    rss_kib: u64,
+    threads: u64,
+    files: usize,
+}
+
+fn main() {
+    if std::env::args().any(|a| a == "--test" || a == "--list") {
+        return; // `cargo test --all-targets` asks; benchmarks are run by `make bench-memory`.
+    }
+    let size = Size {
+        records: number("RECORDS", 300_000) as i64,
+        record_bytes: number("RECORD_BYTES", 1_000) as usize,
+        budget_mib: number("MEMORY", 256),
+        idle: Duration::from_secs(number("IDLE", 5)),
+    };
+    let stores = list("STORES", "local");
+    let nodes = u8::from(stores.iter().any(|s| s == "hdfs"));
+    let cluster = Cluster::start_with("memory", 1, nodes, &[("TESTBED_JIT", "full")]);
+    let mut filled = BTreeSet::new();
+    println!(
+        "{} records of {} bytes, memory = {} MiB",
+        size.records, size.record_bytes, size.budget_mib
+    );
+    println!(
+        "| partitions | format | records | store | peak MiB | of the budget | threads | \
+         open files | idle CPU % | stop s |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    for partitions in list("PARTITIONS", "1,100,1000") {
+        let partitions: i32 = partitions.parse().unwrap();
+        for arrival in list("ARRIVALS", "backlog,live") {
+            for format in list("FORMATS", "parquet,jsonl") {
+                for store in &stores {
+                    let run = Run { partitions, format: &format, arrival: &arrival, store };
+                    measure(&cluster, &size, &run, &mut filled);
+                }
+            }
+        }
+    }
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).ok().map_or(default, |v| v.parse().unwrap())
+}
+
+fn list(variable: &str, default: &str) -> Vec<String> {
+    let text = std::env::var(variable).unwrap_or_else(|_| default.into());
+    text.split(',').map(String::from).collect()
+}
+
+/// Records of random letters, spread over all partitions.
+fn fill(cluster: &Cluster, topic: &str, partitions: i32, size: &Size) {
+    let producer = cluster.producer();
+    let mut random = fastrand::Rng::with_seed(7);
+    let letters: Vec<u8> =
+        (0..(1 << 20) + size.record_bytes).map(|_| random.alphanumeric() as u8).collect();
+    for i in 0..size.records {
+        let at = random.usize(0..1 << 20);
+        let value = &letters[at..at + size.record_bytes];
+        send(&producer, topic, (i % i64::from(partitions)) as i32, value, None);
+    }
+    flush(&producer);
+}
+
+fn configuration(cluster: &Cluster, size: &Size, run: &Run<'_>, topic: &str) -> String {
+    let name = format!("{topic}-{}-{}", run.format, run.store);
+    let root = match run.store {
+        "hdfs" => format!("{}/{name}", cluster.hdfs()),
+        _ => format!("file://{}", cluster.state.join("roots").join(&name).display()),
+    };
+    if let Some(directory) = root.strip_prefix("file://") {
+        std::fs::create_dir_all(directory).unwrap();
+    }
+    format!(
+        r#"
+[kafka]
+bootstrap_servers = "{}"
+group_id = "{name}"
+[archive]
+root = "{root}"
+format = "{}"
+[daemon]
+workers = 2
+memory = "{}MiB"
+[mapping.lines]
+topics = ["{topic}"]
+"#,
+        cluster.bootstrap(),
+        run.format,
+        size.budget_mib
+    )
+}
+
+fn measure(cluster: &Cluster, size: &Size, run: &Run<'_>, filled: &mut BTreeSet<String>) {
+    let live = run.arrival == "live";
+    let kind = if live { format!("live-{}-{}", run.format, run.store) } else { "backlog".into() };
+    let topic = format!("t{}-{kind}", run.partitions);
+    if filled.insert(topic.clone()) {
+        cluster.create_topic(&topic, run.partitions as u32);
+        if !live {
+            fill(cluster, &topic, run.partitions, size);
+        }
+    }
+    let config = configuration(cluster, size, run, &topic);
+    let daemon = Daemon::start(&cluster.state.join("memory"), "memory", &config);
+    let (watching, pid) = (Arc::new(AtomicBool::new(true)), daemon.pid());
+    let goes_on = Arc::clone(&watching);
+    let watcher = std::thread::spawn(move || watch(pid, &goes_on));
+    let owned = || daemon.metric("alluvium_assigned_partitions", &[]);
+    eventually("an assignment", Duration::from_secs(60), || owned() == f64::from(run.partitions));
+    if live {
+        fill(cluster, &topic, run.partitions, size);
+    }
+    eventually("everything read", Duration::from_secs(300), || {
+        let read = daemon.metric("alluvium_records_total", &[("role", "source")]);
+        size.records as f64 <= read
+    });
+    // What is still on its way into the store, and pages that the allocator keeps for a moment.
+    std::thread::sleep(Duration::from_secs(3));
+    let before = cpu_seconds(pid);
+    std::thread::sleep(size.idle);
+    let idle = (cpu_seconds(pid) - before) / size.idle.as_secs_f64() * 100.0;
+    let stopping = Instant::now();
+    let code = daemon.stop();
+    let stopped = stopping.elapsed().as_secs_f64();
+    watching.store(false, Ordering::SeqCst);
+    let peak = watcher.join().unwrap();
+    let budget_kib = size.budget_mib * 1024;
+    println!(
+        "| {} | {} | {} | {} | {} | {:.2} | {} | {} | {idle:.1} | {stopped:.1}{} |",
+        run.partitions,
+        run.format,
+        run.arrival,
+        run.store,
+        peak.rss_kib / 1024,
+        peak.rss_kib as f64 / budget_kib as f64,
+        peak.threads,
+        peak.files,
+        if code == 0 { "" } else { " (not whole)" }
+    );
+}
+
+/// Samples a process until it has ended. The kernel keeps the peak of its memory.
+fn watch(pid: u32, goes_on: &AtomicBool) -> Peak {
+    let mut peak = Peak::default();
+    while goes_on.load(Ordering::SeqCst) {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let of = |name: &str| {
+            let line = status.lines().find(|l| l.starts_with(name))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        };
+        let files = std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+        peak.rss_kib = peak.rss_kib.max(of("VmHWM").unwrap_or(0));
+        peak.threads = peak.threads.max(of("Threads").unwrap_or(0));
+        peak.files = peak.files.max(files);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    peak
+}
+
+/// CPU seconds of a process that runs (clock ticks are 1/100 s on Linux).
+fn cpu_seconds(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+}
