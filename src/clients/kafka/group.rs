@@ -47,8 +47,33 @@ pub struct Group {
     me: OnceLock<Weak<Consumer>>,
     assignments: Arc<dyn Assignments>,
     moves: Rebalances,
-    /// Errors that the client reports by itself; the poll thread logs them.
-    errors: Mutex<Option<String>>,
+    /// What the client said by itself of its connections.
+    errors: Errors,
+}
+
+/// What the client says by itself.
+#[derive(Debug, Default)]
+struct Errors {
+    /// The latest error of a connection, until a broker answers.
+    connection: Mutex<Option<String>>,
+    /// Any other error that was logged.
+    logged: Mutex<Option<String>>,
+}
+
+/// Whether an error says no more than that a server is not there now: a call that needs the server
+/// fails too, and is told of.
+fn is_of_a_connection(error: &Rd) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(
+        code,
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::RequestTimedOut
+        )
+    )
 }
 
 impl ClientContext for Group {
@@ -57,8 +82,16 @@ impl ClientContext for Group {
         if matches!(error, Rd::Global(RDKafkaErrorCode::PartitionEOF) | Rd::PartitionEOF(_)) {
             return;
         }
-        let mut last = self.errors.lock();
         let text = reason.split("(after").next().unwrap_or_default().trim().to_string();
+        if is_of_a_connection(&error) {
+            tracing::debug!(error = %error, "kafka client: {reason}");
+            // That all brokers are down says less than why the last one is.
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+                *self.errors.connection.lock() = Some(text);
+            }
+            return;
+        }
+        let mut last = self.errors.logged.lock();
         if last.as_ref() != Some(&text) {
             tracing::warn!(error = %error, "kafka client: {reason}");
             *last = Some(text);
@@ -112,6 +145,16 @@ fn cooperative(consumer: &Consumer) -> bool {
 }
 
 impl Group {
+    /// What the client said last of a connection that failed; a broker that answers takes it back.
+    pub(super) fn connection_error(&self) -> Option<String> {
+        self.errors.connection.lock().clone()
+    }
+
+    /// A broker has answered.
+    pub(super) fn connected(&self) {
+        *self.errors.connection.lock() = None;
+    }
+
     fn assign(
         &self,
         consumer: &Consumer,
@@ -184,7 +227,7 @@ pub fn consumer(
     config: &ClientConfig,
     assignments: Arc<dyn Assignments>,
 ) -> Result<Arc<Consumer>, KafkaError> {
-    let (moves, errors) = (Rebalances::default(), Mutex::default());
+    let (moves, errors) = (Rebalances::default(), Errors::default());
     let group = Group { me: OnceLock::new(), assignments, moves, errors };
     let consumer: Consumer =
         config.create_with_context(group).map_err(|e| KafkaError::new("make the consumer", e))?;
@@ -289,6 +332,8 @@ pub fn poll(consumer: &Arc<Consumer>, control: &PollControl, leave: Duration, al
             Some(Err(Rd::MessageConsumption(
                 RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
             ))) => control.unknown_topic.notify_one(),
+            // It is told as an outage of the brokers, or of the partitions that can't be read.
+            Some(Err(e)) if is_of_a_connection(&e) => tracing::debug!(error = %e, "poll"),
             Some(Err(e)) => tracing::warn!(error = %e, "poll"),
             Some(Ok(m)) => {
                 use rdkafka::Message as _;

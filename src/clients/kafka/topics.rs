@@ -24,6 +24,23 @@ pub fn all(consumer: &Consumer, servers: &str) -> Result<Vec<Topic>, KafkaError>
     Ok(there.map(|t| (t.name().into(), t.partitions().len())).collect())
 }
 
+/// Asks any broker, by way of one topic.
+///
+/// # Errors
+/// No broker answers; the text says why the last connection failed, if the client knows.
+pub fn reach(consumer: &Consumer, topic: &str) -> Result<(), KafkaError> {
+    match consumer.fetch_metadata(Some(topic), CALL_TIMEOUT) {
+        Ok(_) => {
+            consumer.context().connected();
+            Ok(())
+        }
+        Err(e) => {
+            let why = consumer.context().connection_error();
+            Err(KafkaError::new("ask the brokers", why.unwrap_or_else(|| e.to_string())))
+        }
+    }
+}
+
 /// All topics, as brokers list them to somebody without any settings.
 ///
 /// # Errors

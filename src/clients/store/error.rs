@@ -30,7 +30,7 @@ impl ErrorKind {
     ];
 
     #[must_use]
-    pub fn label(self) -> &'static str {
+    pub const fn label(self) -> &'static str {
         match self {
             ErrorKind::AlreadyExists => "already_exists",
             ErrorKind::NotFound => "not_found",

@@ -9,8 +9,16 @@ use bytes::Bytes;
 use crate::clients::store::api::{Store, Writer};
 use crate::clients::store::error::StoreError;
 
+/// An operation of a store that has ended.
+pub(crate) struct Call<'a> {
+    pub(crate) root: &'a str,
+    pub(crate) operation: &'static str,
+    pub(crate) took: Duration,
+    pub(crate) error: Option<&'a StoreError>,
+}
+
 /// A function that is called with each operation when it has ended, successful or not.
-pub(crate) type Took = dyn Fn(&'static str, Duration) + Send + Sync;
+pub(crate) type Took = dyn Fn(&Call<'_>) + Send + Sync;
 
 /// A store that measures the operations of another one.
 pub(crate) struct Measured {
@@ -24,10 +32,16 @@ impl Measured {
     }
 }
 
-async fn timed<T>(took: &Took, operation: &'static str, work: impl Future<Output = T>) -> T {
+async fn timed<T>(
+    took: &Took,
+    root: &str,
+    operation: &'static str,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
     let began = Instant::now();
     let answer = work.await;
-    took(operation, began.elapsed());
+    let error = answer.as_ref().err();
+    took(&Call { root, operation, took: began.elapsed(), error });
     answer
 }
 
@@ -38,40 +52,42 @@ impl Store for Measured {
     }
 
     async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError> {
-        let inner = timed(&*self.took, "create", self.inner.create(path)).await?;
-        Ok(Box::new(MeasuredWriter { inner, took: Arc::clone(&self.took) }))
+        let inner = timed(&*self.took, self.url(), "create", self.inner.create(path)).await?;
+        let (root, took) = (self.url().to_string(), Arc::clone(&self.took));
+        Ok(Box::new(MeasuredWriter { root, inner, took }))
     }
 
     async fn make_dirs(&self, path: &str) -> Result<(), StoreError> {
-        timed(&*self.took, "make_dirs", self.inner.make_dirs(path)).await
+        timed(&*self.took, self.url(), "make_dirs", self.inner.make_dirs(path)).await
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
-        timed(&*self.took, "rename", self.inner.rename(from, to)).await
+        timed(&*self.took, self.url(), "rename", self.inner.rename(from, to)).await
     }
 
     async fn delete(&self, path: &str) -> Result<(), StoreError> {
-        timed(&*self.took, "delete", self.inner.delete(path)).await
+        timed(&*self.took, self.url(), "delete", self.inner.delete(path)).await
     }
 
     async fn length(&self, path: &str) -> Result<Option<u64>, StoreError> {
-        timed(&*self.took, "length", self.inner.length(path)).await
+        timed(&*self.took, self.url(), "length", self.inner.length(path)).await
     }
 
     async fn list(&self, path: &str) -> Result<Vec<String>, StoreError> {
-        timed(&*self.took, "list", self.inner.list(path)).await
+        timed(&*self.took, self.url(), "list", self.inner.list(path)).await
     }
 
     async fn walk(&self, path: &str) -> Result<Vec<(String, u64)>, StoreError> {
-        timed(&*self.took, "walk", self.inner.walk(path)).await
+        timed(&*self.took, self.url(), "walk", self.inner.walk(path)).await
     }
 
     async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
-        timed(&*self.took, "read", self.inner.read(path)).await
+        timed(&*self.took, self.url(), "read", self.inner.read(path)).await
     }
 }
 
 struct MeasuredWriter {
+    root: String,
     inner: Box<dyn Writer>,
     took: Arc<Took>,
 }
@@ -79,10 +95,10 @@ struct MeasuredWriter {
 #[async_trait]
 impl Writer for MeasuredWriter {
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
-        timed(&*self.took, "write", self.inner.write(bytes)).await
+        timed(&*self.took, &self.root, "write", self.inner.write(bytes)).await
     }
 
     async fn close(&mut self) -> Result<(), StoreError> {
-        timed(&*self.took, "close", self.inner.close()).await
+        timed(&*self.took, &self.root, "close", self.inner.close()).await
     }
 }

@@ -124,6 +124,13 @@ impl PartitionGauges {
         self.lock().end
     }
 
+    /// P and A when they were known last.
+    #[must_use]
+    pub fn positions(&self) -> [Option<Offset>; 2] {
+        let known = self.lock();
+        [known.results, known.archive]
+    }
+
     /// What has no position has no lag.
     fn set_lags(&self, known: Known) {
         let Some(end) = known.end else { return };

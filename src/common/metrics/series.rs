@@ -95,8 +95,22 @@ pub(super) const OPEN_WINDOWS: Text =
     ("alluvium_merge_open_windows", "Windows that are open, by partition of the partials topic.");
 pub(super) const HELD_BACK: Text = (
     "alluvium_merge_held_back_seconds",
-    "Seconds since a source partition was last heard of, while windows wait for the partition.",
+    "Seconds that a window which is over by the clock has waited for a source partition.",
 );
+pub(super) const BROKERS_UNREACHABLE: Text =
+    ("alluvium_brokers_unreachable_seconds", "Seconds since no broker answers; 0 while one does.");
+pub(super) const ROOT_UNAVAILABLE: Text = (
+    "alluvium_root_unavailable_seconds",
+    "Seconds since the root of an archive fails or refuses; 0 while it works.",
+);
+pub(super) const COMMITS_FAILING: Text = (
+    "alluvium_commits_failing_seconds",
+    "Seconds since a worker of this instance can't commit; 0 while all can.",
+);
+pub(super) const MISSING_TOPICS: Text =
+    ("alluvium_missing_topics", "Topics that a mapping names and no broker has.");
+pub(super) const READY: Text =
+    ("alluvium_ready", "1 while /readyz says that this instance is ready, else 0.");
 pub(super) const BUFFERED_BYTES: Text = (
     "alluvium_buffered_bytes",
     "Bytes in memory: of open files, and of data on its way to the store.",

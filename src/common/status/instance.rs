@@ -7,9 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::status::partition::{Condition, PartitionStatus};
 
-/// `/status.json`; a promise to scripts: fields are added, never changed.
+/// `/status.json`; a promise to scripts: fields are added, never changed. Format 1 had no field
+/// with the format's number, and nothing from `joined_since` on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
+    #[serde(default = "one")]
+    pub format: u32,
     pub version: String,
     pub instance: String,
     pub group: String,
@@ -24,8 +27,57 @@ pub struct Status {
     /// Calls to brokers and stores that failed, since the start.
     #[serde(default)]
     pub failed_calls: u64,
-    /// Records read a second, oldest first; one value every [`SAMPLE`].
+    /// Source records read a second, oldest first; one value every [`SAMPLE`].
     pub throughput: Vec<f64>,
+    /// Since when this instance is in its group, milliseconds; [`None`]: it is not.
+    #[serde(default)]
+    pub joined_since: Option<i64>,
+    /// Since when it is not in its group any more; [`None`]: it is, or it never was.
+    #[serde(default)]
+    pub left_since: Option<i64>,
+    /// Partitions that are assigned and of which no worker has told anything yet.
+    #[serde(default)]
+    pub unheard: usize,
+    /// Partitions that were taken away, as they were then, until the next assignment.
+    #[serde(default)]
+    pub not_owned: Vec<PartitionStatus>,
+    /// What fails now.
+    #[serde(default)]
+    pub outages: Vec<OutageStatus>,
+    /// Why the instance is not ready; empty if it is.
+    #[serde(default)]
+    pub not_ready: Vec<String>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// A thing that the daemon depends on, and that fails.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OutageStatus {
+    pub of: OutageOf,
+    /// The root's URL, the mapping, or the worker's number.
+    pub name: String,
+    /// Wall clock, milliseconds.
+    pub since: i64,
+    /// What the latest failure said.
+    pub cause: String,
+    pub failed_calls: u64,
+    /// What fails, in words.
+    pub says: String,
+}
+
+/// What kind of thing fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutageOf {
+    Brokers,
+    Root,
+    Positions,
+    Reading,
+    Producer,
+    Commits,
 }
 
 /// How often throughput is looked at.
@@ -65,6 +117,12 @@ impl Status {
         self.partitions.iter().filter(|p| is(&p.state)).count()
     }
 
+    /// Whether this instance was in its group and is not any more.
+    #[must_use]
+    pub fn left(&self) -> bool {
+        self.joined_since.is_none() && self.left_since.is_some()
+    }
+
     /// One line that summarizes the state, for systemd and for the head of a page.
     #[must_use]
     pub fn line(&self) -> String {
@@ -74,7 +132,8 @@ impl Status {
         for (n, what) in [
             (stopped, "stopped"),
             (self.count(|c| *c == Condition::Recovering), "recovering"),
-            (self.count(|c| *c == Condition::Detached), "waiting for the store"),
+            (self.count(|c| *c == Condition::Detached), "waiting for their root"),
+            (self.not_owned.len(), "not owned any more"),
             (self.count(|c| *c == Condition::Paused), "paused"),
             (self.missing_topics.len(), "topics missing"),
         ] {
@@ -82,20 +141,23 @@ impl Status {
                 line += &format!(", {n} {what}");
             }
         }
+        for outage in &self.outages {
+            line += &format!("; {}", outage.says);
+        }
         if let Some(rate) = self.throughput.last() {
-            line += &format!("; {rate:.0} records a second");
+            line += &format!("; {rate:.0} source records a second");
         }
         line
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::common::status::partition::{Roll, Wait};
 
     /// Every condition of a partition; each optional field present and absent.
-    fn sample() -> Status {
+    fn partitions() -> Vec<PartitionStatus> {
         let source = PartitionStatus {
             topic: "orders".into(),
             partition: 3,
@@ -122,6 +184,10 @@ mod tests {
             open_windows: None,
             waits_for: Vec::new(),
             watermark: Some(1_795_368_060_000),
+            counts: true,
+            root: Some("hdfs://nn:8020/a".into()),
+            last_results: Some(1_300),
+            last_archive: Some(1_250),
         };
         let unknown = PartitionStatus {
             partition: 4,
@@ -133,15 +199,23 @@ mod tests {
             oldest_ms: None,
             last_roll: None,
             watermark: None,
+            last_results: None,
             ..source.clone()
         };
         let merged = PartitionStatus {
             topic: "g-orders-partials".into(),
             role: "partials".into(),
             archives: false,
+            root: None,
+            last_archive: None,
             state: Condition::Paused,
             open_windows: Some(5),
-            waits_for: vec![Wait { topic: "orders".into(), partition: 0, silent_s: 90 }],
+            waits_for: vec![Wait {
+                topic: "orders".into(),
+                partition: 0,
+                silent_s: 90,
+                held_s: 60,
+            }],
             ..unknown.clone()
         };
         let detached =
@@ -149,17 +223,37 @@ mod tests {
         let why = "the ledger is of another root".to_string();
         let stopped =
             PartitionStatus { partition: 6, state: Condition::Stopped(why), ..unknown.clone() };
+        vec![source, unknown, merged, detached, stopped]
+    }
+
+    pub(crate) fn sample() -> Status {
+        let partitions = partitions();
+        let lost = PartitionStatus { partition: 7, counts: false, ..partitions[1].clone() };
         Status {
+            format: 2,
             version: "0.1.0".into(),
             instance: "host1".into(),
             group: "g".into(),
             now: 1_795_368_061_000,
             started: 1_795_360_000_000,
-            partitions: vec![source, unknown, merged, detached, stopped],
+            partitions,
             missing_topics: vec!["absent".into()],
             stuck: vec!["worker 0".into()],
             failed_calls: 2,
             throughput: vec![0.0, 1_234.5],
+            joined_since: Some(1_795_360_001_000),
+            left_since: None,
+            unheard: 1,
+            not_owned: vec![lost],
+            outages: vec![OutageStatus {
+                of: OutageOf::Root,
+                name: "hdfs://nn:8020/a".into(),
+                since: 1_795_368_000_000,
+                cause: "connection refused".into(),
+                failed_calls: 3,
+                says: "the root hdfs://nn:8020/a is unavailable".into(),
+            }],
+            not_ready: vec!["topic absent does not exist".into()],
         }
     }
 
@@ -168,9 +262,19 @@ mod tests {
     #[test]
     fn the_status_is_the_golden_one() {
         let golden =
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/status-v1.json"));
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/status-v2.json"));
         assert_eq!(serde_json::to_string(&sample()).unwrap(), golden);
         let read: Status = serde_json::from_str(golden).unwrap();
         assert_eq!(format!("{read:?}"), format!("{:?}", sample()));
+    }
+
+    #[test]
+    fn the_status_of_format_1_is_read() {
+        let golden =
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/status-v1.json"));
+        let read: Status = serde_json::from_str(golden).unwrap();
+        assert_eq!((read.format, read.partitions.len(), read.joined_since), (1, 5, None));
+        assert!(read.partitions[0].counts && read.outages.is_empty());
+        assert_eq!(read.partitions[0].lags(), [Some(100), Some(150)]);
     }
 }

@@ -2,6 +2,7 @@
 
 mod instance;
 mod partition;
+mod ready;
 
-pub use instance::{SAMPLE, Status, Throughput};
+pub use instance::{OutageOf, OutageStatus, SAMPLE, Status, Throughput};
 pub use partition::{Condition, PartitionStatus, Roll, Wait};

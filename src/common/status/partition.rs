@@ -34,6 +34,22 @@ pub struct PartitionStatus {
     pub waits_for: Vec<Wait>,
     /// The time up to which windows are closed, or the highest that was seen; milliseconds.
     pub watermark: Option<i64>,
+    /// Whether its records are counted or merged.
+    #[serde(default = "yes")]
+    pub counts: bool,
+    /// The root of its archive.
+    #[serde(default)]
+    pub root: Option<String>,
+    /// P and A when they were known last: while it recovers, they are not below these.
+    #[serde(default)]
+    pub last_results: Option<i64>,
+    #[serde(default)]
+    pub last_archive: Option<i64>,
+}
+
+/// Before format 2, nothing said that a partition counts nothing.
+fn yes() -> bool {
+    true
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -66,13 +82,38 @@ pub struct Wait {
     pub partition: i32,
     /// For so long nothing was heard of it.
     pub silent_s: u64,
+    /// For so long a window that is over has waited for it.
+    #[serde(default)]
+    pub held_s: u64,
+}
+
+impl Wait {
+    /// The source partitions that windows have waited for longer than for a healthy one: each
+    /// once, with the longest wait.
+    pub fn worth_saying<'a>(
+        partitions: impl IntoIterator<Item = &'a PartitionStatus>,
+    ) -> Vec<&'a Wait> {
+        /// Shorter waits come and go with every line that somebody types.
+        const SECONDS: u64 = 5;
+        let all = partitions.into_iter().flat_map(|p| &p.waits_for);
+        let mut all: Vec<&Wait> = all.filter(|w| SECONDS <= w.held_s).collect();
+        all.sort_unstable_by_key(|w| (&w.topic, w.partition, std::cmp::Reverse(w.held_s)));
+        all.dedup_by_key(|w| (&w.topic, w.partition));
+        all
+    }
 }
 
 impl PartitionStatus {
-    /// Offsets from P and A to the log's end, as it was asked for or as far as was read since.
+    /// Offsets from P and A to the log's end, as it was asked for or as far as was read since. A
+    /// position that is not known now is the one that was known last; [`None`]: it never was, and
+    /// the lag is not known, or there is no such position.
     #[must_use]
     pub fn lags(&self) -> [Option<i64>; 2] {
-        let end = self.end.map(|end| self.results.max(self.archive).map_or(end, |at| at.max(end)));
-        [self.results, self.archive].map(|at| Some(end? - at?))
+        let positions = [
+            self.results.or(self.last_results).filter(|_| self.counts),
+            self.archive.or(self.last_archive).filter(|_| self.archives),
+        ];
+        let end = self.end.map(|end| positions[0].max(positions[1]).map_or(end, |at| at.max(end)));
+        positions.map(|at| Some(end? - at?))
     }
 }

@@ -10,7 +10,7 @@ use crate::engine::results::tally::Tally;
 use crate::engine::topics::SourceLists;
 use crate::pure::count::merge::{Asked, Merge, Patience};
 use crate::pure::count::words::Words;
-use crate::pure::formats::partials::{Partials, Unreadable};
+use crate::pure::formats::partials::{Partials, Span, Unreadable};
 use crate::pure::protocol::Marks;
 use crate::pure::record::{Offset, Record, TopicPartition};
 
@@ -32,6 +32,8 @@ pub struct Merging {
     ask_not_before: i64,
     answer: Option<Answer>,
     bytes: usize,
+    /// The first open window, if it is over by the clock, and since when it is seen to wait.
+    held: Option<(Span, i64)>,
 }
 
 /// What was asked at a time, and how far this partition must be read for it to be true.
@@ -47,6 +49,16 @@ pub struct Question {
     pub sources: Vec<TopicPartition>,
 }
 
+/// A source partition that a window waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HeldBack<'a> {
+    pub tp: &'a TopicPartition,
+    /// For so long the window is over and waits.
+    pub held: Duration,
+    /// For so long nothing was heard of the partition.
+    pub silent: Duration,
+}
+
 impl Merging {
     pub(super) fn new(patience: Patience, mapping: &str, lists: Arc<SourceLists>) -> Merging {
         Merging {
@@ -59,13 +71,14 @@ impl Merging {
             ask_not_before: 0,
             answer: None,
             bytes: 0,
+            held: None,
         }
     }
 
     /// The state is void; it is replayed from what is committed.
     pub(super) fn reset(&mut self, marks: Marks) {
         self.merge = Merge::new(self.patience, marks);
-        (self.listed, self.answer, self.bytes) = (None, None, 0);
+        (self.listed, self.answer, self.bytes, self.held) = (None, None, 0, None);
     }
 
     /// Takes one message of partial counts. `replay`: the message is below P.
@@ -121,6 +134,11 @@ impl Merging {
             }
         }
         let _ = self.merge.close(now);
+        let first = self.merge.first_open().filter(|_| self.merge.may_close(now));
+        self.held = first.map(|span| match self.held {
+            Some((same, since)) if same == span => (span, since),
+            _ => (span, now),
+        });
     }
 
     fn ask(&mut self, now: i64) -> Option<Question> {
@@ -170,13 +188,17 @@ impl Merging {
         self.merge.publish_open();
     }
 
-    /// Source partitions that hold windows back, and how long ago each was heard last.
-    pub fn waits_for(&self, now: i64) -> Vec<(&TopicPartition, Duration)> {
-        let since = |tp| {
-            let at = self.merge.heard_at(tp).unwrap_or(now);
-            Duration::from_millis(now.saturating_sub(at).max(0) as u64)
+    /// Source partitions that hold back the first window, if that is over by the clock: a window
+    /// that is not over waits for nobody.
+    pub fn waits_for(&self, now: i64) -> Vec<HeldBack<'_>> {
+        let Some((_, since)) = self.held else { return Vec::new() };
+        let elapsed = |at: i64| Duration::from_millis(now.saturating_sub(at).max(0).unsigned_abs());
+        let one = |tp| HeldBack {
+            tp,
+            held: elapsed(since),
+            silent: elapsed(self.merge.heard_at(tp).unwrap_or(now)),
         };
-        self.merge.waits_for(now).into_iter().map(|tp| (tp, since(tp))).collect()
+        self.merge.waits_for(now).into_iter().map(one).collect()
     }
 
     /// Memory in use, about; as of the last batch.
@@ -192,5 +214,51 @@ impl Merging {
 
     pub fn measure(&mut self) {
         self.bytes = self.merge.all().map(Words::bytes).sum();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+
+    /// A merge of two source partitions, of which one has a window open.
+    fn merging() -> (Merging, TopicPartition) {
+        let tp = |partition| TopicPartition { topic: "in".into(), partition };
+        let lists = Arc::new(SourceLists::default());
+        lists.set("m", vec![tp(0), tp(1)]);
+        let patience = Patience { out_of_order: 1_000, idle: 10_000, lost: 10 * HOUR };
+        let mut merging = Merging::new(patience, "m", lists);
+        let span = Span { start: 0, end: HOUR };
+        let _ = merging.merge.sums(span, false, Offset(0), false);
+        merging.merge.heard(&tp(0), Some(10), 10);
+        (merging, tp(1))
+    }
+
+    fn held(merging: &mut Merging, now: i64) -> Vec<(TopicPartition, u64)> {
+        merging.close(Offset(1), now);
+        let all = merging.waits_for(now).into_iter();
+        all.map(|w| (w.tp.clone(), w.held.as_secs())).collect()
+    }
+
+    #[test]
+    fn a_window_that_is_not_over_waits_for_nobody() {
+        let (mut merging, _) = merging();
+        assert_eq!(held(&mut merging, 20), []);
+        assert_eq!(held(&mut merging, HOUR / 2), [], "both were silent for half an hour");
+        assert_eq!(held(&mut merging, HOUR + 999), []);
+    }
+
+    /// Not since the source was last heard of: it may have had nothing to say.
+    #[test]
+    fn a_window_has_waited_since_it_was_over() {
+        let (mut merging, silent) = merging();
+        let over = HOUR + 1_000;
+        merging.merge.heard(&TopicPartition { partition: 0, ..silent.clone() }, Some(over), over);
+        assert_eq!(held(&mut merging, over), [(silent.clone(), 0)]);
+        assert_eq!(held(&mut merging, over + 7_000), [(silent.clone(), 7)]);
+        merging.merge.heard(&silent, Some(over), over + 8_000);
+        assert_eq!(held(&mut merging, over + 8_000), [], "the window is closed");
     }
 }

@@ -14,6 +14,6 @@ mod publish;
 mod tally;
 
 pub use half::Results;
-pub use merge::Question;
+pub use merge::{HeldBack, Question};
 pub use publish::Transfer;
 pub use tally::Tally;

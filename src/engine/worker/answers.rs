@@ -4,6 +4,7 @@ use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::offsets::PositionsRead;
 use crate::clients::store::{ErrorKind, StoreError};
 use crate::common::clock::Now;
+use crate::common::health::Subject;
 use crate::common::status::Roll;
 use crate::engine::archive::ledger::LedgerError;
 use crate::engine::archive::task::{Event, Published};
@@ -11,6 +12,9 @@ use crate::engine::worker::env::Env;
 use crate::engine::worker::partition::Sinks;
 use crate::pure::protocol::AppendVerdict;
 use crate::pure::protocol::machine::{Input, PositionsAnswer, Report, Ticket};
+
+/// The class of a failure that is none of a store's.
+const OTHER: &str = ErrorKind::Other.label();
 
 impl Sinks {
     pub(super) fn on_positions(
@@ -23,10 +27,11 @@ impl Sinks {
         let answer = match read {
             Ok(PositionsRead { topic_id, committed, log, first, past }) => {
                 let committed = committed.transpose().map_err(|e| e.to_string());
+                env.board.worked(&self.positions_subject(), &self.tp.to_string(), now.millis);
                 Some(PositionsAnswer { topic_id, committed, log, first, published: past })
             }
             Err(error) => {
-                tracing::warn!(tp = %self.tp, %error, "the brokers do not answer; recovery waits");
+                self.brokers_failed(&self.positions_subject(), &error.to_string(), now, env);
                 None
             }
         };
@@ -48,7 +53,7 @@ impl Sinks {
                 };
                 metrics.appends.with_label_values(&[label]).inc();
                 if let (AppendVerdict::Again, Some(error)) = (verdict, &error) {
-                    self.on_store_error(error.kind, error, env);
+                    self.on_store_error(error, env);
                 }
                 self.input(Input::Append(id, verdict), now, env);
             }
@@ -57,6 +62,7 @@ impl Sinks {
                 metrics.files.with_label_values(&labels).inc_by(files as u64);
                 metrics.file_bytes.with_label_values(&labels).inc_by(bytes);
                 self.view.last_roll = Some(Roll { reason: roll, at: now.millis, files, bytes });
+                self.view.root_failed = false;
                 self.input(Input::Published(id), now, env);
             }
             Event::GapStands(range) => {
@@ -66,20 +72,54 @@ impl Sinks {
                 self.input(Input::Unreadable(format!("{path}: {error}")), now, env);
             }
             Event::Failed(e) => {
-                let kind = match &e {
-                    LedgerError::Store(StoreError { kind, .. }) => *kind,
-                    _ => ErrorKind::Other,
-                };
-                self.on_store_error(kind, &e, env);
+                match &e {
+                    LedgerError::Store(error) => self.on_store_error(error, env),
+                    other => {
+                        env.metrics.store_errors.with_label_values(&[OTHER]).inc();
+                        tracing::warn!(
+                            tp = %self.tp, error = %other,
+                            "the archive of this partition begins again; counts continue"
+                        );
+                    }
+                }
                 self.input(Input::ArchiveFailed, now, env);
             }
         }
     }
 
-    /// The store failed: the failure is logged and counted, and the machine retries.
-    fn on_store_error(&self, kind: ErrorKind, error: &dyn std::fmt::Display, env: &Env) {
-        env.metrics.store_errors.with_label_values(&[kind.label()]).inc();
-        tracing::warn!(tp = %self.tp, %error, "the archive waits for the store; results continue");
+    /// The store failed: the failure is counted, and the machine retries. The root's outage is
+    /// told once, by the daemon, which hears of every call.
+    fn on_store_error(&mut self, error: &StoreError, env: &Env) {
+        self.view.root_failed = true;
+        env.metrics.store_errors.with_label_values(&[error.kind.label()]).inc();
+        tracing::debug!(tp = %self.tp, %error, "the archive waits for its root");
+    }
+
+    fn positions_subject(&self) -> Subject {
+        Subject::Positions(self.role.mapping.clone())
+    }
+
+    /// A call to the brokers failed for this partition. While no broker answers at all, that is
+    /// told instead.
+    pub(super) fn brokers_failed(&self, subject: &Subject, cause: &str, now: Now, env: &Env) {
+        if env.board.outage(&Subject::Brokers).is_none() {
+            let _ = env.board.failed(subject, &self.tp.to_string(), cause, now.millis);
+        }
+    }
+
+    /// The records of this partition are read again after a failure, or not here any more.
+    pub(super) fn reading_worked(&mut self, now: Now, env: &Env) {
+        if std::mem::take(&mut self.view.read_failed) {
+            let subject = Subject::Reading(self.role.mapping.clone());
+            env.board.worked(&subject, &self.tp.to_string(), now.millis);
+        }
+    }
+
+    /// The assignment has ended: nothing more will be heard of this partition here.
+    pub(super) fn unheard(&mut self, now: Now, env: &Env) {
+        self.reading_worked(now, env);
+        env.board.worked(&self.positions_subject(), &self.tp.to_string(), now.millis);
+        self.hide(&env.metrics);
     }
 
     /// Logs what the machine has found.
@@ -114,13 +154,17 @@ impl Sinks {
             }
             Report::Recovered { results, archive } => {
                 let [results, archive] = [results, archive].map(|o| o.map(|o| o.0));
-                tracing::info!(%tp, results, archive, "the partition has recovered");
+                if self.view.root_failed {
+                    tracing::debug!(%tp, results, archive, "the archive has its root again");
+                } else {
+                    tracing::info!(%tp, results, archive, "the partition goes on at these offsets");
+                }
             }
             Report::AppendLost(attempt) => {
                 tracing::info!(%tp, %attempt, "another owner was faster; the ledger is read again");
             }
             Report::ArchiveWaits { retry_in } => {
-                tracing::info!(%tp, ?retry_in, "the ledger is read again later");
+                tracing::debug!(%tp, ?retry_in, "the ledger is read again later");
             }
             Report::Overtaken => {
                 tracing::warn!(

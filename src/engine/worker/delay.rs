@@ -55,6 +55,11 @@ impl Delay {
         self.0.front().map(|s| s.read)
     }
 
+    /// The end of what was read and was not archived when it was read.
+    pub(super) fn end(&self) -> Option<Offset> {
+        self.0.back().map(|s| s.end)
+    }
+
     /// The oldest one's own timestamp, milliseconds.
     pub(super) fn oldest(&self) -> Option<i64> {
         self.0.front().and_then(|s| s.time)

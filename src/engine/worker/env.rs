@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 
 use crate::clients::kafka::offsets::Positions;
 use crate::common::clock::Now;
+use crate::common::health::Board;
 use crate::common::metrics::Metrics;
 use crate::engine::topics::SourceLists;
 
@@ -27,6 +28,8 @@ pub struct Env {
     /// Leaves the group and joins it again: a partition's fetching has stopped for good.
     pub rejoin: Arc<dyn Fn() + Send + Sync>,
     pub clock: fn() -> Now,
+    /// What is known of brokers, roots and mappings.
+    pub board: Arc<Board>,
     /// The command that repairs a partition, but for its name.
     pub repair: Arc<str>,
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::clients::kafka::{Source, Trouble};
 use crate::common::clock::Now;
+use crate::common::health::Subject;
 use crate::common::metrics::PartitionGauges;
 use crate::common::status::Roll;
 use crate::engine::archive::half::ArchiveHalf;
@@ -63,6 +64,10 @@ pub(super) struct View {
     pub(super) first_time: Option<i64>,
     /// A foreign record in the partials topic was reported.
     pub(super) foreign_told: bool,
+    /// The store has failed, and the archive has not got on since.
+    pub(super) root_failed: bool,
+    /// A read has failed, and none has worked since.
+    pub(super) read_failed: bool,
 }
 
 impl OwnedPartition {
@@ -100,6 +105,8 @@ impl OwnedPartition {
                 results_delay: Delay::default(),
                 first_time: None,
                 foreign_told: false,
+                root_failed: false,
+                read_failed: false,
             },
             effects: Vec::new(),
             question: None,
@@ -153,8 +160,13 @@ impl OwnedPartition {
             }
             Some(Trouble::Error(error)) => {
                 env.metrics.kafka_errors.with_label_values(&["read"]).inc();
-                tracing::warn!(tp = %sinks.tp, %error, "a read failed; the client tries again");
+                sinks.view.read_failed = true;
+                let subject = Subject::Reading(sinks.role.mapping.clone());
+                sinks.brokers_failed(&subject, &error.to_string(), now, env);
             }
+        }
+        if 0 < read.records || read.end.is_some() {
+            sinks.reading_worked(now, env);
         }
         if let Some(input) = stop {
             sinks.input(*input, now, env);

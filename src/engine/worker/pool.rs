@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use prometheus::IntCounterVec;
+use prometheus::proto::LabelPair;
 
 use crate::clients::kafka::{Assignments, Commit, Generation, Queue, Source};
 use crate::common::deadlines;
 use crate::common::metrics::{Metrics, PartitionGauges};
 use crate::common::status::PartitionStatus;
-use crate::engine::topics::Role;
+use crate::engine::topics::{Role, TopicRole};
 use crate::engine::worker::env::Env;
 use crate::engine::worker::inbox::{Added, Message, Wake, WorkerView};
 use crate::engine::worker::round::Worker;
@@ -55,8 +56,8 @@ pub struct Pool {
     env: Env,
     plan: Plan,
     placed: Mutex<BTreeMap<TopicPartition, Placed>>,
-    /// A first assignment has come.
-    joined: AtomicBool,
+    /// What was taken away since the last assignment, as it was then.
+    taken: Mutex<Vec<PartitionStatus>>,
 }
 
 struct Placed {
@@ -69,8 +70,8 @@ impl Pool {
     /// A pool without a thread: workers are started for the partitions that are assigned.
     #[must_use]
     pub fn new(env: Env, plan: Plan) -> Pool {
-        let joined = AtomicBool::new(false);
-        Pool { workers: RwLock::default(), env, plan, placed: Mutex::default(), joined }
+        let (placed, taken) = (Mutex::default(), Mutex::default());
+        Pool { workers: RwLock::default(), env, plan, placed, taken }
     }
 
     /// The workers that were started so far.
@@ -128,11 +129,16 @@ impl Pool {
         }
     }
 
-    /// Whether a first assignment has come, and all of it is known to the workers.
+    /// How many partitions are assigned.
     #[must_use]
-    pub fn has_joined(&self) -> bool {
-        let placed = self.placed.lock().len();
-        self.joined.load(Ordering::SeqCst) && self.status().len() == placed
+    pub fn assigned_partitions(&self) -> usize {
+        self.placed.lock().len()
+    }
+
+    /// What was taken away since the last assignment, as it was then.
+    #[must_use]
+    pub fn taken(&self) -> Vec<PartitionStatus> {
+        self.taken.lock().clone()
     }
 
     /// Seconds until the brokers may delete what is not archived. Nothing is set for a partition
@@ -149,10 +155,12 @@ impl Pool {
         Arc::clone(&self.env.metrics)
     }
 
-    /// Records read so far, of all roles.
+    /// Source records read so far: what is read again as partials or counts is no more records.
     #[must_use]
     pub fn records(&self) -> u64 {
-        sum(&self.env.metrics.records)
+        sum_where(&self.env.metrics.records, |labels| {
+            labels.iter().any(|l| l.name() == "role" && l.value() == TopicRole::Source.label())
+        })
     }
 
     /// Calls to brokers and stores that failed.
@@ -167,7 +175,9 @@ impl Pool {
         let placed = self.placed.lock();
         let one = |w: &WorkerHandle| w.view.partitions.lock().clone();
         let owned = |mut s: PartitionStatus| {
-            s.end = placed.get(&named(&s))?.gauges.end().map(|end| end.0);
+            let gauges = &placed.get(&named(&s))?.gauges;
+            s.end = gauges.end().map(|end| end.0);
+            [s.last_results, s.last_archive] = gauges.positions().map(|p| p.map(|o| o.0));
             Some(s)
         };
         let workers = self.workers();
@@ -272,20 +282,28 @@ fn named(status: &PartitionStatus) -> TopicPartition {
 
 /// Over all labels.
 fn sum(counters: &IntCounterVec) -> u64 {
+    sum_where(counters, |_| true)
+}
+
+fn sum_where(counters: &IntCounterVec, mine: impl Fn(&[LabelPair]) -> bool) -> u64 {
     let families = prometheus::core::Collector::collect(counters);
-    let all = families.iter().flat_map(|f| f.get_metric());
+    let all = families.iter().flat_map(|f| f.get_metric()).filter(|m| mine(m.get_label()));
     all.map(|m| m.get_counter().get_value() as u64).sum()
 }
 
 impl Assignments for Pool {
     fn assigned(&self, generation: Arc<Generation>, added: Vec<(TopicPartition, Queue)>) {
         self.env.metrics.rebalances.inc();
-        self.joined.store(true, Ordering::SeqCst);
+        self.env.board.joined((self.env.clock)().millis);
+        self.taken.lock().clear();
         let added = added.into_iter().map(|(tp, q)| (tp, Box::new(q) as Box<dyn Source>)).collect();
         self.assign(&generation, added);
     }
 
     fn revoked(&self, partitions: &[TopicPartition], commits: bool) {
+        self.env.board.left((self.env.clock)().millis);
+        let mine = self.status().into_iter().filter(|s| partitions.contains(&named(s)));
+        self.taken.lock().extend(mine);
         let mut placed = self.placed.lock();
         let gone: Vec<(TopicPartition, Placed)> =
             partitions.iter().filter_map(|tp| placed.remove(tp).map(|p| (tp.clone(), p))).collect();

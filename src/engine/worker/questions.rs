@@ -81,7 +81,7 @@ impl Worker {
         let (mut buffered, mut queued, mut partitions) = (0, 0, Vec::new());
         for owned in self.owned.values_mut() {
             let sinks = &mut owned.sinks;
-            sinks.report(now, &metrics, &self.env.repair);
+            sinks.report(now, &metrics, &self.env.repair, &self.env.board);
             let under_way = sinks.bytes_under_way();
             buffered += sinks.file_bytes() + under_way;
             queued += under_way;
@@ -99,9 +99,9 @@ impl Worker {
         let gauge = &self.env.metrics.held_back;
         let mut held: BTreeMap<TopicPartition, Duration> = BTreeMap::new();
         for merging in self.owned.values().filter_map(|p| p.sinks.results.merging()) {
-            for (tp, since) in merging.waits_for(now.millis) {
-                let longest = held.entry(tp.clone()).or_default();
-                *longest = since.max(*longest);
+            for wait in merging.waits_for(now.millis) {
+                let longest = held.entry(wait.tp.clone()).or_default();
+                *longest = wait.held.max(*longest);
             }
         }
         for (tp, _) in self.held_back.iter().filter(|(tp, _)| !held.contains_key(tp)) {
@@ -113,9 +113,9 @@ impl Worker {
             let before = self.held_back.get(tp).copied().unwrap_or_default();
             if before < WAITED && WAITED <= *since {
                 tracing::warn!(
-                    %tp, ?since,
+                    %tp, held_back = ?since,
                     "windows wait for this source partition: the partition lags, or no instance \
-                     reads it"
+                     reads it; after patience they are published without it"
                 );
             }
         }

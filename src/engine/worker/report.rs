@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use crate::common::clock::Now;
+use crate::common::health::{Board, Subject};
 use crate::common::metrics::Metrics;
 use crate::common::status::{Condition, PartitionStatus, Wait};
+use crate::engine::results::HeldBack;
 use crate::engine::worker::delay::Delay;
 use crate::engine::worker::partition::Sinks;
 use crate::pure::protocol::Partition;
@@ -48,11 +50,18 @@ impl Sinks {
     }
 
     /// Sets the gauges, and logs what has changed.
-    pub(super) fn report(&mut self, now: Now, metrics: &Metrics, repair: &str) {
+    pub(super) fn report(&mut self, now: Now, metrics: &Metrics, repair: &str, board: &Board) {
+        if self.view.root_failed && self.machine.rules().and_then(Partition::a).is_some() {
+            let root = self.role.archive.as_ref().map(|a| Subject::Root(a.root.url()));
+            self.view.root_failed = root.is_some_and(|root| board.outage(&root).is_some());
+        }
         self.show(metrics, repair);
         let Some(rules) = self.machine.rules() else { return };
         let gauges = &self.view.gauges;
-        gauges.set_positions(rules.p(), rules.a(), rules.committed_offset());
+        // A role that counts nothing has no results, and one without files has no archive.
+        let results = rules.p().filter(|_| self.role.count.is_some());
+        let archive = rules.a().filter(|_| self.role.archive.is_some());
+        gauges.set_positions(results, archive, rules.committed_offset());
         let seconds = |delay: Duration| i64::try_from(delay.as_secs()).unwrap_or(i64::MAX);
         if self.role.archive.is_some() {
             gauges.archive_delay.set(seconds(since(&self.view.archive_delay, now)));
@@ -60,7 +69,7 @@ impl Sinks {
         if self.role.count.is_some() {
             gauges.results_delay.set(seconds(since(&self.view.results_delay, now)));
         }
-        let detached = self.role.archive.is_some() && rules.a().is_none();
+        let detached = self.condition() == Condition::Detached;
         gauges.paused.set(i64::from(self.machine.is_paused()));
         gauges.detached.set(i64::from(detached));
         if let Some(merging) = self.results.merging() {
@@ -102,12 +111,30 @@ impl Sinks {
         }
     }
 
+    /// Whether the archive waits for its root: its end is not known, or the root has refused
+    /// something of this partition and nothing was published since.
+    fn waits_for_root(&self) -> bool {
+        self.view.root_failed || self.machine.is_detached()
+    }
+
+    /// Offsets that were read here and are not in the ledger, as far as that is known. Those of a
+    /// stopped partition do not count: a person decides about them.
+    pub(super) fn unarchived(&self) -> u64 {
+        let archives = self.role.archive.is_some() && self.machine.stopped().is_none();
+        let Some(end) = self.view.archive_delay.end().filter(|_| archives) else { return 0 };
+        let known = self.machine.rules().and_then(Partition::a);
+        match known.or(self.view.gauges.positions()[1]) {
+            Some(a) => (end.0 - a.0).max(0).unsigned_abs(),
+            None => 1,
+        }
+    }
+
     fn condition(&self) -> Condition {
         if let Some(why) = self.machine.stopped() {
             Condition::Stopped(why.to_string())
         } else if self.machine.is_paused() {
             Condition::Paused
-        } else if self.machine.is_detached() {
+        } else if self.waits_for_root() {
             Condition::Detached
         } else if self.machine.start().is_none() {
             Condition::Recovering
@@ -134,7 +161,10 @@ impl Sinks {
                 .and_then(Partition::p)
                 .filter(|_| self.role.count.is_some())
                 .map(|o| o.0),
-            archive: rules.and_then(Partition::a).map(|o| o.0),
+            archive: rules
+                .and_then(Partition::a)
+                .filter(|_| self.role.archive.is_some())
+                .map(|o| o.0),
             committed: rules.and_then(Partition::committed_offset).map(|o| o.0),
             end: None,
             archive_delay_s: since(&self.view.archive_delay, now).as_secs(),
@@ -145,13 +175,18 @@ impl Sinks {
             last_roll: self.view.last_roll.clone(),
             open_windows: merging.map(|m| m.merge.open()),
             waits_for: waits
-                .map(|(tp, silent)| Wait {
+                .map(|HeldBack { tp, held, silent }| Wait {
                     topic: tp.topic.to_string(),
                     partition: tp.partition,
                     silent_s: silent.as_secs(),
+                    held_s: held.as_secs(),
                 })
                 .collect(),
             watermark: self.machine.rules().and_then(|p| p.marks().watermark),
+            counts: self.role.count.is_some(),
+            root: self.role.archive.as_ref().map(|a| a.root.url()),
+            last_results: None,
+            last_archive: None,
         }
     }
 }

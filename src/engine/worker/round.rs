@@ -186,9 +186,12 @@ impl Worker {
             let input = if stops { Input::Finish } else { Input::Revoke };
             owned.sinks.input(input, now, &self.env);
             if !stops {
-                owned.sinks.hide(&self.env.metrics);
+                owned.sinks.unheard(now, &self.env);
                 let _ = self.owned.remove(&tp);
             }
+        }
+        if self.owned.is_empty() {
+            self.nothing_to_commit(now);
         }
     }
 
@@ -247,8 +250,8 @@ impl Worker {
         let Drain::Until { deadline, .. } = &self.drain else {
             return;
         };
-        let whole = self.owned.values().all(|p| p.sinks.machine.is_drained());
-        if !whole && now.instant < *deadline {
+        let drained = self.owned.values().all(|p| p.sinks.machine.is_drained());
+        if !drained && now.instant < *deadline {
             return;
         }
         let mine = self.owned.iter().filter(|(_, p)| p.sinks.owned());
@@ -259,7 +262,16 @@ impl Worker {
             owned.sinks.alive.store(false, Ordering::SeqCst);
         }
         if let Drain::Until { done, .. } = std::mem::replace(&mut self.drain, Drain::Done) {
-            let _ = done.send(whole);
+            let left: u64 = self.owned.values().map(|p| p.sinks.unarchived()).sum();
+            if 0 < left {
+                tracing::warn!(
+                    records = left,
+                    "worker {}: {left} offsets that were read are not archived; their next owner \
+                     reads them again, and nothing is lost",
+                    self.index
+                );
+            }
+            let _ = done.send(drained && left == 0);
         }
     }
 

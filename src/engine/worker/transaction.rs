@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::clients::kafka::transaction::{MAKE_PRODUCER, OffsetCommit};
 use crate::clients::kafka::{Outgoing, TransactionError};
 use crate::common::clock::Now;
+use crate::common::health::Subject;
 use crate::engine::results::{Question, Transfer};
 use crate::engine::worker::env::Env;
 use crate::engine::worker::partition::{OwnedPartition, Sinks};
@@ -130,7 +131,7 @@ impl Worker {
         if let Err(e) = self.transactions.begin() {
             // Nothing was sent: nothing is in doubt.
             self.transactions.give_up();
-            self.on_transaction_error(&e);
+            self.on_transaction_error(&e, now);
             self.postpone_commits();
             return;
         }
@@ -139,7 +140,7 @@ impl Worker {
             Err(e) => {
                 self.transactions.give_up();
                 self.input_to(&transfers, |_| Input::CommitDoubt, now);
-                self.on_transaction_error(&e);
+                self.on_transaction_error(&e, now);
                 // One failure after a rebalance is normal, and needs no pause.
                 if 0 < self.failed_commits {
                     self.postpone_commits();
@@ -155,6 +156,26 @@ impl Worker {
         let now = (self.env.clock)();
         let jitter = (self.index as u32).wrapping_mul(0x9E37_79B9);
         self.commit_not_before = Some(now.instant + self.commit_backoff.next(jitter));
+    }
+
+    /// Commits work, or there is nothing left that could be committed.
+    pub(super) fn nothing_to_commit(&self, now: Now) {
+        for subject in [Subject::Commits(self.index), Subject::Producer(self.index)] {
+            self.env.board.ended(&subject, now.millis);
+        }
+    }
+
+    /// While no broker answers at all, that is told instead.
+    fn commit_failed(
+        &self,
+        subject: &Subject,
+        step: &str,
+        error: &dyn std::fmt::Display,
+        now: Now,
+    ) {
+        if self.env.board.outage(&Subject::Brokers).is_none() {
+            let _ = self.env.board.failed(subject, step, &error.to_string(), now.millis);
+        }
     }
 
     fn input_to(&mut self, transfers: &[Transfer], input: impl Fn(&Transfer) -> Input, now: Now) {
@@ -178,7 +199,7 @@ impl Worker {
         let answers = match self.env.positions.committed(&asked) {
             Ok(answers) => answers,
             Err(error) => {
-                tracing::warn!(%error, "the brokers do not confirm the last commit; trying again");
+                self.commit_failed(&Subject::Commits(self.index), "confirm", &error, now);
                 self.env.metrics.kafka_errors.with_label_values(&["verify"]).inc();
                 return false;
             }
@@ -229,6 +250,7 @@ impl Worker {
         self.env.metrics.commits.with_label_values(&["ok"]).inc();
         self.failed_commits = 0;
         self.commit_backoff.reset();
+        self.nothing_to_commit(now);
         self.input_to(transfers, |t| Input::CommitOk(t.plan), now);
         for transfer in transfers {
             let Some(owned) = self.owned.get_mut(&transfer.tp) else { continue };
@@ -243,18 +265,16 @@ impl Worker {
         }
     }
 
-    fn on_transaction_error(&self, error: &TransactionError) {
+    fn on_transaction_error(&self, error: &TransactionError, now: Now) {
         match error {
             TransactionError::TwoInstances { .. } => (self.env.fatal)(error.to_string()),
             TransactionError::Doubt { step, .. } => {
                 self.env.metrics.commits.with_label_values(&["doubt"]).inc();
                 self.env.metrics.kafka_errors.with_label_values(&[*step]).inc();
                 if *step == MAKE_PRODUCER {
-                    return tracing::error!(
-                        %error,
-                        "results wait for a producer: check kafka.properties and the brokers"
-                    );
+                    return self.commit_failed(&Subject::Producer(self.index), step, error, now);
                 }
+                self.commit_failed(&Subject::Commits(self.index), step, error, now);
                 // Fencing after a rebalance is the normal case; nothing is lost by it.
                 tracing::info!(
                     %error,

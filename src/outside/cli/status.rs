@@ -5,7 +5,8 @@ use std::time::Duration;
 use clap::Args;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-use crate::common::status::{Condition, PartitionStatus, Status as Told};
+use crate::common::health::spell;
+use crate::common::status::{Condition, OutageOf, PartitionStatus, Status as Told, Wait};
 use crate::outside::cli::arguments::DaemonArgs;
 use crate::outside::cli::exit::{EX_DATAERR, EX_UNAVAILABLE};
 use crate::outside::cli::output::{complain, say};
@@ -63,8 +64,14 @@ impl Status {
             let clear = if self.watch { "\x1b[2J\x1b[H" } else { "" };
             say(&format!("{clear}{}", text_of(&told)));
         }
-        let bad = told.count(|c| matches!(c, Condition::Stopped(_))) + told.missing_topics.len();
-        if bad == 0 { 0 } else { EX_DATAERR }
+        let stopped = told.count(|c| matches!(c, Condition::Stopped(_)));
+        if stopped != 0 || !told.missing_topics.is_empty() {
+            EX_DATAERR
+        } else if told.outages.iter().any(|o| o.of == OutageOf::Brokers) || told.left() {
+            EX_UNAVAILABLE
+        } else {
+            0
+        }
     }
 }
 
@@ -84,6 +91,9 @@ fn text_of(s: &Told) -> String {
     for p in &s.partitions {
         let _ = table.add_row(row(p));
     }
+    for p in &s.not_owned {
+        let _ = table.add_row(lost_row(p));
+    }
     text += &format!("{table}\n");
     for p in &s.partitions {
         if let Condition::Stopped(why) = &p.state {
@@ -93,31 +103,47 @@ fn text_of(s: &Told) -> String {
                  {partition}\n"
             );
         }
-        for w in &p.waits_for {
-            let (topic, partition) = (&p.topic, p.partition);
-            text += &format!(
-                "\n{topic}/{partition}: windows wait for {}/{}, which was last heard of {} s ago\n",
-                w.topic, w.partition, w.silent_s
-            );
-        }
+    }
+    for w in Wait::worth_saying(&s.partitions) {
+        let (topic, partition, held) = (&w.topic, w.partition, w.held_s);
+        text += &format!("\nwindows have waited for {topic}/{partition} for {held} s\n");
+    }
+    for o in &s.outages {
+        let lasts = spell(s.now.saturating_sub(o.since));
+        text += &format!("\n{} for {lasts}: {}\n", o.says, o.cause);
     }
     s.missing_topics.iter().for_each(|t| text += &format!("\ntopic {t} does not exist\n"));
     s.stuck.iter().for_each(|t| text += &format!("\n{t} has made no progress for two minutes\n"));
     text
 }
 
+/// A partition that was taken away.
+fn lost_row(p: &PartitionStatus) -> [String; 9] {
+    let mut row = row(p);
+    row[2] = "not owned".into();
+    row
+}
+
 fn row(p: &PartitionStatus) -> [String; 9] {
     let show = |n: Option<i64>| n.map_or("-".into(), |n| n.to_string());
     let [results, archive] = p.lags().map(show);
     let open = match p.open_windows {
-        Some(n) => format!("{n} windows"),
+        Some(n) => format!("{n} window{}", if n == 1 { "" } else { "s" }),
         None if p.open_files == 0 => "-".into(),
-        None => format!("{} files, {}", p.open_files, bytesize::ByteSize(p.open_bytes)),
+        None => {
+            let files =
+                format!("{} file{}", p.open_files, if p.open_files == 1 { "" } else { "s" });
+            match p.open_bytes {
+                // What is in an encoder has no size yet.
+                0 => files,
+                bytes => format!("{files}, {}", bytesize::ByteSize(bytes)),
+            }
+        }
     };
     let state = match &p.state {
         Condition::Running => "running",
         Condition::Recovering => "recovering",
-        Condition::Detached => "store unavailable",
+        Condition::Detached => "root unavailable",
         Condition::Paused => "paused",
         Condition::Stopped(_) => "STOPPED",
     };

@@ -8,7 +8,8 @@ use prometheus::Registry;
 use tokio::sync::watch;
 
 use crate::common::deadlines::STUCK;
-use crate::common::status::{Status, Throughput};
+use crate::common::health::{Board, Subject};
+use crate::common::status::{OutageOf, OutageStatus, Status, Throughput};
 use crate::engine::topics::SourceLists;
 use crate::engine::worker::{Paused, Pool};
 use crate::outside::daemon::active::ActiveConfig;
@@ -33,25 +34,82 @@ pub(crate) struct Health {
     /// Wall clock, milliseconds.
     pub(crate) started: i64,
     pub(crate) throughput: Mutex<Throughput>,
+    pub(crate) board: Arc<Board>,
 }
 
 impl Health {
     /// What people are told of this instance now.
     pub(super) fn status(&self) -> Status {
         let missing = self.missing.lock().clone();
-        let throughput = self.throughput.lock();
-        Status {
+        let partitions = self.pool.status();
+        let unheard = self.pool.assigned_partitions().saturating_sub(partitions.len());
+        let mut status = Status {
+            format: 2,
             version: env!("CARGO_PKG_VERSION").into(),
             instance: self.instance.clone(),
             group: self.group.clone(),
             now: now_ms(),
             started: self.started,
-            partitions: self.pool.status(),
+            partitions,
             missing_topics: missing,
             stuck: self.stuck(),
             failed_calls: self.pool.failed_calls(),
-            throughput: throughput.rates(),
+            throughput: self.throughput.lock().rates(),
+            joined_since: self.board.joined_since(),
+            left_since: self.board.left_since(),
+            unheard,
+            not_owned: self.pool.taken(),
+            outages: self.outages(),
+            not_ready: Vec::new(),
+        };
+        status.not_ready = status.reasons();
+        status
+    }
+
+    fn outages(&self) -> Vec<OutageStatus> {
+        let all = self.board.outages().into_iter();
+        let told = all.map(|(subject, outage)| {
+            let (of, name) = match &subject {
+                Subject::Brokers => (OutageOf::Brokers, String::new()),
+                Subject::Root(url) => (OutageOf::Root, url.clone()),
+                Subject::Positions(mapping) => (OutageOf::Positions, mapping.clone()),
+                Subject::Reading(mapping) => (OutageOf::Reading, mapping.clone()),
+                Subject::Producer(worker) => (OutageOf::Producer, worker.to_string()),
+                Subject::Commits(worker) => (OutageOf::Commits, worker.to_string()),
+            };
+            OutageStatus {
+                of,
+                name,
+                since: outage.since,
+                cause: outage.cause,
+                failed_calls: outage.failures,
+                says: subject.fails(),
+            }
+        });
+        told.collect()
+    }
+
+    /// Sets the gauges that are made of the status.
+    pub(super) fn set_gauges(&self) {
+        let (status, metrics) = (self.status(), self.pool.metrics());
+        let for_seconds = |since: i64| status.now.saturating_sub(since).max(1_000) / 1_000;
+        let brokers = status.outages.iter().find(|o| o.of == OutageOf::Brokers);
+        metrics.brokers_unreachable.set(brokers.map_or(0, |o| for_seconds(o.since)));
+        let active = Arc::clone(&self.in_force.borrow());
+        metrics.root_unavailable.reset();
+        for url in active.stores.keys() {
+            let of = |o: &&OutageStatus| o.of == OutageOf::Root && o.name == *url;
+            let seconds = status.outages.iter().find(of).map_or(0, |o| for_seconds(o.since));
+            metrics.root_unavailable.with_label_values(&[url]).set(seconds);
         }
+        metrics.missing_topics.set(status.missing_topics.len() as i64);
+        metrics.ready.set(i64::from(status.not_ready.is_empty()));
+        let worst = |of: OutageOf| {
+            let since = status.outages.iter().filter(|o| o.of == of).map(|o| o.since).min();
+            since.map_or(0, for_seconds)
+        };
+        let commits = worst(OutageOf::Commits).max(worst(OutageOf::Producer));
+        metrics.commits_failing.set(commits);
     }
 
     /// What has made no progress for longer than any call may take.

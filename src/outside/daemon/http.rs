@@ -14,7 +14,6 @@ use prometheus::{Encoder as _, TextEncoder};
 use tokio::sync::watch;
 
 use crate::common::spawn::spawn_named;
-use crate::common::status::Condition;
 use crate::outside::daemon::health::Health;
 use crate::outside::daemon::page;
 
@@ -64,6 +63,7 @@ async fn status(State(health): State<Arc<Health>>) -> impl IntoResponse {
 }
 
 async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
+    health.set_gauges();
     let mut text = Vec::new();
     match TextEncoder::new().encode(&health.registry.gather(), &mut text) {
         Ok(()) => {
@@ -143,19 +143,10 @@ async fn livez(State(health): State<Arc<Health>>) -> (StatusCode, String) {
 }
 
 async fn readyz(State(health): State<Arc<Health>>) -> (StatusCode, String) {
-    let mut lines: Vec<String> = Vec::new();
-    for p in health.pool.status() {
-        match p.state {
-            Condition::Stopped(why) => lines.push(format!("{}/{}: {why}", p.topic, p.partition)),
-            Condition::Recovering => lines.push(format!("{}/{}: recovering", p.topic, p.partition)),
-            Condition::Running | Condition::Detached | Condition::Paused => {}
-        }
-    }
-    let missing = health.missing.lock();
-    lines.extend(missing.iter().map(|t| format!("topic {t} does not exist")));
-    if lines.is_empty() {
+    let reasons = health.status().not_ready;
+    if reasons.is_empty() {
         (StatusCode::OK, "ready\n".into())
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, lines.join("\n") + "\n")
+        (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n")
     }
 }

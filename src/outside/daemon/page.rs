@@ -4,7 +4,8 @@
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::common::status::{Condition, PartitionStatus, Status};
+use crate::common::health::spell;
+use crate::common::status::{Condition, PartitionStatus, Status, Wait};
 
 /// Nothing is loaded from anywhere; the two inline blocks are ours.
 pub(super) const POLICY: &str =
@@ -49,7 +50,8 @@ fn body(s: &Status) -> Markup {
     html! {
         header {
             h1 { "Alluvium " span { (s.instance) } }
-            p { "group " b { (s.group) } ", version " (s.version) ", up " (ago(s.now - s.started)) }
+            p { "group " b { (s.group) } ", version " (s.version) ", up "
+                (spell(s.now - s.started)) }
         }
         section.figures {
             (figure("partitions", &s.partitions.len().to_string(), ""))
@@ -61,26 +63,12 @@ fn body(s: &Status) -> Markup {
             (figure("windows closed until", &complete(s), ""))
             (figure("failed calls", &number(s.failed_calls as i64), ""))
             div.figure.wide {
-                span { "records a second, last 15 minutes" }
+                span { "source records a second, last 15 minutes" }
                 b { (s.throughput.last().map_or("–".into(), |r| number(*r as i64))) }
                 (sparkline(&s.throughput))
             }
         }
-        @if !(stopped.is_empty() && s.missing_topics.is_empty() && s.stuck.is_empty()) {
-            section.troubles {
-                h2 { "Needs attention" }
-                ul {
-                    @for p in &stopped {
-                        @if let Condition::Stopped(why) = &p.state {
-                            li { b { (p.topic) "/" (p.partition) } " stopped: " (why)
-                                br; "See " code { "alluvium repair " (p.topic) " " (p.partition) } }
-                        }
-                    }
-                    @for t in &s.missing_topics { li { "topic " b { (t) } " does not exist" } }
-                    @for t in &s.stuck { li { b { (t) } " has made no progress for two minutes" } }
-                }
-            }
-        }
+        (troubles(s, &stopped))
         @for (mapping, partitions) in by_mapping(s) {
             section {
                 h2 { (mapping) }
@@ -91,12 +79,55 @@ fn body(s: &Status) -> Markup {
                 }
             }
         }
-        @if s.partitions.is_empty() {
-            p { "This instance has no partitions, or it has not joined the group yet." }
+        @if !s.not_owned.is_empty() {
+            section {
+                h2 { "not owned any more" }
+                div.scroll { (table(&s.not_owned.iter().collect::<Vec<_>>(), s.now)) }
+            }
+        }
+        @if s.partitions.is_empty() && s.joined_since.is_some() {
+            p { "The group has given no partition to this instance." }
         }
         footer { a href="/metrics" { "metrics" } " " a href="/status.json" { "status.json" } " "
             a href="/readyz" { "readyz" } " — "
                 (Timestamp::from_millisecond(s.now).unwrap_or_default().strftime("%F %T UTC")) }
+    }
+}
+
+/// What does not go as it should, with its cause.
+fn troubles(s: &Status, stopped: &[&PartitionStatus]) -> Markup {
+    let quiet = s.outages.is_empty()
+        && s.joined_since.is_some()
+        && stopped.is_empty()
+        && s.missing_topics.is_empty()
+        && s.stuck.is_empty();
+    html! {
+        @if !quiet {
+            section.troubles {
+                h2 { "Needs attention" }
+                ul {
+                    @for o in &s.outages {
+                        li { b { (o.says) } " for " (spell(s.now - o.since)) ": " (o.cause) }
+                    }
+                    @match (s.joined_since, s.left_since) {
+                        (None, Some(since)) => {
+                            li { b { "not in the group" } " for " (spell(s.now - since))
+                                ": the partitions were taken away" }
+                        }
+                        (None, None) => { li { "The group is not joined yet." } }
+                        (Some(_), _) => {}
+                    }
+                    @for p in stopped {
+                        @if let Condition::Stopped(why) = &p.state {
+                            li { b { (p.topic) "/" (p.partition) } " stopped: " (why)
+                                br; "See " code { "alluvium repair " (p.topic) " " (p.partition) } }
+                        }
+                    }
+                    @for t in &s.missing_topics { li { "topic " b { (t) } " does not exist" } }
+                    @for t in &s.stuck { li { b { (t) } " has made no progress for two minutes" } }
+                }
+            }
+        }
     }
 }
 
@@ -120,7 +151,7 @@ fn row(p: &PartitionStatus, now: i64) -> Markup {
     let (state, class) = match &p.state {
         Condition::Running => ("running", "ok"),
         Condition::Recovering => ("recovering", "wait"),
-        Condition::Detached => ("store unavailable", "wait"),
+        Condition::Detached => ("root unavailable", "wait"),
         Condition::Paused => ("paused", "wait"),
         Condition::Stopped(_) => ("stopped", "bad"),
     };
@@ -136,7 +167,8 @@ fn row(p: &PartitionStatus, now: i64) -> Markup {
             td.n data-is="archive" { (show(p.archive)) }
             td.n data-is="archive lag" { (archive) }
             td.n data-is="oldest" {
-                @if 0 < p.archive_delay_s { (ago(p.archive_delay_s as i64 * 1_000)) } @else { "–" }
+                @if p.archive_delay_s == 0 { "–" }
+                @else { (spell(p.archive_delay_s as i64 * 1_000)) }
             }
             td data-is="open" {
                 @match p.open_windows {
@@ -147,13 +179,13 @@ fn row(p: &PartitionStatus, now: i64) -> Markup {
                     None if p.open_files == 0 => { "–" }
                     None => {
                         (p.open_files) " file" (if p.open_files == 1 { "" } else { "s" }) ", "
-                        (bytes(p.open_bytes)) ", " (ago(p.open_age_s as i64 * 1_000))
+                        (bytes(p.open_bytes)) ", " (spell(p.open_age_s as i64 * 1_000))
                     }
                 }
             }
             td data-is="last roll" {
                 @match &p.last_roll {
-                    Some(r) => { (ago(now - r.at)) " ago, " (r.reason) ", " (bytes(r.bytes)) }
+                    Some(r) => { (spell(now - r.at)) " ago, " (r.reason) ", " (bytes(r.bytes)) }
                     None => { "–" }
                 }
             }
@@ -173,29 +205,32 @@ fn by_mapping(s: &Status) -> Vec<(&str, Vec<&PartitionStatus>)> {
 }
 
 fn waits(partitions: &[&PartitionStatus]) -> Vec<String> {
-    // Shorter silences come and go with every line that somebody types.
-    const WORTH_SAYING: u64 = 5;
-    let mut all: Vec<(&str, i32, u64)> = partitions
-        .iter()
-        .flat_map(|p| &p.waits_for)
-        .filter(|w| WORTH_SAYING <= w.silent_s)
-        .map(|w| (w.topic.as_str(), w.partition, w.silent_s))
-        .collect();
-    all.sort_unstable_by_key(|(t, p, s)| (*t, *p, std::cmp::Reverse(*s)));
-    all.dedup_by_key(|(t, p, _)| (*t, *p));
-    all.into_iter().map(|(t, p, s)| format!("{t}/{p} (last heard of {s} s ago)")).collect()
+    let all = Wait::worth_saying(partitions.iter().copied()).into_iter();
+    all.map(|w| format!("{}/{} (for {} s)", w.topic, w.partition, w.held_s)).collect()
 }
 
+/// The lags of all partitions that have one; an unknown one is said to be unknown, and is not 0.
 fn sum(s: &Status, which: usize) -> String {
-    let sources = s.partitions.iter().filter(|p| p.role == "source" || which == 1);
-    let lags: Vec<i64> = sources.filter_map(|p| p.lags()[which]).collect();
-    if lags.is_empty() { "–".into() } else { number(lags.iter().sum()) }
+    let mine = |p: &&PartitionStatus| match which {
+        0 => p.role == "source" && p.counts,
+        _ => p.archives,
+    };
+    let lags: Vec<Option<i64>> =
+        s.partitions.iter().filter(mine).map(|p| p.lags()[which]).collect();
+    let unknown = lags.iter().filter(|lag| lag.is_none()).count();
+    let known = number(lags.iter().flatten().sum());
+    match (lags.len(), unknown) {
+        (0, _) => "–".into(),
+        (_, 0) => known,
+        (all, unknown) if all == unknown => "unknown".into(),
+        (_, unknown) => format!("{known} + {unknown} unknown"),
+    }
 }
 
 fn oldest(s: &Status) -> String {
     match s.partitions.iter().map(|p| p.archive_delay_s).max() {
         None | Some(0) => "–".into(),
-        Some(seconds) => ago(seconds as i64 * 1_000),
+        Some(seconds) => spell(seconds as i64 * 1_000),
     }
 }
 
@@ -240,17 +275,6 @@ fn number(n: i64) -> String {
     if n < 0 { format!("−{text}") } else { text }
 }
 
-/// The two largest units.
-fn ago(millis: i64) -> String {
-    let s = millis.max(0) / 1_000;
-    match s {
-        0..60 => format!("{s} s"),
-        60..3_600 => format!("{} min {} s", s / 60, s % 60),
-        3_600..86_400 => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
-        _ => format!("{} d {} h", s / 86_400, s % 86_400 / 3_600),
-    }
-}
-
 fn bytes(n: u64) -> String {
     bytesize::ByteSize(n).to_string()
 }
@@ -258,7 +282,7 @@ fn bytes(n: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::common::status::{Roll, Wait};
+    use crate::common::status::{OutageOf, OutageStatus, Roll};
 
     pub(crate) fn partition(topic: &str, role: &str, state: Condition) -> PartitionStatus {
         PartitionStatus {
@@ -280,10 +304,17 @@ mod tests {
             open_age_s: 61,
             last_roll: Some(Roll { reason: "age".into(), at: 0, files: 1, bytes: 9 << 20 }),
             open_windows: (role == "partials").then_some(1),
-            waits_for: vec![Wait { topic: "in".into(), partition: 1, silent_s: 7 }],
+            waits_for: vec![Wait { topic: "in".into(), partition: 1, silent_s: 9, held_s: 7 }],
             watermark: (role == "partials").then_some(1_735_689_600_000),
+            counts: role != "output",
+            root: None,
+            last_results: None,
+            last_archive: None,
         }
     }
+
+    const GOLDEN: &str =
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/status-v1.json"));
 
     #[test]
     fn lags_are_of_what_was_read_since_the_end_was_asked_for() {
@@ -300,6 +331,7 @@ mod tests {
     #[test]
     fn the_page_says_what_there_is_and_escapes_it() {
         let page = render(&Status {
+            format: 2,
             version: "1".into(),
             instance: "a<b>".into(),
             group: "g".into(),
@@ -314,6 +346,19 @@ mod tests {
             stuck: vec!["worker 1".into()],
             throughput: vec![0.0, 5_000.0, 2_500.0],
             failed_calls: 1_234,
+            joined_since: Some(0),
+            left_since: None,
+            unheard: 0,
+            not_owned: vec![partition("lost", "source", Condition::Running)],
+            outages: vec![OutageStatus {
+                of: OutageOf::Root,
+                name: "hdfs://nn".into(),
+                since: 30_000,
+                cause: "connection <refused>".into(),
+                failed_calls: 3,
+                says: "the root hdfs://nn is unavailable".into(),
+            }],
+            not_ready: vec!["topic gone does not exist".into()],
         });
         for want in [
             "a&lt;b&gt;",
@@ -325,11 +370,25 @@ mod tests {
             "1 window from 2025-01-01 00:00:00<",
             "windows closed until</span><b>2025-01-01 00:00:00<",
             "1\u{202f}234<",
-            "in/1 (last heard of 7 s ago)",
+            "the root hdfs://nn is unavailable</b> for 1 min 0 s: connection &lt;refused&gt;",
+            "<h2>not owned any more</h2>",
+            "in/1 (for 7 s)",
             "0.0,36.0 120.0,0.0 240.0,18.0",
         ] {
             assert!(page.contains(want), "{want} is not in\n{page}");
         }
+        let unknown = PartitionStatus {
+            archive: None,
+            ..partition("orders", "source", Condition::Recovering)
+        };
+        let sum_of = |partitions| {
+            let read: Status = serde_json::from_str(GOLDEN).unwrap();
+            sum(&Status { partitions, ..read }, 1)
+        };
+        assert_eq!(sum_of(Vec::new()), "–");
+        assert_eq!(sum_of(vec![unknown.clone()]), "unknown");
+        let known = partition("orders", "source", Condition::Running);
+        assert_eq!(sum_of(vec![known, unknown]), "234\u{202f}567 + 1 unknown");
         assert!(!page.contains("<x>") && !page.contains("http://") && !page.contains("https://"));
     }
 }

@@ -5,11 +5,14 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clients::store::measured::{Measured, Took};
+use crate::clients::store::measured::{Call, Measured, Took};
 use crate::clients::store::{self, Deadlines, ErrorKind, Store};
 use crate::common::config::{Config, Root};
+use crate::common::health::{Board, Subject};
+use crate::common::spawn::spawn_named;
 use crate::engine::archive::root::identity;
 use crate::outside::daemon::active::ActiveConfig;
+use crate::outside::daemon::health::now_ms;
 use crate::outside::daemon::unavailable::Unavailable;
 
 /// Opens every root that a mapping names, and reads or writes its id. Of what is in force, the same
@@ -62,6 +65,67 @@ async fn open(root: &Root) -> Result<(Arc<dyn Store>, String), String> {
     Ok((store, id))
 }
 
+/// What an operation says of its root. A root that does not answer works again with its first
+/// answer; one that refuses something works when it takes it, or when an append stands.
+pub(super) fn heard(board: &Arc<Board>, call: &Call<'_>) {
+    let root = Subject::Root(call.root.into());
+    let Some(error) = call.error.filter(|e| is_trouble(e.kind)) else {
+        return works(board, &root, call.operation, now_ms());
+    };
+    let who = who(call.operation, error.kind);
+    let began = now_ms().saturating_sub(call.took.as_millis() as i64);
+    let cause = error.to_string();
+    if board.note_failed(&root, who, &cause, began).is_none() {
+        return;
+    }
+    let board = Arc::clone(board);
+    drop(spawn_named("root's trouble", async move {
+        let Subject::Root(url) = &root else { return };
+        // The client only says that nothing came; why, a connection of its own can tell.
+        let why = if url.starts_with("hdfs://") { reach(url).await.err() } else { None };
+        board.explain(&root, &why.unwrap_or(cause));
+    }));
+}
+
+/// Whether an error means that the root is in trouble: that something is there already, or is not,
+/// is an answer.
+fn is_trouble(kind: ErrorKind) -> bool {
+    !matches!(kind, ErrorKind::AlreadyExists | ErrorKind::NotFound)
+}
+
+/// Operations that ask the store's index: they fail and work together.
+const INDEX: &str = "index";
+/// Operations that move data. That a chunk was taken says nothing: it may still be on its way.
+const DATA: &str = "data";
+
+fn who(operation: &'static str, kind: ErrorKind) -> &'static str {
+    match (operation, kind) {
+        ("write" | "close", _) => DATA,
+        ("create", _) => "create",
+        (_, ErrorKind::Unknown | ErrorKind::Unavailable) => INDEX,
+        _ => operation,
+    }
+}
+
+fn works(board: &Board, root: &Subject, operation: &'static str, now: i64) {
+    match operation {
+        "write" => {}
+        // The last step of an append.
+        "rename" => board.ended(root, now),
+        "close" => board.worked(root, DATA, now),
+        "create" => board.worked(root, "create", now),
+        _ => {
+            if board.is_failing(root, INDEX) {
+                // Data could not move either while nothing answered.
+                board.worked(root, DATA, now);
+                board.worked(root, "create", now);
+            }
+            board.worked(root, INDEX, now);
+            board.worked(root, operation, now);
+        }
+    }
+}
+
 /// A NameNode that does not listen: the client would try for minutes and then say less.
 async fn reach(url: &str) -> Result<(), String> {
     let authority = url.trim_start_matches("hdfs://").split('/').next().unwrap_or_default();
@@ -75,5 +139,59 @@ async fn reach(url: &str) -> Result<(), String> {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(e)) => Err(format!("can't connect to the NameNode at {authority}: {e}; {hint}")),
         Err(_) => Err(format!("the NameNode at {authority} does not answer within 5 s; {hint}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOT: &str = "file:///a";
+
+    /// What is heard of these operations, and whether the root is in trouble after each.
+    fn troubles(calls: &[(&'static str, Option<ErrorKind>)]) -> Vec<bool> {
+        let (board, root) = (Board::default(), Subject::Root(ROOT.into()));
+        let after = |&(operation, failed): &(&'static str, Option<ErrorKind>)| {
+            match failed.filter(|kind| is_trouble(*kind)) {
+                Some(kind) => drop(board.failed(&root, who(operation, kind), "why", 0)),
+                None => works(&board, &root, operation, 0),
+            }
+            board.outage(&root).is_some()
+        };
+        calls.iter().map(after).collect()
+    }
+
+    /// The quota is exhausted: everything works but the completion of a file.
+    #[test]
+    fn a_root_that_refuses_works_when_it_takes_what_it_refused() {
+        let refused = ("close", Some(ErrorKind::NoSpace));
+        let again = [("list", None), ("make_dirs", None), ("create", None), ("write", None)];
+        let mut calls = vec![refused];
+        for _ in 0..3 {
+            calls.extend(again);
+            calls.push(refused);
+        }
+        assert!(troubles(&calls).iter().all(|trouble| *trouble));
+        for last in ["close", "rename"] {
+            assert_eq!(troubles(&[refused, ("list", None), (last, None)]), [true, true, false]);
+        }
+        let named = ("make_dirs", Some(ErrorKind::Permission));
+        assert_eq!(troubles(&[named, ("list", None), ("make_dirs", None)]), [true, true, false]);
+    }
+
+    #[test]
+    fn a_root_that_did_not_answer_works_with_its_first_answer() {
+        let silent = |operation| (operation, Some(ErrorKind::Unknown));
+        let calls = [silent("create"), silent("close"), silent("read"), ("list", None)];
+        assert_eq!(troubles(&calls), [true, true, true, false]);
+        let data = [silent("create"), ("list", None), ("create", None)];
+        assert_eq!(troubles(&data), [true, true, false], "the DataNodes did not answer");
+    }
+
+    #[test]
+    fn that_something_is_there_or_not_is_an_answer() {
+        let calls =
+            [("rename", Some(ErrorKind::AlreadyExists)), ("read", Some(ErrorKind::NotFound))];
+        assert_eq!(troubles(&calls), [false, false]);
     }
 }

@@ -17,6 +17,7 @@ use crate::clients::store::measured::Took;
 use crate::common::clock::Now;
 use crate::common::config::Config;
 use crate::common::deadlines;
+use crate::common::health::{Board, Subject};
 use crate::common::metrics::Metrics;
 use crate::common::spawn::Essential;
 use crate::common::status;
@@ -77,7 +78,8 @@ impl Running {
     async fn start(launch: Launch) -> anyhow::Result<Running> {
         let Launch { config, registry, repair, read_again, reloads, set_log } = launch;
         let metrics = Arc::new(Metrics::new(&registry));
-        let took = took(&metrics);
+        let board = Arc::new(Board::default());
+        let took = took(&metrics, &board);
         let stores = roots::open_all(&config, None, Some(&took)).await?;
         let first = Arc::new(ActiveConfig { config: Arc::clone(&config), stores });
         let (in_force, following) = watch::channel(first);
@@ -85,7 +87,10 @@ impl Running {
         let settings = consumer_config(&config)?;
         let positions = BrokerPositions::new(settings.clone());
         let control = Arc::new(PollControl::default());
-        let env = environment(&config, metrics, positions.clone(), &control, fatal_tx, repair);
+        let env = {
+            let of = environment(&config, metrics, positions.clone(), &control, fatal_tx, repair);
+            Env { board: Arc::clone(&board), ..of }
+        };
         let (sources, paused) = (Arc::clone(&env.sources), Arc::clone(&env.paused));
         let pool = Arc::new(pool(&config, env, following.clone())?);
         let consumer = group::consumer(&settings, Arc::clone(&pool) as _)?;
@@ -103,6 +108,7 @@ impl Running {
             group: config.kafka.group_id.clone(),
             started: now_ms(),
             throughput: Mutex::default(),
+            board,
         });
         let first = topics::find(&config, &consumer, &health).await?;
         topics::create(&config, &consumer).await?;
@@ -178,6 +184,7 @@ fn environment(
         rejoin: Arc::new(move || control.rejoin()),
         clock: Now::read,
         repair: repair.into(),
+        board: Arc::default(),
     }
 }
 
@@ -194,6 +201,8 @@ fn spawn_tasks(
     let mut tasks = Essential::default();
     tasks.spawn("reload", reloading.watch(reloads));
     tasks.spawn("log ends", watch_ends(Arc::clone(&consumer), Arc::clone(&health)));
+    let (asking, to) = (Arc::clone(&consumer), Arc::clone(&control));
+    tasks.spawn("brokers", topics::watch_brokers(asking, to, Arc::clone(&health)));
     tasks.spawn("retention", topics::watch_retention(Arc::clone(config), Arc::clone(&health)));
     tasks.spawn("systemd", systemd::watch(Arc::clone(&health)));
     tasks.spawn("topics", topics::watch(following, consumer, control, health, stopped));
@@ -279,11 +288,13 @@ async fn stop_all(
     Ok(drained)
 }
 
-/// Records each operation of a store in the metrics.
-fn took(metrics: &Arc<Metrics>) -> Arc<Took> {
-    let metrics = Arc::clone(metrics);
-    Arc::new(move |operation, took| {
-        metrics.store_seconds.with_label_values(&[operation]).observe(took.as_secs_f64());
+/// Records each operation of a store in the metrics, and what it says of its root.
+fn took(metrics: &Arc<Metrics>, board: &Arc<Board>) -> Arc<Took> {
+    let (metrics, board) = (Arc::clone(metrics), Arc::clone(board));
+    Arc::new(move |call| {
+        let seconds = metrics.store_seconds.with_label_values(&[call.operation]);
+        seconds.observe(call.took.as_secs_f64());
+        roots::heard(&board, call);
     })
 }
 
@@ -297,8 +308,12 @@ async fn watch_ends(consumer: Arc<Consumer>, health: Arc<Health>) {
             health.pool.metrics().ticket_age.with_label_values(&["file"]).set(age as i64);
         }
         let (consumer, pool) = (Arc::clone(&consumer), Arc::clone(&health.pool));
+        let board = Arc::clone(&health.board);
         let asked = tokio::task::spawn_blocking(move || {
-            pool.refresh_ends(|tp| log_range(&consumer, tp).ok().map(|log| log.to));
+            // Each question would wait for its whole deadline.
+            let away = || board.outage(&Subject::Brokers).is_some();
+            let end = |tp: &_| log_range(&consumer, tp).ok().map(|log| log.to);
+            pool.refresh_ends(|tp| if away() { None } else { end(tp) });
         });
         let _ = asked.await;
     }

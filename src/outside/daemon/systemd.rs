@@ -23,9 +23,9 @@ pub(super) async fn watch(health: Arc<Health>) {
             notify(&[NotifyState::Watchdog]);
         }
         let status = health.status();
-        let recovering = 0 < status.count(|c| *c == Condition::Recovering);
+        let recovering = 0 < status.unheard + status.count(|c| *c == Condition::Recovering);
         let patience = READY_AFTER.as_millis() as i64 <= now_ms() - health.started;
-        if !ready && (health.pool.has_joined() && !recovering || patience) {
+        if !ready && (status.joined_since.is_some() && !recovering || patience) {
             ready = true;
             tracing::info!(partitions = status.partitions.len(), "ready");
             self::ready();

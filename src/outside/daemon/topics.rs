@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::clients::kafka::group::PollControl;
 use crate::clients::kafka::{Consumer, KafkaError, base_config, offsets, topics};
 use crate::common::config::Config;
+use crate::common::health::Subject;
 use crate::common::retry::Pauses;
 use crate::engine::topics::{mapping_of, news, select};
 use crate::outside::daemon::active::ActiveConfig;
@@ -139,6 +140,34 @@ pub(super) async fn watch_retention(config: Arc<Config>, health: Arc<Health>) {
                 let left = (retention - age).max(0) / 1_000;
                 health.pool.set_headroom(p, left);
             }
+        }
+    }
+}
+
+/// Asks the brokers again and again whether they answer at all.
+pub(super) async fn watch_brokers(
+    consumer: Arc<Consumer>,
+    control: Arc<PollControl>,
+    health: Arc<Health>,
+) {
+    const EVERY: Duration = Duration::from_secs(5);
+    const WHO: &str = "probe";
+    let mut tick = tokio::time::interval(EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let _ = tick.tick().await;
+        let board = &health.board;
+        board.expire(now_ms());
+        // Of all topics there may be thousands; any one will do.
+        let Some(topic) = control.subscribed().into_iter().next() else { continue };
+        let (consumer, began) = (Arc::clone(&consumer), now_ms());
+        let asked = tokio::task::spawn_blocking(move || topics::reach(&consumer, &topic)).await;
+        match asked {
+            Ok(Ok(())) => board.worked(&Subject::Brokers, WHO, now_ms()),
+            Ok(Err(e)) => {
+                let _ = board.failed(&Subject::Brokers, WHO, &e.detail, began);
+            }
+            Err(e) => tracing::debug!(error = %e, "asking the brokers"),
         }
     }
 }

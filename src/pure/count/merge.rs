@@ -164,6 +164,12 @@ impl<S: Default> Merge<S> {
         self.sources.get(tp).map(|s| s.heard)
     }
 
+    /// The first open window.
+    #[must_use]
+    pub fn first_open(&self) -> Option<Span> {
+        self.open.first_key_value().map(|(span, _)| *span)
+    }
+
     /// Whether silence could close the first open window at this time.
     #[must_use]
     pub fn may_close(&self, now: i64) -> bool {

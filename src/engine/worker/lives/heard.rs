@@ -36,6 +36,7 @@ fn heard(life: impl FnOnce()) -> String {
     let lines = Lines::default();
     let writer = lines.clone();
     let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+    let log = log.with_max_level(tracing::Level::DEBUG);
     tracing::subscriber::with_default(log.finish(), life);
     let text = lines.0.lock().clone();
     String::from_utf8(text).expect("UTF-8")
@@ -79,7 +80,7 @@ fn an_append_that_is_refused_is_told_with_its_cause_and_counted() {
             world.finish().await;
         });
     });
-    let told = log.lines().find(|l| l.contains("WARN") && l.contains(MANIFEST));
+    let told = log.lines().find(|l| l.contains("waits for its root") && l.contains(MANIFEST));
     assert!(told.is_some_and(|l| l.contains("rename")), "nobody says why:\n{log}");
 }
 
@@ -95,8 +96,43 @@ fn a_genesis_that_is_refused_is_told_with_its_cause_and_put_later() {
             world.finish().await;
         });
     });
-    let told = log.lines().find(|l| l.contains("WARN") && l.contains(MANIFEST));
+    let told = log.lines().find(|l| l.contains("waits for its root") && l.contains(MANIFEST));
     assert!(told.is_some_and(|l| l.contains("rename")), "nobody says why:\n{log}");
+}
+
+/// Whether a stop says that everything is archived, while these calls of the store are refused.
+fn stops_whole(refused: fn(&str) -> bool) -> (bool, String) {
+    let mut whole = None;
+    let log = heard(|| {
+        whole = in_paused_time(async {
+            let mut world = World::begin(None);
+            world.steps(Duration::from_millis(3_000)).await;
+            world.processes[0].network.always(Some((refused, Failure::Denied)));
+            feed(&world, 1);
+            world.steps(Duration::from_secs(5)).await;
+            let wait = world.drain(0);
+            world.steps(Duration::from_secs(40)).await;
+            let whole = wait.try_recv().ok();
+            world.processes[0].network.always(None);
+            whole
+        });
+    });
+    (whole.expect("the drain has a timeout"), log)
+}
+
+#[test]
+fn a_stop_says_how_much_is_not_archived() {
+    for refused in [
+        |call: &str| call.starts_with("close"),
+        |call: &str| call.starts_with("make directory"),
+        |call: &str| call.starts_with("rename"),
+    ] {
+        let (whole, log) = stops_whole(refused);
+        assert!(!whole, "it says that all is archived:\n{log}");
+        assert!(log.contains("that were read are not archived"), "{log}");
+    }
+    let (whole, log) = stops_whole(|_| false);
+    assert!(whole && !log.contains("are not archived"), "{log}");
 }
 
 #[test]

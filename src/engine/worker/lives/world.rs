@@ -126,6 +126,7 @@ pub(super) fn env(brokers: &Brokers, registry: &prometheus::Registry) -> Env {
         rejoin: Arc::new(|| panic!("no seek was refused")),
         repair: "repair".into(),
         clock,
+        board: Arc::default(),
     }
 }
 

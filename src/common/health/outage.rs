@@ -1,0 +1,186 @@
+//! One thing that the daemon depends on: it works, or it has failed since a moment.
+//!
+//! Only data, with time as an argument: milliseconds of the wall clock.
+
+use std::collections::BTreeSet;
+
+/// A thing that works or fails, as those who use it observe.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Dependency {
+    outage: Option<Outage>,
+}
+
+/// A thing has failed, and has not worked since.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outage {
+    /// The first failure.
+    pub since: i64,
+    /// The latest failure.
+    pub last: i64,
+    /// What the latest failure said.
+    pub cause: String,
+    /// How many calls have failed.
+    pub failures: u64,
+    /// Who has met a failure, and has not met a success since: operations, or partitions.
+    failing: BTreeSet<String>,
+    told: bool,
+    /// The cause was found out otherwise, and says more than the failures do.
+    explained: bool,
+}
+
+/// Milliseconds between two failures that do not belong together, unless the first was told.
+const APART: i64 = 60_000;
+
+/// What an operator is to be told, once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum News {
+    Began { cause: String },
+    Ended { lasted: i64, failures: u64 },
+}
+
+impl Dependency {
+    /// A call of `who` has failed. Nothing is told of an outage before it is `patience` old.
+    pub fn failed(&mut self, who: &str, cause: &str, now: i64, patience: i64) -> Option<News> {
+        // Two failures that lie far apart, and were nobody's trouble, are not one outage.
+        let apart = |o: &Outage| !o.told && APART < now.saturating_sub(o.last);
+        if self.outage.as_ref().is_some_and(apart) {
+            self.outage = None;
+        }
+        let outage = self.outage.get_or_insert_with(|| Outage {
+            since: now,
+            last: now,
+            cause: String::new(),
+            failures: 0,
+            failing: BTreeSet::new(),
+            told: false,
+            explained: false,
+        });
+        if !outage.explained {
+            outage.cause = cause.into();
+        }
+        outage.last = now;
+        outage.failures += 1;
+        if !outage.failing.contains(who) {
+            let _ = outage.failing.insert(who.into());
+        }
+        if outage.told || now.saturating_sub(outage.since) < patience {
+            return None;
+        }
+        outage.told = true;
+        Some(News::Began { cause: cause.into() })
+    }
+
+    /// A call of `who` has worked, or nothing more will be heard of it. The outage ends when this
+    /// is true of everybody who has met a failure.
+    pub fn worked(&mut self, who: &str, now: i64) -> Option<News> {
+        let outage = self.outage.as_mut()?;
+        let _ = outage.failing.remove(who);
+        if !outage.failing.is_empty() {
+            return None;
+        }
+        self.end(now)
+    }
+
+    /// The outage is over, whoever has met it.
+    pub fn end(&mut self, now: i64) -> Option<News> {
+        let Outage { since, failures, told, .. } = self.outage.take()?;
+        told.then(|| News::Ended { lasted: now.saturating_sub(since).max(0), failures })
+    }
+
+    /// Ends an outage of which nothing was heard for so long; [`None`]: it ends only when the thing
+    /// works.
+    pub fn expire(&mut self, now: i64, after: Option<i64>) -> Option<News> {
+        let last = self.outage.as_ref()?.last;
+        if after? < now.saturating_sub(last) { self.end(now) } else { None }
+    }
+
+    /// A cause that says more than the failures do; it is kept.
+    pub fn explain(&mut self, cause: &str) {
+        if let Some(outage) = &mut self.outage {
+            (outage.cause, outage.explained) = (cause.into(), true);
+        }
+    }
+
+    /// Whether `who` has met a failure, and no success since.
+    #[must_use]
+    pub fn is_failing(&self, who: &str) -> bool {
+        self.outage.as_ref().is_some_and(|o| o.failing.contains(who))
+    }
+
+    /// The outage, if the thing fails, once it was told of.
+    #[must_use]
+    pub fn outage(&self) -> Option<&Outage> {
+        self.outage.as_ref().filter(|o| o.told)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn began(cause: &str) -> Option<News> {
+        Some(News::Began { cause: cause.into() })
+    }
+
+    #[test]
+    fn an_outage_is_told_once_at_its_beginning_and_once_at_its_end() {
+        let mut d = Dependency::default();
+        assert_eq!(d.worked("list", 5), None);
+        assert_eq!(d.failed("list", "refused", 10, 0), began("refused"));
+        for now in 11..500 {
+            assert_eq!(d.failed("read", "no answer", now, 0), None);
+        }
+        let outage = d.outage().unwrap();
+        assert_eq!((outage.since, outage.failures), (10, 490));
+        assert_eq!(outage.cause, "no answer", "the latest cause is shown");
+        // Whoever has failed must have worked.
+        assert_eq!(d.worked("list", 600), None);
+        assert_eq!(d.worked("read", 610), Some(News::Ended { lasted: 600, failures: 490 }));
+        assert_eq!((d.worked("read", 620), d.outage()), (None, None));
+        assert_eq!(d.failed("read", "again", 700, 0), began("again"), "another outage");
+    }
+
+    #[test]
+    fn a_success_of_another_kind_ends_nothing() {
+        let mut d = Dependency::default();
+        assert_eq!(d.failed("close", "quota", 0, 0), began("quota"));
+        for now in 0..100 {
+            assert_eq!(d.worked("list", now), None, "reading works while writing does not");
+        }
+        assert_eq!(d.outage().unwrap().since, 0);
+        assert_eq!(d.end(100), Some(News::Ended { lasted: 100, failures: 1 }));
+    }
+
+    #[test]
+    fn what_ends_before_anybody_lost_patience_is_not_told() {
+        let mut d = Dependency::default();
+        assert_eq!(d.failed("a", "x", 0, 30), None);
+        assert_eq!((d.failed("a", "x", 29, 30), d.outage()), (None, None));
+        assert_eq!(d.worked("a", 29), None);
+        assert_eq!(d.failed("a", "x", 40, 30), None);
+        assert_eq!(d.failed("a", "y", 70, 30), began("y"));
+        assert_eq!(d.outage().unwrap().since, 40);
+        assert_eq!(d.worked("a", 60), Some(News::Ended { lasted: 20, failures: 2 }));
+    }
+
+    #[test]
+    fn failures_that_lie_far_apart_are_not_one_outage() {
+        let mut d = Dependency::default();
+        assert_eq!(d.failed("a", "x", 0, 20), None);
+        assert_eq!(d.failed("a", "x", APART + 1, 20), None);
+        assert_eq!(d.failed("a", "x", APART + 21, 20), began("x"));
+        assert_eq!(d.outage().unwrap().since, APART + 1);
+        // One that was told goes on, however seldom it is met.
+        assert_eq!(d.failed("a", "x", 9 * APART, 20), None);
+        assert_eq!(d.expire(20 * APART, None), None);
+        assert_eq!(d.expire(9 * APART + 100, Some(100)), None);
+        assert!(matches!(d.expire(9 * APART + 101, Some(100)), Some(News::Ended { .. })));
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_gives_no_negative_time() {
+        let mut d = Dependency::default();
+        let _ = d.failed("a", "x", 100, 0);
+        assert_eq!(d.worked("a", 50), Some(News::Ended { lasted: 0, failures: 1 }));
+    }
+}

@@ -1,0 +1,163 @@
+//! Which things an instance depends on, and what an operator is told of each.
+
+use crate::common::health::outage::News;
+
+/// A thing that the daemon depends on.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Subject {
+    /// The brokers, all together.
+    Brokers,
+    /// The root of an archive, by its URL.
+    Root(String),
+    /// The positions of a mapping's partitions, which the brokers tell.
+    Positions(String),
+    /// The reading of a mapping's partitions.
+    Reading(String),
+    /// The transactional producer of a worker.
+    Producer(usize),
+    /// The transactions of a worker.
+    Commits(usize),
+}
+
+impl Subject {
+    /// How old an outage must be before it is told, milliseconds. One commit in doubt is the
+    /// normal end of an assignment.
+    #[must_use]
+    pub fn patience(&self) -> i64 {
+        match self {
+            Subject::Commits(_) => 20_000,
+            // The second question fails after this; the brokers' own outage is known by then.
+            Subject::Positions(_) | Subject::Reading(_) => 5_000,
+            Subject::Brokers | Subject::Root(_) | Subject::Producer(_) => 0,
+        }
+    }
+
+    /// After this time without a failure an outage is over, milliseconds: nothing may be left that
+    /// could work. [`None`]: only a call that works ends it.
+    #[must_use]
+    pub fn expires_after(&self) -> Option<i64> {
+        match self {
+            Subject::Brokers | Subject::Root(_) => None,
+            _ => Some(120_000),
+        }
+    }
+
+    /// Whether the daemon can do nothing at all for its operator meanwhile.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        matches!(self, Subject::Brokers | Subject::Producer(_))
+    }
+
+    /// What is told to an operator.
+    #[must_use]
+    pub fn line(&self, news: &News) -> String {
+        match news {
+            News::Began { cause } => format!("{} ({cause}): {}", self.fails(), self.meaning()),
+            News::Ended { lasted, failures } => {
+                let s = if *failures == 1 { "" } else { "s" };
+                let lasted = spell(*lasted);
+                format!(
+                    "{} again after {lasted}; {failures} failed call{s} meanwhile",
+                    self.works()
+                )
+            }
+        }
+    }
+
+    /// What fails, as the beginning of a sentence.
+    #[must_use]
+    pub fn fails(&self) -> String {
+        match self {
+            Subject::Brokers => "the brokers are unreachable".into(),
+            Subject::Root(url) => format!("the root {url} is unavailable"),
+            Subject::Positions(mapping) => {
+                format!("the brokers do not tell the positions of mapping.{mapping}")
+            }
+            Subject::Reading(mapping) => format!("records of mapping.{mapping} can't be read"),
+            Subject::Producer(worker) => format!("worker {worker} gets no producer"),
+            Subject::Commits(worker) => format!("worker {worker} can't commit"),
+        }
+    }
+
+    fn works(&self) -> String {
+        match self {
+            Subject::Brokers => "the brokers answer".into(),
+            Subject::Root(url) => format!("the root {url} works"),
+            Subject::Positions(mapping) => {
+                format!("the brokers tell the positions of mapping.{mapping}")
+            }
+            Subject::Reading(mapping) => format!("records of mapping.{mapping} are read"),
+            Subject::Producer(worker) => format!("worker {worker} has a producer"),
+            Subject::Commits(worker) => format!("worker {worker} commits"),
+        }
+    }
+
+    fn meaning(&self) -> &'static str {
+        match self {
+            Subject::Brokers => {
+                "nothing is read, counted or committed; nothing is lost; the next try is within \
+                 10 s"
+            }
+            Subject::Root(_) => {
+                "its archives wait, and counts continue; nothing is lost; the next try is within \
+                 15 s"
+            }
+            Subject::Positions(_) => {
+                "its partitions wait until the positions are known; the next try is within 15 s"
+            }
+            Subject::Reading(_) => "the client tries again by itself",
+            Subject::Producer(_) => {
+                "its counts wait; check kafka.properties and the brokers; the next try is within \
+                 15 s"
+            }
+            Subject::Commits(_) => {
+                "its counts are not published, and are counted again; the next try is within 15 s"
+            }
+        }
+    }
+}
+
+/// A duration for people, given in milliseconds: the two largest units.
+#[must_use]
+pub fn spell(millis: i64) -> String {
+    let s = millis.max(0) / 1_000;
+    match s {
+        0..60 => format!("{s} s"),
+        60..3_600 => format!("{} min {} s", s / 60, s % 60),
+        3_600..86_400 => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
+        _ => format!("{} d {} h", s / 86_400, s % 86_400 / 3_600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_cause_meaning_and_the_next_try_and_then_the_duration() {
+        let began = News::Began { cause: "connection refused".into() };
+        let ended = News::Ended { lasted: 134_000, failures: 412 };
+        let all = [
+            Subject::Brokers,
+            Subject::Root("hdfs://nn:8020/a".into()),
+            Subject::Positions("orders".into()),
+            Subject::Reading("orders".into()),
+            Subject::Producer(1),
+            Subject::Commits(1),
+        ];
+        for subject in all {
+            let (begin, end) = (subject.line(&began), subject.line(&ended));
+            assert!(begin.contains("(connection refused): "), "{begin}");
+            assert!(begin.contains("next try") || begin.contains("tries again"), "{begin}");
+            assert!(end.ends_with("again after 2 min 14 s; 412 failed calls meanwhile"), "{end}");
+        }
+        let root = Subject::Root("hdfs://nn:8020/a".into());
+        assert_eq!(
+            root.line(&began),
+            "the root hdfs://nn:8020/a is unavailable (connection refused): its archives wait, \
+             and counts continue; nothing is lost; the next try is within 15 s"
+        );
+        let once = News::Ended { lasted: 900, failures: 1 };
+        assert!(root.line(&once).ends_with("works again after 0 s; 1 failed call meanwhile"));
+    }
+}
