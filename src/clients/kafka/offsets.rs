@@ -191,8 +191,11 @@ impl BrokerPositions {
         BrokerPositions { consumer: Arc::default(), config: config.into(), ends: Arc::default() }
     }
 
-    /// The ends of these logs, in order.
-    fn ends(&self, partitions: &[TopicPartition]) -> Result<Vec<Offset>, KafkaError> {
+    /// The ends of these logs with the records of open transactions, in order.
+    ///
+    /// # Errors
+    /// A partition's leader does not answer.
+    pub fn ends(&self, partitions: &[TopicPartition]) -> Result<Vec<Offset>, KafkaError> {
         let failed = |e: &dyn std::fmt::Display| KafkaError::new("ask for the ends of logs", e);
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         for tp in partitions {

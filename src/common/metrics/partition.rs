@@ -30,6 +30,10 @@ struct Known {
     results: Option<Offset>,
     archive: Option<Offset>,
     end: Option<Offset>,
+    /// A last stable offset that is below the log's end, and since when: milliseconds.
+    pinned: Option<(Offset, i64)>,
+    /// When that was looked at last, milliseconds.
+    looked: Option<i64>,
 }
 
 /// A partition's gauges, made when the partition is assigned. Its series go when the last handle
@@ -46,6 +50,7 @@ pub struct PartitionGauges {
     pub detached: PartitionGauge,
     pub paused: PartitionGauge,
     pub open_windows: PartitionGauge,
+    open_transaction: PartitionGauge,
     committed_offset: PartitionGauge,
     results_position: PartitionGauge,
     archive_position: PartitionGauge,
@@ -75,6 +80,7 @@ impl Metrics {
             detached: gauge(&self.detached),
             paused: gauge(&self.paused),
             open_windows: gauge(&self.open_windows),
+            open_transaction: gauge(&self.open_transaction),
             committed_offset: gauge(&self.committed_offset),
             results_position: gauge(&self.results_position),
             archive_position: gauge(&self.archive_position),
@@ -116,6 +122,26 @@ impl PartitionGauges {
         let mut known = self.lock();
         known.end = Some(end);
         self.set_lags(*known);
+    }
+
+    /// Sets the log's end with the records of open transactions. Returns for how many seconds, at
+    /// the look before and now, the last stable offset has stood below it.
+    pub fn set_full_end(&self, end: Offset, now: i64) -> [i64; 2] {
+        let mut known = self.lock();
+        let seconds = |pinned: Option<(Offset, i64)>| {
+            pinned.map_or(0, |(_, since)| now.saturating_sub(since).max(0) / 1_000)
+        };
+        let before = known.pinned;
+        known.pinned = known.end.filter(|stable| *stable < end).map(|stable| match before {
+            Some((same, since)) if same == stable => (same, since),
+            _ => (stable, now),
+        });
+        let after = seconds(known.pinned);
+        let looked = known.looked.replace(now).unwrap_or(now);
+        drop(known);
+        self.open_transaction.set(after);
+        let before = before.map_or(0, |(_, since)| looked.saturating_sub(since).max(0) / 1_000);
+        [before, after]
     }
 
     /// The log's last stable offset, when it was asked for last; [`None`] before the first answer.
@@ -163,6 +189,7 @@ impl Drop for PartitionGauges {
             &self.detached,
             &self.paused,
             &self.open_windows,
+            &self.open_transaction,
             &self.committed_offset,
             &self.results_position,
             &self.archive_position,
@@ -214,6 +241,23 @@ mod tests {
         assert!(series(&registry).contains(&"alluvium_results_lag_records 70".to_string()));
         drop(gauges);
         assert!(series(&registry).is_empty());
+    }
+
+    #[test]
+    fn a_stable_offset_that_stands_below_the_end_is_seen() {
+        let registry = Registry::new();
+        let metrics = Arc::new(Metrics::new(&registry));
+        let gauges = metrics.partition(&TopicPartition { topic: "t".into(), partition: 0 });
+        gauges.set_end(Offset(10));
+        assert_eq!(gauges.set_full_end(Offset(10), 0), [0, 0]);
+        assert_eq!(gauges.set_full_end(Offset(15), 1_000), [0, 0]);
+        // It moves, so transactions end.
+        gauges.set_end(Offset(12));
+        assert_eq!(gauges.set_full_end(Offset(15), 6_000), [0, 0]);
+        assert_eq!(gauges.set_full_end(Offset(99), 36_000), [0, 30]);
+        assert_eq!(gauges.set_full_end(Offset(99), 70_000), [30, 64]);
+        gauges.set_end(Offset(99));
+        assert_eq!(gauges.set_full_end(Offset(99), 71_000), [64, 0]);
     }
 
     #[test]

@@ -54,6 +54,10 @@ pub(super) const GAP_RECORDS: Text = (
     "alluvium_gap_offsets_total",
     "Offsets in gap entries: retention deleted the records before they were archived.",
 );
+pub(super) const OFFSETS_MOVED: Text = (
+    "alluvium_offsets_moved_total",
+    "Committed offsets that somebody else wrote into the group; the counts went on from there.",
+);
 pub(super) const STORE_ERRORS: Text =
     ("alluvium_store_errors_total", "Failed operations of the store, by class.");
 pub(super) const KAFKA_ERRORS: Text =
@@ -96,6 +100,10 @@ pub(super) const OPEN_WINDOWS: Text =
 pub(super) const HELD_BACK: Text = (
     "alluvium_merge_held_back_seconds",
     "Seconds that a window which is over by the clock has waited for a source partition.",
+);
+pub(super) const OPEN_TRANSACTION: Text = (
+    "alluvium_open_transaction_seconds",
+    "Seconds that records have waited behind a transaction of their producer that does not end.",
 );
 pub(super) const BROKERS_UNREACHABLE: Text =
     ("alluvium_brokers_unreachable_seconds", "Seconds since no broker answers; 0 while one does.");

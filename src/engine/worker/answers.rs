@@ -10,8 +10,9 @@ use crate::engine::archive::ledger::LedgerError;
 use crate::engine::archive::task::{Event, Published};
 use crate::engine::worker::env::Env;
 use crate::engine::worker::partition::Sinks;
-use crate::pure::protocol::AppendVerdict;
 use crate::pure::protocol::machine::{Input, PositionsAnswer, Report, Ticket};
+use crate::pure::protocol::{AppendVerdict, Partition};
+use crate::pure::record::Offset;
 
 /// The class of a failure that is none of a store's.
 const OTHER: &str = ErrorKind::Other.label();
@@ -122,8 +123,38 @@ impl Sinks {
         self.hide(&env.metrics);
     }
 
+    /// The committed offset, if another program wrote it.
+    fn moved_to(&self) -> Option<Offset> {
+        self.machine.rules().filter(|p| p.was_moved()).and_then(Partition::committed_offset)
+    }
+
+    /// Another program has committed an offset in the group: which counts that doubles or leaves
+    /// out, as far as it is known here.
+    fn on_moved_offset(&self, to: Offset, env: &Env) {
+        env.metrics.offsets_moved.inc();
+        let before = self.view.last_p.filter(|_| self.role.count.is_some());
+        tracing::warn!(
+            tp = %self.tp, %to,
+            "another program has committed an offset in this group (kafka-consumer-groups \
+             --reset-offsets, or a consumer with the same group.id): {}",
+            moved(before, to)
+        );
+    }
+
+    /// After a restart it is the ledger that says how far the records were read before.
+    fn tell_moved_against_ledger(&self, archive: Option<Offset>) {
+        let counts = self.role.count.is_some();
+        if let (Some(to), Some(archive), true) = (self.moved_to(), archive, counts) {
+            tracing::warn!(
+                tp = %self.tp, %to, %archive,
+                "compared with the end of the archive, {}",
+                moved(Some(archive), to)
+            );
+        }
+    }
+
     /// Logs what the machine has found.
-    pub(super) fn tell(&self, report: &Report) {
+    pub(super) fn tell(&self, report: &Report, env: &Env) {
         let tp = &self.tp;
         match report {
             Report::BrokersSilent { retry_in } => {
@@ -132,11 +163,9 @@ impl Sinks {
                     "the brokers are asked for the positions again later"
                 );
             }
-            Report::OffsetMoved(offset) => {
-                tracing::warn!(
-                    %tp, %offset,
-                    "the committed offset was moved by hand; results continue from there"
-                );
+            Report::OffsetMoved(offset) => self.on_moved_offset(*offset, env),
+            Report::CommitLost if self.moved_to().is_some() => {
+                self.on_moved_offset(self.moved_to().unwrap_or(Offset(0)), env);
             }
             Report::CommitLost => {
                 tracing::warn!(
@@ -153,6 +182,9 @@ impl Sinks {
                 );
             }
             Report::Recovered { results, archive } => {
+                if !self.view.root_failed {
+                    self.tell_moved_against_ledger(*archive);
+                }
                 let [results, archive] = [results, archive].map(|o| o.map(|o| o.0));
                 if self.view.root_failed {
                     tracing::debug!(%tp, results, archive, "the archive has its root again");
@@ -173,5 +205,33 @@ impl Sinks {
                 );
             }
         }
+    }
+}
+
+/// What a moved offset does to the counts: `before` is where they would have gone on.
+fn moved(before: Option<Offset>, to: Offset) -> String {
+    match before {
+        Some(before) if to < before => {
+            format!("offsets {to} to {} are counted again", Offset(before.0 - 1))
+        }
+        Some(before) if before < to => {
+            format!("offsets {before} to {} are not counted", Offset(to.0 - 1))
+        }
+        Some(_) => "the counts go on where they were".into(),
+        None => format!("the counts go on at {to}, and where they were is not known"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moved_offset_names_what_it_doubles_or_leaves_out() {
+        let text = |before: Option<i64>, to| moved(before.map(Offset), Offset(to));
+        assert_eq!(text(Some(10), 3), "offsets 3 to 9 are counted again");
+        assert_eq!(text(Some(10), 13), "offsets 10 to 12 are not counted");
+        assert_eq!(text(Some(10), 10), "the counts go on where they were");
+        assert!(text(None, 4).contains("go on at 4"));
     }
 }

@@ -23,7 +23,7 @@ use crate::pure::layout::RollReason;
 use crate::pure::protocol::Machine;
 use crate::pure::protocol::machine::{Cause, Effect, Input, ReadStep, Setup, Ticket};
 use crate::pure::protocol::partition::Share;
-use crate::pure::record::{Record, TopicPartition};
+use crate::pure::record::{Offset, Record, TopicPartition};
 
 /// A partition that this worker owns.
 pub(super) struct OwnedPartition {
@@ -66,6 +66,8 @@ pub(super) struct View {
     pub(super) foreign_told: bool,
     /// The store has failed, and the archive has not got on since.
     pub(super) root_failed: bool,
+    /// P when it was known last, before the latest input.
+    pub(super) last_p: Option<Offset>,
     /// A read has failed, and none has worked since.
     pub(super) read_failed: bool,
 }
@@ -106,6 +108,7 @@ impl OwnedPartition {
                 first_time: None,
                 foreign_told: false,
                 root_failed: false,
+                last_p: None,
                 read_failed: false,
             },
             effects: Vec::new(),
@@ -209,6 +212,7 @@ impl Sinks {
 
     /// Hands one input to the machine, and carries out what comes of it.
     pub(super) fn input(&mut self, input: Input, now: Now, env: &Env) {
+        self.view.last_p = self.machine.rules().and_then(|p| p.p()).or(self.view.last_p);
         self.machine.handle(input, now.moment(), &mut self.effects);
         let mut effects = std::mem::take(&mut self.effects);
         for effect in effects.drain(..) {
@@ -248,7 +252,7 @@ impl Sinks {
                 );
                 (env.rejoin)();
             }
-            Effect::Report(report) => self.tell(&report),
+            Effect::Report(report) => self.tell(&report, env),
         }
     }
 

@@ -129,6 +129,34 @@ impl Pool {
         }
     }
 
+    /// Asks for the ends of all logs that are owned, with the records of open transactions, and
+    /// logs where the last stable offset stands below the end for long. Blocks.
+    pub fn refresh_full_ends(
+        &self,
+        ends: impl Fn(&[TopicPartition]) -> Option<Vec<Offset>>,
+        now: i64,
+    ) {
+        /// Far longer than a transaction of this program takes.
+        const LONG: i64 = 60;
+        let placed = self.placed.lock();
+        let all = placed.iter().map(|(tp, p)| (tp.clone(), Arc::clone(&p.gauges)));
+        let (all, gauges): (Vec<TopicPartition>, Vec<Arc<PartitionGauges>>) = all.unzip();
+        drop(placed);
+        let Some(ends) = ends(&all).filter(|_| !all.is_empty()) else { return };
+        for ((tp, gauges), end) in all.iter().zip(gauges).zip(ends) {
+            let [before, after] = gauges.set_full_end(end, now);
+            if before < LONG && LONG <= after {
+                tracing::warn!(
+                    %tp, %end, stable = gauges.end().map(|o| o.0),
+                    "records wait behind a transaction of their producer that does not end; they \
+                     are read when it has ended (kafka-transactions.sh find-hanging names it)"
+                );
+            } else if LONG <= before && after < LONG {
+                tracing::info!(%tp, "the transaction that records waited for has ended");
+            }
+        }
+    }
+
     /// How many partitions are assigned.
     #[must_use]
     pub fn assigned_partitions(&self) -> usize {
@@ -328,8 +356,10 @@ impl Assignments for Pool {
             let left = deadline.saturating_duration_since(Instant::now());
             if wait.recv_timeout(left).is_err() {
                 tracing::warn!(
-                    "a worker did not answer a revocation in time; it may not commit for those \
-                     partitions any more"
+                    "a worker did not answer a revocation in time: it did not release its \
+                     partitions within daemon.revoke_timeout ({:?}), so its commit is refused, \
+                     its records are read again, and nothing is lost",
+                    self.plan.revoke_timeout
                 );
                 break;
             }

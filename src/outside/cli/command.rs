@@ -62,7 +62,7 @@ enum Command {
     /// code is 65 when something is missing, foreign, truncated, changed or doubled, or when a
     /// partition is stopped. Example: alluvium verify --config /etc/alluvium/alluvium.toml --json
     Verify(verify::Verify),
-    /// Count the raw files again, and compare with the published counts in the archive.
+    /// Recount from the raw files, and compare with the published counts in the archive.
     ///
     /// The exit code is 65 when the count of a word differs. Both sides are read from the archive:
     /// beside a running daemon the newest windows differ until their files are rolled; exclude them

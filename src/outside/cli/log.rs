@@ -44,7 +44,7 @@ pub(super) fn begin(format: LogFormat, level: &str) -> Result<Box<SetLog>, Strin
         .with_summary_interval(Duration::from_secs(60))
         .with_summary_formatter(Arc::new(|s| {
             let what = s.metadata.as_ref().map_or_else(String::new, |m| m.message.clone());
-            tracing::info!(times = s.count, "a repeated log line was left out: {what}");
+            tracing::info!("{} repeats of {what:?} suppressed", s.count);
         }))
         .build()
         .map_err(|e| e.to_string())?;

@@ -35,8 +35,8 @@ pub(super) struct Repair {
     /// default the published counts are read back, which give the exact offset.
     #[arg(long, value_name = "OFFSET", requires = "partition")]
     count_from: Option<i64>,
-    /// Carry out the repair. Use this for partitions that are stopped or have no owner: an owner
-    /// that is not stopped is not fenced.
+    /// Carry out the repair. An owner that runs is not locked out: use this only for
+    /// partitions that are stopped or have no owner.
     #[arg(long)]
     apply: bool,
 }

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use prometheus::Registry;
 use tokio::sync::watch;
 
+use crate::clients::kafka::offsets::BrokerPositions;
 use crate::common::deadlines::STUCK;
 use crate::common::health::{Board, Subject};
 use crate::common::status::{OutageOf, OutageStatus, Status, Throughput};
@@ -35,6 +36,7 @@ pub(crate) struct Health {
     pub(crate) started: i64,
     pub(crate) throughput: Mutex<Throughput>,
     pub(crate) board: Arc<Board>,
+    pub(crate) positions: BrokerPositions,
 }
 
 impl Health {

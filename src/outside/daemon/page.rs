@@ -60,7 +60,7 @@ fn body(s: &Status) -> Markup {
             (figure("not counted yet", &sum(s, 0), ""))
             (figure("not archived yet", &sum(s, 1), ""))
             (figure("oldest not archived", &oldest(s), ""))
-            (figure("windows closed until", &complete(s), ""))
+            (figure("counts complete up to (UTC)", &complete(s), ""))
             (figure("failed calls", &number(s.failed_calls as i64), ""))
             div.figure.wide {
                 span { "source records a second, last 15 minutes" }
@@ -368,7 +368,7 @@ mod tests {
             "alluvium repair &lt;x&gt; 3",
             "topic <b>gone</b> does not exist",
             "1 window from 2025-01-01 00:00:00<",
-            "windows closed until</span><b>2025-01-01 00:00:00<",
+            "counts complete up to (UTC)</span><b>2025-01-01 00:00:00<",
             "1\u{202f}234<",
             "the root hdfs://nn is unavailable</b> for 1 min 0 s: connection &lt;refused&gt;",
             "<h2>not owned any more</h2>",

@@ -109,6 +109,7 @@ impl Running {
             started: now_ms(),
             throughput: Mutex::default(),
             board,
+            positions,
         });
         let first = topics::find(&config, &consumer, &health).await?;
         topics::create(&config, &consumer).await?;
@@ -308,12 +309,14 @@ async fn watch_ends(consumer: Arc<Consumer>, health: Arc<Health>) {
             health.pool.metrics().ticket_age.with_label_values(&["file"]).set(age as i64);
         }
         let (consumer, pool) = (Arc::clone(&consumer), Arc::clone(&health.pool));
-        let board = Arc::clone(&health.board);
+        let (board, positions) = (Arc::clone(&health.board), health.positions.clone());
         let asked = tokio::task::spawn_blocking(move || {
             // Each question would wait for its whole deadline.
             let away = || board.outage(&Subject::Brokers).is_some();
             let end = |tp: &_| log_range(&consumer, tp).ok().map(|log| log.to);
             pool.refresh_ends(|tp| if away() { None } else { end(tp) });
+            let full = |all: &[_]| if away() { None } else { positions.ends(all).ok() };
+            pool.refresh_full_ends(full, now_ms());
         });
         let _ = asked.await;
     }

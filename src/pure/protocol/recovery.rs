@@ -88,8 +88,9 @@ pub enum Stop {
     #[error(
         "the group's offsets or the ledger belong to root {found}, but this mapping archives into \
          root {ours}: \
-         two daemons share one group_id, or archive.root was changed. Use another group_id for \
-         another root, or continue here and leave the other root as it is"
+         archive.root was changed, or two daemons share one group_id, or the identity file of \
+         the root was lost and another one was written. Use another group_id for another root, \
+         or continue here and leave the other root as it is"
     )]
     OtherRoot { found: String, ours: String },
     #[error(
@@ -110,9 +111,10 @@ pub enum Stop {
     )]
     ArchiveGap { range: OffsetRange },
     #[error(
-        "offsets {range} were deleted by retention before their results were committed; the \
-         records are in the archive. Set on_gap = \"record\" in the mapping to name the results \
-         as lost and continue, now and whenever it happens again"
+        "offsets {range} were deleted by retention before their results were committed. \
+         What the archive has of them stays there; its gap entries name the rest. Set on_gap = \
+         \"record\" in the mapping to name the results as lost and continue, now and whenever it \
+         happens again"
     )]
     ResultsGap { range: OffsetRange },
     #[error(
