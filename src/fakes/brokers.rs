@@ -178,7 +178,7 @@ impl Source for LogSource {
         let mut read = Read { records: rows.len(), ..Read::default() };
         for row in &rows {
             let headers: Vec<_> =
-                row.header.iter().map(|(k, v)| (k.as_str(), Some(v.as_bytes()))).collect();
+                row.header.iter().map(|(k, v)| (k.as_bytes(), Some(v.as_bytes()))).collect();
             take(&Record {
                 offset: Offset(row.offset),
                 timestamp: Timestamp::Create(row.millis),

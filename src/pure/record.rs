@@ -16,7 +16,7 @@ impl Offset {
     /// The position after the record at this offset.
     #[must_use]
     pub fn next(self) -> Offset {
-        Offset(self.0 + 1)
+        Offset(self.0.saturating_add(1))
     }
 }
 
@@ -94,5 +94,6 @@ pub struct Record<'a> {
     pub headers: &'a [Header<'a>],
 }
 
-/// One header; names may repeat, values may be null or binary.
-pub type Header<'a> = (&'a str, Option<&'a [u8]>);
+/// One header, its name and its value. Names may repeat; Kafka says that they are UTF-8, and checks
+/// nothing. Values may be null.
+pub type Header<'a> = (&'a [u8], Option<&'a [u8]>);

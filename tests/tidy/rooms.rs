@@ -5,14 +5,23 @@
 pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
     ("pure/record", "the nouns: record, offset, partition", &[]),
     ("pure/fault", "faults that tests plant into the rules", &[]),
+    ("pure/calendar", "times as text, and back", &[]),
     ("pure/formats", "what is written down and read again, one file a format", &["pure/record"]),
     (
         "pure/protocol",
         "the rules of exactly once, and the machine of one partition",
         &["pure/fault", "pure/formats", "pure/record"],
     ),
-    ("pure/layout", "names, paths and rules for rolling", &["pure/formats", "pure/record"]),
-    ("pure/count", "words, windows and sums", &["pure/fault", "pure/formats", "pure/record"]),
+    (
+        "pure/layout",
+        "names, paths and rules for rolling",
+        &["pure/calendar", "pure/formats", "pure/record"],
+    ),
+    (
+        "pure/count",
+        "words, windows and sums",
+        &["pure/calendar", "pure/fault", "pure/formats", "pure/record"],
+    ),
     ("common/clock", "the clocks, read in one place", &[]),
     ("common/crash", "the steps at which a variable lets a process die", &[]),
     ("common/deadlines", "timeouts that depend on each other", &[]),
@@ -29,7 +38,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
     (
         "clients/encode",
         "records into the bytes of a file",
-        &["pure/count", "pure/layout", "pure/record"],
+        &["pure/calendar", "pure/count", "pure/layout", "pure/record"],
     ),
     (
         "clients/kafka",
@@ -117,6 +126,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
             "clients/kafka",
             "clients/store",
             "common/config",
+            "pure/calendar",
             "pure/count",
             "pure/layout",
             "pure/protocol",

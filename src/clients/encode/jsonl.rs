@@ -2,6 +2,7 @@
 //! UTF-8 stand in Base64 under `…_bytes`; columns without a value are left out, except `key` and
 //! `value`, whose null is a fact.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use base64::Engine as _;
@@ -12,7 +13,7 @@ use serde::Serialize;
 
 use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::foreign::count_or_foreign;
-use crate::pure::count::output::iso_millis;
+use crate::pure::calendar::iso_millis;
 use crate::pure::layout::format::{Rows, TextCodec, TextPolicy};
 use crate::pure::record::{Record, TopicPartition};
 
@@ -48,7 +49,10 @@ struct RawLine<'a> {
 
 #[derive(Serialize)]
 struct HeaderLine<'a> {
-    key: &'a str,
+    key: Cow<'a, str>,
+    /// Where the name is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_bytes: Option<String>,
     value: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value_bytes: Option<String>,
@@ -119,7 +123,9 @@ impl File {
         let (value, value_bytes) = text_or_base64(record.value, value_mode);
         let headers = record.headers.iter().map(|(name, bytes)| {
             let (value, value_bytes) = text_or_base64(*bytes, TextPolicy::Auto);
-            HeaderLine { key: name, value, value_bytes }
+            let key = String::from_utf8_lossy(name);
+            let key_bytes = matches!(key, Cow::Owned(_)).then(|| STANDARD.encode(name));
+            HeaderLine { key, key_bytes, value, value_bytes }
         });
         let line = RawLine {
             topic: &self.of.topic,

@@ -153,7 +153,7 @@ impl Builder for RawRows {
         self.key.append(record.key);
         self.value.append(record.value);
         for (name, value) in record.headers {
-            self.header_keys.append_value(name);
+            self.header_keys.append_value(String::from_utf8_lossy(name));
             self.header_values.append_option(*value);
             self.header_bytes += name.len() + value.map_or(0, <[u8]>::len);
         }

@@ -58,7 +58,7 @@ fn lines(bytes: &[u8]) -> Vec<serde_json::Value> {
 #[test]
 fn raw_rows_keep_every_byte() {
     let big = vec![b'x'; 1 << 20];
-    let headers: [Header<'_>; 3] = [("a", Some(b"1")), ("a", None), ("b", Some(b"\xff"))];
+    let headers: [Header<'_>; 3] = [(b"a", Some(b"1")), (b"a", None), (b"b", Some(b"\xff"))];
     let records = [
         record(3, None, None, &[]),
         record(5, Some(b""), Some(b""), &headers),
@@ -117,7 +117,7 @@ fn counts_become_typed_rows_and_foreign_values_stay() {
     let kind = crate::pure::count::CountKind::Final;
     let mut w = WindowWriter::new(OutputFormat::Json, (0, 2_000), kind, &of(), range, None);
     let value = w.value("hello", 2).to_string();
-    let headers: [Header<'_>; 1] = [(NAME, Some(w.header().as_bytes()))];
+    let headers: [Header<'_>; 1] = [(NAME.as_bytes(), Some(w.header().as_bytes()))];
     let records = [
         record(7, Some(b"hello"), Some(value.as_bytes()), &headers),
         record(8, None, Some(b"not ours"), &[]),
@@ -182,13 +182,44 @@ fn the_parquet_schemas_are_the_golden_ones() {
     assert_eq!(schema(Rows::Counts), golden!("schema-counts.txt"));
 }
 
+/// Paths are checked against these names.
+#[test]
+fn the_columns_have_the_names_that_the_layout_says() {
+    for rows in [RAW, Rows::Counts] {
+        let bytes = encode(Format::Parquet(ParquetCodec::Snappy), rows, &[]);
+        let file = SerializedFileReader::new(Bytes::from(bytes)).unwrap();
+        let schema = file.metadata().file_metadata().schema();
+        let names: Vec<&str> = schema.get_fields().iter().map(|f| f.name()).collect();
+        assert_eq!(names, rows.columns());
+    }
+}
+
+/// Two names never become one.
+#[test]
+fn the_bytes_of_header_names_stand_in_json_lines() {
+    let headers: [Header<'_>; 3] =
+        [(b"trace\0id", None), (b"stra\xdfe", None), (b"stra\xfee", None)];
+    let line = json_lines(RAW, &[record(0, None, None, &headers)]);
+    let got = &lines(line.as_bytes())[0]["headers"];
+    assert_eq!(got[0]["key"], "trace\0id");
+    assert!(got[0].get("key_bytes").is_none());
+    assert_eq!(
+        (&got[1]["key"], &got[2]["key"]),
+        (&"stra\u{fffd}e".into(), &"stra\u{fffd}e".into())
+    );
+    assert_eq!(
+        (&got[1]["key_bytes"], &got[2]["key_bytes"]),
+        (&"c3RyYd9l".into(), &"c3RyYf5l".into())
+    );
+}
+
 fn json_lines(rows: Rows, records: &[Record<'_>]) -> String {
     String::from_utf8(encode(Format::JsonLines(TextCodec::None), rows, records)).unwrap()
 }
 
 #[test]
 fn the_json_lines_of_raw_records_are_the_golden_ones() {
-    let headers: [Header<'_>; 3] = [("a", Some(b"1")), ("a", None), ("b", Some(b"\xff"))];
+    let headers: [Header<'_>; 3] = [(b"a", Some(b"1")), (b"a", None), (b"b", Some(b"\xff"))];
     let bare = Record { timestamp: Timestamp::Missing, ..record(3, None, None, &[]) };
     let text = record(5, Some(b""), Some("line 1\n\"ä\"".as_bytes()), &headers);
     let timestamp = Timestamp::LogAppend(1_795_368_000_123);
@@ -214,8 +245,10 @@ fn the_json_lines_of_counts_are_the_golden_ones() {
             (word, writer.header().to_string(), value)
         })
         .into();
-    let headers: Vec<[Header<'_>; 1]> =
-        published.iter().map(|(_, header, _)| [(NAME, Some(header.as_bytes()))]).collect();
+    let headers: Vec<[Header<'_>; 1]> = published
+        .iter()
+        .map(|(_, header, _)| [(NAME.as_bytes(), Some(header.as_bytes()))])
+        .collect();
     let mut records: Vec<Record<'_>> = (7..)
         .zip(published.iter().zip(&headers))
         .map(|(offset, ((word, _, value), headers))| {

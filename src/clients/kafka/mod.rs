@@ -8,11 +8,14 @@
 //! * [`topics`]: which topics there are, and making those that are written to.
 //! * `generation`: what a member may commit by, while its generation lasts.
 //! * `settings`: of consumers and producers.
-//! * [`native`]: the only `unsafe` of this crate: captured group metadata, and topic ids.
+//! * `headers`: the headers of messages, with every byte of their names.
+//! * [`native`]: what rust-rdkafka has no safe way for: captured group metadata, and topic ids.
 
 mod error;
 mod generation;
 pub mod group;
+#[allow(unsafe_code)]
+mod headers;
 #[allow(unsafe_code)]
 mod native;
 pub mod offsets;

@@ -13,6 +13,7 @@ use rdkafka::producer::{Producer, ProducerContext};
 use rdkafka_sys as sys;
 use sys::rd_kafka_resp_err_t as Code;
 
+use crate::clients::kafka::headers::{bytes, each_header};
 use crate::pure::record::{Header, Offset, Record, Timestamp};
 
 /// Group metadata as it was at one moment. `rd_kafka_send_offsets_to_transaction` with metadata
@@ -322,13 +323,6 @@ impl Drop for SplitQueue {
     }
 }
 
-/// # Safety
-/// `data` is null, or points to `len` bytes that outlive `'a`.
-unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Option<&'a [u8]> {
-    // SAFETY: per this function's contract.
-    (!data.is_null()).then(|| unsafe { std::slice::from_raw_parts(data.cast(), len) })
-}
-
 /// Shows a message to `take` as a record.
 ///
 /// # Safety
@@ -336,39 +330,25 @@ unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Option<&'a [u8]> {
 unsafe fn with_record(m: &sys::rd_kafka_message_t, take: &mut dyn FnMut(&Record<'_>)) {
     use sys::rd_kafka_timestamp_type_t as Kind;
     let mut kind = Kind::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
-    let mut inline: [Header<'_>; INLINE_HEADERS] = [("", None); INLINE_HEADERS];
+    let mut inline: [Header<'_>; INLINE_HEADERS] = [(b"", None); INLINE_HEADERS];
     let mut many: Vec<Header<'_>> = Vec::new();
     let mut count = 0;
-    // SAFETY: the message is valid, and everything that is read here belongs to it. Header names
-    // are C strings; Kafka demands UTF-8 of them, and what is not is shown as empty.
+    // SAFETY: the message is valid, and everything that is read here belongs to it.
     unsafe {
         let millis = sys::rd_kafka_message_timestamp(m, &raw mut kind);
         let mut headers = ptr::null_mut();
         if sys::rd_kafka_message_headers(m, &raw mut headers) == Code::RD_KAFKA_RESP_ERR_NO_ERROR {
-            let next = |i| {
-                let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
-                let code = sys::rd_kafka_header_get_all(
-                    headers,
-                    i,
-                    &raw mut name,
-                    &raw mut value,
-                    &raw mut size,
-                );
-                (code == Code::RD_KAFKA_RESP_ERR_NO_ERROR).then_some((name, value, size))
-            };
-            while let Some((name, value, size)) = next(count) {
-                let header =
-                    (CStr::from_ptr(name).to_str().unwrap_or_default(), bytes(value, size));
-                if count < INLINE_HEADERS {
-                    inline[count] = header;
+            each_header(headers, |i, header| {
+                if i < INLINE_HEADERS {
+                    inline[i] = header;
                 } else {
                     if many.is_empty() {
                         many.extend_from_slice(&inline);
                     }
                     many.push(header);
                 }
-                count += 1;
-            }
+                count = i + 1;
+            });
         }
         take(&Record {
             offset: Offset(m.offset),

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError as Rd;
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 
 use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
+use crate::clients::kafka::headers::headers_of;
 use crate::clients::kafka::settings::Quiet;
 use crate::pure::formats::header::{AlluviumHeader, Content, Merged};
 use crate::pure::protocol::KnownPosition;
@@ -191,8 +192,7 @@ impl<'a> Scan<'a> {
 }
 
 fn visit(m: &BorrowedMessage<'_>, enough: &mut impl FnMut(&Record<'_>) -> bool) -> bool {
-    let headers = m.headers().into_iter().flat_map(|h| h.iter());
-    let headers: Vec<_> = headers.map(|h| (h.key, h.value)).collect();
+    let headers = headers_of(m);
     enough(&Record {
         offset: Offset(m.offset()),
         timestamp: m.timestamp().to_millis().map_or(Timestamp::Missing, Timestamp::Create),

@@ -121,12 +121,13 @@ impl ArchiveKeys {
         let root = root.map_err(|e: String| faults.add(key("root"), e)).ok();
         let zone = self.timezone.clone().unwrap_or(TimeZone::UTC);
         let path = self.path.clone().unwrap_or_else(|| DEFAULT_PATH.into());
+        let (k, v) = (self.key.unwrap_or(TextPolicy::Auto), self.value.unwrap_or(TextPolicy::Auto));
+        let rows = if counts { Rows::Counts } else { Rows::Raw { key: k, value: v } };
         let template = Template::parse(&path, zone.clone());
+        let template = template.and_then(|t| t.check_names(rows.columns()).map(|()| t));
         let template = template.map_err(|e| faults.add(key("path"), format!("{path:?}: {e}"))).ok();
         let format = format(self.format.as_deref(), self.codec.as_deref());
         let format = format.map_err(|(k, e)| faults.add(key(k), e)).ok();
-        let (k, v) = (self.key.unwrap_or(TextPolicy::Auto), self.value.unwrap_or(TextPolicy::Auto));
-        let rows = if counts { Rows::Counts } else { Rows::Raw { key: k, value: v } };
         let roll = RollPolicy {
             size_bytes: self.size.unwrap_or(128 << 20),
             age: self.age.unwrap_or(Duration::from_secs(600)),

@@ -8,7 +8,9 @@ use toml::{Table, Value};
 
 use crate::common::config::archive::{Archive, ArchiveKeys, archive};
 use crate::common::config::fields::{Faults, Fields, is_topic_name};
-use crate::pure::count::{By, FieldPath, OutputFormat, Patience, Split, Time, Tokenizer, Window};
+use crate::pure::count::{
+    By, FieldPath, OutputFormat, Patience, Split, Time, Tokenizer, Unit, Window,
+};
 
 /// `[mapping.NAME.wordcount]`
 #[derive(Debug)]
@@ -105,11 +107,16 @@ fn time(f: &mut Fields, faults: &mut Faults) -> Time {
             if t.contains_key("field") && t.keys().all(|k| k == "field" || k == "unit") =>
         {
             let unit = t.get("unit").map_or(Some("ms"), Value::as_str);
-            let units = [("s", 1e3), ("ms", 1.0), ("us", 1e-3), ("ns", 1e-6)];
+            let units = [
+                ("s", Unit::Seconds),
+                ("ms", Unit::Millis),
+                ("us", Unit::Micros),
+                ("ns", Unit::Nanos),
+            ];
             let unit = units.into_iter().find(|(name, _)| unit == Some(name));
             let path = field(f, "time.field", &t["field"], faults);
             match (path, unit) {
-                (Some(path), Some((_, unit_millis))) => return Time::Field { path, unit_millis },
+                (Some(path), Some((_, unit))) => return Time::Field { path, unit },
                 (_, None) => {
                     faults.add(f.key("time.unit"), "must be \"s\", \"ms\", \"us\" or \"ns\"")
                 }

@@ -101,8 +101,8 @@ impl Merging {
         while let Some((span, ahead)) = cursor.window()? {
             let mut sums = self.merge.sums(span, ahead, record.offset, replay);
             while let Some((word, n)) = cursor.word()? {
-                if let Some(sums) = &mut sums {
-                    sums.add_times(word, n);
+                if sums.as_mut().is_some_and(|sums| !sums.add_times(word, n)) {
+                    return Err(Unreadable("a count"));
                 }
             }
         }

@@ -15,7 +15,7 @@ use crate::common::config::{Config, Mapping, WordCount};
 use crate::engine::archive::listing::{LedgerListing, read_file};
 use crate::engine::topics::{TopicRole, mapping_of};
 use crate::outside::audit::rows;
-use crate::pure::count::output::iso_millis;
+use crate::pure::calendar::iso_millis;
 use crate::pure::count::{Aggregate, Time};
 
 /// The result of recounting one mapping.
@@ -42,17 +42,18 @@ pub struct Difference {
     /// not contain: then the sums over all windows are compared.
     pub window_start: Option<String>,
     pub word: String,
-    pub published: i64,
-    pub recounted: i64,
+    pub published: i128,
+    pub recounted: i128,
 }
 
 /// word → published and recounted.
 type Words = HashMap<Box<str>, Sums, RandomState>;
 
+/// Wide enough for every file: counts are of 64 bits, and anybody may write them.
 #[derive(Clone, Copy, Default)]
 struct Sums {
-    published: i64,
-    recounted: i64,
+    published: i128,
+    recounted: i128,
 }
 
 /// Sums of one mapping, for windows that start in a range of times (milliseconds). Memory grows
@@ -154,7 +155,7 @@ impl Sheet<'_> {
         rows::counts(path, bytes, |start, word, n| {
             if !by_window || range.contains(&start) {
                 let words = self.windows.entry(by_window.then_some(start)).or_default();
-                sums(words, word).published += n;
+                sums(words, word).published += i128::from(n);
             }
         })
     }

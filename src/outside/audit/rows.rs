@@ -13,7 +13,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::pure::count::output::parse_iso_millis;
+use crate::pure::calendar::parse_iso_millis;
 use crate::pure::record::{Offset, Record, Timestamp};
 
 /// Offsets in the order of the rows.
@@ -275,7 +275,7 @@ mod tests {
             None,
         );
         let value = writer.value("word", 3).to_string();
-        let headers = [(NAME, Some(writer.header().as_bytes()))];
+        let headers = [(NAME.as_bytes(), Some(writer.header().as_bytes()))];
         let time = Timestamp::Create(1);
         let count = Record {
             key: Some(b"word"),

@@ -9,6 +9,7 @@ use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
 use crate::outside::cli::output::{complain, say};
 use crate::outside::cli::shared::on_stores;
+use crate::pure::calendar::iso_millis;
 use crate::pure::layout::names;
 use crate::pure::protocol::{Entry, EntryKind, FileRef};
 use crate::pure::record::Offset;
@@ -136,8 +137,7 @@ impl Explain {
 }
 
 fn describe(store: &dyn Store, place: &LedgerPath, entry: &Entry) {
-    let written = jiff::Timestamp::from_millisecond(entry.written_at)
-        .map_or_else(|_| entry.written_at.to_string(), |t| t.to_string());
+    let written = iso_millis(entry.written_at);
     say(&format!("topic    {} partition {}", entry.topic, entry.partition));
     say(&format!("entry    {}/{}", store.url(), names::entry_in(&place.path(), entry.key())));
     say(&format!("range    [{}, {}), {} files", entry.from, entry.to, entry.files.len()));

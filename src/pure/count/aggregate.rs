@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
-
 use crate::pure::count::cut::cut;
-use crate::pure::count::field::FieldPath;
+use crate::pure::count::field::{Field, FieldPath};
 use crate::pure::count::tokenizer::Tokenizer;
 use crate::pure::record::Record;
 
@@ -51,13 +49,13 @@ impl Aggregate for By {
                 if matches!(text, Cow::Borrowed(_)) { Terms::Found } else { Terms::Lossy }
             }
             (By::Field { path, max_bytes }, _, Some(value)) => match path.find(value) {
-                None | Some(Value::Null) => Terms::Empty,
-                Some(Value::String(text)) => {
+                None | Some(Field::Null) => Terms::Empty,
+                Some(Field::Text(text) | Field::Other(text)) => {
                     term(&cut(&text, *max_bytes));
                     Terms::Found
                 }
-                Some(other) => {
-                    term(&cut(&other.to_string(), *max_bytes));
+                Some(Field::Number(text)) => {
+                    term(&cut(text, *max_bytes));
                     Terms::Found
                 }
             },
@@ -95,6 +93,8 @@ mod tests {
         for (value, want) in [
             (r#"{"status":"ok"}"#, Some("ok")),
             (r#"{"status":404}"#, Some("404")),
+            (r#"{"status":327267367867168}"#, Some("327267367867168")),
+            (r#"{"status":90071992547.0993}"#, Some("90071992547.0993")),
             (r#"{"status":true}"#, Some("true")),
             (r#"{"status":[1, 2]}"#, Some("[1,2]")),
             (r#"{"status":null}"#, None),

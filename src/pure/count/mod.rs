@@ -22,4 +22,4 @@ pub use field::FieldPath;
 pub use merge::Patience;
 pub use output::{Count, CountKind, Merged, OutputFormat};
 pub use tokenizer::{Split, Tokenizer};
-pub use window::{Time, Window};
+pub use window::{Time, Unit, Window};

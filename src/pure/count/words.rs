@@ -110,7 +110,8 @@ impl Words {
     #[inline]
     pub(crate) fn add(&mut self, word: &str) {
         let Some(key) = Key::new(word) else {
-            return self.add_long(word, 1);
+            let _ = self.add_long(word, 1);
+            return;
         };
         if self.len == Words::AHEAD {
             self.settle();
@@ -123,23 +124,35 @@ impl Words {
         self.len += 1;
     }
 
-    /// Adds `n` to a word's count immediately.
+    /// The largest count that readers can hold: a signed number of 64 bits.
+    pub const MOST: u64 = i64::MAX as u64;
+
+    /// Adds `n` to a word's count immediately; false, and nothing is added, if `n` is zero or the
+    /// sum would be more than [`Words::MOST`].
     #[inline]
-    pub(crate) fn add_times(&mut self, word: &str, n: u64) {
+    #[must_use]
+    pub(crate) fn add_times(&mut self, word: &str, n: u64) -> bool {
+        if n == 0 || Words::MOST < n {
+            return false;
+        }
         match Key::new(word) {
             Some(key) => self.put(key, key.hash(&self.state), n),
             None => self.add_long(word, n),
         }
     }
 
-    fn add_long(&mut self, word: &str, n: u64) {
+    fn add_long(&mut self, word: &str, n: u64) -> bool {
         const OVERHEAD: usize = 64;
         if let Some(sum) = self.long.get_mut(word) {
+            if Words::MOST - *sum < n {
+                return false;
+            }
             *sum += n;
         } else {
             let _ = self.long.insert(word.into(), n);
             self.long_bytes += word.len() + OVERHEAD;
         }
+        true
     }
 
     /// Looks up the words that wait, and counts them.
@@ -147,19 +160,24 @@ impl Words {
     pub(crate) fn settle(&mut self) {
         for i in 0..std::mem::take(&mut self.len) {
             let (key, hash) = self.waiting[i];
-            self.put(key, hash, 1);
+            let _ = self.put(key, hash, 1);
         }
     }
 
+    /// As [`Words::add_times`].
     #[inline]
-    fn put(&mut self, key: Key, hash: usize, n: u64) {
+    fn put(&mut self, key: Key, hash: usize, n: u64) -> bool {
         if self.slots.len() * 7 <= self.used * 8 {
             self.grow();
         }
         let at = probe(&self.slots, &key, hash);
         let slot = &mut self.slots[at];
+        if Words::MOST - slot.count < n {
+            return false;
+        }
         self.used += usize::from(slot.count == 0);
         *slot = Slot { key, count: slot.count + n };
+        true
     }
 
     #[cold]
@@ -242,6 +260,22 @@ mod tests {
         assert_eq!(Key::new(&"x".repeat(24)), None);
     }
 
+    /// Counts come from topics into which anybody may write.
+    #[test]
+    fn a_sum_that_no_reader_holds_is_refused() {
+        for word in ["short".to_string(), "l".repeat(24)] {
+            let mut words = Words::default();
+            for n in [0, Words::MOST + 1, u64::MAX] {
+                assert!(!words.add_times(&word, n), "{n}");
+            }
+            assert!(words.add_times(&word, Words::MOST - 1));
+            assert!(!words.add_times(&word, 2));
+            assert!(words.add_times(&word, 1));
+            assert!(!words.add_times(&word, 1));
+            assert_eq!(words.iter().collect::<Vec<_>>(), [(&*word, Words::MOST)]);
+        }
+    }
+
     /// Against a map of the standard library: words around the key's length, zeros in them, and
     /// enough of them to grow often.
     #[test]
@@ -263,7 +297,7 @@ mod tests {
                     };
                     let number = number + 1;
                     if line % 3 == 0 {
-                        words.add_times(&word, number);
+                        assert!(words.add_times(&word, number));
                         *want.entry(word).or_default() += number;
                         continue;
                     }

@@ -166,13 +166,31 @@ impl<'a> AlluviumHeader<'a> {
         };
         let range = OffsetRange { from: Offset(number(from)?), to: Offset(number(to)?) };
         let partition = partition.parse().map_err(|_| HeaderError::Malformed)?;
-        Ok(AlluviumHeader { content, topic, partition, range })
+        let header = AlluviumHeader { content, topic, partition, range };
+        header.is_possible().then_some(header).ok_or(HeaderError::Malformed)
+    }
+
+    /// Whether a commit can have written this: everybody may write into a topic, and the rules rely
+    /// on what every commit keeps.
+    fn is_possible(&self) -> bool {
+        let AlluviumHeader { content, topic, partition, range } = self;
+        let possible = match *content {
+            Content::Count { start, end, merged, .. } => {
+                start < end && merged.is_none_or(|m| 0 <= m.offset.0 && m.offset <= range.to)
+            }
+            Content::Partials { window_millis, .. } => 0 < window_millis,
+        };
+        possible
+            && !topic.is_empty()
+            && 0 <= *partition
+            && 0 <= range.from.0
+            && range.from <= range.to
     }
 
     /// The header of a record; [`None`] for a record that has none, which somebody else wrote.
     #[must_use]
     pub fn of(record: &Record<'a>) -> Option<Result<AlluviumHeader<'a>, HeaderError>> {
-        let value = record.headers.iter().find(|(name, _)| *name == NAME)?.1?;
+        let value = record.headers.iter().find(|(name, _)| *name == NAME.as_bytes())?.1?;
         Some(AlluviumHeader::decode(value))
     }
 }
@@ -274,6 +292,16 @@ mod tests {
             ("2,1,1,1;10;;partial;0;0;1;t", Version),
             ("1;;;partial;0;0;1;t", Malformed),
             ("1;10;x;partial;0;0;1;t", Malformed),
+            // What no commit writes, but anybody can.
+            ("2,3,,;0;2;part;0;1;2;t", Malformed),
+            ("2,-1,,;0;2;part;0;1;2;t", Malformed),
+            ("1;2;2;part;0;1;2;t", Malformed),
+            ("1;0;2;part;-1;1;2;t", Malformed),
+            ("1;0;2;part;0;2;1;t", Malformed),
+            ("1;0;2;part;0;-1;1;t", Malformed),
+            ("1;0;2;part;0;1;2;", Malformed),
+            ("1;0;;partial;0;0;1;t", Malformed),
+            ("1;-10;;partial;0;0;1;t", Malformed),
         ] {
             assert_eq!(AlluviumHeader::decode(text.as_bytes()), Err(want), "{text}");
         }

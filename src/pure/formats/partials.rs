@@ -128,7 +128,7 @@ pub struct Partials<'a> {
 /// A message that this version can't read.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("a message of partial counts can't be read: {0}")]
-pub struct Unreadable(&'static str);
+pub struct Unreadable(pub &'static str);
 
 impl<'a> Partials<'a> {
     /// Reads a record of the partials topic; [`None`] for a record of another program.
@@ -231,7 +231,7 @@ mod tests {
     type Counts = BTreeMap<i64, BTreeMap<String, u64>>;
     type Sums = BTreeMap<(Span, bool, String), u64>;
 
-    fn record<'a>(headers: &'a [(&'a str, Option<&'a [u8]>)], value: &'a [u8]) -> Record<'a> {
+    fn record<'a>(headers: &'a [(&'a [u8], Option<&'a [u8]>)], value: &'a [u8]) -> Record<'a> {
         let (offset, timestamp) = (Offset(0), Timestamp::Missing);
         Record { offset, timestamp, key: None, value: Some(value), headers }
     }
@@ -240,7 +240,7 @@ mod tests {
         let source = TopicPartition { topic: "a;b".into(), partition: 7 };
         let range = OffsetRange { from: Offset(3), to: Offset(5) };
         let header = header(10, Some(-4), &source, range);
-        let headers = [(NAME, Some(header.as_bytes()))];
+        let headers = [(NAME.as_bytes(), Some(header.as_bytes()))];
         let partials = Partials::parse(&record(&headers, value))?.expect("ours");
         assert_eq!((&partials.source, partials.range), (&source, range));
         assert_eq!(partials.watermark, Some(-4));
@@ -334,7 +334,7 @@ mod tests {
             "1;10;;partial;0;0",
             "1;x;;partial;0;0;1;t",
         ] {
-            let headers = [(NAME, Some(text.as_bytes()))];
+            let headers = [(NAME.as_bytes(), Some(text.as_bytes()))];
             assert!(Partials::parse(&record(&headers, b"")).is_err(), "{text}");
         }
     }

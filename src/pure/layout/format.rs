@@ -41,6 +41,39 @@ pub enum Rows {
     Counts,
 }
 
+impl Rows {
+    /// The names of the columns, in their order.
+    #[must_use]
+    pub fn columns(self) -> &'static [&'static str] {
+        match self {
+            Rows::Raw { .. } => &[
+                "topic",
+                "partition",
+                "offset",
+                "timestamp",
+                "timestamp_type",
+                "key",
+                "key_bytes",
+                "value",
+                "value_bytes",
+                "headers",
+            ],
+            Rows::Counts => &[
+                "window_start",
+                "window_end",
+                "word",
+                "count",
+                "kind",
+                "source_partition",
+                "topic",
+                "partition",
+                "offset",
+                "foreign_value",
+            ],
+        }
+    }
+}
+
 impl Format {
     #[must_use]
     pub fn extension(self) -> &'static str {

@@ -9,14 +9,14 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use crate::pure::calendar::{YEARS, civil};
 use crate::pure::layout::names::{PRIVATE, escape_segment};
 
 /// Hive's name for a null partition value.
 pub const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
-/// Year 9999 ends here: later times do not fit four digits.
-const MAX_MILLIS: i64 = 253_402_300_799_999;
 /// The fields that are fixed in width and of use in a path, with a name for the error's text.
 const FIELDS: &str = "YmdHMSjFGV";
 
@@ -25,7 +25,8 @@ const FIELDS: &str = "YmdHMSjFGV";
 pub struct Template {
     segments: Vec<Vec<Piece>>,
     zone: TimeZone,
-    granularity_ms: i64,
+    /// The finest time field, milliseconds; [`None`] if the path has no time.
+    granularity_ms: Option<i64>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -59,6 +60,13 @@ pub enum TemplateError {
     Strftime(char),
     #[error("the path contains {0:?}; a path may contain letters, digits and -_.=,@~")]
     Character(char),
+    #[error(
+        "{0:?} is a column of the files: readers can't tell the two apart; give the directory \
+         another name"
+    )]
+    Column(String),
+    #[error("two directories are named {0:?}: readers take one value of a name")]
+    Twice(String),
     #[error("files of several topics would be in one directory: put {{topic}} into the path")]
     NoTopic,
 }
@@ -73,8 +81,30 @@ impl Template {
             return Err(TemplateError::Empty);
         }
         let segments: Vec<Vec<Piece>> = text.split('/').map(segment).collect::<Result<_, _>>()?;
-        let finest = segments.iter().flatten().map(Piece::granularity_ms).min();
-        Ok(Template { segments, zone, granularity_ms: finest.unwrap_or(i64::MAX) })
+        let granularity_ms = segments.iter().flatten().filter_map(Piece::granularity_ms).min();
+        Ok(Template { segments, zone, granularity_ms })
+    }
+
+    /// Checks that readers of Hive's layout can read the paths beside these columns: each segment
+    /// `name=value` becomes a column of its own, and names differ in more than their case.
+    ///
+    /// # Errors
+    /// A name is a column's, or there twice.
+    pub fn check_names(&self, columns: &[&str]) -> Result<(), TemplateError> {
+        let mut seen: Vec<String> = Vec::new();
+        for segment in &self.segments {
+            let Some(Piece::Text(text)) = segment.first() else { continue };
+            let Some((name, _)) = text.split_once('=') else { continue };
+            let lower = name.to_lowercase();
+            if columns.contains(&lower.as_str()) {
+                return Err(TemplateError::Column(name.into()));
+            }
+            if seen.contains(&lower) {
+                return Err(TemplateError::Twice(name.into()));
+            }
+            seen.push(lower);
+        }
+        Ok(())
     }
 
     /// Whether the path contains `{topic}`.
@@ -84,21 +114,32 @@ impl Template {
     }
 
     /// Times with the same bucket lie in the same directory; [`None`] is for unusable times. The
-    /// reverse need not hold: a bucket is never longer than a quarter of an hour, because zones
-    /// are shifted by multiples of that.
+    /// reverse need not hold: a bucket is an hour at most, while a path may have days.
     #[inline]
     #[must_use]
     pub fn bucket(&self, millis: Option<i64>) -> Option<i64> {
-        let usable = millis.filter(|ms| (0..=MAX_MILLIS).contains(ms))?;
-        Some(usable.div_euclid(self.granularity_ms))
+        let Some(granularity_ms) = self.granularity_ms else { return Some(0) };
+        Some(self.local(millis?)?.div_euclid(granularity_ms))
+    }
+
+    /// What clocks in the zone show at this time, as milliseconds since 1970 began there. The
+    /// fields of a path depend on nothing else. Zones were shifted by seconds, and not by quarters
+    /// of an hour alone. [`None`] for times before 1970 or beyond a year of four digits.
+    #[inline]
+    fn local(&self, millis: i64) -> Option<i64> {
+        if !(0..=YEARS.1).contains(&millis) {
+            return None;
+        }
+        // The library's timestamps end a day before the year 9999 does.
+        let at = Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX);
+        let local = millis + i64::from(self.zone.to_offset(at).seconds()) * 1_000;
+        (local <= YEARS.1).then_some(local)
     }
 
     /// The directory of a record, relative to the root.
     #[must_use]
     pub fn render(&self, topic: &str, partition: i32, millis: Option<i64>) -> String {
-        let usable = millis.filter(|ms| (0..=MAX_MILLIS).contains(ms));
-        let time = usable.and_then(|ms| Timestamp::from_millisecond(ms).ok());
-        let time = time.map(|t| t.to_zoned(self.zone.clone()));
+        let time: Option<DateTime> = millis.and_then(|ms| civil(self.local(ms)?));
         let mut out = String::new();
         for (i, pieces) in self.segments.iter().enumerate() {
             if i > 0 {
@@ -137,12 +178,12 @@ impl Template {
 }
 
 impl Piece {
-    fn granularity_ms(&self) -> i64 {
+    fn granularity_ms(&self) -> Option<i64> {
         match self {
-            Piece::Time(f) if f == "%S" => 1_000,
-            Piece::Time(f) if f == "%M" => 60_000,
-            Piece::Time(_) => 15 * 60_000,
-            _ => i64::MAX,
+            Piece::Time(f) if f == "%S" => Some(1_000),
+            Piece::Time(f) if f == "%M" => Some(60_000),
+            Piece::Time(_) => Some(60 * 60_000),
+            _ => None,
         }
     }
 }
@@ -223,10 +264,36 @@ mod tests {
         );
         check("{topic}/p={partition}/w=%G-%V", "UTC", Some(TIME), "a%2Fb/p=7/w=2026-47");
         let null = "a%2Fb/dt=__HIVE_DEFAULT_PARTITION__/hr=__HIVE_DEFAULT_PARTITION__";
-        for unusable in [None, Some(-1), Some(i64::MAX), Some(MAX_MILLIS + 1)] {
+        for unusable in [None, Some(-1), Some(i64::MIN), Some(i64::MAX), Some(YEARS.1 + 1)] {
             check("{topic}/dt=%Y-%m-%d/hr=%H", "UTC", unusable, null);
         }
+        // There it is the year 10000 already.
+        check("{topic}/dt=%Y-%m-%d/hr=%H", "Asia/Tokyo", Some(YEARS.1), null);
         check("{topic}/dt=%Y", "UTC", Some(0), "a%2Fb/dt=1970");
+    }
+
+    #[test]
+    fn the_last_day_has_a_directory() {
+        let check = |zone: &str, ms, want: &str| {
+            assert_eq!(render("dt=%F/hr=%H", TimeZone::get(zone).unwrap(), Some(ms)), want);
+        };
+        check("UTC", 253_402_214_400_000, "dt=9999-12-31/hr=00");
+        check("UTC", YEARS.1, "dt=9999-12-31/hr=23");
+        check("America/New_York", YEARS.1, "dt=9999-12-31/hr=18");
+    }
+
+    /// Until 1972, Monrovia was 44 minutes and 30 seconds behind.
+    #[test]
+    fn an_offset_of_seconds_is_exact() {
+        let zone = TimeZone::get("Africa/Monrovia").unwrap();
+        let template = Template::parse("hr=%H%M%S", zone).unwrap();
+        let hours = Template { granularity_ms: Some(3_600_000), ..template.clone() };
+        for second in 0..86_400 {
+            let (ms, local) = (second * 1_000, second + 86_400 - 2_670);
+            let (h, m, s) = (local / 3_600 % 24, local / 60 % 60, local % 60);
+            assert_eq!(template.render("t", 0, Some(ms)), format!("hr={h:02}{m:02}{s:02}"));
+            assert_eq!(hours.bucket(Some(ms)), Some(local / 3_600 - 24));
+        }
     }
 
     #[test]
@@ -247,19 +314,43 @@ mod tests {
         check("a b", "' '");
     }
 
-    const ZONES: [&str; 4] = ["UTC", "Asia/Kathmandu", "America/St_Johns", "Australia/Lord_Howe"];
+    #[test]
+    fn a_name_is_a_column_once() {
+        let check = |text: &str| {
+            let template = Template::parse(text, TimeZone::UTC).unwrap();
+            template.check_names(&["topic", "timestamp"]).map_err(|e| e.to_string())
+        };
+        for good in ["{topic}/dt=%F/hr=%H", "timestamp/%Y", "{topic}/a={partition}", "t={topic}"] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        for (bad, want) in [
+            ("{topic}/timestamp=%Y", "\"timestamp\" is a column"),
+            ("TimeStamp=%Y-%m", "is a column"),
+            ("topic={topic}/dt=%F", "\"topic\" is a column"),
+            ("{topic}/dt=%Y/Dt=%m", "two directories are named \"Dt\""),
+        ] {
+            assert!(check(bad).unwrap_err().contains(want), "{bad}: {:?}", check(bad));
+        }
+    }
+
+    const ZONES: [&str; 6] = [
+        "UTC",
+        "Asia/Kathmandu",
+        "America/St_Johns",
+        "Australia/Lord_Howe",
+        "Africa/Monrovia",
+        "Europe/Berlin",
+    ];
 
     proptest! {
         /// The cache by bucket must never put two directories under one key.
         #[test]
         fn one_bucket_is_one_directory(
-            a in 0..MAX_MILLIS, shift in 0i64..900_000,
+            a in prop_oneof![0..=YEARS.1, 0..100_000_000_000_i64], shift in 0i64..4_000_000,
             zone in prop::sample::select(ZONES.to_vec()),
-            text in prop::sample::select(vec!["%H", "%Y-%m-%d", "%M", "%S", "%j"]),
+            text in prop::sample::select(vec!["%H", "%Y-%m-%d", "%M", "%S", "%j", "x", "%Y%S"]),
         ) {
             let t = Template::parse(text, TimeZone::get(zone).unwrap()).unwrap();
-            // Before 1972 zones had offsets in seconds.
-            let a = a.max(2_000_000_000_000 / 30);
             let b = a + shift;
             if t.bucket(Some(a)) == t.bucket(Some(b)) {
                 prop_assert_eq!(t.render("t", 0, Some(a)), t.render("t", 0, Some(b)));

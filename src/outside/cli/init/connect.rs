@@ -126,7 +126,7 @@ impl Sink {
         let class = self.get("partitioner.class").unwrap_or("DefaultPartitioner");
         let name = class.rsplit('.').next().unwrap_or(class);
         let pattern = match name {
-            "DefaultPartitioner" => return "{topic}/partition={partition}".into(),
+            "DefaultPartitioner" => return "{topic}/p={partition}".into(),
             "HourlyPartitioner" => "'year'=YYYY/'month'=MM/'day'=dd/'hour'=HH",
             "DailyPartitioner" => "'year'=YYYY/'month'=MM/'day'=dd",
             "TimeBasedPartitioner" => self.get("path.format").unwrap_or_default(),
@@ -292,7 +292,7 @@ connect.hdfs.principal=connect@EXAMPLE.COM
         let (config, _) = config_of(json);
         let archive = config.mappings[0].archive.as_ref().unwrap();
         assert_eq!(archive.root.url(), "hdfs://n:8020/topics-alluvium");
-        assert_eq!(archive.template.render("a", 3, None), "a/partition=3");
+        assert_eq!(archive.template.render("a", 3, None), "a/p=3");
         assert!(matches!(archive.format, Format::JsonLines(_)));
         assert_eq!(config.kafka.bootstrap_servers, "b:9092");
         assert!(mapping_of(&config, "app-1").is_some());

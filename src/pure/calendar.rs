@@ -1,0 +1,84 @@
+//! Milliseconds since 1970 (UTC) as text and back, over all of the years 0 to 9999.
+//!
+//! A timestamp of the library ends a day before the year 9999 does, so that every zone can show it;
+//! records know no such limit, so what is shown is computed as civil time.
+
+use jiff::civil::DateTime;
+use jiff::fmt::temporal::Pieces;
+use jiff::{SignedDuration, Timestamp};
+
+/// The times that a calendar of four digits can show, milliseconds: the years 0 to 9999.
+pub const YEARS: (i64, i64) = (-62_167_219_200_000, 253_402_300_799_999);
+
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+
+/// The date and time of day at this time, in UTC; [`None`] outside of the years that the library
+/// knows (−9999 to 9999).
+#[must_use]
+pub fn civil(millis: i64) -> Option<DateTime> {
+    EPOCH.checked_add(SignedDuration::from_millis(millis)).ok()
+}
+
+/// RFC 3339 with milliseconds; times outside of the years 0–9999 as a number of milliseconds.
+#[must_use]
+pub fn iso_millis(millis: i64) -> String {
+    let shown = civil(millis).filter(|_| (YEARS.0..=YEARS.1).contains(&millis));
+    shown.map_or_else(|| millis.to_string(), |time| format!("{time:.3}Z"))
+}
+
+/// Reads what [`iso_millis`] writes, as milliseconds since the epoch.
+#[must_use]
+pub fn parse_iso_millis(text: &str) -> Option<i64> {
+    parse_rfc3339(text).or_else(|| text.parse().ok())
+}
+
+/// Reads a time as in RFC 3339, as milliseconds since the epoch. What is shorter than a millisecond
+/// is cut towards the past, before 1970 too.
+#[must_use]
+pub fn parse_rfc3339(text: &str) -> Option<i64> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Some(floor_millis(time.as_nanosecond()));
+    }
+    // The last day of the year 9999.
+    let pieces = Pieces::parse(text).ok()?;
+    let (time, offset) = (pieces.time()?, pieces.to_numeric_offset()?);
+    let local = pieces.date().to_datetime(time).duration_since(EPOCH).as_nanos();
+    Some(floor_millis(local - i128::from(offset.seconds()) * 1_000_000_000))
+}
+
+fn floor_millis(nanos: i128) -> i64 {
+    nanos.div_euclid(1_000_000) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_back() {
+        let ends = [YEARS.0 - 1, YEARS.0, YEARS.1, YEARS.1 + 1, 253_402_214_400_000];
+        for millis in [0, -1, 1_763_900_000_123, i64::MIN, i64::MAX].into_iter().chain(ends) {
+            assert_eq!(parse_iso_millis(&iso_millis(millis)), Some(millis));
+        }
+        assert_eq!(parse_iso_millis("today"), None);
+    }
+
+    #[test]
+    fn the_last_day_is_a_day() {
+        assert_eq!(iso_millis(253_402_214_400_000), "9999-12-31T00:00:00.000Z");
+        assert_eq!(iso_millis(YEARS.1), "9999-12-31T23:59:59.999Z");
+        assert_eq!(iso_millis(YEARS.0), "0000-01-01T00:00:00.000Z");
+        assert_eq!(iso_millis(YEARS.1 + 1), "253402300800000");
+        assert_eq!(parse_rfc3339("9999-12-31T23:59:59.9999Z"), Some(YEARS.1));
+        assert_eq!(parse_rfc3339("9999-12-31T23:59:59-01:00"), Some(YEARS.1 + 3_599_001));
+    }
+
+    #[test]
+    fn times_before_1970_are_cut_towards_the_past() {
+        assert_eq!(parse_rfc3339("1969-12-31T23:59:59.9995Z"), Some(-1));
+        assert_eq!(parse_rfc3339("1970-01-01T00:00:00.0005Z"), Some(0));
+        for text in ["1970-01-01", "1970-01-01T00:00:00", "", "5"] {
+            assert_eq!(parse_rfc3339(text), None, "{text}");
+        }
+    }
+}
