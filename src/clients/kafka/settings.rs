@@ -124,6 +124,9 @@ pub fn producer_config(
         // librdkafka's thread spins until one is answered.
         .set("linger.ms", user("linger.ms", "1000"))
         .set("transaction.timeout.ms", &transaction_timeout)
+        // Where a Java producer would put the key, so that streams can be joined with the counts;
+        // the empty key, too, always lies in one partition.
+        .set("partitioner", "murmur2")
         .set("queue.buffering.max.messages", "60000")
         .set("delivery.report.only.error", "true")
         .set("queue.buffering.max.kbytes", "16384")
