@@ -180,7 +180,8 @@ impl Repair {
         }
         let counts = count.merge.as_ref().map_or(&count.output_topic, |merge| &merge.topic);
         let (config, output) = (Arc::clone(config), counts.clone());
-        let (tp, known, since) = (looked.tp.clone(), tail.p, tail.written_at - SLACK_MS);
+        let (tp, known, since) =
+            (looked.tp.clone(), tail.p, tail.written_at.saturating_sub(SLACK_MS));
         let end = blocking(move || {
             published::results_end(&consumer_config(&config)?, &output, &tp, known, since)
         });

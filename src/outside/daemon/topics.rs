@@ -136,9 +136,7 @@ pub(super) async fn watch_retention(config: Arc<Config>, health: Arc<Health>) {
                 },
             };
             if let Some(retention) = retention {
-                let age = p.oldest_ms.map_or(0, |at| (now_ms() - at).max(0));
-                let left = (retention - age).max(0) / 1_000;
-                health.pool.set_headroom(p, left);
+                health.pool.set_headroom(p, headroom_s(retention, p.oldest_ms, now_ms()));
             }
         }
     }
@@ -170,6 +168,13 @@ pub(super) async fn watch_brokers(
             Err(e) => tracing::debug!(error = %e, "asking the brokers"),
         }
     }
+}
+
+/// The time until the oldest record is deleted, seconds. The record's time is in milliseconds, and
+/// whoever wrote the record chose it.
+fn headroom_s(retention_ms: i64, oldest_ms: Option<i64>, now_ms: i64) -> i64 {
+    let age = oldest_ms.map_or(0, |at| now_ms.saturating_sub(at).max(0));
+    retention_ms.saturating_sub(age).max(0) / 1_000
 }
 
 /// Whether a topic is another one than at the last look. The client may not notice when a topic is
@@ -232,6 +237,20 @@ pub(super) async fn watch(
             tokio::time::sleep(next.unwrap_or(refresh)).await;
         } else {
             pauses = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_time_of_a_record_breaks_the_headroom() {
+        assert_eq!(headroom_s(10_000, None, 5_000), 10);
+        assert_eq!(headroom_s(10_000, Some(1_000), 5_000), 6);
+        for (oldest, want) in [(i64::MIN, 0), (i64::MAX, 10), (-1, 4)] {
+            assert_eq!(headroom_s(10_000, Some(oldest), 5_000), want, "{oldest}");
         }
     }
 }

@@ -23,6 +23,8 @@ use crate::pure::record::{Offset, OffsetRange};
 
 /// The format that this build writes. Other versions stop the partition.
 pub const VERSION: u32 = 1;
+/// The directory below a root that belongs to Alluvium alone.
+pub const PRIVATE: &str = "_alluvium";
 
 /// Names one attempt at writing files; random, so that no two attempts ever share one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -220,6 +222,7 @@ impl Entry {
             return Err(EntryError::EntryKind(kind.into()));
         }
         let entry: Entry = serde_json::from_value(value).map_err(malformed)?;
+        entry.check_paths()?;
         let tiles = entry.kind == EntryKind::Genesis || entry.from < entry.to;
         if entry.key() != key || !tiles {
             let range = OffsetRange { from: entry.from, to: entry.to };
@@ -227,6 +230,29 @@ impl Entry {
         }
         Ok(entry)
     }
+}
+
+impl Entry {
+    /// Files are renamed from and to what an entry says: no path may leave its directory.
+    fn check_paths(&self) -> Result<(), EntryError> {
+        for FileRef { staged, path, .. } in &self.files {
+            if staged.contains('/') || !is_below(staged) {
+                return Err(EntryError::Malformed(format!("{staged:?} is not a staged file")));
+            }
+            let private = path.split('/').next() == Some(PRIVATE);
+            if private || !is_below(path) {
+                let text = format!("{path:?} is not a path below the root's data");
+                return Err(EntryError::Malformed(text));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a path names something below the directory that it is relative to, and nothing else.
+fn is_below(path: &str) -> bool {
+    let named = |segment: &str| !matches!(segment, "" | "." | "..");
+    path.split('/').all(named) && !path.contains(|c: char| c.is_control() || c == '\\')
 }
 
 #[cfg(test)]
@@ -284,6 +310,21 @@ mod tests {
         check(&|v| v["to"] = 10.into(), "covers [10, 10)");
         check(&|v| v["surprise"] = 1.into(), "surprise");
         check(&|v| *v = serde_json::json!([]), "no version");
+        for path in [
+            "../escaped.txt",
+            "t/../../escaped.txt",
+            "/etc/passwd",
+            "",
+            "t//x",
+            "t/./x",
+            "t/x/",
+            "t/x\0y",
+            "_alluvium/identity",
+            "t/..",
+        ] {
+            check(&|v| v["files"][0]["final"] = path.into(), "is not a path below");
+            check(&|v| v["files"][0]["staged"] = path.into(), "is not a staged file");
+        }
     }
 
     #[test]

@@ -52,10 +52,16 @@ impl RootIdentity {
     pub fn decode(text: &[u8]) -> Result<RootIdentity, IdentityError> {
         let identity: RootIdentity =
             serde_json::from_slice(text).map_err(|e| IdentityError::Malformed(e.to_string()))?;
-        match identity.version {
-            VERSION => Ok(identity),
-            other => Err(IdentityError::Version(other)),
+        if identity.version != VERSION {
+            return Err(IdentityError::Version(identity.version));
         }
+        // The id becomes a part of names and of the committed offsets' metadata.
+        let plain = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if identity.root.len() != 32 || !identity.root.bytes().all(plain) {
+            let text = "the root's id is not 32 hexadecimal digits".to_string();
+            return Err(IdentityError::Malformed(text));
+        }
+        Ok(identity)
     }
 }
 
@@ -79,5 +85,15 @@ mod tests {
         let text = decoded.unwrap_err().to_string();
         assert_eq!(text, "is of version 2; this build reads version 1");
         assert!(RootIdentity::decode(b"{}").is_err());
+    }
+
+    #[test]
+    fn an_id_of_another_form_is_refused() {
+        for root in ["", "x", "FEDCBA9876543210FEDCBA9876543210", &"a".repeat(33), &"a".repeat(999)]
+        {
+            let text = RootIdentity::new(root.into()).encode();
+            let decoded = RootIdentity::decode(&text);
+            assert!(matches!(decoded, Err(IdentityError::Malformed(_))), "{root}");
+        }
     }
 }

@@ -93,7 +93,7 @@ impl Metadata {
     /// The text is of another program or version, or it is damaged.
     pub fn decode(text: &str) -> Result<(Offset, Metadata), MetadataError> {
         let mut fields = text.split(';');
-        if fields.next() != Some(MAGIC) {
+        if fields.next() != Some(MAGIC) || MAX_BYTES < text.len() || !text.is_ascii() {
             return Err(MetadataError::Foreign(text.into()));
         }
         let (mut o, mut p, mut r, mut t) = (None, None, None, None);

@@ -18,11 +18,10 @@
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 
+pub use crate::pure::formats::entry::PRIVATE;
 use crate::pure::formats::entry::{AttemptId, EntryKey};
 use crate::pure::record::Offset;
 
-/// The directory below a root that belongs to Alluvium alone.
-pub const PRIVATE: &str = "_alluvium";
 /// The file that contains the root id.
 pub const IDENTITY: &str = "_alluvium/identity";
 /// Holds a directory for each topic that has a ledger.
