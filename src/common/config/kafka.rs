@@ -56,6 +56,7 @@ const ALLOWED: &[&str] = &[
     "compression.type",
     "connections.max.idle.ms",
     "debug",
+    "enable.ssl.certificate.verification",
     "fetch.error.backoff.ms",
     "fetch.max.bytes",
     "fetch.message.max.bytes",
@@ -73,15 +74,59 @@ const ALLOWED: &[&str] = &[
     "request.timeout.ms",
     "retry.backoff.max.ms",
     "retry.backoff.ms",
+    "sasl.kerberos.keytab",
+    "sasl.kerberos.min.time.before.relogin",
+    "sasl.kerberos.principal",
+    "sasl.kerberos.service.name",
+    "sasl.mechanism",
+    "sasl.mechanisms",
+    "sasl.oauthbearer.assertion.algorithm",
+    "sasl.oauthbearer.assertion.claim.aud",
+    "sasl.oauthbearer.assertion.claim.exp.seconds",
+    "sasl.oauthbearer.assertion.claim.iss",
+    "sasl.oauthbearer.assertion.claim.jti.include",
+    "sasl.oauthbearer.assertion.claim.nbf.seconds",
+    "sasl.oauthbearer.assertion.claim.sub",
+    "sasl.oauthbearer.assertion.file",
+    "sasl.oauthbearer.assertion.jwt.template.file",
+    "sasl.oauthbearer.assertion.private.key.file",
+    "sasl.oauthbearer.client.credentials.client.id",
+    "sasl.oauthbearer.client.id",
+    "sasl.oauthbearer.config",
+    "sasl.oauthbearer.extensions",
+    "sasl.oauthbearer.grant.type",
+    "sasl.oauthbearer.metadata.authentication.type",
+    "sasl.oauthbearer.method",
+    "sasl.oauthbearer.scope",
+    "sasl.oauthbearer.token.endpoint.url",
+    "sasl.username",
     "security.protocol",
     "session.timeout.ms",
     "socket.connection.setup.timeout.ms",
     "socket.keepalive.enable",
     "socket.timeout.ms",
+    "ssl.ca.certificate.stores",
+    "ssl.ca.location",
+    "ssl.ca.pem",
+    "ssl.certificate.location",
+    "ssl.certificate.pem",
+    "ssl.cipher.suites",
+    "ssl.crl.location",
+    "ssl.curves.list",
+    "ssl.endpoint.identification.algorithm",
+    "ssl.key.location",
+    "ssl.keystore.location",
+    "ssl.sigalgs.list",
     "topic.metadata.refresh.interval.ms",
     "transaction.timeout.ms",
 ];
-const ALLOWED_PREFIXES: &[&str] = &["sasl.", "ssl.", "enable.ssl."];
+/// The client puts these into a command line of a shell, with `kinit`.
+const IN_A_SHELL: &[&str] = &[
+    "sasl.kerberos.keytab",
+    "sasl.kerberos.principal",
+    "sasl.kerberos.service.name",
+    "sasl.kerberos.min.time.before.relogin",
+];
 
 /// Keys that are refused, with the reason.
 const REFUSED: &[(&str, &str)] = &[
@@ -105,6 +150,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("partition.assignment.strategy", "write kafka.assignor"),
     ("plugin.library.paths", "the setting would load code"),
     ("sasl.kerberos.kinit.cmd", "the setting would run a shell"),
+    ("ssl.engine.location", "the setting would load code"),
+    ("ssl.providers", "the setting would load code"),
     ("transactional.id", "the value is made from daemon.instance"),
 ];
 const SECRET: &[&str] = &[
@@ -112,6 +159,9 @@ const SECRET: &[&str] = &[
     "ssl.key.password",
     "ssl.keystore.password",
     "ssl.key.pem",
+    "sasl.oauthbearer.assertion.private.key.passphrase",
+    "sasl.oauthbearer.assertion.private.key.pem",
+    "sasl.oauthbearer.client.credentials.client.secret",
     "sasl.oauthbearer.client.secret",
 ];
 
@@ -135,9 +185,7 @@ pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
             faults.add(key, format!("can't be set: {why}"));
         } else if SECRET.contains(&name.as_str()) {
             faults.add(key, "is a secret: write it under [kafka.secrets] as { file = \"…\" }");
-        } else if !ALLOWED.contains(&name.as_str())
-            && !ALLOWED_PREFIXES.iter().any(|p| name.starts_with(p))
-        {
+        } else if !ALLOWED.contains(&name.as_str()) {
             let near = ALLOWED.iter().map(|k| (strsim::damerau_levenshtein(k, &name), k)).min();
             let (_, near) = near.expect("the list is not empty");
             faults.add(
@@ -149,6 +197,10 @@ pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
         } else if value.get("credential").is_some() {
             let path = secret(&value, &key, faults);
             properties.extend(path.map(|p| (name, p.0.to_string_lossy().into_owned())));
+        } else if IN_A_SHELL.contains(&name.as_str())
+            && scalar(&value).is_some_and(|t| for_a_shell(&t))
+        {
+            faults.add(key, "stands in a command of a shell: use letters, digits and /@._- alone");
         } else if let Some(text) = scalar(&value) {
             let _ = properties.insert(name, text);
         } else {
@@ -180,6 +232,11 @@ fn scalar(value: &Value) -> Option<String> {
         Value::Boolean(b) => Some(b.to_string()),
         _ => None,
     }
+}
+
+/// Whether a shell could see more than one word in this text.
+fn for_a_shell(text: &str) -> bool {
+    !text.chars().all(|c| c.is_ascii_alphanumeric() || "/@._-".contains(c))
 }
 
 fn secret(value: &Value, key: &str, faults: &mut Faults) -> Option<Secret> {

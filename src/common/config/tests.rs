@@ -58,6 +58,10 @@ fn each_fault_names_its_key_and_says_what_to_do() {
     check("archive = { path = \"{tpoic}\" }", &["mapping.hello.archive.path", "{tpoic}"]);
     check("archive = { path = \"../x\" }", &["not the name of a directory"]);
     check("archive = { path = \"_x\" }", &["readers skip"]);
+    check(
+        "archive = { path = \"{topic}/timestamp=%Y\" }",
+        &["mapping.hello.archive.path", "\"timestamp\" is a column of the files"],
+    );
     check("archive = { format = \"xml\" }", &["mapping.hello.archive.format", "\"parquet\""]);
     check(
         "archive = { roll = { size = \"12\" } }",
@@ -117,6 +121,37 @@ fn each_fault_names_its_key_and_says_what_to_do() {
     );
     check("[demon]\nworkers = 1", &["demon: unknown key; did you mean \"daemon\"?"]);
     check("x = ", &["(syntax)"]);
+}
+
+/// What loads code or runs a shell is refused, also under keys that librdkafka has later.
+#[test]
+fn no_property_loads_code_or_runs_a_shell() {
+    let property = |key: &str, value: &str| format!("[kafka.properties]\n{key:?} = {value:?}");
+    for key in ["ssl.engine.location", "ssl.providers", "ssl_engine_callback_data"] {
+        check(&property(key, "/tmp/x.so"), &["kafka.properties", key]);
+    }
+    for key in ["sasl.kerberos.kinit.cmd", "ssl.new.thing", "sasl.new.thing", "enable.ssl.x"] {
+        check(&property(key, "x"), &["kafka.properties", key]);
+    }
+    for (key, value) in [
+        ("sasl.kerberos.principal", "x; id > /tmp/y"),
+        ("sasl.kerberos.principal", "a$(id)"),
+        ("sasl.kerberos.principal", "a`id`"),
+        ("sasl.kerberos.keytab", "/a b"),
+        ("sasl.kerberos.service.name", "kafka\nid"),
+        ("sasl.kerberos.keytab", "/a\"b"),
+    ] {
+        check(&property(key, value), &["kafka.properties", "shell"]);
+    }
+    for (key, value) in [
+        ("sasl.kerberos.principal", "alluvium/host.example.org@EXAMPLE.ORG"),
+        ("sasl.kerberos.keytab", "/etc/security/alluvium-1_a.keytab"),
+        ("ssl.ca.location", "/etc/ssl/our certs.pem"),
+        ("sasl.mechanism", "SCRAM-SHA-512"),
+        ("ssl.endpoint.identification.algorithm", "https"),
+    ] {
+        assert_eq!(faults(&property(key, value)), "");
+    }
 }
 
 #[test]
