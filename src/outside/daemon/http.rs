@@ -14,6 +14,7 @@ use prometheus::{Encoder as _, TextEncoder};
 use tokio::sync::watch;
 
 use crate::common::spawn::spawn_named;
+use crate::outside::daemon::connections::{self, Bounded, Peer, guarded};
 use crate::outside::daemon::health::Health;
 use crate::outside::daemon::page;
 
@@ -36,8 +37,9 @@ pub(super) async fn serve(
         .route("/readyz", get(readyz))
         .route("/mappings/{mapping}/{verb}", post(command))
         .route("/repaired", post(repaired))
-        .with_state(health)
-        .into_make_service_with_connect_info::<SocketAddr>();
+        .with_state(health);
+    let router = guarded(router).into_make_service_with_connect_info::<Peer>();
+    let listener = Bounded::new(listener, connections::MOST, connections::PATIENCE);
     Ok(Some(spawn_named("http", async move {
         let until = async move {
             let _ = stopped.wait_for(|s| *s).await;
@@ -80,7 +82,7 @@ pub(crate) const COMMAND: &str = "x-alluvium-command";
 /// Pauses or resumes a mapping; for this host alone.
 async fn command(
     State(health): State<Arc<Health>>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    ConnectInfo(Peer(from)): ConnectInfo<Peer>,
     headers: HeaderMap,
     Path((mapping, verb)): Path<(String, String)>,
 ) -> (StatusCode, String) {
@@ -123,7 +125,7 @@ fn refused(from: SocketAddr, headers: &HeaderMap) -> Option<(StatusCode, String)
 /// repaired.
 async fn repaired(
     State(health): State<Arc<Health>>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    ConnectInfo(Peer(from)): ConnectInfo<Peer>,
     headers: HeaderMap,
 ) -> (StatusCode, String) {
     if let Some(refused) = refused(from, &headers) {

@@ -5,9 +5,11 @@
 //!   another one take its place.
 //! * `health`: what the parts of the daemon share, and what people are told of it.
 //! * `roots` and `topics`: what stores and brokers have to say, at the start and later.
-//! * `http`, `page`, `systemd`, `kerberos`: the surroundings.
+//! * `http`, `page`, `connections`: what is answered, and to whom.
+//! * `systemd`, `kerberos`: the surroundings.
 
 mod active;
+mod connections;
 mod health;
 mod http;
 mod kerberos;
