@@ -165,6 +165,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
             "common/crash",
             "common/health",
             "common/status",
+            "pure/calendar",
             "pure/count",
             "pure/layout",
             "pure/protocol",
