@@ -63,6 +63,11 @@ impl Cluster {
         metadata.topics()[0].partitions().len()
     }
 
+    pub fn has_topic(&self, topic: &str) -> bool {
+        let all = self.consumer("admin").fetch_metadata(None, LIMIT).unwrap();
+        all.topics().iter().any(|t| t.name() == topic)
+    }
+
     /// Deletes a topic, and waits until every broker has forgotten it.
     pub fn delete_topic(&self, topic: &str) {
         let options = options();

@@ -4,6 +4,7 @@
 mod audit;
 mod faults;
 mod group;
+mod isolation;
 mod merge;
 mod mistakes;
 mod operate;
@@ -19,6 +20,7 @@ type Scenario = (&'static str, fn(&Cluster));
 /// They touch no server, and run side by side; the longest first.
 pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
     ("one_count_over_all_instances", merge::one_count_over_all_instances),
+    ("a_mapping_whose_resources_break", isolation::a_mapping_whose_resources_break),
     ("retention_that_overtook", group::retention_that_overtook),
     ("roots_that_were_wiped_or_changed", mistakes::roots_that_were_wiped_or_changed),
     ("join_stop_and_kill_under_load", group::join_stop_and_kill_under_load),

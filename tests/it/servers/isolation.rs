@@ -1,0 +1,93 @@
+//! Two mappings in one instance: whatever is broken of one, the other goes on.
+
+use std::time::{Duration, Instant};
+
+use super::{config, home};
+use crate::support::load::{Load, check, mapping};
+use crate::support::{Cluster, Daemon, eventually};
+
+/// The mapping whose resources are broken, and the one that goes on.
+const BROKEN: &str = "broken";
+const STEADY: &str = "steady";
+/// Records a second, for each of the two.
+const RATE: u64 = 400;
+/// How many records of the steady mapping may wait: those of six seconds. A window lasts two, and
+/// is committed after its end.
+const LATE: i64 = 6 * RATE as i64;
+
+/// A resource of the broken mapping: what breaks it, and what mends it.
+type Resource = (&'static str, fn(&Cluster), fn(&Cluster));
+
+/// Each is broken for a while. A limit of 100 bytes lets the markers of transactions through, which
+/// the coordinator would otherwise try to write for ever.
+const RESOURCES: &[Resource] = &[
+    (
+        "the output topic takes no message of this size",
+        |c| c.configure_topic("broken-counts", &[("max.message.bytes", "100")]),
+        |c| c.configure_topic("broken-counts", &[("max.message.bytes", "1000000")]),
+    ),
+    (
+        "the partials topic takes no message of this size",
+        |c| c.configure_topic(PARTIALS, &[("max.message.bytes", "100")]),
+        |c| c.configure_topic(PARTIALS, &[("max.message.bytes", "1000000")]),
+    ),
+    (
+        "the root has no space left",
+        |c| drop(c.run(&["dfsadmin", "-setSpaceQuota", "1m", "/broken"])),
+        |c| drop(c.run(&["dfsadmin", "-clrSpaceQuota", "/broken"])),
+    ),
+    (
+        "the output topic is deleted",
+        |c| c.delete_topic("broken-counts"),
+        |c| {
+            if !c.has_topic("broken-counts") {
+                c.create_topic("broken-counts", 4);
+            }
+        },
+    ),
+];
+
+const PARTIALS: &str = "steady-broken-partials";
+
+/// Breaks each resource of one mapping in turn; the other one's records are counted in time.
+pub(crate) fn a_mapping_whose_resources_break(cluster: &Cluster) {
+    for name in [BROKEN, STEADY] {
+        cluster.create_topic(&format!("{name}-in"), 4);
+        cluster.create_topic(&format!("{name}-counts"), 4);
+    }
+    cluster.files().make_dirs("/broken");
+    let root = format!("archive = {{ root = \"{}/broken\" }}\n", cluster.hdfs());
+    let broken = mapping(BROKEN)
+        .replace("[mapping.broken.wordcount]", &format!("{root}[mapping.broken.wordcount]"));
+    let mappings = format!("{}\n{broken}", mapping(STEADY));
+    let daemon = Daemon::start(&home(cluster, STEADY), "a", &config(cluster, STEADY, &mappings));
+    eventually("ready", Duration::from_secs(60), || daemon.get("/readyz").is_some());
+    let loads = [BROKEN, STEADY].map(|m| Load::begin(cluster, &format!("{m}-in"), 4, RATE));
+    let counted = |m: &str| daemon.of_topic("alluvium_results_position", &format!("{m}-in"));
+    eventually("both are under way", Duration::from_secs(30), || {
+        [BROKEN, STEADY].iter().all(|m| RATE as f64 <= counted(m))
+    });
+    for (what, breaks, mends) in RESOURCES {
+        let before = counted(BROKEN);
+        breaks(cluster);
+        let (began, mut latest, first) = (Instant::now(), 0, counted(STEADY));
+        while began.elapsed() < Duration::from_secs(15) {
+            std::thread::sleep(Duration::from_secs(1));
+            let sent: i64 = (0..4).map(|p| cluster.log_end(("steady-in", p))).sum();
+            latest = latest.max(sent - counted(STEADY) as i64);
+        }
+        let rate = (counted(STEADY) - first) / began.elapsed().as_secs_f64();
+        mends(cluster);
+        println!("{what}: the other mapping counts {rate:.0} a second, {latest} behind at most");
+        assert!(latest <= LATE, "{what}: {latest} records of the other mapping waited");
+        eventually("the mapping goes on", Duration::from_secs(60), || {
+            before + RATE as f64 * 20.0 <= counted(BROKEN)
+        });
+    }
+    let [broken, steady] = loads.map(Load::end);
+    eventually("the broken mapping catches up", Duration::from_secs(90), || {
+        broken.records as f64 <= counted(BROKEN)
+            && broken.records as f64 <= daemon.of_topic("alluvium_archive_position", "broken-in")
+    });
+    check(cluster, daemon, STEADY, &steady);
+}
