@@ -88,6 +88,7 @@ impl Sink {
                     .into(),
             );
         }
+        self.left_out(&mut remarks);
         remarks.push(
             "records that the sink has written already are written again below the new \
              root with start = \"earliest\"; to leave them out, set start to the time at which the \
@@ -98,6 +99,19 @@ impl Sink {
         let mapping: String =
             mapping.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         Ok(Draft { bootstrap, root, archive, mapping, topics, remarks })
+    }
+
+    /// A remark for each key that is not taken over.
+    fn left_out(&self, remarks: &mut Vec<String>) {
+        for (key, value) in self.0.iter().filter(|(key, _)| !SEEN.contains(&key.as_str())) {
+            let shown = match SECRET.iter().any(|part| key.contains(part)) {
+                true => key.clone(),
+                false => format!("{key} = {}", value.replace(['\r', '\n'], " ")),
+            };
+            let why = WITHOUT_COUNTERPART.iter().find(|(prefix, _)| key.starts_with(prefix));
+            let why = why.map_or("it has no counterpart", |(_, why)| *why);
+            remarks.push(format!("{shown} is not taken over: {why}"));
+        }
     }
 
     /// The topics or their pattern, as a line of the configuration.
@@ -126,7 +140,14 @@ impl Sink {
         let class = self.get("partitioner.class").unwrap_or("DefaultPartitioner");
         let name = class.rsplit('.').next().unwrap_or(class);
         let pattern = match name {
-            "DefaultPartitioner" => return "{topic}/p={partition}".into(),
+            "DefaultPartitioner" => {
+                remarks.push(
+                    "the sink's directories are partition=N, which is the name of a column here; \
+                     they are kafka_partition=N"
+                        .into(),
+                );
+                return "{topic}/kafka_partition={partition}".into();
+            }
             "HourlyPartitioner" => "'year'=YYYY/'month'=MM/'day'=dd/'hour'=HH",
             "DailyPartitioner" => "'year'=YYYY/'month'=MM/'day'=dd",
             "TimeBasedPartitioner" => self.get("path.format").unwrap_or_default(),
@@ -199,8 +220,69 @@ impl Sink {
         }
         let schedule = self.millis("rotate.schedule.interval.ms");
         if let Some(ms) = schedule.or(self.millis("rotate.interval.ms")) {
-            archive.extend(["[archive.roll]".into(), format!("age = \"{}ms\"", ms.max(1_000))]);
+            archive.extend([
+                "[archive.roll]".into(),
+                format!("age = \"{}\"", duration(ms.max(1_000))),
+            ]);
         }
+    }
+}
+
+/// Keys that [`Sink::draft`] looks at, or that say nothing about the files.
+const SEEN: &[&str] = &[
+    "name",
+    "connector.class",
+    "tasks.max",
+    "topics",
+    "topics.regex",
+    "hdfs.url",
+    "store.url",
+    "topics.dir",
+    "logs.dir",
+    "hadoop.conf.dir",
+    "hadoop.home",
+    "flush.size",
+    "rotate.interval.ms",
+    "rotate.schedule.interval.ms",
+    "format.class",
+    "parquet.codec",
+    "partitioner.class",
+    "path.format",
+    "partition.duration.ms",
+    "locale",
+    "timezone",
+    "timestamp.extractor",
+    "hive.integration",
+    "hdfs.authentication.kerberos",
+    "connect.hdfs.principal",
+    "consumer.override.bootstrap.servers",
+    "confluent.topic.bootstrap.servers",
+];
+
+/// Keys by their beginnings, and what becomes of them.
+const WITHOUT_COUNTERPART: &[(&str, &str)] = &[
+    ("transforms", "records are archived as they are, without transformations"),
+    ("predicates", "records are archived as they are, without transformations"),
+    ("key.converter", "keys are archived as bytes, without a converter"),
+    ("value.converter", "values are archived as bytes, without a converter"),
+    ("header.converter", "headers are archived as bytes, without a converter"),
+    ("errors.", "every record is archived, so there is no dead letter queue"),
+    ("consumer.override.auto.offset.reset", "set start in the mapping instead"),
+    ("schema.", "values are archived as bytes, without a schema"),
+    ("hive.", "tables are made by hand (docs/files.md)"),
+    ("confluent.", "there is no license topic"),
+];
+
+/// Parts of keys whose values are not repeated.
+const SECRET: &[&str] = &["password", "secret", "jaas", "credential", "token", "license"];
+
+/// A duration as people write it.
+fn duration(millis: u64) -> String {
+    match millis {
+        ms if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
+        ms if ms % 60_000 == 0 => format!("{}m", ms / 60_000),
+        ms if ms % 1_000 == 0 => format!("{}s", ms / 1_000),
+        ms => format!("{ms}ms"),
     }
 }
 
@@ -276,12 +358,31 @@ connect.hdfs.principal=connect@EXAMPLE.COM
         let path = archive.template.render("orders", 3, Some(1_735_689_600_000));
         assert_eq!(path, "orders/dt=2025-01-01/hr=01", "one o'clock in Berlin");
         assert_eq!(archive.roll.age.as_secs(), 600);
+        let draft = Sink::parse(SINK.as_bytes()).unwrap().draft(None, None).unwrap();
+        assert!(draft.text().contains("age = \"10m\""), "{}", draft.text());
         assert!(matches!(archive.format, Format::Parquet(_)));
         assert_eq!(config.kafka.bootstrap_servers, "localhost:9092");
         for word in ["bootstrap_servers", "flush.size", "Kerberos", "connect@EXAMPLE.COM", "start"]
         {
             assert!(remarks.iter().any(|r| r.contains(word)), "{word}: {remarks:?}");
         }
+    }
+
+    #[test]
+    fn each_key_that_is_not_taken_over_is_named_without_its_secrets() {
+        let more = "transforms=mask\ntransforms.mask.type=x.MaskField$Value\n\
+            value.converter=io.confluent.connect.avro.AvroConverter\nerrors.tolerance=all\n\
+            consumer.override.auto.offset.reset=latest\nmax.retries=3\n\
+            consumer.override.sasl.jaas.config=Login required password=\"hush\";\n";
+        let (_, remarks) = config_of(&format!("{SINK}{more}"));
+        for line in more.lines() {
+            let key = line.split('=').next().unwrap();
+            let named = |r: &&String| r.starts_with(&format!("{key} "));
+            assert_eq!(remarks.iter().filter(named).count(), 1, "{key}: {remarks:?}");
+        }
+        assert!(remarks.iter().all(|r| !r.contains("hush")), "{remarks:?}");
+        let (_, remarks) = config_of(SINK);
+        assert!(remarks.iter().all(|r| !r.contains("not taken over")), "{remarks:?}");
     }
 
     #[test]
@@ -292,7 +393,7 @@ connect.hdfs.principal=connect@EXAMPLE.COM
         let (config, _) = config_of(json);
         let archive = config.mappings[0].archive.as_ref().unwrap();
         assert_eq!(archive.root.url(), "hdfs://n:8020/topics-alluvium");
-        assert_eq!(archive.template.render("a", 3, None), "a/p=3");
+        assert_eq!(archive.template.render("a", 3, None), "a/kafka_partition=3");
         assert!(matches!(archive.format, Format::JsonLines(_)));
         assert_eq!(config.kafka.bootstrap_servers, "b:9092");
         assert!(mapping_of(&config, "app-1").is_some());
