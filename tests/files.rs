@@ -129,12 +129,15 @@ fn the_unit_is_right() {
     let text = std::fs::read_to_string(&unit).unwrap();
     for line in [
         "Type=notify",
-        "ExecStartPre=/usr/bin/alluvium check",
+        "ExecStart=/usr/bin/alluvium run",
         "RestartPreventExitStatus=78",
         "WatchdogSec=",
     ] {
         assert!(text.contains(line), "{line}");
     }
+    // RestartPreventExitStatus= is about the main process alone (systemd.service(5)): a check
+    // before it that fails would be restarted for ever.
+    assert!(!text.contains("\nExecStartPre="), "a process before the main one");
     let analyze = |args: &[&str]| {
         let out = Command::new("systemd-analyze").args(args).arg(&unit).output();
         out.unwrap_or_else(|e| panic!("systemd-analyze (make test sets it up): {e}"))
