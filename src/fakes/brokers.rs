@@ -228,6 +228,10 @@ fn apply(state: &mut State, rows: Rows, offsets: &[OffsetCommit]) {
 }
 
 impl Commit for Transactions {
+    fn largest_value(&self) -> usize {
+        usize::MAX
+    }
+
     fn begin(&mut self) -> Result<(), TransactionError> {
         assert!(self.open.is_none(), "a transaction is open already");
         match self.brokers.network.pass("begin") {

@@ -1,4 +1,4 @@
-//! A failed call, and how long a call may take.
+//! A failed call, how long a call may take, and why a client can't go on at all.
 
 use std::time::Duration;
 
@@ -11,6 +11,31 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct KafkaError {
     pub operation: String,
     pub detail: String,
+}
+
+/// Why the whole process has to end.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Fatal {
+    #[error("{0}")]
+    Ended(String),
+    /// A setting of `kafka.properties` is outside of what these settings of the brokers allow.
+    #[error(
+        "the brokers refuse kafka.properties.{key:?}: the value is outside of what they allow by \
+         {}",
+        limits.join(" and ")
+    )]
+    Refused { key: &'static str, limits: &'static [&'static str] },
+}
+
+impl Fatal {
+    /// The transaction timeout is longer than the brokers allow.
+    pub(crate) const TRANSACTION_TIMEOUT: Fatal =
+        Fatal::Refused { key: "transaction.timeout.ms", limits: &["transaction.max.timeout.ms"] };
+    /// The session timeout is longer or shorter than the brokers allow.
+    pub(crate) const SESSION_TIMEOUT: Fatal = Fatal::Refused {
+        key: "session.timeout.ms",
+        limits: &["group.min.session.timeout.ms", "group.max.session.timeout.ms"],
+    };
 }
 
 impl KafkaError {

@@ -16,7 +16,7 @@ use rdkafka::error::{KafkaError as Rd, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, ClientContext, Offset as RdOffset, TopicPartitionList};
 
-use crate::clients::kafka::error::KafkaError;
+use crate::clients::kafka::error::{Fatal, KafkaError};
 use crate::clients::kafka::generation::Generation;
 use crate::clients::kafka::native::{GroupMetadata, Rebalances};
 use crate::clients::kafka::queue;
@@ -256,7 +256,7 @@ pub struct PollControl {
     subscription: Mutex<(Vec<String>, bool)>,
     rejoin: AtomicBool,
     stop: AtomicBool,
-    fatal: Mutex<Option<String>>,
+    fatal: Mutex<Option<Fatal>>,
     unknown_topic: tokio::sync::Notify,
 }
 
@@ -298,7 +298,7 @@ impl PollControl {
 
     /// The reason why the client cannot continue at all; [`None`] as long as it can.
     #[must_use]
-    pub fn fatal(&self) -> Option<String> {
+    pub fn fatal(&self) -> Option<Fatal> {
         self.fatal.lock().clone()
     }
 }
@@ -314,18 +314,26 @@ pub fn poll(consumer: &Arc<Consumer>, control: &PollControl, leave: Duration, al
         }
         if let Some(topics) = control.to_subscribe(rejoin) {
             let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-            tracing::info!(topics = topics.join(", "), "subscribing");
             // The client refuses an empty list, and would keep the topics that it had.
             if topics.is_empty() {
+                tracing::info!("no topic that a mapping selects exists yet; looking again");
                 consumer.unsubscribe();
-            } else if let Err(e) = consumer.subscribe(&topics) {
-                tracing::error!(error = %e, "the subscription failed");
+            } else {
+                tracing::info!(topics = topics.join(", "), "subscribing");
+                if let Err(e) = consumer.subscribe(&topics) {
+                    tracing::error!(error = %e, "the subscription failed");
+                }
             }
         }
         match consumer.poll(Duration::from_millis(100)) {
             Some(Err(Rd::MessageConsumptionFatal(code))) => {
                 let text = format!("the consumer can't continue: {code}");
-                *control.fatal.lock() = Some(text);
+                *control.fatal.lock() = Some(Fatal::Ended(text));
+                return;
+            }
+            // The client would ask for ever, and nobody would join.
+            Some(Err(Rd::MessageConsumption(RDKafkaErrorCode::InvalidSessionTimeout))) => {
+                *control.fatal.lock() = Some(Fatal::SESSION_TIMEOUT);
                 return;
             }
             Some(Err(Rd::PartitionEOF(_))) | None => {}

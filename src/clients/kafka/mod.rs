@@ -3,19 +3,24 @@
 //! * [`group`]: the poll thread. It polls and answers rebalances, without any remote call of its
 //!   own; a slow call there would stall the whole group.
 //! * [`queue`]: one partition's records, read by a worker.
-//! * [`transaction`]: results and offsets, all or nothing.
+//! * [`transaction`]: results and offsets, all or nothing; `calls`: each with a deadline.
 //! * [`offsets`]: stable reads, watermarks, and where to start.
+//! * [`beginnings`]: what existed before the group began.
 //! * [`topics`]: which topics there are, and making those that are written to.
 //! * `generation`: what a member may commit by, while its generation lasts.
+//! * `limit`: how large a message may be.
 //! * `settings`: of consumers and producers.
 //! * `headers`: the headers of messages, with every byte of their names.
 //! * [`native`]: what rust-rdkafka has no safe way for: captured group metadata, and topic ids.
 
+pub mod beginnings;
+mod calls;
 mod error;
 mod generation;
 pub mod group;
 #[allow(unsafe_code)]
 mod headers;
+mod limit;
 #[allow(unsafe_code)]
 mod native;
 pub mod offsets;
@@ -25,11 +30,16 @@ mod settings;
 pub mod topics;
 pub mod transaction;
 
-pub use error::KafkaError;
+pub use rdkafka::ClientConfig;
+
+pub use error::{Fatal, KafkaError};
 pub use generation::Generation;
 pub use group::{Assignments, Consumer, Queue};
+pub use limit::BatchLimit;
 #[cfg(test)]
 pub use queue::Read;
 pub use queue::{Source, Trouble};
-pub use settings::{base_config, consumer_config, library_version, producer_config, repair_config};
+pub use settings::{
+    base_config, consumer_config, library_version, producer_config, refused, repair_config,
+};
 pub use transaction::{Commit, Outgoing, TransactionError, Transactions};

@@ -7,6 +7,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 
+use crate::clients::kafka::beginnings::Beginnings;
 use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
 use crate::clients::kafka::group::Consumer;
 use crate::clients::kafka::settings::Quiet;
@@ -181,14 +182,17 @@ pub struct BrokerPositions {
     config: Arc<ClientConfig>,
     /// Reads uncommitted, and never joins the group; made when it is needed.
     ends: Arc<OnceLock<BaseConsumer<Quiet>>>,
+    /// What existed before the group began.
+    beginnings: Arc<Beginnings>,
 }
 
 impl BrokerPositions {
     /// `config`: the consumer's settings.
     #[must_use]
-    pub fn new(mut config: ClientConfig) -> BrokerPositions {
+    pub fn new(mut config: ClientConfig, beginnings: Arc<Beginnings>) -> BrokerPositions {
         let _ = config.set("isolation.level", "read_uncommitted");
-        BrokerPositions { consumer: Arc::default(), config: config.into(), ends: Arc::default() }
+        let (config, consumer, ends) = (config.into(), Arc::default(), Arc::default());
+        BrokerPositions { consumer, config, ends, beginnings }
     }
 
     /// The ends of these logs with the records of open transactions, in order.
@@ -241,7 +245,10 @@ impl Positions for BrokerPositions {
         let log = log_range(&consumer, tp)?;
         let first = match committed {
             Some(_) => log.from,
-            None => first_offset(&consumer, tp, start)?,
+            None => {
+                let start = self.beginnings.meaning(start, tp, &topic_id);
+                first_offset(&consumer, tp, start)?
+            }
         };
         let past = match merges_into.filter(|_| committed.is_none() && log.from < log.to) {
             Some(output) => published::merged_past(&self.config, output, tp, log)?,

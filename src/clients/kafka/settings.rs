@@ -1,12 +1,13 @@
 //! The clients' settings: the user's first, ours last.
 
-use rdkafka::consumer::ConsumerContext;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError as Rd;
+use rdkafka::producer::{BaseProducer, DefaultProducerContext};
 use rdkafka::{ClientConfig, ClientContext};
 
 use crate::clients::kafka::error::KafkaError;
 use crate::clients::kafka::queue::BATCH;
-use crate::common::config::{Config, Kafka};
+use crate::common::config::{Config, ConfigFault, Kafka};
 use crate::common::deadlines;
 
 /// The context of a client that reads for a moment: the end of a partition is no error, and what
@@ -139,6 +140,63 @@ fn transactional_id(group_id: &str, instance: &str, mapping: &str, nth: usize) -
     format!("{group_id}-{instance}/{mapping}/{nth}")
 }
 
+/// The settings that librdkafka refuses, of all clients that the daemon will make: values of a
+/// wrong form, values that contradict each other, files that can't be used.
+///
+/// The clients are made without the address of a broker, and dropped: nothing is connected.
+#[must_use]
+pub fn refused(config: &Config) -> Vec<ConfigFault> {
+    let mut faults: Vec<ConfigFault> = Vec::new();
+    let settings = [consumer_config(config), producer_config(config, "", 0)];
+    for (client, settings) in settings.into_iter().enumerate() {
+        let mut settings = match settings {
+            Ok(settings) => settings,
+            Err(e) => {
+                faults.push(ConfigFault { key: "kafka.secrets".into(), message: e.to_string() });
+                continue;
+            }
+        };
+        settings.remove("bootstrap.servers");
+        // A value of a wrong form is left out, so that all of them are found at once.
+        while let Err(Rd::ClientConfig(_, why, key, _)) = settings.create_native_config() {
+            faults.push(fault(&config.kafka, &key, &why));
+            settings.remove(&key);
+        }
+        let made = match client {
+            0 => settings.create_with_context::<_, BaseConsumer<Quiet>>(Quiet).map(drop),
+            _ => {
+                settings.create_with_context::<_, BaseProducer<_>>(DefaultProducerContext).map(drop)
+            }
+        };
+        match made {
+            Ok(()) => {}
+            Err(Rd::ClientCreation(why)) => faults.push(fault(&config.kafka, "", &why)),
+            Err(e) => faults.push(fault(&config.kafka, "", &e.to_string())),
+        }
+    }
+    faults.sort_by(|a, b| (&a.key, &a.message).cmp(&(&b.key, &b.message)));
+    faults.dedup();
+    faults
+}
+
+/// A refusal of the client library, by the key of the configuration that it is about. Where the
+/// library names no key, its text does: the longest one that the user has set counts.
+fn fault(kafka: &Kafka, key: &str, why: &str) -> ConfigFault {
+    let set = || kafka.properties.keys().chain(kafka.secrets.keys());
+    let named = |name: &&String| *name == key || key.is_empty() && why.contains(name.as_str());
+    let key = match set().filter(named).max_by_key(|name| name.len()) {
+        Some(name) if kafka.secrets.contains_key(name) => format!("kafka.secrets.{name:?}"),
+        Some(name) => format!("kafka.properties.{name:?}"),
+        None => "kafka.properties".into(),
+    };
+    // A secret is never shown; the library repeats a value in quotes.
+    let why = match key.starts_with("kafka.secrets") {
+        true => "the value",
+        false => why.trim(),
+    };
+    ConfigFault { key, message: format!("is refused by the client library: {why}") }
+}
+
 /// Of librdkafka, as it runs.
 #[must_use]
 pub fn library_version() -> String {
@@ -162,5 +220,52 @@ mod tests {
                 }
             }
         }
+    }
+
+    fn refused_with(properties: &str) -> Vec<String> {
+        let text = format!(
+            "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[kafka.properties]\n\
+             {properties}\n[archive]\nroot = \"file:///x\"\n[mapping.m]\ntopics = [\"t\"]"
+        );
+        let config = Config::parse(&text, Some("i")).unwrap_or_else(|e| panic!("{e}"));
+        refused(&config).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_value_that_the_client_library_refuses_is_a_fault_of_its_key() {
+        for (key, value) in [
+            ("session.timeout.ms", "abc"),
+            ("session.timeout.ms", "0"),
+            // Longer than max.poll.interval.ms: seen when a client is made, not before.
+            ("session.timeout.ms", "2400000"),
+            ("heartbeat.interval.ms", "-1"),
+            ("compression.type", "brotli"),
+            ("linger.ms", "9999999999"),
+            ("security.protocol", "tls"),
+            ("socket.keepalive.enable", "perhaps"),
+            ("sasl.mechanism", ""),
+            ("ssl.no.such.key", "1"),
+        ] {
+            let found = refused_with(&format!("{key:?} = {value:?}"));
+            assert_eq!(found.len(), 1, "{key} = {value}: {found:?}");
+            assert!(found[0].starts_with(&format!("kafka.properties.{key:?}: ")), "{found:?}");
+        }
+        let both = refused_with("\"linger.ms\" = \"x\"\n\"retry.backoff.ms\" = \"y\"");
+        assert_eq!(both.len(), 2, "all at once: {both:?}");
+    }
+
+    #[test]
+    fn a_file_that_the_client_cannot_use_is_a_fault() {
+        let tls = "\"security.protocol\" = \"ssl\"\n\"ssl.ca.location\" = \"/no/such/file\"";
+        let found = refused_with(tls);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("ssl.ca.location"), "{found:?}");
+    }
+
+    #[test]
+    fn settings_that_the_client_library_takes_are_no_fault() {
+        let good = "\"session.timeout.ms\" = 6000\n\"transaction.timeout.ms\" = 5000\n\
+                    \"message.max.bytes\" = 90000\n\"compression.type\" = \"zstd\"";
+        assert_eq!(refused_with(good), [""; 0]);
     }
 }

@@ -1,5 +1,7 @@
 //! Which topics exist, and making those that the daemon writes to.
 
+use std::collections::BTreeMap;
+
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -66,24 +68,58 @@ pub fn partitions(consumer: &Consumer, topic: &str) -> Result<Vec<i32>, KafkaErr
     Ok(all)
 }
 
-/// How long the brokers keep a topic's records, milliseconds; [`None`] for ever.
+/// The values of settings, by name.
+pub type Settings = BTreeMap<String, String>;
+
+/// The settings of a topic, with the brokers' defaults.
 ///
 /// # Errors
 /// No broker answers, or the topic's settings may not be read.
-pub async fn retention(config: &ClientConfig, name: &str) -> Result<Option<i64>, KafkaError> {
-    let failed = |e: &dyn std::fmt::Display| {
-        KafkaError::new(format!("ask for retention.ms of topic {name:?}"), e)
-    };
+pub async fn settings(config: &ClientConfig, name: &str) -> Result<Settings, KafkaError> {
+    describe(config, &ResourceSpecifier::Topic(name), &format!("topic {name:?}")).await
+}
+
+/// The settings of a broker.
+///
+/// # Errors
+/// As [`settings`].
+pub async fn broker_settings(config: &ClientConfig, id: i32) -> Result<Settings, KafkaError> {
+    describe(config, &ResourceSpecifier::Broker(id), &format!("broker {id}")).await
+}
+
+/// The id of a broker.
+///
+/// # Errors
+/// No broker answers.
+pub fn any_broker(consumer: &Consumer) -> Result<i32, KafkaError> {
+    let failed = |e: &dyn std::fmt::Display| KafkaError::new("ask for the brokers", e);
+    let metadata = consumer.fetch_metadata(None, CALL_TIMEOUT).map_err(|e| failed(&e))?;
+    metadata.brokers().first().map(|b| b.id()).ok_or_else(|| failed(&"there is none"))
+}
+
+async fn describe(
+    config: &ClientConfig,
+    resource: &ResourceSpecifier<'_>,
+    shown: &str,
+) -> Result<Settings, KafkaError> {
+    let failed =
+        |e: &dyn std::fmt::Display| KafkaError::new(format!("ask for the settings of {shown}"), e);
     let admin: AdminClient<DefaultClientContext> = config.create().map_err(|e| failed(&e))?;
     let options = AdminOptions::new().request_timeout(Some(CALL_TIMEOUT));
-    let asked = admin.describe_configs([&ResourceSpecifier::Topic(name)], &options).await;
+    let asked = admin.describe_configs([resource], &options).await;
     let answer = asked.map_err(|e| failed(&e))?.into_iter().next();
     let settings = answer.ok_or_else(|| failed(&"no answer"))?.map_err(|e| failed(&e))?;
-    let value = |key| settings.get(key).and_then(|entry| entry.value.clone());
+    Ok(settings.entries.into_iter().filter_map(|e| Some((e.name, e.value?))).collect())
+}
+
+/// How long the brokers keep a topic's records by its settings, milliseconds; [`None`] for ever.
+#[must_use]
+pub fn retention(settings: &Settings) -> Option<i64> {
+    let value = |key| settings.get(key).map(String::as_str);
     if value("cleanup.policy").is_some_and(|policy| !policy.contains("delete")) {
-        return Ok(None);
+        return None;
     }
-    Ok(value("retention.ms").and_then(|v| v.parse().ok()).filter(|ms| 0 <= *ms))
+    value("retention.ms").and_then(|v| v.parse().ok()).filter(|ms| 0 <= *ms)
 }
 
 /// Makes a topic if it is not there; returns whether it was made.

@@ -21,12 +21,13 @@ use rdkafka::producer::{
 };
 use rdkafka::{ClientConfig, ClientContext, Offset as RdOffset, TopicPartitionList};
 
-use crate::clients::kafka::error::KafkaError;
+use crate::clients::kafka::calls::{Refused, patiently, within};
+use crate::clients::kafka::error::{Fatal, KafkaError};
 use crate::clients::kafka::generation::Generation;
+use crate::clients::kafka::limit::BatchLimit;
 use crate::clients::kafka::native;
 use crate::common::crash::{self, Step};
 use crate::common::deadlines::{PRODUCER_CALL as STEP, PRODUCER_CALL_OVERDUE as OVERDUE};
-use crate::common::retry::{self, Pauses};
 use crate::pure::formats::header;
 use crate::pure::record::{Offset, TopicPartition};
 
@@ -79,10 +80,13 @@ pub enum TransactionError {
          Give each instance a daemon.instance (or --instance) of its own ({detail})"
     )]
     TwoInstances { detail: String },
+    /// The brokers refuse a setting: no transaction will ever begin.
+    #[error("{0}")]
+    Refused(Fatal),
 }
 
 impl TransactionError {
-    fn doubt(step: &'static str, detail: impl std::fmt::Display) -> TransactionError {
+    pub(super) fn doubt(step: &'static str, detail: impl std::fmt::Display) -> TransactionError {
         TransactionError::Doubt { step, detail: detail.to_string() }
     }
 }
@@ -109,6 +113,9 @@ pub struct Transactions {
     topics: BTreeSet<String>,
     /// After this long the coordinator itself aborts and fences.
     transaction_timeout: Duration,
+    limit: Arc<BatchLimit>,
+    /// The limit that the producer was made with; bytes.
+    made_for: usize,
 }
 
 impl std::fmt::Debug for Transactions {
@@ -171,6 +178,9 @@ pub trait Commit: Send {
     /// Ends a transaction that was not answered with a plain Ok. Whatever the brokers answer to the
     /// abort, the positions must be read back, and the producer is replaced.
     fn give_up(&mut self);
+
+    /// The largest value that a message may have; bytes.
+    fn largest_value(&self) -> usize;
 }
 
 impl Transactions {
@@ -181,6 +191,8 @@ impl Transactions {
         patience: Duration,
     ) -> Transactions {
         Transactions {
+            limit: Arc::new(BatchLimit::of_client(None)),
+            made_for: 0,
             settings: Box::new(settings),
             producer: None,
             patience,
@@ -190,6 +202,12 @@ impl Transactions {
         }
     }
 
+    /// Transactions whose messages fit into a limit that others lower.
+    #[must_use]
+    pub fn within(self, limit: Arc<BatchLimit>) -> Transactions {
+        Transactions { limit, ..self }
+    }
+
     /// Makes the producer if there is none. Its first call ends the transaction that an earlier
     /// process with this transactional id has left open.
     ///
@@ -197,11 +215,13 @@ impl Transactions {
     /// No coordinator answers in time.
     pub fn ready(&mut self) -> Result<&Arc<ThreadedProducer<Events>>, TransactionError> {
         if self.producer.is_none() {
-            let settings =
+            let mut settings =
                 (self.settings)().map_err(|e| TransactionError::doubt(MAKE_PRODUCER, e))?;
             let millis = settings.get("transaction.timeout.ms").and_then(|v| v.parse().ok());
             self.transaction_timeout =
                 millis.map_or(DEFAULT_TRANSACTION_TIMEOUT, Duration::from_millis);
+            self.made_for = self.limit.batch();
+            let _ = settings.set("batch.size", self.made_for.to_string());
             let made: ThreadedProducer<Events> = settings
                 .create_with_context(Events::default())
                 .map_err(|e| TransactionError::doubt(MAKE_PRODUCER, e))?;
@@ -211,6 +231,11 @@ impl Transactions {
                 let producer = Arc::clone(&made);
                 match within(step, move || producer.init_transactions(STEP))? {
                     Ok(()) => Ok(()),
+                    Err(Rd::Transaction(e))
+                        if e.code() == RDKafkaErrorCode::InvalidTransactionTimeout =>
+                    {
+                        Err(TransactionError::Refused(Fatal::TRANSACTION_TIMEOUT).into())
+                    }
                     Err(e) => {
                         let again = matches!(&e, Rd::Transaction(e) if e.is_retriable());
                         Err(Refused { again, error: TransactionError::doubt(step, e) })
@@ -246,6 +271,9 @@ impl Commit for Transactions {
     fn begin(&mut self) -> Result<(), TransactionError> {
         self.begun = Instant::now();
         self.topics.clear();
+        if self.limit.batch() < self.made_for {
+            self.give_up();
+        }
         let producer = self.ready()?;
         producer.begin_transaction().map_err(|e| TransactionError::doubt("begin", e))
     }
@@ -327,6 +355,10 @@ impl Commit for Transactions {
         Ok(CommitTimes { deliver, offsets, end })
     }
 
+    fn largest_value(&self) -> usize {
+        self.limit.value()
+    }
+
     fn give_up(&mut self) {
         let Some(producer) = self.producer.take() else {
             return;
@@ -368,49 +400,6 @@ fn listed(offsets: &[OffsetCommit]) -> Result<TopicPartitionList, TransactionErr
     Ok(list)
 }
 
-/// Runs a call of the client on a thread of its own. A call that does not return in time is
-/// abandoned, with everything that it holds.
-fn within<T: Send + 'static>(
-    step: &'static str,
-    call: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, TransactionError> {
-    let (done, told) = sync_channel(1);
-    let run = move || {
-        let _ = done.send(call());
-    };
-    std::thread::Builder::new()
-        .name("producer-call".into())
-        .spawn(run)
-        .map_err(|e| TransactionError::doubt(step, e))?;
-    let late =
-        |_| TransactionError::doubt(step, "the client library does not return from its call");
-    told.recv_timeout(OVERDUE).map_err(late)
-}
-
-/// The brokers need a moment: each try costs them a request, and here a thread.
-const PAUSES: Pauses = Pauses { first: Duration::from_millis(50), longest: Duration::from_secs(1) };
-
-/// What one try of a step came to.
-struct Refused {
-    /// The client says that the same call may do.
-    again: bool,
-    error: TransactionError,
-}
-
-impl From<TransactionError> for Refused {
-    fn from(error: TransactionError) -> Refused {
-        Refused { again: false, error }
-    }
-}
-
-/// Repeats a step while the client says that it may do later.
-fn patiently(
-    deadline: Instant,
-    call: impl FnMut() -> Result<(), Refused>,
-) -> Result<(), TransactionError> {
-    retry::until(deadline, PAUSES, |e: &Refused| e.again, call).map_err(|e| e.error)
-}
-
 #[cfg(test)]
 mod tests {
     use rdkafka::mocking::MockCluster;
@@ -430,6 +419,24 @@ mod tests {
         });
         assert_eq!(refused, Err(TransactionError::doubt("commit", "not now")));
         assert!((2..=10).contains(&calls), "{calls} calls");
+    }
+
+    #[test]
+    fn a_transaction_timeout_that_the_brokers_refuse_is_named() {
+        let brokers: MockCluster<'_, DefaultProducerContext> = MockCluster::new(1).unwrap();
+        let refusal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT;
+        brokers.request_errors(RDKafkaApiKey::InitProducerId, &[refusal; 20]);
+        let mut config = ClientConfig::new();
+        let _ = config
+            .set("bootstrap.servers", brokers.bootstrap_servers())
+            .set("transactional.id", "t");
+        let mut transactions =
+            Transactions::new(move || Ok(config.clone()), Duration::from_secs(15));
+        let refused = transactions.begin().unwrap_err();
+        assert_eq!(refused, TransactionError::Refused(Fatal::TRANSACTION_TIMEOUT));
+        for word in ["kafka.properties.\"transaction.timeout.ms\"", "transaction.max.timeout.ms"] {
+            assert!(refused.to_string().contains(word), "{refused}");
+        }
     }
 
     /// librdkafka asks for the group's coordinator once more only when a broker comes or goes, and

@@ -150,6 +150,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("partition.assignment.strategy", "write kafka.assignor"),
     ("plugin.library.paths", "the setting would load code"),
     ("sasl.kerberos.kinit.cmd", "the setting would run a shell"),
+    ("ssl.engine.id", "the setting would load code"),
     ("ssl.engine.location", "the setting would load code"),
     ("ssl.providers", "the setting would load code"),
     ("transactional.id", "the value is made from daemon.instance"),

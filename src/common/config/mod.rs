@@ -15,10 +15,11 @@ mod wordcount;
 
 pub use archive::Archive;
 pub use daemon::Daemon;
+pub use fields::ConfigFault;
 pub use kafka::Kafka;
 pub use mapping::{Mapping, Start, Topics};
 pub use root::{HdfsOptions, Root};
-pub use whole::Config;
+pub use whole::{Config, Faulty};
 pub use wordcount::{Merging, WordCount};
 
 #[cfg(test)]

@@ -155,6 +155,27 @@ fn no_property_loads_code_or_runs_a_shell() {
 }
 
 #[test]
+fn what_would_lose_counts_or_run_foreign_code_is_a_fault() {
+    let count = |more: &str| format!("[mapping.hello.wordcount]\noutput_topic = \"o\"\n{more}");
+    check(
+        &count("partials = { retention = \"1h\" }\npatience = \"45m\""),
+        &["wordcount.partials.retention: is 1h, and must be at least 4053s"],
+    );
+    let small = "[kafka.properties]\n\"message.max.bytes\" = 8000";
+    check(&format!("{}\n{small}", count("")), &["message.max.bytes", "is 8000", "up to 8192"]);
+    check(&count("window = \"30d\""), &["wordcount.partials.retention: is 7d"]);
+    assert_eq!(faults(&count("window = \"30d\"\npartials = { retention = \"46d\" }")), "");
+    check("[mapping.hello.wordcount]\noutput_topic = \"o o\"", &["output_topic: \"o o\" is not"]);
+    for key in ["ssl.engine.location", "ssl.providers", "sasl.kerberos.kinit.cmd"] {
+        check(&format!("[kafka.properties]\n{key:?} = \"x\""), &[key, "can't be set"]);
+    }
+    for text in ["x; id > /tmp/y", "$(id)", "a`id`", "a|b", "a\nb"] {
+        let key = "sasl.kerberos.principal";
+        check(&format!("[kafka.properties]\n{key:?} = {text:?}"), &[key, "a shell"]);
+    }
+}
+
+#[test]
 fn all_faults_come_at_once() {
     let got = Config::parse("[kafka]\ngroup = 1\n[mapping.a]\nx = 1\n", None).unwrap_err();
     let keys: Vec<&str> = got.0.iter().map(|f| f.key.as_str()).collect();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::common::config::fields::Faults;
+use crate::common::config::kafka::Kafka;
 use crate::common::config::mapping::{Mapping, Topics};
 use crate::common::config::{HdfsOptions, Root};
 use crate::pure::layout::template::TemplateError;
@@ -51,6 +52,26 @@ pub(super) fn check_together(mappings: &[Mapping], faults: &mut Faults) {
     }
     check_directories(mappings, faults);
     check_roots(mappings, faults);
+}
+
+/// Words that do not fit into a message of the client.
+pub(super) fn check_message_size(kafka: &Kafka, mappings: &[Mapping], faults: &mut Faults) {
+    let key = "message.max.bytes";
+    let limit = kafka.properties.get(key).and_then(|v| v.parse::<usize>().ok());
+    let needed = mappings.iter().filter_map(|m| Some((m, m.count.as_ref()?.longest_message())));
+    let largest = needed.max_by_key(|(_, bytes)| *bytes);
+    if let (Some(limit), Some((mapping, needed))) = (limit, largest)
+        && limit < needed
+    {
+        faults.add(
+            format!("kafka.properties.{key:?}"),
+            format!(
+                "is {limit}, and a word of mapping.{}.wordcount.max_word_bytes needs up to \
+                 {needed}",
+                mapping.name
+            ),
+        );
+    }
 }
 
 /// Two archives in one root that would open it differently: it is opened once, so that one of them

@@ -66,6 +66,9 @@ impl Config {
         let mappings = mapping::read_all(tables, group, &defaults, &mut faults);
         top.finish(&mut faults);
         together::check_together(&mappings, &mut faults);
+        if let Some(kafka) = &kafka {
+            together::check_message_size(kafka, &mappings, &mut faults);
+        }
         match (kafka, faults.0.is_empty()) {
             (Some(kafka), true) => Ok(Config { kafka, daemon, mappings, defaults: defaults_table }),
             _ => Err(Faulty(faults.0)),

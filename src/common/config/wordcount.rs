@@ -40,7 +40,23 @@ pub struct Merging {
     pub patience: Patience,
 }
 
+impl Merging {
+    /// The shortest retention of the partials topic.
+    #[must_use]
+    pub fn needed_retention(&self, window: Window) -> Duration {
+        needed_retention(u128::try_from(window.millis).unwrap_or(0), &self.patience)
+    }
+}
+
 impl WordCount {
+    /// The bytes that a message with the longest word may need.
+    #[must_use]
+    pub fn longest_message(&self) -> usize {
+        // JSON writes a control character as six bytes, and the word is the key as well. Headers
+        // and the batch's own bytes are the rest.
+        1_024 + 7 * self.by.max_bytes()
+    }
+
     /// How much earlier than the highest time seen a record's time may be, milliseconds.
     #[must_use]
     pub fn out_of_order(&self) -> i64 {
@@ -56,6 +72,9 @@ pub(super) fn read(
 ) -> Option<WordCount> {
     let topic = f.text("output_topic", faults);
     let topic = f.require("output_topic", topic, "counts are published there", faults);
+    if let Some(topic) = topic.as_ref().filter(|t| !is_topic_name(t)) {
+        faults.add(f.key("output_topic"), no_topic_name(topic));
+    }
     let formats = [("json", OutputFormat::Json), ("text", OutputFormat::Text)];
     let window = f.duration("window", Duration::from_millis(100), faults);
     let window = window.unwrap_or(Duration::from_secs(2)).as_millis();
@@ -66,7 +85,7 @@ pub(super) fn read(
         format: f.choice("format", &formats, faults).unwrap_or(OutputFormat::Json),
         window: Window { millis: i64::try_from(window).unwrap_or(i64::MAX) },
         by: by(&mut f, faults),
-        merge: merging(&mut f, partials, &time, faults),
+        merge: merging(&mut f, partials, (window, &time), faults),
         time,
         archive: archive(&mut f, defaults, true, faults),
     };
@@ -143,7 +162,7 @@ fn field(f: &Fields, key: &str, value: &Value, faults: &mut Faults) -> Option<Fi
 fn merging(
     f: &mut Fields,
     default_topic: String,
-    time: &Time,
+    (window, time): (u128, &Time),
     faults: &mut Faults,
 ) -> Option<Merging> {
     let scopes = [("merged", true), ("partition", false)];
@@ -180,10 +199,7 @@ fn merging(
         f.table("partials", faults).unwrap_or_else(|| Fields::new(f.key("partials"), Table::new()));
     let topic = partials.text("topic", faults).unwrap_or(default_topic);
     if !is_topic_name(&topic) {
-        faults.add(
-            partials.key("topic"),
-            format!("{topic:?} is not a topic name; use letters, digits, '.', '_' and '-'"),
-        );
+        faults.add(partials.key("topic"), no_topic_name(&topic));
     }
     let merging = Merging {
         topic,
@@ -194,8 +210,45 @@ fn merging(
             .unwrap_or(Duration::from_secs(7 * 86_400)),
         patience,
     };
+    let needed = needed_retention(window, &merging.patience);
+    if merging.retention < needed {
+        faults.add(
+            partials.key("retention"),
+            format!(
+                "is {}, and must be at least {}: what a window has counted lies in this topic \
+                 until the window closes, and is read again after each restart. The least value \
+                 is half as long again as window, out_of_order and patience together",
+                shown(merging.retention),
+                shown(needed)
+            ),
+        );
+    }
     partials.finish(faults);
     Some(merging)
+}
+
+fn no_topic_name(topic: &str) -> String {
+    format!("{topic:?} is not a topic name; use letters, digits, '.', '_' and '-'")
+}
+
+/// The time for which partial counts must be kept: a window is open for its length, for records
+/// that come late, and while a partition that nobody reads is waited for. Half of that again is for
+/// a daemon that stands still.
+fn needed_retention(window: u128, patience: &Patience) -> Duration {
+    let millis = |n: i64| u128::try_from(n).unwrap_or(0);
+    let open = window + millis(patience.out_of_order) + millis(patience.lost.max(patience.idle));
+    Duration::from_millis(u64::try_from(open + open / 2).unwrap_or(u64::MAX))
+}
+
+/// A duration as it can be written in a configuration.
+fn shown(duration: Duration) -> String {
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() != 0);
+    match seconds {
+        s if s % 86_400 == 0 => format!("{}d", s / 86_400),
+        s if s % 3_600 == 0 => format!("{}h", s / 3_600),
+        s if s % 60 == 0 => format!("{}m", s / 60),
+        s => format!("{s}s"),
+    }
 }
 
 fn split(f: &mut Fields, faults: &mut Faults) -> Split {

@@ -137,7 +137,8 @@ impl Results {
         }
     }
 
-    /// Sends what the transfer's plan publishes; how many messages.
+    /// Sends what the transfer's plan publishes; how many messages. `largest`: the bytes that the
+    /// value of a message may have.
     ///
     /// # Errors
     /// The transaction is in doubt.
@@ -145,11 +146,12 @@ impl Results {
         &self,
         transfer: &Transfer,
         now: Now,
+        largest: usize,
         send: &mut Send<'_>,
     ) -> Result<u64, TransactionError> {
         match self {
             Results::Uncounted => Ok(0),
-            Results::Map(count, map) => publish_map(map, count, transfer, now, send),
+            Results::Map(count, map) => publish_map(map, count, transfer, (now, largest), send),
             Results::Merge(count, merging) => publish_merge(merging, count, transfer, send),
         }
     }

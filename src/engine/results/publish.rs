@@ -26,16 +26,17 @@ pub struct Transfer {
 }
 
 /// Sends the counts of one source partition: to the partials topic, or to the output topic where
-/// each source partition is counted by itself. How many messages.
+/// each source partition is counted by itself. How many messages. `largest`: the bytes that the
+/// value of a message may have.
 pub(super) fn publish_map(
     map: &Map,
     count: &WordCount,
     transfer: &Transfer,
-    now: Now,
+    (now, largest): (Now, usize),
     send: &mut Send<'_>,
 ) -> Result<u64, TransactionError> {
     if let Some(merge) = &count.merge {
-        return publish_partials(map, count, merge, transfer, now, send);
+        return publish_partials(map, (count, merge), transfer, (now, largest), send);
     }
     let mut sent = 0;
     for (start, words) in map.counts.iter() {
@@ -89,10 +90,9 @@ fn publish_window<'w>(
 /// One message for each partition of the partials topic, or more.
 fn publish_partials(
     map: &Map,
-    count: &WordCount,
-    merge: &MergeConfig,
+    (count, merge): (&WordCount, &MergeConfig),
     transfer: &Transfer,
-    now: Now,
+    (now, largest): (Now, usize),
     send: &mut Send<'_>,
 ) -> Result<u64, TransactionError> {
     if !map.counted_any {
@@ -104,7 +104,7 @@ fn publish_partials(
     let headers = [header(None), header(watermark)];
     let ahead = now.millis.saturating_add(AHEAD_MILLIS);
     let mut sent = 0;
-    Packer::new(merge.partitions as usize).pack(
+    Packer::new(merge.partitions as usize, largest).pack(
         map.counts.iter(),
         |start| ahead < start,
         |partition, value, last| {

@@ -1,6 +1,7 @@
 //! What each topic is for, by the configuration: which topics the group subscribes to, which
 //! mapping a topic belongs to, and the role of its partitions.
 
+pub mod internal;
 mod role;
 mod select;
 mod source_lists;

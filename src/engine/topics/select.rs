@@ -16,6 +16,10 @@ pub struct Selection<'c> {
     pub wanted: Vec<String>,
     /// Topics that a mapping names and no broker has.
     pub missing: Vec<String>,
+    /// Topics of published counts that no broker has; they are made.
+    pub absent_outputs: Vec<String>,
+    /// Topics of partial counts that no broker has.
+    pub absent_partials: Vec<String>,
     /// Sorted topics that the regexes of two mappings match; they are left out.
     pub ambiguous: Vec<String>,
     /// The source partitions of each mapping that is merged.
@@ -29,10 +33,14 @@ pub fn select<'c>(config: &'c Config, existing: &[Topic]) -> Selection<'c> {
     let mut wanted = BTreeSet::new();
     let mut missing = Vec::new();
     let mut ambiguous = BTreeSet::new();
+    let (mut absent_outputs, mut absent_partials) = (Vec::new(), Vec::new());
+    let absent = |topic: &str| (!names.contains(topic)).then(|| topic.to_string());
     for m in &config.mappings {
         if let Some(count) = &m.count {
             wanted.extend(count.archive.as_ref().map(|_| count.output_topic.clone()));
             wanted.extend(count.merge.as_ref().map(|merge| merge.topic.clone()));
+            absent_outputs.extend(absent(&count.output_topic));
+            absent_partials.extend(count.merge.as_ref().and_then(|merge| absent(&merge.topic)));
         }
         match &m.topics {
             Topics::Names(exact) => {
@@ -55,7 +63,7 @@ pub fn select<'c>(config: &'c Config, existing: &[Topic]) -> Selection<'c> {
     }
     let sources = sources(config, existing, &wanted);
     let (wanted, ambiguous) = (wanted.into_iter().collect(), ambiguous.into_iter().collect());
-    Selection { wanted, missing, ambiguous, sources }
+    Selection { wanted, missing, absent_outputs, absent_partials, ambiguous, sources }
 }
 
 /// Whether the regex of a mapping may select a topic: the topic is not Kafka's own, no mapping
@@ -174,7 +182,11 @@ mod tests {
         assert_eq!(found.wanted, ["app-one", "app-two", "counts", PARTIALS]);
         assert_eq!(found.missing, ["gone"]);
         assert_eq!(found.ambiguous, ["log-a"], "two regexes match it");
+        assert_eq!(found.absent_outputs, [""; 0]);
+        assert_eq!(found.absent_partials, [PARTIALS]);
         let found = select(&config, &existing(&["app-one", "app-two", "log-a", PARTIALS]));
+        assert_eq!(found.absent_outputs, ["counts", "log-counts"]);
+        assert_eq!(found.absent_partials, [""; 0]);
         let of = |partition| TopicPartition { topic: "app-two".into(), partition };
         assert_eq!(found.sources, [("all", vec![of(0), of(1)])]);
     }

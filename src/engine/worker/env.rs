@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
+use crate::clients::kafka::Fatal;
 use crate::clients::kafka::offsets::Positions;
 use crate::common::clock::Now;
 use crate::common::health::Board;
@@ -24,7 +25,7 @@ pub struct Env {
     pub commit_interval: Duration,
     pub memory: Arc<Memory>,
     /// Called once with the reason if the whole process has to end.
-    pub fatal: Arc<dyn Fn(String) + Send + Sync>,
+    pub fatal: Arc<dyn Fn(Fatal) + Send + Sync>,
     /// Leaves the group and joins it again: a partition's fetching has stopped for good.
     pub rejoin: Arc<dyn Fn() + Send + Sync>,
     pub clock: fn() -> Now,

@@ -15,7 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use prometheus::IntCounterVec;
 use prometheus::proto::LabelPair;
 
-use crate::clients::kafka::{Assignments, Commit, Generation, Queue, Source};
+use crate::clients::kafka::{Assignments, Commit, Fatal, Generation, Queue, Source};
 use crate::common::deadlines;
 use crate::common::metrics::{Metrics, PartitionGauges};
 use crate::common::status::PartitionStatus;
@@ -280,7 +280,7 @@ impl Pool {
                 Err(error) => {
                     let mapping = &role.mapping;
                     let reason = format!("no thread can be started for mapping {mapping}: {error}");
-                    return (self.env.fatal)(reason);
+                    return (self.env.fatal)(Fatal::Ended(reason));
                 }
             };
             let alive = Arc::new(AtomicBool::new(true));

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::clients::kafka::transaction::{MAKE_PRODUCER, OffsetCommit};
-use crate::clients::kafka::{Outgoing, TransactionError};
+use crate::clients::kafka::{Fatal, Outgoing, TransactionError};
 use crate::common::clock::Now;
 use crate::common::health::Subject;
 use crate::engine::results::{Question, Transfer};
@@ -219,9 +219,10 @@ impl Worker {
         for transfer in transfers.iter_mut() {
             let sinks = &self.owned.get(&transfer.tp).expect("planned from it").sinks;
             if transfer.with_results {
+                let largest = self.transactions.largest_value();
                 let transactions = &mut self.transactions;
                 let mut send = |message: &Outgoing<'_>| transactions.send(message);
-                transfer.sent = sinks.results.publish(transfer, now, &mut send)?;
+                transfer.sent = sinks.results.publish(transfer, now, largest, &mut send)?;
             }
             let plan = transfer.plan;
             let metadata = sinks.machine.metadata(&plan).expect("planned from it");
@@ -267,7 +268,10 @@ impl Worker {
 
     fn on_transaction_error(&self, error: &TransactionError, now: Now) {
         match error {
-            TransactionError::TwoInstances { .. } => (self.env.fatal)(error.to_string()),
+            TransactionError::TwoInstances { .. } => {
+                (self.env.fatal)(Fatal::Ended(error.to_string()))
+            }
+            TransactionError::Refused(fatal) => (self.env.fatal)(fatal.clone()),
             TransactionError::Doubt { step, .. } => {
                 self.env.metrics.commits.with_label_values(&["doubt"]).inc();
                 self.env.metrics.kafka_errors.with_label_values(&[*step]).inc();

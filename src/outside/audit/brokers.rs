@@ -66,7 +66,7 @@ impl Brokers {
     pub async fn new(config: &Config, stores: &[Arc<dyn Store>]) -> Result<Brokers, LookError> {
         let settings = consumer_config(config)?;
         let consumer = group::observer(&settings)?;
-        let positions = BrokerPositions::new(settings);
+        let positions = BrokerPositions::new(settings, Arc::default());
         let _ = positions.consumer.set(Arc::downgrade(&consumer));
         let mut by_url = HashMap::new();
         for store in stores {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::common::config::Config;
+use crate::clients::kafka;
+use crate::common::config::{Config, Faulty};
 use crate::outside::cli::exit::{EX_CONFIG, EX_USAGE};
 use crate::outside::cli::output::complain;
 
@@ -30,16 +31,30 @@ impl ConfigArgs {
         })
     }
 
+    /// As [`ConfigArgs::load`]; also what only the client library of Kafka can tell is checked.
+    pub(super) fn load_for_clients(&self) -> Result<Config, u8> {
+        let config = self.load()?;
+        let faults = kafka::refused(&config);
+        if faults.is_empty() {
+            return Ok(config);
+        }
+        complain(&self.shown(&Faulty(faults)));
+        Err(EX_CONFIG)
+    }
+
     /// Reads and checks; all faults, as text.
     pub(super) fn read(&self) -> Result<Config, String> {
         let shown = self.config.display();
         let text = std::fs::read_to_string(&self.config).map_err(|e| {
             format!("can't read {shown}: {e}; `alluvium init` writes a first configuration")
         })?;
-        Config::parse(&text, self.instance.as_deref()).map_err(|faults| {
-            let n = faults.0.len();
-            format!("{shown}: {n} fault{}\n{faults}", if n == 1 { "" } else { "s" })
-        })
+        Config::parse(&text, self.instance.as_deref()).map_err(|faults| self.shown(&faults))
+    }
+
+    fn shown(&self, faults: &Faulty) -> String {
+        let n = faults.0.len();
+        let plural = if n == 1 { "" } else { "s" };
+        format!("{}: {n} fault{plural}\n{faults}", self.config.display())
     }
 
     pub(super) fn path(&self) -> &Path {

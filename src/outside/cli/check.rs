@@ -17,7 +17,7 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn main(&self) -> u8 {
-        match self.config.load() {
+        match self.config.load_for_clients() {
             Ok(config) => {
                 say(&format!("{}: no faults", self.config.path().display()));
                 say(&describe(&config, jiff::Timestamp::now().as_millisecond()));

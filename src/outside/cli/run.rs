@@ -7,10 +7,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::common::crash;
 use crate::outside::cli::arguments::ConfigArgs;
-use crate::outside::cli::exit::EX_UNAVAILABLE;
+use crate::outside::cli::exit::{EX_CONFIG, EX_UNAVAILABLE};
 use crate::outside::cli::log::{self, LogFormat};
 use crate::outside::cli::output::complain;
-use crate::outside::daemon::{self, Launch, Unavailable};
+use crate::outside::daemon::{self, Launch, Misconfigured, Unavailable};
 
 /// Arguments of `run`.
 #[derive(Args, Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn main(self) -> u8 {
-        let config = match self.config.load() {
+        let config = match self.config.load_for_clients() {
             Ok(config) => Arc::new(config),
             Err(code) => return code,
         };
@@ -71,7 +71,11 @@ impl Run {
             Ok(false) => 1,
             Err(e) => {
                 complain(&format!("{e:#}"));
-                if e.is::<Unavailable>() { EX_UNAVAILABLE } else { 1 }
+                match () {
+                    () if e.is::<Unavailable>() => EX_UNAVAILABLE,
+                    () if e.is::<Misconfigured>() => EX_CONFIG,
+                    () => 1,
+                }
             }
         }
     }

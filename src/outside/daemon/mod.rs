@@ -4,11 +4,13 @@
 //! * `active`: the configuration that is in force, with the stores that it opened; `reload` lets
 //!   another one take its place.
 //! * `health`: what the parts of the daemon share, and what people are told of it.
+//! * `beginnings`: what existed before the group began.
 //! * `roots` and `topics`: what stores and brokers have to say, at the start and later.
 //! * `http`, `page`, `connections`: what is answered, and to whom.
 //! * `systemd`, `kerberos`: the surroundings.
 
 mod active;
+mod beginnings;
 mod connections;
 mod health;
 mod http;
@@ -24,4 +26,4 @@ mod unavailable;
 pub(crate) use http::COMMAND;
 pub use reload::SetLog;
 pub use run::{Launch, run};
-pub use unavailable::Unavailable;
+pub use unavailable::{Misconfigured, Unavailable};

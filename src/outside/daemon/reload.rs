@@ -9,14 +9,15 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::clients::kafka::Consumer;
+use crate::clients::kafka::beginnings::Beginnings;
 use crate::clients::kafka::group::PollControl;
+use crate::clients::kafka::{BatchLimit, Consumer};
 use crate::clients::store::measured::Took;
 use crate::common::config::{Config, Daemon};
 use crate::engine::topics::treats_alike;
 use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::health::Health;
-use crate::outside::daemon::{roots, systemd, topics};
+use crate::outside::daemon::{beginnings, roots, systemd, topics};
 
 /// Reads the configuration again; all of its faults, as text.
 pub type ReadAgain = dyn Fn() -> Result<Config, String> + Send + Sync;
@@ -33,6 +34,8 @@ pub(super) struct Reloading {
     pub(super) consumer: Arc<Consumer>,
     pub(super) control: Arc<PollControl>,
     pub(super) health: Arc<Health>,
+    pub(super) limit: Arc<BatchLimit>,
+    pub(super) beginnings: Arc<Beginnings>,
 }
 
 impl Reloading {
@@ -73,9 +76,12 @@ impl Reloading {
         let new = Arc::new(new);
         let stores = roots::open_all(&new, Some(&old), Some(&self.took)).await;
         let stores = stores.map_err(|e| e.to_string())?;
-        topics::create(&new, &self.consumer).await.map_err(|e| e.to_string())?;
+        topics::create(&new, &self.consumer, &self.limit).await.map_err(|e| e.to_string())?;
         let found = topics::find(&new, &self.consumer, &self.health).await;
-        let wanted = found.map_err(|e| e.to_string())?;
+        let wanted = found.map_err(|e| e.to_string())?.wanted;
+        beginnings::note(&new, Some(&old.config), &self.consumer, &self.beginnings)
+            .await
+            .map_err(|e| e.to_string())?;
 
         let mut what = Vec::new();
         if new.daemon.log != old.config.daemon.log {

@@ -9,9 +9,12 @@ use parking_lot::Mutex;
 use prometheus::Registry;
 use tokio::sync::{mpsc, watch};
 
+use crate::clients::kafka::beginnings::Beginnings;
 use crate::clients::kafka::group::{self, PollControl};
 use crate::clients::kafka::offsets::{BrokerPositions, log_range};
-use crate::clients::kafka::{Consumer, KafkaError, Transactions, consumer_config, producer_config};
+use crate::clients::kafka::{
+    BatchLimit, Consumer, Fatal, KafkaError, Transactions, consumer_config, producer_config,
+};
 use crate::clients::store::ErrorKind;
 use crate::clients::store::measured::Took;
 use crate::common::clock::Now;
@@ -26,7 +29,8 @@ use crate::engine::worker::{Env, Memory, Paused, Plan, Pool};
 use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::health::{Health, now_ms};
 use crate::outside::daemon::reload::{ReadAgain, Reloading, SetLog};
-use crate::outside::daemon::{http, kerberos, roots, systemd, topics};
+use crate::outside::daemon::unavailable::{Misconfigured, Unavailable};
+use crate::outside::daemon::{beginnings, http, kerberos, roots, systemd, topics};
 
 /// The arguments of the command line that the daemon needs.
 pub struct Launch {
@@ -48,14 +52,33 @@ pub struct Launch {
 pub async fn run(launch: Launch, shutdown: impl Future<Output = ()>) -> anyhow::Result<bool> {
     let mut running = Running::start(launch).await?;
     let failure = running.wait(shutdown).await;
+    let drain = failure.is_none();
+    let failure = match failure {
+        Some(fatal) => Some(failed(&running.config, fatal).await),
+        None => None,
+    };
     if let Some(reason) = &failure {
         tracing::error!("the daemon can't go on: {reason}");
     }
-    let drained = running.stop(failure.is_none()).await?;
+    let drained = running.stop(drain).await?;
     match failure {
-        Some(reason) => Err(anyhow::anyhow!(reason)),
+        Some(reason) => Err(reason),
         None => Ok(drained),
     }
+}
+
+/// The error that the daemon ends with. The brokers are asked for the limits that a setting is
+/// outside of.
+async fn failed(config: &Config, fatal: Fatal) -> anyhow::Error {
+    let Fatal::Refused { limits, .. } = &fatal else { return anyhow::anyhow!(fatal.to_string()) };
+    let values = match topics::broker_settings(config).await {
+        Ok(all) => {
+            let shown = |limit: &&str| all.get(*limit).map(|value| format!("{limit}={value}"));
+            limits.iter().filter_map(shown).collect::<Vec<_>>().join(" ")
+        }
+        Err(e) => format!("the values of these settings are not known: {e}"),
+    };
+    Misconfigured(format!("{fatal} ({values})")).into()
 }
 
 /// A daemon between its start and its end.
@@ -68,7 +91,7 @@ struct Running {
     http: Option<tokio::task::JoinHandle<()>>,
     tasks: Essential,
     /// Why a worker can't go on.
-    fatal: mpsc::Receiver<String>,
+    fatal: mpsc::Receiver<Fatal>,
     /// Ends what serves until the end.
     stop: watch::Sender<bool>,
 }
@@ -83,16 +106,18 @@ impl Running {
         let stores = roots::open_all(&config, None, Some(&took)).await?;
         let first = Arc::new(ActiveConfig { config: Arc::clone(&config), stores });
         let (in_force, following) = watch::channel(first);
-        let (fatal_tx, fatal) = mpsc::channel::<String>(8);
+        let (fatal_tx, fatal) = mpsc::channel::<Fatal>(8);
         let settings = consumer_config(&config)?;
-        let positions = BrokerPositions::new(settings.clone());
+        let began = Arc::new(Beginnings::default());
+        let positions = BrokerPositions::new(settings.clone(), Arc::clone(&began));
         let control = Arc::new(PollControl::default());
         let env = {
             let of = environment(&config, metrics, positions.clone(), &control, fatal_tx, repair);
             Env { board: Arc::clone(&board), ..of }
         };
         let (sources, paused) = (Arc::clone(&env.sources), Arc::clone(&env.paused));
-        let pool = Arc::new(pool(&config, env, following.clone())?);
+        let limit = Arc::new(BatchLimit::of_client(settings.get("message.max.bytes")));
+        let pool = Arc::new(pool(&config, env, following.clone(), &limit)?);
         let consumer = group::consumer(&settings, Arc::clone(&pool) as _)?;
         let _ = positions.consumer.set(Arc::downgrade(&consumer));
         let health = Arc::new(Health {
@@ -111,29 +136,41 @@ impl Running {
             board,
             positions,
         });
-        let first = topics::find(&config, &consumer, &health).await?;
-        topics::create(&config, &consumer).await?;
+        let first = topics::find(&config, &consumer, &health).await?.wanted;
+        beginnings::note(&config, None, &consumer, &began)
+            .await
+            .map_err(|e| Unavailable(e.to_string()))?;
+        topics::create(&config, &consumer, &limit).await?;
         let (stop, stopped) = watch::channel(false);
         let http = http::serve(config.daemon.listen, Arc::clone(&health), stopped.clone()).await?;
         control.subscribe(first);
         let poll = spawn_poll(&config, &consumer, &control, &health)?;
         let (of, to) = (Arc::clone(&consumer), Arc::clone(&control));
-        let reloading =
-            Reloading { took, read_again, set_log, in_force, consumer: of, control: to, health };
+        let reloading = Reloading {
+            took,
+            read_again,
+            set_log,
+            in_force,
+            consumer: of,
+            control: to,
+            health,
+            limit,
+            beginnings: began,
+        };
         let tasks = spawn_tasks(&config, reloading, reloads, following, stopped);
         tracing::info!(instance = config.daemon.instance, group = config.kafka.group_id, "running");
         Ok(Running { config, consumer, control, pool, poll, http, tasks, fatal, stop })
     }
 
     /// Waits for `shutdown`, or for the reason why the daemon can't go on.
-    async fn wait(&mut self, shutdown: impl Future<Output = ()>) -> Option<String> {
+    async fn wait(&mut self, shutdown: impl Future<Output = ()>) -> Option<Fatal> {
         let mut check = tokio::time::interval(Duration::from_millis(500));
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
                 () = &mut shutdown => return None,
                 reason = self.fatal.recv() => return reason,
-                ended = self.tasks.one_ended() => return Some(ended),
+                ended = self.tasks.one_ended() => return Some(Fatal::Ended(ended)),
                 _ = check.tick() => {
                     if let Some(reason) = self.control.fatal() {
                         return Some(reason);
@@ -164,7 +201,7 @@ fn environment(
     metrics: Arc<Metrics>,
     positions: BrokerPositions,
     control: &Arc<PollControl>,
-    fatal: mpsc::Sender<String>,
+    fatal: mpsc::Sender<Fatal>,
     repair: String,
 ) -> Env {
     metrics.memory_budget.set(config.daemon.memory_bytes as i64);
@@ -198,7 +235,7 @@ fn spawn_tasks(
     stopped: watch::Receiver<bool>,
 ) -> Essential {
     let (consumer, control) = (Arc::clone(&reloading.consumer), Arc::clone(&reloading.control));
-    let health = Arc::clone(&reloading.health);
+    let (health, limit) = (Arc::clone(&reloading.health), Arc::clone(&reloading.limit));
     let mut tasks = Essential::default();
     tasks.spawn("reload", reloading.watch(reloads));
     tasks.spawn("log ends", watch_ends(Arc::clone(&consumer), Arc::clone(&health)));
@@ -206,7 +243,7 @@ fn spawn_tasks(
     tasks.spawn("brokers", topics::watch_brokers(asking, to, Arc::clone(&health)));
     tasks.spawn("retention", topics::watch_retention(Arc::clone(config), Arc::clone(&health)));
     tasks.spawn("systemd", systemd::watch(Arc::clone(&health)));
-    tasks.spawn("topics", topics::watch(following, consumer, control, health, stopped));
+    tasks.spawn("topics", topics::watch(following, consumer, control, health, limit, stopped));
     tasks
 }
 
@@ -215,7 +252,9 @@ fn pool(
     config: &Arc<Config>,
     env: Env,
     in_force: watch::Receiver<Arc<ActiveConfig>>,
+    limit: &Arc<BatchLimit>,
 ) -> Result<Pool, KafkaError> {
+    let limit = Arc::clone(limit);
     // A secret that can't be read ends the start, and not the first transaction.
     let _ = producer_config(config, "", 0)?;
     let (first, roles) = (Arc::clone(config), in_force.clone());
@@ -227,7 +266,8 @@ fn pool(
             transactions: Box::new(move |mapping, nth| {
                 let (config, mapping) = (Arc::clone(&first), mapping.to_string());
                 let settings = move || producer_config(&config, &mapping, nth);
-                Box::new(Transactions::new(settings, deadlines::COMMIT_PATIENCE))
+                let transactions = Transactions::new(settings, deadlines::COMMIT_PATIENCE);
+                Box::new(transactions.within(Arc::clone(&limit)))
             }),
             revoke_timeout: config.daemon.revoke_timeout,
         },

@@ -1,28 +1,41 @@
 //! The topics beside the running workers: which of them exist, those that the daemon makes itself,
 //! and how long the brokers keep their records.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::clients::kafka::group::PollControl;
-use crate::clients::kafka::{Consumer, KafkaError, base_config, offsets, topics};
+use crate::clients::kafka::group::{self, PollControl};
+use crate::clients::kafka::{
+    BatchLimit, ClientConfig, Consumer, KafkaError, base_config, consumer_config, offsets, topics,
+};
 use crate::common::config::Config;
 use crate::common::health::Subject;
 use crate::common::retry::Pauses;
+use crate::engine::topics::internal::{self, Internal, Unfit};
 use crate::engine::topics::{mapping_of, news, select};
 use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::health::{Health, now_ms};
-use crate::outside::daemon::unavailable::Unavailable;
+use crate::outside::daemon::unavailable::{Misconfigured, Unavailable};
+
+/// What was found of a configuration's topics.
+pub(super) struct Found {
+    /// The topics to subscribe to.
+    pub(super) wanted: Vec<String>,
+    /// Topics of counts that no broker has.
+    absent_outputs: Vec<String>,
+    /// Topics of partial counts that no broker has.
+    absent_partials: Vec<String>,
+}
 
 /// Asks the brokers, and matches.
 pub(super) async fn find(
     config: &Arc<Config>,
     consumer: &Arc<Consumer>,
     health: &Health,
-) -> Result<Vec<String>, Unavailable> {
+) -> Result<Found, Unavailable> {
     let (servers, consumer) = (config.kafka.bootstrap_servers.clone(), Arc::clone(consumer));
     let asked = tokio::task::spawn_blocking(move || topics::all(&consumer, &servers)).await;
     let unavailable = |e: &dyn std::fmt::Display| Unavailable(e.to_string());
@@ -30,6 +43,7 @@ pub(super) async fn find(
         unavailable(&format!("{e}. Is a broker up there, and is the address right?"))
     })?;
     let selection = select(config, &existing);
+    let (absent_outputs, absent_partials) = (selection.absent_outputs, selection.absent_partials);
     for (mapping, sources) in selection.sources {
         health.sources.set(mapping, sources);
     }
@@ -49,7 +63,7 @@ pub(super) async fn find(
              or until a mapping names the topic exactly"
         );
     }
-    Ok(selection.wanted)
+    Ok(Found { wanted: selection.wanted, absent_outputs, absent_partials })
 }
 
 /// Whatever a group of this configuration subscribes to, of what exists.
@@ -64,44 +78,89 @@ pub(crate) fn subscription(
     Ok(select(config, &existing).wanted)
 }
 
-/// Makes the topics that the daemon writes to and that are not there.
-pub(super) async fn create(config: &Config, consumer: &Arc<Consumer>) -> Result<(), Unavailable> {
+/// Makes the topics that the daemon writes to and that are not there, and checks those that are.
+pub(super) async fn create(
+    config: &Config,
+    consumer: &Arc<Consumer>,
+    limit: &BatchLimit,
+) -> anyhow::Result<()> {
     let unavailable = |e: KafkaError| Unavailable(e.to_string());
-    let client = base_config(&config.kafka, &format!("alluvium-{}", config.daemon.instance))
-        .map_err(unavailable)?;
-    let made = |topic: &str| tracing::info!(topic, "topic created");
+    let client = client_of(config).map_err(unavailable)?;
     for (mapping, count) in config.mappings.iter().filter_map(|m| Some((m, m.count.as_ref()?))) {
-        let (topic, partitions) = (&count.output_topic, count.output_partitions);
-        if topics::create(&client, topic, partitions, None, &[]).await.map_err(unavailable)? {
-            made(topic);
-        }
-        let Some(merge) = &count.merge else { continue };
-        let retention = merge.retention.as_millis().to_string();
-        let settings = [("cleanup.policy", "delete"), ("retention.ms", retention.as_str())];
-        let (topic, partitions) = (&merge.topic, Some(merge.partitions));
-        if topics::create(&client, topic, partitions, merge.replication, &settings)
-            .await
-            .map_err(unavailable)?
-        {
-            made(topic);
-            continue;
-        }
-        let (consumer, name) = (Arc::clone(consumer), topic.clone());
-        let there = tokio::task::spawn_blocking(move || topics::partitions(&consumer, &name));
-        let there = there.await.map_err(|e| Unavailable(e.to_string()))?.map_err(unavailable)?;
-        if !there.is_empty() && there.len() != merge.partitions as usize {
-            return Err(Unavailable(format!(
-                "topic {topic:?} has {} partitions, and mapping.{}.wordcount.partials.partitions \
-                 is {}: \
-                 the number of partitions decides where a word is merged, and can't change. Write \
-                 {0}, or use another partials.topic",
-                there.len(),
-                mapping.name,
-                merge.partitions
-            )));
+        for internal in internal::of(count) {
+            let (partitions, replication) = (internal.partitions, internal.replication);
+            let settings = internal.settings();
+            let settings: Vec<_> = settings.iter().map(|(k, v)| (*k, v.as_str())).collect();
+            let topic = internal.topic;
+            if topics::create(&client, topic, partitions, replication, &settings)
+                .await
+                .map_err(unavailable)?
+            {
+                tracing::info!(topic, "topic created");
+            } else if let Some(partitions) = partitions.filter(|_| internal.partials) {
+                let (consumer, name) = (Arc::clone(consumer), topic.to_string());
+                let there = tokio::task::spawn_blocking(move || {
+                    topics::partitions(&consumer, &name).map(|all| all.len())
+                });
+                let there = there.await?.map_err(unavailable)?;
+                if there != 0 && there != partitions as usize {
+                    return Err(Misconfigured(format!(
+                        "topic {topic:?} has {there} partitions, and \
+                         mapping.{}.wordcount.partials.partitions is {partitions}: the number of \
+                         partitions decides where a word is merged, and can't change. Write \
+                         {there}, or use another partials.topic",
+                        mapping.name,
+                    ))
+                    .into());
+                }
+            }
+            inspect(&client, &mapping.name, &internal, limit).await?;
         }
     }
     Ok(())
+}
+
+/// Compares the settings of a topic that the daemon writes to with what counts need.
+async fn inspect(
+    client: &ClientConfig,
+    mapping: &str,
+    internal: &Internal<'_>,
+    limit: &BatchLimit,
+) -> Result<(), Misconfigured> {
+    let topic = internal.topic;
+    let settings = match topics::settings(client, topic).await {
+        Ok(settings) => settings,
+        Err(error) => {
+            tracing::warn!(
+                topic, %error,
+                "the topic's settings are not known, so nobody checks that its counts are kept"
+            );
+            return Ok(());
+        }
+    };
+    if let Some(largest) = settings.get("max.message.bytes").and_then(|v| v.parse().ok()) {
+        limit.lower_to(largest);
+    }
+    for found in internal.compare(&settings) {
+        match found {
+            Unfit::Loses(why) => return Err(Misconfigured(format!("mapping.{mapping}: {why}"))),
+            Unfit::May(why) => tracing::warn!(topic, mapping, "{why}"),
+        }
+    }
+    Ok(())
+}
+
+fn client_of(config: &Config) -> Result<ClientConfig, KafkaError> {
+    base_config(&config.kafka, &format!("alluvium-{}", config.daemon.instance))
+}
+
+/// The settings of one of the brokers.
+pub(super) async fn broker_settings(config: &Config) -> anyhow::Result<topics::Settings> {
+    let client = client_of(config)?;
+    let settings = consumer_config(config)?;
+    let asked =
+        tokio::task::spawn_blocking(move || topics::any_broker(&*group::observer(&settings)?));
+    Ok(topics::broker_settings(&client, asked.await??).await?)
 }
 
 /// How much time is left until the brokers delete what is not archived yet.
@@ -109,7 +168,6 @@ pub(super) async fn watch_retention(config: Arc<Config>, health: Arc<Health>) {
     const EVERY: Duration = Duration::from_secs(15);
     /// Settings of topics hardly change.
     const KEPT: u32 = 20;
-    let name = format!("alluvium-{}", config.daemon.instance);
     let mut client = None;
     let mut known: HashMap<String, Option<i64>> = HashMap::new();
     let mut round = 0;
@@ -118,7 +176,7 @@ pub(super) async fn watch_retention(config: Arc<Config>, health: Arc<Health>) {
         let _ = tick.tick().await;
         if round % KEPT == 0 {
             known.clear();
-            client = base_config(&config.kafka, &name)
+            client = client_of(&config)
                 .inspect_err(|e| tracing::warn!(error = %e, "the topics' retention is not known"))
                 .ok();
         }
@@ -127,8 +185,8 @@ pub(super) async fn watch_retention(config: Arc<Config>, health: Arc<Health>) {
         for p in health.pool.status().iter().filter(|p| p.archives) {
             let retention = match known.get(&p.topic) {
                 Some(known) => *known,
-                None => match topics::retention(client, &p.topic).await {
-                    Ok(found) => *known.entry(p.topic.clone()).or_insert(found),
+                None => match topics::settings(client, &p.topic).await {
+                    Ok(found) => *known.entry(p.topic.clone()).or_insert(topics::retention(&found)),
                     Err(e) => {
                         tracing::debug!(error = %e, "retention");
                         *known.entry(p.topic.clone()).or_insert(None)
@@ -201,6 +259,58 @@ async fn made_again(
     changed
 }
 
+/// The topics that the daemon writes to.
+#[derive(Debug, Default)]
+struct Written {
+    /// Those that a broker had at an earlier look: one that was made a moment ago is not gone.
+    seen: BTreeSet<String>,
+    /// Those whose end was reported.
+    gone: Vec<String>,
+}
+
+impl Written {
+    /// Takes a look; the topics that are gone, and those that were not gone at the look before.
+    fn look(&mut self, config: &Config, absent: &[String]) -> (Vec<String>, Vec<String>) {
+        let all = config.mappings.iter().filter_map(|m| m.count.as_ref());
+        let all = all.flat_map(|count| internal::of(count)).map(|internal| internal.topic);
+        self.seen.extend(all.filter(|t| !absent.iter().any(|a| a == t)).map(String::from));
+        let gone: Vec<String> = absent.iter().filter(|t| self.seen.contains(*t)).cloned().collect();
+        let new = news(&mut self.gone, gone.clone());
+        (gone, new)
+    }
+}
+
+/// Makes the topics of counts again that were deleted under the daemon. A topic of partial counts
+/// is not made again: what open windows had counted was in it.
+async fn restore(
+    config: &Arc<Config>,
+    consumer: &Arc<Consumer>,
+    limit: &BatchLimit,
+    found: &Found,
+    written: &mut Written,
+) {
+    let absent = [&found.absent_outputs[..], &found.absent_partials[..]].concat();
+    let (gone, new) = written.look(config, &absent);
+    for topic in new {
+        if found.absent_partials.contains(&topic) {
+            tracing::error!(
+                topic,
+                "the topic of partial counts was deleted: nothing is counted, and what open \
+                 windows had counted is lost. The topic is not created again by itself; restart \
+                 the daemon to begin it anew"
+            );
+        } else {
+            tracing::warn!(topic, "the topic of published counts was deleted; creating it again");
+        }
+    }
+    if !gone.is_empty()
+        && found.absent_partials.is_empty()
+        && let Err(error) = create(config, consumer, limit).await
+    {
+        tracing::debug!(%error, "topics that were deleted are not created again yet");
+    }
+}
+
 /// How soon a broker is asked again for a topic that it did not know; pauses get longer while that
 /// goes on.
 const SOON: Duration = Duration::from_millis(500);
@@ -211,15 +321,19 @@ pub(super) async fn watch(
     consumer: Arc<Consumer>,
     control: Arc<PollControl>,
     health: Arc<Health>,
+    limit: Arc<BatchLimit>,
     stopped: watch::Receiver<bool>,
 ) {
     let mut pauses = None;
     let mut ids = HashMap::new();
+    let mut written = Written::default();
     while !*stopped.borrow() {
         let config = Arc::clone(&in_force.borrow().config);
         let refresh = config.daemon.topics_refresh;
         match find(&config, &consumer, &health).await {
-            Ok(wanted) => {
+            Ok(found) => {
+                restore(&config, &consumer, &limit, &found, &mut written).await;
+                let wanted = found.wanted;
                 if made_again(&consumer, &wanted, &mut ids).await {
                     control.rejoin();
                 }
@@ -252,5 +366,26 @@ mod tests {
         for (oldest, want) in [(i64::MIN, 0), (i64::MAX, 10), (-1, 4)] {
             assert_eq!(headroom_s(10_000, Some(oldest), 5_000), want, "{oldest}");
         }
+    }
+
+    #[test]
+    fn a_topic_that_was_there_and_is_deleted_is_reported_once() {
+        let text = "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[archive]\n\
+                    root = \"file:///x\"\n[mapping.m]\ntopics = [\"t\"]\n[mapping.m.wordcount]\n\
+                    output_topic = \"o\"";
+        let config = Config::parse(text, Some("i")).unwrap();
+        let mut written = Written::default();
+        let mut look = |absent: &[&str]| {
+            let absent: Vec<String> = absent.iter().map(ToString::to_string).collect();
+            written.look(&config, &absent)
+        };
+        let none = Vec::<String>::new;
+        let o = || vec!["o".to_string()];
+        assert_eq!(look(&["o"]), (none(), none()), "a broker does not list it yet");
+        assert_eq!(look(&[]), (none(), none()));
+        assert_eq!(look(&["o"]), (o(), o()));
+        assert_eq!(look(&["o"]), (o(), none()), "reported already");
+        assert_eq!(look(&[]), (none(), none()));
+        assert_eq!(look(&["o"]), (o(), o()), "deleted once more");
     }
 }

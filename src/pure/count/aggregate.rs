@@ -32,6 +32,17 @@ pub enum By {
     Field { path: FieldPath, max_bytes: usize },
 }
 
+impl By {
+    /// The longest term; longer ones are cut. Bytes.
+    #[must_use]
+    pub fn max_bytes(&self) -> usize {
+        match self {
+            By::Word(tokenizer) => tokenizer.max_word_bytes,
+            By::Key { max_bytes } | By::Field { max_bytes, .. } => *max_bytes,
+        }
+    }
+}
+
 impl Aggregate for By {
     #[inline]
     fn each_term(&self, record: &Record<'_>, mut term: impl FnMut(&str)) -> Terms {

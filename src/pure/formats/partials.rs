@@ -22,8 +22,11 @@
 use crate::pure::formats::header::{AlluviumHeader, Content, HeaderError};
 use crate::pure::record::{OffsetRange, Record, TopicPartition};
 
-/// A message is split before it grows beyond this; brokers refuse a megabyte.
+/// A message is split before it grows beyond this, or beyond the limit of brokers and topic.
 const MESSAGE_BYTES: usize = 256 << 10;
+
+/// The longest number.
+const VARINT_BYTES: usize = 10;
 
 /// A window, by when it closes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -38,13 +41,17 @@ pub struct Span {
 pub struct Packer {
     bodies: Vec<Vec<u8>>,
     begun: Vec<bool>,
+    /// Bytes of a message, unless it is one word alone.
+    limit: usize,
 }
 
 impl Packer {
-    /// Makes a packer for a partials topic of this many partitions.
+    /// Makes a packer for a partials topic of this many partitions. `limit`: the largest value that
+    /// a message may have, bytes; a single word that is longer is sent all the same.
     #[must_use]
-    pub fn new(partitions: usize) -> Packer {
-        Packer { bodies: vec![Vec::new(); partitions], begun: vec![false; partitions] }
+    pub fn new(partitions: usize, limit: usize) -> Packer {
+        let limit = limit.min(MESSAGE_BYTES);
+        Packer { bodies: vec![Vec::new(); partitions], begun: vec![false; partitions], limit }
     }
 
     /// Gives all messages to `send`, with their partition, and whether it is the partition's last:
@@ -67,7 +74,9 @@ impl Packer {
             for (word, n) in words {
                 let at = partition_of(word, self.bodies.len());
                 let body = &mut self.bodies[at];
-                if MESSAGE_BYTES <= body.len() {
+                // The word, its length and count, the start of its window, flags, and two ends.
+                let more = word.len() + 3 * VARINT_BYTES + 3;
+                if !body.is_empty() && self.limit < body.len() + more {
                     if self.begun[at] {
                         put(body, 0);
                     }
@@ -274,7 +283,7 @@ mod tests {
         count(&mut counts, -10, "");
         let _ = want.insert((Span { end: 0, start: -10 }, false, String::new()), 1);
         let (mut got, mut last, mut sizes) = (Sums::new(), Vec::new(), Vec::new());
-        let packed = Packer::new(3).pack(
+        let packed = Packer::new(3, usize::MAX).pack(
             windows(&counts),
             |start| start == 10,
             |partition, body, is_last| {
@@ -294,13 +303,42 @@ mod tests {
         assert_eq!(packed, Ok(()));
         assert_eq!(got, want);
         assert_eq!(last, [0, 1, 2]);
-        assert!(3 < sizes.len() && sizes.iter().all(|n| *n < MESSAGE_BYTES + 2_048), "{sizes:?}");
+        assert!(3 < sizes.len() && sizes.iter().all(|n| *n <= MESSAGE_BYTES), "{sizes:?}");
+    }
+
+    #[test]
+    fn no_message_is_larger_than_the_limit_unless_one_word_is() {
+        let mut counts = Counts::default();
+        for n in 0..3_000_i64 {
+            count(&mut counts, n % 7 * 10, &format!("{n:x<40}"));
+        }
+        let long = "long".repeat(300);
+        count(&mut counts, 30, &long);
+        for limit in [1, 60, 100, 999, 5_000] {
+            let (mut got, mut largest) = (Sums::new(), 0);
+            let packed = Packer::new(2, limit).pack(
+                windows(&counts),
+                |_| false,
+                |_, body, _| {
+                    let mut sums = Sums::new();
+                    read(body, &mut sums).unwrap();
+                    if sums.len() != 1 {
+                        largest = largest.max(body.len());
+                    }
+                    got.extend(sums);
+                    Ok::<(), ()>(())
+                },
+            );
+            assert_eq!(packed, Ok(()));
+            assert!(largest <= limit, "{largest} bytes, and {limit} are allowed");
+            assert_eq!(got.len(), 3_001, "every word is sent");
+        }
     }
 
     #[test]
     fn nothing_is_sent_as_an_empty_message() {
         let mut sent = Vec::new();
-        let packed = Packer::new(2).pack(
+        let packed = Packer::new(2, usize::MAX).pack(
             windows(&Counts::new()),
             |_| false,
             |partition, body, last| {
@@ -316,7 +354,7 @@ mod tests {
         let mut counts = Counts::default();
         count(&mut counts, 0, "word");
         let mut body = Vec::new();
-        let _ = Packer::new(1).pack(
+        let _ = Packer::new(1, usize::MAX).pack(
             windows(&counts),
             |_| false,
             |_, b, _| {
@@ -355,7 +393,7 @@ mod tests {
             let _ = counts.entry(start).or_default().insert(word.into(), n);
         }
         let mut written = Vec::new();
-        let packed = Packer::new(3).pack(
+        let packed = Packer::new(3, usize::MAX).pack(
             windows(&counts),
             |start| 0 < start,
             |partition, body, last| {

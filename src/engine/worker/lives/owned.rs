@@ -30,6 +30,10 @@ struct Hanging;
 const HANG: Duration = Duration::from_secs(10);
 
 impl Commit for Hanging {
+    fn largest_value(&self) -> usize {
+        usize::MAX
+    }
+
     fn begin(&mut self) -> Result<(), TransactionError> {
         std::thread::sleep(HANG);
         Err(TransactionError::Doubt { step: "begin", detail: "planted".into() })
