@@ -244,7 +244,6 @@ mod tests {
             ("security.protocol", "tls"),
             ("socket.keepalive.enable", "perhaps"),
             ("sasl.mechanism", ""),
-            ("ssl.no.such.key", "1"),
         ] {
             let found = refused_with(&format!("{key:?} = {value:?}"));
             assert_eq!(found.len(), 1, "{key} = {value}: {found:?}");
