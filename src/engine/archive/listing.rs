@@ -1,6 +1,8 @@
 //! Ledgers as they stand: every entry, the files that it names, and what does not fit together.
 //! Reading changes nothing.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -28,6 +30,14 @@ pub enum FindingKind {
     OverlappingEntry,
     /// An entry that this build can't read.
     UnreadableEntry,
+    /// What an entry says contradicts the place where it stands, or itself.
+    WrongEntry,
+    /// The identity file is gone, though ledgers stand there.
+    MissingIdentity,
+    /// The identity file can't be read, or entries name another root.
+    WrongIdentity,
+    /// An entry names it, and it was not published for a long time: readers don't see it.
+    UnpublishedFile,
     /// An entry names it, and it is neither published nor staged.
     MissingFile,
     /// No entry names it.
@@ -49,6 +59,10 @@ impl FindingKind {
             FindingKind::MissingEntry => "missing entry",
             FindingKind::OverlappingEntry => "overlapping entry",
             FindingKind::UnreadableEntry => "unreadable entry",
+            FindingKind::WrongEntry => "wrong entry",
+            FindingKind::MissingIdentity => "missing identity",
+            FindingKind::WrongIdentity => "wrong identity",
+            FindingKind::UnpublishedFile => "unpublished file",
             FindingKind::MissingFile => "missing file",
             FindingKind::ForeignFile => "foreign file",
             FindingKind::TruncatedFile => "truncated file",
@@ -132,6 +146,10 @@ impl LedgerListing {
     /// The store does not answer.
     pub async fn read(store: &dyn Store, place: &LedgerPath) -> Result<LedgerListing, StoreError> {
         let mut listing = LedgerListing::default();
+        if place.incarnation.parse::<u32>().is_err() || place.partition.parse::<i32>().is_err() {
+            let detail = "this is not the place of a ledger: incarnation and partition are numbers";
+            listing.find(FindingKind::UnreadableEntry, &place.path(), detail);
+        }
         for name in store.list(&place.path()).await? {
             let path = format!("{}/{name}", place.path());
             let decoded = match (names::parse_entry(&name), store.read(&path).await?) {
@@ -145,6 +163,7 @@ impl LedgerListing {
             }
         }
         listing.entries.sort_by_key(Entry::key);
+        listing.check_entries(place);
         listing.check_tiles(place);
         Ok(listing)
     }
@@ -164,6 +183,46 @@ impl LedgerListing {
 
     fn find(&mut self, kind: FindingKind, path: &str, detail: impl Into<String>) {
         self.findings.push(Finding { kind, path: path.into(), detail: detail.into() });
+    }
+
+    /// Nothing in an entry may contradict its place, or another entry of its ledger.
+    fn check_entries(&mut self, place: &LedgerPath) {
+        let topic_id = self.entries.first().map(|e| e.topic_id.clone());
+        let mut files = BTreeSet::new();
+        let mut wrong = Vec::new();
+        for entry in &self.entries {
+            let mut find = |detail: String| {
+                wrong.push((names::entry_in(&place.path(), entry.key()), detail));
+            };
+            let named = PartitionPaths::new(&entry.topic, entry.incarnation, entry.partition);
+            if named.ledger() != place.path() {
+                find(format!(
+                    "the entry is one of topic {:?}, incarnation {}, partition {}",
+                    entry.topic, entry.incarnation, entry.partition
+                ));
+            }
+            if Some(&entry.topic_id) != topic_id.as_ref() {
+                find("the entry names another topic id than the first entry".into());
+            }
+            if entry.kind != EntryKind::Data && !entry.files.is_empty() {
+                find("the entry names files, and only an entry of data may do so".into());
+            }
+            for file in &entry.files {
+                let (first, last) = (file.first_offset, file.last_offset);
+                if first < entry.from || last < first || entry.to <= last {
+                    find(format!(
+                        "{} has offsets {first} to {last}, which are not all in [{}, {})",
+                        file.path, entry.from, entry.to
+                    ));
+                }
+                if !files.insert(&file.path) {
+                    find(format!("{} is named twice", file.path));
+                }
+            }
+        }
+        for (path, detail) in wrong {
+            self.find(FindingKind::WrongEntry, &path, detail);
+        }
     }
 
     fn check_tiles(&mut self, place: &LedgerPath) {

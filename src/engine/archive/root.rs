@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::clients::store::{ErrorKind, Store, StoreError};
 use crate::pure::formats::identity::RootIdentity;
-use crate::pure::layout::names::{self, IDENTITY, STAGING};
+use crate::pure::layout::names::{self, IDENTITY, LEDGERS, STAGING};
 
 /// The id of a root; [`None`] before a daemon has opened it.
 ///
@@ -19,6 +19,26 @@ pub async fn root_id(store: &dyn Store) -> Result<Option<String>, StoreError> {
     Ok(Some(identity.root))
 }
 
+/// What stands where the id of a root belongs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FoundIdentity {
+    Missing,
+    Unreadable(String),
+    Is(String),
+}
+
+/// Looks at the id of a root.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn find_identity(store: &dyn Store) -> Result<FoundIdentity, StoreError> {
+    Ok(match store.read(IDENTITY).await?.map(|text| RootIdentity::decode(&text)) {
+        None => FoundIdentity::Missing,
+        Some(Ok(identity)) => FoundIdentity::Is(identity.root),
+        Some(Err(e)) => FoundIdentity::Unreadable(e.to_string()),
+    })
+}
+
 /// The id of a root, which is written if there is none.
 ///
 /// # Errors
@@ -27,7 +47,20 @@ pub async fn identity(store: &dyn Store) -> Result<String, StoreError> {
     if let Some(id) = root_id(store).await? {
         return Ok(id);
     }
-    let id = uuid::Uuid::new_v4().simple().to_string();
+    if !store.list(LEDGERS).await?.is_empty() {
+        let detail = "the identity file is missing, and ledgers stand here: a new id would not be \
+                      theirs. Run `alluvium repair --apply`, which writes the id anew from the \
+                      ledgers";
+        return Err(StoreError::new(ErrorKind::Other, "read", IDENTITY, detail));
+    }
+    write(store, uuid::Uuid::new_v4().simple().to_string()).await
+}
+
+/// Writes a root's id, unless one stands there; the id that stands there then.
+///
+/// # Errors
+/// The store does not answer or refuses the id, or another version wrote it.
+pub async fn write(store: &dyn Store, id: String) -> Result<String, StoreError> {
     let staged = names::staged_identity(&id);
     store.make_dirs(STAGING).await?;
     let text = RootIdentity::new(id).encode();
@@ -60,5 +93,11 @@ mod tests {
         assert_eq!(identity(&store).await.unwrap(), id);
         let _ = store.lock().files.insert(IDENTITY.into(), br#"{"version":2,"root":"x"}"#.to_vec());
         assert!(identity(&store).await.unwrap_err().to_string().contains("version 2"));
+        let _ = store.lock().files.remove(IDENTITY);
+        store.make_dirs("_alluvium/ledger/t").await.unwrap();
+        let refused = identity(&store).await.unwrap_err().to_string();
+        assert!(refused.contains("identity file is missing"), "{refused}");
+        assert_eq!(write(&store, id.clone()).await.unwrap(), id);
+        assert_eq!(identity(&store).await.unwrap(), id);
     }
 }

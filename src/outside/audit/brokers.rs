@@ -10,7 +10,7 @@ use crate::clients::store::{Store, StoreError};
 use crate::common::config::{Archive, Config};
 use crate::engine::archive::ledger::{LedgerError, LedgerStore, ledger_of};
 use crate::engine::archive::listing::{Finding, FindingKind};
-use crate::engine::archive::root::root_id;
+use crate::engine::archive::root::{FoundIdentity, find_identity};
 use crate::engine::topics::Role;
 use crate::outside::audit::report::{AtBrokers, Report};
 use crate::pure::layout::names::PartitionPaths;
@@ -70,7 +70,11 @@ impl Brokers {
         let _ = positions.consumer.set(Arc::downgrade(&consumer));
         let mut by_url = HashMap::new();
         for store in stores {
-            let id = root_id(&**store).await?.unwrap_or_default();
+            let id = match find_identity(&**store).await? {
+                FoundIdentity::Is(id) => id,
+                // Its own finding, and a repair of its own.
+                FoundIdentity::Missing | FoundIdentity::Unreadable(_) => String::new(),
+            };
             let _ = by_url.insert(store.url().to_string(), (Arc::clone(store), id));
         }
         Ok(Brokers { consumer, positions, stores: by_url })
@@ -132,7 +136,10 @@ impl Brokers {
         let committed = unreadable.map_or(committed, Err);
         let facts = committed.map_err(Stop::Unreadable).map(|committed| Facts {
             sinks: role.sinks(),
-            identity: Arc::new(Identity { root: role.root_id(), topic_id: read.topic_id.clone() }),
+            identity: Arc::new(Identity {
+                root: root_id(&role, tail.as_ref()),
+                topic_id: read.topic_id.clone(),
+            }),
             on_gap: role.on_gap,
             committed,
             ledger: tail.as_ref().map(ledger_of),
@@ -145,8 +152,17 @@ impl Brokers {
     }
 }
 
-/// Adds what the brokers know to a verified archive, and a finding for each partition whose owner
-/// stops.
+/// The id of a partition's root. Where the identity file is lost, what the ledger says stands for
+/// it: that the file is lost is said of the root, and not of each partition.
+fn root_id(role: &Role, tail: Option<&Entry>) -> String {
+    match role.root_id() {
+        id if id.is_empty() => tail.map(|entry| entry.root.clone()).unwrap_or_default(),
+        id => id,
+    }
+}
+
+/// Adds what the brokers know to a verified archive, with a finding for each partition whose owner
+/// stops. Returns those findings whose partition has no archive, as one of partials.
 ///
 /// # Errors
 /// The brokers or a store don't answer.
@@ -155,35 +171,43 @@ pub async fn check(
     brokers: &Brokers,
     partitions: &[TopicPartition],
     reports: &mut [Report],
-) -> Result<(), LookError> {
+) -> Result<Vec<Finding>, LookError> {
+    let mut elsewhere = Vec::new();
     for tp in partitions {
         let Some(looked) = brokers.look(config, tp).await? else { continue };
-        let Some(ledger) = looked.ledger.as_ref().filter(|_| looked.known) else { continue };
-        let url = ledger.store.url();
-        let Some(report) = reports.iter_mut().find(|r| r.root == url) else { continue };
-        let incarnation = ledger.paths.incarnation().to_string();
-        let partition = tp.partition.to_string();
-        let mut of = report.partitions.iter_mut();
-        let of = of.find(|p| {
-            *p.topic == *tp.topic && p.partition == partition && p.incarnation == incarnation
-        });
-        let finding = looked.stop().map(|stop| Finding {
-            kind: FindingKind::StoppedPartition,
-            path: tp.to_string(),
-            detail: format!("{stop}; run alluvium repair {} {partition}", tp.topic),
-        });
-        let Some(of) = of else {
-            report.findings.extend(finding);
-            continue;
-        };
-        of.findings.extend(finding);
-        of.brokers = looked.facts.ok().map(|facts| AtBrokers {
-            log: facts.log,
-            committed: facts.committed.as_ref().map(|c| c.offset),
-            results: facts.committed.filter(|_| facts.sinks.counts).map(|c| c.p()),
-        });
+        if looked.known {
+            elsewhere.extend(add(looked, reports));
+        }
     }
-    Ok(())
+    Ok(elsewhere)
+}
+
+/// Adds one partition to the report of its root; its finding if it has none.
+fn add(looked: Diagnosis, reports: &mut [Report]) -> Option<Finding> {
+    let (topic, partition) = (&looked.tp.topic, looked.tp.partition.to_string());
+    let finding = looked.stop().map(|stop| Finding {
+        kind: FindingKind::StoppedPartition,
+        path: looked.tp.to_string(),
+        detail: format!("{stop}; run alluvium repair {topic} {partition}"),
+    });
+    let Some(ledger) = &looked.ledger else { return finding };
+    let url = ledger.store.url();
+    let Some(report) = reports.iter_mut().find(|r| r.root == url) else { return finding };
+    let incarnation = ledger.paths.incarnation().to_string();
+    let mut of = report.partitions.iter_mut();
+    let of = of
+        .find(|p| *p.topic == **topic && p.partition == partition && p.incarnation == incarnation);
+    let Some(of) = of else {
+        report.findings.extend(finding);
+        return None;
+    };
+    of.findings.extend(finding);
+    of.brokers = looked.facts.ok().map(|facts| AtBrokers {
+        log: facts.log,
+        committed: facts.committed.as_ref().map(|c| c.offset),
+        results: facts.committed.filter(|_| facts.sinks.counts).map(|c| c.p()),
+    });
+    None
 }
 
 /// Runs a call of the brokers' client outside of the store's threads.

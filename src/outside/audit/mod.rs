@@ -7,4 +7,5 @@ pub mod brokers;
 pub mod recount;
 pub mod report;
 pub mod rows;
+pub mod survey;
 pub mod verify;

@@ -12,11 +12,12 @@ use serde::Serialize;
 
 use crate::clients::store::{Store, StoreError};
 use crate::common::config::{Config, Mapping, WordCount};
-use crate::engine::archive::listing::{LedgerListing, read_file};
+use crate::engine::archive::listing::{Finding, FindingKind, LedgerListing};
 use crate::engine::topics::{TopicRole, mapping_of};
 use crate::outside::audit::rows;
+use crate::outside::audit::survey::{Survey, are_named, find_file};
 use crate::pure::calendar::iso_millis;
-use crate::pure::count::{Aggregate, Time};
+use crate::pure::count::{Aggregate, CountKind, Time};
 
 /// The result of recounting one mapping.
 #[derive(Debug, Default, Serialize)]
@@ -31,8 +32,13 @@ pub struct Recount {
     /// The number of windows that were compared; 1 where windows cannot be told apart.
     pub windows: usize,
     pub differences: Vec<Difference>,
-    /// The files that could not be read.
-    pub unreadable: Vec<String>,
+    /// The start from which on windows may be open, or may not be archived whole yet; absent where
+    /// windows cannot be told apart.
+    pub open_from: Option<String>,
+    /// The differences in those windows: they are no fault.
+    pub open: Vec<Difference>,
+    /// What is wrong with the ledgers and the files: before all of it is repaired, counts differ.
+    pub findings: Vec<Finding>,
 }
 
 /// A word whose counts do not add up to the words in the raw files.
@@ -63,29 +69,42 @@ struct Sheet<'a> {
     range: Range<i64>,
     windows: BTreeMap<Option<i64>, Words>,
     recount: Recount,
+    newest: Vec<Newest>,
 }
 
 impl Recount {
-    /// Whether both sides agree, and could be read whole.
+    /// Whether both sides agree, as far as windows are closed, and could be read whole.
     #[must_use]
     pub fn is_equal(&self) -> bool {
-        self.differences.is_empty() && self.unreadable.is_empty() && self.untimed == 0
+        self.differences.is_empty() && self.findings.is_empty() && self.untimed == 0
     }
 }
 
+/// How far a ledger with rows has come.
+struct Newest {
+    output: bool,
+    /// When it was last written, milliseconds.
+    written: i64,
+    /// Raw records: the start of the newest window. Counts: the end of the newest one that was
+    /// closed, or its start where windows are not closed but published again and again.
+    window: i64,
+}
+
+/// Later than this (milliseconds) a ledger that had something to write would have written it.
+const IDLE_MS: i64 = 3_600_000;
+
 /// Every ledger of these stores: read once, whatever number of mappings is recounted.
-pub struct Ledgers(Vec<(Arc<dyn Store>, LedgerListing)>);
+pub struct Ledgers(Vec<(Arc<dyn Store>, Survey)>);
 
 impl Ledgers {
     /// Reads all ledgers of these stores.
     ///
     /// # Errors
     /// A store does not answer.
-    pub async fn read(stores: &[Arc<dyn Store>]) -> Result<Ledgers, StoreError> {
+    pub async fn read(stores: &[Arc<dyn Store>], config: &Config) -> Result<Ledgers, StoreError> {
         let mut all = Vec::new();
         for store in stores {
-            let ledgers = LedgerListing::all(&**store).await?;
-            all.extend(ledgers.into_iter().map(|(_, listing)| (Arc::clone(store), listing)));
+            all.push((Arc::clone(store), Survey::read(&**store, config).await?));
         }
         Ok(Ledgers(all))
     }
@@ -103,16 +122,25 @@ impl Ledgers {
         range: Range<i64>,
     ) -> Result<Recount, StoreError> {
         let recount = Recount { mapping: mapping.name.clone(), ..Recount::default() };
-        let mut sheet = Sheet { count, range, windows: BTreeMap::new(), recount };
-        for (store, listing) in &self.0 {
-            let topic = listing.entries.first().map(|e| &*e.topic);
-            let Some((of, role)) = topic.and_then(|t| mapping_of(config, t)) else { continue };
-            let output = role == TopicRole::Output;
-            let archive = if output { &count.archive } else { &mapping.archive };
-            let here = archive.as_ref().is_some_and(|a| a.root.url() == store.url());
-            if of.name == mapping.name && here {
-                sheet.add(&**store, listing, output).await?;
+        let mut sheet =
+            Sheet { count, range, windows: BTreeMap::new(), recount, newest: Vec::new() };
+        for (store, survey) in &self.0 {
+            let mut used = false;
+            for (place, listing) in &survey.ledgers {
+                let topic = listing.entries.first().map(|e| &*e.topic);
+                let topic = topic.unwrap_or(&place.topic);
+                let Some((of, role)) = mapping_of(config, topic) else { continue };
+                let output = role == TopicRole::Output;
+                let archive = if output { &count.archive } else { &mapping.archive };
+                let here = archive.as_ref().is_some_and(|a| a.root.url() == store.url());
+                if of.name == mapping.name && here {
+                    used = true;
+                    sheet.recount.findings.extend(listing.findings.iter().cloned());
+                    sheet.add(&**store, listing, output).await?;
+                }
             }
+            let of_root = survey.findings.iter().filter(|_| used);
+            sheet.recount.findings.extend(of_root.cloned());
         }
         Ok(sheet.close())
     }
@@ -125,11 +153,13 @@ impl Sheet<'_> {
         listing: &LedgerListing,
         output: bool,
     ) -> Result<(), StoreError> {
+        let mut newest = None;
         for entry in &listing.entries {
             for file in &entry.files {
                 let outside = match (file.min_time, file.max_time) {
                     (Some(min), Some(max)) if !output && self.count.time == Time::Record => {
                         let window = self.count.window;
+                        newest = newest.max(Some(window.start(max)));
                         self.range.end <= window.start(min) || window.start(max) < self.range.start
                     }
                     _ => false,
@@ -137,22 +167,52 @@ impl Sheet<'_> {
                 if outside {
                     continue;
                 }
-                let read = match read_file(store, entry, file).await? {
-                    None => Err("it is not there".to_string()),
-                    Some((_, bytes)) if output => self.published(&file.path, bytes),
-                    Some((_, bytes)) => self.raw(&file.path, bytes),
+                let find = |kind, detail| Finding { kind, path: file.path.clone(), detail };
+                let Some(found) = find_file(store, entry, file).await? else {
+                    let detail = "an entry names the file, and the file is not there".into();
+                    self.recount.findings.push(find(FindingKind::MissingFile, detail));
+                    continue;
+                };
+                if let Some((kind, detail)) = found.damage {
+                    self.recount.findings.push(find(kind, detail));
+                    continue;
+                }
+                let named = rows::offsets(&file.path, found.bytes.clone());
+                if named.is_ok_and(|offsets| !are_named(file, &offsets)) {
+                    let detail = "the rows are not those that the entry names".into();
+                    self.recount.findings.push(find(FindingKind::WrongRows, detail));
+                }
+                let read = match output {
+                    true => self.published(&file.path, found.bytes, &mut newest),
+                    false => self.raw(&file.path, found.bytes, &mut newest),
                 };
                 if let Err(e) = read {
-                    self.recount.unreadable.push(format!("{}: {e}", file.path));
+                    let detail = format!("the file can't be read: {e}");
+                    self.recount.findings.push(find(FindingKind::WrongRows, detail));
                 }
             }
         }
+        let written = listing.entries.iter().map(|e| e.written_at).max();
+        let newest = written.zip(newest);
+        self.newest.extend(newest.map(|(written, window)| Newest { output, written, window }));
         Ok(())
     }
 
-    fn published(&mut self, path: &str, bytes: Bytes) -> Result<(), String> {
+    fn published(
+        &mut self,
+        path: &str,
+        bytes: Bytes,
+        newest: &mut Option<i64>,
+    ) -> Result<(), String> {
         let (range, by_window) = (self.range.clone(), self.count.time != Time::Arrival);
-        rows::counts(path, bytes, |start, word, n| {
+        let window = self.count.window;
+        // Merged windows are published once they are closed, or as parts if they are ahead.
+        let closes = |kind: &str| self.count.merge.is_none() || kind == CountKind::Final.label();
+        rows::counts(path, bytes, |rows::Count { start, kind, word, count: n }| {
+            if closes(kind) {
+                let open = if self.count.merge.is_some() { window.end(start) } else { start };
+                *newest = (*newest).max(Some(open));
+            }
             if !by_window || range.contains(&start) {
                 let words = self.windows.entry(by_window.then_some(start)).or_default();
                 sums(words, word).published += i128::from(n);
@@ -160,8 +220,8 @@ impl Sheet<'_> {
         })
     }
 
-    fn raw(&mut self, path: &str, bytes: Bytes) -> Result<(), String> {
-        let Sheet { count, range, windows, recount } = self;
+    fn raw(&mut self, path: &str, bytes: Bytes, newest: &mut Option<i64>) -> Result<(), String> {
+        let Sheet { count, range, windows, recount, .. } = self;
         rows::raw(path, bytes, |record| {
             let (time, own) = count.time.of(record, 0);
             if !own && record.timestamp.millis().is_none() {
@@ -169,6 +229,9 @@ impl Sheet<'_> {
                 return;
             }
             let window = (count.time != Time::Arrival).then(|| count.window.start(time));
+            if own {
+                *newest = (*newest).max(window);
+            }
             if window.is_some_and(|start| !range.contains(&start)) {
                 return;
             }
@@ -184,18 +247,37 @@ impl Sheet<'_> {
     fn close(self) -> Recount {
         let mut recount = self.recount;
         recount.windows = self.windows.len();
+        let first = self.windows.keys().next().copied().flatten();
+        let open_from = first.map(|first| open_from(&self.newest).max(first));
         for (window, words) in self.windows {
+            let is_open = window.zip(open_from).is_some_and(|(start, from)| from <= start);
             let differ = words.into_iter().filter(|(_, s)| s.published != s.recounted);
-            recount.differences.extend(differ.map(|(word, sums)| Difference {
+            let into = if is_open { &mut recount.open } else { &mut recount.differences };
+            into.extend(differ.map(|(word, sums)| Difference {
                 window_start: window.map(iso_millis),
                 word: word.into(),
                 published: sums.published,
                 recounted: sums.recounted,
             }));
         }
+        recount.open_from = open_from.map(iso_millis);
+        recount.open.sort();
         recount.differences.sort();
         recount
     }
+}
+
+/// From which window on both sides may still grow: the slowest ledger on either side says so. A
+/// ledger that has long been idle is not slow: it has nothing to write.
+fn open_from(newest: &[Newest]) -> i64 {
+    let last = newest.iter().map(|n| n.written).max().unwrap_or(i64::MIN);
+    let side = |output: bool| {
+        let active = |n: &&Newest| n.output == output && last.saturating_sub(n.written) < IDLE_MS;
+        let of = || newest.iter().filter(|n| n.output == output).map(|n| n.window);
+        let slowest = newest.iter().filter(active).map(|n| n.window).min();
+        slowest.or(of().max()).unwrap_or(i64::MIN)
+    };
+    side(true).min(side(false))
 }
 
 fn sums<'a>(words: &'a mut Words, word: &str) -> &'a mut Sums {

@@ -105,28 +105,47 @@ pub fn raw(path: &str, bytes: Bytes, mut row: impl FnMut(&Record<'_>)) -> Result
     }
 }
 
-/// Calls `row` with window start (milliseconds), word and count of each row in a file of counts;
-/// rows that somebody else's records became are left out.
+const COUNTS: [&str; 4] = ["window_start", "kind", "word", "count"];
+
+/// One row of a file of counts.
+pub struct Count<'a> {
+    /// The window's start, milliseconds.
+    pub start: i64,
+    /// `final`, `part` or `late`.
+    pub kind: &'a str,
+    pub word: &'a str,
+    pub count: i64,
+}
+
+/// Calls `row` for each row of a file of counts; rows that somebody else's records became are left
+/// out.
 ///
 /// # Errors
 /// The bytes are no file of counts of this name's format.
-pub fn counts(path: &str, bytes: Bytes, mut row: impl FnMut(i64, &str, i64)) -> Result<(), String> {
+pub fn counts(path: &str, bytes: Bytes, mut row: impl FnMut(Count<'_>)) -> Result<(), String> {
     #[derive(Deserialize)]
     struct Line {
         window_start: Option<String>,
+        kind: Option<String>,
         word: Option<String>,
         count: Option<i64>,
     }
     match open(path, bytes)? {
-        Table::Parquet(bytes) => batches(bytes, &["window_start", "word", "count"], |batch| {
+        Table::Parquet(bytes) => batches(bytes, &COUNTS, |batch| {
             let starts = column(batch, "window_start")?;
             let starts = starts.as_primitive_opt::<TimestampMillisecondType>();
             let starts = starts.ok_or("window_start is not in milliseconds")?;
             let words = column(batch, "word")?.as_string_opt::<i32>().ok_or("word is not text")?;
+            let kinds = column(batch, "kind")?.as_string_opt::<i32>().ok_or("kind is not text")?;
             let counts = column(batch, "count")?;
             let counts = counts.as_primitive_opt::<Int64Type>().ok_or("count is not int64")?;
             for i in (0..batch.num_rows()).filter(|i| words.is_valid(*i)) {
-                row(starts.value(i), words.value(i), counts.value(i));
+                row(Count {
+                    start: starts.value(i),
+                    kind: kinds.value(i),
+                    word: words.value(i),
+                    count: counts.value(i),
+                });
             }
             Ok(())
         }),
@@ -134,7 +153,8 @@ pub fn counts(path: &str, bytes: Bytes, mut row: impl FnMut(i64, &str, i64)) -> 
             if let (Some(start), Some(word), Some(count)) =
                 (line.window_start, line.word, line.count)
             {
-                row(millis(&start)?, &word, count);
+                let kind = line.kind.as_deref().unwrap_or_default();
+                row(Count { start: millis(&start)?, kind, word: &word, count });
             }
             Ok(())
         }),
@@ -259,7 +279,7 @@ mod tests {
             let offsets = offsets(&path, bytes.clone()).unwrap();
             assert_eq!(offsets, (7..11).map(Offset).collect::<Vec<_>>());
             assert!(raw("x.csv", bytes.clone(), |_| ()).is_err());
-            assert!(counts(&path, bytes, |_, _, _| ()).is_err() || path.contains("jsonl"));
+            assert!(counts(&path, bytes, |_| ()).is_err() || path.contains("jsonl"));
         }
     }
 
@@ -286,8 +306,10 @@ mod tests {
             let records = [count, record(1, time, Some(b"foreign"))];
             let (path, bytes) = encode(format, Rows::Counts, &records);
             let mut got = Vec::new();
-            counts(&path, bytes, |start, word, n| got.push((start, word.to_string(), n))).unwrap();
-            assert_eq!(got, [(2_000, "word".to_string(), 3)]);
+            let row =
+                |c: Count<'_>| got.push((c.start, c.kind.to_string(), c.word.to_string(), c.count));
+            counts(&path, bytes, row).unwrap();
+            assert_eq!(got, [(2_000, "part".to_string(), "word".to_string(), 3)]);
         }
     }
     /// The lines that `encode` is compared with, read back.
@@ -315,7 +337,7 @@ mod tests {
         ];
         assert_eq!(records, want);
         let mut sums = Vec::new();
-        let row = |start, word: &str, n| sums.push((start, word.to_string(), n));
+        let row = |c: Count<'_>| sums.push((c.start, c.word.to_string(), c.count));
         counts("a.jsonl", golden!("rows-counts.jsonl"), row).unwrap();
         let start = 1_795_368_000_000;
         let want = [("hello", 2), ("ä\"", i64::MAX), ("", 1)];

@@ -1,60 +1,54 @@
 //! Archive against ledger, for everything under a root.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::clients::store::{Store, StoreError};
-use crate::engine::archive::listing::{
-    Finding, FindingKind, LedgerListing, LedgerPath, staged_directory,
-};
+use crate::common::config::Config;
+use crate::engine::archive::listing::{Finding, FindingKind, LedgerListing, LedgerPath};
 use crate::outside::audit::report::{Gap, PartitionReport, Report};
 use crate::outside::audit::rows;
-use crate::pure::layout::names::PRIVATE;
+use crate::outside::audit::survey::{Survey, find_file};
 use crate::pure::protocol::{Entry, EntryKind, FileRef};
 use crate::pure::record::{Offset, OffsetRange};
 
 /// Told how far it is: bytes read of all bytes.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
-/// Verifies everything under a root. A daemon may go on writing meanwhile: the files are listed
-/// before the ledgers are read, so that what appears in between is not taken for foreign.
+/// How long an entry's files may stay unpublished before `verify` takes that for a fault.
+pub const UNPUBLISHED_MS: i64 = 300_000;
+
+/// Verifies everything under a root, at this time (milliseconds). A daemon may go on writing
+/// meanwhile.
 ///
 /// # Errors
 /// The store does not answer.
-pub async fn verify(store: &dyn Store, progress: Progress<'_>) -> Result<Report, StoreError> {
+pub async fn verify(
+    store: &dyn Store,
+    config: &Config,
+    now: i64,
+    progress: Progress<'_>,
+) -> Result<Report, StoreError> {
     let mut report = Report { root: store.url().into(), ..Report::default() };
-    let visible: BTreeMap<String, u64> = store.walk("").await?.into_iter().collect();
-    let ledgers = LedgerListing::all(store).await?;
-    let files = || ledgers.iter().flat_map(|(_, b)| &b.entries).flat_map(|e| &e.files);
-    let total = files().map(|f| f.bytes).sum();
-    let named: BTreeSet<String> = files().map(|f| f.path.clone()).collect();
+    let Survey { ledgers, findings } = Survey::read(store, config).await?;
+    report.findings = findings;
+    let entries = || ledgers.iter().flat_map(|(_, b)| &b.entries);
+    let total = entries().flat_map(|e| &e.files).map(|f| f.bytes).sum();
     let mut done = 0;
     for (place, listing) in ledgers {
         let mut of = PartitionReport::new(&place, &listing);
         for entry in listing.entries.iter().filter(|e| e.kind == EntryKind::Data) {
             let mut seen = BTreeSet::new();
             for file in &entry.files {
-                of.check_file(store, entry, file, &mut seen).await?;
+                of.check_file(store, (entry, file), now, &mut seen).await?;
                 done += file.bytes;
                 progress(done, total);
             }
             let width = (entry.to.0 - entry.from.0).unsigned_abs();
-            of.holes += width.saturating_sub(entry.files.iter().map(|f| f.rows).sum());
+            let rows = entry.files.iter().map(|f| f.rows).fold(0, u64::saturating_add);
+            of.holes += width.saturating_sub(rows);
         }
         report.partitions.push(of);
     }
-    let directory = |path: &str| path.rsplit_once('/').map_or("", |(d, _)| d).to_string();
-    let ours: BTreeSet<String> = named.iter().map(|path| directory(path)).collect();
-    let foreign = visible.keys().filter(|path| {
-        let name = path.rsplit('/').next().unwrap_or_default();
-        let hidden = path.starts_with(PRIVATE) || name.starts_with(['_', '.']);
-        let near = ours.contains(&directory(path)) || name.starts_with("part-");
-        !hidden && near && !named.contains(*path)
-    });
-    report.findings.extend(foreign.map(|path| Finding {
-        kind: FindingKind::ForeignFile,
-        path: path.clone(),
-        detail: "readers see the file, and no entry names it".into(),
-    }));
     Ok(report)
 }
 
@@ -87,21 +81,11 @@ impl PartitionReport {
     async fn check_file(
         &mut self,
         store: &dyn Store,
-        entry: &Entry,
-        file: &FileRef,
+        (entry, file): (&Entry, &FileRef),
+        now: i64,
         seen: &mut BTreeSet<Offset>,
     ) -> Result<(), StoreError> {
-        let mut found = store.read(&file.path).await?;
-        if found.is_none() {
-            // Appended, not yet published? Looked at in this order, a rename in between is seen.
-            let staged = format!("{}/{}", staged_directory(entry), file.staged);
-            if store.length(&staged).await? == Some(file.bytes) {
-                self.unpublished += 1;
-                return Ok(());
-            }
-            found = store.read(&file.path).await?;
-        }
-        let Some(bytes) = found else {
+        let Some(found) = find_file(store, entry, file).await? else {
             self.find(
                 FindingKind::MissingFile,
                 file,
@@ -109,24 +93,31 @@ impl PartitionReport {
             );
             return Ok(());
         };
-        self.files += 1;
-        self.bytes += bytes.len() as u64;
-        if bytes.len() as u64 != file.bytes {
-            let detail =
-                format!("the file has {} bytes, and the entry says {}", bytes.len(), file.bytes);
-            self.find(FindingKind::TruncatedFile, file, detail);
+        if found.path == file.path {
+            self.files += 1;
+            self.bytes += found.bytes.len() as u64;
+        } else {
+            self.unpublished += 1;
+            let late = UNPUBLISHED_MS < now.saturating_sub(entry.written_at);
+            if late && found.damage.is_none() {
+                let detail = format!(
+                    "the entry is written, and its file still lies at {}, where readers don't see \
+                     it: the daemon that owns the partition does not run, or its log says why it \
+                     can't publish the file",
+                    found.path
+                );
+                self.find(FindingKind::UnpublishedFile, file, detail);
+            }
+        }
+        if let Some((kind, detail)) = found.damage {
+            self.find(kind, file, detail);
             return Ok(());
         }
-        let checksum = format!("{:08x}", crc32c::crc32c(&bytes));
-        if checksum != file.checksum {
-            let detail =
-                format!("the file's CRC-32C is {checksum}, and the entry says {}", file.checksum);
-            self.find(FindingKind::ChangedFile, file, detail);
-            return Ok(());
-        }
-        match rows::offsets(&file.path, bytes) {
+        match rows::offsets(&file.path, found.bytes) {
             Ok(offsets) => {
-                self.rows += offsets.len() as u64;
+                if found.path == file.path {
+                    self.rows += offsets.len() as u64;
+                }
                 if let Some(detail) = wrong_rows(entry, file, &offsets, seen) {
                     self.find(FindingKind::WrongRows, file, detail);
                 }
@@ -161,8 +152,15 @@ fn wrong_rows(
             return Some(format!("offset {offset} is outside of [{}, {})", entry.from, entry.to));
         }
         if !seen.insert(*offset) {
-            return Some(format!("offset {offset} is in the file twice"));
+            return Some(format!("offset {offset} is in the entry's files twice"));
         }
+    }
+    let (first, last) = (offsets.iter().min(), offsets.iter().max());
+    if (first, last) != (Some(&file.first_offset), Some(&file.last_offset)) && !offsets.is_empty() {
+        return Some(format!(
+            "the entry says that the file has offsets {} to {}, which is not so",
+            file.first_offset, file.last_offset
+        ));
     }
     None
 }

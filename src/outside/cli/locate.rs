@@ -1,16 +1,19 @@
 //! `alluvium where` and `alluvium explain`: from a record to its file, and back.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
 use crate::clients::store::{Store, StoreError};
-use crate::engine::archive::listing::{LedgerListing, LedgerPath, read_file};
+use crate::engine::archive::listing::{Finding, LedgerListing, LedgerPath, staged_directory};
 use crate::outside::audit::rows;
+use crate::outside::audit::survey::{are_named, find_file, identity_findings};
 use crate::outside::cli::arguments::ConfigArgs;
-use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
-use crate::outside::cli::output::{complain, say};
+use crate::outside::cli::exit::EX_USAGE;
+use crate::outside::cli::output::{Answer, complain};
 use crate::outside::cli::shared::on_stores;
 use crate::pure::calendar::iso_millis;
-use crate::pure::layout::names;
+use crate::pure::layout::names::{self, IDENTITY, LEDGERS, PRIVATE, STAGING};
 use crate::pure::protocol::{Entry, EntryKind, FileRef};
 use crate::pure::record::Offset;
 
@@ -40,10 +43,9 @@ impl Where {
     pub(super) fn main(&self) -> u8 {
         on_stores(&self.config, async |_, stores| {
             for store in stores {
-                let place = LedgerPath::find(&**store, &self.topic, self.partition).await?;
-                if let Some(place) = place {
-                    let listing = LedgerListing::read(&**store, &place).await?;
-                    return Ok(self.answer(&**store, &place, &listing).await?);
+                let found = locate(&**store, &self.topic, self.partition, self.offset).await?;
+                if let Some(answer) = found {
+                    return Ok(answer.give());
                 }
             }
             complain(&format!(
@@ -53,99 +55,262 @@ impl Where {
             Ok(EX_USAGE)
         })
     }
+}
 
-    async fn answer(
-        &self,
-        store: &dyn Store,
-        place: &LedgerPath,
-        listing: &LedgerListing,
-    ) -> Result<u8, StoreError> {
-        let offset = Offset(self.offset);
-        let Some(entry) = listing.entry_at(offset) else {
-            let (start, end) = (listing.start(), listing.end());
-            say(&match (start, end) {
-                (Some(start), _) if offset < start => {
-                    format!(
-                        "the offset is before the start: this \
-                         partition is archived from offset {start} on"
-                    )
-                }
-                (_, Some(end)) if end <= offset => {
-                    format!(
-                        "the offset is not archived yet: the ledger \
-                         ends at offset {end}"
-                    )
-                }
-                _ => "no entry names the offset: the ledger has a hole; run alluvium verify".into(),
-            });
-            return Ok(EX_DATAERR);
+/// Where a record lies under a root; [`None`] without a ledger of its partition.
+pub(super) async fn locate(
+    store: &dyn Store,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+) -> Result<Option<Answer>, StoreError> {
+    let Some(place) = LedgerPath::find(store, topic, partition).await? else { return Ok(None) };
+    let ledger = [(place.clone(), LedgerListing::read(store, &place).await?)];
+    let listing = &ledger[0].1;
+    let (mut answer, offset) = (Answer::default(), Offset(offset));
+    if let Some(entry) = listing.entry_at(offset) {
+        record(store, &place, entry, offset, &mut answer).await?;
+    } else {
+        let text = match (listing.start(), listing.end()) {
+            (Some(start), _) if offset < start => format!(
+                "the offset is before the start: this partition is archived from offset {start} on"
+            ),
+            (_, Some(end)) if end <= offset => {
+                format!("the offset is not archived yet: the ledger ends at offset {end}")
+            }
+            _ => "no entry names the offset: the ledger has a hole; run alluvium verify".into(),
         };
-        describe(store, place, entry);
-        if entry.kind == EntryKind::Gap {
-            say(&format!("gap      {}", entry.cause.as_deref().unwrap_or("without a cause")));
-            return Ok(0);
-        }
-        let near = |f: &&FileRef| f.first_offset <= offset && offset <= f.last_offset;
-        for file in entry.files.iter().filter(near) {
-            let Some((path, bytes)) = read_file(store, entry, file).await? else {
-                complain(&format!("{} is named by the entry, and is not there", file.path));
-                return Ok(EX_DATAERR);
-            };
-            if path != file.path {
-                say(&format!("staged   {}/{path}", store.url()));
-            }
-            let offsets = rows::offsets(&file.path, bytes).unwrap_or_default();
-            if let Some(row) = offsets.iter().position(|o| *o == offset) {
-                say(&format!("file     {}/{}", store.url(), file.path));
-                say(&format!("row      {row} of {}, counted from 0", file.rows));
-                return Ok(0);
-            }
-        }
-        say("hole     the entry covers the offset, and the offset has no record: a transaction's \
-             marker, an aborted transaction, or compaction");
-        Ok(0)
+        answer.find(text);
     }
+    for path in strangers(store, listing, &place, offset).await? {
+        answer.find(format!(
+            "foreign  {}/{path}: by its name the file has the offset too, and no entry names the \
+             file. Readers see its rows",
+            store.url()
+        ));
+    }
+    let identity = identity_findings(store, &ledger).await?;
+    listing.findings.iter().chain(&identity).for_each(|f| finding(f, &mut answer));
+    Ok(Some(answer))
+}
+
+async fn record(
+    store: &dyn Store,
+    place: &LedgerPath,
+    entry: &Entry,
+    offset: Offset,
+    answer: &mut Answer,
+) -> Result<(), StoreError> {
+    describe(store, place, entry, answer);
+    if entry.kind == EntryKind::Gap {
+        answer.say(format!("gap      {}", entry.cause.as_deref().unwrap_or("without a cause")));
+        return Ok(());
+    }
+    let mut damaged = false;
+    let mut files: Vec<&FileRef> = entry.files.iter().collect();
+    // All are read before the offset is said to have no record: an entry may have been edited.
+    files.sort_by_key(|f| !(f.first_offset <= offset && offset <= f.last_offset));
+    for file in files {
+        let path = format!("{}/{}", store.url(), file.path);
+        let Some(found) = find_file(store, entry, file).await? else {
+            answer.find(format!("file     {path}: missing: the entry names the file"));
+            damaged = true;
+            continue;
+        };
+        if found.path != file.path {
+            answer.say(format!("staged   {}/{}", store.url(), found.path));
+        }
+        let mut wrong = |label: &str, detail: &str| {
+            answer.find(format!(
+                "file     {path}: {label}: {detail}. The record's row can't be trusted; run \
+                 alluvium verify"
+            ));
+            damaged = true;
+        };
+        if let Some((kind, detail)) = &found.damage {
+            wrong(kind.label(), detail);
+            continue;
+        }
+        match rows::offsets(&file.path, found.bytes) {
+            Err(e) => wrong("unreadable", &e),
+            Ok(offsets) if !are_named(file, &offsets) => {
+                wrong("wrong rows", "they are not those that the entry names");
+            }
+            Ok(offsets) => {
+                if let Some(row) = offsets.iter().position(|o| *o == offset) {
+                    answer.say(format!("file     {path}"));
+                    answer.say(format!("row      {row} of {}, counted from 0", file.rows));
+                    return Ok(());
+                }
+            }
+        }
+    }
+    if !damaged {
+        answer.say(
+            "hole     the entry covers the offset, and the offset has no record: a transaction's \
+             marker, an aborted transaction, or compaction",
+        );
+    }
+    Ok(())
+}
+
+/// Files beside those of the ledger whose names say that they have the offset too.
+async fn strangers(
+    store: &dyn Store,
+    listing: &LedgerListing,
+    place: &LedgerPath,
+    offset: Offset,
+) -> Result<Vec<String>, StoreError> {
+    let files = || listing.entries.iter().flat_map(|e| &e.files).map(|f| f.path.as_str());
+    let mut near = Vec::new();
+    if listing.entry_at(offset).is_some() {
+        let directories: BTreeSet<&str> =
+            files().filter_map(|path| Some(path.rsplit_once('/')?.0)).collect();
+        for directory in directories {
+            let names = store.list(directory).await?;
+            near.extend(names.into_iter().map(|name| format!("{directory}/{name}")));
+        }
+    } else {
+        // Its entry may have been removed: then the file is anywhere.
+        near.extend(store.walk("").await?.into_iter().map(|(path, _)| path));
+    }
+    let of = |path: &String| {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let mine = names::parse_file(name).is_some_and(|name| {
+            name.topic == names::shortened(&place.topic)
+                && name.incarnation.to_string() == place.incarnation
+                && name.partition.to_string() == place.partition
+                && name.first <= offset
+                && offset <= name.last
+        });
+        mine && !path.starts_with(PRIVATE) && !files().any(|file| file == path)
+    };
+    near.retain(of);
+    Ok(near)
 }
 
 impl Explain {
     pub(super) fn main(&self) -> u8 {
-        let Some(place) = ledger_of(&self.file) else {
-            complain(&format!(
-                "{:?} does not have the name of a file of this archive: \
-                 part-<topic>-<incarnation>-<partition>-<first>-<last>.<format>",
-                self.file
-            ));
-            return EX_USAGE;
-        };
         on_stores(&self.config, async |_, stores| {
             for store in stores {
-                let listing = LedgerListing::read(&**store, &place).await?;
-                let named = listing.entries.iter().find_map(|e| {
-                    let file = e.files.iter().find(|f| self.file.ends_with(&f.path))?;
-                    Some((e, file))
-                });
-                if let Some((entry, file)) = named {
-                    describe(&**store, &place, entry);
-                    return Ok(explain(&**store, file).await?);
+                if let Some(path) = below(store.url(), &self.file) {
+                    return Ok(explain(&**store, &path).await?.give());
                 }
             }
-            say("no entry names this file: it is foreign. Readers see its rows; alluvium did not \
-                 write the file there, or its entry was removed");
-            Ok(EX_DATAERR)
+            let roots: Vec<&str> = stores.iter().map(|store| store.url()).collect();
+            complain(&format!(
+                "{:?} does not lie below a root of this configuration ({}): give the whole path or \
+                 URL, or the path below the root",
+                self.file,
+                roots.join(", ")
+            ));
+            Ok(EX_USAGE)
         })
     }
 }
 
-fn describe(store: &dyn Store, place: &LedgerPath, entry: &Entry) {
-    let written = iso_millis(entry.written_at);
-    say(&format!("topic    {} partition {}", entry.topic, entry.partition));
-    say(&format!("entry    {}/{}", store.url(), names::entry_in(&place.path(), entry.key())));
-    say(&format!("range    [{}, {}), {} files", entry.from, entry.to, entry.files.len()));
-    say(&format!("written  {written}, rolled by {}", entry.roll.as_deref().unwrap_or("nothing")));
+/// A path below a root, as its URL, its path, or a path that is relative to it.
+fn below(root: &str, path: &str) -> Option<String> {
+    let place = |url: &str| match url.split_once("://") {
+        Some((_, rest)) => rest.split_once('/').map_or("/".into(), |(_, path)| format!("/{path}")),
+        None => url.to_string(),
+    };
+    let (url, plain) = (path.strip_prefix(root), place(path));
+    let inside = match url.or_else(|| plain.strip_prefix(&*place(root))) {
+        Some(rest) if rest.starts_with('/') || root.ends_with(':') => rest,
+        _ if !path.starts_with('/') && !path.contains("://") => path,
+        _ => return None,
+    };
+    let segments = inside.split('/').filter(|s| !s.is_empty() && *s != ".");
+    Some(segments.collect::<Vec<_>>().join("/"))
 }
 
-async fn explain(store: &dyn Store, file: &FileRef) -> Result<u8, StoreError> {
-    say(&format!(
+/// What a file under a root is, and whether it is as it was written.
+pub(super) async fn explain(store: &dyn Store, path: &str) -> Result<Answer, StoreError> {
+    let mut answer = Answer::default();
+    let places = places_of(store, path).await?;
+    if places.is_empty() && path != IDENTITY {
+        answer.say(format!(
+            "{path} does not have the name of a file of this archive: \
+             part-<topic>-<incarnation>-<partition>-<first>-<last>.<format>. Readers see its rows \
+             if it lies in a table's directory; alluvium did not write it there"
+        ));
+        answer.code = EX_USAGE;
+        return Ok(answer);
+    }
+    let mut ledgers = Vec::new();
+    for place in places {
+        let listing = LedgerListing::read(store, &place).await?;
+        ledgers.push((place, listing));
+    }
+    let mut known = false;
+    if path == IDENTITY {
+        ledgers = LedgerListing::all(store).await?;
+        known = true;
+        answer.say(format!("file     {}/{path}: the id of this root", store.url()));
+        if store.length(path).await?.is_none() {
+            answer.find("state    the file is not there");
+        }
+    }
+    for (place, listing) in &ledgers {
+        for entry in &listing.entries {
+            if names::entry_in(&place.path(), entry.key()) == path {
+                describe(store, place, entry, &mut answer);
+                known = true;
+            }
+            for file in &entry.files {
+                let staged = format!("{}/{}", staged_directory(entry), file.staged);
+                if file.path == path || staged == path {
+                    describe(store, place, entry, &mut answer);
+                    state(store, (entry, file), path, &mut answer).await?;
+                    known = true;
+                }
+            }
+        }
+    }
+    let identity = identity_findings(store, &ledgers).await?;
+    let findings = || ledgers.iter().flat_map(|(_, listing)| &listing.findings).chain(&identity);
+    known |= findings().any(|f| f.path == path);
+    if !known && path.starts_with(STAGING) {
+        answer.say(
+            "no entry names this file: an attempt that is under way, or that was left over. \
+             Readers don't see it",
+        );
+    } else if !known && store.length(path).await?.is_none() {
+        answer.find("missing: the file is not there, and no entry names it");
+    } else if !known {
+        answer.find(
+            "no entry names this file: it is foreign. Readers see its rows; alluvium did not \
+             write the file there, or its entry was removed",
+        );
+    }
+    findings().for_each(|f| finding(f, &mut answer));
+    Ok(answer)
+}
+
+fn finding(f: &Finding, answer: &mut Answer) {
+    answer.find(format!("ledger   {}: {}: {}", f.kind.label(), f.path, f.detail));
+}
+
+fn describe(store: &dyn Store, place: &LedgerPath, entry: &Entry, answer: &mut Answer) {
+    let written = iso_millis(entry.written_at);
+    let files = entry.files.len();
+    let files = if files == 1 { "1 file".into() } else { format!("{files} files") };
+    let path = names::entry_in(&place.path(), entry.key());
+    answer.say(format!("topic    {} partition {}", entry.topic, entry.partition));
+    answer.say(format!("entry    {}/{path}", store.url()));
+    answer.say(format!("range    [{}, {}), {files}", entry.from, entry.to));
+    let roll = entry.roll.as_deref().unwrap_or("nothing");
+    answer.say(format!("written  {written}, rolled by {roll}"));
+}
+
+async fn state(
+    store: &dyn Store,
+    (entry, file): (&Entry, &FileRef),
+    asked: &str,
+    answer: &mut Answer,
+) -> Result<(), StoreError> {
+    answer.say(format!(
         "file     {}/{}: {} rows, offsets {} to {}, {} bytes",
         store.url(),
         file.path,
@@ -154,30 +319,68 @@ async fn explain(store: &dyn Store, file: &FileRef) -> Result<u8, StoreError> {
         file.last_offset,
         file.bytes
     ));
-    let (state, code) = match store.read(&file.path).await? {
-        None => (
-            "the file is not there: it is still staged, or lost; run alluvium verify".to_string(),
-            EX_DATAERR,
-        ),
-        Some(bytes) if format!("{:08x}", crc32c::crc32c(&bytes)) == file.checksum => {
-            (format!("unchanged since it was written (CRC-32C {})", file.checksum), 0)
-        }
-        Some(bytes) => {
-            (format!("changed: {} bytes, and another checksum", bytes.len()), EX_DATAERR)
-        }
+    let Some(found) = find_file(store, entry, file).await? else {
+        answer.find("state    missing: the file is neither at its place nor staged");
+        return Ok(());
     };
-    say(&format!("state    {state}"));
-    Ok(code)
+    if let Some((kind, detail)) = &found.damage {
+        answer.find(format!("state    {}: {detail}", kind.label()));
+        return Ok(());
+    }
+    match rows::offsets(&file.path, found.bytes) {
+        Err(e) => answer.find(format!("state    wrong rows: the file can't be read: {e}")),
+        Ok(offsets) if !are_named(file, &offsets) => {
+            answer.find("state    wrong rows: they are not those that the entry names");
+        }
+        Ok(_) if found.path != file.path => answer.find(format!(
+            "state    unpublished: the file is whole, and still lies at {}/{}, where readers don't \
+             see it",
+            store.url(),
+            found.path
+        )),
+        Ok(_) => {
+            answer.say(format!(
+                "state    unchanged since it was written (CRC-32C {})",
+                file.checksum
+            ));
+        }
+    }
+    if asked != found.path && asked != file.path {
+        answer.say("staged   the file was published since: it does not lie there any more");
+    }
+    Ok(())
 }
 
-/// The ledger that a file's name belongs to.
-fn ledger_of(path: &str) -> Option<LedgerPath> {
-    let name = names::parse_file(path.rsplit('/').next()?)?;
-    Some(LedgerPath {
-        topic: name.topic.into(),
+/// The ledgers that a file may belong to, by its path.
+async fn places_of(store: &dyn Store, path: &str) -> Result<Vec<LedgerPath>, StoreError> {
+    for private in [LEDGERS, STAGING] {
+        let inside = path.strip_prefix(private).and_then(|rest| rest.strip_prefix('/'));
+        if let Some(inside) = inside {
+            let mut parts = inside.split('/').map(str::to_string);
+            let (Some(topic), Some(incarnation), Some(partition)) =
+                (parts.next(), parts.next(), parts.next())
+            else {
+                return Ok(Vec::new());
+            };
+            return Ok(vec![LedgerPath { topic, incarnation, partition }]);
+        }
+    }
+    let Some(name) = path.rsplit('/').next().and_then(names::parse_file) else {
+        return Ok(Vec::new());
+    };
+    let place = |topic: &str| LedgerPath {
+        topic: topic.into(),
         incarnation: name.incarnation.to_string(),
         partition: name.partition.to_string(),
-    })
+    };
+    // A long topic is shortened in the names of its files.
+    let topics = store.list(LEDGERS).await?;
+    let mut mine: Vec<_> =
+        topics.iter().filter(|t| names::shortened(t) == name.topic).map(|t| place(t)).collect();
+    if mine.is_empty() {
+        mine.push(place(name.topic));
+    }
+    Ok(mine)
 }
 
 #[cfg(test)]
@@ -185,16 +388,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ledger_of_a_file_is_found_by_its_name() {
-        let path = |topic: &str| {
-            let name =
-                names::PartitionPaths::new(topic, 1, 3).file(Offset(7), Offset(12), "jsonl.gz");
-            format!("hdfs://n:8020/data/{topic}/dt=2026-11-22/{name}")
-        };
-        for topic in ["orders", "with.dots", "with-hyphens-4-5"] {
-            let place = ledger_of(&path(topic)).expect(topic);
-            assert_eq!(place.path(), names::PartitionPaths::new(topic, 1, 3).ledger());
+    fn a_file_is_found_below_its_root_however_it_is_written() {
+        for (root, path, want) in [
+            ("file:///srv/a", "file:///srv/a/t/x", Some("t/x")),
+            ("file:///srv/a", "/srv/a//./t/x", Some("t/x")),
+            ("file:///srv/a", "t/x", Some("t/x")),
+            ("file:///srv/a", "/srv/ab/t/x", None),
+            ("file:///srv/a", "/elsewhere/t/x", None),
+            ("hdfs://n:8020/data", "hdfs://n:8020/data/t/x", Some("t/x")),
+            ("hdfs://n:8020/data", "/data/t/x", Some("t/x")),
+            ("hdfs://n:8020/data", "hdfs://other/dat/t/x", None),
+        ] {
+            assert_eq!(below(root, path).as_deref(), want, "{root} {path}");
         }
-        assert_eq!(ledger_of("/data/x.parquet"), None);
     }
 }

@@ -7,6 +7,8 @@
 mod arguments;
 mod check;
 mod command;
+#[cfg(test)]
+mod damage;
 mod exit;
 mod generate;
 mod init;

@@ -1,11 +1,76 @@
 //! The two ways of a command to speak: complaints go to stderr, answers to stdout.
 
-#[allow(clippy::print_stderr)]
+use std::io::{ErrorKind, Result, Write};
+
+use crate::outside::cli::exit::EX_DATAERR;
+
 pub(super) fn complain(text: &str) {
-    eprintln!("alluvium: {}", text.trim_end());
+    let _ = writeln!(std::io::stderr(), "alluvium: {}", text.trim_end());
 }
 
-#[allow(clippy::print_stdout)]
 pub(super) fn say(text: &str) {
-    println!("{text}");
+    if let Err(e) = speak(&mut std::io::stdout(), text) {
+        complain(&format!("the answer can't be written: {e}"));
+    }
+}
+
+/// Whoever reads may have gone (`alluvium status | head`). The command still ends what it does, and
+/// with its own exit code: a repair must not stop half way because nobody listens.
+fn speak(to: &mut impl Write, text: &str) -> Result<()> {
+    writeln!(to, "{text}").or_else(|e| match e.kind() {
+        ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(e),
+    })
+}
+
+/// What a command answers: the lines for stdout, and its exit code.
+#[derive(Default, Debug)]
+pub(super) struct Answer {
+    pub(super) lines: Vec<String>,
+    pub(super) code: u8,
+}
+
+impl Answer {
+    pub(super) fn say(&mut self, line: impl Into<String>) {
+        self.lines.push(line.into());
+    }
+
+    /// A line about something that is not as it should be.
+    pub(super) fn find(&mut self, line: impl Into<String>) {
+        self.say(line);
+        self.code = EX_DATAERR;
+    }
+
+    pub(super) fn give(&self) -> u8 {
+        self.lines.iter().for_each(|line| say(line));
+        self.code
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Error;
+
+    use super::*;
+
+    struct Fails(ErrorKind);
+
+    impl Write for Fails {
+        fn write(&mut self, _: &[u8]) -> Result<usize> {
+            Err(Error::from(self.0))
+        }
+
+        fn flush(&mut self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_ends_nothing() {
+        assert!(speak(&mut Fails(ErrorKind::BrokenPipe), "text").is_ok());
+        assert!(speak(&mut Fails(ErrorKind::StorageFull), "text").is_err());
+        let mut there = Vec::new();
+        speak(&mut there, "text").unwrap();
+        assert_eq!(there, b"text\n");
+    }
 }

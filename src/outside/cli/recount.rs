@@ -1,10 +1,12 @@
 //! `alluvium recount`
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use jiff::Timestamp;
 
 use crate::common::config::{Config, Mapping, WordCount};
-use crate::outside::audit::recount::{self, Ledgers};
+use crate::outside::audit::recount::{self, Difference, Ledgers};
 use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
 use crate::outside::cli::output::{complain, say};
@@ -39,6 +41,15 @@ impl Recount {
             let range = self.from.map_or(i64::MIN, Timestamp::as_millisecond)
                 ..self.until.map_or(i64::MAX, Timestamp::as_millisecond);
             let named = |m: &Mapping| self.mapping.as_ref().is_none_or(|name| *name == m.name);
+            if let Some(name) = self.mapping.as_ref().filter(|_| !config.mappings.iter().any(named))
+            {
+                let all: Vec<_> = config.mappings.iter().map(|m| m.name.as_str()).collect();
+                complain(&format!(
+                    "the configuration has no mapping named {name:?}; its mappings are: {}",
+                    all.join(", ")
+                ));
+                return Ok(EX_USAGE);
+            }
             let wanted: Vec<_> = recountable(config).filter(|(m, _)| named(m)).collect();
             if wanted.is_empty() {
                 complain(
@@ -56,7 +67,7 @@ impl Recount {
                 ));
                 return Ok(EX_USAGE);
             }
-            let ledgers = Ledgers::read(stores).await?;
+            let ledgers = Ledgers::read(stores, config).await?;
             let mut done = Vec::new();
             for (mapping, count) in wanted {
                 done.push(ledgers.recount(config, mapping, count, range.clone()).await?);
@@ -64,7 +75,7 @@ impl Recount {
             if self.json {
                 say(&serde_json::to_string_pretty(&done).expect("a report has string keys"));
             } else {
-                done.iter().for_each(print);
+                done.iter().flat_map(lines).for_each(|line| say(&line));
             }
             Ok(if done.iter().all(recount::Recount::is_equal) { 0 } else { EX_DATAERR })
         })
@@ -79,22 +90,59 @@ pub(super) fn recountable(config: &Config) -> impl Iterator<Item = (&Mapping, &W
     })
 }
 
-pub(super) fn print(r: &recount::Recount) {
+/// The lines of a recount.
+pub(super) fn lines(r: &recount::Recount) -> Vec<String> {
     let (records, words, windows) = (r.records, r.words, r.windows);
-    say(&format!("mapping {}: {records} records, {words} words, {windows} windows", r.mapping));
-    r.unreadable.iter().for_each(|file| say(&format!("    unreadable file: {file}")));
-    if 0 < r.untimed {
-        say(&format!("    {} records have no timestamp, so their windows are unknown", r.untimed));
+    let mut lines =
+        vec![format!("mapping {}: {records} records, {words} words, {windows} windows", r.mapping)];
+    for f in &r.findings {
+        lines.push(format!("    {}: {}: {}", f.kind.label(), f.path, f.detail));
     }
-    for d in r.differences.iter().take(SHOWN) {
+    if !r.findings.is_empty() {
+        lines.push("    the archive is damaged, so counts can't be compared whole".into());
+    }
+    if 0 < r.untimed {
+        let n = r.untimed;
+        lines.push(format!("    {n} records have no timestamp, so their windows are unknown"));
+    }
+    let difference = |d: &Difference| {
         let window = d.window_start.as_deref().unwrap_or("all windows");
-        say(&format!(
+        format!(
             "    {window} {:?}: {} published, {} in the raw files",
             d.word, d.published, d.recounted
+        )
+    };
+    lines.extend(r.differences.iter().take(SHOWN).map(difference));
+    let open = r.open_from.as_deref().filter(|_| !r.open.is_empty());
+    if let Some(from) = open {
+        let windows: BTreeSet<_> = r.open.iter().map(|d| &d.window_start).collect();
+        lines.push(format!(
+            "    open: {} from {from} on can't be compared yet: they are open, or newer than what \
+             is archived; {} of words differ there until they are closed and archived",
+            plural(windows.len(), "window"),
+            plural(r.open.len(), "count")
         ));
     }
-    match r.differences.len() {
-        0 => say("    equal: every word's counts add up to the words in the raw files"),
-        n => say(&format!("    {n} words differ; --json shows all")),
+    lines.push(match (r.differences.len(), open) {
+        (0, None) if r.findings.is_empty() => {
+            "    equal: every word's counts add up to the words in the raw files".into()
+        }
+        (0, Some(_)) if r.findings.is_empty() => {
+            "    equal as far as windows are closed and archived".into()
+        }
+        (0, _) => "    no word differs in what could be read".into(),
+        (n, _) => format!("    {n} words differ; --json shows all"),
+    });
+    if r.differences.iter().any(|d| d.window_start.is_none() && d.published < d.recounted) {
+        lines.push(
+            "    windows are of arrival time, which the raw files don't contain: counts of windows \
+             that are still open are among the differences"
+                .into(),
+        );
     }
+    lines
+}
+
+fn plural(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }

@@ -1,5 +1,6 @@
 //! `alluvium repair`
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +11,18 @@ use crate::clients::kafka::transaction::OffsetCommit;
 use crate::clients::kafka::{
     Commit as _, Generation, KafkaError, Transactions, consumer_config, published, repair_config,
 };
+use crate::clients::store::{Store, StoreError};
 use crate::common::config::Config;
 use crate::engine::archive::ledger::EntryTemplate;
+use crate::engine::archive::listing::{LedgerListing, LedgerPath};
+use crate::engine::archive::root::{FoundIdentity, find_identity, write as write_identity};
 use crate::outside::audit::brokers::{Brokers, Diagnosis, LookError, blocking};
 use crate::outside::cli::arguments::{ConfigArgs, agent, reached_at};
 use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
 use crate::outside::cli::output::{complain, say};
 use crate::outside::cli::shared::{on_stores, partitions};
 use crate::outside::daemon::{COMMAND, roots};
+use crate::pure::layout::names::{self, PRIVATE, PartitionPaths};
 use crate::pure::protocol::repair::{Facts, Put, Refused, Repair as Plan};
 use crate::pure::protocol::{Committed, EntryKind, LedgerTail, Stop};
 use crate::pure::record::Offset;
@@ -60,6 +65,14 @@ enum Done {
 impl Repair {
     pub(super) fn main(&self) -> u8 {
         on_stores(&self.config, async |config, stores| {
+            let mut lost = 0;
+            for store in stores {
+                lost += usize::from(repair_identity(&**store, self.apply).await?);
+            }
+            if 0 < lost && !self.apply {
+                say("--apply carries out what is shown; what else needs a repair is shown then");
+                return Ok(0);
+            }
             if self.apply {
                 // A root that was wiped gets its id here, as a daemon would give it one.
                 let opened = roots::open_all(config, None, None).await;
@@ -148,6 +161,7 @@ impl Repair {
                     return Ok(Done::Refused);
                 }
                 Ok(None) => {}
+                Ok(Some(plan)) if is_doubling(&looked, &plan).await? => return Ok(Done::Refused),
                 Ok(Some(plan)) if !self.apply => {
                     say(&format!("    would {plan}"));
                     return Ok(Done::Shown);
@@ -192,6 +206,92 @@ impl Repair {
         }
         Ok(())
     }
+}
+
+/// Writes a root's id anew from its ledgers, where the identity file is lost; whether it is lost.
+async fn repair_identity(store: &dyn Store, apply: bool) -> Result<bool, LookError> {
+    if find_identity(store).await? != FoundIdentity::Missing {
+        return Ok(false);
+    }
+    let ledgers = LedgerListing::all(store).await?;
+    let entries = ledgers.iter().flat_map(|(_, listing)| &listing.entries);
+    let roots: BTreeSet<&str> = entries.map(|entry| entry.root.as_str()).collect();
+    let mut roots = roots.into_iter();
+    let (Some(root), None) = (roots.next(), roots.next()) else {
+        if ledgers.is_empty() {
+            return Ok(false);
+        }
+        let detail = "the identity file is missing, and the ledgers don't name one root: restore \
+                      _alluvium/identity";
+        return Err(LookError::Other(format!("{}: {detail}", store.url())));
+    };
+    let would = if apply { "" } else { "would " };
+    say(&format!("{}: the identity file is missing", store.url()));
+    say(&format!("    {would}write it anew, with the id that all ledgers name: {root}"));
+    if apply {
+        let _ = write_identity(store, root.into()).await?;
+    }
+    Ok(true)
+}
+
+/// Whether the archive would write records a second time that readers see already, in files that no
+/// entry names: their entry was removed. Names those files.
+async fn is_doubling(looked: &Diagnosis, plan: &Plan) -> Result<bool, LookError> {
+    let Some(ledger) = &looked.ledger else { return Ok(false) };
+    let tail = looked.tail.as_ref().map(|tail| tail.to);
+    let (incarnation, from) = match (&plan.put, tail) {
+        (Some(put), _) => (put.incarnation, put.range.to),
+        (None, Some(tail)) => (ledger.paths.incarnation(), tail),
+        (None, None) => return Ok(false),
+    };
+    let (topic, partition) = (&*looked.tp.topic, looked.tp.partition);
+    let paths = ledger.paths.of(incarnation);
+    let strays = strays(&*ledger.store, &paths, (topic, partition), from).await?;
+    if strays.is_empty() {
+        return Ok(false);
+    }
+    say(&format!(
+        "    not repaired: the archive would continue at offset {from}, and readers see records \
+         from there on already, in files that no entry names. They would see these records twice:"
+    ));
+    strays.iter().for_each(|path| say(&format!("        {}/{path}", ledger.store.url())));
+    say("    restore the entries of these files, if there is a backup of the ledger; otherwise \
+         move the files out of the root, and repair again: what Kafka still has is archived again");
+    Ok(true)
+}
+
+/// Published files of one incarnation of a partition that no entry names, and that by their names
+/// have this offset or a later one.
+async fn strays(
+    store: &dyn Store,
+    paths: &PartitionPaths,
+    (topic, partition): (&str, i32),
+    from: Offset,
+) -> Result<Vec<String>, StoreError> {
+    let topic = names::escape_segment(topic);
+    let incarnation = paths.incarnation();
+    let of = |path: &str| {
+        let name = path.rsplit('/').next().and_then(names::parse_file)?;
+        let mine = name.topic == names::shortened(&topic)
+            && (name.incarnation, name.partition) == (incarnation, partition);
+        (mine && from <= name.last && !path.starts_with(PRIVATE)).then_some(())
+    };
+    let walked = store.walk("").await?.into_iter().map(|(path, _)| path);
+    let mut near: Vec<String> = walked.filter(|path| of(path).is_some()).collect();
+    if near.is_empty() {
+        return Ok(near);
+    }
+    let place = LedgerPath {
+        topic,
+        incarnation: incarnation.to_string(),
+        partition: partition.to_string(),
+    };
+    let listing = LedgerListing::read(store, &place).await?;
+    let named = |path: &String| {
+        listing.entries.iter().flat_map(|e| &e.files).any(|file| file.path == *path)
+    };
+    near.retain(|path| !named(path));
+    Ok(near)
 }
 
 /// Tells the daemon at daemon.listen to retry stopped partitions at once. Another daemon may own
@@ -247,3 +347,50 @@ async fn carry_out(
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::archive::ledger::LedgerStore;
+    use crate::engine::archive::root::identity;
+    use crate::fakes::store::Memory;
+
+    #[tokio::test]
+    async fn a_file_whose_entry_was_removed_is_named() {
+        let store = Memory::default();
+        let paths = PartitionPaths::new("a.b", 0, 3);
+        let file = |first, last| {
+            format!("a.b/dt=1/{}", paths.file(Offset(first), Offset(last), "parquet"))
+        };
+        let other = PartitionPaths::new("a.b", 1, 3).file(Offset(9), Offset(9), "parquet");
+        for path in [file(0, 4), file(5, 9), format!("a.b/dt=1/{other}")] {
+            let _ = store.lock().files.insert(path, Vec::new());
+        }
+        let strays = strays(&store, &paths, ("a.b", 3), Offset(5)).await.unwrap();
+        assert_eq!(strays, [file(5, 9)]);
+    }
+
+    #[tokio::test]
+    async fn a_lost_identity_is_written_from_the_ledgers() {
+        let store = Memory::default();
+        let id = identity(&store).await.unwrap();
+        assert!(!repair_identity(&store, true).await.unwrap());
+        let template = EntryTemplate {
+            topic: "t".into(),
+            incarnation: 0,
+            partition: 0,
+            root: id.clone(),
+            topic_id: "t".into(),
+            config: "c".into(),
+        };
+        let ledger =
+            LedgerStore { store: Arc::new(store.clone()), paths: PartitionPaths::new("t", 0, 0) };
+        let genesis = template.entry(EntryKind::Genesis, (Offset(0), Offset(0)), 1);
+        assert!(ledger.put(&genesis).await.unwrap());
+        let _ = store.lock().files.remove(names::IDENTITY);
+        for (apply, found) in [(false, FoundIdentity::Missing), (true, FoundIdentity::Is(id))] {
+            assert!(repair_identity(&store, apply).await.unwrap());
+            assert_eq!(find_identity(&store).await.unwrap(), found);
+        }
+    }
+}

@@ -5,6 +5,7 @@ use std::io::IsTerminal as _;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::engine::archive::listing::Finding;
 use crate::outside::audit::brokers::{Brokers, check};
 use crate::outside::audit::recount::{Ledgers, Recount};
 use crate::outside::audit::report::{PartitionReport, Report};
@@ -35,36 +36,41 @@ pub(super) struct Verify {
 impl Verify {
     pub(super) fn main(&self) -> u8 {
         on_stores(&self.config, async |config, stores| {
-            let mut reports = Vec::new();
+            let (mut reports, mut stopped) = (Vec::new(), Vec::new());
             for store in stores {
                 let bar = bar();
                 let progress = |done, total| {
                     bar.set_length(total);
                     bar.set_position(done);
                 };
-                reports.push(verify(&**store, &progress).await?);
+                let now = jiff::Timestamp::now().as_millisecond();
+                reports.push(verify(&**store, config, now, &progress).await?);
                 bar.finish_and_clear();
             }
             if !self.offline {
                 let brokers = Brokers::new(config, stores).await?;
                 let partitions = partitions(config, &brokers).await?;
-                check(config, &brokers, &partitions, &mut reports).await?;
+                stopped = check(config, &brokers, &partitions, &mut reports).await?;
             }
             let mut counts = Vec::new();
             if self.recount {
-                let ledgers = Ledgers::read(stores).await?;
+                let ledgers = Ledgers::read(stores, config).await?;
                 for (mapping, count) in recount::recountable(config) {
                     counts.push(ledgers.recount(config, mapping, count, i64::MIN..i64::MAX).await?);
                 }
             }
-            let whole =
-                reports.iter().all(|r| r.findings() == 0) && counts.iter().all(Recount::is_equal);
+            let whole = stopped.is_empty()
+                && reports.iter().all(|r| r.findings() == 0)
+                && counts.iter().all(Recount::is_equal);
             if self.json {
-                let all = serde_json::json!({ "whole": whole, "roots": reports, "counts": counts });
+                let all = serde_json::json!({
+                    "whole": whole, "roots": reports, "stopped": stopped, "counts": counts
+                });
                 say(&serde_json::to_string_pretty(&all).expect("a report has string keys"));
             } else {
-                reports.iter().for_each(print);
-                counts.iter().for_each(recount::print);
+                reports.iter().flat_map(lines).for_each(|line| say(&line));
+                stopped.iter().for_each(|f| say(&finding(f)));
+                counts.iter().flat_map(recount::lines).for_each(|line| say(&line));
             }
             Ok(if whole { 0 } else { EX_DATAERR })
         })
@@ -83,26 +89,27 @@ fn bar() -> ProgressBar {
     ProgressBar::with_draw_target(None, target).with_style(style)
 }
 
-fn print(report: &Report) {
-    say(&format!("root {}", report.root));
+/// The lines of a report.
+pub(super) fn lines(report: &Report) -> Vec<String> {
+    let mut lines = vec![format!("root {}", report.root)];
     for p in &report.partitions {
-        say(&line(p));
-        for gap in &p.gaps {
-            say(&format!("    gap {}: {}", gap.range, gap.cause));
-        }
-        p.findings.iter().for_each(finding);
+        lines.push(line(p));
+        lines.extend(p.gaps.iter().map(|gap| format!("    gap {}: {}", gap.range, gap.cause)));
+        lines.extend(p.findings.iter().map(finding));
     }
-    report.findings.iter().for_each(finding);
+    lines.extend(report.findings.iter().map(finding));
     let (n, rows) = (report.findings(), report.partitions.iter().map(|p| p.rows).sum::<u64>());
     let partitions = report.partitions.len();
-    say(&match n {
+    lines.push(match n {
         0 => format!("whole: {rows} rows in {partitions} partitions, each offset once"),
+        1 => format!("1 finding in {partitions} partitions"),
         n => format!("{n} findings in {partitions} partitions"),
     });
+    lines
 }
 
-fn finding(f: &crate::engine::archive::listing::Finding) {
-    say(&format!("    {}: {}: {}", f.kind.label(), f.path, f.detail));
+fn finding(f: &Finding) -> String {
+    format!("    {}: {}: {}", f.kind.label(), f.path, f.detail)
 }
 
 fn line(p: &PartitionReport) -> String {

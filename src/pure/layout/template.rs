@@ -113,6 +113,23 @@ impl Template {
         self.segments.iter().flatten().any(|p| *p == Piece::Topic)
     }
 
+    /// Whether a file lies where readers of this template's tables look: its first directories,
+    /// down to the first one that has a topic or a time, are those of the template. `topics` are
+    /// path segments.
+    #[must_use]
+    pub fn holds<'a>(&self, path: &str, topics: impl Iterator<Item = &'a str> + Clone) -> bool {
+        let table =
+            |pieces: &Vec<Piece>| pieces.iter().any(|p| matches!(p, Piece::Topic | Piece::Time(_)));
+        let head = self.segments.iter().position(table).map_or(self.segments.len(), |at| at + 1);
+        let directories: Vec<&str> = path.split('/').collect();
+        let directories = &directories[..directories.len() - 1];
+        head <= directories.len()
+            && self.segments[..head]
+                .iter()
+                .zip(directories)
+                .all(|(pieces, text)| fits(pieces, text, &topics))
+    }
+
     /// Times with the same bucket lie in the same directory; [`None`] is for unusable times. The
     /// reverse need not hold: a bucket is an hour at most, while a path may have days.
     #[inline]
@@ -174,6 +191,26 @@ impl Template {
             }
         }
         out
+    }
+}
+
+/// Whether a directory's name can be rendered from these pieces.
+fn fits<'a>(
+    pieces: &[Piece],
+    text: &str,
+    topics: &(impl Iterator<Item = &'a str> + Clone),
+) -> bool {
+    let Some((first, rest)) = pieces.split_first() else { return text.is_empty() };
+    let follows = |after: Option<&str>| after.is_some_and(|after| fits(rest, after, topics));
+    let any = |good: fn(char) -> bool| {
+        let ends = text.char_indices().take_while(|(_, c)| good(*c)).map(|(i, c)| i + c.len_utf8());
+        ends.into_iter().any(|end| fits(rest, &text[end..], topics))
+    };
+    match first {
+        Piece::Text(literal) => follows(text.strip_prefix(literal.as_str())),
+        Piece::Topic => topics.clone().any(|topic| follows(text.strip_prefix(topic))),
+        Piece::Partition => any(|c| c.is_ascii_digit()),
+        Piece::Time(_) => any(|_| true),
     }
 }
 

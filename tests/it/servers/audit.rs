@@ -63,7 +63,7 @@ archive = {{ root = "file://{}", format = "jsonl", codec = "zstd", roll = {{ age
         hurt();
         let (code, text) = verify();
         assert_eq!(code, 65, "{case}: {text}");
-        assert!(text.contains(want) && text.contains("1 findings"), "{case}: {text}");
+        assert!(text.contains(want) && text.contains("1 finding in"), "{case}: {text}");
         heal();
         assert_eq!(verify().0, 0, "{case}: not whole again");
     };

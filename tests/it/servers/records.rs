@@ -249,7 +249,8 @@ scope = "partition"
     let half = ["--from", "2001-09-09T01:46:50Z", "--until", "2001-09-09T01:47:20Z"];
     let (code, text) = recount(&file, &half);
     assert!(code == 0 && text.contains("300 records, 600 words, 3 windows"), "{text}");
-    // Counted by other rules than they were published by, each window's word differs.
+    // Counted by other rules than they were published by, each window's word differs. The newest
+    // window may still grow, and is named by itself.
     let other = home(cluster, name).join("other.toml");
     let rules = std::fs::read_to_string(&file).unwrap();
     std::fs::write(
@@ -258,14 +259,17 @@ scope = "partition"
     )
     .unwrap();
     let (code, text) = recount(&other, &[]);
-    assert!(code == 65 && text.contains("10 words differ"), "{text}");
+    assert!(
+        code == 65 && text.contains("9 words differ") && text.contains("open: 1 window from"),
+        "{text}"
+    );
     let verify = |file: &std::path::Path| {
         alluvium(&["verify", "--recount", "--config", &file.display().to_string()])
     };
     let (code, whole) = verify(&file);
     assert!(code == 0 && whole.contains("whole: ") && whole.contains("equal"), "{whole}");
     let (code, differs) = verify(&other);
-    assert!(code == 65 && differs.contains("10 words differ"), "{differs}");
+    assert!(code == 65 && differs.contains("9 words differ"), "{differs}");
     assert!(
         text.contains("2001-09-09T01:46:40.000Z \"all\": 100 published, 0 in the raw"),
         "{text}"

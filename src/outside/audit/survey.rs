@@ -1,0 +1,177 @@
+//! What every look at an archive begins with: the root's identity, its ledgers, and the files that
+//! readers see and no entry names.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use crate::clients::store::{Store, StoreError};
+use crate::common::config::{Config, Topics};
+use crate::engine::archive::listing::{Finding, FindingKind, LedgerListing, LedgerPath, read_file};
+use crate::engine::archive::root::{FoundIdentity, find_identity};
+use crate::pure::layout::Template;
+use crate::pure::layout::names::{self, IDENTITY, PRIVATE};
+use crate::pure::protocol::{Entry, FileRef};
+use crate::pure::record::Offset;
+
+/// One root: its ledgers, and what belongs to none of them.
+pub struct Survey {
+    pub ledgers: Vec<(LedgerPath, LedgerListing)>,
+    pub findings: Vec<Finding>,
+}
+
+impl Survey {
+    /// Reads the ledgers of a root and lists its files. A daemon may go on writing meanwhile: the
+    /// files are listed before the ledgers are read, so that what appears in between is not taken
+    /// for foreign.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn read(store: &dyn Store, config: &Config) -> Result<Survey, StoreError> {
+        let visible: Vec<String> =
+            store.walk("").await?.into_iter().map(|(path, _)| path).collect();
+        let ledgers = LedgerListing::all(store).await?;
+        let mut findings = identity_findings(store, &ledgers).await?;
+        let tables = Tables::of(config, store.url(), &ledgers);
+        let named: BTreeSet<&str> = named(&ledgers).map(|file| file.path.as_str()).collect();
+        let foreign = visible
+            .into_iter()
+            .filter(|path| !named.contains(path.as_str()) && !is_hidden(path) && tables.hold(path));
+        findings.extend(foreign.map(|path| Finding {
+            kind: FindingKind::ForeignFile,
+            path,
+            detail: "readers see the file, and no entry names it".into(),
+        }));
+        Ok(Survey { ledgers, findings })
+    }
+}
+
+fn named(ledgers: &[(LedgerPath, LedgerListing)]) -> impl Iterator<Item = &FileRef> {
+    ledgers.iter().flat_map(|(_, listing)| &listing.entries).flat_map(|entry| &entry.files)
+}
+
+/// What readers of Hive's tables skip.
+fn is_hidden(path: &str) -> bool {
+    path.starts_with(PRIVATE) || path.split('/').any(|name| name.starts_with(['_', '.']))
+}
+
+/// Where readers of this root's tables look.
+struct Tables {
+    templates: Vec<Template>,
+    /// As path segments.
+    topics: BTreeSet<String>,
+    /// Of files that entries name; they may have been written by another template.
+    directories: BTreeSet<String>,
+}
+
+impl Tables {
+    fn of(config: &Config, url: &str, ledgers: &[(LedgerPath, LedgerListing)]) -> Tables {
+        let mut topics: BTreeSet<String> = ledgers.iter().map(|(p, _)| p.topic.clone()).collect();
+        for mapping in &config.mappings {
+            if let Topics::Names(names) = &mapping.topics {
+                topics.extend(names.iter().map(|name| names::escape_segment(name)));
+            }
+            topics.extend(mapping.count.iter().map(|c| names::escape_segment(&c.output_topic)));
+        }
+        let here = config.archives().filter(|a| a.root.url() == url);
+        Tables {
+            templates: here.map(|archive| archive.template.clone()).collect(),
+            topics,
+            directories: named(ledgers).map(|file| directory(&file.path).to_string()).collect(),
+        }
+    }
+
+    fn hold(&self, path: &str) -> bool {
+        let topics = || self.topics.iter().map(String::as_str);
+        let name = path.rsplit('/').next().unwrap_or_default();
+        name.starts_with("part-")
+            || self.directories.contains(directory(path))
+            || self.templates.iter().any(|template| template.holds(path, topics()))
+    }
+}
+
+fn directory(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(directory, _)| directory)
+}
+
+/// What is wrong with the root's identity, by what its ledgers say.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn identity_findings(
+    store: &dyn Store,
+    ledgers: &[(LedgerPath, LedgerListing)],
+) -> Result<Vec<Finding>, StoreError> {
+    let find = |kind, path: &str, detail: String| Finding { kind, path: path.into(), detail };
+    let entries = || ledgers.iter().flat_map(|(_, listing)| &listing.entries);
+    let mut findings = Vec::new();
+    match find_identity(store).await? {
+        FoundIdentity::Missing if entries().next().is_none() => {}
+        FoundIdentity::Missing => findings.push(find(
+            FindingKind::MissingIdentity,
+            IDENTITY,
+            "the identity file is missing; alluvium repair writes it anew from the ledgers".into(),
+        )),
+        FoundIdentity::Unreadable(e) => findings.push(find(
+            FindingKind::WrongIdentity,
+            IDENTITY,
+            format!("the identity file can't be read: {e}; alluvium repair writes it anew"),
+        )),
+        FoundIdentity::Is(root) => {
+            for (place, listing) in ledgers {
+                let mut others = listing.entries.iter().filter(|e| e.root != root);
+                findings.extend(others.next().map(|entry| {
+                    find(
+                        FindingKind::WrongIdentity,
+                        &names::entry_in(&place.path(), entry.key()),
+                        format!(
+                            "the entry belongs to root {}, and this is root {root}",
+                            entry.root
+                        ),
+                    )
+                }));
+            }
+        }
+    }
+    Ok(findings)
+}
+
+/// A file that an entry names, where it lies now.
+pub struct FoundFile {
+    pub path: String,
+    pub bytes: Bytes,
+    /// What its length or its checksum says.
+    pub damage: Option<(FindingKind, String)>,
+}
+
+/// Reads a file that an entry names, at its place or staged still, and compares it with the entry.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn find_file(
+    store: &dyn Store,
+    entry: &Entry,
+    file: &FileRef,
+) -> Result<Option<FoundFile>, StoreError> {
+    let found = read_file(store, entry, file).await?;
+    Ok(found.map(|(path, bytes)| FoundFile { damage: damage(file, &bytes), path, bytes }))
+}
+
+/// Whether a file's rows are as many, and as far, as its entry says.
+#[must_use]
+pub fn are_named(file: &FileRef, offsets: &[Offset]) -> bool {
+    offsets.len() as u64 == file.rows
+        && offsets.iter().min() == Some(&file.first_offset)
+        && offsets.iter().max() == Some(&file.last_offset)
+}
+
+fn damage(file: &FileRef, bytes: &Bytes) -> Option<(FindingKind, String)> {
+    if bytes.len() as u64 != file.bytes {
+        let detail =
+            format!("the file has {} bytes, and the entry says {}", bytes.len(), file.bytes);
+        return Some((FindingKind::TruncatedFile, detail));
+    }
+    let checksum = format!("{:08x}", crc32c::crc32c(bytes));
+    let detail = format!("the file's CRC-32C is {checksum}, and the entry says {}", file.checksum);
+    (checksum != file.checksum).then_some((FindingKind::ChangedFile, detail))
+}

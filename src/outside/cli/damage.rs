@@ -1,0 +1,458 @@
+//! Every damage of a small archive, and what each command says of it. A new damage is one line of
+//! the table.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::clients::encode::Encoder;
+use crate::clients::store::Store;
+use crate::common::config::{Config, HdfsOptions, Root};
+use crate::engine::archive::ledger::{EntryTemplate, LedgerStore};
+use crate::engine::archive::root::identity;
+use crate::fakes::store::{Contents, Memory};
+use crate::outside::audit::recount::Ledgers;
+use crate::outside::audit::verify::{UNPUBLISHED_MS, verify};
+use crate::outside::cli::locate::{explain, locate};
+use crate::outside::cli::output::Answer;
+use crate::outside::cli::{recount, verify as verify_command};
+use crate::pure::count::output::WindowWriter;
+use crate::pure::count::{CountKind, OutputFormat};
+use crate::pure::formats::header::NAME;
+use crate::pure::layout::format::{Format, ParquetCodec, Rows, TextCodec, TextPolicy};
+use crate::pure::layout::names::PartitionPaths;
+use crate::pure::protocol::{EntryKind, FileRef};
+use crate::pure::record::{Offset, OffsetRange, Record, Timestamp, TopicPartition};
+
+const CONFIG: &str = r#"
+[kafka]
+bootstrap_servers = "b:9092"
+group_id = "g"
+[archive]
+root = "file:///nowhere"
+[mapping.m]
+topics = ["or.ders"]
+[mapping.m.wordcount]
+output_topic = "counts"
+"#;
+
+/// When the archive was written.
+const NOW: i64 = 1_795_368_000_000;
+
+const RAW: Rows = Rows::Raw { key: TextPolicy::Auto, value: TextPolicy::Auto };
+const PARQUET: Format = Format::Parquet(ParquetCodec::Zstd);
+const LINES: Format = Format::JsonLines(TextCodec::Gzip);
+
+fn config() -> Config {
+    let mut config = Config::parse(CONFIG, Some("i")).unwrap();
+    let root = Root::Hdfs { url: "memory:".into(), options: HdfsOptions::default() };
+    for mapping in &mut config.mappings {
+        Arc::make_mut(mapping.archive.as_mut().unwrap()).root = root.clone();
+        let count = Arc::get_mut(mapping.count.as_mut().unwrap()).unwrap();
+        Arc::make_mut(count.archive.as_mut().unwrap()).root = root.clone();
+    }
+    config
+}
+
+/// Files by the names that the table has for them.
+const FILES: [(&str, &str); 9] = [
+    ("data", "or.ders/hr=0/part-or.ders-0-0-00000000000000000004-00000000000000000008.parquet"),
+    ("other", "or.ders/hr=0/part-or.ders-0-0-00000000000000000000-00000000000000000003.parquet"),
+    ("staged", "_alluvium/staging/or.ders/0/1/00000000000000000002-"),
+    ("counts", "counts/hr=0/part-counts-0-0-00000000000000000000-00000000000000000003.jsonl.gz"),
+    ("entry", "_alluvium/ledger/or.ders/0/0/00000000000000000000.entry"),
+    ("tail", "_alluvium/ledger/or.ders/0/0/00000000000000000004.entry"),
+    ("genesis", "_alluvium/ledger/or.ders/0/0/genesis.entry"),
+    ("counts-entry", "_alluvium/ledger/counts/0/0/00000000000000000000.entry"),
+    ("identity", "_alluvium/identity"),
+];
+
+/// Two partitions of records, each with five windows of two seconds, of which four are closed; and
+/// the counts of those.
+struct Archive {
+    store: Memory,
+    root: String,
+}
+
+impl Archive {
+    async fn new() -> Archive {
+        let store = Memory::default();
+        let root = identity(&store).await.unwrap();
+        let archive = Archive { store, root };
+        let raw = |p| TopicPartition { topic: "or.ders".into(), partition: p };
+        for partition in [0, 1] {
+            archive.entry(&raw(partition), EntryKind::Genesis, (0, 0), Vec::new()).await;
+        }
+        archive.records(&raw(0), 0..4, 1_000, true).await;
+        archive.records(&raw(0), 4..9, 1_000, true).await;
+        archive.records(&raw(1), 0..2, 2_000, true).await;
+        archive.records(&raw(1), 2..5, 2_000, false).await;
+        archive.counts().await;
+        archive
+    }
+
+    async fn records(
+        &self,
+        tp: &TopicPartition,
+        offsets: std::ops::Range<i64>,
+        step: i64,
+        publish: bool,
+    ) {
+        let mut encoder = Encoder::new(PARQUET, RAW, tp).unwrap();
+        for offset in offsets.clone() {
+            let timestamp = Timestamp::Create(offset * step);
+            let value = Some(&b"word"[..]);
+            let (offset, key) = (Offset(offset), None);
+            encoder.append(&Record { offset, timestamp, key, value, headers: &[] }).unwrap();
+        }
+        let times = (offsets.start * step, (offsets.end - 1) * step);
+        self.file(tp, PARQUET, encoder, offsets, Some(times), publish).await;
+    }
+
+    async fn counts(&self) {
+        let tp = TopicPartition { topic: "counts".into(), partition: 0 };
+        self.entry(&tp, EntryKind::Genesis, (0, 0), Vec::new()).await;
+        let mut encoder = Encoder::new(LINES, Rows::Counts, &tp).unwrap();
+        for i in 0..4 {
+            let range = OffsetRange { from: Offset(0), to: Offset(9) };
+            let (window, range) = ((i * 2_000, i * 2_000 + 2_000), range);
+            let kind = CountKind::Final;
+            let mut writer = WindowWriter::new(OutputFormat::Json, window, kind, &tp, range, None);
+            let value = writer.value("word", 3).to_string();
+            let headers = [(NAME.as_bytes(), Some(writer.header().as_bytes()))];
+            encoder
+                .append(&Record {
+                    offset: Offset(i),
+                    timestamp: Timestamp::Create(window.1),
+                    key: Some(b"word"),
+                    value: Some(value.as_bytes()),
+                    headers: &headers,
+                })
+                .unwrap();
+        }
+        self.file(&tp, LINES, encoder, 0..4, None, true).await;
+    }
+
+    async fn file(
+        &self,
+        tp: &TopicPartition,
+        format: Format,
+        encoder: Encoder,
+        offsets: std::ops::Range<i64>,
+        times: Option<(i64, i64)>,
+        publish: bool,
+    ) {
+        let mut bytes = Vec::new();
+        encoder.finish(&mut |b| bytes.extend_from_slice(&b)).unwrap();
+        let paths = PartitionPaths::new(&tp.topic, 0, tp.partition);
+        let (first, last) = (Offset(offsets.start), Offset(offsets.end - 1));
+        let name = paths.file(first, last, format.extension());
+        let file = FileRef {
+            staged: "0.staged".into(),
+            path: format!("{}/hr=0/{name}", tp.topic),
+            rows: (offsets.end - offsets.start) as u64,
+            bytes: bytes.len() as u64,
+            checksum: format!("{:08x}", crc32c::crc32c(&bytes)),
+            first_offset: first,
+            last_offset: last,
+            min_time: times.map(|t| t.0),
+            max_time: times.map(|t| t.1),
+        };
+        let range = (offsets.start, offsets.end);
+        let (ledger, entry) = self.entry(tp, EntryKind::Data, range, vec![(file, bytes)]).await;
+        if publish {
+            ledger.publish(&entry).await.unwrap();
+        }
+    }
+
+    async fn entry(
+        &self,
+        tp: &TopicPartition,
+        kind: EntryKind,
+        range: (i64, i64),
+        files: Vec<(FileRef, Vec<u8>)>,
+    ) -> (LedgerStore, crate::pure::protocol::Entry) {
+        let template = EntryTemplate {
+            topic: tp.topic.to_string(),
+            incarnation: 0,
+            partition: tp.partition,
+            root: self.root.clone(),
+            topic_id: "id".into(),
+            config: "c".into(),
+        };
+        let mut entry = template.entry(kind, (Offset(range.0), Offset(range.1)), NOW);
+        let paths = PartitionPaths::new(&tp.topic, 0, tp.partition);
+        let ledger = LedgerStore { store: Arc::new(self.store.clone()), paths };
+        let directory = ledger.paths.attempt(entry.key(), entry.attempt);
+        ledger.store.make_dirs(&directory).await.unwrap();
+        ledger.store.make_dirs(&ledger.paths.ledger()).await.unwrap();
+        for (file, bytes) in files {
+            let staged = format!("{directory}/{}", file.staged);
+            let _ = self.store.lock().files.insert(staged, bytes);
+            entry.files.push(file);
+        }
+        ledger.write_manifest(&entry).await.unwrap();
+        let _ = ledger.append(entry.key(), entry.attempt).await.unwrap();
+        (ledger, entry)
+    }
+
+    /// The path of one of [`FILES`], or the path itself.
+    fn path(&self, name: &str) -> String {
+        let Some((_, path)) = FILES.iter().find(|(n, _)| *n == name) else { return name.into() };
+        let store = self.store.lock();
+        let mut paths = store.files.keys().filter(|p| p.starts_with(path));
+        paths.next().expect(name).clone()
+    }
+
+    /// What the four commands say, asked for this record and this file.
+    async fn ask(&self, now: i64, (topic, partition, offset): Of, path: &str) -> [Answer; 4] {
+        let (config, store) = (config(), &self.store);
+        let report = verify(store, &config, now, &|_, _| ()).await.unwrap();
+        let code = if report.findings() == 0 { 0 } else { 65 };
+        let verified = Answer { lines: verify_command::lines(&report), code };
+        let located = locate(store, topic, partition, offset)
+            .await
+            .unwrap()
+            .unwrap_or_else(|| Answer { lines: vec!["no root has a ledger".into()], code: 64 });
+        let explained = explain(store, path).await.unwrap();
+        let stores: [Arc<dyn Store>; 1] = [Arc::new(store.clone())];
+        let ledgers = Ledgers::read(&stores, &config).await.unwrap();
+        let (mapping, count) = recount::recountable(&config).next().unwrap();
+        let all = i64::MIN..i64::MAX;
+        let counted = ledgers.recount(&config, mapping, count, all).await.unwrap();
+        let code = if counted.is_equal() { 0 } else { 65 };
+        let recounted = Answer { lines: recount::lines(&counted), code };
+        [verified, located, explained, recounted]
+    }
+}
+
+type Of = (&'static str, i32, i64);
+
+/// What is done to a file.
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    Delete,
+    Truncate,
+    Empty,
+    Grow,
+    Flip,
+    Swap(&'static str),
+    CopyTo(&'static str),
+    MoveTo(&'static str),
+    Edit(&'static str, &'static str),
+}
+use Damage::{CopyTo, Delete, Edit, Empty, Flip, Grow, MoveTo, Swap, Truncate};
+
+impl Damage {
+    /// Returns the path that is then to be explained.
+    fn of(self, path: &str, archive: &Archive) -> String {
+        let with = if let Swap(other) = self { archive.path(other) } else { String::new() };
+        let mut contents = archive.store.lock();
+        let Contents { files, directories } = &mut *contents;
+        let bytes = files.get_mut(path).unwrap();
+        match self {
+            Delete => drop(files.remove(path)),
+            Truncate => bytes.truncate(bytes.len() - 2),
+            Empty => bytes.clear(),
+            Grow => bytes.push(0),
+            Flip => {
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 0x20;
+            }
+            Swap(_) => {
+                let one = bytes.clone();
+                let other = files.insert(with, one).unwrap();
+                let _ = files.insert(path.into(), other);
+            }
+            CopyTo(to) | MoveTo(to) => {
+                let copy = bytes.clone();
+                if let MoveTo(_) = self {
+                    let _ = files.remove(path);
+                }
+                let _ = files.insert(to.into(), copy);
+                let ends = to.match_indices('/').map(|(at, _)| to[..at].to_string());
+                directories.extend(ends);
+                return to.into();
+            }
+            Edit(field, value) => {
+                let mut entry: Value = serde_json::from_slice(bytes).unwrap();
+                let value = serde_json::from_str(value).unwrap();
+                match entry.pointer_mut(field) {
+                    Some(at) => *at = value,
+                    None => panic!("no {field}"),
+                }
+                *bytes = serde_json::to_vec(&entry).unwrap();
+            }
+        }
+        path.into()
+    }
+}
+
+/// Not concerned: the answer is the same as of the whole archive.
+const SAME: &str = "";
+
+/// Kind of file, damage, and what `verify`, `where`, `explain` and `recount` say.
+const TABLE: &[(&str, Damage, [&str; 4])] = &[
+    ("data", Delete, ["missing file", "missing", "missing", "missing file"]),
+    ("data", Truncate, ["truncated file"; 4]),
+    ("data", Empty, ["truncated file"; 4]),
+    ("data", Grow, ["truncated file"; 4]),
+    ("data", Flip, ["changed file"; 4]),
+    ("data", Swap("other"), ["truncated file"; 4]),
+    ("data", Swap("counts"), ["truncated file"; 4]),
+    ("data", CopyTo("or.ders/hr=99/x.parquet"), ["foreign file", SAME, "does not have", "foreign"]),
+    ("data", CopyTo("or.ders/x.parquet"), ["foreign file", SAME, "does not have", "foreign file"]),
+    ("data", CopyTo(BESIDE), ["foreign file", "foreign", "foreign", "foreign file"]),
+    ("data", CopyTo(AWAY), ["foreign file", SAME, "foreign", "foreign file"]),
+    ("data", MoveTo(AWAY), ["missing file", "missing", "foreign", "missing file"]),
+    ("counts", Delete, ["missing file", "missing", "missing", "missing file"]),
+    ("counts", Truncate, ["truncated file"; 4]),
+    ("counts", Empty, ["truncated file"; 4]),
+    ("counts", Flip, ["changed file"; 4]),
+    ("counts", Swap("data"), ["truncated file"; 4]),
+    ("counts", CopyTo("counts/hr=99/x"), ["foreign file", SAME, "does not have", "foreign file"]),
+    ("staged", Delete, ["missing file", "missing", "missing", "missing file"]),
+    ("staged", Truncate, ["truncated file"; 4]),
+    ("staged", Empty, ["truncated file"; 4]),
+    ("staged", Flip, ["changed file"; 4]),
+    ("staged", Swap("data"), ["changed file"; 4]),
+    ("entry", Delete, ["missing entry", "missing entry", "missing", "missing entry"]),
+    ("entry", Truncate, ["unreadable entry"; 4]),
+    ("entry", Empty, ["unreadable entry"; 4]),
+    ("entry", Grow, ["unreadable entry"; 4]),
+    ("entry", Swap("tail"), ["unreadable entry"; 4]),
+    ("entry", Swap("data"), ["unreadable entry"; 4]),
+    ("entry", MoveTo(OTHER_PLACE), ["unreadable entry"; 4]),
+    ("entry", CopyTo(OTHER_LEDGER), ["wrong entry", SAME, "wrong entry", "wrong entry"]),
+    ("entry", CopyTo(STRANGE_LEDGER), ["unreadable entry", SAME, "unreadable", "unreadable entry"]),
+    ("entry", Edit("/version", "2"), ["version 2"; 4]),
+    ("entry", Edit("/kind", "\"gap\""), ["wrong entry"; 4]),
+    ("entry", Edit("/kind", "\"genesis\""), ["unreadable entry"; 4]),
+    ("entry", Edit("/topic", "\"x\""), ["wrong entry"; 4]),
+    ("entry", Edit("/incarnation", "1"), ["wrong entry"; 4]),
+    ("entry", Edit("/partition", "1"), ["wrong entry"; 4]),
+    ("entry", Edit("/from", "1"), ["unreadable entry"; 4]),
+    ("entry", Edit("/to", "3"), ["wrong entry"; 4]),
+    ("entry", Edit("/to", "5"), ["overlapping entry"; 4]),
+    ("entry", Edit("/root", "\"x\""), ["wrong identity"; 4]),
+    ("entry", Edit("/topic_id", "\"x\""), ["wrong entry"; 4]),
+    ("entry", Edit("/files", "[]"), ["foreign file", "foreign", SAME, "foreign file"]),
+    (
+        "entry",
+        Edit("/files/0/final", "\"or.ders/x\""),
+        ["missing file", "missing", SAME, "missing"],
+    ),
+    ("entry", Edit("/files/0/rows", "3"), ["wrong rows", "wrong rows", SAME, "wrong rows"]),
+    ("entry", Edit("/files/0/bytes", "3"), ["truncated file", "truncated", SAME, "truncated"]),
+    ("entry", Edit("/files/0/checksum", "\"0\""), ["changed file", "changed", SAME, "changed"]),
+    ("entry", Edit("/files/0/first_offset", "1"), ["wrong rows", "wrong rows", SAME, "wrong rows"]),
+    ("entry", Edit("/files/0/last_offset", "2"), ["wrong rows", "wrong rows", SAME, "wrong rows"]),
+    ("entry", Edit("/files/0/last_offset", "9"), ["wrong entry"; 4]),
+    ("tail", Delete, ["foreign file", "foreign", "missing", "foreign file"]),
+    ("tail", Empty, ["unreadable entry"; 4]),
+    ("tail", Edit("/to", "8"), ["wrong entry"; 4]),
+    ("genesis", Delete, ["missing entry"; 4]),
+    ("genesis", Empty, ["unreadable entry"; 4]),
+    ("genesis", Edit("/to", "1"), ["overlapping entry"; 4]),
+    ("counts-entry", Delete, ["foreign file", "foreign", "missing", "foreign file"]),
+    ("counts-entry", Empty, ["unreadable entry"; 4]),
+    ("identity", Delete, ["missing identity"; 4]),
+    ("identity", Truncate, ["wrong identity"; 4]),
+    ("identity", Empty, ["wrong identity"; 4]),
+    ("identity", Edit("/root", "\"x\""), ["wrong identity"; 4]),
+    ("identity", Edit("/version", "9"), ["wrong identity"; 4]),
+];
+
+const BESIDE: &str =
+    "or.ders/hr=0/part-or.ders-0-0-00000000000000000003-00000000000000000008.parquet";
+const AWAY: &str =
+    "or.ders/hr=9/part-or.ders-0-0-00000000000000000004-00000000000000000008.parquet";
+const OTHER_PLACE: &str = "_alluvium/ledger/or.ders/0/0/00000000000000000001.entry";
+const OTHER_LEDGER: &str = "_alluvium/ledger/or.ders/0/2/00000000000000000000.entry";
+const STRANGE_LEDGER: &str = "_alluvium/ledger/or.ders/0/x/00000000000000000000.entry";
+
+/// The record that is asked for.
+fn record_of(kind: &str) -> Of {
+    match kind {
+        "data" | "tail" | "identity" => ("or.ders", 0, 5),
+        "staged" => ("or.ders", 1, 3),
+        "counts" | "counts-entry" => ("counts", 0, 1),
+        _ => ("or.ders", 0, 2),
+    }
+}
+
+const COMMANDS: [&str; 4] = ["verify", "where", "explain", "recount"];
+
+#[tokio::test]
+async fn the_whole_archive_is_called_whole() {
+    let archive = Archive::new().await;
+    for (kind, _) in FILES {
+        let path = archive.path(kind);
+        let answers = archive.ask(NOW, record_of(kind), &path).await;
+        for (command, answer) in COMMANDS.iter().zip(answers) {
+            // What is not published yet is whole, and readers don't see it.
+            let want = if (kind, *command) == ("staged", "explain") { 65 } else { 0 };
+            assert_eq!(answer.code, want, "{command} {kind}: {answer:#?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_damage_is_named_by_every_command() {
+    let mut wrong = Vec::new();
+    for (kind, damage, wanted) in TABLE {
+        let archive = Archive::new().await;
+        let path = archive.path(kind);
+        let asked = damage.of(&path, &archive);
+        let answers = archive.ask(NOW, record_of(kind), &asked).await;
+        for ((command, answer), want) in COMMANDS.iter().zip(answers).zip(wanted) {
+            let text = answer.lines.join("\n");
+            let named = answer.code != 0 && text.contains(want) && !text.contains("whole:");
+            if named == (*want == SAME) {
+                wrong.push(format!("{kind} {damage:?}: {command}, wanted {want:?}: {answer:#?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Whichever byte is changed, and wherever a file is cut.
+#[tokio::test]
+async fn every_byte_of_every_file_counts() {
+    for (kind, _) in FILES {
+        let size = {
+            let archive = Archive::new().await;
+            let path = archive.path(kind);
+            archive.store.lock().files[&path].len()
+        };
+        for at in (0..size).step_by(size / 8 + 1) {
+            let archive = Archive::new().await;
+            let path = archive.path(kind);
+            archive.store.lock().files.get_mut(&path).unwrap().truncate(at);
+            let [verified, ..] = archive.ask(NOW, record_of(kind), &path).await;
+            assert_eq!(verified.code, 65, "{kind} cut at {at}: {verified:#?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_published_for_long_is_a_finding() {
+    let archive = Archive::new().await;
+    let (path, late) = (archive.path("staged"), NOW + UNPUBLISHED_MS + 1);
+    let [verified, located, ..] = archive.ask(late, record_of("staged"), &path).await;
+    let text = verified.lines.join("\n");
+    assert!(verified.code == 65 && text.contains("unpublished file: or.ders/hr=0/"), "{text}");
+    assert!(located.code == 0 && located.lines.join("\n").contains("staged"), "{located:?}");
+}
+
+/// The file's name has the topic shortened.
+#[tokio::test]
+async fn a_file_of_a_long_topic_is_explained() {
+    let archive = Archive::new().await;
+    let tp = TopicPartition { topic: "t".repeat(200).as_str().into(), partition: 0 };
+    archive.entry(&tp, EntryKind::Genesis, (0, 0), Vec::new()).await;
+    archive.records(&tp, 0..3, 1, true).await;
+    let name = PartitionPaths::new(&tp.topic, 0, 0).file(Offset(0), Offset(2), "parquet");
+    let answer = explain(&archive.store, &format!("{}/hr=0/{name}", tp.topic)).await.unwrap();
+    assert!(answer.code == 0 && answer.lines.join("\n").contains("unchanged"), "{answer:#?}");
+}
