@@ -134,7 +134,8 @@ impl Merging {
             }
         }
         let _ = self.merge.close(now);
-        let first = self.merge.first_open().filter(|_| self.merge.may_close(now));
+        let late = self.merge.may_close(now) && self.merge.is_first_passed(now);
+        let first = self.merge.first_open().filter(|_| late);
         self.held = first.map(|span| match self.held {
             Some((same, since)) if same == span => (span, since),
             _ => (span, now),
@@ -248,6 +249,22 @@ mod tests {
         assert_eq!(held(&mut merging, 20), []);
         assert_eq!(held(&mut merging, HOUR / 2), [], "both were silent for half an hour");
         assert_eq!(held(&mut merging, HOUR + 999), []);
+    }
+
+    /// Records of last year are read: the clock is past their windows, and no source is.
+    #[test]
+    fn a_window_that_no_source_has_passed_waits_for_nobody() {
+        let (mut merging, silent) = merging();
+        let year = 365 * 24 * HOUR;
+        for tp in [TopicPartition { partition: 0, ..silent.clone() }, silent.clone()] {
+            merging.merge.heard(&tp, Some(HOUR / 2), year);
+        }
+        assert_eq!(held(&mut merging, year), []);
+        assert_eq!(held(&mut merging, year + 7_000), []);
+        let passed = TopicPartition { partition: 0, ..silent.clone() };
+        merging.merge.heard(&passed, Some(HOUR + 1_000), year + 8_000);
+        assert_eq!(held(&mut merging, year + 8_000), [(silent.clone(), 0)]);
+        assert_eq!(held(&mut merging, year + 9_000), [(silent, 1)]);
     }
 
     /// Not since the source was last heard of: it may have had nothing to say.

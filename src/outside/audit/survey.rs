@@ -115,7 +115,10 @@ pub async fn identity_findings(
         FoundIdentity::Unreadable(e) => findings.push(find(
             FindingKind::WrongIdentity,
             IDENTITY,
-            format!("the identity file can't be read: {e}; alluvium repair writes it anew"),
+            format!(
+                "the identity file can't be read: {e}; move it aside, and alluvium repair writes \
+                 it anew from the ledgers"
+            ),
         )),
         FoundIdentity::Is(root) => {
             for (place, listing) in ledgers {

@@ -157,6 +157,14 @@ impl<S: Default> Merge<S> {
         self.sources.iter().filter(|(_, s)| behind(s)).map(|(tp, _)| tp).collect()
     }
 
+    /// Whether a source partition is past the first open window. A window that none has passed
+    /// waits for nobody: time itself has not gone so far in the records.
+    #[must_use]
+    pub fn is_first_passed(&self, now: i64) -> bool {
+        let first = self.open.first_key_value().map(|(span, _)| span.end);
+        first.is_some_and(|end| self.sources.values().any(|s| end <= self.watermark(s, now)))
+    }
+
     /// The time at which this source partition was last heard of, milliseconds; [`None`] if the
     /// partition is unknown.
     #[must_use]
