@@ -121,6 +121,6 @@ archive = {{ root = "file://{}", format = "jsonl", codec = "zstd", roll = {{ age
     assert!(code == 0 && text.contains("unchanged"), "{text}");
     let (code, text) =
         alluvium(&["explain", &shown.replace("00000000", "00000001"), "--config", &file]);
-    assert!(code == 65 && text.contains("foreign"), "{text}");
+    assert!(code == 65 && text.contains("missing"), "{text}");
     assert_eq!(alluvium(&["explain", "README.md", "--config", &file]).0, 64);
 }
