@@ -167,6 +167,7 @@ fn is_own(host: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::common::spawn::spawn_named;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -175,7 +176,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let router = guarded(Router::new().route("/", get(async || "here")))
             .into_make_service_with_connect_info::<Peer>();
-        let server = tokio::spawn(async move {
+        let server = spawn_named("server", async move {
             axum::serve(Bounded::new(listener, most, patience), router).await.unwrap();
         });
         (address, server)
