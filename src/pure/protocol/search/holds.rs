@@ -94,7 +94,7 @@ fn two_partitions_in_one_transaction() {
     explore(&Pair::new(), &Scope::pair()).assert_holds();
 }
 
-/// Two producers, each with transactions of both partitions: all that 24 steps lead to
+/// Two producers, each with transactions of both partitions: all that 22 steps lead to
 /// (`make search`: 32). The faults that are planted into it are found within 16.
 #[test]
 fn two_partitions_of_two_owners() {
