@@ -4,11 +4,18 @@ use std::collections::BTreeMap;
 
 use crate::support::log::Expected;
 
+/// The section whose lines are expected of every scenario, as warnings only.
+const ANYWHERE: &str = "anywhere";
+
 /// What a scenario expects.
 pub(crate) fn of(scenario: &str) -> Vec<Expected> {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/expected.toml");
     let text = std::fs::read_to_string(file).unwrap();
     let all: BTreeMap<String, BTreeMap<String, String>> = toml::from_str(&text).unwrap();
-    let wanted = all.into_iter().filter(|(of, _)| of == "anywhere" || of == scenario);
-    wanted.flat_map(|(_, lines)| lines).collect()
+    let wanted = all.into_iter().filter(|(of, _)| of == ANYWHERE || of == scenario);
+    let expected = |(of, lines): (String, BTreeMap<String, String>)| {
+        let only_warnings = of == ANYWHERE;
+        lines.into_keys().map(move |part| Expected { part, only_warnings })
+    };
+    wanted.flat_map(expected).collect()
 }

@@ -58,8 +58,9 @@ impl Load {
     }
 }
 
-/// Waits until everything is counted, and archived with its counts; then stops and compares. A stop
-/// while the archive still waits for the store would leave the rest to the next start.
+/// Waits until everything is counted, published, and archived with its counts; then stops and
+/// compares. A stop while the archive still waits for the store, or while the merge has not yet
+/// published the last windows, would leave the rest to the next start.
 pub fn check(cluster: &Cluster, daemon: Daemon, name: &str, sent: &Sent) {
     let (topic, counts) = (&*format!("{name}-in"), &*format!("{name}-counts"));
     let done = sent.records as f64;
@@ -67,13 +68,16 @@ pub fn check(cluster: &Cluster, daemon: Daemon, name: &str, sent: &Sent) {
         done <= daemon.of_topic("alluvium_results_position", topic)
             && done <= daemon.of_topic("alluvium_archive_position", topic)
     });
+    let expected = sent.lines.expected();
+    eventually("every word is published", Duration::from_secs(120), || {
+        cluster.published_words(counts) == expected
+    });
     daemon.archived_all(counts, &cluster.read_topic(counts));
     assert_eq!(daemon.stop(), 0);
     let root = format!("{}/{name}", cluster.hdfs());
     let raw = cluster.archive(&root, topic, topic);
     let want = (0..4).flat_map(|p| (0..sent.records as i64 / 4).map(move |o| (p, o)));
     assert_each_once(&raw.offsets(), want);
-    let expected = sent.lines.expected();
     assert!(cluster.published_words(counts) == expected, "published sums by word");
     assert!(cluster.archive(&root, counts, counts).words() == expected, "archived sums");
 }
