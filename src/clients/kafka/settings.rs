@@ -152,7 +152,7 @@ pub fn refused(config: &Config) -> Vec<ConfigFault> {
         let mut settings = match settings {
             Ok(settings) => settings,
             Err(e) => {
-                faults.push(ConfigFault { key: "kafka.secrets".into(), message: e.to_string() });
+                faults.push(ConfigFault::new("kafka.secrets", e));
                 continue;
             }
         };
@@ -194,7 +194,7 @@ fn fault(kafka: &Kafka, key: &str, why: &str) -> ConfigFault {
         true => "the value",
         false => why.trim(),
     };
-    ConfigFault { key, message: format!("is refused by the client library: {why}") }
+    ConfigFault::new(key, format!("is refused by the client library: {why}"))
 }
 
 /// Of librdkafka, as it runs.

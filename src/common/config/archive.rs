@@ -24,7 +24,8 @@ pub struct Archive {
     pub fingerprint: String,
 }
 
-/// The keys of an archive as far as they are given; a mapping's stand over the defaults'.
+/// The keys of an archive as far as they are given; a mapping's keys override the
+/// defaults.
 #[derive(Clone, Default, Debug)]
 pub(super) struct ArchiveKeys {
     path_of: String,
@@ -112,8 +113,38 @@ impl ArchiveKeys {
         }
     }
 
-    fn checked(self, counts: bool, faults: &mut Faults) -> Option<Archive> {
-        let key = |name: &str| format!("{}.{name}", self.path_of);
+    /// Whether one of the keys that [`ArchiveKeys::checked`] reads is given here.
+    fn gives(&self, name: &str) -> bool {
+        let given = [
+            ("root", self.root.is_some()),
+            ("path", self.path.is_some()),
+            ("format", self.format.is_some()),
+            ("codec", self.codec.is_some()),
+        ];
+        given.contains(&(name, true))
+    }
+
+    /// The settings of one archive, where `self` overrides `defaults`. A fault has the key under
+    /// which the value is written; a root that is written nowhere is missing in `[archive]`.
+    fn checked(self, defaults: &ArchiveKeys, counts: bool, faults: &mut Faults) -> Option<Archive> {
+        let inherited: Vec<&str> = ["root", "path", "format", "codec"]
+            .into_iter()
+            .filter(|name| !self.gives(name) && (defaults.gives(name) || *name == "root"))
+            .collect();
+        let own = self.path_of.clone();
+        let key = |name: &str| match inherited.contains(&name) {
+            true => format!("{}.{name}", defaults.path_of),
+            false => format!("{own}.{name}"),
+        };
+        self.or(defaults).valid(counts, &key, faults)
+    }
+
+    fn valid(
+        self,
+        counts: bool,
+        key: &dyn Fn(&str) -> String,
+        faults: &mut Faults,
+    ) -> Option<Archive> {
         let root = self.root.as_deref().map_or_else(
             || Err("is missing; write root = \"hdfs://namenode:8020/data\" under [archive]".into()),
             |text| root(text, &self),
@@ -202,6 +233,5 @@ pub(super) fn archive(
         Some(Value::Table(table)) => Fields::new(f.key("archive"), table),
         Some(other) => return f.wrong_type("archive", "a table, true or false", &other, faults),
     };
-    let keys = ArchiveKeys::read(Some(fields), faults).or(defaults);
-    keys.checked(counts, faults).map(Arc::new)
+    ArchiveKeys::read(Some(fields), faults).checked(defaults, counts, faults).map(Arc::new)
 }

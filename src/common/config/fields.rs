@@ -8,26 +8,52 @@ use std::time::Duration;
 use jiff::{Span, SpanRelativeTo};
 use toml::{Table, Value};
 
+use crate::common::config::places::Place;
+
+/// How the message of a key begins that is not there.
+const MISSING: &str = "is missing";
+
 /// One thing that is wrong, with the key it is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConfigFault {
     pub key: String,
     pub message: String,
+    /// Where the key stands in the file, or its table where the key is missing; [`None`] if
+    /// neither is there.
+    pub place: Option<Place>,
+}
+
+impl ConfigFault {
+    /// A fault whose place in the file is not looked up yet.
+    pub fn new(key: impl Into<String>, message: impl fmt::Display) -> ConfigFault {
+        ConfigFault { key: key.into(), message: message.to_string(), place: None }
+    }
+
+    /// Whether the fault is that the key is not there.
+    pub(super) fn is_missing(&self) -> bool {
+        self.message.starts_with(MISSING)
+    }
 }
 
 impl fmt::Display for ConfigFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = self.place {
+            write!(f, "{place}: ")?;
+        }
         write!(f, "{}: {}", self.key, self.message)
     }
 }
 
-/// All faults of one configuration.
+/// All faults of one configuration, each of them once.
 #[derive(Default, Debug)]
 pub(super) struct Faults(pub Vec<ConfigFault>);
 
 impl Faults {
     pub(super) fn add(&mut self, key: impl Into<String>, message: impl fmt::Display) {
-        self.0.push(ConfigFault { key: key.into(), message: message.to_string() });
+        let fault = ConfigFault::new(key, message);
+        if !self.0.contains(&fault) {
+            self.0.push(fault);
+        }
     }
 }
 
@@ -206,7 +232,7 @@ impl Fields {
     ) -> Option<T> {
         let reported = faults.0.iter().any(|f| f.key == self.key(name));
         if value.is_none() && !reported {
-            faults.add(self.key(name), format!("is missing; {hint}"));
+            faults.add(self.key(name), format!("{MISSING}; {hint}"));
         }
         value
     }

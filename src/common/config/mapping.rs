@@ -75,15 +75,12 @@ fn read(
     let partials = format!("{}-{name}-partials", group.unwrap_or("group"));
     let count =
         f.table("wordcount", faults).map(|w| wordcount::read(w, partials, defaults, faults));
-    if archive.is_none() && count.is_none() && f.key("archive") != "archive" {
-        let silent = !faults.0.iter().any(|x| x.key.starts_with(&f.key("")));
-        if silent {
-            faults.add(
-                f.key(""),
-                "the mapping neither archives nor counts: remove archive \
-                 = false, or add a wordcount",
-            );
-        }
+    if written.get("archive") == Some(&Value::Boolean(false)) && count.is_none() {
+        faults.add(
+            f.key("archive"),
+            "is false, and there is no wordcount: the mapping neither archives nor counts. \
+             Remove archive = false, or add a wordcount",
+        );
     }
     f.finish(faults);
     let topics = topics?;

@@ -175,6 +175,37 @@ fn what_would_lose_counts_or_run_foreign_code_is_a_fault() {
     }
 }
 
+/// What is written once is wrong once, under the key that is written, however many mappings use it.
+#[test]
+fn a_fault_of_all_mappings_defaults_is_named_once() {
+    let text = "[kafka]\nbootstrap_servers = \"b:9092\"\ngroup_id = \"g\"\n[archive]\n\
+                root = \"s3://x\"\npath = \"{tpoic}\"\nformat = \"xml\"\n\
+                [mapping.a]\ntopics = [\"a\"]\n[mapping.b]\ntopics = [\"b\"]\n";
+    let faults = Config::parse(text, Some("i")).unwrap_err();
+    let shown: Vec<(&str, Option<usize>)> =
+        faults.0.iter().map(|f| (&*f.key, f.place.map(|p| p.line))).collect();
+    assert_eq!(
+        shown,
+        [("archive.root", Some(5)), ("archive.path", Some(6)), ("archive.format", Some(7))]
+    );
+    let text = text.replace("format = \"xml\"", "codec = \"snapy\"");
+    let shown = Config::parse(&text, Some("i")).unwrap_err().to_string();
+    assert!(shown.contains("line 7, column 1: archive.codec: \"snapy\" is none"), "{shown}");
+}
+
+#[test]
+fn faults_of_the_syntax_hide_no_others_and_have_their_places() {
+    let text = SMALL.replace("topics =", "tpoics =") + "x = \n[kafka]\ny = [1\n";
+    let faults = Config::parse(&text, Some("i")).unwrap_err();
+    let shown = faults.to_string();
+    assert!(shown.contains("line 8, column 1: mapping.hello.tpoics: unknown key"), "{shown}");
+    assert!(shown.contains("line 9, column 5: (syntax)"), "{shown}");
+    assert!(shown.contains("line 10, column 2: (syntax): duplicate key"), "{shown}");
+    assert!(!shown.contains("is missing"), "{shown}");
+    let lines: Vec<_> = faults.0.iter().map(|f| f.place.map(|p| p.line)).collect();
+    assert!(lines.is_sorted(), "{lines:?}");
+}
+
 #[test]
 fn all_faults_come_at_once() {
     let got = Config::parse("[kafka]\ngroup = 1\n[mapping.a]\nx = 1\n", None).unwrap_err();
@@ -185,7 +216,7 @@ fn all_faults_come_at_once() {
         "kafka.group",
         "mapping.a.topics",
         "mapping.a.x",
-        "mapping.a.archive.root",
+        "archive.root",
     ] {
         assert!(keys.contains(&want), "{want} not in {keys:?}");
     }

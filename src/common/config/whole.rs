@@ -2,11 +2,16 @@
 
 use std::fmt;
 
+use serde::Deserialize;
+use toml::Table;
+use toml::de::{DeTable, Deserializer};
+
 use crate::common::config::archive::{Archive, ArchiveKeys};
 use crate::common::config::daemon::{self, Daemon};
 use crate::common::config::fields::{ConfigFault, Faults, Fields};
 use crate::common::config::kafka::{self, Kafka};
 use crate::common::config::mapping::{self, Mapping};
+use crate::common::config::places::{Place, Places};
 use crate::common::config::together;
 
 /// A whole configuration; every relation between keys was checked.
@@ -16,7 +21,7 @@ pub struct Config {
     pub daemon: Daemon,
     pub mappings: Vec<Mapping>,
     /// `[archive]` as it was written: the mappings' defaults.
-    pub defaults: toml::Table,
+    pub defaults: Table,
 }
 
 /// A configuration with faults.
@@ -34,19 +39,43 @@ impl fmt::Display for Faulty {
 
 impl std::error::Error for Faulty {}
 
+impl Faulty {
+    /// The same faults with their places, in the order of the file; those without a place come
+    /// first.
+    #[must_use]
+    pub fn placed(mut self, places: &Places) -> Faulty {
+        for fault in &mut self.0 {
+            fault.place = fault.place.or_else(|| places.find(&fault.key));
+        }
+        self.0.sort_by_key(|f| f.place.map(|p| (p.line, p.column)));
+        self
+    }
+}
+
 impl Config {
     /// Reads and checks a configuration. `instance` overrides `daemon.instance`.
     ///
     /// # Errors
-    /// All faults that were found, each with its key.
+    /// All faults that were found, each with its key and its place, in the order of the file.
     pub fn parse(text: &str, instance: Option<&str>) -> Result<Config, Faulty> {
-        let table = match text.parse::<toml::Table>() {
-            Ok(table) => table,
-            Err(e) => {
-                let fault = ConfigFault { key: "(syntax)".into(), message: e.to_string() };
-                return Err(Faulty(vec![fault]));
-            }
-        };
+        let (document, errors) = DeTable::parse_recoverable(text);
+        let places = Places::of(text, document.get_ref());
+        let table = Table::deserialize(Deserializer::from(document)).unwrap_or_default();
+        let checked = Config::check(table, instance);
+        if errors.is_empty() {
+            return checked.map_err(|faulty| faulty.placed(&places));
+        }
+        // What the syntax hides is not missing.
+        let mut faults = checked.err().map_or(Vec::new(), |f| f.placed(&places).0);
+        faults.retain(|f| !f.is_missing());
+        faults.extend(errors.iter().map(|e| ConfigFault {
+            place: e.span().map(|span| Place::of(text, span.start)),
+            ..ConfigFault::new("(syntax)", e.message())
+        }));
+        Err(Faulty(faults).placed(&places))
+    }
+
+    fn check(table: Table, instance: Option<&str>) -> Result<Config, Faulty> {
         let mut faults = Faults::default();
         let mut top = Fields::new("", table);
         let kafka = top.table("kafka", &mut faults);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::clients::kafka;
-use crate::common::config::{Config, Faulty};
+use crate::common::config::{Config, Faulty, Places};
 use crate::outside::cli::exit::{EX_CONFIG, EX_USAGE};
 use crate::outside::cli::output::complain;
 
@@ -38,7 +38,8 @@ impl ConfigArgs {
         if faults.is_empty() {
             return Ok(config);
         }
-        complain(&self.shown(&Faulty(faults)));
+        let text = std::fs::read_to_string(&self.config).unwrap_or_default();
+        complain(&self.shown(&Faulty(faults).placed(&Places::read(&text))));
         Err(EX_CONFIG)
     }
 

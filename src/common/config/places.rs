@@ -1,0 +1,109 @@
+//! Where each key of a configuration stands in its file.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A line and a column of a file, from 1; the column counts characters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    pub line: usize,
+    pub column: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
+impl Place {
+    /// The place of a byte of `text`; the last place, if `at` is beyond its end.
+    pub(super) fn of(text: &str, at: usize) -> Place {
+        let before = text.get(..at).unwrap_or(text);
+        let line_begins = before.rfind('\n').map_or(0, |n| n + 1);
+        Place {
+            line: before.matches('\n').count() + 1,
+            column: before[line_begins..].chars().count() + 1,
+        }
+    }
+}
+
+/// The places of all keys, by their full paths.
+#[derive(Default, Debug)]
+pub struct Places(HashMap<String, Place>);
+
+impl Places {
+    /// Reads the keys of a configuration, as far as it can be read.
+    #[must_use]
+    pub fn read(text: &str) -> Places {
+        Places::of(text, DeTable::parse_recoverable(text).0.get_ref())
+    }
+
+    pub(super) fn of(text: &str, table: &DeTable<'_>) -> Places {
+        let mut places = Places::default();
+        places.gather(text, "", table);
+        places
+    }
+
+    fn gather(&mut self, text: &str, parent: &str, table: &DeTable<'_>) {
+        for (key, value) in table {
+            let name = key.get_ref().as_ref();
+            let place = Place::of(text, written_at(parent, key, value).start);
+            // Keys that a user chooses are shown in quotes, and others as they are.
+            for shown in [name.to_string(), format!("{name:?}")] {
+                let path = if parent.is_empty() { shown } else { format!("{parent}.{shown}") };
+                if let DeValue::Table(inner) = value.get_ref() {
+                    self.gather(text, &path, inner);
+                }
+                let _ = self.0.insert(path, place);
+            }
+        }
+    }
+
+    /// The place of a key; if the key is not there, of the innermost table that it belongs to.
+    #[must_use]
+    pub fn find(&self, key: &str) -> Option<Place> {
+        let mut path = key;
+        loop {
+            if let Some(place) = self.0.get(path) {
+                return Some(*place);
+            }
+            path = path.rsplit_once('.')?.0;
+        }
+    }
+}
+
+/// Where an entry is written: at its key, and a table at its header.
+fn written_at(
+    parent: &str,
+    key: &Spanned<impl AsRef<str>>,
+    value: &Spanned<DeValue<'_>>,
+) -> Range<usize> {
+    let is_header = matches!(value.get_ref(), DeValue::Table(_)) && !parent.is_empty();
+    if is_header && value.span().start < key.span().start { value.span() } else { key.span() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_missing_has_the_place_of_its_table() {
+        let text =
+            "[kafka]\na = 1\n[kafka.properties]\n\"x.y\" = 2\n\n[mapping.é]\n  z = { w = 1 }\n";
+        let places = Places::read(text);
+        let at = |key: &str| places.find(key).map(|p| (p.line, p.column));
+        assert_eq!(at("kafka.a"), Some((2, 1)));
+        assert_eq!(at("kafka.properties.\"x.y\""), Some((4, 1)));
+        assert_eq!(at("mapping.é.z"), Some((7, 3)));
+        assert_eq!(at("mapping.é.z.w"), Some((7, 9)));
+        assert_eq!(at("mapping.é.nothing.here"), at("mapping.é"));
+        assert_eq!(at("mapping.é").map(|p| p.0), Some(6));
+        assert_eq!(at("kafka.nothing").map(|p| p.0), Some(1));
+        assert_eq!(at("nothing"), None);
+    }
+}
