@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::support::log::Expected;
 
-/// The section whose lines are expected of every scenario, as warnings only.
+/// The section whose lines are expected of every scenario: as warnings, unless a line names the
+/// level of errors.
 const ANYWHERE: &str = "anywhere";
 
 /// What a scenario expects.
@@ -15,7 +16,10 @@ pub(crate) fn of(scenario: &str) -> Vec<Expected> {
     let wanted = all.into_iter().filter(|(of, _)| of == ANYWHERE || of == scenario);
     let expected = |(of, lines): (String, BTreeMap<String, String>)| {
         let only_warnings = of == ANYWHERE;
-        lines.into_keys().map(move |part| Expected { part, only_warnings })
+        lines.into_keys().map(move |part| {
+            let only_warnings = only_warnings && !part.starts_with("ERROR ");
+            Expected { part, only_warnings }
+        })
     };
     wanted.flat_map(expected).collect()
 }
