@@ -13,6 +13,7 @@ use crate::engine::archive::root::identity;
 use crate::fakes::store::{Contents, Memory};
 use crate::outside::audit::recount::Ledgers;
 use crate::outside::audit::verify::{UNPUBLISHED_MS, verify};
+use crate::outside::cli::holes::{Holes, repair};
 use crate::outside::cli::locate::{explain, locate};
 use crate::outside::cli::output::Answer;
 use crate::outside::cli::{recount, verify as verify_command};
@@ -367,6 +368,8 @@ const BESIDE: &str =
     "or.ders/hr=0/part-or.ders-0-0-00000000000000000003-00000000000000000008.parquet";
 const AWAY: &str =
     "or.ders/hr=9/part-or.ders-0-0-00000000000000000004-00000000000000000008.parquet";
+const OTHER_HOUR: &str =
+    "or.ders/hr=1/part-or.ders-0-0-00000000000000000000-00000000000000000003.parquet";
 const OTHER_PLACE: &str = "_alluvium/ledger/or.ders/0/0/00000000000000000001.entry";
 const OTHER_LEDGER: &str = "_alluvium/ledger/or.ders/0/2/00000000000000000000.entry";
 const STRANGE_LEDGER: &str = "_alluvium/ledger/or.ders/0/x/00000000000000000000.entry";
@@ -414,6 +417,45 @@ async fn every_damage_is_named_by_every_command() {
         }
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// What is done to an archive, by the names of [`FILES`].
+type Damages = &'static [(&'static str, Damage)];
+
+/// What `repair` puts into a ledger that lacks an entry, and what `verify` says then: no record is
+/// named twice, and what no file has any more is a gap.
+#[tokio::test]
+async fn an_entry_that_is_missing_is_put_back() {
+    let holes = |repaired, refused| Holes { repaired, refused };
+    let table: &[(Damages, Holes, &str)] = &[
+        (&[], holes(0, 0), "whole"),
+        (&[("entry", Delete)], holes(1, 0), "whole"),
+        (&[("genesis", Delete)], holes(1, 0), "whole"),
+        (&[("genesis", Delete), ("entry", Delete)], holes(2, 0), "whole"),
+        (&[("entry", Delete), ("other", Delete)], holes(1, 0), "gap"),
+        (&[("entry", Delete), ("other", MoveTo(OTHER_HOUR))], holes(1, 0), "whole"),
+        (&[("entry", Delete), ("other", CopyTo(OTHER_HOUR))], holes(0, 1), "missing entry"),
+        (&[("entry", Delete), ("data", CopyTo(BESIDE))], holes(0, 1), "missing entry"),
+        (&[("entry", Delete), ("other", Truncate)], holes(0, 1), "missing entry"),
+        (&[("entry", Empty)], holes(0, 1), "unreadable entry"),
+    ];
+    for (damages, want, verdict) in table {
+        let archive = Archive::new().await;
+        for (kind, damage) in *damages {
+            let _ = damage.of(&archive.path(kind), &archive);
+        }
+        let store: Arc<dyn Store> = Arc::new(archive.store.clone());
+        let before = archive.store.lock().files.clone();
+        assert_eq!(repair(&store, |_| true, false).await.unwrap(), *want, "{damages:?}");
+        assert!(before == archive.store.lock().files, "{damages:?}: it was only to be shown");
+        assert_eq!(repair(&store, |_| true, true).await.unwrap(), *want, "{damages:?}");
+        let again = repair(&store, |_| true, true).await.unwrap();
+        assert_eq!((again.repaired, again.refused), (0, want.refused), "{damages:?}: again");
+        let [verified, ..] = archive.ask(NOW, ("or.ders", 0, 5), "").await;
+        let text = verified.lines.join("\n");
+        let named = text.contains(verdict) || *verdict == "whole" && verified.code == 0;
+        assert!(named, "{damages:?}: {text}");
+    }
 }
 
 /// Whichever byte is changed, and wherever a file is cut.

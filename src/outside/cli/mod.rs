@@ -11,6 +11,7 @@ mod command;
 mod damage;
 mod exit;
 mod generate;
+mod holes;
 mod init;
 mod locate;
 mod log;

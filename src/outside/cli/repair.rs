@@ -19,12 +19,13 @@ use crate::engine::archive::root::{FoundIdentity, find_identity, write as write_
 use crate::outside::audit::brokers::{Brokers, Diagnosis, LookError, blocking};
 use crate::outside::cli::arguments::{ConfigArgs, agent, reached_at};
 use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
+use crate::outside::cli::holes::{self, Holes};
 use crate::outside::cli::output::{complain, say};
 use crate::outside::cli::shared::{on_stores, partitions};
 use crate::outside::daemon::{COMMAND, roots};
 use crate::pure::layout::names::{self, PRIVATE, PartitionPaths};
 use crate::pure::protocol::repair::{Facts, Put, Refused, Repair as Plan};
-use crate::pure::protocol::{Committed, EntryKind, LedgerTail, Stop};
+use crate::pure::protocol::{Committed, Entry, EntryKind, LedgerTail, Stop};
 use crate::pure::record::Offset;
 
 /// Arguments of `repair`.
@@ -78,6 +79,7 @@ impl Repair {
                 let opened = roots::open_all(config, None, None).await;
                 drop(opened.map_err(|e| LookError::Other(e.to_string()))?);
             }
+            let holes = self.repair_holes(stores).await?;
             let brokers = Brokers::new(config, stores).await?;
             let mut wanted = partitions(config, &brokers).await?;
             wanted.retain(|tp| {
@@ -92,6 +94,9 @@ impl Repair {
                 return Ok(EX_USAGE);
             }
             let (mut refused, mut shown, n) = (0, 0, wanted.len());
+            if 0 < holes.repaired && !self.apply {
+                say("--apply puts the entries that are shown");
+            }
             let mut stopped = Vec::new();
             for tp in wanted {
                 let looked = brokers.look(config, &tp).await?;
@@ -120,8 +125,24 @@ impl Repair {
                 }
                 _ => format!("{refused} of {n} partitions can't be repaired in this way"),
             });
-            Ok(if refused == 0 { 0 } else { EX_DATAERR })
+            Ok(if refused + holes.refused == 0 { 0 } else { EX_DATAERR })
         })
+    }
+
+    /// Puts the entries back that are missing inside the ledgers.
+    async fn repair_holes(&self, stores: &[Arc<dyn Store>]) -> Result<Holes, LookError> {
+        let mut all = Holes::default();
+        for store in stores {
+            let wanted = |entry: &Entry| {
+                self.topic.as_ref().is_none_or(|topic| *topic == entry.topic)
+                    && self.partition.is_none_or(|partition| partition == entry.partition)
+            };
+            let done = holes::repair(store, wanted, self.apply).await;
+            let done = done.map_err(|e| LookError::Other(e.to_string()))?;
+            all.repaired += done.repaired;
+            all.refused += done.refused;
+        }
+        Ok(all)
     }
 
     async fn partition(

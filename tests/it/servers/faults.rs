@@ -61,8 +61,8 @@ pub(crate) fn hdfs_takes_nothing_for_a_while(cluster: &Cluster) {
     let quota = format!("/{name}");
     let incident = |what: &str, begin: &[&str], end: &[&str]| {
         let _ = cluster.run(begin);
-        // What was under way may still end well, also after a DataNode is back, and servers notice a
-        // full disk with a later heartbeat.
+        // What was under way may still end well, also after a DataNode is back, and servers notice
+        // a full disk with a later heartbeat.
         let mut seen = Vec::new();
         let refused = (0..9).any(|_| {
             let (a, p) = (archived(), counted());

@@ -1,0 +1,303 @@
+//! Entries that are missing inside a ledger: what `alluvium repair` puts in their place.
+//!
+//! An owner reads only the end of a ledger, so a hole stops nobody; but what lies in the hole is
+//! named by no entry. Published files tell by their names and rows what the entry said.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::clients::store::{Store, StoreError};
+use crate::engine::archive::ledger::{EntryTemplate, LedgerError, LedgerStore};
+use crate::engine::archive::listing::{FindingKind, LedgerListing};
+use crate::outside::audit::rows;
+use crate::outside::cli::output::say;
+use crate::pure::layout::names::{self, PRIVATE, PartitionPaths};
+use crate::pure::protocol::{Entry, EntryKey, EntryKind, FileRef};
+use crate::pure::record::{Offset, OffsetRange};
+
+/// What the entries of a repair name as their cause.
+const CAUSE: &str = "the entry was missing; alluvium repair wrote it from what was in the root";
+
+/// What came of the holes of one root.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Holes {
+    /// Entries that were put, or would be put.
+    pub(super) repaired: usize,
+    /// Holes that a person has to look at.
+    pub(super) refused: usize,
+}
+
+/// What belongs into a hole.
+enum Filling {
+    Entry(Box<Entry>),
+    Refused(String),
+}
+
+/// Fills the holes in the ledgers of a root that `wanted` selects; without `apply`, says what it
+/// would do.
+///
+/// # Errors
+/// The store does not answer.
+pub(super) async fn repair(
+    store: &Arc<dyn Store>,
+    wanted: impl Fn(&Entry) -> bool,
+    apply: bool,
+) -> Result<Holes, LedgerError> {
+    let mut done = Holes::default();
+    // Listed once, and only if a ledger has a hole.
+    let mut visible = None;
+    for (_, listing) in LedgerListing::all(&**store).await? {
+        let Some(first) = listing.entries.first().filter(|e| wanted(e)) else { continue };
+        let mut holes = holes(&listing);
+        if holes.is_empty() {
+            continue;
+        }
+        if visible.is_none() {
+            let walked = store.walk("").await?;
+            visible = Some(walked.into_iter().map(|(path, _)| path).collect::<Vec<_>>());
+        }
+        let paths = PartitionPaths::new(&first.topic, first.incarnation, first.partition);
+        let strays = visible.iter().flatten().filter(|path| !names_file(&listing, path));
+        let strays: Vec<Stray> = strays.filter_map(|path| Stray::of(path, &paths)).collect();
+        let ledger = LedgerStore { store: Arc::clone(store), paths };
+        let begin = strays.iter().map(|stray| stray.first).min();
+        if let Some((start, EntryKind::Genesis)) = holes.first_mut()
+            && let Some(begin) = begin.filter(|begin| *begin < start.from)
+        {
+            // The entries behind the genesis entry are missing, too.
+            let range = OffsetRange { from: begin, to: start.from };
+            *start = OffsetRange { from: begin, to: begin };
+            holes.insert(1, (range, EntryKind::Data));
+        }
+        for (range, kind) in holes {
+            let near = strays.iter().filter(|s| s.first < range.to && range.from <= s.last);
+            let near = near.map(|stray| stray.path.clone()).collect();
+            let filling = match in_the_way(&listing, &ledger.paths, range, kind) {
+                Some(path) => Filling::Refused(format!(
+                    "{path} can't be read and lies in that place; restore it from a backup, or \
+                     move it out of the root, and repair again"
+                )),
+                None => fill(&**store, first, range, kind, near).await?,
+            };
+            say(&format!(
+                "{}-{}: the {} is missing",
+                first.topic,
+                first.partition,
+                Missing(kind, range)
+            ));
+            match carry_out(&ledger, &filling, apply).await? {
+                true => done.repaired += 1,
+                false => done.refused += 1,
+            }
+        }
+    }
+    Ok(done)
+}
+
+/// Says what is done, and does it; whether the hole is filled, or would be.
+async fn carry_out(
+    ledger: &LedgerStore,
+    filling: &Filling,
+    apply: bool,
+) -> Result<bool, LedgerError> {
+    let entry = match filling {
+        Filling::Refused(why) => {
+            say(&format!("    not repaired: {why}"));
+            return Ok(false);
+        }
+        Filling::Entry(entry) => entry,
+    };
+    let would = if apply { "" } else { "would " };
+    say(&format!("    {would}{}", Put(entry)));
+    if apply && !ledger.put(entry).await? {
+        say("    not repaired: another process has put an entry there");
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+/// A file that readers see, and that is of this partition by its name; no entry names it.
+struct Stray {
+    path: String,
+    first: Offset,
+    last: Offset,
+}
+
+impl Stray {
+    fn of(path: &str, paths: &PartitionPaths) -> Option<Stray> {
+        let name = path.rsplit('/').next().and_then(names::parse_file)?;
+        let mine = path.ends_with(&paths.file(name.first, name.last, name.extension));
+        let (first, last) = (name.first, name.last);
+        (mine && !path.starts_with(PRIVATE)).then(|| Stray { path: path.into(), first, last })
+    }
+}
+
+struct Missing(EntryKind, OffsetRange);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            EntryKind::Genesis => f.write_str("genesis entry of the ledger"),
+            _ => write!(f, "entry of offsets {}", self.1),
+        }
+    }
+}
+
+struct Put<'a>(&'a Entry);
+
+impl fmt::Display for Put<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Entry { kind, from, to, files, .. } = self.0;
+        match kind {
+            EntryKind::Genesis => write!(f, "put it back: the archive begins at offset {to}"),
+            EntryKind::Gap => write!(
+                f,
+                "put a gap entry for offsets {}: no file in the root has records of them",
+                OffsetRange { from: *from, to: *to }
+            ),
+            EntryKind::Data => {
+                write!(f, "put it back, with what lies in the root and no entry names:")?;
+                files
+                    .iter()
+                    .try_for_each(|file| write!(f, "\n        {} ({} rows)", file.path, file.rows))
+            }
+        }
+    }
+}
+
+/// The ranges that no entry names, between entries that exist; and the genesis entry.
+fn holes(listing: &LedgerListing) -> Vec<(OffsetRange, EntryKind)> {
+    let mut holes = Vec::new();
+    let mut end: Option<Offset> = None;
+    for entry in &listing.entries {
+        let begun = match end {
+            Some(end) => end,
+            None if entry.kind == EntryKind::Genesis => entry.to,
+            None => {
+                let start = OffsetRange { from: entry.from, to: entry.from };
+                holes.push((start, EntryKind::Genesis));
+                entry.from
+            }
+        };
+        if entry.kind != EntryKind::Genesis && begun < entry.from {
+            holes.push((OffsetRange { from: begun, to: entry.from }, EntryKind::Data));
+        }
+        end = Some(begun.max(entry.to));
+    }
+    holes
+}
+
+/// A file that is no readable entry, at the place of the missing one.
+fn in_the_way(
+    listing: &LedgerListing,
+    paths: &PartitionPaths,
+    range: OffsetRange,
+    kind: EntryKind,
+) -> Option<String> {
+    let key = match kind {
+        EntryKind::Genesis => EntryKey::Genesis,
+        _ => EntryKey::At(range.from),
+    };
+    let place = paths.entry(key);
+    let mut unreadable = listing.findings.iter().filter(|f| f.kind == FindingKind::UnreadableEntry);
+    unreadable.any(|f| f.path == place).then_some(place)
+}
+
+fn names_file(listing: &LedgerListing, path: &str) -> bool {
+    listing.entries.iter().flat_map(|e| &e.files).any(|file| file.path == path)
+}
+
+/// The entry for a hole, by the files that lie there.
+async fn fill(
+    store: &dyn Store,
+    like: &Entry,
+    range: OffsetRange,
+    kind: EntryKind,
+    mut near: Vec<String>,
+) -> Result<Filling, StoreError> {
+    let template = EntryTemplate {
+        topic: like.topic.clone(),
+        incarnation: like.incarnation,
+        partition: like.partition,
+        root: like.root.clone(),
+        topic_id: like.topic_id.clone(),
+        config: like.config.clone(),
+    };
+    let kind = if kind == EntryKind::Data && near.is_empty() { EntryKind::Gap } else { kind };
+    let now = Timestamp::now().as_millisecond();
+    let mut entry = template.entry(kind, (range.from, range.to), now);
+    entry.cause = Some(CAUSE.into());
+    if kind != EntryKind::Data {
+        return Ok(Filling::Entry(Box::new(entry)));
+    }
+    near.sort_unstable();
+    let mut seen = BTreeSet::new();
+    for (i, path) in near.into_iter().enumerate() {
+        match describe(store, &path, range, &mut seen).await? {
+            Ok(file) => entry.files.push(FileRef { staged: format!("{i}.staged"), ..file }),
+            Err(why) => return Ok(Filling::Refused(why)),
+        }
+    }
+    Ok(Filling::Entry(Box::new(entry)))
+}
+
+/// What an entry says of a file that lies at its place, if all its rows belong into this range.
+async fn describe(
+    store: &dyn Store,
+    path: &str,
+    range: OffsetRange,
+    seen: &mut BTreeSet<Offset>,
+) -> Result<Result<FileRef, String>, StoreError> {
+    let Some(bytes) = store.read(path).await? else {
+        return Ok(Err(format!("{path} was there a moment ago, and is gone; repair again")));
+    };
+    let offsets = match rows::offsets(path, bytes.clone()) {
+        Ok(offsets) => offsets,
+        Err(e) => {
+            return Ok(Err(format!(
+                "{path} may belong there, and can't be read ({e}); restore the file, or move it \
+                 out of the root"
+            )));
+        }
+    };
+    let name = path.rsplit('/').next().and_then(names::parse_file);
+    let ends = offsets.iter().min().zip(offsets.iter().max());
+    let (Some((first, last)), Some(name)) = (ends, name) else {
+        return Ok(Err(format!("{path} has no rows; move it out of the root")));
+    };
+    if (*first, *last) != (name.first, name.last) {
+        return Ok(Err(format!(
+            "{path} has offsets {first} to {last}, which is not what its name says; move it out of \
+             the root"
+        )));
+    }
+    let outside = offsets.iter().find(|o| **o < range.from || range.to <= **o);
+    let twice = offsets.iter().find(|o| !seen.insert(**o));
+    if let Some(offset) = outside.or(twice) {
+        return Ok(Err(format!(
+            "readers would see offset {offset} of {path} twice; move the file out of the root"
+        )));
+    }
+    let mut times: Option<(i64, i64)> = None;
+    // Counts have no times of records.
+    let _ = rows::raw(path, bytes.clone(), |record| {
+        if let Some(time) = record.timestamp.millis() {
+            let (min, max) = times.unwrap_or((time, time));
+            times = Some((min.min(time), max.max(time)));
+        }
+    });
+    Ok(Ok(FileRef {
+        staged: String::new(),
+        path: path.into(),
+        rows: offsets.len() as u64,
+        bytes: bytes.len() as u64,
+        checksum: format!("{:08x}", crc32c::crc32c(&bytes)),
+        first_offset: *first,
+        last_offset: *last,
+        min_time: times.map(|t| t.0),
+        max_time: times.map(|t| t.1),
+    }))
+}
