@@ -72,22 +72,19 @@ pub(super) async fn repair(
             *start = OffsetRange { from: begin, to: begin };
             holes.insert(1, (range, EntryKind::Data));
         }
-        for (range, kind) in holes {
-            let near = strays.iter().filter(|s| s.first < range.to && range.from <= s.last);
-            let near = near.map(|stray| stray.path.clone()).collect();
-            let filling = match in_the_way(&listing, &ledger.paths, range, kind) {
+        let parts = holes.into_iter().flat_map(|(range, kind)| match kind {
+            EntryKind::Data => parts(range, &strays),
+            _ => vec![Part { range, kind, near: Vec::new() }],
+        });
+        for part in parts {
+            let filling = match in_the_way(&listing, &ledger.paths, &part) {
                 Some(path) => Filling::Refused(format!(
                     "{path} can't be read and lies in that place; restore it from a backup, or \
                      move it out of the root, and repair again"
                 )),
-                None => fill(&**store, first, range, kind, near).await?,
+                None => fill(&**store, first, &part).await?,
             };
-            say(&format!(
-                "{}-{}: the {} is missing",
-                first.topic,
-                first.partition,
-                Missing(kind, range)
-            ));
+            say(&format!("{}-{}: the {} is missing", first.topic, first.partition, part));
             match carry_out(&ledger, &filling, apply).await? {
                 true => done.repaired += 1,
                 false => done.refused += 1,
@@ -95,6 +92,43 @@ pub(super) async fn repair(
         }
     }
     Ok(done)
+}
+
+/// An entry that is missing.
+struct Part {
+    range: OffsetRange,
+    kind: EntryKind,
+    /// Files whose names say that they have records of the range.
+    near: Vec<String>,
+}
+
+/// A range that no entry names, by the files that lie there: a range that one or more of them cover
+/// by their names was one of data, and what lies between two of these is a gap.
+fn parts(range: OffsetRange, strays: &[Stray]) -> Vec<Part> {
+    let near = |s: &&Stray| s.first < range.to && range.from <= s.last;
+    let mut near: Vec<&Stray> = strays.iter().filter(near).collect();
+    near.sort_by_key(|stray| (stray.first, stray.last));
+    let gap =
+        |from, to| Part { range: OffsetRange { from, to }, kind: EntryKind::Gap, near: Vec::new() };
+    let mut parts: Vec<Part> = Vec::new();
+    for stray in near {
+        let (from, to) = (stray.first.max(range.from), stray.last.next().min(range.to));
+        let end = parts.last().map_or(range.from, |part| part.range.to);
+        match parts.last_mut().filter(|part| part.kind == EntryKind::Data && from <= end) {
+            Some(part) => {
+                part.range.to = end.max(to);
+                part.near.push(stray.path.clone());
+            }
+            None => {
+                parts.extend((end < from).then(|| gap(end, from)));
+                let (range, near) = (OffsetRange { from, to }, vec![stray.path.clone()]);
+                parts.push(Part { range, kind: EntryKind::Data, near });
+            }
+        }
+    }
+    let end = parts.last().map_or(range.from, |part| part.range.to);
+    parts.extend((end < range.to).then(|| gap(end, range.to)));
+    parts
 }
 
 /// Says what is done, and does it; whether the hole is filled, or would be.
@@ -135,13 +169,11 @@ impl Stray {
     }
 }
 
-struct Missing(EntryKind, OffsetRange);
-
-impl fmt::Display for Missing {
+impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        match self.kind {
             EntryKind::Genesis => f.write_str("genesis entry of the ledger"),
-            _ => write!(f, "entry of offsets {}", self.1),
+            _ => write!(f, "entry of offsets {}", self.range),
         }
     }
 }
@@ -159,7 +191,13 @@ impl fmt::Display for Put<'_> {
                 OffsetRange { from: *from, to: *to }
             ),
             EntryKind::Data => {
-                write!(f, "put it back, with what lies in the root and no entry names:")?;
+                let rows = files.iter().map(|file| file.rows).sum::<u64>();
+                let width = (to.0 - from.0).unsigned_abs();
+                write!(f, "put it back, with what lies in the root and no entry names")?;
+                if rows < width {
+                    write!(f, " ({} of its offsets have no record there)", width - rows)?;
+                }
+                f.write_str(":")?;
                 files
                     .iter()
                     .try_for_each(|file| write!(f, "\n        {} ({} rows)", file.path, file.rows))
@@ -191,15 +229,10 @@ fn holes(listing: &LedgerListing) -> Vec<(OffsetRange, EntryKind)> {
 }
 
 /// A file that is no readable entry, at the place of the missing one.
-fn in_the_way(
-    listing: &LedgerListing,
-    paths: &PartitionPaths,
-    range: OffsetRange,
-    kind: EntryKind,
-) -> Option<String> {
-    let key = match kind {
+fn in_the_way(listing: &LedgerListing, paths: &PartitionPaths, part: &Part) -> Option<String> {
+    let key = match part.kind {
         EntryKind::Genesis => EntryKey::Genesis,
-        _ => EntryKey::At(range.from),
+        _ => EntryKey::At(part.range.from),
     };
     let place = paths.entry(key);
     let mut unreadable = listing.findings.iter().filter(|f| f.kind == FindingKind::UnreadableEntry);
@@ -210,14 +243,8 @@ fn names_file(listing: &LedgerListing, path: &str) -> bool {
     listing.entries.iter().flat_map(|e| &e.files).any(|file| file.path == path)
 }
 
-/// The entry for a hole, by the files that lie there.
-async fn fill(
-    store: &dyn Store,
-    like: &Entry,
-    range: OffsetRange,
-    kind: EntryKind,
-    mut near: Vec<String>,
-) -> Result<Filling, StoreError> {
+/// The entry that is missing, by the files that lie there.
+async fn fill(store: &dyn Store, like: &Entry, part: &Part) -> Result<Filling, StoreError> {
     let template = EntryTemplate {
         topic: like.topic.clone(),
         incarnation: like.incarnation,
@@ -226,17 +253,13 @@ async fn fill(
         topic_id: like.topic_id.clone(),
         config: like.config.clone(),
     };
-    let kind = if kind == EntryKind::Data && near.is_empty() { EntryKind::Gap } else { kind };
+    let Part { range, kind, near } = part;
     let now = Timestamp::now().as_millisecond();
-    let mut entry = template.entry(kind, (range.from, range.to), now);
+    let mut entry = template.entry(*kind, (range.from, range.to), now);
     entry.cause = Some(CAUSE.into());
-    if kind != EntryKind::Data {
-        return Ok(Filling::Entry(Box::new(entry)));
-    }
-    near.sort_unstable();
     let mut seen = BTreeSet::new();
-    for (i, path) in near.into_iter().enumerate() {
-        match describe(store, &path, range, &mut seen).await? {
+    for (i, path) in near.iter().enumerate() {
+        match describe(store, path, *range, &mut seen).await? {
             Ok(file) => entry.files.push(FileRef { staged: format!("{i}.staged"), ..file }),
             Err(why) => return Ok(Filling::Refused(why)),
         }
@@ -300,4 +323,37 @@ async fn describe(
         min_time: times.map(|t| t.0),
         max_time: times.map(|t| t.1),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All sets of up to two files, over a range of five offsets: the parts tile the range, each
+    /// file has a place in exactly one of them, and no part of data lacks a file.
+    #[test]
+    fn parts_tile_the_range() {
+        let (range, ends) = (OffsetRange { from: Offset(10), to: Offset(15) }, 9..16_i64);
+        let all = || ends.clone().flat_map(|a| (a..16).map(move |b| (a, b)));
+        let stray = |(a, b): (i64, i64)| {
+            (b < 16).then(|| Stray { path: format!("{a}-{b}"), first: Offset(a), last: Offset(b) })
+        };
+        let none = (16, 16);
+        for one in all().chain([none]) {
+            for two in all().chain([none]) {
+                let strays: Vec<Stray> = [one, two].into_iter().filter_map(stray).collect();
+                let parts = parts(range, &strays);
+                let mut end = range.from;
+                for Part { range: part, kind, near } in &parts {
+                    assert!(part.from == end && end < part.to, "{one:?} {two:?}");
+                    assert_eq!(*kind == EntryKind::Data, !near.is_empty(), "{one:?} {two:?}");
+                    end = part.to;
+                }
+                assert_eq!(end, range.to, "{one:?} {two:?}");
+                let placed = parts.iter().map(|part| part.near.len()).sum::<usize>();
+                let inside = strays.iter().filter(|s| s.first < range.to && range.from <= s.last);
+                assert_eq!(placed, inside.count(), "{one:?} {two:?}");
+            }
+        }
+    }
 }
