@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use alluvium::testing::Entry;
 use alluvium::testing::{Store, StoreError};
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Int32Type, Int64Type, TimestampMillisecondType};
+use arrow::datatypes::{Int32Type, Int64Type};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// One record, as anybody sees it.
@@ -67,7 +67,7 @@ impl Archived {
                 let text = text.is_valid(i).then(|| text.value(i).as_bytes().to_vec());
                 text.or_else(|| bytes.is_valid(i).then(|| bytes.value(i).to_vec()))
             };
-            let times = column("timestamp").as_primitive::<TimestampMillisecondType>();
+            let times = column("timestamp_ms").as_primitive::<Int64Type>();
             let lists = column("headers").as_list::<i32>();
             for i in 0..b.num_rows() {
                 let list = lists.value(i);

@@ -107,14 +107,19 @@ impl Encoder {
         }
     }
 
-    /// Ends the file and gives away its last bytes.
+    /// Ends the file and gives away its last bytes. `about`: names and values that say where the
+    /// file belongs, for a format that has a place for them.
     ///
     /// # Errors
     /// The format's library fails.
-    pub fn finish(self, give: &mut dyn FnMut(Bytes)) -> Result<(), EncodeError> {
+    pub fn finish(
+        self,
+        about: &[(&str, String)],
+        give: &mut dyn FnMut(Bytes),
+    ) -> Result<(), EncodeError> {
         match self.0 {
-            Kind::RawParquet(file) => file.finish(give),
-            Kind::CountParquet(file) => file.finish(give),
+            Kind::RawParquet(file) => file.finish(about, give),
+            Kind::CountParquet(file) => file.finish(about, give),
             Kind::JsonLines(file) => file.finish(give),
         }
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::arrow::arrow_writer::ArrowWriterOptions;
-use ::parquet::basic::{Compression, Encoding, GzipLevel, ZstdLevel};
+use ::parquet::basic::{Compression, GzipLevel, ZstdLevel};
+use ::parquet::file::metadata::KeyValue;
 use ::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use ::parquet::schema::types::ColumnPath;
 use arrow::array::RecordBatch;
@@ -12,6 +13,7 @@ use arrow::datatypes::Schema;
 use bytes::Bytes;
 
 use crate::clients::encode::error::EncodeError;
+use crate::clients::encode::rows::VERSION;
 use crate::pure::layout::format::ParquetCodec;
 use crate::pure::record::Record;
 
@@ -23,8 +25,6 @@ pub(super) trait Builder {
     /// Bytes of the values gathered, about.
     fn bytes(&self) -> usize;
     fn batch(&mut self) -> Result<RecordBatch, EncodeError>;
-    /// Columns whose values rise or repeat so that deltas are shorter than a dictionary.
-    fn delta_columns(&self) -> &'static [&'static str];
     /// Columns of which most values differ: a dictionary is work for nothing.
     fn plain_columns(&self) -> &'static [&'static str];
 }
@@ -79,17 +79,16 @@ impl<B: Builder> File<B> {
             ParquetCodec::Zstd => Compression::ZSTD(ZstdLevel::try_new(1)?),
             ParquetCodec::Lz4 => Compression::LZ4_RAW,
         };
+        // Encodings that every reader knows: plain, dictionaries and runs, in pages of version 1.
         let mut properties = WriterProperties::builder()
             .set_compression(compression)
             .set_writer_version(WriterVersion::PARQUET_1_0)
             .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_key_value_metadata(Some(vec![KeyValue::new(
+                "alluvium.version".into(),
+                VERSION.to_string(),
+            )]))
             .set_created_by(format!("alluvium {}", env!("CARGO_PKG_VERSION")));
-        for column in rows.delta_columns() {
-            let path = ColumnPath::from(*column);
-            properties = properties
-                .set_column_dictionary_enabled(path.clone(), false)
-                .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
-        }
         for column in rows.plain_columns() {
             properties = properties.set_column_dictionary_enabled(ColumnPath::from(*column), false);
         }
@@ -155,8 +154,17 @@ impl<B: Builder> File<B> {
         self.taken + waiting as u64
     }
 
-    pub(super) fn finish(mut self, give: &mut dyn FnMut(Bytes)) -> Result<(), EncodeError> {
+    /// `about`: names and values that the footer carries.
+    pub(super) fn finish(
+        mut self,
+        about: &[(&str, String)],
+        give: &mut dyn FnMut(Bytes),
+    ) -> Result<(), EncodeError> {
         self.write_batch()?;
+        for (name, value) in about {
+            let pair = KeyValue::new(format!("alluvium.{name}"), value.clone());
+            self.writer.append_key_value_metadata(pair);
+        }
         let _ = self.writer.finish()?;
         self.take(give);
         Ok(())

@@ -1,10 +1,18 @@
-//! The columns of Parquet files. Their names and types are a promise to readers: docs/files.md.
+//! The columns of Parquet files, version 2. Their names, types and ids are a promise to readers:
+//! docs/files.md.
+//!
+//! *Version rule*: the footer names the version under `alluvium.version`; files of version 1 have
+//! no such key. A new version only adds columns behind the others, or changes a type to one that
+//! readers take together with the old one; the ids never change.
 
+use std::borrow::Cow;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use ::parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 use arrow::array::{
     ArrayRef, BinaryBuilder, DictionaryArray, Int32Array, Int32Builder, Int64Builder, ListArray,
-    RecordBatch, StringArray, StringBuilder, StructArray, TimestampMillisecondBuilder,
+    ListBuilder, RecordBatch, StringArray, StringBuilder, StructArray, TimestampMicrosecondBuilder,
 };
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema, TimeUnit};
@@ -12,11 +20,37 @@ use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema, TimeUnit};
 use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::foreign::count_or_foreign;
 use crate::clients::encode::parquet::Builder;
+use crate::pure::calendar::YEARS;
 use crate::pure::layout::format::TextPolicy;
 use crate::pure::record::{Record, Timestamp, TopicPartition};
 
+/// The version of the columns.
+pub(super) const VERSION: &str = "2";
+
+/// The times that every reader holds, milliseconds: Spark refuses what lies before 1900 (it was
+/// written by another calendar, perhaps), and pyarrow what lies behind the year 9999.
+const HELD: RangeInclusive<i64> = -2_208_988_800_000..=YEARS.1;
+
+/// A time in microseconds; [`None`] where a reader could not hold it, and would fail at the whole
+/// file. A column beside it has the number as it was.
+fn held(millis: Option<i64>) -> Option<i64> {
+    Some(millis.filter(|ms| HELD.contains(ms))? * 1_000)
+}
+
+/// The field with its id: by that, tables with evolving schemas (Iceberg) know a column.
+fn with_id(id: u32, field: Field) -> Field {
+    let key = PARQUET_FIELD_ID_META_KEY.to_string();
+    field.with_metadata([(key, id.to_string())].into())
+}
+
+/// Columns have the ids from 1 on, in their order; those inside of others have ids of their own.
+fn schema_of(fields: Vec<Field>) -> Arc<Schema> {
+    let fields: Vec<Field> = (1..).zip(fields).map(|(id, field)| with_id(id, field)).collect();
+    Arc::new(Schema::new(fields))
+}
+
 fn utc() -> DataType {
-    DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
 /// Text that repeats in every row. Parquet's dictionary is made once, not looked up a row at a
@@ -74,7 +108,7 @@ pub(super) struct RawRows {
     of: TopicPartition,
     schema: Arc<Schema>,
     offset: Int64Builder,
-    time: TimestampMillisecondBuilder,
+    time: TimestampMicrosecondBuilder,
     time_type: Vec<Option<i32>>,
     key: TextOrBytes,
     value: TextOrBytes,
@@ -82,23 +116,30 @@ pub(super) struct RawRows {
     header_keys: StringBuilder,
     header_values: BinaryBuilder,
     header_bytes: usize,
+    time_ms: Int64Builder,
+    /// A list only where a name is not UTF-8.
+    name_bytes: ListBuilder<BinaryBuilder>,
 }
 
 const TIME_TYPES: [&str; 2] = ["CreateTime", "LogAppendTime"];
 
 fn header_fields() -> Fields {
-    let key = Field::new("key", DataType::Utf8, false);
-    Fields::from(vec![key, Field::new("value", DataType::Binary, true)])
+    let key = with_id(102, Field::new("key", DataType::Utf8, false));
+    Fields::from(vec![key, with_id(103, Field::new("value", DataType::Binary, true))])
 }
 
 fn header_element() -> Arc<Field> {
-    Arc::new(Field::new("element", DataType::Struct(header_fields()), false))
+    Arc::new(with_id(101, Field::new("element", DataType::Struct(header_fields()), false)))
+}
+
+fn name_element() -> Arc<Field> {
+    Arc::new(with_id(104, Field::new("element", DataType::Binary, true)))
 }
 
 impl RawRows {
     pub(super) fn new(of: TopicPartition, key: TextPolicy, value: TextPolicy) -> RawRows {
         let nullable = |name, kind| Field::new(name, kind, true);
-        let schema = Schema::new(vec![
+        let schema = schema_of(vec![
             Field::new("topic", constant(), false),
             Field::new("partition", DataType::Int32, false),
             Field::new("offset", DataType::Int64, false),
@@ -109,12 +150,14 @@ impl RawRows {
             nullable("value", DataType::Utf8),
             nullable("value_bytes", DataType::Binary),
             Field::new("headers", DataType::List(header_element()), false),
+            nullable("timestamp_ms", DataType::Int64),
+            nullable("header_keys_bytes", DataType::List(name_element())),
         ]);
         RawRows {
             of,
-            schema: Arc::new(schema),
+            schema,
             offset: Int64Builder::new(),
-            time: TimestampMillisecondBuilder::new().with_timezone("UTC"),
+            time: TimestampMicrosecondBuilder::new().with_timezone("UTC"),
             time_type: Vec::new(),
             key: TextOrBytes::new(key),
             value: TextOrBytes::new(value),
@@ -122,7 +165,27 @@ impl RawRows {
             header_keys: StringBuilder::new(),
             header_values: BinaryBuilder::new(),
             header_bytes: 0,
+            time_ms: Int64Builder::new(),
+            name_bytes: ListBuilder::new(BinaryBuilder::new()).with_field(name_element()),
         }
+    }
+
+    /// Names that are not UTF-8 would become one where their bytes are replaced.
+    #[inline]
+    fn append_names(&mut self, record: &Record<'_>) {
+        let mut lossy = false;
+        for (name, value) in record.headers {
+            let text = String::from_utf8_lossy(name);
+            lossy |= matches!(text, Cow::Owned(_));
+            self.header_keys.append_value(text);
+            self.header_values.append_option(*value);
+            self.header_bytes += name.len() + value.map_or(0, <[u8]>::len);
+        }
+        for (name, _) in record.headers.iter().filter(|_| lossy) {
+            let replaced = std::str::from_utf8(name).is_err();
+            self.name_bytes.values().append_option(replaced.then_some(name));
+        }
+        self.name_bytes.append(lossy);
     }
 
     fn headers(&mut self) -> Result<ArrayRef, EncodeError> {
@@ -144,7 +207,9 @@ impl Builder for RawRows {
     #[inline]
     fn append(&mut self, record: &Record<'_>) {
         self.offset.append_value(record.offset.0);
-        self.time.append_option(record.timestamp.millis());
+        let millis = record.timestamp.millis();
+        self.time.append_option(held(millis));
+        self.time_ms.append_option(millis);
         self.time_type.push(match record.timestamp {
             Timestamp::Create(_) => Some(0),
             Timestamp::LogAppend(_) => Some(1),
@@ -152,11 +217,7 @@ impl Builder for RawRows {
         });
         self.key.append(record.key);
         self.value.append(record.value);
-        for (name, value) in record.headers {
-            self.header_keys.append_value(String::from_utf8_lossy(name));
-            self.header_values.append_option(*value);
-            self.header_bytes += name.len() + value.map_or(0, <[u8]>::len);
-        }
+        self.append_names(record);
         let last = *self.header_ends.last().expect("begins with 0");
         self.header_ends.push(last + record.headers.len() as i32);
     }
@@ -166,7 +227,7 @@ impl Builder for RawRows {
     }
 
     fn bytes(&self) -> usize {
-        self.key.size + self.value.size + self.header_bytes + self.rows() * 32
+        self.key.size + self.value.size + self.header_bytes + self.rows() * 40
     }
 
     fn batch(&mut self) -> Result<RecordBatch, EncodeError> {
@@ -187,16 +248,14 @@ impl Builder for RawRows {
             value,
             value_bytes,
             self.headers()?,
+            Arc::new(self.time_ms.finish()),
+            Arc::new(self.name_bytes.finish()),
         ];
         Ok(RecordBatch::try_new(self.schema(), columns)?)
     }
 
-    fn delta_columns(&self) -> &'static [&'static str] {
-        &["offset", "timestamp"]
-    }
-
     fn plain_columns(&self) -> &'static [&'static str] {
-        &["value", "value_bytes"]
+        &["offset", "timestamp", "timestamp_ms", "value", "value_bytes"]
     }
 }
 
@@ -204,14 +263,16 @@ impl Builder for RawRows {
 pub(super) struct CountRows {
     of: TopicPartition,
     schema: Arc<Schema>,
-    start: TimestampMillisecondBuilder,
-    end: TimestampMillisecondBuilder,
+    start: TimestampMicrosecondBuilder,
+    end: TimestampMicrosecondBuilder,
     word: StringBuilder,
     count: Int64Builder,
     kind: Vec<Option<i32>>,
     source: Int32Builder,
     offset: Int64Builder,
     foreign: BinaryBuilder,
+    start_ms: Int64Builder,
+    end_ms: Int64Builder,
     size: usize,
 }
 
@@ -220,7 +281,7 @@ const KINDS: [&str; 3] = ["final", "part", "late"];
 impl CountRows {
     pub(super) fn new(of: TopicPartition) -> CountRows {
         let nullable = |name, kind| Field::new(name, kind, true);
-        let schema = Schema::new(vec![
+        let schema = schema_of(vec![
             nullable("window_start", utc()),
             nullable("window_end", utc()),
             nullable("word", DataType::Utf8),
@@ -231,11 +292,13 @@ impl CountRows {
             Field::new("partition", DataType::Int32, false),
             Field::new("offset", DataType::Int64, false),
             nullable("foreign_value", DataType::Binary),
+            nullable("window_start_ms", DataType::Int64),
+            nullable("window_end_ms", DataType::Int64),
         ]);
-        let time = || TimestampMillisecondBuilder::new().with_timezone("UTC");
+        let time = || TimestampMicrosecondBuilder::new().with_timezone("UTC");
         CountRows {
             of,
-            schema: Arc::new(schema),
+            schema,
             start: time(),
             end: time(),
             word: StringBuilder::new(),
@@ -244,6 +307,8 @@ impl CountRows {
             source: Int32Builder::new(),
             offset: Int64Builder::new(),
             foreign: BinaryBuilder::new(),
+            start_ms: Int64Builder::new(),
+            end_ms: Int64Builder::new(),
             size: 0,
         }
     }
@@ -258,8 +323,11 @@ impl Builder for CountRows {
     fn append(&mut self, record: &Record<'_>) {
         let parsed = count_or_foreign(record);
         let count = parsed.ok();
-        self.start.append_option(count.map(|c| c.window_start));
-        self.end.append_option(count.map(|c| c.window_end));
+        let (start, end) = (count.map(|c| c.window_start), count.map(|c| c.window_end));
+        self.start.append_option(held(start));
+        self.end.append_option(held(end));
+        self.start_ms.append_option(start);
+        self.end_ms.append_option(end);
         self.word.append_option(count.map(|c| c.word));
         self.count.append_option(count.map(|c| c.count));
         let kind = count.and_then(|c| KINDS.iter().position(|k| *k == c.kind.label()));
@@ -268,7 +336,7 @@ impl Builder for CountRows {
         self.offset.append_value(record.offset.0);
         let foreign = parsed.err().map(|value| value.unwrap_or_default());
         self.foreign.append_option(foreign);
-        self.size += count.map_or(0, |c| c.word.len()) + foreign.map_or(0, <[u8]>::len) + 48;
+        self.size += count.map_or(0, |c| c.word.len()) + foreign.map_or(0, <[u8]>::len) + 64;
     }
 
     fn rows(&self) -> usize {
@@ -293,15 +361,13 @@ impl Builder for CountRows {
             Arc::new(Int32Array::from(vec![self.of.partition; rows])),
             Arc::new(self.offset.finish()),
             Arc::new(self.foreign.finish()),
+            Arc::new(self.start_ms.finish()),
+            Arc::new(self.end_ms.finish()),
         ];
         Ok(RecordBatch::try_new(self.schema(), columns)?)
     }
 
-    fn delta_columns(&self) -> &'static [&'static str] {
-        &["offset"]
-    }
-
     fn plain_columns(&self) -> &'static [&'static str] {
-        &["foreign_value"]
+        &["offset", "foreign_value"]
     }
 }

@@ -35,7 +35,7 @@ fn encode(format: Format, rows: Rows, records: &[Record<'_>]) -> Vec<u8> {
         encoder.take(&mut |b| out.extend_from_slice(&b));
     }
     let size = encoder.size();
-    encoder.finish(&mut |b| out.extend_from_slice(&b)).unwrap();
+    encoder.finish(&[], &mut |b| out.extend_from_slice(&b)).unwrap();
     assert!(size <= out.len() as u64 + 100, "size {size} of {}", out.len());
     out
 }
@@ -79,6 +79,7 @@ fn raw_rows_keep_every_byte() {
         assert_eq!(rows[0]["topic"], "t");
         assert_eq!(rows[0]["partition"], 2);
         assert_eq!(rows[0]["timestamp"], "1970-01-01T00:00:01.500Z");
+        assert_eq!(rows[0]["timestamp_ms"], 1_500);
         assert_eq!(rows[0]["timestamp_type"], "CreateTime");
         assert!(rows[0].get("key").is_none() && rows[0].get("value_bytes").is_none());
         assert_eq!((rows[1]["key"].as_str(), rows[1]["value"].as_str()), (Some(""), Some("")));
@@ -151,7 +152,7 @@ fn many_rows_survive_batches_and_row_groups() {
             encoder.take(&mut |b| out.extend_from_slice(&b));
         }
     }
-    encoder.finish(&mut |b| out.extend_from_slice(&b)).unwrap();
+    encoder.finish(&[], &mut |b| out.extend_from_slice(&b)).unwrap();
     let rows = parquet_as_json(out);
     assert_eq!(rows.len(), n as usize);
     assert!(rows.iter().enumerate().all(|(i, r)| r["value"] == format!("line {i}")));
@@ -177,9 +178,77 @@ fn schema(rows: Rows) -> String {
 #[test]
 fn the_parquet_schemas_are_the_golden_ones() {
     let bytes = Rows::Raw { key: TextPolicy::Bytes, value: TextPolicy::Bytes };
-    assert_eq!(schema(RAW), golden!("schema-raw.txt"));
-    assert_eq!(schema(bytes), golden!("schema-raw.txt"));
-    assert_eq!(schema(Rows::Counts), golden!("schema-counts.txt"));
+    assert_eq!(schema(RAW), golden!("schema-raw-v2.txt"));
+    assert_eq!(schema(bytes), golden!("schema-raw-v2.txt"));
+    assert_eq!(schema(Rows::Counts), golden!("schema-counts-v2.txt"));
+}
+
+/// One record must not make a file unreadable: a broker takes every number as a time.
+#[test]
+fn a_time_that_no_reader_holds_is_null_beside_its_number() {
+    let times = [
+        (-1_795_366_982_000_000_000, None),
+        (1_795_366_982_000_000_000, None),
+        (i64::MIN, None),
+        (i64::MAX, None),
+        (-2_208_988_800_001, None),
+        (253_402_300_800_000, None),
+        (-2_208_988_800_000, Some("1900-01-01T00:00:00Z")),
+        (253_402_300_799_999, Some("9999-12-31T23:59:59.999Z")),
+    ];
+    let records = times.map(|(ms, _)| {
+        let timestamp = Timestamp::Create(ms);
+        Record { timestamp, ..record(0, None, None, &[]) }
+    });
+    let rows = parquet_as_json(encode(Format::Parquet(ParquetCodec::Snappy), RAW, &records));
+    for (row, (ms, shown)) in rows.iter().zip(times) {
+        assert_eq!(row["timestamp_ms"], ms);
+        assert_eq!(row.get("timestamp").and_then(|t| t.as_str()), shown, "{ms}");
+    }
+}
+
+#[test]
+fn the_bytes_of_header_names_stand_in_parquet() {
+    let headers: [Header<'_>; 2] = [(b"stra\xdfe", None), (b"a", None)];
+    let records = [record(0, None, None, &headers), record(1, None, None, &headers[1..])];
+    let rows = parquet_as_json(encode(Format::Parquet(ParquetCodec::Snappy), RAW, &records));
+    assert_eq!(rows[0]["headers"][0]["key"], "stra\u{fffd}e");
+    assert_eq!(rows[0]["header_keys_bytes"], serde_json::json!(["73747261df65", null]));
+    assert!(rows[1].get("header_keys_bytes").is_none());
+}
+
+/// Hive 2, Impala and old readers of Parquet know no others.
+#[test]
+fn encodings_are_those_that_every_reader_knows() {
+    use ::parquet::basic::Encoding;
+    let records: Vec<_> = (0..3_000).map(|i| record(i, None, Some(b"x"), &[])).collect();
+    for rows in [RAW, Rows::Counts] {
+        let bytes = encode(Format::Parquet(ParquetCodec::Snappy), rows, &records);
+        let file = SerializedFileReader::new(Bytes::from(bytes)).unwrap();
+        for column in file.metadata().row_group(0).columns() {
+            for encoding in column.encodings() {
+                let known = [Encoding::PLAIN, Encoding::RLE, Encoding::RLE_DICTIONARY];
+                let old = encoding == Encoding::PLAIN_DICTIONARY;
+                assert!(old || known.contains(&encoding), "{encoding} of {}", column.column_path());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_footer_says_where_the_file_belongs() {
+    let encoder = Encoder::new(Format::Parquet(ParquetCodec::Snappy), RAW, &of()).unwrap();
+    let mut out = Vec::new();
+    let about = [("topic", "t".to_string()), ("first_offset", "7".to_string())];
+    encoder.finish(&about, &mut |b| out.extend_from_slice(&b)).unwrap();
+    let file = SerializedFileReader::new(Bytes::from(out)).unwrap();
+    let pairs = file.metadata().file_metadata().key_value_metadata().unwrap();
+    let value = |name: &str| {
+        pairs.iter().find(|pair| pair.key == name).and_then(|pair| pair.value.as_deref())
+    };
+    assert_eq!(value("alluvium.version"), Some("2"));
+    assert_eq!(value("alluvium.topic"), Some("t"));
+    assert_eq!(value("alluvium.first_offset"), Some("7"));
 }
 
 /// Paths are checked against these names.

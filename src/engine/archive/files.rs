@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::clients::encode::{EncodeError, Encoder};
 use crate::common::config::Archive;
+use crate::engine::archive::ledger::EntryTemplate;
 use crate::engine::archive::task::{Archiver, Command, staged_name};
 use crate::pure::layout::names::PartitionPaths;
 use crate::pure::layout::roll::Open;
@@ -18,6 +19,8 @@ const CHUNK: usize = 1 << 20;
 
 /// One attempt while it is open.
 pub struct Files {
+    id: AttemptId,
+    from: Offset,
     open: Vec<OpenFile>,
     by_bucket: HashMap<Option<i64>, usize>,
     last: Option<(Option<i64>, usize)>,
@@ -46,6 +49,8 @@ impl Files {
     pub fn new(id: AttemptId, from: Offset, archiver: &Archiver, now: Instant) -> Files {
         archiver.send(Command::Open { key: EntryKey::At(from), id });
         Files {
+            id,
+            from,
             open: Vec::new(),
             by_bucket: HashMap::new(),
             last: None,
@@ -145,9 +150,11 @@ impl Files {
         Ok(())
     }
 
-    /// Ends every file and hands over its last bytes; what the manifest says of them.
+    /// Ends every file and hands over its last bytes; what the manifest says of them. `of`: what
+    /// the entry will say, which the files' footers repeat.
     pub fn finish(
         self,
+        of: &EntryTemplate,
         paths: &PartitionPaths,
         extension: &str,
         archiver: &Archiver,
@@ -155,7 +162,18 @@ impl Files {
         let mut refs = Vec::with_capacity(self.open.len());
         for (at, file) in self.open.into_iter().enumerate() {
             let mut sent = file.sent;
-            file.encoder.finish(&mut |bytes| sent.send(at, bytes, archiver))?;
+            let about = [
+                ("topic", of.topic.clone()),
+                ("topic_id", of.topic_id.clone()),
+                ("incarnation", of.incarnation.to_string()),
+                ("partition", of.partition.to_string()),
+                ("root", of.root.clone()),
+                ("attempt", self.id.to_string()),
+                ("attempt_from", self.from.to_string()),
+                ("first_offset", file.first.to_string()),
+                ("last_offset", file.last.to_string()),
+            ];
+            file.encoder.finish(&about, &mut |bytes| sent.send(at, bytes, archiver))?;
             let name = paths.file(file.first, file.last, extension);
             refs.push(FileRef {
                 staged: staged_name(at),

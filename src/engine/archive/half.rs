@@ -112,7 +112,7 @@ impl ArchiveHalf {
         let Some(files) = self.open.take() else { return Ok(false) };
         self.follow(machine);
         let extension = self.archive.format.extension();
-        let refs = files.finish(&self.paths, extension, &self.task)?;
+        let refs = files.finish(&self.template, &self.paths, extension, &self.task)?;
         let Some((id, range)) = machine.seal() else { return Ok(false) };
         let mut entry = self.template.entry(EntryKind::Data, (range.from, range.to), now.millis);
         entry.attempt = id;

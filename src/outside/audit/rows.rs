@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Cursor, Read};
 
-use arrow::array::{Array, AsArray, BinaryArray, RecordBatch, StringArray};
+use arrow::array::{Array, AsArray, BinaryArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -41,7 +41,21 @@ pub fn offsets(path: &str, bytes: Bytes) -> Result<Vec<Offset>, String> {
     Ok(all)
 }
 
-const RAW: [&str; 5] = ["timestamp", "key", "key_bytes", "value", "value_bytes"];
+const RAW: [&str; 6] = ["timestamp", "timestamp_ms", "key", "key_bytes", "value", "value_bytes"];
+
+const COUNTS: [&str; 4] = ["window_start", "window_start_ms", "word", "count"];
+
+/// Times as they were, milliseconds. Files of version 2 have them in a column of their own, because
+/// readers hold fewer times than records have.
+fn millis_of(batch: &RecordBatch, name: &str) -> Result<Int64Array, String> {
+    if let Some(own) = batch.column_by_name(&format!("{name}_ms")) {
+        let own = own.as_primitive_opt::<Int64Type>();
+        return own.cloned().ok_or_else(|| format!("{name}_ms is not int64"));
+    }
+    let times = column(batch, name)?.as_primitive_opt::<TimestampMillisecondType>();
+    let times = times.ok_or_else(|| format!("{name} is not in milliseconds"))?;
+    Ok(times.reinterpret_cast())
+}
 
 /// A column of text, with the column of those values that are not text.
 struct Either<'a>(&'a StringArray, &'a BinaryArray);
@@ -82,9 +96,7 @@ pub fn raw(path: &str, bytes: Bytes, mut row: impl FnMut(&Record<'_>)) -> Result
     }
     match open(path, bytes)? {
         Table::Parquet(bytes) => batches(bytes, &RAW, |batch| {
-            let times = column(batch, "timestamp")?;
-            let times = times.as_primitive_opt::<TimestampMillisecondType>();
-            let times = times.ok_or("timestamp is not in milliseconds")?;
+            let times = millis_of(batch, "timestamp")?;
             let (key, value) = (Either::of(batch, "key")?, Either::of(batch, "value")?);
             for i in 0..batch.num_rows() {
                 row(times.is_valid(i).then(|| times.value(i)), key.at(i), value.at(i));
@@ -132,9 +144,7 @@ pub fn counts(path: &str, bytes: Bytes, mut row: impl FnMut(Count<'_>)) -> Resul
     }
     match open(path, bytes)? {
         Table::Parquet(bytes) => batches(bytes, &COUNTS, |batch| {
-            let starts = column(batch, "window_start")?;
-            let starts = starts.as_primitive_opt::<TimestampMillisecondType>();
-            let starts = starts.ok_or("window_start is not in milliseconds")?;
+            let starts = millis_of(batch, "window_start")?;
             let words = column(batch, "word")?.as_string_opt::<i32>().ok_or("word is not text")?;
             let kinds = column(batch, "kind")?.as_string_opt::<i32>().ok_or("kind is not text")?;
             let counts = column(batch, "count")?;
@@ -242,7 +252,7 @@ mod tests {
         let mut encoder = Encoder::new(format, rows, &of()).unwrap();
         records.iter().for_each(|r| encoder.append(r).unwrap());
         let mut bytes = Vec::new();
-        encoder.finish(&mut |b| bytes.extend_from_slice(&b)).unwrap();
+        encoder.finish(&[], &mut |b| bytes.extend_from_slice(&b)).unwrap();
         (format!("a.b/part-t.of.dots.{}", format.extension()), bytes.into())
     }
 
@@ -312,6 +322,36 @@ mod tests {
             assert_eq!(got, [(2_000, "part".to_string(), "word".to_string(), 3)]);
         }
     }
+
+    /// Files of version 1, which a daemon wrote: times in milliseconds, in no column of their own.
+    #[test]
+    fn files_of_version_1_read_back() {
+        macro_rules! golden {
+            ($name:literal) => {
+                Bytes::from_static(include_bytes!(concat!(
+                    env!("CARGO_MANIFEST_DIR"),
+                    "/tests/golden/",
+                    $name
+                )))
+            };
+        }
+        let mut records = Vec::new();
+        raw("a.parquet", golden!("raw-v1.parquet"), |r| {
+            let value = String::from_utf8(r.value.unwrap().to_vec()).unwrap();
+            records.push((r.timestamp.millis().unwrap(), value));
+        })
+        .unwrap();
+        assert_eq!(records.len(), 19);
+        let first = "nanananad ere8 obob2 jwjwjwj5 tgtgt49 uhuhuhuh3e qdqdqdqd6".to_string();
+        assert_eq!(records[0], (1_735_751_120_000, first));
+        assert_eq!(offsets("a.parquet", golden!("raw-v1.parquet")).unwrap().len(), 19);
+        let mut sums = Vec::new();
+        let row = |c: Count<'_>| sums.push((c.start, c.word.to_string(), c.count));
+        counts("a.parquet", golden!("counts-v1.parquet"), row).unwrap();
+        assert_eq!(sums.len(), 2);
+        assert_eq!(sums[0], (1_735_930_940_000, "gtgtgtgc".to_string(), 1));
+    }
+
     /// The lines that `encode` is compared with, read back.
     #[test]
     fn the_golden_lines_read_back() {

@@ -57,6 +57,8 @@ impl Rows {
                 "value",
                 "value_bytes",
                 "headers",
+                "timestamp_ms",
+                "header_keys_bytes",
             ],
             Rows::Counts => &[
                 "window_start",
@@ -69,6 +71,8 @@ impl Rows {
                 "partition",
                 "offset",
                 "foreign_value",
+                "window_start_ms",
+                "window_end_ms",
             ],
         }
     }
