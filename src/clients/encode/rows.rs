@@ -40,7 +40,7 @@ fn held(millis: Option<i64>) -> Option<i64> {
 /// The field with its id: by that, tables with evolving schemas (Iceberg) know a column.
 fn with_id(id: u32, field: Field) -> Field {
     let key = PARQUET_FIELD_ID_META_KEY.to_string();
-    field.with_metadata([(key, id.to_string())].into())
+    field.with_metadata([(key, id.to_string())])
 }
 
 /// Columns have the ids from 1 on, in their order; those inside of others have ids of their own.

@@ -43,8 +43,6 @@ pub fn offsets(path: &str, bytes: Bytes) -> Result<Vec<Offset>, String> {
 
 const RAW: [&str; 6] = ["timestamp", "timestamp_ms", "key", "key_bytes", "value", "value_bytes"];
 
-const COUNTS: [&str; 4] = ["window_start", "window_start_ms", "word", "count"];
-
 /// Times as they were, milliseconds. Files of version 2 have them in a column of their own, because
 /// readers hold fewer times than records have.
 fn millis_of(batch: &RecordBatch, name: &str) -> Result<Int64Array, String> {
@@ -117,7 +115,7 @@ pub fn raw(path: &str, bytes: Bytes, mut row: impl FnMut(&Record<'_>)) -> Result
     }
 }
 
-const COUNTS: [&str; 4] = ["window_start", "kind", "word", "count"];
+const COUNTS: [&str; 5] = ["window_start", "window_start_ms", "kind", "word", "count"];
 
 /// One row of a file of counts.
 pub struct Count<'a> {

@@ -144,7 +144,7 @@ impl Archive {
         publish: bool,
     ) {
         let mut bytes = Vec::new();
-        encoder.finish(&mut |b| bytes.extend_from_slice(&b)).unwrap();
+        encoder.finish(&[], &mut |b| bytes.extend_from_slice(&b)).unwrap();
         let paths = PartitionPaths::new(&tp.topic, 0, tp.partition);
         let (first, last) = (Offset(offsets.start), Offset(offsets.end - 1));
         let name = paths.file(first, last, format.extension());
@@ -316,7 +316,7 @@ const TABLE: &[(&str, Damage, [&str; 4])] = &[
     ("staged", Truncate, ["truncated file"; 4]),
     ("staged", Empty, ["truncated file"; 4]),
     ("staged", Flip, ["changed file"; 4]),
-    ("staged", Swap("data"), ["changed file"; 4]),
+    ("staged", Swap("data"), ["truncated file"; 4]),
     ("entry", Delete, ["missing entry", "missing entry", "missing", "missing entry"]),
     ("entry", Truncate, ["unreadable entry"; 4]),
     ("entry", Empty, ["unreadable entry"; 4]),
