@@ -162,17 +162,7 @@ impl Files {
         let mut refs = Vec::with_capacity(self.open.len());
         for (at, file) in self.open.into_iter().enumerate() {
             let mut sent = file.sent;
-            let about = [
-                ("topic", of.topic.clone()),
-                ("topic_id", of.topic_id.clone()),
-                ("incarnation", of.incarnation.to_string()),
-                ("partition", of.partition.to_string()),
-                ("root", of.root.clone()),
-                ("attempt", self.id.to_string()),
-                ("attempt_from", self.from.to_string()),
-                ("first_offset", file.first.to_string()),
-                ("last_offset", file.last.to_string()),
-            ];
+            let about = footer(of, self.id, self.from, (file.first, file.last));
             file.encoder.finish(&about, &mut |bytes| sent.send(at, bytes, archiver))?;
             let name = paths.file(file.first, file.last, extension);
             refs.push(FileRef {
@@ -189,6 +179,28 @@ impl Files {
         }
         Ok(refs)
     }
+}
+
+/// What a file's footer says of it: where it belongs, wherever somebody has copied it to.
+/// `offsets`: of the file's first and last record.
+#[must_use]
+pub fn footer(
+    of: &EntryTemplate,
+    attempt: AttemptId,
+    from: Offset,
+    offsets: (Offset, Offset),
+) -> [(&'static str, String); 9] {
+    [
+        ("topic", of.topic.clone()),
+        ("topic_id", of.topic_id.clone()),
+        ("incarnation", of.incarnation.to_string()),
+        ("partition", of.partition.to_string()),
+        ("root", of.root.clone()),
+        ("attempt", attempt.to_string()),
+        ("attempt_from", from.to_string()),
+        ("first_offset", offsets.0.to_string()),
+        ("last_offset", offsets.1.to_string()),
+    ]
 }
 
 impl Sent {

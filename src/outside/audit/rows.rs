@@ -1,5 +1,6 @@
 //! Rows of the archive's files, whatever their format.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Cursor, Read};
 
 use arrow::array::{Array, AsArray, BinaryArray, Int64Array, RecordBatch, StringArray};
@@ -10,11 +11,28 @@ use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::pure::calendar::parse_iso_millis;
 use crate::pure::record::{Offset, Record, Timestamp};
+
+/// What the footer of a Parquet file says of the file (docs/files.md), by names without their
+/// prefix. The map is empty for files of version 1 of the columns, and for files that another
+/// program wrote.
+///
+/// # Errors
+/// The bytes are no Parquet file.
+pub fn footer(bytes: Bytes) -> Result<BTreeMap<String, String>, String> {
+    let file = SerializedFileReader::new(bytes).map_err(|e| e.to_string())?;
+    let pairs = file.metadata().file_metadata().key_value_metadata();
+    let ours = pairs.into_iter().flatten().filter_map(|pair| {
+        let name = pair.key.strip_prefix("alluvium.")?;
+        Some((name.to_string(), pair.value.clone()?))
+    });
+    Ok(ours.collect())
+}
 
 /// Offsets in the order of the rows.
 ///

@@ -168,7 +168,9 @@ pub fn are_named(file: &FileRef, offsets: &[Offset]) -> bool {
         && offsets.iter().max() == Some(&file.last_offset)
 }
 
-fn damage(file: &FileRef, bytes: &Bytes) -> Option<(FindingKind, String)> {
+/// What a file's length or its checksum says, compared with its entry.
+#[must_use]
+pub fn damage(file: &FileRef, bytes: &Bytes) -> Option<(FindingKind, String)> {
     if bytes.len() as u64 != file.bytes {
         let detail =
             format!("the file has {} bytes, and the entry says {}", bytes.len(), file.bytes);

@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 use clap::Args;
 
 use crate::clients::store::{Store, StoreError};
-use crate::engine::archive::listing::{Finding, LedgerListing, LedgerPath, staged_directory};
+use crate::engine::archive::listing::{LedgerListing, LedgerPath, staged_directory};
 use crate::outside::audit::rows;
 use crate::outside::audit::survey::{are_named, find_file, identity_findings};
 use crate::outside::cli::arguments::ConfigArgs;
+use crate::outside::cli::copied::explain_copy;
+use crate::outside::cli::described::{describe, describe_file, finding};
 use crate::outside::cli::exit::EX_USAGE;
 use crate::outside::cli::output::{Answer, complain};
 use crate::outside::cli::shared::on_stores;
-use crate::pure::calendar::iso_millis;
 use crate::pure::layout::names::{self, IDENTITY, LEDGERS, PRIVATE, STAGING};
 use crate::pure::protocol::{Entry, EntryKind, FileRef};
 use crate::pure::record::Offset;
@@ -33,7 +34,7 @@ pub(super) struct Where {
 /// Arguments of `explain`.
 #[derive(Args, Debug)]
 pub(super) struct Explain {
-    /// Path or URL of a file in the archive.
+    /// Path or URL of a file in the archive, or the path of a copy on this machine.
     file: String,
     #[command(flatten)]
     config: ConfigArgs,
@@ -197,10 +198,14 @@ impl Explain {
                     return Ok(explain(&**store, &path).await?.give());
                 }
             }
+            if let Some(answer) = explain_copy(stores, &self.file).await? {
+                return Ok(answer.give());
+            }
             let roots: Vec<&str> = stores.iter().map(|store| store.url()).collect();
             complain(&format!(
-                "{:?} does not lie below a root of this configuration ({}): give the whole path or \
-                 URL, or the path below the root",
+                "{:?} does not lie below a root of this configuration ({}), and no file of this \
+                 machine has this path: give the whole path or URL, or the path below the root; \
+                 of a file that was copied elsewhere, give the path of a copy on this machine",
                 self.file,
                 roots.join(", ")
             ));
@@ -288,37 +293,13 @@ pub(super) async fn explain(store: &dyn Store, path: &str) -> Result<Answer, Sto
     Ok(answer)
 }
 
-fn finding(f: &Finding, answer: &mut Answer) {
-    answer.find(format!("ledger   {}: {}: {}", f.kind.label(), f.path, f.detail));
-}
-
-fn describe(store: &dyn Store, place: &LedgerPath, entry: &Entry, answer: &mut Answer) {
-    let written = iso_millis(entry.written_at);
-    let files = entry.files.len();
-    let files = if files == 1 { "1 file".into() } else { format!("{files} files") };
-    let path = names::entry_in(&place.path(), entry.key());
-    answer.say(format!("topic    {} partition {}", entry.topic, entry.partition));
-    answer.say(format!("entry    {}/{path}", store.url()));
-    answer.say(format!("range    [{}, {}), {files}", entry.from, entry.to));
-    let roll = entry.roll.as_deref().unwrap_or("nothing");
-    answer.say(format!("written  {written}, rolled by {roll}"));
-}
-
 async fn state(
     store: &dyn Store,
     (entry, file): (&Entry, &FileRef),
     asked: &str,
     answer: &mut Answer,
 ) -> Result<(), StoreError> {
-    answer.say(format!(
-        "file     {}/{}: {} rows, offsets {} to {}, {} bytes",
-        store.url(),
-        file.path,
-        file.rows,
-        file.first_offset,
-        file.last_offset,
-        file.bytes
-    ));
+    describe_file(store, file, answer);
     let Some(found) = find_file(store, entry, file).await? else {
         answer.find("state    missing: the file is neither at its place nor staged");
         return Ok(());

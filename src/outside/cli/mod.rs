@@ -7,8 +7,10 @@
 mod arguments;
 mod check;
 mod command;
+mod copied;
 #[cfg(test)]
 mod damage;
+mod described;
 mod exit;
 mod generate;
 mod holes;
