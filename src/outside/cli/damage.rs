@@ -55,6 +55,17 @@ fn config() -> Config {
     config
 }
 
+/// The file of the first four records of partition 0, as a daemon wrote it that knew version 1 of
+/// the columns: an archive has files of both versions, side by side.
+const VERSION_1: &[u8] =
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/words-v1.parquet"));
+
+fn bytes_of(encoder: Encoder) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encoder.finish(&[], &mut |b| bytes.extend_from_slice(&b)).unwrap();
+    bytes
+}
+
 /// Files by the names that the table has for them.
 const FILES: [(&str, &str); 9] = [
     ("data", "or.ders/hr=0/part-or.ders-0-0-00000000000000000004-00000000000000000008.parquet"),
@@ -84,7 +95,8 @@ impl Archive {
         for partition in [0, 1] {
             archive.entry(&raw(partition), EntryKind::Genesis, (0, 0), Vec::new()).await;
         }
-        archive.records(&raw(0), 0..4, 1_000, true).await;
+        let old = VERSION_1.to_vec();
+        archive.file(&raw(0), PARQUET, old, 0..4, Some((0, 3_000)), true).await;
         archive.records(&raw(0), 4..9, 1_000, true).await;
         archive.records(&raw(1), 0..2, 2_000, true).await;
         archive.records(&raw(1), 2..5, 2_000, false).await;
@@ -107,7 +119,8 @@ impl Archive {
             encoder.append(&Record { offset, timestamp, key, value, headers: &[] }).unwrap();
         }
         let times = (offsets.start * step, (offsets.end - 1) * step);
-        self.file(tp, PARQUET, encoder, offsets, Some(times), publish).await;
+        let bytes = bytes_of(encoder);
+        self.file(tp, PARQUET, bytes, offsets, Some(times), publish).await;
     }
 
     async fn counts(&self) {
@@ -131,20 +144,18 @@ impl Archive {
                 })
                 .unwrap();
         }
-        self.file(&tp, LINES, encoder, 0..4, None, true).await;
+        self.file(&tp, LINES, bytes_of(encoder), 0..4, None, true).await;
     }
 
     async fn file(
         &self,
         tp: &TopicPartition,
         format: Format,
-        encoder: Encoder,
+        bytes: Vec<u8>,
         offsets: std::ops::Range<i64>,
         times: Option<(i64, i64)>,
         publish: bool,
     ) {
-        let mut bytes = Vec::new();
-        encoder.finish(&[], &mut |b| bytes.extend_from_slice(&b)).unwrap();
         let paths = PartitionPaths::new(&tp.topic, 0, tp.partition);
         let (first, last) = (Offset(offsets.start), Offset(offsets.end - 1));
         let name = paths.file(first, last, format.extension());

@@ -8,16 +8,24 @@ use super::{config, home};
 use crate::support::{Cluster, Daemon, Lines, eventually, flush, send};
 
 const SCRIPT: &str = r#"
-import sys, json, pyarrow.dataset as ds, duckdb
+import sys, json, pyarrow as pa, pyarrow.dataset as ds, duckdb
 root, topic, counts = sys.argv[1:]
-raw = ds.dataset(f"{root}/{topic}", partitioning="hive")
+# As docs/files.md says of directories with files of several versions of the columns.
+first = ds.dataset(f"{root}/{topic}", partitioning="hive")
+schemas = [first.schema, *(f.physical_schema for f in first.get_fragments())]
+schema = pa.unify_schemas(schemas, promote_options="permissive")
+raw = ds.dataset(f"{root}/{topic}", partitioning="hive", schema=schema)
 table = raw.to_table()
 out = {"schema": {f.name: str(f.type) for f in raw.schema}, "rows": table.num_rows,
+       "rows_by_first": first.to_table().num_rows,
        "partitions": sorted(set(table["dt"].to_pylist()))}
-rows = f"read_parquet('{root}/{topic}/**/*.parquet')"
+rows = f"read_parquet('{root}/{topic}/**/*.parquet', union_by_name=true)"
 ids = '("partition", "offset")'
-q = duckdb.sql(f"select count(*), count(distinct {ids}), min(timestamp) from {rows}").fetchone()
-out["duckdb"] = [q[0], q[1]]
+ms = "coalesce(timestamp_ms, epoch_ms(timestamp))"
+same = "(timestamp_ms is null or timestamp_ms = epoch_ms(timestamp))"
+columns = f"count(*), count(distinct {ids}), min({ms}), max({ms})"
+columns += f", count(timestamp_ms), bool_and({same})"
+out["duckdb"] = list(duckdb.sql(f"select {columns} from {rows}").fetchone())
 rows = f"read_parquet('{root}/**/*.parquet', union_by_name=true)"
 everything = duckdb.sql(f"select count(*) from {rows}").fetchone()
 out["everything"] = everything[0]
@@ -90,7 +98,10 @@ archive = {{ root = "file://{0}", path = "{{topic}}/dt=%F" }}
     let got: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
     // The old file has 19 rows, of offsets that the new ones have, too.
     assert_eq!(got["rows"], 3_019);
-    assert_eq!(got["duckdb"], serde_json::json!([3_019, 3_000]));
+    assert_eq!(got["rows_by_first"], 3_019);
+    let times = (1_735_751_000_000_i64, 1_735_751_000_000_i64 + 2_999 * 60_000);
+    let wanted = serde_json::json!([3_019, 3_000, times.0, times.1, 3_000, true]);
+    assert_eq!(got["duckdb"], wanted);
     let schema = &got["schema"];
     for (column, kind) in [
         ("topic", "string"),
