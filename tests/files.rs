@@ -113,9 +113,7 @@ fn check_reads_the_shipped_files() {
     std::fs::remove_file(&faulty).unwrap();
     let text = String::from_utf8_lossy(&out.stderr).into_owned();
     assert_eq!(out.status.code(), Some(78));
-    for key in
-        ["kafka.bootstrap_servers", "kafka.group_id", "mapping.a.start", "mapping.a.archive.root"]
-    {
+    for key in ["kafka.bootstrap_servers", "kafka.group_id", "mapping.a.start", "archive.root"] {
         assert!(text.contains(key), "{key} not in {text}");
     }
     let wrong = Command::new(env!("CARGO_BIN_EXE_alluvium")).arg("--nonsense").output().unwrap();

@@ -1,0 +1,225 @@
+//! Every damage, and what each command says of it. A new damage is one line of a table.
+
+use std::sync::Arc;
+
+use super::archive::{
+    Archive, CopyTo, Damage, Delete, Edit, Empty, FILES, Flip, Grow, MoveTo, NOW, Of, Swap,
+    Truncate,
+};
+use crate::clients::store::Store;
+use crate::outside::audit::verify::UNPUBLISHED_MS;
+use crate::outside::cli::holes::{Holes, repair};
+use crate::outside::cli::locate::explain;
+use crate::pure::layout::names::PartitionPaths;
+use crate::pure::protocol::EntryKind;
+use crate::pure::record::{Offset, TopicPartition};
+
+/// Not concerned: the answer is the same as of the whole archive.
+const SAME: &str = "";
+
+/// Kind of file, damage, and what `verify`, `where`, `explain` and `recount` say.
+const TABLE: &[(&str, Damage, [&str; 4])] = &[
+    ("data", Delete, ["missing file", "missing", "missing", "missing file"]),
+    ("data", Truncate, ["truncated file"; 4]),
+    ("data", Empty, ["truncated file"; 4]),
+    ("data", Grow, ["truncated file"; 4]),
+    ("data", Flip, ["changed file"; 4]),
+    ("data", Swap("other"), ["truncated file"; 4]),
+    ("data", Swap("counts"), ["truncated file"; 4]),
+    ("data", CopyTo("or.ders/hr=99/x.parquet"), ["foreign file", SAME, "does not have", "foreign"]),
+    ("data", CopyTo("or.ders/x.parquet"), ["foreign file", SAME, "does not have", "foreign file"]),
+    ("data", CopyTo(BESIDE), ["foreign file", "foreign", "foreign", "foreign file"]),
+    ("data", CopyTo(AWAY), ["foreign file", SAME, "foreign", "foreign file"]),
+    ("data", MoveTo(AWAY), ["missing file", "missing", "foreign", "missing file"]),
+    ("counts", Delete, ["missing file", "missing", "missing", "missing file"]),
+    ("counts", Truncate, ["truncated file"; 4]),
+    ("counts", Empty, ["truncated file"; 4]),
+    ("counts", Flip, ["changed file"; 4]),
+    ("counts", Swap("data"), ["truncated file"; 4]),
+    ("counts", CopyTo("counts/hr=99/x"), ["foreign file", SAME, "does not have", "foreign file"]),
+    ("staged", Delete, ["missing file", "missing", "missing", "missing file"]),
+    ("staged", Truncate, ["truncated file"; 4]),
+    ("staged", Empty, ["truncated file"; 4]),
+    ("staged", Flip, ["changed file"; 4]),
+    ("staged", Swap("data"), ["truncated file"; 4]),
+    ("entry", Delete, ["missing entry", "missing entry", "missing", "missing entry"]),
+    ("entry", Truncate, ["unreadable entry"; 4]),
+    ("entry", Empty, ["unreadable entry"; 4]),
+    ("entry", Grow, ["unreadable entry"; 4]),
+    ("entry", Swap("tail"), ["unreadable entry"; 4]),
+    ("entry", Swap("data"), ["unreadable entry"; 4]),
+    ("entry", MoveTo(OTHER_PLACE), ["unreadable entry"; 4]),
+    ("entry", CopyTo(OTHER_LEDGER), ["wrong entry", SAME, "wrong entry", "wrong entry"]),
+    ("entry", CopyTo(STRANGE_LEDGER), ["unreadable entry", SAME, "unreadable", "unreadable entry"]),
+    ("entry", Edit("/version", "2"), ["version 2"; 4]),
+    ("entry", Edit("/kind", "\"gap\""), ["wrong entry"; 4]),
+    ("entry", Edit("/kind", "\"genesis\""), ["unreadable entry"; 4]),
+    ("entry", Edit("/topic", "\"x\""), ["wrong entry"; 4]),
+    ("entry", Edit("/incarnation", "1"), ["wrong entry"; 4]),
+    ("entry", Edit("/partition", "1"), ["wrong entry"; 4]),
+    ("entry", Edit("/from", "1"), ["unreadable entry"; 4]),
+    ("entry", Edit("/to", "3"), ["wrong entry"; 4]),
+    ("entry", Edit("/to", "5"), ["overlapping entry"; 4]),
+    ("entry", Edit("/root", "\"x\""), ["wrong identity"; 4]),
+    ("entry", Edit("/topic_id", "\"x\""), ["wrong entry"; 4]),
+    ("entry", Edit("/files", "[]"), ["foreign file", "foreign", SAME, "foreign file"]),
+    (
+        "entry",
+        Edit("/files/0/final", "\"or.ders/x\""),
+        ["missing file", "missing", SAME, "missing"],
+    ),
+    ("entry", Edit("/files/0/rows", "3"), ["wrong rows", "wrong rows", SAME, "wrong rows"]),
+    ("entry", Edit("/files/0/bytes", "3"), ["truncated file", "truncated", SAME, "truncated"]),
+    ("entry", Edit("/files/0/checksum", "\"0\""), ["changed file", "changed", SAME, "changed"]),
+    ("entry", Edit("/files/0/first_offset", "1"), ["wrong rows", "wrong rows", SAME, "wrong rows"]),
+    ("entry", Edit("/files/0/last_offset", "2"), ["wrong rows", "wrong rows", SAME, "wrong rows"]),
+    ("entry", Edit("/files/0/last_offset", "9"), ["wrong entry"; 4]),
+    ("tail", Delete, ["foreign file", "foreign", "missing", "foreign file"]),
+    ("tail", Empty, ["unreadable entry"; 4]),
+    ("tail", Edit("/to", "8"), ["wrong entry"; 4]),
+    ("genesis", Delete, ["missing entry"; 4]),
+    ("genesis", Empty, ["unreadable entry"; 4]),
+    ("genesis", Edit("/to", "1"), ["overlapping entry"; 4]),
+    ("counts-entry", Delete, ["foreign file", "foreign", "missing", "foreign file"]),
+    ("counts-entry", Empty, ["unreadable entry"; 4]),
+    ("identity", Delete, ["missing identity"; 4]),
+    ("identity", Truncate, ["wrong identity"; 4]),
+    ("identity", Empty, ["wrong identity"; 4]),
+    ("identity", Edit("/root", "\"x\""), ["wrong identity"; 4]),
+    ("identity", Edit("/version", "9"), ["wrong identity"; 4]),
+];
+
+const BESIDE: &str =
+    "or.ders/hr=0/part-or.ders-0-0-00000000000000000003-00000000000000000008.parquet";
+const AWAY: &str =
+    "or.ders/hr=9/part-or.ders-0-0-00000000000000000004-00000000000000000008.parquet";
+const OTHER_HOUR: &str =
+    "or.ders/hr=1/part-or.ders-0-0-00000000000000000000-00000000000000000003.parquet";
+const OTHER_PLACE: &str = "_alluvium/ledger/or.ders/0/0/00000000000000000001.entry";
+const OTHER_LEDGER: &str = "_alluvium/ledger/or.ders/0/2/00000000000000000000.entry";
+const STRANGE_LEDGER: &str = "_alluvium/ledger/or.ders/0/x/00000000000000000000.entry";
+
+/// The record that is asked for.
+fn record_of(kind: &str) -> Of {
+    match kind {
+        "data" | "tail" | "identity" => ("or.ders", 0, 5),
+        "staged" => ("or.ders", 1, 3),
+        "counts" | "counts-entry" => ("counts", 0, 1),
+        _ => ("or.ders", 0, 2),
+    }
+}
+
+const COMMANDS: [&str; 4] = ["verify", "where", "explain", "recount"];
+
+#[tokio::test]
+async fn the_whole_archive_is_called_whole() {
+    let archive = Archive::new().await;
+    for (kind, _) in FILES {
+        let path = archive.path(kind);
+        let answers = archive.ask(NOW, record_of(kind), &path).await;
+        for (command, answer) in COMMANDS.iter().zip(answers) {
+            // What is not published yet is whole, and readers don't see it.
+            let want = if (kind, *command) == ("staged", "explain") { 65 } else { 0 };
+            assert_eq!(answer.code, want, "{command} {kind}: {answer:#?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_damage_is_named_by_every_command() {
+    let mut wrong = Vec::new();
+    for (kind, damage, wanted) in TABLE {
+        let archive = Archive::new().await;
+        let path = archive.path(kind);
+        let asked = damage.of(&path, &archive);
+        let answers = archive.ask(NOW, record_of(kind), &asked).await;
+        for ((command, answer), want) in COMMANDS.iter().zip(answers).zip(wanted) {
+            let text = answer.lines.join("\n");
+            let named = answer.code != 0 && text.contains(want) && !text.contains("whole:");
+            if named == (*want == SAME) {
+                wrong.push(format!("{kind} {damage:?}: {command}, wanted {want:?}: {answer:#?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// What is done to an archive, by the names of [`FILES`].
+type Damages = &'static [(&'static str, Damage)];
+
+/// What `repair` puts into a ledger that lacks an entry, and what `verify` says then: no record is
+/// named twice, and what no file has any more is a gap.
+#[tokio::test]
+async fn an_entry_that_is_missing_is_put_back() {
+    let holes = |repaired, refused| Holes { repaired, refused };
+    let table: &[(Damages, Holes, &str)] = &[
+        (&[], holes(0, 0), "whole"),
+        (&[("entry", Delete)], holes(1, 0), "whole"),
+        (&[("genesis", Delete)], holes(1, 0), "whole"),
+        (&[("genesis", Delete), ("entry", Delete)], holes(2, 0), "whole"),
+        (&[("entry", Delete), ("other", Delete)], holes(1, 0), "gap"),
+        (&[("entry", Delete), ("other", MoveTo(OTHER_HOUR))], holes(1, 0), "whole"),
+        (&[("entry", Delete), ("other", CopyTo(OTHER_HOUR))], holes(0, 1), "missing entry"),
+        (&[("entry", Delete), ("data", CopyTo(BESIDE))], holes(0, 1), "missing entry"),
+        (&[("entry", Delete), ("other", Truncate)], holes(0, 1), "missing entry"),
+        (&[("entry", Empty)], holes(0, 1), "unreadable entry"),
+    ];
+    for (damages, want, verdict) in table {
+        let archive = Archive::new().await;
+        for (kind, damage) in *damages {
+            let _ = damage.of(&archive.path(kind), &archive);
+        }
+        let store: Arc<dyn Store> = Arc::new(archive.store.clone());
+        let before = archive.store.lock().files.clone();
+        assert_eq!(repair(&store, |_| true, false).await.unwrap(), *want, "{damages:?}");
+        assert!(before == archive.store.lock().files, "{damages:?}: it was only to be shown");
+        assert_eq!(repair(&store, |_| true, true).await.unwrap(), *want, "{damages:?}");
+        let again = repair(&store, |_| true, true).await.unwrap();
+        assert_eq!((again.repaired, again.refused), (0, want.refused), "{damages:?}: again");
+        let [verified, ..] = archive.ask(NOW, ("or.ders", 0, 5), "").await;
+        let text = verified.lines.join("\n");
+        let named = text.contains(verdict) || *verdict == "whole" && verified.code == 0;
+        assert!(named, "{damages:?}: {text}");
+    }
+}
+
+/// Whichever byte is changed, and wherever a file is cut.
+#[tokio::test]
+async fn every_byte_of_every_file_counts() {
+    for (kind, _) in FILES {
+        let size = {
+            let archive = Archive::new().await;
+            let path = archive.path(kind);
+            archive.store.lock().files[&path].len()
+        };
+        for at in (0..size).step_by(size / 8 + 1) {
+            let archive = Archive::new().await;
+            let path = archive.path(kind);
+            archive.store.lock().files.get_mut(&path).unwrap().truncate(at);
+            let [verified, ..] = archive.ask(NOW, record_of(kind), &path).await;
+            assert_eq!(verified.code, 65, "{kind} cut at {at}: {verified:#?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_published_for_long_is_a_finding() {
+    let archive = Archive::new().await;
+    let (path, late) = (archive.path("staged"), NOW + UNPUBLISHED_MS + 1);
+    let [verified, located, ..] = archive.ask(late, record_of("staged"), &path).await;
+    let text = verified.lines.join("\n");
+    assert!(verified.code == 65 && text.contains("unpublished file: or.ders/hr=0/"), "{text}");
+    assert!(located.code == 0 && located.lines.join("\n").contains("staged"), "{located:?}");
+}
+
+/// The file's name has the topic shortened.
+#[tokio::test]
+async fn a_file_of_a_long_topic_is_explained() {
+    let archive = Archive::new().await;
+    let tp = TopicPartition { topic: "t".repeat(200).as_str().into(), partition: 0 };
+    archive.entry(&tp, EntryKind::Genesis, (0, 0), Vec::new()).await;
+    archive.records(&tp, 0..3, 1, true).await;
+    let name = PartitionPaths::new(&tp.topic, 0, 0).file(Offset(0), Offset(2), "parquet");
+    let answer = explain(&archive.store, &format!("{}/hr=0/{name}", tp.topic)).await.unwrap();
+    assert!(answer.code == 0 && answer.lines.join("\n").contains("unchanged"), "{answer:#?}");
+}
