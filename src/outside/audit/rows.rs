@@ -253,6 +253,17 @@ mod tests {
     use crate::pure::layout::format::{Format, ParquetCodec, Rows, TextCodec, TextPolicy};
     use crate::pure::record::{OffsetRange, Record, Timestamp, TopicPartition};
 
+    /// The bytes of a file under tests/golden.
+    macro_rules! golden {
+        ($name:literal) => {
+            Bytes::from_static(include_bytes!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/tests/golden/",
+                $name
+            )))
+        };
+    }
+
     const FORMATS: [Format; 4] = [
         Format::Parquet(ParquetCodec::Snappy),
         Format::JsonLines(TextCodec::None),
@@ -342,15 +353,6 @@ mod tests {
     /// Files of version 1, which a daemon wrote: times in milliseconds, in no column of their own.
     #[test]
     fn files_of_version_1_read_back() {
-        macro_rules! golden {
-            ($name:literal) => {
-                Bytes::from_static(include_bytes!(concat!(
-                    env!("CARGO_MANIFEST_DIR"),
-                    "/tests/golden/",
-                    $name
-                )))
-            };
-        }
         let mut records = Vec::new();
         raw("a.parquet", golden!("raw-v1.parquet"), |r| {
             let value = String::from_utf8(r.value.unwrap().to_vec()).unwrap();
@@ -371,15 +373,6 @@ mod tests {
     /// The lines that `encode` is compared with, read back.
     #[test]
     fn the_golden_lines_read_back() {
-        macro_rules! golden {
-            ($name:literal) => {
-                Bytes::from_static(include_bytes!(concat!(
-                    env!("CARGO_MANIFEST_DIR"),
-                    "/tests/golden/",
-                    $name
-                )))
-            };
-        }
         let mut records = Vec::new();
         raw("a.jsonl", golden!("rows-raw.jsonl"), |r| {
             let bytes = |b: Option<&[u8]>| b.map(<[u8]>::to_vec);
