@@ -262,6 +262,12 @@ impl LedgerListing {
         }
     }
 
+    /// Whether an entry names the file at this path.
+    #[must_use]
+    pub fn names_file(&self, path: &str) -> bool {
+        self.entries.iter().flat_map(|e| &e.files).any(|file| file.path == path)
+    }
+
     /// The entry whose range holds this offset.
     #[must_use]
     pub fn entry_at(&self, offset: Offset) -> Option<&Entry> {

@@ -14,7 +14,7 @@ use crate::engine::archive::ledger::{EntryTemplate, LedgerError, LedgerStore};
 use crate::engine::archive::listing::{FindingKind, LedgerListing};
 use crate::outside::audit::rows;
 use crate::outside::cli::output::say;
-use crate::pure::layout::names::{self, PRIVATE, PartitionPaths};
+use crate::pure::layout::names::{self, PartitionPaths};
 use crate::pure::protocol::{Entry, EntryKey, EntryKind, FileRef};
 use crate::pure::record::{Offset, OffsetRange};
 
@@ -60,7 +60,7 @@ pub(super) async fn repair(
             visible = Some(walked.into_iter().map(|(path, _)| path).collect::<Vec<_>>());
         }
         let paths = PartitionPaths::new(&first.topic, first.incarnation, first.partition);
-        let strays = visible.iter().flatten().filter(|path| !names_file(&listing, path));
+        let strays = visible.iter().flatten().filter(|path| !listing.names_file(path));
         let strays: Vec<Stray> = strays.filter_map(|path| Stray::of(path, &paths)).collect();
         let ledger = LedgerStore { store: Arc::clone(store), paths };
         let begin = strays.iter().map(|stray| stray.first).min();
@@ -162,10 +162,8 @@ struct Stray {
 
 impl Stray {
     fn of(path: &str, paths: &PartitionPaths) -> Option<Stray> {
-        let name = path.rsplit('/').next().and_then(names::parse_file)?;
-        let mine = path.ends_with(&paths.file(name.first, name.last, name.extension));
-        let (first, last) = (name.first, name.last);
-        (mine && !path.starts_with(PRIVATE)).then(|| Stray { path: path.into(), first, last })
+        let names::FileName { first, last, .. } = paths.published(path)?;
+        Some(Stray { path: path.into(), first, last })
     }
 }
 
@@ -237,10 +235,6 @@ fn in_the_way(listing: &LedgerListing, paths: &PartitionPaths, part: &Part) -> O
     let place = paths.entry(key);
     let mut unreadable = listing.findings.iter().filter(|f| f.kind == FindingKind::UnreadableEntry);
     unreadable.any(|f| f.path == place).then_some(place)
-}
-
-fn names_file(listing: &LedgerListing, path: &str) -> bool {
-    listing.entries.iter().flat_map(|e| &e.files).any(|file| file.path == path)
 }
 
 /// The entry that is missing, by the files that lie there.

@@ -23,7 +23,7 @@ use crate::outside::cli::holes::{self, Holes};
 use crate::outside::cli::output::{complain, say};
 use crate::outside::cli::shared::{on_stores, partitions};
 use crate::outside::daemon::{COMMAND, roots};
-use crate::pure::layout::names::{self, PRIVATE, PartitionPaths};
+use crate::pure::layout::names::{self, PartitionPaths};
 use crate::pure::protocol::repair::{Facts, Put, Refused, Repair as Plan};
 use crate::pure::protocol::{Committed, Entry, EntryKind, LedgerTail, Stop};
 use crate::pure::record::Offset;
@@ -291,14 +291,9 @@ async fn strays(
 ) -> Result<Vec<String>, StoreError> {
     let topic = names::escape_segment(topic);
     let incarnation = paths.incarnation();
-    let of = |path: &str| {
-        let name = path.rsplit('/').next().and_then(names::parse_file)?;
-        let mine = name.topic == names::shortened(&topic)
-            && (name.incarnation, name.partition) == (incarnation, partition);
-        (mine && from <= name.last && !path.starts_with(PRIVATE)).then_some(())
-    };
+    let of = |path: &String| paths.published(path).is_some_and(|name| from <= name.last);
     let walked = store.walk("").await?.into_iter().map(|(path, _)| path);
-    let mut near: Vec<String> = walked.filter(|path| of(path).is_some()).collect();
+    let mut near: Vec<String> = walked.filter(of).collect();
     if near.is_empty() {
         return Ok(near);
     }
@@ -308,10 +303,7 @@ async fn strays(
         partition: partition.to_string(),
     };
     let listing = LedgerListing::read(store, &place).await?;
-    let named = |path: &String| {
-        listing.entries.iter().flat_map(|e| &e.files).any(|file| file.path == *path)
-    };
-    near.retain(|path| !named(path));
+    near.retain(|path| !listing.names_file(path));
     Ok(near)
 }
 

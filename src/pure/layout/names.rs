@@ -97,6 +97,15 @@ impl PartitionPaths {
         let (i, p) = (self.incarnation, self.partition);
         format!("part-{topic}-{i}-{p}-{first:0>20}-{last:0>20}.{extension}")
     }
+
+    /// Reads the name of a file of this partition, if readers see such a file at this path.
+    #[must_use]
+    pub fn published<'a>(&self, path: &'a str) -> Option<FileName<'a>> {
+        let name = path.rsplit('/').next().and_then(parse_file)?;
+        let mine = name.topic == shortened(&self.topic)
+            && (name.incarnation, name.partition) == (self.incarnation, self.partition);
+        (mine && !path.starts_with(PRIVATE)).then_some(name)
+    }
 }
 
 /// Holds a directory for each incarnation of this topic. `topic`: as a path segment.
