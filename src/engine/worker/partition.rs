@@ -66,6 +66,8 @@ pub(super) struct View {
     pub(super) foreign_told: bool,
     /// The store has failed, and the archive has not got on since.
     pub(super) root_failed: bool,
+    /// The end of what was in files when the drain began.
+    pub(super) drain_to: Option<Offset>,
     /// P when it was known last, before the latest input.
     pub(super) last_p: Option<Offset>,
     /// A read has failed, and none has worked since.
@@ -108,6 +110,7 @@ impl OwnedPartition {
                 first_time: None,
                 foreign_told: false,
                 root_failed: false,
+                drain_to: None,
                 last_p: None,
                 read_failed: false,
             },

@@ -130,6 +130,7 @@ impl Worker {
             }
             Message::Drain { done, timeout } => {
                 for owned in self.owned.values_mut() {
+                    owned.sinks.begin_drain();
                     owned.sinks.roll(RollReason::Stop, now, &self.env);
                 }
                 self.drain = Drain::Until { deadline: now.instant + timeout, done };
@@ -262,16 +263,25 @@ impl Worker {
             owned.sinks.alive.store(false, Ordering::SeqCst);
         }
         if let Drain::Until { done, .. } = std::mem::replace(&mut self.drain, Drain::Done) {
-            let left: u64 = self.owned.values().map(|p| p.sinks.unarchived()).sum();
-            if 0 < left {
+            let left = self.owned.values().map(|p| p.sinks.left_behind());
+            let (due, later) = left.fold((0, 0), |all, l| (all.0 + l.due, all.1 + l.later));
+            if 0 < due {
                 tracing::warn!(
-                    records = left,
-                    "worker {}: {left} offsets that were read are not archived; their next owner \
+                    records = due,
+                    "worker {}: {due} offsets that were read are not archived; their next owner \
                      reads them again, and nothing is lost",
                     self.index
                 );
             }
-            let _ = done.send(drained && left == 0);
+            if 0 < later {
+                tracing::info!(
+                    records = later,
+                    "worker {}: the archive was behind the counts by {later} offsets; the next \
+                     owner archives them",
+                    self.index
+                );
+            }
+            let _ = done.send(drained && due == 0);
         }
     }
 

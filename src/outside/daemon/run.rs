@@ -315,8 +315,8 @@ async fn stop_all(
     .await?;
     if !drained {
         tracing::error!(
-            "not everything was appended within daemon.drain_timeout; the next owner reads the \
-             rest again, and nothing is lost"
+            "not everything that was read is archived; the next owner reads the rest again, and \
+             nothing is lost"
         );
     }
     if !left {

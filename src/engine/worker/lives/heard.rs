@@ -135,6 +135,37 @@ fn a_stop_says_how_much_is_not_archived() {
     assert!(whole && !log.contains("are not archived"), "{log}");
 }
 
+/// A new owner counts on, and does not know yet where the archive ends: what it has counted
+/// meanwhile was never in a file of its own, so a stop leaves it to the next owner and is whole.
+#[test]
+fn a_stop_after_a_takeover_leaves_to_the_next_owner_what_was_only_counted() {
+    let mut whole = None;
+    let log = heard(|| {
+        whole = in_paused_time(async {
+            let mut world = World::begin(None);
+            world.steps(Duration::from_secs(5)).await;
+            world.take(0, &all(), true);
+            world.step().await;
+            world.processes[0].wake.send(Message::End);
+            world.step().await;
+            let network = Network::default();
+            // No answer comes.
+            network.always(Some((|call| call.starts_with("list"), Failure::KillBefore)));
+            let second = world.start_over(network);
+            let generation = world.next_generation();
+            world.give(second, &generation, &all());
+            world.steps(Duration::from_secs(2)).await;
+            feed(&world, 1);
+            world.steps(Duration::from_secs(2)).await;
+            let wait = world.drain(second);
+            world.steps(Duration::from_secs(40)).await;
+            wait.try_recv().ok()
+        });
+    });
+    assert_eq!(whole, Some(true), "{log}");
+    assert!(log.contains("the archive was behind the counts"), "{log}");
+}
+
 #[test]
 fn an_archiver_whose_store_panics_is_told_and_recovers() {
     for meant in [

@@ -5,7 +5,7 @@ use super::rules::{CommittedView, Partition};
 use crate::pure::formats::entry::EntryName;
 use crate::pure::formats::metadata::Marks;
 use crate::pure::protocol::recovery::Identity;
-use crate::pure::record::Offset;
+use crate::pure::record::{Offset, OffsetRange};
 
 impl Partition {
     /// P, if it is known.
@@ -19,6 +19,14 @@ impl Partition {
     #[must_use]
     pub fn a(&self) -> Option<Offset> {
         self.archive.as_ref().map(|a| a.a)
+    }
+
+    /// The offsets that were read for the archive, and that no entry names yet.
+    #[must_use]
+    pub fn unarchived(&self) -> Option<OffsetRange> {
+        let archive = self.archive.as_ref()?;
+        let range = OffsetRange { from: archive.a, to: archive.next_unassigned };
+        (range.from < range.to).then_some(range)
     }
 
     /// The next offset to be counted, if P is known.
