@@ -14,11 +14,15 @@ pub(crate) struct Place {
     pub(crate) width: usize,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum State {
     Waits,
     Runs(Instant),
-    Ended { took: Duration, passed: bool },
+    /// With the reason, when the scenario failed.
+    Ended {
+        took: Duration,
+        failure: Option<String>,
+    },
 }
 
 struct Slot {
@@ -48,24 +52,31 @@ impl Lanes {
         println!("{name} begins");
         drop(slots);
         let _ = self.changed.notify_all();
-        Turn { lanes: self, mine, passed: false }
+        Turn { lanes: self, mine }
     }
 
-    fn end(&self, mine: usize, passed: bool) {
+    fn end(&self, mine: usize, failure: Option<String>) {
         let mut slots = self.slots.lock();
         if let State::Runs(began) = slots[mine].state {
-            slots[mine].state = State::Ended { took: began.elapsed(), passed };
+            slots[mine].state = State::Ended { took: began.elapsed(), failure };
         }
         drop(slots);
         let _ = self.changed.notify_all();
     }
 
-    /// A table of what each scenario took.
-    pub(crate) fn print_times(&self) {
-        for slot in self.slots.lock().iter() {
-            if let State::Ended { took, passed } = slot.state {
-                let outcome = if passed { "" } else { "  FAILED" };
+    /// A table of what each scenario took, and why scenarios failed: whoever reads the end of a
+    /// long log finds the reason there.
+    pub(crate) fn print_outcomes(&self) {
+        let slots = self.slots.lock();
+        for slot in slots.iter() {
+            if let State::Ended { took, failure } = &slot.state {
+                let outcome = if failure.is_none() { "" } else { "  FAILED" };
                 println!("{:>7.1} s  {}{outcome}", took.as_secs_f64(), slot.name);
+            }
+        }
+        for slot in slots.iter() {
+            if let State::Ended { failure: Some(reason), .. } = &slot.state {
+                println!("{} failed: {reason}", slot.name);
             }
         }
     }
@@ -86,21 +97,15 @@ fn may_begin(slots: &[Slot], mine: usize) -> bool {
     running < width
 }
 
-/// A scenario that runs. Dropped, it has ended; it has failed unless it was said to have passed.
+/// A scenario that runs. Dropped, it has ended.
 pub(crate) struct Turn<'a> {
     lanes: &'a Lanes,
     mine: usize,
-    passed: bool,
 }
 
 impl Turn<'_> {
-    pub(crate) fn passed(mut self) {
-        self.passed = true;
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.lanes.end(self.mine, self.passed);
+    /// Ends the scenario; with the reason, when it failed.
+    pub(crate) fn ended(self, failure: Option<String>) {
+        self.lanes.end(self.mine, failure);
     }
 }

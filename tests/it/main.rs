@@ -13,6 +13,8 @@ mod lanes;
 mod network;
 mod servers;
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
@@ -78,12 +80,25 @@ fn trial(lanes: &Arc<Lanes>, Planned { name, run, .. }: Planned) -> Trial {
     let trial = Trial::test(name, move || {
         let turn = lanes.wait_for(&of);
         log::forget();
-        run();
-        log::assert_expected(&expected::of(&of));
-        turn.passed();
-        Ok(())
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            run();
+            log::assert_expected(&expected::of(&of));
+        }));
+        let failure = outcome.err().map(|panic| reason(panic.as_ref()));
+        let mut reason = failure.clone();
+        if let Some(reason) = &mut reason {
+            reason.push_str(&log::last_lines());
+        }
+        turn.ended(reason);
+        failure.map_or(Ok(()), |f| Err(f.into()))
     });
     trial.with_ignored_flag(ignored)
+}
+
+/// What a panic said.
+fn reason(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a text").to_string()
 }
 
 fn main() -> ExitCode {
@@ -104,6 +119,6 @@ fn main() -> ExitCode {
     // Each has a thread, and waits there for its turn.
     arguments.test_threads = Some(trials.len());
     let conclusion = libtest_mimic::run(&arguments, trials);
-    lanes.print_times();
+    lanes.print_outcomes();
     conclusion.exit_code()
 }

@@ -2,6 +2,7 @@
 //! fails it.
 
 use std::cell::RefCell;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 thread_local! {
@@ -12,6 +13,11 @@ thread_local! {
 pub(super) fn begun(log: &Path) {
     LOGS.with_borrow_mut(|all| all.push(log.into()));
 }
+
+/// How many of the scenario's logs, the last ones, are reported with a failure.
+const LOGS_SHOWN: usize = 3;
+/// How many lines of each.
+const LINES: usize = 6;
 
 /// Another scenario begins on this thread.
 pub fn forget() {
@@ -39,7 +45,7 @@ impl Expected {
 /// A line is a warning or an error, and nothing expects it.
 pub fn assert_expected(expected: &[Expected]) {
     let mut unexpected = Vec::new();
-    for log in LOGS.take() {
+    for log in LOGS.with_borrow(Clone::clone) {
         let text = std::fs::read_to_string(&log).unwrap_or_default();
         let loud = text.lines().filter(|l| is_loud(l));
         let loud = loud.filter(|l| !expected.iter().any(|e| e.is(l)));
@@ -51,6 +57,21 @@ pub fn assert_expected(expected: &[Expected]) {
         unexpected.len(),
         unexpected[..unexpected.len().min(20)].join("\n")
     );
+}
+
+/// The end of the scenario's last logs, for the report of a failure; lines are cut.
+pub fn last_lines() -> String {
+    let mut all = String::new();
+    let logs = LOGS.take();
+    for log in &logs[logs.len().saturating_sub(LOGS_SHOWN)..] {
+        let text = std::fs::read_to_string(log).unwrap_or_default();
+        let _ = write!(all, "\n  {}:", log.file_name().unwrap_or_default().to_string_lossy());
+        let lines: Vec<&str> = text.lines().collect();
+        for line in &lines[lines.len().saturating_sub(LINES)..] {
+            let _ = write!(all, "\n    {}", line.chars().take(200).collect::<String>());
+        }
+    }
+    all
 }
 
 /// As text (a time, a level) or with the journal's prefix.
