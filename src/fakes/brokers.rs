@@ -14,6 +14,7 @@ use crate::common::config::Start;
 use crate::fakes::network::{Failure, LATE, Network};
 use crate::pure::formats::header;
 use crate::pure::protocol::Committed;
+use crate::pure::protocol::machine::LogAnswer;
 use crate::pure::record::{Offset, OffsetRange, Record, Timestamp, TopicPartition};
 
 /// A record as the broker holds it.
@@ -34,6 +35,8 @@ pub(crate) struct State {
     /// Partitions in a transaction that is decided and not yet written: stable reads wait.
     pending: BTreeSet<TopicPartition>,
     pub(crate) generation: i32,
+    /// Topics that do not exist any more.
+    pub(crate) deleted: BTreeSet<String>,
     pub(crate) commits: usize,
 }
 
@@ -108,6 +111,17 @@ impl Positions for Brokers {
         let (start, end) = self.lock().logs.get(tp).map_or((0, 0), |log| (log.start, log.end));
         let log = OffsetRange { from: Offset(start), to: Offset(end) };
         Ok(PositionsRead { topic_id: "id".into(), committed, log, first: Offset(0), past: None })
+    }
+
+    fn log(&self, tp: &TopicPartition) -> Result<LogAnswer, KafkaError> {
+        match self.network.pass("log start") {
+            None | Some(Failure::Lied) => {}
+            Some(_) => return Err(no_answer("log start")),
+        }
+        let state = self.lock();
+        let log = state.logs.get(tp).filter(|_| !state.deleted.contains(&*tp.topic));
+        let start = log.map(|log| Offset(log.start)).ok_or_else(|| no_answer("no such topic"))?;
+        Ok(LogAnswer { topic_id: "id".into(), start })
     }
 
     fn committed(

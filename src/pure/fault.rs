@@ -82,6 +82,8 @@ pub enum PlantedFault {
     /// A partition that completes its attempts after its assignment recovers, or stops, as if it
     /// were still assigned.
     RecoverWhileLeaving,
+    /// What was read is deleted at a revocation, whether the log still has it or not.
+    DiscardOnlyCopy,
     /// P outlives an assignment in which generations were missed.
     KeepPOverMissedGeneration,
 }

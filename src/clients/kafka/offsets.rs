@@ -14,6 +14,7 @@ use crate::clients::kafka::settings::Quiet;
 use crate::clients::kafka::{native, published};
 use crate::common::config::Start;
 use crate::pure::formats::metadata::MetadataError;
+use crate::pure::protocol::machine::LogAnswer;
 use crate::pure::protocol::{Committed, KnownPosition};
 use crate::pure::record::{Offset, OffsetRange, TopicPartition};
 
@@ -132,6 +133,12 @@ pub trait Positions: Send + Sync {
         start: Start,
         merges_into: Option<&str>,
     ) -> Result<PositionsRead, KafkaError>;
+
+    /// The topic's id, and the log's start.
+    ///
+    /// # Errors
+    /// No broker answers, or the topic is gone.
+    fn log(&self, tp: &TopicPartition) -> Result<LogAnswer, KafkaError>;
 
     /// A stable read alone; one answer a partition, in order.
     ///
@@ -255,6 +262,12 @@ impl Positions for BrokerPositions {
             None => None,
         };
         Ok(PositionsRead { topic_id, committed, log, first, past })
+    }
+
+    fn log(&self, tp: &TopicPartition) -> Result<LogAnswer, KafkaError> {
+        let consumer = self.consumer()?;
+        let topic_id = topic_id(&consumer, &tp.topic)?;
+        Ok(LogAnswer { topic_id, start: log_range(&consumer, tp)?.from })
     }
 
     fn committed(

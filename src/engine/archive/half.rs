@@ -73,9 +73,9 @@ impl ArchiveHalf {
     /// Asks the task for the ledger.
     pub fn ask(&mut self, question: LedgerQuestion, machine: &Machine, now: Now) {
         self.follow(machine);
-        let LedgerQuestion { ticket, discard, put, hint } = question;
+        let LedgerQuestion { ticket, probe, discard, put, hint } = question;
         let put = put.map(|put| Box::new(self.new_entry(put, now)));
-        self.task.send(Command::Recover { ticket, hint, discard, put });
+        self.task.send(Command::Recover { ticket, probe, hint, discard, put });
     }
 
     /// An entry without files, with what an operator may want to know of its cause.

@@ -230,6 +230,25 @@ impl LedgerStore {
         Ok(AppendAnswer { verdict, error: Some(e) })
     }
 
+    /// Writes a small file into a directory of its own, and deletes both: a store that answers
+    /// reads alone fails here, before records are read that it does not take. What a crash leaves
+    /// behind looks like an attempt, and is settled like one.
+    ///
+    /// # Errors
+    /// The store takes no file now.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        let directory = self.paths.attempt(EntryKey::Genesis, new_attempt());
+        self.store.make_dirs(&directory).await?;
+        let written = async {
+            let mut file = self.store.create(&format!("{directory}/{MANIFEST}")).await?;
+            file.write(Bytes::from_static(b"probe")).await?;
+            file.close().await
+        };
+        let written = written.await;
+        let deleted = self.store.delete(&directory).await;
+        written.and(deleted)
+    }
+
     /// Puts an entry without files (genesis, gap) unless one stands there already; whether this
     /// very entry stands now. In any case the ledger is read again afterwards.
     ///

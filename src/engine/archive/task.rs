@@ -33,10 +33,11 @@ pub enum Command {
     Seal(Box<Entry>),
     /// Sends the append of a sealed attempt; when it stands, publishes.
     Append(AttemptId),
-    /// Deletes attempts whose append was never sent, puts the entry, then reads the ledger and
-    /// settles. The answer carries the ticket.
+    /// Shows that the store takes a file if `probe` is set, deletes attempts whose append was never
+    /// sent, puts the entry, then reads the ledger and settles. The answer carries the ticket.
     Recover {
         ticket: Ticket,
+        probe: bool,
         hint: Option<EntryName>,
         discard: Vec<(EntryKey, AttemptId)>,
         put: Option<Box<Entry>>,
@@ -182,10 +183,13 @@ impl State {
 
     async fn carry_out(&mut self, command: Command) -> Result<(), LedgerError> {
         match command {
-            Command::Recover { ticket, hint, discard, put } => {
+            Command::Recover { ticket, probe, hint, discard, put } => {
                 self.broken = false;
                 self.open = None;
                 self.sealed.clear();
+                if probe {
+                    self.ledger.probe().await?;
+                }
                 self.recover(ticket, hint, discard, put).await
             }
             _ if self.broken => Ok(()),
@@ -326,7 +330,13 @@ mod tests {
         };
         assert_eq!(failures(), 1);
         let ticket = Ticket { epoch: 0, number: 0 };
-        archiver.send(Command::Recover { ticket, hint: None, discard: Vec::new(), put: None });
+        archiver.send(Command::Recover {
+            ticket,
+            probe: false,
+            hint: None,
+            discard: Vec::new(),
+            put: None,
+        });
         assert_eq!(failures(), 2, "who waits for the ledger must hear that it does not come");
     }
 }

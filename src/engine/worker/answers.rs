@@ -70,6 +70,8 @@ impl Sinks {
                 metrics.gap_records.inc_by(range.to.0.abs_diff(range.from.0));
             }
             Event::Failed(LedgerError::Entry { path, error }) => {
+                // The task ignores everything from here on, attempts too.
+                self.input(Input::ArchiveFailed, now, env);
                 self.input(Input::Unreadable(format!("{path}: {error}")), now, env);
             }
             Event::Failed(e) => {
@@ -196,7 +198,18 @@ impl Sinks {
                 tracing::info!(%tp, %attempt, "another owner was faster; the ledger is read again");
             }
             Report::ArchiveWaits { retry_in } => {
-                tracing::debug!(%tp, ?retry_in, "the ledger is read again later");
+                tracing::debug!(%tp, ?retry_in, "the store is tried again later");
+            }
+            Report::ArchiveContinues { after } => {
+                // The daemon tells once of the whole root.
+                tracing::debug!(%tp, ?after, "the store takes files again; the archive continues");
+            }
+            Report::LeftUnarchived(range) => {
+                tracing::error!(
+                    %tp, %range,
+                    "the partition was taken away while the store takes no files: records that \
+                     were read are not archived by this instance"
+                );
             }
             Report::Overtaken => {
                 tracing::warn!(

@@ -13,42 +13,37 @@ use crate::common::metrics::PartitionGauges;
 use crate::common::status::PartitionStatus;
 use crate::engine::archive::task::Event;
 use crate::engine::topics::Role;
-use crate::pure::protocol::machine::Ticket;
+use crate::pure::protocol::machine::{LogAnswer, Ticket};
 use crate::pure::record::TopicPartition;
 
 /// A message to a worker.
 pub enum Message {
     /// A new generation, with the partitions that it adds here.
-    Assigned {
-        generation: Arc<Generation>,
-        added: Vec<Added>,
-    },
+    Assigned { generation: Arc<Generation>, added: Vec<Added> },
     Revoked {
         partitions: Vec<TopicPartition>,
+        /// No mapping names their topics any more.
+        for_good: bool,
         commits: bool,
         done: SyncSender<()>,
     },
     /// Seal and append everything, commit, and read no more.
-    Drain {
-        done: SyncSender<bool>,
-        timeout: Duration,
-    },
+    Drain { done: SyncSender<bool>, timeout: Duration },
+    /// The oldest record of the open attempt of this partition is soon deleted by retention.
+    RollEarly(TopicPartition),
     /// A repair was made: stopped partitions recover now.
     Retry,
     /// End the thread.
     End,
     /// What a job outside of the worker's thread came to; `epoch` names the assignment.
-    Answered {
-        tp: TopicPartition,
-        epoch: u64,
-        answer: Box<Answer>,
-    },
+    Answered { tp: TopicPartition, epoch: u64, answer: Box<Answer> },
 }
 
 /// What a job outside of the worker's thread came to.
 #[derive(Debug)]
 pub enum Answer {
     Positions(Ticket, Result<PositionsRead, KafkaError>),
+    Log(Ticket, Result<LogAnswer, KafkaError>),
     /// The clock showed `at` before the question was asked.
     Silence {
         at: i64,

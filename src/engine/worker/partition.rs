@@ -49,6 +49,8 @@ pub(super) struct Sinks {
     pub(super) effects: Vec<Effect>,
     /// The question that the worker has to ask the brokers.
     pub(super) question: Option<Ticket>,
+    /// The question about the log that the worker has to ask the brokers.
+    pub(super) log_question: Option<Ticket>,
     pub(super) tally: Tally,
 }
 
@@ -116,6 +118,7 @@ impl OwnedPartition {
             },
             effects: Vec::new(),
             question: None,
+            log_question: None,
             tally: Tally::default(),
         };
         OwnedPartition { source, sinks }
@@ -230,6 +233,7 @@ impl Sinks {
     fn carry_out(&mut self, effect: Effect, now: Now, env: &Env) {
         match effect {
             Effect::AskPositions(ticket) => self.question = Some(ticket),
+            Effect::AskLog(ticket) => self.log_question = Some(ticket),
             Effect::AskLedger(question) => {
                 if let Some(archive) = &mut self.archive {
                     archive.ask(question, &self.machine, now);
@@ -242,6 +246,8 @@ impl Sinks {
             }
             Effect::EndAttempt(Cause::OutOfRange) => self.roll(RollReason::Gap, now, env),
             Effect::EndAttempt(Cause::Paused) => self.roll(RollReason::Pause, now, env),
+            Effect::EndAttempt(Cause::Stopped) => self.roll(RollReason::Stop, now, env),
+            Effect::EndAttempt(Cause::Revoked) => self.roll(RollReason::Revoke, now, env),
             Effect::DropFiles => {
                 if let Some(archive) = &mut self.archive {
                     archive.drop_files();
@@ -273,6 +279,12 @@ impl Sinks {
                 if let Some(merging) = self.results.merging_mut() {
                     merging.on_silence(at, answer.ok());
                 }
+            }
+            Answer::Log(ticket, read) => {
+                let answer = read.inspect_err(|error| {
+                    tracing::debug!(tp = %self.tp, %error, "the log of a revoked partition");
+                });
+                self.input(Input::Log(ticket, answer.ok()), now, env);
             }
             Answer::Archive(event) => self.on_archive(event, now, env),
         }

@@ -178,6 +178,14 @@ impl Pool {
         }
     }
 
+    /// Retention soon deletes the oldest record that is not archived: what is open is rolled.
+    pub fn roll_early(&self, of: &PartitionStatus) {
+        let (tp, placed) = (named(of), self.placed.lock());
+        if let Some(placed) = placed.get(&tp) {
+            self.workers()[placed.worker].wake.send(Message::RollEarly(tp));
+        }
+    }
+
     #[must_use]
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.env.metrics)
@@ -341,14 +349,19 @@ impl Assignments for Pool {
             gone.iter().for_each(|(_, p)| p.alive.store(false, Ordering::SeqCst));
         }
         let workers = self.workers();
-        let (done, wait) = sync_channel(workers.len());
+        let (done, wait) = sync_channel(2 * workers.len());
         let mut waiting = 0;
         for (index, w) in workers.iter().enumerate() {
-            let mine = gone.iter().filter(|(_, p)| p.worker == index);
-            let partitions: Vec<TopicPartition> = mine.map(|(tp, _)| tp.clone()).collect();
-            if !partitions.is_empty() {
-                waiting += 1;
-                w.wake.send(Message::Revoked { partitions, commits, done: done.clone() });
+            let mine = gone.iter().filter(|(_, p)| p.worker == index).map(|(tp, _)| tp.clone());
+            // A mapping that was removed reads nothing again.
+            let (kept, removed): (Vec<_>, Vec<_>) =
+                mine.partition(|tp| (self.plan.role)(&tp.topic).is_some());
+            for (partitions, for_good) in [(kept, false), (removed, true)] {
+                if !partitions.is_empty() {
+                    waiting += 1;
+                    let done = done.clone();
+                    w.wake.send(Message::Revoked { partitions, for_good, commits, done });
+                }
             }
         }
         let deadline = Instant::now() + self.plan.revoke_timeout;

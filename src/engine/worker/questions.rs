@@ -10,7 +10,7 @@ use crate::common::crash::{self, Step};
 use crate::common::spawn::{Panicked, spawn_job};
 use crate::engine::results::Question;
 use crate::engine::worker::inbox::{Answer, Message};
-use crate::engine::worker::partition::OwnedPartition;
+use crate::engine::worker::partition::{OwnedPartition, Sinks};
 use crate::engine::worker::round::Worker;
 use crate::pure::protocol::machine::Input;
 use crate::pure::record::TopicPartition;
@@ -43,6 +43,19 @@ impl Worker {
             };
             spawn_job(&self.env.runtime, "positions", job, answer);
         }
+    }
+
+    /// Asks whether the log still has what a revoked partition has read.
+    pub(super) fn ask_log(&self, sinks: &mut Sinks) {
+        let Some(ticket) = sinks.log_question.take() else { return };
+        let (tp, epoch, wake) = (sinks.tp.clone(), sinks.epoch, self.wake.clone());
+        let (positions, of) = (Arc::clone(&self.env.positions), tp.clone());
+        let job = move || positions.log(&of);
+        let answer = move |read| {
+            let answer = Answer::Log(ticket, or_failed("ask for the start of the log", read));
+            wake.send(Message::Answered { tp, epoch, answer: Box::new(answer) });
+        };
+        spawn_job(&self.env.runtime, "log start", job, answer);
     }
 
     /// Closes windows, asks about silent sources, and publishes the largest merge's windows in part

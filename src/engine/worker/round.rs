@@ -12,7 +12,7 @@ use crate::common::clock::Now;
 use crate::common::crash::{self, Step};
 use crate::engine::worker::env::Env;
 use crate::engine::worker::inbox::{Added, Answer, Message, Wake, WorkerView};
-use crate::engine::worker::partition::OwnedPartition;
+use crate::engine::worker::partition::{OwnedPartition, Sinks};
 use crate::engine::worker::turns::BacklogTurn;
 use crate::pure::layout::RollReason;
 use crate::pure::protocol::backoff::Backoff;
@@ -29,6 +29,8 @@ pub(super) struct Worker {
     pub(super) inbox: Receiver<Message>,
     pub(super) wake: Wake,
     pub(super) owned: BTreeMap<TopicPartition, OwnedPartition>,
+    /// Revocations that are not over yet.
+    pub(super) handovers: Vec<Handover>,
     pub(super) generation: Option<Arc<Generation>>,
     pub(super) transactions: Box<dyn Commit>,
     /// After transactions that failed.
@@ -43,6 +45,12 @@ pub(super) struct Worker {
     /// Source partitions that windows wait for, and since when nothing was heard of them.
     pub(super) held_back: BTreeMap<TopicPartition, Duration>,
     pub(super) turn: BacklogTurn,
+}
+
+/// A revocation, whose partitions complete what only they have.
+pub(super) struct Handover {
+    leaving: Vec<Sinks>,
+    done: SyncSender<()>,
 }
 
 /// A worker's way to its end.
@@ -67,6 +75,7 @@ impl Worker {
             inbox,
             wake: wake.clone(),
             owned: BTreeMap::new(),
+            handovers: Vec::new(),
             generation: None,
             transactions,
             commit_not_before: None,
@@ -100,6 +109,7 @@ impl Worker {
             }
             self.on_message(message);
         }
+        self.hand_over();
         let now = (self.env.clock)();
         self.view.last_round.store(now.millis, Ordering::Relaxed);
         self.pause_and_resume(now);
@@ -118,14 +128,25 @@ impl Worker {
         let now = (self.env.clock)();
         match message {
             Message::Assigned { generation, added } => self.assigned(generation, added, now),
-            Message::Revoked { partitions, commits, done } => {
-                self.revoked(&partitions, commits, now);
-                let _ = done.send(());
+            Message::Revoked { partitions, for_good, commits, done } => {
+                let leaving = self.revoked(&partitions, for_good, commits, now);
+                if !commits {
+                    // Another owner is there already, and nobody waits for this one.
+                    let _ = done.try_send(());
+                }
+                self.handovers.push(Handover { leaving, done });
             }
             Message::Answered { tp, epoch, answer } => {
-                let same = |p: &&mut OwnedPartition| p.sinks.epoch == epoch;
-                if let Some(owned) = self.owned.get_mut(&tp).filter(same) {
-                    owned.sinks.on_answer(*answer, now, &self.env);
+                let owned = self.owned.get_mut(&tp).map(|owned| &mut owned.sinks);
+                let leaving = self.handovers.iter_mut().flat_map(|h| &mut h.leaving);
+                let mut of_epoch = owned.into_iter().chain(leaving).filter(|s| s.epoch == epoch);
+                if let Some(sinks) = of_epoch.next() {
+                    sinks.on_answer(*answer, now, &self.env);
+                }
+            }
+            Message::RollEarly(tp) => {
+                if let Some(owned) = self.owned.get_mut(&tp) {
+                    owned.sinks.roll(RollReason::Retention, now, &self.env);
                 }
             }
             Message::Drain { done, timeout } => {
@@ -171,7 +192,14 @@ impl Worker {
         }
     }
 
-    fn revoked(&mut self, partitions: &[TopicPartition], commits: bool, now: Now) {
+    /// Ends assignments; the partitions that have not left yet. `for_good`: nobody reads on.
+    fn revoked(
+        &mut self,
+        partitions: &[TopicPartition],
+        for_good: bool,
+        commits: bool,
+        now: Now,
+    ) -> Vec<Sinks> {
         let mine: Vec<TopicPartition> =
             partitions.iter().filter(|tp| self.owned.contains_key(tp)).cloned().collect();
         if commits && !mine.is_empty() {
@@ -181,19 +209,41 @@ impl Worker {
         // A rebalance in the middle of a stop: attempts may outlive an assignment, and nobody else
         // may be there to read it all again. The drain waits for them.
         let stops = matches!(self.drain, Drain::Until { .. });
+        let mut leaving = Vec::new();
         for tp in mine {
             let Some(owned) = self.owned.get_mut(&tp) else { continue };
             owned.sinks.alive.store(false, Ordering::SeqCst);
-            let input = if stops { Input::Finish } else { Input::Revoke };
-            owned.sinks.input(input, now, &self.env);
-            if !stops {
-                owned.sinks.unheard(now, &self.env);
-                let _ = self.owned.remove(&tp);
+            if stops {
+                owned.sinks.input(Input::Finish, now, &self.env);
+                continue;
             }
+            owned.sinks.unheard(now, &self.env);
+            let Some(OwnedPartition { mut sinks, .. }) = self.owned.remove(&tp) else { continue };
+            if for_good {
+                sinks.roll(RollReason::Revoke, now, &self.env);
+                sinks.input(Input::Finish, now, &self.env);
+            } else {
+                sinks.input(Input::Revoke, now, &self.env);
+                self.ask_log(&mut sinks);
+            }
+            leaving.push(sinks);
         }
         if self.owned.is_empty() {
             self.nothing_to_commit(now);
         }
+        leaving
+    }
+
+    /// Forgets partitions that have left, and answers for revocations that are over.
+    fn hand_over(&mut self) {
+        self.handovers.retain_mut(|Handover { leaving, done }| {
+            leaving.retain(|sinks| !sinks.machine.is_drained());
+            if leaving.is_empty() {
+                // The group waits for a bounded time only.
+                let _ = done.try_send(());
+            }
+            !leaving.is_empty()
+        });
     }
 
     fn pause_and_resume(&mut self, now: Now) {
@@ -208,7 +258,9 @@ impl Worker {
     /// One batch of each partition that is not waiting for its [`BacklogTurn`]; whether there may
     /// be more.
     fn read(&mut self, now: Now) -> bool {
-        let under_way: usize = self.owned.values().map(|p| p.sinks.bytes_under_way()).sum();
+        let leaving = self.handovers.iter().flat_map(|h| &h.leaving);
+        let all = self.owned.values().map(|p| &p.sinks).chain(leaving);
+        let under_way: usize = all.map(Sinks::bytes_under_way).sum();
         if self.env.quarter() < under_way {
             return false;
         }
@@ -251,8 +303,9 @@ impl Worker {
         let Drain::Until { deadline, .. } = &self.drain else {
             return;
         };
-        let drained = self.owned.values().all(|p| p.sinks.machine.is_drained());
-        if !drained && now.instant < *deadline {
+        let leaves = self.handovers.is_empty();
+        let whole = leaves && self.owned.values().all(|p| p.sinks.machine.is_drained());
+        if !whole && now.instant < *deadline {
             return;
         }
         let mine = self.owned.iter().filter(|(_, p)| p.sinks.owned());

@@ -166,6 +166,8 @@ pub(super) async fn broker_settings(config: &Config) -> anyhow::Result<topics::S
 /// How much time is left until the brokers delete what is not archived yet.
 pub(super) async fn watch_retention(config: Arc<Config>, health: Arc<Health>) {
     const EVERY: Duration = Duration::from_secs(15);
+    /// So much time, in seconds, is enough for any roll.
+    const SHORT: i64 = 1_800;
     /// Settings of topics hardly change.
     const KEPT: u32 = 20;
     let mut client = None;
@@ -194,7 +196,12 @@ pub(super) async fn watch_retention(config: Arc<Config>, health: Arc<Health>) {
                 },
             };
             if let Some(retention) = retention {
-                health.pool.set_headroom(p, headroom_s(retention, p.oldest_ms, now_ms()));
+                let left = headroom_s(retention, p.oldest_ms, now_ms());
+                health.pool.set_headroom(p, left);
+                let age = p.oldest_ms.map_or(0, |at| now_ms().saturating_sub(at).max(0));
+                if left < SHORT && left.saturating_mul(1_000) < age {
+                    health.pool.roll_early(p);
+                }
             }
         }
     }

@@ -29,11 +29,16 @@ pub enum RollReason {
     Gap,
     /// The mapping was paused.
     Pause,
+    /// The assignment has ended.
+    Revoke,
+    /// Little time is left until retention deletes the oldest record.
+    Retention,
+    /// The daemon, or the partition, stops.
     Stop,
 }
 
 impl RollReason {
-    pub const ALL: [RollReason; 8] = [
+    pub const ALL: [RollReason; 10] = [
         RollReason::Size,
         RollReason::Age,
         RollReason::Idle,
@@ -41,6 +46,8 @@ impl RollReason {
         RollReason::Memory,
         RollReason::Gap,
         RollReason::Pause,
+        RollReason::Revoke,
+        RollReason::Retention,
         RollReason::Stop,
     ];
 
@@ -54,6 +61,8 @@ impl RollReason {
             RollReason::Memory => "memory",
             RollReason::Gap => "gap",
             RollReason::Pause => "pause",
+            RollReason::Revoke => "revoke",
+            RollReason::Retention => "retention",
             RollReason::Stop => "stop",
         }
     }

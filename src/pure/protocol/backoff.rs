@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How often there was trouble since a partition last recovered.
+/// How often something has failed since it last worked.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Backoff {
     attempts: u32,
@@ -29,7 +29,8 @@ impl Backoff {
         half + Duration::from_millis(more)
     }
 
-    /// The partition has recovered: the next pause is a short one.
+    /// What failed has worked: the next pause is a short one. That something else has worked, such
+    /// as a read where a write had failed, is no reason to call this.
     pub fn reset(&mut self) {
         self.attempts = 0;
     }

@@ -17,6 +17,14 @@ pub fn tiles(tail_end: Offset, from: Offset, to: Offset) -> bool {
     from == tail_end && from < to
 }
 
+/// I8: what the daemon deletes, it must be able to read again. `first` is the first offset of what
+/// is to be deleted, and `log_start` the start of the log of the same topic; [`None`] if there is
+/// no such log any more.
+#[must_use]
+pub fn can_be_read_again(first: Offset, log_start: Option<Offset>) -> bool {
+    log_start.is_some_and(|start| start <= first)
+}
+
 /// Asserts [`i4_holds`] for a commit that is about to be sent.
 ///
 /// # Panics

@@ -84,6 +84,38 @@ fn an_append_that_is_refused_is_told_with_its_cause_and_counted() {
     assert!(told.is_some_and(|l| l.contains("rename")), "nobody says why:\n{log}");
 }
 
+/// A store that answers reads, and takes no file, for two and a half minutes.
+#[test]
+fn a_store_that_takes_no_files_is_told_once_and_records_are_not_read_again_and_again() {
+    let log = heard(|| {
+        in_paused_time(async {
+            let mut world = World::begin(None);
+            world.steps(Duration::from_millis(3_000)).await;
+            let is_write = |call: &str| call.starts_with("write ") || call.starts_with("close ");
+            world.processes[0].network.always(Some((is_write, Failure::Denied)));
+            let read = || world.metrics(0).records.with_label_values(&["m", "source"]).get();
+            let before = read();
+            feed(&world, 1);
+            feed(&world, 2);
+            world.steps(Duration::from_secs(150)).await;
+            let metrics = world.metrics(0);
+            let read = metrics.records.with_label_values(&["m", "source"]).get() - before;
+            assert!(read <= 24, "{read} records were read for 12 that came");
+            assert!(10 < permission(&metrics), "the refusals are not counted");
+            let detached = &metrics.detached;
+            assert_eq!(detached.with_label_values(&["in", "0"]).get(), 1);
+            world.processes[0].network.always(None);
+            world.finish().await;
+            assert_eq!(detached.with_label_values(&["in", "0"]).get(), 0);
+        });
+    });
+    let lines =
+        |what: &str| log.lines().filter(|l| l.contains(what) && l.contains("tp=in/0 ")).count();
+    assert_eq!(lines("the archive waits for the store"), 1, "{log}");
+    assert_eq!(lines("the archive continues"), 1, "{log}");
+    assert_eq!(lines("the partition has recovered"), 1, "{log}");
+}
+
 #[test]
 fn a_genesis_that_is_refused_is_told_with_its_cause_and_put_later() {
     let log = heard(|| {

@@ -4,6 +4,7 @@
 
 mod failures;
 mod heard;
+mod leaving;
 mod oracle;
 mod owned;
 mod world;

@@ -65,7 +65,7 @@ impl Visible {
 }
 
 /// Rows of the published files of one partition: offset to value, and how often each came.
-fn archived(store: &Memory, tp: &TopicPartition) -> BTreeMap<i64, Vec<Value>> {
+pub(super) fn archived(store: &Memory, tp: &TopicPartition) -> BTreeMap<i64, Vec<Value>> {
     let files = files(store);
     let mut rows: BTreeMap<i64, Vec<Value>> = BTreeMap::new();
     for entry in ledger(store, tp).iter().filter(|e| e.kind == EntryKind::Data) {
@@ -112,6 +112,13 @@ fn twice_final(brokers: &Brokers) -> Option<String> {
         (fields[0] == "2" && fields[3] == "final").then(|| format!("{} {:?}", fields[1], row.key))
     });
     merged.into_iter().find(|name| !seen.insert(name.clone()))
+}
+
+/// Files that lie in the staging directory of any topic.
+pub(super) fn staged(store: &Memory) -> Vec<String> {
+    let contents = store.lock();
+    let staging = |path: &&String| path.starts_with("_alluvium/staging/");
+    contents.files.keys().filter(staging).cloned().collect()
 }
 
 /// What is archived; the partials topic is not.

@@ -194,10 +194,22 @@ impl World {
     }
 
     pub(super) fn take(&mut self, from: usize, partitions: &[TopicPartition], commits: bool) {
+        self.end(from, partitions, commits, false);
+    }
+
+    /// An assignment ends; `for_good`: because no mapping names the topics any more.
+    pub(super) fn end(
+        &mut self,
+        from: usize,
+        partitions: &[TopicPartition],
+        commits: bool,
+        for_good: bool,
+    ) {
         let p = &mut self.processes[from];
         p.owns.retain(|tp| !partitions.contains(tp));
         let (done, _wait) = sync_channel(1);
-        p.wake.send(Message::Revoked { partitions: partitions.to_vec(), commits, done });
+        let partitions = partitions.to_vec();
+        p.wake.send(Message::Revoked { partitions, for_good, commits, done });
     }
 
     /// Everybody who lives makes a step.

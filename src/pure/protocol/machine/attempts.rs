@@ -1,10 +1,18 @@
 //! Attempts on their way into the ledger, and what becomes of them when the archive half is lost.
 
-use super::message::{Effect, Report, StopReason};
-use super::state::{Machine, Moment, Phase};
+use std::time::Duration;
+
+use super::message::{Cause, Effect, LogAnswer, Report, StopReason, Ticket};
+use super::state::{Failing, Machine, Moment, Phase};
+use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::AttemptId;
 use crate::pure::protocol::append::AppendVerdict;
+use crate::pure::protocol::invariants;
+use crate::pure::protocol::partition::Partition;
 use crate::pure::record::OffsetRange;
+
+/// An archive that has failed, and that nothing was asked of for so long, is trusted again.
+const IDLE: Duration = Duration::from_secs(60);
 
 impl Machine {
     /// Ends the open attempt, if there is one: its files are to be closed, and its manifest is to
@@ -53,22 +61,45 @@ impl Machine {
         }
     }
 
-    pub(super) fn on_published(&mut self, id: AttemptId, effects: &mut Vec<Effect>) {
+    pub(super) fn on_published(&mut self, id: AttemptId, now: Moment, effects: &mut Vec<Effect>) {
         if let Some(rules) = &mut self.rules {
             rules.on_published(id);
         }
-        // What failed was the way of an attempt into the store: now one has got through.
-        self.ledger.backoff.reset();
+        self.trust_archive(now, effects);
         self.recover_when_appended(effects);
         self.rejoin_when_appended(effects);
+    }
+
+    /// The way of an attempt into the store has failed, and now one has arrived: the next pause is
+    /// a short one.
+    fn trust_archive(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        self.ledger.backoff.reset();
+        if let Some(Failing { since, .. }) = self.failing.take() {
+            let after = now.saturating_sub(since);
+            effects.push(Effect::Report(Report::ArchiveContinues { after }));
+        }
+    }
+
+    /// A partition without new records appends nothing. Its archive is trusted again when nothing
+    /// has failed for a while.
+    pub(super) fn trust_idle_archive(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let known_since = self.failing.and_then(|failing| failing.known_since);
+        if known_since.is_some_and(|at| at + IDLE <= now) && self.has_no_attempts() {
+            self.trust_archive(now, effects);
+        }
     }
 
     /// The archive half is unknown from now on; the ledger is read after a pause. The store does
     /// not answer: attempts whose append was never sent are left to settle, too.
     pub(super) fn on_archive_failed(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let Some(rules) = &mut self.rules else { return };
+        if let Some(range) = rules.unarchived().filter(|_| self.phase == Phase::Leaving) {
+            effects.push(Effect::Report(Report::LeftUnarchived(range)));
+        }
         let _ = rules.forget_archive();
         self.ledger.forget();
+        let since = self.failing.map_or(now, |failing| failing.since);
+        self.failing = Some(Failing { since, known_since: None });
         let retry_in = self.ledger.postpone(now, self.setup.jitter);
         effects.extend([Effect::Report(Report::ArchiveWaits { retry_in }), Effect::DropFiles]);
         self.seek_if_elsewhere();
@@ -91,11 +122,11 @@ impl Machine {
             self.discard.extend(rules.abandon_open());
         }
         effects.push(Effect::DropFiles);
-        self.stop(StopReason::Encoding(text), now);
+        self.stop(StopReason::Encoding(text), now, effects);
     }
 
-    /// The assignment has ended while the process stops: attempts are completed, because nobody
-    /// else may be there to read it all again.
+    /// The assignment has ended for good: attempts are completed, because no other owner may be
+    /// there to read it all again.
     pub(super) fn on_finish(&mut self) {
         if self.phase != Phase::Left {
             self.phase = Phase::Leaving;
@@ -104,8 +135,46 @@ impl Machine {
         self.ledger.forget();
     }
 
-    /// The assignment has ended: attempts whose append was never sent are deleted (rule 10).
+    /// The assignment has ended (rule 10). Whether what was read is appended, or left for the next
+    /// owner to read again, depends on what the log still has.
     pub(super) fn on_revoke(&mut self, effects: &mut Vec<Effect>) {
+        if self.phase == Phase::Leaving {
+            return;
+        }
+        if self.rules.as_ref().is_none_or(|p| p.unarchived().is_none()) {
+            return self.leave(effects);
+        }
+        self.on_finish();
+        let ticket = self.ticket();
+        self.handover = Some(ticket);
+        effects.push(Effect::AskLog(ticket));
+    }
+
+    /// The next owner reads again what the log still has: then the attempts whose append was never
+    /// sent are deleted. Otherwise they are the only copy, and are appended.
+    pub(super) fn on_log(
+        &mut self,
+        ticket: Ticket,
+        answer: Option<LogAnswer>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.handover != Some(ticket) {
+            return;
+        }
+        self.handover = None;
+        let ours = |a: &LogAnswer| self.identity().is_some_and(|of| of.topic_id == a.topic_id);
+        let start = answer.filter(ours).map(|a| a.start);
+        let unarchived = self.rules.as_ref().and_then(Partition::unarchived);
+        let kept = |range: OffsetRange| invariants::can_be_read_again(range.from, start);
+        if unarchived.is_none_or(kept) || planted(PlantedFault::DiscardOnlyCopy) {
+            self.leave(effects);
+        } else {
+            effects.push(Effect::EndAttempt(Cause::Revoked));
+        }
+    }
+
+    /// The assignment is over: attempts whose append was never sent are deleted.
+    fn leave(&mut self, effects: &mut Vec<Effect>) {
         self.give_up_archive(effects);
         if !self.discard.is_empty() {
             self.ask_ledger(None, effects);

@@ -33,6 +33,15 @@ pub struct PositionsAnswer {
     pub published: Option<KnownPosition>,
 }
 
+/// What the brokers say of a log.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct LogAnswer {
+    /// Kafka's id of the topic.
+    pub topic_id: String,
+    /// The log's start.
+    pub start: Offset,
+}
+
 /// What happens to the partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Input {
@@ -40,6 +49,8 @@ pub enum Input {
     Tick,
     /// The brokers' answer; [`None`] if they gave none.
     Positions(Ticket, Option<PositionsAnswer>),
+    /// The brokers' answer about the log; [`None`] if they gave none, or if there is no such topic.
+    Log(Ticket, Option<LogAnswer>),
     /// The stable read that confirms the last commit; `Err`: why its metadata can't be read.
     Confirmed(Result<Option<Committed>, String>),
     /// The newest incarnation, and its ledger if there is one.
@@ -75,9 +86,10 @@ pub enum Input {
     Pause(bool),
     /// A repair was made: a stopped partition recovers now.
     Retry,
-    /// The assignment has ended, but attempts are completed: the process stops.
+    /// The assignment has ended, but attempts are completed: the process stops, or no mapping names
+    /// the topic any more.
     Finish,
-    /// The assignment has ended.
+    /// The assignment has ended; another owner reads on, as far as the log allows.
     Revoke,
 }
 
@@ -86,6 +98,8 @@ pub enum Input {
 pub enum Effect {
     /// Ask the brokers for the positions; the answer is [`Input::Positions`].
     AskPositions(Ticket),
+    /// Ask the brokers for the topic's id and the log's start; the answer is [`Input::Log`].
+    AskLog(Ticket),
     /// Ask the archive task for the ledger; the answer is [`Input::Ledger`].
     AskLedger(LedgerQuestion),
     /// Send the append of this attempt; the answer is [`Input::Append`].
@@ -109,12 +123,18 @@ pub enum Cause {
     OutOfRange,
     /// An operator pauses the mapping.
     Paused,
+    /// The partition has stopped.
+    Stopped,
+    /// The assignment has ended.
+    Revoked,
 }
 
 /// A question to the archive task, carried out in the order of the fields.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct LedgerQuestion {
     pub ticket: Ticket,
+    /// The store has failed: first it has to show that it takes a file.
+    pub probe: bool,
     /// Attempts to be deleted whose append was never sent.
     pub discard: Vec<(EntryKey, AttemptId)>,
     /// An entry to be put, unless one stands there.
@@ -147,8 +167,12 @@ pub enum Report {
     AppendLost(AttemptId),
     /// The archive half is given up; the ledger is read after this time.
     ArchiveWaits { retry_in: Duration },
+    /// The store takes what the partition archives again, after this time.
+    ArchiveContinues { after: Duration },
     /// The position is not in the log.
     Overtaken,
+    /// The assignment has ended, and the store takes no files: what was read is not archived.
+    LeftUnarchived(OffsetRange),
 }
 
 /// Why a partition has stopped. A person has to decide; its data is safe where it is.

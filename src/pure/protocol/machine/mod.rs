@@ -9,7 +9,7 @@
 //!                │                       │                              │
 //!                └── rules or encoder ───┴───────────────────────────► Stopped
 //!
-//!   any of them ─► Leaving (a stop: attempts are completed) or Left (a revoke: nothing is done)
+//!   any of them ─► Leaving (attempts are completed) or Left (nothing is done)
 //! ```
 //! While it is running, a partition recovers or reads, as far as its two halves are known
 //! ([`crate::pure::protocol::partition`]).
@@ -35,7 +35,8 @@ mod state;
 mod tests;
 
 pub use message::{
-    Cause, Effect, Input, LedgerQuestion, NewEntry, PositionsAnswer, Report, StopReason, Ticket,
+    Cause, Effect, Input, LedgerQuestion, LogAnswer, NewEntry, PositionsAnswer, Report, StopReason,
+    Ticket,
 };
 pub use reading::ReadStep;
 pub use state::{Machine, Moment, Setup};

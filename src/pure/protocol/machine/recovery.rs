@@ -19,11 +19,17 @@ impl Machine {
     /// Asks for what recovery needs next; one question of each kind is pending at most.
     pub(super) fn ask(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         match &self.phase {
-            Phase::Stopped { retry_at: Some(at), .. } if *at <= now => self.on_retry(effects),
+            Phase::Stopped { retry_at: Some(at), .. } if *at <= now => {
+                self.on_retry(effects);
+                if let Phase::Stopped { .. } = self.phase {
+                    return;
+                }
+            }
             Phase::Stopped { .. } | Phase::Leaving | Phase::Left => return,
             Phase::Running | Phase::Overtaken | Phase::Retrying { .. } => {}
         }
         self.rejoin_when_appended(effects);
+        self.trust_idle_archive(now, effects);
         let results_unknown = |p: &Partition| p.needs_committed() && p.counted().is_none();
         if self.rules.as_ref().is_none_or(results_unknown) {
             if self.positions.may_ask(now) {
@@ -46,8 +52,8 @@ impl Machine {
         let ticket = self.ticket();
         self.ledger.state = AskState::Pending(ticket);
         let hint = self.rules.as_ref().and_then(Partition::entry_hint);
-        let discard = std::mem::take(&mut self.discard);
-        effects.push(Effect::AskLedger(LedgerQuestion { ticket, discard, put, hint }));
+        let (probe, discard) = (self.is_failing(), std::mem::take(&mut self.discard));
+        effects.push(Effect::AskLedger(LedgerQuestion { ticket, probe, discard, put, hint }));
     }
 
     pub(super) fn on_positions(
@@ -101,7 +107,7 @@ impl Machine {
         let read = match read {
             Ok(read) => read,
             Err(text) => {
-                self.stop_unreadable(text, now);
+                self.stop_unreadable(text, now, effects);
                 return None;
             }
         };
@@ -116,7 +122,7 @@ impl Machine {
                 Some(true)
             }
             Err(stop) => {
-                self.stop(StopReason::Rules(stop), now);
+                self.stop(StopReason::Rules(stop), now, effects);
                 None
             }
         }
@@ -185,13 +191,16 @@ impl Machine {
             }
             Ok(_) => {
                 let (results, archive) = (rules.p(), rules.a());
+                if let Some(failing) = &mut self.failing {
+                    failing.known_since = Some(now);
+                }
                 self.seek_if_elsewhere();
                 self.compare_with_log(now, effects);
-                if self.stopped().is_none() {
+                if self.stopped().is_none() && !self.is_failing() {
                     effects.push(Effect::Report(Report::Recovered { results, archive }));
                 }
             }
-            Err(stop) => self.stop(StopReason::Rules(stop), now),
+            Err(stop) => self.stop(StopReason::Rules(stop), now, effects),
         }
     }
 
@@ -205,7 +214,7 @@ impl Machine {
         if let Some(position) = rules.start().filter(|start| end < *start)
             && self.out_of_range == BEYOND
         {
-            return self.stop(StopReason::Rules(Stop::BeyondLog { position, end }), now);
+            return self.stop(StopReason::Rules(Stop::BeyondLog { position, end }), now, effects);
         }
         match rules.on_log_start(self.brokers.log.from) {
             Ok(None) => {
@@ -218,18 +227,19 @@ impl Machine {
                 effects.push(Effect::Report(Report::Gap(range)));
                 self.ask_ledger(Some(NewEntry { kind: EntryKind::Gap, range }), effects);
             }
-            Err(stop) => self.stop(StopReason::Rules(stop), now),
+            Err(stop) => self.stop(StopReason::Rules(stop), now, effects),
         }
     }
 
-    pub(super) fn stop_unreadable(&mut self, text: String, now: Moment) {
-        self.stop(StopReason::Rules(Stop::Unreadable(text)), now);
+    pub(super) fn stop_unreadable(&mut self, text: String, now: Moment, effects: &mut Vec<Effect>) {
+        self.stop(StopReason::Rules(Stop::Unreadable(text)), now, effects);
     }
 
-    /// A stopped partition recovers from the beginning, and counts as stopped until that succeeds.
+    /// A stopped partition recovers from the beginning once everything that was read is appended,
+    /// and counts as stopped until that succeeds.
     pub(super) fn on_retry(&mut self, effects: &mut Vec<Effect>) {
         let Phase::Stopped { why, .. } = &self.phase else { return };
-        if !why.may_be_repaired() {
+        if !why.may_be_repaired() || !self.has_no_attempts() {
             return;
         }
         self.phase = Phase::Retrying { why: why.clone() };

@@ -18,6 +18,7 @@ impl Machine {
     pub(crate) fn let_time_pass(&mut self) {
         self.out_of_range = 0;
         self.read_not_before = None;
+        self.failing = None;
         for ask in [&mut self.positions, &mut self.ledger] {
             ask.backoff = Backoff::NONE;
             if let AskState::NotBefore(_) = ask.state {
@@ -33,6 +34,15 @@ impl Machine {
 
     pub(crate) fn pending_positions(&self) -> Option<Ticket> {
         pending(self.positions.state)
+    }
+
+    /// The question about the log that the end of the assignment has asked.
+    pub(crate) fn pending_handover(&self) -> Option<Ticket> {
+        self.handover
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.phase == Phase::Leaving
     }
 
     pub(crate) fn pending_ledger(&self) -> Option<Ticket> {

@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::message::{Effect, Input, StopReason, Ticket};
+use super::message::{Cause, Effect, Input, StopReason, Ticket};
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::{AttemptId, EntryKey};
 use crate::pure::formats::metadata::Marks;
@@ -53,6 +53,10 @@ pub struct Machine {
     pub(super) paused: bool,
     pub(super) positions: Ask,
     pub(super) ledger: Ask,
+    /// The archive has failed, and nothing was appended since.
+    pub(super) failing: Option<Failing>,
+    /// The assignment has ended, and it is asked whether the log still has what was read.
+    pub(super) handover: Option<Ticket>,
     pub(super) next_ticket: u32,
     /// What the brokers answered last.
     pub(super) brokers: BrokersAnswer,
@@ -122,6 +126,15 @@ pub(super) enum AskState {
     NotBefore(Moment),
 }
 
+/// An archive that has failed. A ledger that can be read, and a small file that can be written,
+/// are not enough to trust it again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Failing {
+    pub(super) since: Moment,
+    /// Since when the ledger is known again.
+    pub(super) known_since: Option<Moment>,
+}
+
 /// What the brokers answered last.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct BrokersAnswer {
@@ -180,6 +193,8 @@ impl Machine {
             paused: false,
             positions: Ask::IDLE,
             ledger: Ask::IDLE,
+            failing: None,
+            handover: None,
             next_ticket: 0,
             brokers: BrokersAnswer { log: nowhere, first: Offset(0), published: None },
             began: None,
@@ -196,15 +211,16 @@ impl Machine {
         match input {
             Input::Tick => self.ask(now, effects),
             Input::Positions(ticket, answer) => self.on_positions(ticket, answer, now, effects),
+            Input::Log(ticket, answer) => self.on_log(ticket, answer, effects),
             Input::Confirmed(read) => self.on_confirmed(read, now, effects),
             Input::Ledger(ticket, incarnation, ledger) => {
                 self.on_ledger(ticket, incarnation, ledger, now, effects);
             }
             Input::ArchiveFailed => self.on_archive_failed(now, effects),
-            Input::Unreadable(text) => self.stop_unreadable(text, now),
+            Input::Unreadable(text) => self.stop_unreadable(text, now, effects),
             Input::ManifestWritten(id) => self.on_manifest(id, effects),
             Input::Append(id, verdict) => self.on_append(id, verdict, now, effects),
-            Input::Published(id) => self.on_published(id, effects),
+            Input::Published(id) => self.on_published(id, now, effects),
             Input::NotEncoded(text) => self.on_not_encoded(text, now, effects),
             Input::OutOfRange => self.on_out_of_range(now, effects),
             Input::Moved => self.on_moved(),
@@ -228,11 +244,15 @@ impl Machine {
 
     /// The partition stops, and no answer is waited for any more. The end of an assignment is
     /// final: a partition that is leaving completes its attempts, and never recovers again.
-    pub(super) fn stop(&mut self, why: StopReason, now: Moment) {
+    pub(super) fn stop(&mut self, why: StopReason, now: Moment, effects: &mut Vec<Effect>) {
         self.positions.forget();
         self.ledger.forget();
         if self.phase == Phase::Leaving && !planted(PlantedFault::RecoverWhileLeaving) {
             return;
+        }
+        // What was read may be the only copy: it is appended before the partition recovers.
+        if self.rules.as_ref().is_some_and(|p| p.unarchived().is_some()) {
+            effects.push(Effect::EndAttempt(Cause::Stopped));
         }
         let retry_at = why.may_be_repaired().then(|| now + RETRY);
         self.phase = Phase::Stopped { why, retry_at };
@@ -273,11 +293,19 @@ impl Machine {
         self.rules.as_ref().map(Partition::identity)
     }
 
-    /// Results are known, and the archive is not: the store does not answer.
+    /// Results continue alone: the ledger is not known yet, or the archive has failed, and nothing
+    /// was appended since.
     #[must_use]
     pub fn is_detached(&self) -> bool {
         let detached = |p: &Partition| p.a().is_none() && p.p().is_some();
-        self.setup.sinks.archive && self.rules.as_ref().is_some_and(detached)
+        let detached = self.rules.as_ref().is_some_and(detached);
+        self.is_failing() || self.setup.sinks.archive && detached
+    }
+
+    /// Whether the archive has failed, and nothing was appended since.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.failing.is_some()
     }
 
     /// Whether everything that was read is appended and published, or can't be now.

@@ -1,9 +1,12 @@
 //! What the search does not see: it knows neither time nor records that do not fit the format.
 
-use super::message::{Effect, Input, PositionsAnswer, Ticket};
+use super::message::{
+    Cause, Effect, Input, LedgerQuestion, LogAnswer, PositionsAnswer, Report, Ticket,
+};
 use super::state::{Machine, Moment, Setup};
 use crate::pure::formats::entry::{AttemptId, EntryKey, Head};
 use crate::pure::formats::metadata::{Marks, Metadata};
+use crate::pure::protocol::append::AppendVerdict;
 use crate::pure::protocol::committed::Committed;
 use crate::pure::protocol::partition::Sinks;
 use crate::pure::protocol::recovery::{Identity, LedgerTail, OnGap};
@@ -57,6 +60,30 @@ impl Driven {
         self.input(Input::Positions(ticket, Some(answer)), NOW);
     }
 
+    /// The pause after a failure.
+    fn fail(&mut self, now: Moment) -> Moment {
+        self.input(Input::ArchiveFailed, now);
+        let pause = self.effects.iter().find_map(|effect| match effect {
+            Effect::Report(Report::ArchiveWaits { retry_in }) => Some(*retry_in),
+            _ => None,
+        });
+        pause.expect("the archive waits")
+    }
+
+    /// Reads a record, and brings it into the ledger.
+    fn archive(&mut self, offset: i64, now: Moment) {
+        self.input(Input::SeekTaken(Offset(offset)), now);
+        let id = AttemptId(offset as u128);
+        let share = self.machine.accept(Offset(offset), || id);
+        assert!(share.archive.is_some(), "{:?}", self.machine);
+        assert_eq!(self.machine.seal().map(|(id, _)| id), Some(id));
+        self.input(Input::ManifestWritten(id), now);
+        assert_eq!(self.effects, [Effect::Append(id)]);
+        self.input(Input::Append(id, AppendVerdict::Appended), now);
+        assert!(self.machine.is_detached() || !self.machine.is_failing());
+        self.input(Input::Published(id), now);
+    }
+
     fn answer_ledger(&mut self, now: Moment) {
         let ticket = self.machine.pending_ledger().expect("the ledger is asked for");
         self.input(Input::Ledger(ticket, 0, Some(ledger())), now);
@@ -98,4 +125,101 @@ fn a_partition_that_completes_its_attempts_stops_for_nothing() {
         assert_eq!(driven.machine.pending_positions(), None);
         assert_eq!(driven.machine.plan(true), None);
     }
+}
+
+/// A store that answers reads, and refuses writes: each time the ledger is read, and nothing else
+/// works.
+#[test]
+fn pauses_grow_until_something_was_archived() {
+    let mut driven = Driven::running();
+    let (mut now, mut pauses) = (NOW, Vec::new());
+    for _ in 0..7 {
+        let pause = driven.fail(now);
+        pauses.push(pause.as_millis());
+        now += pause;
+        driven.input(Input::Tick, now);
+        let probes =
+            |e: &Effect| matches!(e, Effect::AskLedger(LedgerQuestion { probe: true, .. }));
+        assert!(driven.effects.iter().any(probes), "{:?}", driven.effects);
+        driven.answer_ledger(now);
+        assert_eq!(driven.effects, [], "it has not recovered before something was archived");
+        assert!(driven.machine.is_detached());
+    }
+    assert_eq!(pauses, [500, 1_000, 2_000, 4_000, 7_500, 7_500, 7_500]);
+
+    driven.archive(5, now);
+    let after = now - NOW;
+    assert_eq!(driven.effects, [Effect::Report(Report::ArchiveContinues { after })]);
+    assert!(!driven.machine.is_detached());
+    assert_eq!(driven.fail(now).as_millis(), 500);
+}
+
+/// Nothing is appended where nothing is read: time tells, and only that much of it without a
+/// failure.
+#[test]
+fn an_idle_partition_is_not_detached_for_ever() {
+    let mut driven = Driven::running();
+    let minute = Moment::from_secs(60);
+    let back = NOW + driven.fail(NOW);
+    driven.input(Input::Tick, back);
+    driven.answer_ledger(back);
+    driven.input(Input::Tick, back + minute - Moment::from_millis(1));
+    assert_eq!(driven.effects, []);
+    driven.input(Input::Tick, back + minute);
+    let after = back + minute - NOW;
+    assert_eq!(driven.effects, [Effect::Report(Report::ArchiveContinues { after })]);
+    assert!(!driven.machine.is_detached());
+}
+
+/// A record was read at offset 5, and the assignment ends.
+fn revoked() -> (Driven, Ticket) {
+    let mut driven = Driven::running();
+    driven.input(Input::SeekTaken(Offset(5)), NOW);
+    let _ = driven.machine.accept(Offset(5), || AttemptId(1));
+    driven.input(Input::Revoke, NOW);
+    let ticket = driven.machine.pending_handover().expect("the log is asked for");
+    assert_eq!(driven.effects, [Effect::AskLog(ticket)]);
+    (driven, ticket)
+}
+
+fn log(topic_id: &str, start: i64) -> Option<LogAnswer> {
+    Some(LogAnswer { topic_id: topic_id.into(), start: Offset(start) })
+}
+
+#[test]
+fn an_owner_that_leaves_deletes_what_the_log_still_has() {
+    let (mut driven, ticket) = revoked();
+    driven.input(Input::Log(Ticket { number: 99, ..ticket }, log("t", 5)), NOW);
+    assert_eq!(driven.effects, [], "the answer to another question");
+    driven.input(Input::Log(ticket, log("t", 5)), NOW);
+    let discards = |e: &Effect| matches!(e, Effect::AskLedger(q) if q.discard.len() == 1);
+    assert!(driven.effects.iter().any(discards), "{:?}", driven.effects);
+    assert!(driven.machine.is_drained());
+}
+
+#[test]
+fn an_owner_that_leaves_appends_what_no_log_has() {
+    for answer in [log("t", 6), log("another", 0), None] {
+        let (mut driven, ticket) = revoked();
+        driven.input(Input::Log(ticket, answer.clone()), NOW);
+        assert_eq!(driven.effects, [Effect::EndAttempt(Cause::Revoked)], "{answer:?}");
+        let (id, range) = driven.machine.seal().expect("it is open");
+        assert_eq!(range, OffsetRange { from: Offset(5), to: Offset(6) });
+        driven.input(Input::ManifestWritten(id), NOW);
+        assert_eq!(driven.effects, [Effect::Append(id)], "{answer:?}");
+        assert!(!driven.machine.is_drained());
+        driven.input(Input::Append(id, AppendVerdict::Appended), NOW);
+        driven.input(Input::Published(id), NOW);
+        assert!(driven.machine.is_drained());
+    }
+}
+
+#[test]
+fn what_a_failing_store_does_not_take_at_the_end_is_named() {
+    let (mut driven, ticket) = revoked();
+    driven.input(Input::Log(ticket, None), NOW);
+    driven.input(Input::ArchiveFailed, NOW);
+    let range = OffsetRange { from: Offset(5), to: Offset(6) };
+    assert!(driven.effects.contains(&Effect::Report(Report::LeftUnarchived(range))));
+    assert!(driven.machine.is_drained());
 }

@@ -181,5 +181,6 @@ plants! {
     take_old_answer: TakeOldAnswer, Scope { slow_answers: true, ..one() } => "I1";
     forget_overtaken: ForgetOvertaken, Scope { retention: true, ..base() } => "thrown away";
     recover_while_leaving: RecoverWhileLeaving, archive_alone() => "after its assignment has ended";
+    discard_only_copy: DiscardOnlyCopy, Scope { retention: true, ..one() } => "I8";
     answer_after_revoke: AnswerAfterRevoke, one() => "after its assignment has ended";
 }

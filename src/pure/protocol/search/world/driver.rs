@@ -5,11 +5,11 @@ use super::super::scope::Scope;
 use super::super::step::Answer;
 use super::state::{Files, Letter, Pending, Worker, World, identity};
 use crate::pure::protocol::machine::{
-    Effect, Input, LedgerQuestion, Moment, NewEntry, PositionsAnswer, ReadStep, Report, Setup,
-    StopReason,
+    Effect, Input, LedgerQuestion, LogAnswer, Moment, NewEntry, PositionsAnswer, ReadStep, Report,
+    Setup, StopReason,
 };
 use crate::pure::protocol::partition::{Append, Plan, Share, Sinks, Use};
-use crate::pure::protocol::{AppendVerdict, AttemptId, EntryKind, Machine, Stop};
+use crate::pure::protocol::{AppendVerdict, AttemptId, EntryKind, Machine, Stop, invariants};
 use crate::pure::record::{Offset, OffsetRange};
 
 /// The clock stands; pauses are over at each step ([`Machine::let_time_pass`]).
@@ -76,6 +76,7 @@ impl World {
             Effect::Recount => self.worker(i).counts = 0,
             // Asked, and appended, by steps of their own.
             Effect::AskPositions(_) | Effect::Append(_) => {}
+            Effect::AskLog(_) => unreachable!("answered by whoever takes the assignment away"),
             Effect::DropFiles | Effect::Report(_) => {}
             Effect::Rejoin => unreachable!("no seek is refused"),
         }
@@ -194,8 +195,10 @@ impl World {
 
     /// A stopped partition recovers anew: somebody may have repaired it.
     pub(super) fn retry(&mut self, i: usize, scope: &Scope) {
-        self.worker(i).life = None;
         self.input(i, Input::Retry, scope);
+        if self.worker(i).machine.rules().is_none() {
+            self.worker(i).life = None;
+        }
     }
 }
 
@@ -273,13 +276,26 @@ impl World {
 
     /// The assignment ends; what the owner asked for is answered afterwards, and must not matter.
     pub(super) fn leave(&mut self, i: usize, deletes: bool, scope: &Scope) {
-        let mut me = self.workers[i].take().expect("is up");
+        let me = self.worker(i);
         let pending = me.machine.pending_positions();
-        for effect in me.handle(Input::Revoke) {
-            if let (Effect::AskLedger(question), true) = (effect, deletes) {
-                question.discard.into_iter().for_each(|(_, id)| self.delete(id));
+        let mut effects = me.handle(Input::Revoke);
+        if let Some(ticket) = self.worker(i).machine.pending_handover() {
+            let topic_id = identity(self.life).topic_id.clone();
+            let log = LogAnswer { topic_id, start: self.log };
+            effects.extend(self.worker(i).handle(Input::Log(ticket, Some(log))));
+        }
+        if self.worker(i).machine.is_leaving() {
+            self.seal(i);
+            let me = self.worker(i);
+            (me.current, me.finishes) = (false, true);
+            return;
+        }
+        for effect in effects {
+            if let Effect::AskLedger(question) = effect {
+                question.discard.into_iter().for_each(|(_, id)| self.discard(id, deletes));
             }
         }
+        let mut me = self.workers[i].take().expect("is up");
         let mut late = Vec::new();
         if let Some(ticket) = pending {
             late.extend(me.handle(Input::Positions(ticket, Some(self.positions_answer(scope)))));
@@ -288,6 +304,19 @@ impl World {
         let plans = [true, false].iter().any(|with| me.machine.plan(*with).is_some());
         if !late.is_empty() || plans {
             self.alarm = Some("an owner acts after its assignment has ended");
+        }
+    }
+
+    /// The author deletes an attempt at the end of its assignment, or dies before.
+    fn discard(&mut self, id: AttemptId, deletes: bool) {
+        let f = *self.files(id);
+        let log_start = (f.life == self.life).then_some(self.log);
+        let archived = self.tail(f.life).is_some_and(|tail| f.from < tail.to);
+        if !archived && !invariants::can_be_read_again(f.from, log_start) {
+            self.alarm = Some("I8: the only copy of a record is thrown away");
+        }
+        if deletes {
+            self.delete(id);
         }
     }
 

@@ -1,4 +1,5 @@
-//! What is promised: I1 to I5 of every world, I7 of every step. I6 stands in `fair`.
+//! What is promised: I1 to I5 of every world, I7 of every step. I6 stands in `fair`, and I8 in
+//! `driver`.
 
 use std::cmp::Ordering;
 

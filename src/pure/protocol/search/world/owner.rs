@@ -16,7 +16,8 @@ impl World {
             if scope.repairs {
                 self.act(out, i, Act::Retries, |w| w.retry(i, scope));
             }
-            return;
+            // What was read is appended all the same.
+            return self.archive_steps(i, scope, out);
         }
         if worker.sent {
             return self.answers(i, scope, out);
