@@ -334,7 +334,7 @@ impl Worker {
                     self.index
                 );
             }
-            let _ = done.send(drained && due == 0);
+            let _ = done.send(whole && due == 0);
         }
     }
 
