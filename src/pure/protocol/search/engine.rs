@@ -71,7 +71,7 @@ impl Hasher for TwoHashers {
     both! { write_u8: u8, write_u32: u32, write_u64: u64, write_u128: u128, write_usize: usize }
 }
 
-fn hash(world: &impl Hash) -> Key {
+pub(super) fn hash(world: &impl Hash) -> Key {
     static SEEDS: LazyLock<[FixedState; 2]> = LazyLock::new(|| [1, 2].map(FixedState::with_seed));
     let mut hashers = TwoHashers(SEEDS.each_ref().map(|seed| seed.build_hasher()));
     world.hash(&mut hashers);
