@@ -207,8 +207,9 @@ impl Sinks {
             Report::LeftUnarchived(range) => {
                 tracing::error!(
                     %tp, %range,
-                    "the partition was taken away while the store takes no files: records that \
-                     were read are not archived by this instance"
+                    "the partition was taken away while its files could not be completed: records \
+                     of these offsets were read and are not archived, and the topic may not have \
+                     them any more"
                 );
             }
             Report::Overtaken => {

@@ -15,8 +15,9 @@ use crate::engine::worker::inbox::{Added, Answer, Message, Wake, WorkerView};
 use crate::engine::worker::partition::{OwnedPartition, Sinks};
 use crate::engine::worker::turns::BacklogTurn;
 use crate::pure::layout::RollReason;
+use crate::pure::protocol::Partition;
 use crate::pure::protocol::backoff::Backoff;
-use crate::pure::protocol::machine::Input;
+use crate::pure::protocol::machine::{Input, Report};
 use crate::pure::record::TopicPartition;
 
 /// A worker sleeps for this time at most when there is nothing to read and nothing is due.
@@ -50,7 +51,15 @@ pub(super) struct Worker {
 /// A revocation, whose partitions complete what only they have.
 pub(super) struct Handover {
     leaving: Vec<Sinks>,
-    done: SyncSender<()>,
+    /// Who waits for the revocation; [`None`] if nobody does.
+    done: Option<SyncSender<()>>,
+}
+
+impl Handover {
+    /// The group waits for a bounded time only: perhaps nobody listens any more.
+    fn answer(&mut self) {
+        let _ = self.done.take().map(|done| done.try_send(()));
+    }
 }
 
 /// A worker's way to its end.
@@ -130,11 +139,12 @@ impl Worker {
             Message::Assigned { generation, added } => self.assigned(generation, added, now),
             Message::Revoked { partitions, for_good, commits, done } => {
                 let leaving = self.revoked(&partitions, for_good, commits, now);
+                let mut handover = Handover { leaving, done: Some(done) };
                 if !commits {
                     // Another owner is there already, and nobody waits for this one.
-                    let _ = done.try_send(());
+                    handover.answer();
                 }
-                self.handovers.push(Handover { leaving, done });
+                self.handovers.push(handover);
             }
             Message::Answered { tp, epoch, answer } => {
                 let owned = self.owned.get_mut(&tp).map(|owned| &mut owned.sinks);
@@ -236,13 +246,12 @@ impl Worker {
 
     /// Forgets partitions that have left, and answers for revocations that are over.
     fn hand_over(&mut self) {
-        self.handovers.retain_mut(|Handover { leaving, done }| {
-            leaving.retain(|sinks| !sinks.machine.is_drained());
-            if leaving.is_empty() {
-                // The group waits for a bounded time only.
-                let _ = done.try_send(());
+        self.handovers.retain_mut(|handover| {
+            handover.leaving.retain(|sinks| !sinks.machine.is_drained());
+            if handover.leaving.is_empty() {
+                handover.answer();
             }
-            !leaving.is_empty()
+            !handover.leaving.is_empty()
         });
     }
 
@@ -333,6 +342,10 @@ impl Worker {
                      owner archives them",
                     self.index
                 );
+            }
+            for sinks in self.handovers.iter().flat_map(|h| &h.leaving) {
+                let range = sinks.machine.rules().and_then(Partition::unarchived);
+                range.inspect(|range| sinks.tell(&Report::LeftUnarchived(*range), &self.env));
             }
             let _ = done.send(whole && due == 0);
         }

@@ -5,6 +5,7 @@ mod audit;
 mod faults;
 mod group;
 mod isolation;
+mod leaving;
 mod merge;
 mod mistakes;
 mod operate;
@@ -33,6 +34,10 @@ pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
     (
         "a_topic_that_is_made_again_under_a_daemon",
         mistakes::a_topic_that_is_made_again_under_a_daemon,
+    ),
+    (
+        "what_was_read_before_an_assignment_ends_for_good",
+        leaving::what_was_read_before_an_assignment_ends_for_good,
     ),
     ("a_source_that_nobody_reads", merge::a_source_that_nobody_reads),
     ("joins_after_retention", group::joins_after_retention),

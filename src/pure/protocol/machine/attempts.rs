@@ -119,6 +119,9 @@ impl Machine {
     /// up, and those before it go on.
     pub(super) fn on_not_encoded(&mut self, text: String, now: Moment, effects: &mut Vec<Effect>) {
         if let Some(rules) = &mut self.rules {
+            if let Some(range) = rules.unarchived().filter(|_| self.phase == Phase::Leaving) {
+                effects.push(Effect::Report(Report::LeftUnarchived(range)));
+            }
             self.discard.extend(rules.abandon_open());
         }
         effects.push(Effect::DropFiles);
@@ -141,7 +144,7 @@ impl Machine {
         if self.phase == Phase::Leaving {
             return;
         }
-        if self.rules.as_ref().is_none_or(|p| p.unarchived().is_none()) {
+        if self.rules.as_ref().is_none_or(|p| p.not_in_ledger().is_none()) {
             return self.leave(effects);
         }
         self.on_finish();
@@ -164,13 +167,18 @@ impl Machine {
         self.handover = None;
         let ours = |a: &LogAnswer| self.identity().is_some_and(|of| of.topic_id == a.topic_id);
         let start = answer.filter(ours).map(|a| a.start);
-        let unarchived = self.rules.as_ref().and_then(Partition::unarchived);
+        let rules = self.rules.as_ref();
         let kept = |range: OffsetRange| invariants::can_be_read_again(range.from, start);
-        if unarchived.is_none_or(kept) || planted(PlantedFault::DiscardOnlyCopy) {
-            self.leave(effects);
-        } else {
-            effects.push(Effect::EndAttempt(Cause::Revoked));
+        let kept = |range: &OffsetRange| kept(*range) || planted(PlantedFault::DiscardOnlyCopy);
+        let Some(range) = rules.and_then(Partition::not_in_ledger).filter(|r| !kept(r)) else {
+            return self.leave(effects);
+        };
+        if self.has_no_attempts() {
+            // The store has failed, and results have continued alone.
+            effects.push(Effect::Report(Report::LeftUnarchived(range)));
+            return self.leave(effects);
         }
+        effects.push(Effect::EndAttempt(Cause::Revoked));
     }
 
     /// The assignment is over: attempts whose append was never sent are deleted.

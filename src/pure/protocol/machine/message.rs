@@ -171,7 +171,8 @@ pub enum Report {
     ArchiveContinues { after: Duration },
     /// The position is not in the log.
     Overtaken,
-    /// The assignment has ended, and the store takes no files: what was read is not archived.
+    /// The assignment has ended, and the store takes no files, or a record does not fit the format:
+    /// what was read is not archived, and the log may not have it any more.
     LeftUnarchived(OffsetRange),
 }
 

@@ -308,10 +308,11 @@ impl Machine {
         self.failing.is_some()
     }
 
-    /// Whether everything that was read is appended and published, or can't be now.
+    /// Whether everything that was read is appended and published, or can't be now; and whether
+    /// nothing has to be asked before that is known.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.stopped().is_some() || self.has_no_attempts()
+        self.handover.is_none() && self.has_no_attempts()
     }
 
     pub(super) fn has_no_attempts(&self) -> bool {

@@ -223,3 +223,40 @@ fn what_a_failing_store_does_not_take_at_the_end_is_named() {
     assert!(driven.effects.contains(&Effect::Report(Report::LeftUnarchived(range))));
     assert!(driven.machine.is_drained());
 }
+
+/// A store that does not answer, and results that continue alone: nothing is there to be appended.
+#[test]
+fn what_was_counted_alone_and_no_log_has_is_named_at_the_end() {
+    for (answer, named) in [(None, true), (log("t", 5), false)] {
+        let mut driven = Driven::running();
+        driven.input(Input::SeekTaken(Offset(5)), NOW);
+        let _ = driven.machine.accept(Offset(5), || AttemptId(1));
+        driven.input(Input::ArchiveFailed, NOW);
+        let plan = driven.machine.plan(true).expect("results continue");
+        driven.input(Input::CommitOk(plan), NOW);
+        driven.input(Input::Revoke, NOW);
+        let ticket = driven.machine.pending_handover().expect("the log is asked for");
+        assert!(!driven.machine.is_drained());
+        driven.input(Input::Log(ticket, answer), NOW);
+        let range = OffsetRange { from: Offset(5), to: Offset(6) };
+        let report = Effect::Report(Report::LeftUnarchived(range));
+        assert_eq!(driven.effects.contains(&report), named, "{:?}", driven.effects);
+        assert!(driven.machine.is_drained());
+    }
+}
+
+/// What a partition has read before it stopped is under way; a stop of the process waits for it.
+#[test]
+fn a_partition_that_has_stopped_is_drained_when_its_attempts_are() {
+    let mut driven = Driven::running();
+    driven.input(Input::SeekTaken(Offset(5)), NOW);
+    let _ = driven.machine.accept(Offset(5), || AttemptId(1));
+    driven.input(Input::Unreadable("another version".into()), NOW);
+    assert_eq!(driven.effects, [Effect::EndAttempt(Cause::Stopped)]);
+    let (id, _) = driven.machine.seal().expect("it is open");
+    driven.input(Input::ManifestWritten(id), NOW);
+    assert!(driven.machine.stopped().is_some() && !driven.machine.is_drained());
+    driven.input(Input::Append(id, AppendVerdict::Appended), NOW);
+    driven.input(Input::Published(id), NOW);
+    assert!(driven.machine.is_drained());
+}

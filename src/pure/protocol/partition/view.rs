@@ -29,6 +29,17 @@ impl Partition {
         (range.from < range.to).then_some(range)
     }
 
+    /// The offsets that were read, for the archive or for the results, and that no entry is known
+    /// to name.
+    #[must_use]
+    pub fn not_in_ledger(&self) -> Option<OffsetRange> {
+        let alone = || {
+            let range = OffsetRange { from: self.committed_offset()?, to: self.p()? };
+            (self.sinks.archive && self.archive.is_none() && range.from < range.to).then_some(range)
+        };
+        self.unarchived().or_else(alone)
+    }
+
     /// The next offset to be counted, if P is known.
     #[must_use]
     pub fn counted(&self) -> Option<Offset> {

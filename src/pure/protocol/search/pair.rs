@@ -27,7 +27,8 @@ pub(super) struct Pair {
 
 impl Hash for Pair {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        [&self.source, &self.output].map(|half| state.write_u128(half.key()));
+        state.write_u128(self.source.key());
+        state.write_u128(self.output.key());
     }
 }
 

@@ -182,5 +182,6 @@ plants! {
     forget_overtaken: ForgetOvertaken, Scope { retention: true, ..base() } => "thrown away";
     recover_while_leaving: RecoverWhileLeaving, archive_alone() => "after its assignment has ended";
     discard_only_copy: DiscardOnlyCopy, Scope { retention: true, ..one() } => "I8";
+    discard_only_copy_of_a_topic_made_again: DiscardOnlyCopy, remade() => "I8";
     answer_after_revoke: AnswerAfterRevoke, one() => "after its assignment has ended";
 }

@@ -1,0 +1,97 @@
+//! Assignments that end for good, before what was read is rolled: nobody can read it again, or
+//! nobody will.
+
+use std::time::Duration;
+
+use super::{config, home};
+use crate::support::{Cluster, Daemon, eventually, flush, send, tree};
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// In each topic.
+const RECORDS: i64 = 500;
+const PARTITIONS: i32 = 2;
+
+/// Mappings by what becomes of them or of their topics.
+const ENDS: [&str; 4] = ["deleted", "again", "removed", "pattern"];
+
+fn topic(end: &str) -> String {
+    format!("leaving-{end}")
+}
+
+fn counts(end: &str) -> String {
+    format!("leaving-{end}-counts")
+}
+
+fn mapping(end: &str) -> String {
+    let topic = match end {
+        "pattern" => "topics_regex = \"leaving-patter[n]\"".to_string(),
+        _ => format!("topics = [\"{}\"]", topic(end)),
+    };
+    format!(
+        "[mapping.{end}]\n{topic}\n[mapping.{end}.wordcount]\noutput_topic = \"{}\"\nwindow = \
+         \"1s\"\ntime = \"arrival\"\n",
+        counts(end)
+    )
+}
+
+/// Topics that are deleted, or deleted and created again, a mapping that a reload removes, and a
+/// pattern that no longer matches, while all that was read is in files that are open: it is in the
+/// archive afterwards, and so are the counts that were published of it.
+pub(crate) fn what_was_read_before_an_assignment_ends_for_good(cluster: &Cluster) {
+    let name = "leaving";
+    let mappings = ENDS.map(mapping);
+    let config = config(cluster, name, &mappings.concat())
+        .replace("age = \"3s\"", "age = \"1h\"")
+        .replace("[daemon]\n", "[daemon]\ntopics_refresh = \"1s\"\n");
+    let producer = cluster.producer();
+    for end in ENDS {
+        cluster.create_topic(&topic(end), PARTITIONS as u32);
+        let to = |i: i64| i as i32 % PARTITIONS;
+        (0..RECORDS).for_each(|i| send(&producer, &topic(end), to(i), b"word", None));
+    }
+    flush(&producer);
+    let daemon = Daemon::start(&home(cluster, name), "a", &config);
+    for end in ENDS {
+        cluster.all_published(&counts(end), RECORDS as u64);
+        let committed = || RECORDS as f64 <= cluster.position(name, &topic(end));
+        eventually("counted and committed", LIMIT, committed);
+        let archived = daemon.of_topic("alluvium_archive_position", &topic(end));
+        assert_eq!(archived, 0.0, "{end}: it was rolled before");
+    }
+    let root = format!("{}/{name}", cluster.hdfs());
+    let store = cluster.store(&root);
+    let whole = |end: &str| {
+        let what = format!("{end}: what was read is archived");
+        eventually(&what, LIMIT, || {
+            let files = cluster.runtime.block_on(tree(&*store, &topic(end)));
+            files.is_ok_and(|files| PARTITIONS as usize <= files.len())
+        });
+        let read = cluster.archive(&root, &topic(end), &topic(end)).offsets();
+        let each = RECORDS / i64::from(PARTITIONS);
+        let want: Vec<_> = (0..PARTITIONS).flat_map(|p| (0..each).map(move |o| (p, o))).collect();
+        assert_eq!(read, want, "{end}");
+    };
+
+    cluster.delete_topic(&topic("deleted"));
+    whole("deleted");
+    let [deleted, again, _, pattern] = &mappings;
+    let narrower = pattern.replace("patter[n]", "patter[m]");
+    let fewer = [deleted, again, &narrower].map(String::as_str).concat();
+    let fewer = config.replace(&mappings.concat(), &fewer);
+    assert_ne!(fewer, config);
+    daemon.reconfigure(&fewer);
+    whole("removed");
+    whole("pattern");
+    cluster.delete_topic(&topic("again"));
+    cluster.create_topic(&topic("again"), PARTITIONS as u32);
+    whole("again");
+
+    assert_eq!(daemon.stop(), 0);
+    for end in ENDS {
+        whole(end);
+        let published = cluster.read_topic(&counts(end));
+        let archived = cluster.archive(&root, &counts(end), &counts(end));
+        assert_eq!(archived.offsets().len(), published.len(), "{end}");
+        assert_eq!(archived.words()["word"], RECORDS as u64, "{end}");
+    }
+}
