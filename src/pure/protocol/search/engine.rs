@@ -83,6 +83,8 @@ pub(super) fn hash(world: &impl Hash) -> Key {
 pub(super) fn explore<M: Model>(first: &M, scope: &Scope) -> Report {
     let mut parents = Parents::default();
     let mut healthy = Healthy::default();
+    // Most steps lead to where another step has led before: those worlds are not mirrored.
+    let mut exactly = HashSet::with_hasher(fast::FixedState::default());
     let _ = parents.insert(key(first, scope), 0);
     let mut level = vec![(key(first, scope), first.clone())];
     let scope = &scope.in_this_run();
@@ -101,6 +103,9 @@ pub(super) fn explore<M: Model>(first: &M, scope: &Scope) -> Report {
                     let mut trace = replay(first, *here, &parents, scope);
                     trace.push(step.to_string());
                     return Report { states: parents.len(), broken: Some((what, trace)) };
+                }
+                if !exactly.insert(hash(&w)) {
+                    continue;
                 }
                 let k = key(&w, scope);
                 if let Entry::Vacant(unseen) = parents.entry(k) {

@@ -72,7 +72,7 @@ impl Scope {
 
     /// Two partitions in the transactions of two workers.
     pub(super) fn pair_of_owners() -> Scope {
-        let steps = Some(22);
+        let steps = Some(if is_full() { 27 } else { 22 });
         Scope { store_fails: false, live: false, steps, ..Scope::small() }
     }
 
