@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::message::{Cause, Effect, LogAnswer, Report, StopReason, Ticket};
-use super::state::{Failing, Machine, Moment, Phase};
+use super::phase::Phase;
+use super::state::{Failing, Machine, Moment};
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::AttemptId;
 use crate::pure::protocol::append::AppendVerdict;
@@ -132,7 +133,7 @@ impl Machine {
     /// there to read it all again.
     pub(super) fn on_finish(&mut self) {
         if self.phase != Phase::Left {
-            self.phase = Phase::Leaving;
+            self.enter(Phase::Leaving);
         }
         self.positions.forget();
         self.ledger.forget();
@@ -189,6 +190,6 @@ impl Machine {
         }
         self.positions.forget();
         self.ledger.forget();
-        self.phase = Phase::Left;
+        self.enter(Phase::Left);
     }
 }

@@ -1,7 +1,8 @@
 //! Rule 4 for one partition: what a transaction carries, and what its answer means.
 
 use super::message::Effect;
-use super::state::{Machine, Phase};
+use super::phase::Phase;
+use super::state::Machine;
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::metadata::{Marks, Metadata};
 use crate::pure::protocol::partition::{Partition, Plan};

@@ -11,6 +11,17 @@
 //!
 //!   any of them ─► Leaving (attempts are completed) or Left (nothing is done)
 //! ```
+//! These are all transitions; [`Machine`] asserts them, in release builds too:
+//!
+//! | phase | may be followed by |
+//! | --- | --- |
+//! | Running | Overtaken, Stopped, Leaving, Left |
+//! | Overtaken | Running, Stopped, Leaving, Left |
+//! | Stopped | Stopped, Retrying, Leaving, Left |
+//! | Retrying | Running, Stopped, Leaving, Left |
+//! | Leaving | Leaving, Left |
+//! | Left | nothing |
+//!
 //! While it is running, a partition recovers or reads, as far as its two halves are known
 //! ([`crate::pure::protocol::partition`]).
 //!
@@ -20,12 +31,13 @@
 //! ignored, so that nothing of an earlier assignment, and nothing that was read before a doubt, is
 //! believed.
 //!
-//! [`state`] holds the data, [`recovery`] finds the positions, [`reading`] decides where the client
+//! [`state`] holds the data, [`phase`] the transitions, [`recovery`] finds the positions, [`reading`] decides where the client
 //! reads, [`attempts`] brings attempts into the ledger, and [`commit`] answers for transactions.
 
 mod attempts;
 mod commit;
 mod message;
+mod phase;
 mod reading;
 mod recovery;
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::message::{Cause, Effect, Report};
-use super::state::{BEYOND, Cursor, Machine, Moment, Phase, Refused};
+use super::phase::Phase;
+use super::state::{BEYOND, Cursor, Machine, Moment, Refused};
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::AttemptId;
 use crate::pure::protocol::partition::{Partition, Share};
@@ -144,7 +145,7 @@ impl Machine {
             return self.seek_again();
         }
         effects.push(Effect::Report(Report::Overtaken));
-        self.phase = Phase::Overtaken;
+        self.enter(Phase::Overtaken);
         let _ = self.positions.postpone(now, self.setup.jitter);
         effects.push(Effect::EndAttempt(Cause::OutOfRange));
         self.recover_when_appended(effects);
@@ -157,7 +158,7 @@ impl Machine {
         if self.phase != Phase::Overtaken || !appended {
             return;
         }
-        self.phase = Phase::Running;
+        self.enter(Phase::Running);
         self.give_up_archive(effects);
         self.doubt(effects);
     }

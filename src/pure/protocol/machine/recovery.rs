@@ -6,7 +6,8 @@
 use super::message::{
     Effect, LedgerQuestion, NewEntry, PositionsAnswer, Report, StopReason, Ticket,
 };
-use super::state::{AskState, BEYOND, BrokersAnswer, Cursor, Machine, Moment, Phase};
+use super::phase::Phase;
+use super::state::{AskState, BEYOND, BrokersAnswer, Cursor, Machine, Moment};
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::EntryKind;
 use crate::pure::protocol::committed::Committed;
@@ -219,7 +220,7 @@ impl Machine {
         match rules.on_log_start(self.brokers.log.from) {
             Ok(None) => {
                 if let Phase::Retrying { .. } = self.phase {
-                    self.phase = Phase::Running;
+                    self.enter(Phase::Running);
                 }
             }
             Ok(Some(range)) => {
@@ -242,7 +243,8 @@ impl Machine {
         if !why.may_be_repaired() || !self.has_no_attempts() {
             return;
         }
-        self.phase = Phase::Retrying { why: why.clone() };
+        let why = why.clone();
+        self.enter(Phase::Retrying { why });
         self.give_up_archive(effects);
         self.rules = None;
         self.positions.state = AskState::Idle;

@@ -1,7 +1,8 @@
 //! What only the search looks at: machines that differ in nothing that matters are made the same.
 
 use super::message::Ticket;
-use super::state::{AskState, Cursor, Machine, Phase};
+use super::phase::Phase;
+use super::state::{AskState, Cursor, Machine};
 use crate::pure::formats::entry::AttemptId;
 use crate::pure::protocol::backoff::Backoff;
 use crate::pure::protocol::partition::Partition;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::message::{Cause, Effect, Input, StopReason, Ticket};
+use super::phase::Phase;
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::{AttemptId, EntryKey};
 use crate::pure::formats::metadata::Marks;
@@ -71,23 +72,6 @@ pub struct Machine {
 /// The log may have been asked for a moment before it grew: a position beyond its end counts only
 /// when the client has refused it this often.
 pub(super) const BEYOND: u8 = 3;
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Phase {
-    /// The partition recovers or reads, as far as its halves are known.
-    Running,
-    /// The log no longer has the position: what was read is appended first, because it can't be
-    /// read again.
-    Overtaken,
-    /// A person has to decide; `retry_at`: when the partition recovers anew.
-    Stopped { why: StopReason, retry_at: Option<Moment> },
-    /// The partition recovers anew, and counts as stopped until that has succeeded.
-    Retrying { why: StopReason },
-    /// The assignment has ended; attempts are completed.
-    Leaving,
-    /// The assignment has ended.
-    Left,
-}
 
 /// Where the client reads; the client's own word is never taken.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -255,7 +239,7 @@ impl Machine {
             effects.push(Effect::EndAttempt(Cause::Stopped));
         }
         let retry_at = why.may_be_repaired().then(|| now + RETRY);
-        self.phase = Phase::Stopped { why, retry_at };
+        self.enter(Phase::Stopped { why, retry_at });
     }
 
     // ---- questions ------------------------------------------------------------------------
