@@ -88,7 +88,15 @@ impl Brokers {
 
     pub(crate) fn source(&self, tp: &TopicPartition) -> LogSource {
         let (brokers, tp) = (self.clone(), tp.clone());
-        LogSource { brokers, tp, position: None, told_end: false, sought_in: None }
+        LogSource {
+            brokers,
+            tp,
+            position: None,
+            parked: false,
+            wake: None,
+            told_end: false,
+            sought_in: None,
+        }
     }
 
     pub(crate) fn transactions(&self) -> Transactions {
@@ -160,6 +168,9 @@ pub(crate) struct LogSource {
     brokers: Brokers,
     tp: TopicPartition,
     position: Option<i64>,
+    parked: bool,
+    /// Called at each look: there may always be something at the next one.
+    wake: Option<Box<dyn Fn() + Send + Sync>>,
     told_end: bool,
     /// The generation of the last seek.
     sought_in: Option<i32>,
@@ -168,11 +179,14 @@ pub(crate) struct LogSource {
 const AT_ONCE: usize = 4;
 
 impl Source for LogSource {
-    fn on_records(&mut self, _: Box<dyn Fn() + Send + Sync>) {}
+    fn on_records(&mut self, wake: Box<dyn Fn() + Send + Sync>) {
+        self.wake = Some(wake);
+    }
 
     fn read(&mut self, take: &mut dyn FnMut(&Record<'_>)) -> Read {
+        self.wake.iter().for_each(|wake| wake());
         let Some(position) = self.position else {
-            return Read::default();
+            return Read { moved: self.parked, ..Read::default() };
         };
         let (rows, end) = {
             let state = self.brokers.lock();
@@ -215,6 +229,12 @@ impl Source for LogSource {
         self.sought_in = Some(self.brokers.lock().generation);
         self.position = Some(start.0);
         self.told_end = false;
+        Ok(())
+    }
+
+    fn park(&mut self) -> Result<(), KafkaError> {
+        self.position = None;
+        self.parked = true;
         Ok(())
     }
 }

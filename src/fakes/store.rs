@@ -15,6 +15,10 @@ use crate::fakes::network::{Failure, LATE, Network};
 pub(crate) struct Contents {
     pub files: BTreeMap<String, Vec<u8>>,
     pub directories: BTreeSet<String>,
+    /// Files that were made and are not closed.
+    pub open: BTreeSet<String>,
+    /// The most of them at one time.
+    pub most_open: usize,
 }
 
 #[derive(Clone, Default, Debug)]
@@ -103,6 +107,7 @@ impl Writer for MemoryWriter {
         let path = self.path.clone();
         self.store
             .call("close", &self.path, move |c| {
+                let _ = c.open.remove(&path);
                 c.files.contains_key(&path).then_some(()).ok_or(ErrorKind::NotFound)
             })
             .await
@@ -124,7 +129,9 @@ impl Store for Memory {
             if !c.directories.contains(parent(&at)) {
                 return Err(ErrorKind::NotFound);
             }
-            let _ = c.files.insert(at, Vec::new());
+            let _ = c.files.insert(at.clone(), Vec::new());
+            let _ = c.open.insert(at);
+            c.most_open = c.most_open.max(c.open.len());
             Ok(())
         })
         .await?;

@@ -23,6 +23,11 @@ enum Sink {
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
 }
 
+/// What a codec holds for one stream, bytes: an estimate, by the sizes of its tables.
+const GZIP: usize = 300 << 10;
+/// As GZIP: the window of level 1, its tables and buffers.
+const ZSTD: usize = 1_100 << 10;
+
 pub(super) struct File {
     sink: Sink,
     rows: Rows,
@@ -187,14 +192,18 @@ impl File {
         let bytes = std::mem::take(self.buffer());
         self.taken += bytes.len() as u64;
         if !bytes.is_empty() {
-            give(bytes.into());
+            // It may wait for the store: with its own bytes only.
+            give(bytes.into_boxed_slice().into());
         }
     }
 
     pub(super) fn held(&self) -> usize {
-        self.waiting()
-            + self.line.capacity()
-            + 300_000 * usize::from(!matches!(self.sink, Sink::Plain(_)))
+        let (out, codec) = match &self.sink {
+            Sink::Plain(out) => (out, 0),
+            Sink::Gzip(out) => (out.get_ref(), GZIP),
+            Sink::Zstd(out) => (out.get_ref(), ZSTD),
+        };
+        out.capacity() + self.line.capacity() + codec
     }
 
     pub(super) fn size(&self) -> u64 {

@@ -31,6 +31,8 @@ pub(super) trait Builder {
 
 /// Rows in a batch: enough to spread the cost of a batch, few enough to stay in the cache.
 const BATCH_ROWS: usize = 2_048;
+/// What the footer will say of one row group, an estimate: a dozen columns, each with its statistics.
+const ROW_GROUP_METADATA: usize = 8 << 10;
 const BATCH_BYTES: usize = 1 << 20;
 /// Encoded bytes in a row group. Readers like them large; each open file holds one in memory.
 const ROW_GROUP_BYTES: usize = 32 << 20;
@@ -43,18 +45,26 @@ pub(super) struct Chunks {
     waiting: usize,
 }
 
-const CHUNK: usize = 1 << 20;
+const CHUNK: usize = 256 << 10;
+/// The file's first four bytes alone are not worth a chunk.
+const SMALL: usize = 64;
+/// The writer's and the builders' own buffers while a row group is open, beside what they say of
+/// themselves: an estimate, rather too high than too low.
+const OPEN_ROW_GROUP: usize = 100 << 10;
 
 impl std::io::Write for Chunks {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         if self.last.capacity() == 0 {
-            self.last.reserve_exact(CHUNK);
+            // Much is written at once, or very little.
+            self.last.reserve_exact(bytes.len().next_power_of_two().clamp(SMALL, CHUNK));
         }
         let n = bytes.len().min(self.last.capacity() - self.last.len());
         self.last.extend_from_slice(&bytes[..n]);
         self.waiting += n;
-        if self.last.len() == self.last.capacity() {
+        if self.last.len() == CHUNK {
             self.full.push(std::mem::take(&mut self.last).into());
+        } else if self.last.len() == self.last.capacity() {
+            self.last.reserve_exact(self.last.len().min(CHUNK - self.last.len()));
         }
         Ok(n)
     }
@@ -135,18 +145,25 @@ impl<B: Builder> File<B> {
         self.taken += chunks.waiting as u64;
         chunks.full.into_iter().for_each(&mut *give);
         if !chunks.last.is_empty() {
-            give(chunks.last.into());
+            // It may wait for the store: with its own bytes only.
+            give(chunks.last.into_boxed_slice().into());
         }
     }
 
     /// Whether a row group has ended since the last [`File::take`].
     #[inline]
     pub(super) fn has_bytes(&self) -> bool {
-        0 < self.writer.inner().waiting
+        SMALL < self.writer.inner().waiting
     }
 
     pub(super) fn held(&self) -> usize {
-        self.writer.memory_size() + self.rows.bytes() + self.writer.inner().waiting
+        let open = 0 < self.rows.rows() || 0 < self.writer.in_progress_rows();
+        // Builders double their buffers.
+        self.writer.memory_size()
+            + self.rows.bytes() * 3 / 2
+            + self.writer.inner().waiting
+            + self.writer.flushed_row_groups().len() * ROW_GROUP_METADATA
+            + OPEN_ROW_GROUP * usize::from(open)
     }
 
     pub(super) fn size(&self) -> u64 {

@@ -36,10 +36,9 @@ pub use error::{Fatal, KafkaError};
 pub use generation::Generation;
 pub use group::{Assignments, Consumer, Queue};
 pub use limit::BatchLimit;
-#[cfg(test)]
-pub use queue::Read;
-pub use queue::{Source, Trouble};
+pub use queue::{Read, Source, Trouble};
 pub use settings::{
-    base_config, consumer_config, library_version, producer_config, refused, repair_config,
+    Prefetch, base_config, consumer_config, library_version, producer_config, refused,
+    repair_config,
 };
 pub use transaction::{Commit, Outgoing, TransactionError, Transactions};

@@ -43,6 +43,12 @@ pub trait Source: Send {
     /// # Errors
     /// The partition is not assigned any more, or the client is busy; try again.
     fn seek(&mut self, start: Offset) -> Result<(), KafkaError>;
+
+    /// Fetches nothing more, and discards everything that was fetched: seek before the next read.
+    ///
+    /// # Errors
+    /// As [`Source::seek`].
+    fn park(&mut self) -> Result<(), KafkaError>;
 }
 
 /// The number of records in a batch.
@@ -74,6 +80,24 @@ impl<C: ConsumerContext + 'static> Queue<C> {
         let queue = SplitQueue::split(&consumer, &tp.topic, tp.partition, moves.clone())?;
         Some(Queue { queue, consumer, tp, moves: moves.clone(), sought_at: None })
     }
+
+    /// This partition, as the client's calls want it.
+    fn alone(&self) -> TopicPartitionList {
+        let mut one = TopicPartitionList::new();
+        let _ = one.add_partition(&self.tp.topic, self.tp.partition);
+        one
+    }
+
+    /// Discards what was fetched; the partition is paused.
+    fn discard(&mut self, sought_at: u64) {
+        loop {
+            let stale = self.queue.read(sought_at, &mut |_| {});
+            let any = 0 < stale.records || stale.moved || stale.end.is_some();
+            if !any && stale.error.is_none() {
+                return;
+            }
+        }
+    }
 }
 
 impl<C: ConsumerContext + 'static> Source for Queue<C> {
@@ -98,23 +122,25 @@ impl<C: ConsumerContext + 'static> Source for Queue<C> {
     fn seek(&mut self, start: Offset) -> Result<(), KafkaError> {
         // A rebalance from here on makes this seek void.
         let sought_at = self.moves.count();
-        let (topic, partition) = (&*self.tp.topic, self.tp.partition);
-        let failed = |e| KafkaError::new(format!("seek {} to {start}", self.tp), e);
-        let mut one = TopicPartitionList::new();
-        let _ = one.add_partition(topic, partition);
+        let (topic, partition) = (Arc::clone(&self.tp.topic), self.tp.partition);
+        let what = format!("seek {} to {start}", self.tp);
+        let failed = |e| KafkaError::new(what.clone(), e);
+        let one = self.alone();
         // Paused, nothing new is fetched while what is stale is drained.
         self.consumer.pause(&one).map_err(failed)?;
         let target = RdOffset::Offset(start.0);
-        self.consumer.seek(topic, partition, target, CALL_TIMEOUT).map_err(failed)?;
-        loop {
-            let stale = self.queue.read(sought_at, &mut |_| {});
-            let any = 0 < stale.records || stale.moved || stale.end.is_some();
-            if !any && stale.error.is_none() {
-                break;
-            }
-        }
+        self.consumer.seek(&topic, partition, target, CALL_TIMEOUT).map_err(failed)?;
+        self.discard(sought_at);
         self.consumer.resume(&one).map_err(failed)?;
         self.sought_at = Some(sought_at);
+        Ok(())
+    }
+
+    fn park(&mut self) -> Result<(), KafkaError> {
+        self.sought_at = None;
+        let paused = self.consumer.pause(&self.alone());
+        paused.map_err(|e| KafkaError::new(format!("pause {}", self.tp), e))?;
+        self.discard(self.moves.count());
         Ok(())
     }
 }

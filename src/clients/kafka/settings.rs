@@ -52,18 +52,51 @@ pub fn base_config(kafka: &Kafka, client_id: &str) -> Result<ClientConfig, Kafka
     Ok(config)
 }
 
+/// What the client may fetch ahead of its readers. The limits hold for each partition, so the
+/// number of partitions that fetch is bounded too.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Prefetch {
+    /// Of one partition's queue, bytes: nothing is asked for above.
+    queue: u64,
+    /// Of one partition in an answer, bytes.
+    fetch: u64,
+    /// Of a whole answer, bytes. It stays in memory until its last record was read.
+    answer: u64,
+}
+
+impl Prefetch {
+    /// What suits a budget for the whole process, in bytes.
+    #[must_use]
+    pub fn of(memory_bytes: u64) -> Prefetch {
+        Prefetch {
+            queue: (memory_bytes / 128).clamp(512 << 10, 8 << 20),
+            fetch: (memory_bytes / 256).clamp(256 << 10, 1 << 20),
+            // librdkafka wants room for a whole record of the size that its producer may send.
+            answer: (memory_bytes / 64).clamp(1 << 20, 50 << 20),
+        }
+    }
+
+    /// What one partition may have fetched before it is read, bytes.
+    #[must_use]
+    pub fn of_partition(self) -> usize {
+        (self.queue + self.fetch) as usize
+    }
+}
+
 /// The consumer's settings; what holds the guarantee is set last.
 ///
 /// # Errors
 /// A secret's file can't be read.
 pub fn consumer_config(config: &Config) -> Result<ClientConfig, KafkaError> {
     let mut c = base_config(&config.kafka, &format!("alluvium-{}", config.daemon.instance))?;
-    // A queued message costs some hundred bytes beside its own, and the limits hold per partition.
-    let prefetch_kib = (config.daemon.memory_bytes / 1024 / 128).clamp(1_024, 8_192);
+    // A queued message costs some hundred bytes beside its own.
+    let prefetch = Prefetch::of(config.daemon.memory_bytes);
     let user = |key, default| config.kafka.property(key, default);
     let _ = c
         .set("queued.min.messages", "20000")
-        .set("queued.max.messages.kbytes", prefetch_kib.to_string())
+        .set("queued.max.messages.kbytes", (prefetch.queue >> 10).to_string())
+        .set("fetch.message.max.bytes", prefetch.fetch.to_string())
+        .set("fetch.max.bytes", prefetch.answer.to_string())
         .set("fetch.queue.backoff.ms", "5")
         // There is one request under way a broker. While queues are full it asks for idle
         // partitions alone, and those that drain meanwhile wait until the broker answers it.

@@ -1,11 +1,12 @@
 //! A local directory as a store, for one host and for trying things out.
 
 use std::io::ErrorKind as Io;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::io::AsyncWriteExt;
 
 use crate::clients::store::api::{Deadlines, Store, Writer};
 use crate::clients::store::error::{ErrorKind, StoreError};
@@ -59,24 +60,35 @@ fn sync_parent(path: &Path) -> std::io::Result<()> {
     std::fs::File::open(parent)?.sync_all()
 }
 
+/// Without a buffer of its own: tokio's file keeps one of the largest chunk for as long as it is
+/// open.
 struct LocalFile {
-    file: tokio::fs::File,
+    file: Arc<std::fs::File>,
     path: PathBuf,
+}
+
+impl LocalFile {
+    async fn run(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&std::fs::File) -> std::io::Result<()> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let (file, path) = (Arc::clone(&self.file), self.path.display().to_string());
+        match tokio::task::spawn_blocking(move || work(&file)).await {
+            Ok(done) => done.map_err(|e| classify(operation, &path, &e)),
+            Err(e) => Err(StoreError::new(ErrorKind::Unknown, operation, &path, e)),
+        }
+    }
 }
 
 #[async_trait]
 impl RawFile for LocalFile {
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
-        let done = self.file.write_all(&bytes).await;
-        done.map_err(|e| classify("write", &self.path.display().to_string(), &e))
+        self.run("write", move |mut file| file.write_all(&bytes)).await
     }
 
     async fn close(&mut self) -> Result<(), StoreError> {
-        let done = async {
-            self.file.flush().await?;
-            self.file.sync_all().await
-        };
-        done.await.map_err(|e| classify("close", &self.path.display().to_string(), &e))
+        self.run("close", std::fs::File::sync_all).await
     }
 }
 
@@ -91,7 +103,7 @@ impl Store for Local {
             std::fs::File::create_new(p).map(|file| (file, p.to_path_buf()))
         });
         let (file, full) = made.await?;
-        let file = LocalFile { file: tokio::fs::File::from_std(file), path: full };
+        let file = LocalFile { file: Arc::new(file), path: full };
         Ok(Box::new(TaskWriter::spawn(path, file, self.deadlines)))
     }
 

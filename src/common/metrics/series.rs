@@ -125,7 +125,7 @@ pub(super) const BUFFERED_BYTES: Text = (
 );
 pub(super) const QUEUED_BYTES: Text = (
     "alluvium_store_queue_bytes",
-    "Bytes on their way to the store; at most a quarter of the worker's budget.",
+    "Bytes on their way to the store; reading pauses above a fifth of the worker's budget.",
 );
 pub(super) const MEMORY_BUDGET: Text =
     ("alluvium_memory_budget_bytes", "daemon.memory, which all workers share.");

@@ -1,4 +1,9 @@
 //! The open files of one partition: one attempt, a file a directory.
+//!
+//! A file's records are kept as they were read until they are worth an encoder, and a file in the
+//! store; then it grows there. Only so many files of the process grow at once: all others are
+//! written when the attempt ends, one after the other. So records of thousands of directories,
+//! as after a backfill, cost their own bytes and no more.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -7,7 +12,9 @@ use bytes::Bytes;
 
 use crate::clients::encode::{EncodeError, Encoder};
 use crate::common::config::Archive;
+use crate::engine::archive::kept::KeptRecords;
 use crate::engine::archive::ledger::EntryTemplate;
+use crate::engine::archive::open::{Growing, OpenFiles};
 use crate::engine::archive::task::{Archiver, Command, staged_name};
 use crate::pure::layout::names::PartitionPaths;
 use crate::pure::layout::roll::Open;
@@ -17,11 +24,18 @@ use crate::pure::record::{Offset, Record, TopicPartition};
 /// Chunks of this size suit the store's client.
 const CHUNK: usize = 1 << 20;
 
+/// Kept records of this size are worth an encoder, unless files are to be small.
+const WORTH_AN_ENCODER: u64 = if cfg!(test) { 64 } else { 256 << 10 };
+
 /// One attempt while it is open.
 pub struct Files {
     id: AttemptId,
     from: Offset,
+    of: TopicPartition,
+    open_in_store: OpenFiles,
     open: Vec<OpenFile>,
+    /// The first file that grows needs nobody's leave.
+    first_grows: bool,
     by_bucket: HashMap<Option<i64>, usize>,
     last: Option<(Option<i64>, usize)>,
     first_at: Instant,
@@ -30,12 +44,23 @@ pub struct Files {
 
 struct OpenFile {
     directory: String,
-    encoder: Encoder,
+    body: Body,
     rows: u64,
     first: Offset,
     last: Offset,
     times: Option<(i64, i64)>,
     sent: Sent,
+}
+
+/// Where the records of a file are.
+enum Body {
+    Kept(KeptRecords),
+    /// They are encoded, and sent bit by bit. [`None`]: the first file of its attempt, which is
+    /// open in the store whatever the others are.
+    Growing {
+        encoder: Encoder,
+        _leave: Option<Growing>,
+    },
 }
 
 /// What of a file went to the archiver.
@@ -45,13 +70,41 @@ struct Sent {
     checksum: u32,
 }
 
+impl Body {
+    /// Bytes of memory.
+    fn held(&self) -> usize {
+        match self {
+            Body::Kept(kept) => kept.held(),
+            Body::Growing { encoder, .. } => encoder.held(),
+        }
+    }
+
+    /// The approximate size of the file, bytes.
+    fn size(&self) -> u64 {
+        match self {
+            Body::Kept(kept) => kept.size() as u64,
+            Body::Growing { encoder, .. } => encoder.size(),
+        }
+    }
+}
+
 impl Files {
-    pub fn new(id: AttemptId, from: Offset, archiver: &Archiver, now: Instant) -> Files {
+    pub fn new(
+        id: AttemptId,
+        from: Offset,
+        of: &TopicPartition,
+        open_in_store: &OpenFiles,
+        archiver: &Archiver,
+        now: Instant,
+    ) -> Files {
         archiver.send(Command::Open { key: EntryKey::At(from), id });
         Files {
             id,
             from,
+            of: of.clone(),
+            open_in_store: open_in_store.clone(),
             open: Vec::new(),
+            first_grows: false,
             by_bucket: HashMap::new(),
             last: None,
             first_at: now,
@@ -65,7 +118,6 @@ impl Files {
         &mut self,
         record: &Record<'_>,
         archive: &Archive,
-        of: &TopicPartition,
         archiver: &Archiver,
         now: Instant,
     ) -> Result<(), EncodeError> {
@@ -73,20 +125,31 @@ impl Files {
         let bucket = archive.template.bucket(millis);
         let at = match self.last {
             Some((last, at)) if last == bucket => at,
-            _ => self.file_of(bucket, millis, record.offset, archive, of)?,
+            _ => self.file_of(bucket, millis, record.offset, archive),
         };
         self.last = Some((bucket, at));
         self.last_at = now;
         let file = &mut self.open[at];
-        file.encoder.append(record)?;
         file.rows += 1;
         file.last = record.offset;
         if let Some(ms) = millis {
             let (lo, hi) = file.times.unwrap_or((ms, ms));
             file.times = Some((lo.min(ms), hi.max(ms)));
         }
-        if file.encoder.has_bytes() {
-            file.encoder.take(&mut |bytes| file.sent.send(at, bytes, archiver));
+        match &mut file.body {
+            Body::Growing { encoder, .. } => {
+                encoder.append(record)?;
+                if encoder.has_bytes() {
+                    encoder.take(&mut |bytes| file.sent.send(at, bytes, archiver));
+                }
+            }
+            Body::Kept(kept) => {
+                kept.push(record);
+                let worth = WORTH_AN_ENCODER.min(archive.roll.size_bytes / 16);
+                if worth <= kept.size() as u64 {
+                    let _ = self.encode(at, archive)?;
+                }
+            }
         }
         Ok(())
     }
@@ -97,38 +160,46 @@ impl Files {
         millis: Option<i64>,
         first: Offset,
         archive: &Archive,
-        of: &TopicPartition,
-    ) -> Result<usize, EncodeError> {
+    ) -> usize {
         if let Some(at) = self.by_bucket.get(&bucket) {
-            return Ok(*at);
+            return *at;
         }
-        let directory = archive.template.render(&of.topic, of.partition, millis);
+        let directory = archive.template.render(&self.of.topic, self.of.partition, millis);
         let known = self.open.iter().position(|f| f.directory == directory);
-        let at = match known {
-            Some(at) => at,
-            None => {
-                let encoder = Encoder::new(archive.format, archive.rows, of)?;
-                let last = first;
-                self.open.push(OpenFile {
-                    directory,
-                    encoder,
-                    rows: 0,
-                    first,
-                    last,
-                    times: None,
-                    sent: Sent::default(),
-                });
-                self.open.len() - 1
-            }
-        };
+        let at = known.unwrap_or_else(|| {
+            self.open.push(OpenFile {
+                directory,
+                body: Body::Kept(KeptRecords::default()),
+                rows: 0,
+                first,
+                last: first,
+                times: None,
+                sent: Sent::default(),
+            });
+            self.open.len() - 1
+        });
         let _ = self.by_bucket.insert(bucket, at);
-        Ok(at)
+        at
+    }
+
+    /// Gives a file an encoder, if one more may grow in the store; whether it has one.
+    fn encode(&mut self, at: usize, archive: &Archive) -> Result<bool, EncodeError> {
+        let Body::Kept(kept) = &self.open[at].body else { return Ok(true) };
+        let more = || self.open_in_store.grow(archive.roll.open_files);
+        let growing = self.first_grows.then(more);
+        if growing.as_ref().is_some_and(Option::is_none) {
+            return Ok(false);
+        }
+        let (encoder, leave) = (encoded(kept, archive, &self.of)?, growing.flatten());
+        self.first_grows = true;
+        self.open[at].body = Body::Growing { encoder, _leave: leave };
+        Ok(true)
     }
 
     /// What the roll rules look at.
     pub fn open(&self, now: Instant) -> Open {
         Open {
-            bytes: self.open.iter().map(|f| f.encoder.size()).sum(),
+            bytes: self.open.iter().map(|f| f.body.size()).sum(),
             files: self.open.len(),
             since_first: now.saturating_duration_since(self.first_at),
             since_last: now.saturating_duration_since(self.last_at),
@@ -137,17 +208,23 @@ impl Files {
 
     /// Memory held, bytes.
     pub fn held(&self) -> usize {
-        self.open.iter().map(|f| f.encoder.held()).sum()
+        let files = self.open.iter().map(|f| size_of::<OpenFile>() + f.body.held());
+        files.sum()
     }
 
-    /// Lets the largest file go of its memory.
-    pub fn shrink(&mut self, archiver: &Archiver) -> Result<(), EncodeError> {
-        let largest = self.open.iter_mut().enumerate().max_by_key(|(_, f)| f.encoder.held());
-        if let Some((at, file)) = largest {
-            file.encoder.shrink()?;
-            file.encoder.take(&mut |bytes| file.sent.send(at, bytes, archiver));
+    /// Lets the largest file go of its memory; the bytes that this has freed.
+    pub fn shrink(&mut self, archive: &Archive, archiver: &Archiver) -> Result<usize, EncodeError> {
+        let largest = self.open.iter().enumerate().max_by_key(|(_, f)| f.body.held());
+        let Some((at, before)) = largest.map(|(at, f)| (at, f.body.held())) else { return Ok(0) };
+        if !self.encode(at, archive)? {
+            return Ok(0);
         }
-        Ok(())
+        let file = &mut self.open[at];
+        if let Body::Growing { encoder, .. } = &mut file.body {
+            encoder.shrink()?;
+            encoder.take(&mut |bytes| file.sent.send(at, bytes, archiver));
+        }
+        Ok(before.saturating_sub(file.body.held()))
     }
 
     /// Ends every file and hands over its last bytes; what the manifest says of them. `of`: what
@@ -156,14 +233,27 @@ impl Files {
         self,
         of: &EntryTemplate,
         paths: &PartitionPaths,
-        extension: &str,
+        archive: &Archive,
         archiver: &Archiver,
     ) -> Result<Vec<FileRef>, EncodeError> {
+        let extension = archive.format.extension();
         let mut refs = Vec::with_capacity(self.open.len());
         for (at, file) in self.open.into_iter().enumerate() {
             let mut sent = file.sent;
             let about = footer(of, self.id, self.from, (file.first, file.last));
-            file.encoder.finish(&about, &mut |bytes| sent.send(at, bytes, archiver))?;
+            match file.body {
+                Body::Growing { encoder, .. } => {
+                    encoder.finish(&about, &mut |bytes| sent.send(at, bytes, archiver))?;
+                }
+                Body::Kept(kept) => {
+                    let encoder = encoded(&kept, archive, &self.of)?;
+                    drop(kept);
+                    let mut chunks = Vec::new();
+                    let mut keep = |bytes| sent.add(bytes, &mut |chunk| chunks.push(chunk));
+                    encoder.finish(&about, &mut keep)?;
+                    archiver.send(Command::WriteComplete { file: at, chunks });
+                }
+            }
             let name = paths.file(file.first, file.last, extension);
             refs.push(FileRef {
                 staged: staged_name(at),
@@ -203,13 +293,105 @@ pub fn footer(
     ]
 }
 
+/// An encoder that has all of these records.
+fn encoded(
+    kept: &KeptRecords,
+    archive: &Archive,
+    of: &TopicPartition,
+) -> Result<Encoder, EncodeError> {
+    let mut encoder = Encoder::new(archive.format, archive.rows, of)?;
+    kept.replay(|record| encoder.append(record))?;
+    Ok(encoder)
+}
+
 impl Sent {
-    fn send(&mut self, at: usize, mut bytes: Bytes, archiver: &Archiver) {
+    fn send(&mut self, at: usize, bytes: Bytes, archiver: &Archiver) {
+        self.add(bytes, &mut |chunk| archiver.send(Command::Write { file: at, bytes: chunk }));
+    }
+
+    fn add(&mut self, mut bytes: Bytes, give: &mut dyn FnMut(Bytes)) {
         self.bytes += bytes.len() as u64;
         self.checksum = crc32c::crc32c_append(self.checksum, &bytes);
         while !bytes.is_empty() {
-            let chunk = bytes.split_to(bytes.len().min(CHUNK));
-            archiver.send(Command::Write { file: at, bytes: chunk });
+            give(bytes.split_to(bytes.len().min(CHUNK)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::common::config::Config;
+    use crate::engine::archive::ledger::{EntryTemplate, LedgerStore};
+    use crate::engine::archive::task::Event;
+    use crate::engine::topics::Role;
+    use crate::fakes::store::Memory;
+    use crate::pure::formats::entry::EntryKind;
+    use crate::pure::record::Timestamp;
+
+    /// The role of the topic `in`, whose files grow in four directories at most.
+    fn role(store: &Memory) -> Role {
+        let text = r#"
+[kafka]
+bootstrap_servers = "b:9092"
+group_id = "g"
+[archive]
+root = "file:///nowhere"
+format = "jsonl"
+codec = "none"
+roll = { open_files = 4 }
+[mapping.m]
+topics = ["in"]
+"#;
+        let config = Config::parse(text, Some("i")).expect("a good configuration");
+        let store = Arc::new(store.clone());
+        Role::of(&config, "in", |_| Some((store, "id".into()))).expect("a mapping names it")
+    }
+
+    #[tokio::test]
+    async fn a_thousand_directories_are_a_thousand_files_and_few_of_them_are_open() {
+        let memory = Memory::default();
+        let (role, of) = (role(&memory), TopicPartition { topic: "in".into(), partition: 0 });
+        let archive = role.archive.clone().expect("it is archived");
+        let paths = PartitionPaths::new("in", 0, 0);
+        let ledger = LedgerStore { store: Arc::new(memory.clone()), paths: paths.clone() };
+        let (told, heard) = channel();
+        let open = OpenFiles::default();
+        let tell = move |event| told.send(event).expect("it is listened to");
+        let archiver = Archiver::spawn(ledger, open.clone(), tell);
+        let (id, now) = (AttemptId(7), Instant::now());
+        let mut files = Files::new(id, Offset(0), &of, &open, &archiver, now);
+        let mut random = fastrand::Rng::with_seed(1);
+        for n in 0..5_000 {
+            // Hours of forty days, in no order.
+            let timestamp = Timestamp::Create(random.i64(0..1_000) * 3_600_000);
+            let value = Some(&b"value"[..]);
+            let record = Record { offset: Offset(n), timestamp, key: None, value, headers: &[] };
+            files.append(&record, &archive, &archiver, now).unwrap();
+        }
+        let template = EntryTemplate::new(&of, 0, &role, "");
+        let refs = files.finish(&template, &paths, &archive, &archiver).unwrap();
+        let mut entry = template.entry(EntryKind::Data, (Offset(0), Offset(5_000)), 0);
+        entry.attempt = id;
+        entry.files = refs.clone();
+        archiver.send(Command::Seal(Box::new(entry)));
+        let event = loop {
+            match heard.try_recv() {
+                Ok(event) => break event,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        assert!(matches!(event, Event::Sealed(sealed) if sealed == id), "{event:?}");
+        assert_eq!(archiver.under_way(), 0);
+        let rows: u64 = refs.iter().map(|f| f.rows).sum();
+        let memory = memory.lock();
+        assert_eq!((rows, refs.len()), (5_000, memory.files.len() - 1), "and the manifest");
+        assert!(980 < refs.len(), "{} directories", refs.len());
+        // The first one, four more, and complete ones on their way.
+        assert!(memory.most_open <= 5 + 32, "{} files were open", memory.most_open);
+        assert!(open.grow(1).is_some(), "nothing grows any more");
     }
 }

@@ -9,6 +9,7 @@ use crate::common::clock::Now;
 use crate::common::config::{Archive, Start};
 use crate::engine::archive::files::Files;
 use crate::engine::archive::ledger::{EntryTemplate, LedgerStore};
+use crate::engine::archive::open::OpenFiles;
 use crate::engine::archive::task::{Archiver, Command, Event};
 use crate::engine::topics::Role;
 use crate::pure::formats::entry::EntryKind;
@@ -31,6 +32,7 @@ pub struct ArchiveHalf {
     template: EntryTemplate,
     start: Start,
     open: Option<Files>,
+    open_in_store: OpenFiles,
 }
 
 impl ArchiveHalf {
@@ -40,14 +42,17 @@ impl ArchiveHalf {
     pub fn new(
         tp: &TopicPartition,
         role: &Role,
+        open_in_store: &OpenFiles,
         tell: impl Fn(Event) + Send + Sync + 'static,
     ) -> Option<ArchiveHalf> {
         let (archive, (store, _)) = (role.archive.clone()?, role.store.as_ref()?);
         let paths = PartitionPaths::new(&tp.topic, 0, tp.partition);
         let ledger = LedgerStore { store: Arc::clone(store), paths: paths.clone() };
-        let task = Archiver::spawn(ledger, tell);
+        let open_in_store = open_in_store.clone();
+        let task = Archiver::spawn(ledger, open_in_store.clone(), tell);
         let template = EntryTemplate::new(tp, 0, role, "");
-        Some(ArchiveHalf { archive, task, paths, template, start: role.start, open: None })
+        let (start, open) = (role.start, None);
+        Some(ArchiveHalf { archive, task, paths, template, start, open, open_in_store })
     }
 
     /// Writes one record into the attempt that the rules name.
@@ -63,11 +68,11 @@ impl ArchiveHalf {
         now: Instant,
     ) -> Result<(), EncodeError> {
         if let Append::ToNew { id, from } = append {
-            self.open = Some(Files::new(id, from, &self.task, now));
+            self.open = Some(Files::new(id, from, tp, &self.open_in_store, &self.task, now));
         }
         let files =
             self.open.as_mut().expect("the rules open an attempt before they write into it");
-        files.append(record, &self.archive, tp, &self.task, now)
+        files.append(record, &self.archive, &self.task, now)
     }
 
     /// Asks the task for the ledger.
@@ -111,8 +116,7 @@ impl ArchiveHalf {
     ) -> Result<bool, EncodeError> {
         let Some(files) = self.open.take() else { return Ok(false) };
         self.follow(machine);
-        let extension = self.archive.format.extension();
-        let refs = files.finish(&self.template, &self.paths, extension, &self.task)?;
+        let refs = files.finish(&self.template, &self.paths, &self.archive, &self.task)?;
         let Some((id, range)) = machine.seal() else { return Ok(false) };
         let mut entry = self.template.entry(EntryKind::Data, (range.from, range.to), now.millis);
         entry.attempt = id;
@@ -163,14 +167,14 @@ impl ArchiveHalf {
         MOST_WAITING < self.task.waiting()
     }
 
-    /// Lets the largest open file go of its memory.
+    /// Lets the largest open file go of its memory; the bytes that this has freed.
     ///
     /// # Errors
     /// The format's library fails: the partition stops.
-    pub fn shrink(&mut self) -> Result<(), EncodeError> {
+    pub fn shrink(&mut self) -> Result<usize, EncodeError> {
         match &mut self.open {
-            Some(files) => files.shrink(&self.task),
-            None => Ok(()),
+            Some(files) => files.shrink(&self.archive, &self.task),
+            None => Ok(0),
         }
     }
 }

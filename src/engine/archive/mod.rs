@@ -4,13 +4,16 @@
 //! * `root`: the id of an archive's root.
 //! * `ledger`: the ledger and the staging directory of one partition.
 //! * `task`: carries out, in order, what a worker asks of the store.
-//! * `files`: the open files of one attempt.
+//! * `files`: the open files of one attempt; `kept`: records that wait as bytes.
+//! * `open`: how many files the process has open in its stores.
 //! * `half`: the archive half of one partition on its worker.
 //! * `listing`: ledgers as they stand, for those who check or explain an archive.
 
 pub mod files;
 pub mod half;
+mod kept;
 pub mod ledger;
 pub mod listing;
+pub mod open;
 pub mod root;
 pub mod task;

@@ -3,7 +3,8 @@
 //! The worker never waits for the store; it only looks at how much is under way. After a failure
 //! the task ignores everything until it is told to recover.
 
-use std::collections::HashMap;
+use std::collections::btree_map::Entry as Slot;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -15,6 +16,7 @@ use crate::clients::store::{StoreError, Writer};
 use crate::common::crash::{self, Step};
 use crate::common::spawn::{caught, spawn_named};
 use crate::engine::archive::ledger::{AppendAnswer, LedgerError, LedgerStore};
+use crate::engine::archive::open::OpenFiles;
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::protocol::machine::Ticket;
 use crate::pure::protocol::{
@@ -29,6 +31,8 @@ pub enum Command {
     Open { key: EntryKey, id: AttemptId },
     /// A chunk of the attempt's file number `file`; the first one makes the file.
     Write { file: usize, bytes: Bytes },
+    /// All of the attempt's file number `file`: it is made, written and closed.
+    WriteComplete { file: usize, chunks: Vec<Bytes> },
     /// Closes all files, checks their lengths, writes the manifest.
     Seal(Box<Entry>),
     /// Sends the append of a sealed attempt; when it stands, publishes.
@@ -47,7 +51,11 @@ pub enum Command {
 impl Command {
     /// Bytes of the file that it carries.
     fn size(&self) -> usize {
-        if let Command::Write { bytes, .. } = self { bytes.len() } else { 0 }
+        match self {
+            Command::Write { bytes, .. } => bytes.len(),
+            Command::WriteComplete { chunks, .. } => chunks.iter().map(Bytes::len).sum(),
+            _ => 0,
+        }
     }
 }
 
@@ -104,12 +112,17 @@ pub struct Archiver {
 const COMMANDS: usize = 16_384;
 
 impl Archiver {
-    pub fn spawn(ledger: LedgerStore, tell: impl Fn(Event) + Send + Sync + 'static) -> Archiver {
+    pub fn spawn(
+        ledger: LedgerStore,
+        open_in_store: OpenFiles,
+        tell: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Archiver {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let under_way = Arc::new(AtomicUsize::new(0));
         let tell: Arc<Tell> = Arc::new(tell);
         let state = State {
             ledger,
+            open_in_store,
             tell: Arc::clone(&tell),
             under_way: Arc::clone(&under_way),
             open: None,
@@ -151,6 +164,7 @@ impl Archiver {
 
 struct State {
     ledger: LedgerStore,
+    open_in_store: OpenFiles,
     tell: Arc<Tell>,
     under_way: Arc<AtomicUsize>,
     open: Option<Open>,
@@ -160,16 +174,30 @@ struct State {
 
 struct Open {
     directory: String,
-    files: Vec<Box<dyn Writer>>,
+    /// Files that grow, by number.
+    files: BTreeMap<usize, Box<dyn Writer>>,
+    /// Complete files on their way.
+    complete: JoinSet<Result<(), StoreError>>,
+}
+
+/// Bytes that are under way until this is dropped.
+struct UnderWay {
+    bytes: usize,
+    all: Arc<AtomicUsize>,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let _ = self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl State {
     async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
         while let Some(command) = inbox.recv().await {
-            let size = command.size();
+            let size = UnderWay { bytes: command.size(), all: Arc::clone(&self.under_way) };
             // A panic is one more way to fail: the task goes on to hear that it is to recover.
-            let done = caught(self.carry_out(command)).await;
-            let _ = self.under_way.fetch_sub(size, Ordering::Relaxed);
+            let done = caught(self.carry_out(command, size)).await;
             if let Err(panic) = &done {
                 tracing::error!(error = %panic, "a partition's way into the store has died");
             }
@@ -181,7 +209,7 @@ impl State {
         }
     }
 
-    async fn carry_out(&mut self, command: Command) -> Result<(), LedgerError> {
+    async fn carry_out(&mut self, command: Command, size: UnderWay) -> Result<(), LedgerError> {
         match command {
             Command::Recover { ticket, probe, hint, discard, put } => {
                 self.broken = false;
@@ -195,6 +223,7 @@ impl State {
             _ if self.broken => Ok(()),
             Command::Open { key, id } => self.open(key, id).await,
             Command::Write { file, bytes } => self.write(file, bytes).await,
+            Command::WriteComplete { file, chunks } => self.complete(file, chunks, size).await,
             Command::Seal(entry) => self.seal(entry).await,
             Command::Append(id) => self.append(id).await,
         }
@@ -228,32 +257,56 @@ impl State {
         let directory = self.ledger.paths.attempt(key, id);
         self.ledger.store.make_dirs(&directory).await?;
         crash::at(Step::AttemptMade);
-        self.open = Some(Open { directory, files: Vec::new() });
+        self.open = Some(Open { directory, files: BTreeMap::new(), complete: JoinSet::new() });
         Ok(())
     }
 
     async fn write(&mut self, file: usize, bytes: Bytes) -> Result<(), LedgerError> {
         let open = self.open.as_mut().expect("the worker opens before it writes");
-        while open.files.len() <= file {
-            let path = format!("{}/{}", open.directory, staged_name(open.files.len()));
-            open.files.push(self.ledger.store.create(&path).await?);
-        }
-        if !bytes.is_empty() {
-            open.files[file].write(bytes).await?;
-            crash::at(Step::MidFile);
-        }
+        let writer = match open.files.entry(file) {
+            Slot::Occupied(known) => known.into_mut(),
+            Slot::Vacant(new) => {
+                let path = format!("{}/{}", open.directory, staged_name(file));
+                new.insert(self.ledger.store.create(&path).await?)
+            }
+        };
+        writer.write(bytes).await?;
+        crash::at(Step::MidFile);
+        Ok(())
+    }
+
+    /// Begins to bring a complete file into the store, as soon as the process may open one more.
+    async fn complete(
+        &mut self,
+        file: usize,
+        chunks: Vec<Bytes>,
+        size: UnderWay,
+    ) -> Result<(), LedgerError> {
+        let permit = self.open_in_store.complete().await;
+        let open = self.open.as_mut().expect("the worker opens before it writes");
+        let path = format!("{}/{}", open.directory, staged_name(file));
+        let store = Arc::clone(&self.ledger.store);
+        open.complete.spawn(async move {
+            let _until_closed = (permit, size);
+            let mut writer = store.create(&path).await?;
+            for bytes in chunks {
+                writer.write(bytes).await?;
+                crash::at(Step::MidFile);
+            }
+            writer.close().await
+        });
         Ok(())
     }
 
     async fn seal(&mut self, entry: Box<Entry>) -> Result<(), LedgerError> {
         let mut open = self.open.take().expect("the worker opens before it seals");
         // All at once: HDFS may take half a second for each.
-        let mut closing = JoinSet::new();
-        for mut file in std::mem::take(&mut open.files) {
-            closing.spawn(async move { file.close().await });
+        for mut file in std::mem::take(&mut open.files).into_values() {
+            open.complete.spawn(async move { file.close().await });
         }
-        for closed in closing.join_all().await {
-            closed?;
+        while let Some(closed) = open.complete.join_next().await {
+            // A panic goes on here, where it is caught.
+            closed.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
         }
         crash::at(Step::FilesClosed);
         for file in &entry.files {

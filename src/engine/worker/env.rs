@@ -12,6 +12,7 @@ use crate::clients::kafka::offsets::Positions;
 use crate::common::clock::Now;
 use crate::common::health::Board;
 use crate::common::metrics::Metrics;
+use crate::engine::archive::open::OpenFiles;
 use crate::engine::topics::SourceLists;
 
 /// What all workers of an instance have in common.
@@ -24,6 +25,10 @@ pub struct Env {
     pub runtime: tokio::runtime::Handle,
     pub commit_interval: Duration,
     pub memory: Arc<Memory>,
+    /// What a partition may have fetched before it is read, bytes.
+    pub fetched_bytes: usize,
+    /// What the process has open in its stores.
+    pub open_files: OpenFiles,
     /// Called once with the reason if the whole process has to end.
     pub fatal: Arc<dyn Fn(Fatal) + Send + Sync>,
     /// Leaves the group and joins it again: a partition's fetching has stopped for good.
@@ -36,26 +41,40 @@ pub struct Env {
 }
 
 impl Env {
-    /// What each of the four holders of a worker's memory may have: counts, open windows, open
-    /// files, and bytes on their way into the store. Bytes.
+    /// What each of the holders of a worker's memory may have: counts, open windows, open files,
+    /// bytes on their way into the store, and what the client has fetched. Bytes.
     #[must_use]
-    pub fn quarter(&self) -> usize {
-        self.memory.share() / 4
+    pub fn share(&self) -> usize {
+        self.memory.share() / 5
+    }
+
+    /// Partitions of one worker that may have fetched something that is not read for now: one that
+    /// is read, and the next one, at least.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        (self.share() / self.fetched_bytes).max(2)
     }
 }
+
+/// What the program needs whatever it does: its clients, its threads, and pages that the allocator
+/// has not given back yet. Bytes, for the whole process.
+const BASE: usize = 40 << 20;
+/// Of this or a smaller budget the base is a quarter.
+const SMALL: usize = BASE * 4;
 
 /// What `daemon.memory` allows, shared equally by the workers that own a partition.
 #[derive(Debug)]
 pub struct Memory {
-    /// Bytes.
+    /// Bytes; without what the program itself needs.
     whole: usize,
     workers: AtomicUsize,
 }
 
 impl Memory {
-    /// As many bytes, for one worker at first.
+    /// A budget for the whole process in bytes, for one worker at first.
     #[must_use]
-    pub fn new(whole: usize) -> Memory {
+    pub fn new(budget: usize) -> Memory {
+        let whole = budget - budget.min(SMALL) / 4;
         Memory { whole, workers: AtomicUsize::new(1) }
     }
 

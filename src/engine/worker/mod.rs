@@ -9,6 +9,7 @@
 //! * `answers`: what brokers and store answer.
 //! * `transaction`: one transaction for all partitions that want one.
 //! * `round`: what a thread does over and over; `turns`: whose backlog is read.
+//! * `fetching`: which partitions fetch, if the budget is small for their number.
 //! * `questions`: what is asked outside of the thread, and what operators see of a worker.
 //! * `report`, `delay`: what operators see of a partition.
 //! * `pool`: all workers of an instance; `inbox`, `env`: their messages and what they work with.
@@ -16,6 +17,7 @@
 mod answers;
 mod delay;
 mod env;
+mod fetching;
 mod inbox;
 #[cfg(test)]
 mod lives;

@@ -15,9 +15,10 @@ use crate::engine::archive::half::ArchiveHalf;
 use crate::engine::archive::ledger::new_attempt;
 use crate::engine::archive::task::Event;
 use crate::engine::results::{Results, Tally};
-use crate::engine::topics::{Role, SourceLists};
+use crate::engine::topics::Role;
 use crate::engine::worker::delay::Delay;
 use crate::engine::worker::env::Env;
+use crate::engine::worker::fetching::Fetching;
 use crate::engine::worker::inbox::{Added, Answer};
 use crate::pure::layout::RollReason;
 use crate::pure::protocol::Machine;
@@ -28,6 +29,7 @@ use crate::pure::record::{Offset, Record, TopicPartition};
 /// A partition that this worker owns.
 pub(super) struct OwnedPartition {
     pub(super) source: Box<dyn Source>,
+    pub(super) fetching: Fetching,
     pub(super) sinks: Sinks,
 }
 
@@ -82,7 +84,7 @@ impl OwnedPartition {
         added: Added,
         epoch: u64,
         now: Now,
-        lists: &Arc<SourceLists>,
+        env: &Env,
         tell: impl Fn(Event) + Send + Sync + 'static,
     ) -> OwnedPartition {
         let Added { tp, role, source, alive, gauges } = added;
@@ -95,8 +97,8 @@ impl OwnedPartition {
         };
         let sinks = Sinks {
             machine: Machine::assigned(setup),
-            archive: ArchiveHalf::new(&tp, &role, tell),
-            results: Results::new(&role, lists),
+            archive: ArchiveHalf::new(&tp, &role, &env.open_files, tell),
+            results: Results::new(&role, &env.sources),
             tp,
             role: Arc::new(role),
             alive,
@@ -121,16 +123,19 @@ impl OwnedPartition {
             log_question: None,
             tally: Tally::default(),
         };
-        OwnedPartition { source, sinks }
+        OwnedPartition { source, fetching: Fetching::parked(now.instant), sinks }
     }
 
     /// Reads a batch; how many records came.
     pub(super) fn read(&mut self, now: Now, env: &Env) -> usize {
-        let OwnedPartition { source, sinks } = self;
+        let OwnedPartition { source, fetching, sinks } = self;
         // A partition that can't be read takes no turn.
         let backlog = std::mem::take(&mut sinks.backlog);
         match sinks.machine.next_read(now.moment()) {
-            ReadStep::Wait => return 0,
+            ReadStep::Wait => {
+                fetching.is_not_read();
+                return 0;
+            }
             ReadStep::Seek { to, recount } => {
                 if let Err(error) = source.seek(to) {
                     tracing::debug!(
@@ -154,6 +159,7 @@ impl OwnedPartition {
                 stop = sinks.on_record(record, now).err();
             }
         });
+        fetching.gave(&read, now.instant);
         sinks.backlog = read.end.is_none() && (backlog || 0 < read.records);
         if let Some(end) = read.end {
             sinks.machine.skip_to(end);
@@ -310,10 +316,18 @@ impl Sinks {
         }
     }
 
-    /// Lets go of some memory of open files.
-    pub(super) fn shrink(&mut self, now: Now, env: &Env) {
-        if let Some(Err(e)) = self.archive.as_mut().map(ArchiveHalf::shrink) {
-            self.input(Input::NotEncoded(format!("open files can't be encoded: {e}")), now, env);
+    /// Lets the largest open file go of its memory, or ends all open files if that frees less than
+    /// a half of what they hold.
+    pub(super) fn release(&mut self, now: Now, env: &Env) {
+        let Some(archive) = &mut self.archive else { return };
+        let held = archive.memory_bytes();
+        match archive.shrink() {
+            Ok(freed) if held / 2 <= freed => {}
+            Ok(_) => self.roll(RollReason::Memory, now, env),
+            Err(e) => {
+                let text = format!("open files can't be encoded: {e}");
+                self.input(Input::NotEncoded(text), now, env);
+            }
         }
     }
 

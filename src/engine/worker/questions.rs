@@ -18,6 +18,9 @@ use crate::pure::record::TopicPartition;
 /// The shortest time between two reports of a worker.
 const REPORT: Duration = Duration::from_secs(1);
 
+/// Questions for positions that one worker has under way: each blocks a thread.
+const ASKED_AT_ONCE: usize = 8;
+
 /// A source partition that windows have waited for this long is named in the log.
 const WAITED: Duration = Duration::from_secs(30);
 
@@ -27,7 +30,11 @@ impl Worker {
         for owned in self.owned.values_mut() {
             let sinks = &mut owned.sinks;
             sinks.input(Input::Tick, now, &self.env);
+            if ASKED_AT_ONCE <= self.asking {
+                continue;
+            }
             let Some(ticket) = sinks.question.take() else { continue };
+            self.asking += 1;
             let (tp, epoch, wake) = (sinks.tp.clone(), sinks.epoch, self.wake.clone());
             let (positions, start) = (Arc::clone(&self.env.positions), sinks.role.start);
             let output = sinks.role.merges_into().map(String::from);
@@ -77,7 +84,7 @@ impl Worker {
         }
         let bytes = |p: &OwnedPartition| p.sinks.results.merging().map_or(0, |m| m.bytes());
         let total: usize = self.owned.values().map(bytes).sum();
-        if self.env.quarter() < total
+        if self.env.share() < total
             && let Some(owned) = self.owned.values_mut().max_by_key(|p| bytes(p))
         {
             owned.sinks.publish_open_windows();

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, channel};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use crate::clients::kafka::{Commit, Generation};
 use crate::common::clock::Now;
 use crate::common::crash::{self, Step};
 use crate::engine::worker::env::Env;
+use crate::engine::worker::fetching::Slots;
 use crate::engine::worker::inbox::{Added, Answer, Message, Wake, WorkerView};
 use crate::engine::worker::partition::{OwnedPartition, Sinks};
 use crate::engine::worker::turns::BacklogTurn;
@@ -46,6 +47,9 @@ pub(super) struct Worker {
     /// Source partitions that windows wait for, and since when nothing was heard of them.
     pub(super) held_back: BTreeMap<TopicPartition, Duration>,
     pub(super) turn: BacklogTurn,
+    pub(super) slots: Slots,
+    /// Questions for positions that the brokers have not answered yet.
+    pub(super) asking: usize,
 }
 
 /// A revocation, whose partitions complete what only they have.
@@ -96,6 +100,8 @@ impl Worker {
             last_report: None,
             held_back: BTreeMap::new(),
             turn: BacklogTurn::default(),
+            slots: Slots::default(),
+            asking: 0,
         };
         (worker, wake)
     }
@@ -147,6 +153,9 @@ impl Worker {
                 self.handovers.push(handover);
             }
             Message::Answered { tp, epoch, answer } => {
+                if matches!(*answer, Answer::Positions(..)) {
+                    self.asking = self.asking.saturating_sub(1);
+                }
                 let owned = self.owned.get_mut(&tp).map(|owned| &mut owned.sinks);
                 let leaving = self.handovers.iter_mut().flat_map(|h| &mut h.leaving);
                 let mut of_epoch = owned.into_iter().chain(leaving).filter(|s| s.epoch == epoch);
@@ -189,7 +198,12 @@ impl Worker {
             self.epochs += 1;
             let epoch = self.epochs;
             let wake = self.wake.clone();
-            added.source.on_records(Box::new(move || wake.unpark()));
+            let woken = Arc::new(AtomicBool::new(true));
+            let by_client = Arc::clone(&woken);
+            added.source.on_records(Box::new(move || {
+                by_client.store(true, Ordering::SeqCst);
+                wake.unpark();
+            }));
             let (wake, tp) = (self.wake.clone(), added.tp.clone());
             let tell = move |event| {
                 let answer = Answer::Archive(event);
@@ -197,7 +211,8 @@ impl Worker {
             };
             let _runtime = self.env.runtime.enter();
             let tp = added.tp.clone();
-            let owned = OwnedPartition::new(added, epoch, now, &self.env.sources, tell);
+            let mut owned = OwnedPartition::new(added, epoch, now, &self.env, tell);
+            owned.fetching.woken = woken;
             let _ = self.owned.insert(tp, owned);
         }
     }
@@ -270,16 +285,26 @@ impl Worker {
         let leaving = self.handovers.iter().flat_map(|h| &h.leaving);
         let all = self.owned.values().map(|p| &p.sinks).chain(leaving);
         let under_way: usize = all.map(Sinks::bytes_under_way).sum();
-        if self.env.quarter() < under_way {
-            return false;
+        let stands_still = self.env.share() < under_way;
+        if stands_still {
+            self.owned.values_mut().for_each(|p| p.fetching.is_not_read());
         }
         let backlogged = self.owned.iter().filter(|(_, p)| p.sinks.backlog).map(|(tp, _)| tp);
         self.turn.choose(&backlogged.collect::<Vec<_>>(), now);
-        let (postponed, most) = (self.commits_are_postponed(now), self.env.quarter());
+        let turn = self.turn.whose.as_ref();
+        self.slots.share(self.env.slots(), &mut self.owned, turn, now);
+        if stands_still {
+            return false;
+        }
+        let (postponed, most) = (self.commits_are_postponed(now), self.env.share());
         let mut busy = false;
         for (tp, owned) in &mut self.owned {
             let turn = self.turn.whose.as_ref() == Some(tp);
-            if owned.sinks.is_clogged() || owned.sinks.backlog && !turn {
+            if owned.sinks.is_clogged() {
+                owned.fetching.is_not_read();
+                continue;
+            }
+            if owned.sinks.backlog && !turn || owned.rests(now) {
                 continue;
             }
             // Nothing can be published to make room.
@@ -287,6 +312,7 @@ impl Worker {
                 continue;
             }
             let records = owned.read(now, &self.env);
+            owned.fetching.had_turn |= turn;
             if turn && 0 < records {
                 self.turn.gave = Some(now.instant);
             }
@@ -295,16 +321,25 @@ impl Worker {
         busy
     }
 
-    /// Ends what is due, and shrinks the largest open file when memory is short.
+    /// Ends what is due, and when memory is short releases that of the partitions that hold most.
     fn roll(&mut self, now: Now) {
         for owned in self.owned.values_mut() {
             owned.sinks.roll_if_due(now, &self.env);
         }
-        let total: usize = self.owned.values().map(|p| p.sinks.file_bytes()).sum();
-        if self.env.quarter() < total
-            && let Some(owned) = self.owned.values_mut().max_by_key(|p| p.sinks.file_bytes())
-        {
-            owned.sinks.shrink(now, &self.env);
+        let mut total: usize = self.owned.values().map(|p| p.sinks.file_bytes()).sum();
+        // Without counts nobody else needs the shares of counts and of open windows.
+        let counts = self.owned.values().any(|p| p.sinks.role.count.is_some());
+        let most = self.env.share() * if counts { 1 } else { 3 };
+        while most < total {
+            let largest = self.owned.values_mut().max_by_key(|p| p.sinks.file_bytes());
+            let Some(sinks) = largest.map(|p| &mut p.sinks) else { break };
+            let before = sinks.file_bytes();
+            sinks.release(now, &self.env);
+            let freed = before.saturating_sub(sinks.file_bytes());
+            if freed == 0 {
+                break;
+            }
+            total -= freed;
         }
     }
 
@@ -356,6 +391,8 @@ impl Worker {
             return IDLE;
         }
         let due = self.owned.values().filter_map(|p| p.sinks.results_due_in(now, &self.env));
-        due.min().unwrap_or(IDLE).min(IDLE).max(Duration::from_millis(1))
+        // A look at a thousand partitions costs much more than a look at ten.
+        let idle = IDLE * (self.owned.len() / 50).clamp(1, 10) as u32;
+        due.min().unwrap_or(idle).min(idle).max(Duration::from_millis(1))
     }
 }

@@ -26,7 +26,7 @@ impl Sinks {
     /// Time until the results of what is counted are due; [`None`] if nothing is counted.
     pub(super) fn results_due_in(&self, now: Now, env: &Env) -> Option<Duration> {
         let left = self.interval_left(now, env);
-        self.results.due_in(now, left, env.quarter(), self.backlog)
+        self.results.due_in(now, left, env.share(), self.backlog)
     }
 
     fn due(&self, now: Now, env: &Env) -> Due {

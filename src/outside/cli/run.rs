@@ -22,14 +22,21 @@ pub(super) struct Run {
     log: LogFormat,
 }
 
+/// Threads for calls that block: a local store's, and questions to brokers. More of them would not
+/// make anything faster, and a thousand partitions that start would use hundreds.
+const BLOCKING_THREADS: usize = 48;
+
 impl Run {
     pub(super) fn main(self) -> u8 {
         let config = match self.config.load_for_clients() {
             Ok(config) => Arc::new(config),
             Err(code) => return code,
         };
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .max_blocking_threads(BLOCKING_THREADS)
+            .enable_all()
+            .build();
         let runtime = match runtime {
             Ok(runtime) => runtime,
             Err(e) => {

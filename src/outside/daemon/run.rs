@@ -13,7 +13,8 @@ use crate::clients::kafka::beginnings::Beginnings;
 use crate::clients::kafka::group::{self, PollControl};
 use crate::clients::kafka::offsets::{BrokerPositions, log_range};
 use crate::clients::kafka::{
-    BatchLimit, Consumer, Fatal, KafkaError, Transactions, consumer_config, producer_config,
+    BatchLimit, Consumer, Fatal, KafkaError, Prefetch, Transactions, consumer_config,
+    producer_config,
 };
 use crate::clients::store::ErrorKind;
 use crate::clients::store::measured::Took;
@@ -24,6 +25,7 @@ use crate::common::health::{Board, Subject};
 use crate::common::metrics::Metrics;
 use crate::common::spawn::Essential;
 use crate::common::status;
+use crate::engine::archive::open::OpenFiles;
 use crate::engine::topics::SourceLists;
 use crate::engine::worker::{Env, Memory, Paused, Plan, Pool};
 use crate::outside::daemon::active::ActiveConfig;
@@ -218,6 +220,8 @@ fn environment(
         runtime: tokio::runtime::Handle::current(),
         commit_interval: config.daemon.commit_interval,
         memory: Arc::new(Memory::new(config.daemon.memory_bytes as usize)),
+        fetched_bytes: Prefetch::of(config.daemon.memory_bytes).of_partition(),
+        open_files: OpenFiles::default(),
         fatal: Arc::new(move |reason| drop(fatal.try_send(reason))),
         rejoin: Arc::new(move || control.rejoin()),
         clock: Now::read,

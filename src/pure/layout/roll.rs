@@ -13,9 +13,15 @@ pub struct RollPolicy {
     pub age: Duration,
     /// The longest time since the attempt's last record was read; [`None`] for no limit.
     pub idle: Option<Duration>,
-    /// The largest number of directories that one partition has open at the same time.
+    /// The largest number of files that grow in the store at the same time, over all partitions of
+    /// the process and beside the first file of each. Records of other directories are kept in
+    /// memory until the attempt ends.
     pub open_files: usize,
 }
+
+/// An attempt ends when it has this many directories for each file that may grow: its manifest
+/// names each file, and publishing them takes time.
+const DIRECTORIES_A_FILE: usize = 64;
 
 /// Why an attempt ended; the closed set of a metric's label.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -90,7 +96,7 @@ impl RollPolicy {
         if self.size_bytes <= open.bytes {
             return Some(RollReason::Size);
         }
-        if self.open_files < open.files {
+        if self.open_files * DIRECTORIES_A_FILE < open.files {
             return Some(RollReason::OpenFiles);
         }
         if self.age <= open.since_first {
@@ -108,10 +114,10 @@ mod tests {
     fn each_rule_rolls_alone() {
         let s = Duration::from_secs;
         let policy = RollPolicy { size_bytes: 100, age: s(60), idle: Some(s(5)), open_files: 3 };
-        let quiet = Open { bytes: 99, files: 3, since_first: s(59), since_last: s(4) };
+        let quiet = Open { bytes: 99, files: 192, since_first: s(59), since_last: s(4) };
         assert_eq!(policy.due(quiet), None);
         assert_eq!(policy.due(Open { bytes: 100, ..quiet }), Some(RollReason::Size));
-        assert_eq!(policy.due(Open { files: 4, ..quiet }), Some(RollReason::OpenFiles));
+        assert_eq!(policy.due(Open { files: 193, ..quiet }), Some(RollReason::OpenFiles));
         assert_eq!(policy.due(Open { since_first: s(60), ..quiet }), Some(RollReason::Age));
         assert_eq!(policy.due(Open { since_last: s(5), ..quiet }), Some(RollReason::Idle));
         let off = RollPolicy { idle: None, ..policy };

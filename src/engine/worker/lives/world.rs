@@ -9,6 +9,7 @@ use crate::clients::kafka::Generation;
 use crate::common::clock::Now;
 use crate::common::config::Config;
 use crate::common::metrics::Metrics;
+use crate::engine::archive::open::OpenFiles;
 use crate::engine::topics::{Role, SourceLists};
 use crate::engine::worker::env::{self, Env};
 use crate::engine::worker::inbox::{Added, Message, Wake, WorkerView};
@@ -70,6 +71,8 @@ pub(super) const SESSION: Duration = Duration::from_secs(10);
 thread_local! {
     static EPOCH: Cell<Option<Instant>> = const { Cell::new(None) };
     pub(super) static MERGED: Cell<bool> = const { Cell::new(false) };
+    /// Partitions that may fetch at a time; fewer than there are, so that some have to wait.
+    pub(super) static SLOTS: Cell<usize> = const { Cell::new(2) };
 }
 
 /// Paused time as the worker's clock.
@@ -122,6 +125,8 @@ pub(super) fn env(brokers: &Brokers, registry: &prometheus::Registry) -> Env {
         // Longer than a roll, so that either position may be ahead of the other.
         commit_interval: Duration::from_secs(2),
         memory: Arc::new(env::Memory::new(1 << 30)),
+        fetched_bytes: (1 << 30) / 6 / SLOTS.get(),
+        open_files: OpenFiles::default(),
         fatal: Arc::new(|reason| panic!("{reason}")),
         rejoin: Arc::new(|| panic!("no seek was refused")),
         repair: "repair".into(),

@@ -263,7 +263,7 @@ impl Damage {
     pub(super) fn of(self, path: &str, archive: &Archive) -> String {
         let with = if let Swap(other) = self { archive.path(other) } else { String::new() };
         let mut contents = archive.store.lock();
-        let Contents { files, directories } = &mut *contents;
+        let Contents { files, directories, .. } = &mut *contents;
         let bytes = files.get_mut(path).unwrap();
         match self {
             Delete => drop(files.remove(path)),
