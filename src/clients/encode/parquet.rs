@@ -31,7 +31,7 @@ pub(super) trait Builder {
 
 /// Rows in a batch: enough to spread the cost of a batch, few enough to stay in the cache.
 const BATCH_ROWS: usize = 2_048;
-/// What the footer will say of one row group, an estimate: a dozen columns, each with its statistics.
+/// What the footer will say of one row group, an estimate: a dozen columns with statistics.
 const ROW_GROUP_METADATA: usize = 8 << 10;
 const BATCH_BYTES: usize = 1 << 20;
 /// Encoded bytes in a row group. Readers like them large; each open file holds one in memory.
