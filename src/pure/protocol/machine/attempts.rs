@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::message::{Cause, Effect, LogAnswer, Report, StopReason, Ticket};
 use super::phase::Phase;
-use super::state::{Failing, Machine, Moment};
+use super::state::{Failing, Handover, Machine, Moment};
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::AttemptId;
 use crate::pure::protocol::append::AppendVerdict;
@@ -94,7 +94,9 @@ impl Machine {
     /// not answer: attempts whose append was never sent are left to settle, too.
     pub(super) fn on_archive_failed(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let Some(rules) = &mut self.rules else { return };
-        if let Some(range) = rules.unarchived().filter(|_| self.phase == Phase::Leaving) {
+        // What the log still has is read again; while that is asked, the answer decides.
+        let is_only_copy = self.phase == Phase::Leaving && self.handover.is_none();
+        if let Some(range) = rules.unarchived().filter(|_| is_only_copy) {
             effects.push(Effect::Report(Report::LeftUnarchived(range)));
         }
         let _ = rules.forget_archive();
@@ -145,12 +147,12 @@ impl Machine {
         if self.phase == Phase::Leaving {
             return;
         }
-        if self.rules.as_ref().is_none_or(|p| p.not_in_ledger().is_none()) {
+        let Some(read) = self.rules.as_ref().and_then(Partition::not_in_ledger) else {
             return self.leave(effects);
-        }
+        };
         self.on_finish();
         let ticket = self.ticket();
-        self.handover = Some(ticket);
+        self.handover = Some(Handover { ticket, read });
         effects.push(Effect::AskLog(ticket));
     }
 
@@ -162,16 +164,19 @@ impl Machine {
         answer: Option<LogAnswer>,
         effects: &mut Vec<Effect>,
     ) {
-        if self.handover != Some(ticket) {
+        let Some(Handover { read, .. }) = self.handover.filter(|asked| asked.ticket == ticket)
+        else {
             return;
-        }
+        };
         self.handover = None;
         let ours = |a: &LogAnswer| self.identity().is_some_and(|of| of.topic_id == a.topic_id);
         let start = answer.filter(ours).map(|a| a.start);
-        let rules = self.rules.as_ref();
+        // The store may have failed since the question was asked.
+        let known = self.rules.as_ref().filter(|rules| rules.a().is_some());
+        let range = known.map_or(Some(read), Partition::unarchived);
         let kept = |range: OffsetRange| invariants::can_be_read_again(range.from, start);
         let kept = |range: &OffsetRange| kept(*range) || planted(PlantedFault::DiscardOnlyCopy);
-        let Some(range) = rules.and_then(Partition::not_in_ledger).filter(|r| !kept(r)) else {
+        let Some(range) = range.filter(|r| !kept(r)) else {
             return self.leave(effects);
         };
         if self.has_no_attempts() {

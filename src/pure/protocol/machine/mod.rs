@@ -31,8 +31,9 @@
 //! ignored, so that nothing of an earlier assignment, and nothing that was read before a doubt, is
 //! believed.
 //!
-//! [`state`] holds the data, [`phase`] the transitions, [`recovery`] finds the positions, [`reading`] decides where the client
-//! reads, [`attempts`] brings attempts into the ledger, and [`commit`] answers for transactions.
+//! [`state`] holds the data, [`phase`] the transitions, [`recovery`] finds the positions,
+//! [`reading`] decides where the client reads, [`attempts`] brings attempts into the ledger, and
+//! [`commit`] answers for transactions.
 
 mod attempts;
 mod commit;

@@ -39,7 +39,7 @@ impl Machine {
 
     /// The question about the log that the end of the assignment has asked.
     pub(crate) fn pending_handover(&self) -> Option<Ticket> {
-        self.handover
+        self.handover.map(|asked| asked.ticket)
     }
 
     pub(crate) fn is_leaving(&self) -> bool {

@@ -57,7 +57,7 @@ pub struct Machine {
     /// The archive has failed, and nothing was appended since.
     pub(super) failing: Option<Failing>,
     /// The assignment has ended, and it is asked whether the log still has what was read.
-    pub(super) handover: Option<Ticket>,
+    pub(super) handover: Option<Handover>,
     pub(super) next_ticket: u32,
     /// What the brokers answered last.
     pub(super) brokers: BrokersAnswer,
@@ -117,6 +117,14 @@ pub(super) struct Failing {
     pub(super) since: Moment,
     /// Since when the ledger is known again.
     pub(super) known_since: Option<Moment>,
+}
+
+/// The question about the log that the end of an assignment asks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Handover {
+    pub(super) ticket: Ticket,
+    /// What was read, and was not known to be in the ledger, when the assignment ended.
+    pub(super) read: OffsetRange,
 }
 
 /// What the brokers answered last.

@@ -224,6 +224,23 @@ fn what_a_failing_store_does_not_take_at_the_end_is_named() {
     assert!(driven.machine.is_drained());
 }
 
+/// Another owner was faster, or the store has failed, before the brokers have said what the log
+/// has.
+#[test]
+fn an_archive_that_fails_before_the_log_is_known_is_judged_by_the_log() {
+    for (answer, named) in [(log("t", 5), false), (log("t", 6), true), (None, true)] {
+        let (mut driven, ticket) = revoked();
+        driven.input(Input::ArchiveFailed, NOW);
+        let left = |e: &Effect| matches!(e, Effect::Report(Report::LeftUnarchived(_)));
+        assert!(!driven.effects.iter().any(left), "{:?}", driven.effects);
+        driven.input(Input::Log(ticket, answer), NOW);
+        let range = OffsetRange { from: Offset(5), to: Offset(6) };
+        let report = Effect::Report(Report::LeftUnarchived(range));
+        assert_eq!(driven.effects.contains(&report), named, "{:?}", driven.effects);
+        assert!(driven.machine.is_drained());
+    }
+}
+
 /// A store that does not answer, and results that continue alone: nothing is there to be appended.
 #[test]
 fn what_was_counted_alone_and_no_log_has_is_named_at_the_end() {
