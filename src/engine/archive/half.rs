@@ -95,7 +95,7 @@ impl ArchiveHalf {
         entry
     }
 
-    /// Names and entries are those of the topic's life that the machine knows.
+    /// Names and entries are those of the incarnation that the machine knows.
     fn follow(&mut self, machine: &Machine) {
         self.paths = self.paths.of(machine.incarnation());
         self.template.incarnation = machine.incarnation();

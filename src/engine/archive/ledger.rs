@@ -292,7 +292,7 @@ pub struct EntryTemplate {
 }
 
 impl EntryTemplate {
-    /// Of a partition in one of its topic's lives.
+    /// Of a partition in one incarnation of its topic.
     pub fn new(
         tp: &TopicPartition,
         incarnation: u32,

@@ -89,7 +89,7 @@ impl EntryKey {
     }
 }
 
-/// An entry of one of a topic's lives; what the committed offset's metadata names.
+/// An entry of one incarnation of a topic; what the committed offset's metadata names.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct EntryName {
     /// The incarnation of the topic, 0 for its first life.

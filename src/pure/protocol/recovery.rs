@@ -21,7 +21,7 @@ pub struct LedgerTail {
     pub tail: Head,
     /// The root and topic that the last entry was written for.
     pub of: Arc<Identity>,
-    /// Which of the topic's lives it is of.
+    /// The incarnation of the topic that it belongs to.
     pub incarnation: u32,
 }
 

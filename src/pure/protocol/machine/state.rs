@@ -63,7 +63,7 @@ pub struct Machine {
     pub(super) brokers: BrokersAnswer,
     /// Where a partition without an archive has begun, once it has.
     pub(super) began: Option<KnownPosition>,
-    /// Which of the topic's lives the ledger is of.
+    /// The incarnation of the topic that the ledger belongs to.
     pub(super) incarnation: u32,
     /// Attempts whose append was never sent, to be deleted with the next question to the ledger.
     pub(super) discard: Vec<(EntryKey, AttemptId)>,
@@ -73,7 +73,7 @@ pub struct Machine {
 /// when the client has refused it this often.
 pub(super) const BEYOND: u8 = 3;
 
-/// Where the client reads; the client's own word is never taken.
+/// Where the client reads. The daemon seeks, and never asks the client for its position.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Cursor {
     /// The client's next record has this offset, or a greater one.
@@ -273,7 +273,7 @@ impl Machine {
         self.paused
     }
 
-    /// Which of the topic's lives the ledger is of.
+    /// The incarnation of the topic that the ledger belongs to.
     #[must_use]
     pub fn incarnation(&self) -> u32 {
         self.incarnation
