@@ -50,6 +50,12 @@ impl Worker {
             };
             spawn_job(&self.env.runtime, "positions", job, answer);
         }
+        let mut handovers = std::mem::take(&mut self.handovers);
+        for sinks in handovers.iter_mut().flat_map(|h| &mut h.leaving) {
+            sinks.input(Input::Tick, now, &self.env);
+            self.ask_log(sinks);
+        }
+        self.handovers = handovers;
     }
 
     /// Asks whether the log still has what a revoked partition has read.

@@ -54,7 +54,7 @@ pub(super) struct Worker {
 
 /// A revocation, whose partitions complete what only they have.
 pub(super) struct Handover {
-    leaving: Vec<Sinks>,
+    pub(super) leaving: Vec<Sinks>,
     /// Who waits for the revocation; [`None`] if nobody does.
     done: Option<SyncSender<()>>,
 }

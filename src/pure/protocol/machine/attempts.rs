@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use super::message::{Cause, Effect, LogAnswer, Report, StopReason, Ticket};
+use super::handover::{Handover, LOG_AGAIN};
+use super::message::{Effect, Report, StopReason};
 use super::phase::Phase;
-use super::state::{Failing, Handover, Machine, Moment};
-use crate::pure::fault::{PlantedFault, planted};
+use super::state::{Failing, Machine, Moment};
 use crate::pure::formats::entry::AttemptId;
 use crate::pure::protocol::append::AppendVerdict;
-use crate::pure::protocol::invariants;
-use crate::pure::protocol::partition::Partition;
 use crate::pure::record::OffsetRange;
 
 /// An archive that has failed, and that nothing was asked of for so long, is trusted again.
@@ -94,10 +92,13 @@ impl Machine {
     /// not answer: attempts whose append was never sent are left to settle, too.
     pub(super) fn on_archive_failed(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let Some(rules) = &mut self.rules else { return };
-        // What the log still has is read again; while that is asked, the answer decides.
+        // What the log still has is read again; while that is not known, the answer decides.
         let is_only_copy = self.phase == Phase::Leaving && self.handover.is_none();
         if let Some(range) = rules.unarchived().filter(|_| is_only_copy) {
             effects.push(Effect::Report(Report::LeftUnarchived(range)));
+        }
+        if let Some(Handover::Unknown { read }) = self.handover {
+            self.handover = Some(Handover::AskAt(now + LOG_AGAIN, read));
         }
         let _ = rules.forget_archive();
         self.ledger.forget();
@@ -139,62 +140,5 @@ impl Machine {
         }
         self.positions.forget();
         self.ledger.forget();
-    }
-
-    /// The assignment has ended (rule 10). Whether what was read is appended, or left for the next
-    /// owner to read again, depends on what the log still has.
-    pub(super) fn on_revoke(&mut self, effects: &mut Vec<Effect>) {
-        if self.phase == Phase::Leaving {
-            return;
-        }
-        let Some(read) = self.rules.as_ref().and_then(Partition::not_in_ledger) else {
-            return self.leave(effects);
-        };
-        self.on_finish();
-        let ticket = self.ticket();
-        self.handover = Some(Handover { ticket, read });
-        effects.push(Effect::AskLog(ticket));
-    }
-
-    /// The next owner reads again what the log still has: then the attempts whose append was never
-    /// sent are deleted. Otherwise they are the only copy, and are appended.
-    pub(super) fn on_log(
-        &mut self,
-        ticket: Ticket,
-        answer: Option<LogAnswer>,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(Handover { read, .. }) = self.handover.filter(|asked| asked.ticket == ticket)
-        else {
-            return;
-        };
-        self.handover = None;
-        let ours = |a: &LogAnswer| self.identity().is_some_and(|of| of.topic_id == a.topic_id);
-        let start = answer.filter(ours).map(|a| a.start);
-        // The store may have failed since the question was asked.
-        let known = self.rules.as_ref().filter(|rules| rules.a().is_some());
-        let range = known.map_or(Some(read), Partition::unarchived);
-        let kept = |range: OffsetRange| invariants::can_be_read_again(range.from, start);
-        let kept = |range: &OffsetRange| kept(*range) || planted(PlantedFault::DiscardOnlyCopy);
-        let Some(range) = range.filter(|r| !kept(r)) else {
-            return self.leave(effects);
-        };
-        if self.has_no_attempts() {
-            // The store has failed, and results have continued alone.
-            effects.push(Effect::Report(Report::LeftUnarchived(range)));
-            return self.leave(effects);
-        }
-        effects.push(Effect::EndAttempt(Cause::Revoked));
-    }
-
-    /// The assignment is over: attempts whose append was never sent are deleted.
-    fn leave(&mut self, effects: &mut Vec<Effect>) {
-        self.give_up_archive(effects);
-        if !self.discard.is_empty() {
-            self.ask_ledger(None, effects);
-        }
-        self.positions.forget();
-        self.ledger.forget();
-        self.enter(Phase::Left);
     }
 }

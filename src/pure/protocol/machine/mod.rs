@@ -32,11 +32,13 @@
 //! believed.
 //!
 //! [`state`] holds the data, [`phase`] the transitions, [`recovery`] finds the positions,
-//! [`reading`] decides where the client reads, [`attempts`] brings attempts into the ledger, and
-//! [`commit`] answers for transactions.
+//! [`reading`] decides where the client reads, [`attempts`] brings attempts into the ledger,
+//! [`commit`] answers for transactions, and [`handover`] decides about what was read when the
+//! assignment ends.
 
 mod attempts;
 mod commit;
+mod handover;
 mod message;
 mod phase;
 mod reading;

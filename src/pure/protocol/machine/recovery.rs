@@ -26,7 +26,8 @@ impl Machine {
                     return;
                 }
             }
-            Phase::Stopped { .. } | Phase::Leaving | Phase::Left => return,
+            Phase::Leaving => return self.ask_log_again(now, effects),
+            Phase::Stopped { .. } | Phase::Left => return,
             Phase::Running | Phase::Overtaken | Phase::Retrying { .. } => {}
         }
         self.rejoin_when_appended(effects);

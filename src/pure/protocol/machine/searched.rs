@@ -1,5 +1,6 @@
 //! What only the search looks at: machines that differ in nothing that matters are made the same.
 
+use super::handover::Handover;
 use super::message::Ticket;
 use super::phase::Phase;
 use super::state::{AskState, Cursor, Machine};
@@ -39,7 +40,10 @@ impl Machine {
 
     /// The question about the log that the end of the assignment has asked.
     pub(crate) fn pending_handover(&self) -> Option<Ticket> {
-        self.handover.map(|asked| asked.ticket)
+        match self.handover {
+            Some(Handover::Asked { ticket, .. }) => Some(ticket),
+            _ => None,
+        }
     }
 
     pub(crate) fn is_leaving(&self) -> bool {

@@ -4,6 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::handover::Handover;
 use super::message::{Cause, Effect, Input, StopReason, Ticket};
 use super::phase::Phase;
 use crate::pure::fault::{PlantedFault, planted};
@@ -56,7 +57,7 @@ pub struct Machine {
     pub(super) ledger: Ask,
     /// The archive has failed, and nothing was appended since.
     pub(super) failing: Option<Failing>,
-    /// The assignment has ended, and it is asked whether the log still has what was read.
+    /// The assignment has ended, and it is not known yet whether the log still has what was read.
     pub(super) handover: Option<Handover>,
     pub(super) next_ticket: u32,
     /// What the brokers answered last.
@@ -117,14 +118,6 @@ pub(super) struct Failing {
     pub(super) since: Moment,
     /// Since when the ledger is known again.
     pub(super) known_since: Option<Moment>,
-}
-
-/// The question about the log that the end of an assignment asks.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Handover {
-    pub(super) ticket: Ticket,
-    /// What was read, and was not known to be in the ledger, when the assignment ended.
-    pub(super) read: OffsetRange,
 }
 
 /// What the brokers answered last.
@@ -203,7 +196,7 @@ impl Machine {
         match input {
             Input::Tick => self.ask(now, effects),
             Input::Positions(ticket, answer) => self.on_positions(ticket, answer, now, effects),
-            Input::Log(ticket, answer) => self.on_log(ticket, answer, effects),
+            Input::Log(ticket, answer) => self.on_log(ticket, answer, now, effects),
             Input::Confirmed(read) => self.on_confirmed(read, now, effects),
             Input::Ledger(ticket, incarnation, ledger) => {
                 self.on_ledger(ticket, incarnation, ledger, now, effects);
@@ -304,7 +297,7 @@ impl Machine {
     /// nothing has to be asked before that is known.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.handover.is_none() && self.has_no_attempts()
+        self.knows_log() && self.has_no_attempts()
     }
 
     pub(super) fn has_no_attempts(&self) -> bool {

@@ -1,5 +1,6 @@
 //! What the search does not see: it knows neither time nor records that do not fit the format.
 
+use super::handover::LOG_AGAIN;
 use super::message::{
     Cause, Effect, Input, LedgerQuestion, LogAnswer, PositionsAnswer, Report, Ticket,
 };
@@ -217,7 +218,7 @@ fn an_owner_that_leaves_appends_what_no_log_has() {
 #[test]
 fn what_a_failing_store_does_not_take_at_the_end_is_named() {
     let (mut driven, ticket) = revoked();
-    driven.input(Input::Log(ticket, None), NOW);
+    driven.input(Input::Log(ticket, log("t", 6)), NOW);
     driven.input(Input::ArchiveFailed, NOW);
     let range = OffsetRange { from: Offset(5), to: Offset(6) };
     assert!(driven.effects.contains(&Effect::Report(Report::LeftUnarchived(range))));
@@ -228,7 +229,7 @@ fn what_a_failing_store_does_not_take_at_the_end_is_named() {
 /// has.
 #[test]
 fn an_archive_that_fails_before_the_log_is_known_is_judged_by_the_log() {
-    for (answer, named) in [(log("t", 5), false), (log("t", 6), true), (None, true)] {
+    for (answer, named) in [(log("t", 5), false), (log("t", 6), true)] {
         let (mut driven, ticket) = revoked();
         driven.input(Input::ArchiveFailed, NOW);
         let left = |e: &Effect| matches!(e, Effect::Report(Report::LeftUnarchived(_)));
@@ -241,10 +242,40 @@ fn an_archive_that_fails_before_the_log_is_known_is_judged_by_the_log() {
     }
 }
 
+/// The network is away: neither the store nor the brokers answer an owner that leaves.
+#[test]
+fn the_log_is_asked_for_until_the_brokers_answer() {
+    for (answer, named) in [(log("t", 5), false), (log("t", 6), true)] {
+        for store_fails_first in [false, true] {
+            let (mut driven, ticket) = revoked();
+            if store_fails_first {
+                driven.input(Input::ArchiveFailed, NOW);
+                driven.input(Input::Log(ticket, None), NOW);
+            } else {
+                driven.input(Input::Log(ticket, None), NOW);
+                assert_eq!(driven.effects, [Effect::EndAttempt(Cause::Revoked)]);
+                driven.input(Input::ArchiveFailed, NOW);
+            }
+            let left = |e: &Effect| matches!(e, Effect::Report(Report::LeftUnarchived(_)));
+            assert!(!driven.effects.iter().any(left), "{:?}", driven.effects);
+            assert!(!driven.machine.is_drained(), "the brokers have not answered");
+            let later = NOW + LOG_AGAIN;
+            driven.input(Input::Tick, later - Moment::from_millis(1));
+            assert_eq!(driven.effects, []);
+            driven.input(Input::Tick, later);
+            let again = driven.machine.pending_handover().expect("it is asked again");
+            assert_eq!(driven.effects, [Effect::AskLog(again)]);
+            driven.input(Input::Log(again, answer.clone()), later);
+            assert_eq!(driven.effects.iter().any(left), named, "{:?}", driven.effects);
+            assert!(driven.machine.is_drained());
+        }
+    }
+}
+
 /// A store that does not answer, and results that continue alone: nothing is there to be appended.
 #[test]
 fn what_was_counted_alone_and_no_log_has_is_named_at_the_end() {
-    for (answer, named) in [(None, true), (log("t", 5), false)] {
+    for (answer, named) in [(log("t", 6), true), (log("t", 5), false)] {
         let mut driven = Driven::running();
         driven.input(Input::SeekTaken(Offset(5)), NOW);
         let _ = driven.machine.accept(Offset(5), || AttemptId(1));
