@@ -6,6 +6,7 @@
 //! where it really starts, seeks and resumes. At a revocation it tells the workers and waits for
 //! them, no longer than the revoke timeout.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -49,6 +50,8 @@ pub struct Group {
     moves: Rebalances,
     /// What the client said by itself of its connections.
     errors: Errors,
+    /// The ids that this member has had.
+    members: Mutex<BTreeSet<String>>,
 }
 
 /// What the client says by itself.
@@ -150,6 +153,14 @@ impl Group {
         self.errors.connection.lock().clone()
     }
 
+    /// The ids that this member has, or has had: after a session that has ended, the brokers may
+    /// list the earlier one for a while.
+    pub(super) fn members(&self, consumer: &Consumer) -> BTreeSet<String> {
+        let mut members = self.members.lock();
+        members.extend(GroupMetadata::capture(consumer).map(|now| now.member.clone()));
+        members.clone()
+    }
+
     /// A broker has answered.
     pub(super) fn connected(&self) {
         *self.errors.connection.lock() = None;
@@ -162,6 +173,7 @@ impl Group {
     ) -> Result<(), KafkaError> {
         let failed = |e: &dyn std::fmt::Display| KafkaError::new("take the assignment", e);
         let metadata = GroupMetadata::capture(consumer).ok_or_else(|| failed(&"no group"))?;
+        let _ = self.members.lock().insert(metadata.member.clone());
         crash::at(Step::AssignmentCaptured);
         let me = self.me.get().and_then(Weak::upgrade);
         let mut added = Vec::new();
@@ -228,7 +240,8 @@ pub fn consumer(
     assignments: Arc<dyn Assignments>,
 ) -> Result<Arc<Consumer>, KafkaError> {
     let (moves, errors) = (Rebalances::default(), Errors::default());
-    let group = Group { me: OnceLock::new(), assignments, moves, errors };
+    let me = OnceLock::new();
+    let group = Group { me, assignments, moves, errors, members: Mutex::default() };
     let consumer: Consumer =
         config.create_with_context(group).map_err(|e| KafkaError::new("make the consumer", e))?;
     let consumer = Arc::new(consumer);

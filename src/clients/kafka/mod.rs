@@ -9,6 +9,7 @@
 //! * [`topics`]: which topics there are, and making those that are written to.
 //! * `generation`: what a member may commit by, while its generation lasts.
 //! * `limit`: how large a message may be.
+//! * `twins`: which of two instances of one name is the newer one.
 //! * `settings`: of consumers and producers.
 //! * `headers`: the headers of messages, with every byte of their names.
 //! * [`native`]: what rust-rdkafka has no safe way for: captured group metadata, and topic ids.
@@ -29,6 +30,7 @@ pub mod queue;
 mod settings;
 pub mod topics;
 pub mod transaction;
+mod twins;
 
 pub use rdkafka::ClientConfig;
 
@@ -42,3 +44,4 @@ pub use settings::{
     repair_config,
 };
 pub use transaction::{Commit, Outgoing, TransactionError, Transactions};
+pub use twins::Twins;

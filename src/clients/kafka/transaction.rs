@@ -8,6 +8,7 @@
 //! (docs/decisions/0011-deadlines.md). Each runs on a thread of its own, which is left behind with
 //! its producer at the deadline.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -19,13 +20,14 @@ use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{
     BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
 };
-use rdkafka::{ClientConfig, ClientContext, Offset as RdOffset, TopicPartitionList};
+use rdkafka::{ClientConfig, ClientContext};
 
-use crate::clients::kafka::calls::{Refused, patiently, within};
+use crate::clients::kafka::calls::{Refused, listed, patiently, within};
 use crate::clients::kafka::error::{Fatal, KafkaError};
 use crate::clients::kafka::generation::Generation;
 use crate::clients::kafka::limit::BatchLimit;
 use crate::clients::kafka::native;
+use crate::clients::kafka::twins::Twins;
 use crate::common::crash::{self, Step};
 use crate::common::deadlines::{PRODUCER_CALL as STEP, PRODUCER_CALL_OVERDUE as OVERDUE};
 use crate::pure::formats::header;
@@ -116,6 +118,9 @@ pub struct Transactions {
     limit: Arc<BatchLimit>,
     /// The limit that the producer was made with; bytes.
     made_for: usize,
+    twins: Arc<Twins>,
+    /// How often the producer was fenced since the last commit.
+    fenced: Cell<u32>,
 }
 
 impl std::fmt::Debug for Transactions {
@@ -199,7 +204,15 @@ impl Transactions {
             begun: Instant::now(),
             topics: BTreeSet::new(),
             transaction_timeout: DEFAULT_TRANSACTION_TIMEOUT,
+            twins: Arc::default(),
+            fenced: Cell::new(0),
         }
+    }
+
+    /// Transactions of an instance that gives way to a newer one of its name.
+    #[must_use]
+    pub fn beside(self, twins: Arc<Twins>) -> Transactions {
+        Transactions { twins, ..self }
     }
 
     /// Transactions whose messages fit into a limit that others lower.
@@ -212,9 +225,10 @@ impl Transactions {
     /// process with this transactional id has left open.
     ///
     /// # Errors
-    /// No coordinator answers in time.
+    /// No coordinator answers in time, or a newer instance of this name is in the group.
     pub fn ready(&mut self) -> Result<&Arc<ThreadedProducer<Events>>, TransactionError> {
         if self.producer.is_none() {
+            self.twins.give_way()?;
             let mut settings =
                 (self.settings)().map_err(|e| TransactionError::doubt(MAKE_PRODUCER, e))?;
             let millis = settings.get("transaction.timeout.ms").and_then(|v| v.parse().ok());
@@ -256,11 +270,11 @@ impl Transactions {
     fn classify(&self, step: &'static str, fatal: bool, text: &str) -> TransactionError {
         let code = self.producer.as_ref().and_then(|p| p.client().fatal_error());
         match code {
-            // Fenced although the coordinator had no reason to.
-            Some((RDKafkaErrorCode::Fenced, detail))
-                if fatal && self.begun.elapsed() < self.transaction_timeout / 2 =>
-            {
-                TransactionError::TwoInstances { detail }
+            Some((RDKafkaErrorCode::Fenced, detail)) if fatal => {
+                self.fenced.set(self.fenced.get() + 1);
+                // The coordinator fences, too, when a transaction takes too long.
+                let recent = self.begun.elapsed() < self.transaction_timeout / 2;
+                self.twins.judge(step, detail, recent, self.fenced.get())
             }
             _ => TransactionError::doubt(step, text),
         }
@@ -351,6 +365,7 @@ impl Commit for Transactions {
             }
         })?;
         crash::at(Step::Committed);
+        self.fenced.set(0);
         let end = began.elapsed() - deliver - offsets;
         Ok(CommitTimes { deliver, offsets, end })
     }
@@ -386,18 +401,6 @@ impl Commit for Transactions {
             tracing::debug!("a producer's end takes longer than a call may take, or has died");
         }
     }
-}
-
-fn listed(offsets: &[OffsetCommit]) -> Result<TopicPartitionList, TransactionError> {
-    let mut list = TopicPartitionList::with_capacity(offsets.len());
-    for o in offsets {
-        let mut element = list.add_partition(&o.tp.topic, o.tp.partition);
-        element
-            .set_offset(RdOffset::Offset(o.offset.0))
-            .map_err(|e| TransactionError::doubt("name offsets", e))?;
-        element.set_metadata(o.metadata.as_str());
-    }
-    Ok(list)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::clients::kafka::beginnings::Beginnings;
 use crate::clients::kafka::group::{self, PollControl};
 use crate::clients::kafka::offsets::{BrokerPositions, log_range};
 use crate::clients::kafka::{
-    BatchLimit, Consumer, Fatal, KafkaError, Prefetch, Transactions, consumer_config,
+    BatchLimit, Consumer, Fatal, KafkaError, Prefetch, Transactions, Twins, consumer_config,
     producer_config,
 };
 use crate::clients::store::ErrorKind;
@@ -119,7 +119,8 @@ impl Running {
         };
         let (sources, paused) = (Arc::clone(&env.sources), Arc::clone(&env.paused));
         let limit = Arc::new(BatchLimit::of_client(settings.get("message.max.bytes")));
-        let pool = Arc::new(pool(&config, env, following.clone(), &limit)?);
+        let twins = Arc::new(Twins::of(&settings));
+        let pool = Arc::new(pool(&config, env, following.clone(), &limit, &twins)?);
         let consumer = group::consumer(&settings, Arc::clone(&pool) as _)?;
         let _ = positions.consumer.set(Arc::downgrade(&consumer));
         let health = Arc::new(Health {
@@ -143,6 +144,7 @@ impl Running {
             .await
             .map_err(|e| Unavailable(e.to_string()))?;
         topics::create(&config, &consumer, &limit).await?;
+        note_twins(twins, &consumer).await?;
         let (stop, stopped) = watch::channel(false);
         let http = http::serve(config.daemon.listen, Arc::clone(&health), stopped.clone()).await?;
         control.subscribe(first);
@@ -195,6 +197,15 @@ impl Running {
         std::mem::forget(self.consumer);
         Ok(drained)
     }
+}
+
+/// Notes who has this instance's name before it joins the group.
+async fn note_twins(twins: Arc<Twins>, consumer: &Arc<Consumer>) -> anyhow::Result<()> {
+    let consumer = Arc::clone(consumer);
+    if let Err(error) = tokio::task::spawn_blocking(move || twins.begin(&consumer)).await? {
+        tracing::debug!(%error, "it is not known which members have this instance's name");
+    }
+    Ok(())
 }
 
 /// What the workers work with.
@@ -257,8 +268,9 @@ fn pool(
     env: Env,
     in_force: watch::Receiver<Arc<ActiveConfig>>,
     limit: &Arc<BatchLimit>,
+    twins: &Arc<Twins>,
 ) -> Result<Pool, KafkaError> {
-    let limit = Arc::clone(limit);
+    let (limit, twins) = (Arc::clone(limit), Arc::clone(twins));
     // A secret that can't be read ends the start, and not the first transaction.
     let _ = producer_config(config, "", 0)?;
     let (first, roles) = (Arc::clone(config), in_force.clone());
@@ -271,7 +283,7 @@ fn pool(
                 let (config, mapping) = (Arc::clone(&first), mapping.to_string());
                 let settings = move || producer_config(&config, &mapping, nth);
                 let transactions = Transactions::new(settings, deadlines::COMMIT_PATIENCE);
-                Box::new(transactions.within(Arc::clone(&limit)))
+                Box::new(transactions.within(Arc::clone(&limit)).beside(Arc::clone(&twins)))
             }),
             revoke_timeout: config.daemon.revoke_timeout,
         },
