@@ -78,6 +78,13 @@ impl Brokers {
         state.logs.entry(tp.clone()).or_default().push(row);
     }
 
+    /// A record that carries the header of one of this program's records.
+    pub(crate) fn forge(&self, tp: &TopicPartition, value: &[u8], header: String) {
+        let header = Some((header::NAME.to_string(), header));
+        let row = Row { offset: 0, millis: 0, key: None, value: value.into(), header };
+        self.lock().logs.entry(tp.clone()).or_default().push(row);
+    }
+
     /// Deletes the oldest records.
     pub(crate) fn keep_from(&self, tp: &TopicPartition, start: i64) {
         let mut state = self.lock();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{config, home};
 use crate::support::load::{Load, check, mapping};
-use crate::support::{Cluster, Daemon, eventually};
+use crate::support::{Cluster, Daemon, eventually, flush, send};
 
 /// A scenario that fails midway must not leave its servers down for those that follow.
 struct StartAgain<'a>(&'a Cluster, &'static [&'static str]);
@@ -164,12 +164,37 @@ pub(crate) fn every_wrong_start_says_what_is_wrong(cluster: &Cluster) {
         69,
         &["/forbidden", "Permission denied", "archive.user"],
     );
-
+    limits_of_the_brokers(cluster, name, &right, &check);
     let daemon = Daemon::start(&home(cluster, name), "topic", &right);
     eventually("it says that the topic is missing", Duration::from_secs(60), || {
         daemon.log_text().contains("kafka-topics --create --topic wrong-in")
     });
+    eventually("it is alive", Duration::from_secs(30), || daemon.get("/livez").is_some());
     assert!(daemon.get("/readyz").is_none());
-    assert!(daemon.get("/livez").is_some());
     assert_eq!(daemon.stop(), 0);
+}
+
+/// Starts a daemon with a configuration, by the name of the case, and expects its exit code and
+/// texts in its log.
+type Check<'a> = &'a dyn Fn(&str, &str, i32, &[&str]);
+
+/// Timeouts that the brokers refuse end the daemon, with the key and the limits.
+fn limits_of_the_brokers(cluster: &Cluster, name: &str, right: &str, check: Check<'_>) {
+    cluster.create_topic("limits-in", 1);
+    let producer = cluster.producer();
+    send(&producer, "limits-in", 0, b"a word", None);
+    flush(&producer);
+    let joins = right
+        .replace("wrong-in", "limits-in")
+        .replace(&format!("group_id = \"{name}\""), "group_id = \"limits\"");
+    let session = joins.replace(
+        "\"session.timeout.ms\" = 6000",
+        "\"session.timeout.ms\" = 2400000\n\"max.poll.interval.ms\" = 2400000",
+    );
+    let limits = ["session.timeout.ms", "group.max.session.timeout.ms=1800000"];
+    check("session", &session, 78, &limits);
+    let transaction =
+        joins.replace("\"transaction.timeout.ms\" = 10000", "\"transaction.timeout.ms\" = 3600000");
+    let limits = ["transaction.timeout.ms", "transaction.max.timeout.ms=900000"];
+    check("transaction", &transaction, 78, &limits);
 }

@@ -13,8 +13,10 @@ use crate::engine::worker::inbox::Message;
 use crate::engine::worker::lives::oracle;
 use crate::engine::worker::lives::world::{MERGED, World, all, feed, in_paused_time, tp};
 use crate::fakes::network::{Always, Failure, Network};
+use crate::pure::formats::partials::{Packer, header};
 use crate::pure::layout::names::MANIFEST;
 use crate::pure::protocol::OnGap;
+use crate::pure::record::{Offset, OffsetRange};
 
 /// What was logged while it ran, on this thread.
 fn heard(life: impl FnOnce()) -> String {
@@ -279,6 +281,39 @@ fn words_are_counted_once() {
         });
         MERGED.set(false);
     }
+}
+
+/// Anybody may write into the partials topic.
+#[test]
+fn a_count_that_no_reader_holds_stops_its_partition_alone() {
+    MERGED.set(true);
+    let log = heard(|| {
+        in_paused_time(async {
+            let mut world = World::begin(None);
+            world.steps(Duration::from_secs(5)).await;
+            let (partials, source) = (tp("g-m-partials", 0), tp("in", 0));
+            let range = OffsetRange { from: Offset(3), to: Offset(4) };
+            let counts = [(1_700_000_000_000, [("all", 1_u64 << 63)])];
+            let forge = |_, body: &[u8], last: bool| {
+                let header = header(10_000, last.then_some(0), &source, range);
+                world.brokers.forge(&partials, body, header);
+                Ok::<(), ()>(())
+            };
+            let packed = Packer::new(1, usize::MAX).pack(counts, |_| false, forge);
+            assert_eq!(packed, Ok(()));
+            feed(&world, 1);
+            world.steps(Duration::from_secs(30)).await;
+            let metrics = world.metrics(0);
+            let stopped =
+                |topic| metrics.stopped.with_label_values(&[topic, "0", "unreadable"]).get();
+            assert_eq!([stopped("g-m-partials"), stopped("in"), stopped("out")], [1, 0, 0]);
+            let read = |role| metrics.records.with_label_values(&["m", role]).get();
+            assert_eq!(read("source"), 12, "the sources are read on");
+        });
+    });
+    MERGED.set(false);
+    let told = log.lines().find(|l| l.contains("ERROR") && l.contains("g-m-partials/0"));
+    assert!(told.is_some_and(|l| l.contains("offset ")), "{log}");
 }
 
 /// The output topic is gone, or may not be written to: the brokers are not asked in each round.
