@@ -208,6 +208,25 @@ impl Group {
         Ok(())
     }
 
+    /// Takes partitions out of the client's assignment and puts them in again; the group does not
+    /// notice. Whoever reads them seeks.
+    fn fetch_anew(&self, consumer: &Consumer, all: &[TopicPartition]) -> Result<(), KafkaError> {
+        let failed = |e| KafkaError::new("fetch partitions anew", e);
+        let assigned = names(consumer.assignment().ok().as_ref());
+        let mut list = TopicPartitionList::new();
+        for tp in all.iter().filter(|tp| assigned.contains(tp)) {
+            let placeholder = RdOffset::Offset(0);
+            list.add_partition_offset(&tp.topic, tp.partition, placeholder).map_err(failed)?;
+        }
+        if list.count() == 0 || !cooperative(consumer) {
+            return Ok(());
+        }
+        consumer.incremental_unassign(&list).map_err(failed)?;
+        // As in `assign`: nothing is fetched at the placeholder.
+        consumer.pause(&list).map_err(failed)?;
+        consumer.incremental_assign(&list).map_err(failed)
+    }
+
     fn revoke(
         &self,
         consumer: &Consumer,
@@ -268,6 +287,8 @@ pub struct PollControl {
     /// The topics that were asked for last, and whether the poll thread has subscribed to them.
     subscription: Mutex<(Vec<String>, bool)>,
     rejoin: AtomicBool,
+    /// Partitions that the client is to fetch anew.
+    fetch_anew: Mutex<Vec<TopicPartition>>,
     stop: AtomicBool,
     fatal: Mutex<Option<Fatal>>,
     unknown_topic: tokio::sync::Notify,
@@ -297,13 +318,19 @@ impl PollControl {
         self.rejoin.store(true, Ordering::SeqCst);
     }
 
+    /// Fetch this partition anew: after a position that was out of the log's range, the client
+    /// fetches nothing more of it, and refuses every seek.
+    pub fn fetch_anew(&self, tp: &TopicPartition) {
+        self.fetch_anew.lock().push(tp.clone());
+    }
+
     /// Leave the group, then end.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
     }
 
     /// Waits until a broker does not know a topic that is subscribed to: it was deleted, or it was
-    /// made a moment ago. The client looks again after minutes by itself, and at once whenever
+    /// made a moment ago. The client asks again after minutes by itself, and at once whenever
     /// it is asked for all topics.
     pub async fn unknown_topic(&self) {
         self.unknown_topic.notified().await;
@@ -329,7 +356,7 @@ pub fn poll(consumer: &Arc<Consumer>, control: &PollControl, leave: Duration, al
             let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
             // The client refuses an empty list, and would keep the topics that it had.
             if topics.is_empty() {
-                tracing::info!("no topic that a mapping selects exists yet; looking again");
+                tracing::info!("no topic that a mapping selects exists yet; the brokers are asked again");
                 consumer.unsubscribe();
             } else {
                 tracing::info!(topics = topics.join(", "), "subscribing");
@@ -337,6 +364,12 @@ pub fn poll(consumer: &Arc<Consumer>, control: &PollControl, leave: Duration, al
                     tracing::error!(error = %e, "the subscription failed");
                 }
             }
+        }
+        let anew = std::mem::take(&mut *control.fetch_anew.lock());
+        if !anew.is_empty()
+            && let Err(error) = consumer.context().fetch_anew(consumer, &anew)
+        {
+            tracing::debug!(%error, "partitions whose fetching has stopped");
         }
         match consumer.poll(Duration::from_millis(100)) {
             Some(Err(Rd::MessageConsumptionFatal(code))) => {

@@ -107,7 +107,7 @@ fn sources<'c>(
 }
 
 /// Replaces the topics that are known of by those that were found now; returns what is new among
-/// them. A caller that looks again and again logs that, and nothing twice.
+/// them. A caller that asks repeatedly logs that, and nothing twice.
 pub fn news(known: &mut Vec<String>, found: Vec<String>) -> Vec<String> {
     let new = found.iter().filter(|t| !known.contains(t)).cloned().collect();
     *known = found;

@@ -14,6 +14,7 @@ use crate::common::health::Board;
 use crate::common::metrics::Metrics;
 use crate::engine::archive::open::OpenFiles;
 use crate::engine::topics::SourceLists;
+use crate::pure::record::TopicPartition;
 
 /// What all workers of an instance have in common.
 #[derive(Clone)]
@@ -31,7 +32,9 @@ pub struct Env {
     pub open_files: OpenFiles,
     /// Called once with the reason if the whole process has to end.
     pub fatal: Arc<dyn Fn(Fatal) + Send + Sync>,
-    /// Leaves the group and joins it again: a partition's fetching has stopped for good.
+    /// Lets the client fetch a partition anew, whose fetching has stopped for good.
+    pub fetch_anew: Arc<dyn Fn(&TopicPartition) + Send + Sync>,
+    /// Leaves the group and joins it again.
     pub rejoin: Arc<dyn Fn() + Send + Sync>,
     pub clock: fn() -> Now,
     /// What is known of brokers, roots and mappings.

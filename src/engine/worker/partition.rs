@@ -76,6 +76,8 @@ pub(super) struct View {
     pub(super) last_p: Option<Offset>,
     /// A read has failed, and none has worked since.
     pub(super) read_failed: bool,
+    /// The client was told to fetch anew, and has taken no seek since.
+    pub(super) fetched_anew: bool,
 }
 
 impl OwnedPartition {
@@ -117,6 +119,7 @@ impl OwnedPartition {
                 drain_to: None,
                 last_p: None,
                 read_failed: false,
+                fetched_anew: false,
             },
             effects: Vec::new(),
             question: None,
@@ -145,6 +148,7 @@ impl OwnedPartition {
                     sinks.input(Input::SeekRefused, now, env);
                     return 0;
                 }
+                sinks.view.fetched_anew = false;
                 sinks.input(Input::SeekTaken(to), now, env);
                 if recount {
                     sinks.results.counts_from_here(now);
@@ -260,15 +264,22 @@ impl Sinks {
                 }
             }
             Effect::Recount => self.results.reset(self.machine.marks()),
-            Effect::Rejoin => {
-                tracing::warn!(
-                    tp = %self.tp,
-                    "the client does not fetch this partition any more; joining the group again"
-                );
-                (env.rejoin)();
-            }
+            Effect::FetchAnew => self.fetch_anew(env),
             Effect::Report(report) => self.tell(&report, env),
         }
+    }
+
+    /// A second try before a seek is taken costs a rebalance, which always helps.
+    fn fetch_anew(&mut self, env: &Env) {
+        let tp = &self.tp;
+        if std::mem::replace(&mut self.view.fetched_anew, true) {
+            tracing::warn!(
+                %tp, "the client does not fetch this partition any more; joining the group again"
+            );
+            return (env.rejoin)();
+        }
+        tracing::info!(%tp, "the client has stopped fetching this partition; it begins anew");
+        (env.fetch_anew)(tp);
     }
 
     /// What a job outside of the worker's thread came to.

@@ -222,7 +222,7 @@ fn environment(
     for kind in ErrorKind::ALL {
         let _ = metrics.store_errors.with_label_values(&[kind.label()]);
     }
-    let control = Arc::clone(control);
+    let (anew, control) = (Arc::clone(control), Arc::clone(control));
     Env {
         sources: Arc::new(SourceLists::default()),
         paused: Arc::new(Paused::default()),
@@ -234,6 +234,7 @@ fn environment(
         fetched_bytes: Prefetch::of(config.daemon.memory_bytes).of_partition(),
         open_files: OpenFiles::default(),
         fatal: Arc::new(move |reason| drop(fatal.try_send(reason))),
+        fetch_anew: Arc::new(move |tp| anew.fetch_anew(tp)),
         rejoin: Arc::new(move || control.rejoin()),
         clock: Now::read,
         repair: repair.into(),

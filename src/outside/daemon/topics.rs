@@ -322,7 +322,7 @@ async fn restore(
 /// goes on.
 const SOON: Duration = Duration::from_millis(500);
 
-/// Looks again and again; subscribes anew when something changed.
+/// Asks for the topics every `topics_refresh`; subscribes anew when something changed.
 pub(super) async fn watch(
     in_force: watch::Receiver<Arc<ActiveConfig>>,
     consumer: Arc<Consumer>,

@@ -340,6 +340,9 @@ pub(crate) fn retention_that_overtook(cluster: &Cluster) {
         50.0 <= daemon.of_topic("alluvium_archive_position", topic)
     });
     assert_eq!(daemon.metric("alluvium_gap_offsets_total", &[]), 10.0, "[30, 40)");
+    let log = daemon.log_text();
+    assert!(log.contains("it begins anew") && !log.contains("joining the group again"), "{log}");
+    assert_eq!(log.matches("assignment: ").count(), 1, "no rebalance is needed:\n{log}");
     assert_eq!(daemon.stop(), 0);
     let file = dir.join("a.toml").display().to_string();
     let (code, text) = alluvium(&["where", topic, "0", "12", "--config", &file]);

@@ -128,6 +128,7 @@ pub(super) fn env(brokers: &Brokers, registry: &prometheus::Registry) -> Env {
         fetched_bytes: (1 << 30) / 6 / SLOTS.get(),
         open_files: OpenFiles::default(),
         fatal: Arc::new(|reason| panic!("{reason}")),
+        fetch_anew: Arc::new(|_| panic!("no seek was refused")),
         rejoin: Arc::new(|| panic!("no seek was refused")),
         repair: "repair".into(),
         clock,

@@ -110,8 +110,9 @@ pub enum Effect {
     DropFiles,
     /// Drop the results in memory: the records are read again.
     Recount,
-    /// Leave the group and join it again.
-    Rejoin,
+    /// The client has stopped fetching this partition for good: let it begin anew. The answer is
+    /// that seeks are taken again.
+    FetchAnew,
     /// A message for the operator is logged.
     Report(Report),
 }

@@ -109,26 +109,29 @@ impl Machine {
     }
 
     /// Fetching may have stopped for good. What was read may be gone from the log: it is appended
-    /// before the assignment, and all that was not appended, goes.
+    /// before the assignment may go, and all that was not appended with it.
     pub(super) fn on_seek_refused(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let Cursor::Seek { refused, .. } = &mut self.cursor else { return };
+        // A position that is out of the log's range ends fetching: the client says both.
+        let is_known = 0 < self.out_of_range;
         match refused {
-            None => *refused = Some(Refused::Since(now)),
-            Some(Refused::Since(since)) if *since + REFUSED < now => {
-                *refused = Some(Refused::Rejoin);
+            None if !is_known => *refused = Some(Refused::Since(now)),
+            Some(Refused::Since(since)) if now <= *since + REFUSED => {}
+            None | Some(Refused::Since(_)) => {
+                *refused = Some(Refused::FetchAnew);
                 effects.push(Effect::EndAttempt(Cause::OutOfRange));
             }
-            Some(Refused::Since(_) | Refused::Rejoin) => {}
+            Some(Refused::FetchAnew) => {}
         }
     }
 
-    pub(super) fn rejoin_when_appended(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn fetch_anew_when_appended(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let no_attempts = self.has_no_attempts();
-        if let Cursor::Seek { refused: refused @ Some(Refused::Rejoin), .. } = &mut self.cursor
+        if let Cursor::Seek { refused: refused @ Some(Refused::FetchAnew), .. } = &mut self.cursor
             && no_attempts
         {
-            *refused = None;
-            effects.push(Effect::Rejoin);
+            *refused = Some(Refused::Since(now));
+            effects.push(Effect::FetchAnew);
         }
     }
 

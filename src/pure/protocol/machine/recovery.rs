@@ -30,7 +30,7 @@ impl Machine {
             Phase::Stopped { .. } | Phase::Left => return,
             Phase::Running | Phase::Overtaken | Phase::Retrying { .. } => {}
         }
-        self.rejoin_when_appended(effects);
+        self.fetch_anew_when_appended(now, effects);
         self.trust_idle_archive(now, effects);
         let results_unknown = |p: &Partition| p.needs_committed() && p.counted().is_none();
         if self.rules.as_ref().is_none_or(results_unknown) {

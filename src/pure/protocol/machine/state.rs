@@ -93,8 +93,8 @@ pub(super) enum Cursor {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Refused {
     Since(Moment),
-    /// Fetching has stopped for good: the group is joined anew when all attempts are appended.
-    Rejoin,
+    /// Fetching has stopped for good: it begins anew when all attempts are appended.
+    FetchAnew,
 }
 
 /// A question, and whether it may be asked now.

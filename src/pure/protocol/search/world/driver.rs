@@ -78,7 +78,7 @@ impl World {
             Effect::AskPositions(_) | Effect::Append(_) => {}
             Effect::AskLog(_) => unreachable!("answered by whoever takes the assignment away"),
             Effect::DropFiles | Effect::Report(_) => {}
-            Effect::Rejoin => unreachable!("no seek is refused"),
+            Effect::FetchAnew => unreachable!("no seek is refused"),
         }
     }
 
