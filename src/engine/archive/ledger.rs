@@ -109,12 +109,12 @@ impl LedgerStore {
         for incarnation in self.find_incarnation().await?.older {
             let older = LedgerStore { paths: self.paths.of(incarnation), ..self.clone() };
             let tail = older.tail(None).await?;
-            older.settle_all(tail.as_ref().map(Entry::head)).await?;
+            let _ = older.settle_all(tail.as_ref().map(Entry::head)).await?;
         }
         let incarnation = self.paths.incarnation();
         let hint = hint.filter(|name| name.incarnation == incarnation);
         let tail = self.tail(hint.map(|name| name.key)).await?;
-        self.settle_all(tail.as_ref().map(Entry::head)).await?;
+        let _ = self.settle_all(tail.as_ref().map(Entry::head)).await?;
         Ok(tail.as_ref().map(ledger_of))
     }
 
@@ -137,8 +137,10 @@ impl LedgerStore {
         Ok(Incarnations { older: all, newest })
     }
 
-    /// Rule 7, for every directory under the partition's staging place.
-    pub async fn settle_all(&self, tail: Option<Head>) -> Result<(), LedgerError> {
+    /// Rule 7, for every directory under the partition's staging place; the attempts that are left
+    /// alone, because they may still be appended.
+    pub async fn settle_all(&self, tail: Option<Head>) -> Result<Vec<AttemptId>, LedgerError> {
+        let mut left = Vec::new();
         for name in self.store.list(&self.paths.staging()).await? {
             let Some((key, id)) = names::parse_attempt(&name) else {
                 tracing::warn!(
@@ -158,10 +160,10 @@ impl LedgerStore {
                     crash::at(Step::SettleDecided);
                     self.store.delete(&self.paths.attempt(key, id)).await?;
                 }
-                Settle::HandsOff => {}
+                Settle::HandsOff => left.push(id),
             }
         }
-        Ok(())
+        Ok(left)
     }
 
     /// Renames what is left of an appended attempt to the final paths, then deletes its directory.
@@ -169,10 +171,7 @@ impl LedgerStore {
         let directory = self.paths.attempt(entry.key(), entry.attempt);
         for file in &entry.files {
             let staged = format!("{directory}/{}", file.staged);
-            if let Some((parent, _)) = file.path.rsplit_once('/') {
-                self.store.make_dirs(parent).await?;
-            }
-            match self.store.rename(&staged, &file.path).await {
+            match self.bring(&staged, &file.path).await {
                 Ok(()) => crash::at(Step::Renamed),
                 Err(e) if matches!(e.kind, ErrorKind::NotFound | ErrorKind::AlreadyExists) => {
                     // Somebody else was faster: then it lies at its place.
@@ -186,6 +185,19 @@ impl LedgerStore {
         }
         crash::at(Step::Published);
         Ok(self.store.delete(&directory).await?)
+    }
+
+    /// Renames a file to its final path. Most often other files lie there already: the directory
+    /// is made only if the rename says that something is missing.
+    async fn bring(&self, staged: &str, path: &str) -> Result<(), StoreError> {
+        let renamed = self.store.rename(staged, path).await;
+        match (renamed, path.rsplit_once('/')) {
+            (Err(e), Some((parent, _))) if e.kind == ErrorKind::NotFound => {
+                self.store.make_dirs(parent).await?;
+                self.store.rename(staged, path).await
+            }
+            (renamed, _) => renamed,
+        }
     }
 
     /// Writes the manifest, the last file of an attempt.

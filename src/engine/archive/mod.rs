@@ -7,8 +7,10 @@
 //! * `files`: the open files of one attempt; `kept`: records that wait as bytes.
 //! * `open`: how many files the process has open in its stores.
 //! * `half`: the archive half of one partition on its worker.
+//! * `calls`: what a roll costs the NameNode.
 //! * `listing`: ledgers as they stand, for those who check or explain an archive.
 
+pub mod calls;
 pub mod files;
 pub mod half;
 mod kept;

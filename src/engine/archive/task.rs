@@ -108,6 +108,10 @@ pub struct Archiver {
     gone: AtomicBool,
 }
 
+/// The staging directory is looked at after each append while attempts of others lie there, and
+/// else after this many appends: an owner that does not know of its loss may begin an attempt.
+pub const APPENDS_A_LOOK: u32 = 64;
+
 /// More than a partition can have under way: the worker stops reading long before.
 const COMMANDS: usize = 16_384;
 
@@ -127,6 +131,7 @@ impl Archiver {
             under_way: Arc::clone(&under_way),
             open: None,
             sealed: HashMap::new(),
+            unseen: APPENDS_A_LOOK,
             broken: false,
         };
         drop(spawn_named("archiver", state.run(inbox)));
@@ -169,10 +174,13 @@ struct State {
     under_way: Arc<AtomicUsize>,
     open: Option<Open>,
     sealed: HashMap<AttemptId, Box<Entry>>,
+    /// Appends since the staging directory was seen to hold nothing of others.
+    unseen: u32,
     broken: bool,
 }
 
 struct Open {
+    id: AttemptId,
     directory: String,
     /// Files that grow, by number.
     files: BTreeMap<usize, Box<dyn Writer>>,
@@ -215,6 +223,7 @@ impl State {
                 self.broken = false;
                 self.open = None;
                 self.sealed.clear();
+                self.unseen = APPENDS_A_LOOK;
                 if probe {
                     self.ledger.probe().await?;
                 }
@@ -257,7 +266,7 @@ impl State {
         let directory = self.ledger.paths.attempt(key, id);
         self.ledger.store.make_dirs(&directory).await?;
         crash::at(Step::AttemptMade);
-        self.open = Some(Open { directory, files: BTreeMap::new(), complete: JoinSet::new() });
+        self.open = Some(Open { id, directory, files: BTreeMap::new(), complete: JoinSet::new() });
         Ok(())
     }
 
@@ -309,10 +318,12 @@ impl State {
             closed.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
         }
         crash::at(Step::FilesClosed);
+        let lengths = self.ledger.store.walk(&open.directory).await?;
+        let lengths: HashMap<String, u64> = lengths.into_iter().collect();
         for file in &entry.files {
             let path = format!("{}/{}", open.directory, file.staged);
-            let found = self.ledger.store.length(&path).await?;
-            if found != Some(file.bytes) {
+            let found = lengths.get(&path);
+            if found != Some(&file.bytes) {
                 return Err(LedgerError::Missing {
                     entry: format!(
                         "the sealed attempt {} ({found:?} bytes found, {} written)",
@@ -344,9 +355,23 @@ impl State {
             return Ok(());
         }
         self.ledger.publish(&entry).await?;
-        // What others left below the new tail goes too, before a stop may end the process.
-        self.ledger.settle_all(Some(entry.head())).await?;
+        self.settle_others(&entry).await?;
         (self.tell)(Event::Published(Published::of(&entry)));
+        Ok(())
+    }
+
+    /// What others left below the new tail goes too, before a stop may end the process.
+    async fn settle_others(&mut self, tail: &Entry) -> Result<(), LedgerError> {
+        self.unseen += 1;
+        if self.unseen <= APPENDS_A_LOOK {
+            return Ok(());
+        }
+        let left = self.ledger.settle_all(Some(tail.head())).await?;
+        let open = self.open.as_ref().map(|open| open.id);
+        let is_mine = |id: &AttemptId| open == Some(*id) || self.sealed.contains_key(id);
+        if left.iter().all(is_mine) {
+            self.unseen = 0;
+        }
         Ok(())
     }
 }

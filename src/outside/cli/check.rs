@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::common::config::{Archive, Config, Topics};
+use crate::engine::archive::calls::{CALLS_A_FILE, CALLS_A_ROLL};
 use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::output::say;
 use crate::pure::layout::names::PartitionPaths;
@@ -69,12 +70,14 @@ fn path(archive: &Archive, topic: &str, now_ms: i64) -> String {
     format!("{}/{directory}/{name}", archive.root.url())
 }
 
-/// A roll costs about six NameNode operations and two a file, and leaves one ledger entry.
+/// What a partition leaves in the store each day, and asks of its NameNode, if all records of a
+/// roll lie in one directory.
 fn cost(archive: &Archive) -> String {
     let rolls = (86_400.0 / archive.roll.age.as_secs_f64()).ceil();
+    let calls = CALLS_A_ROLL + CALLS_A_FILE;
     format!(
         "a partition that always receives records rolls at least {rolls} times a day: {rolls} \
-         files and ledger entries, {} NameNode operations",
-        rolls * 8.0
+         files and ledger entries, {} calls of the NameNode ({calls} a roll)",
+        rolls * f64::from(calls)
     )
 }
