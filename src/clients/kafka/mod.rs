@@ -8,6 +8,7 @@
 //! * [`beginnings`]: what existed before the group began.
 //! * [`topics`]: which topics there are, and making those that are written to.
 //! * `generation`: what a member may commit by, while its generation lasts.
+//! * `producer`: a producer whose events are heard.
 //! * `limit`: how large a message may be.
 //! * `twins`: which of two instances of one name is the newer one.
 //! * `settings`: of consumers and producers.
@@ -25,6 +26,7 @@ mod limit;
 #[allow(unsafe_code)]
 mod native;
 pub mod offsets;
+pub mod producer;
 pub mod published;
 pub mod queue;
 mod settings;

@@ -17,9 +17,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rdkafka::error::{KafkaError as Rd, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message as _, OwnedHeaders};
-use rdkafka::producer::{
-    BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
-};
+use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig};
 use rdkafka::{ClientConfig, ClientContext};
 
 use crate::clients::kafka::calls::{Refused, listed, patiently, within};
@@ -27,6 +25,7 @@ use crate::clients::kafka::error::{Fatal, KafkaError};
 use crate::clients::kafka::generation::Generation;
 use crate::clients::kafka::limit::BatchLimit;
 use crate::clients::kafka::native;
+use crate::clients::kafka::producer::HeardProducer;
 use crate::clients::kafka::twins::Twins;
 use crate::common::crash::{self, Step};
 use crate::common::deadlines::{PRODUCER_CALL as STEP, PRODUCER_CALL_OVERDUE as OVERDUE};
@@ -107,7 +106,7 @@ type Settings = dyn Fn() -> Result<ClientConfig, KafkaError> + Send;
 /// The transactions of one worker, with one transactional producer.
 pub struct Transactions {
     settings: Box<Settings>,
-    producer: Option<Arc<ThreadedProducer<Events>>>,
+    producer: Option<Arc<HeardProducer<Events>>>,
     /// The time for which one step may be repeated.
     patience: Duration,
     begun: Instant,
@@ -226,7 +225,7 @@ impl Transactions {
     ///
     /// # Errors
     /// No coordinator answers in time, or a newer instance of this name is in the group.
-    pub fn ready(&mut self) -> Result<&Arc<ThreadedProducer<Events>>, TransactionError> {
+    pub fn ready(&mut self) -> Result<&Arc<HeardProducer<Events>>, TransactionError> {
         if self.producer.is_none() {
             self.twins.give_way()?;
             let mut settings =
@@ -236,8 +235,7 @@ impl Transactions {
                 millis.map_or(DEFAULT_TRANSACTION_TIMEOUT, Duration::from_millis);
             self.made_for = self.limit.batch();
             let _ = settings.set("batch.size", self.made_for.to_string());
-            let made: ThreadedProducer<Events> = settings
-                .create_with_context(Events::default())
+            let made = HeardProducer::make(&settings, Events::default())
                 .map_err(|e| TransactionError::doubt(MAKE_PRODUCER, e))?;
             let made = Arc::new(made);
             let step = "init transactions";
@@ -310,7 +308,7 @@ impl Commit for Transactions {
                 {
                     record = back;
                     // Whatever is queued goes out now, full batches or not.
-                    let _ = native::flush(producer, Duration::from_millis(5));
+                    let _ = native::flush(&**producer, Duration::from_millis(5));
                 }
                 Err((e, _)) => return Err(self.refused("produce", &e.to_string())),
             }
@@ -326,7 +324,7 @@ impl Commit for Transactions {
         let producer = self.producer.as_ref().expect("begun");
         let began = Instant::now();
         let deadline = began + self.patience;
-        if !native::flush(&**producer, self.patience) {
+        if !native::flush(&***producer, self.patience) {
             let topics = self.topics.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             let text = format!("no broker confirmed the results for {topics} in time");
             return Err(self.refused("deliver", &text));
@@ -345,7 +343,7 @@ impl Commit for Transactions {
             }
             let (on, list, metadata) =
                 (Arc::clone(producer), Arc::clone(&list), Arc::clone(metadata));
-            let call = move || native::send_offsets(&*on, &list, &metadata, STEP);
+            let call = move || native::send_offsets(&**on, &list, &metadata, STEP);
             within("send offsets", call)?.map_err(|e| Refused {
                 again: e.retriable && !e.fatal && !e.requires_abort,
                 error: self.classify("send offsets", e.fatal, &e.text),
