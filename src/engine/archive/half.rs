@@ -2,7 +2,7 @@
 //! task that brings them into the store.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::clients::encode::EncodeError;
 use crate::common::clock::Now;
@@ -141,6 +141,15 @@ impl ArchiveHalf {
     #[must_use]
     pub fn roll_due(&self, now: Instant) -> Option<RollReason> {
         self.archive.roll.due(self.open_files(now)?)
+    }
+
+    /// Time until a rule ends the open attempt, if nothing is added to it; [`None`] without one.
+    #[must_use]
+    pub fn roll_in(&self, now: Instant) -> Option<Duration> {
+        let Open { since_first, since_last, .. } = self.open_files(now)?;
+        let by_age = self.archive.roll.age.saturating_sub(since_first);
+        let by_idleness = self.archive.roll.idle.map(|idle| idle.saturating_sub(since_last));
+        Some(by_idleness.map_or(by_age, |left| left.min(by_age)))
     }
 
     /// What is open.

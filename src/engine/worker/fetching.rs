@@ -75,6 +75,11 @@ impl Fetching {
         self.at_end = false;
     }
 
+    /// Everything in the log was read, and what comes next is fetched.
+    pub(super) fn is_at_end(&self) -> bool {
+        !self.parked && self.at_end
+    }
+
     fn needs_slot(&self) -> bool {
         !self.parked && !self.at_end
     }

@@ -9,6 +9,7 @@
 //! * `answers`: what brokers and store answer.
 //! * `transaction`: one transaction for all partitions that want one.
 //! * `round`: what a thread does over and over; `turns`: whose backlog is read.
+//! * `idle`: how long a worker may sleep.
 //! * `fetching`: which partitions fetch, if the budget is small for their number.
 //! * `questions`: what is asked outside of the thread, and what operators see of a worker.
 //! * `report`, `delay`: what operators see of a partition.
@@ -18,6 +19,7 @@ mod answers;
 mod delay;
 mod env;
 mod fetching;
+mod idle;
 mod inbox;
 #[cfg(test)]
 mod lives;

@@ -21,7 +21,7 @@ use crate::pure::protocol::backoff::Backoff;
 use crate::pure::protocol::machine::{Input, Report};
 use crate::pure::record::TopicPartition;
 
-/// A worker sleeps for this time at most when there is nothing to read and nothing is due.
+/// A worker looks this often where it is not known in advance when something is due.
 pub(super) const IDLE: Duration = Duration::from_millis(50);
 
 /// A worker: some partitions of one mapping, and one transactional producer.
@@ -384,15 +384,5 @@ impl Worker {
             }
             let _ = done.send(whole && due == 0);
         }
-    }
-
-    fn until_due(&self, now: Now) -> Duration {
-        if self.commits_are_postponed(now) {
-            return IDLE;
-        }
-        let due = self.owned.values().filter_map(|p| p.sinks.results_due_in(now, &self.env));
-        // A look at a thousand partitions costs much more than a look at ten.
-        let idle = IDLE * (self.owned.len() / 50).clamp(1, 10) as u32;
-        due.min().unwrap_or(idle).min(idle).max(Duration::from_millis(1))
     }
 }

@@ -38,13 +38,17 @@ impl Sinks {
         }
         let at_once = self.machine.waits_for_first_commit();
         let interval = self.interval_left(now, env).is_zero();
-        let with_results = self.results.holds_nothing_back();
-        let wanted = self.machine.needs_confirmation() || self.machine.plan(with_results).is_some();
-        match (at_once || interval) && wanted {
+        match (at_once || interval) && self.wants_commit() {
             false => Due::Nothing,
-            true if with_results => Due::Results,
+            true if self.results.holds_nothing_back() => Due::Results,
             true => Due::OffsetOnly,
         }
+    }
+
+    /// Whether the next commit that is made anyway has something to say, or to ask.
+    pub(super) fn wants_commit(&self) -> bool {
+        let with_results = self.results.holds_nothing_back();
+        self.machine.needs_confirmation() || self.machine.plan(with_results).is_some()
     }
 
     /// Whatever time and the answers allow; and the next question, if there is one.

@@ -4,6 +4,7 @@
 
 mod failures;
 mod heard;
+mod idle;
 mod leaving;
 mod oracle;
 mod owned;
