@@ -5,10 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::time::Instant;
 
 use crate::common::deadlines::READY_AFTER;
 use crate::common::status::Condition;
 use crate::outside::daemon::health::{Health, now_ms};
+
+/// The status line is made this often once the daemon is ready: it is of all partitions.
+const LINE: Duration = Duration::from_secs(5);
 
 /// Runs beside the daemon.
 pub(super) async fn watch(health: Arc<Health>) {
@@ -16,12 +20,16 @@ pub(super) async fn watch(health: Arc<Health>) {
     let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 2);
     let every = watchdog.unwrap_or(Duration::MAX).min(Duration::from_secs(1));
     let mut tick = tokio::time::interval(every.max(Duration::from_millis(50)));
-    let (mut ready, mut said) = (false, String::new());
+    let (mut ready, mut said, mut made) = (false, String::new(), Instant::now());
     loop {
         let _ = tick.tick().await;
         if watchdog.is_some() && health.stuck().is_empty() {
             notify(&[NotifyState::Watchdog]);
         }
+        if ready && made.elapsed() < LINE {
+            continue;
+        }
+        made = Instant::now();
         let status = health.status();
         let recovering = 0 < status.unheard + status.count(|c| *c == Condition::Recovering);
         let patience = READY_AFTER.as_millis() as i64 <= now_ms() - health.started;
