@@ -1,9 +1,10 @@
 //! What the brokers know about positions. Every call blocks; none may run on the poll thread.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 
@@ -61,13 +62,17 @@ fn each<T>(
     partitions: &[TopicPartition],
     take: impl Fn(&Answer<'_>) -> T,
 ) -> Result<Vec<T>, String> {
+    // The list's own search looks at all of it: for a thousand partitions, a million times.
+    let elements = answer.elements();
+    let named: HashMap<(&str, i32), &Answer<'_>> =
+        elements.iter().map(|e| ((e.topic(), e.partition()), e)).collect();
     partitions
         .iter()
         .map(|tp| {
-            let element = answer.find_partition(&tp.topic, tp.partition);
-            let element = element.ok_or_else(|| format!("no answer for {tp}"))?;
+            let element = named.get(&(&*tp.topic, tp.partition));
+            let element = *element.ok_or_else(|| format!("no answer for {tp}"))?;
             element.error().map_err(|e| format!("{tp}: {e}"))?;
-            Ok(take(&element))
+            Ok(take(element))
         })
         .collect()
 }
@@ -207,13 +212,6 @@ impl BrokerPositions {
     /// # Errors
     /// A partition's leader does not answer.
     pub fn ends(&self, partitions: &[TopicPartition]) -> Result<Vec<Offset>, KafkaError> {
-        let failed = |e: &dyn std::fmt::Display| KafkaError::new("ask for the ends of logs", e);
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for tp in partitions {
-            // −1 stands for the end where a time is asked for.
-            list.add_partition_offset(&tp.topic, tp.partition, RdOffset::End)
-                .map_err(|e| failed(&e))?;
-        }
         let client = match self.ends.get() {
             Some(client) => client,
             None => {
@@ -222,12 +220,16 @@ impl BrokerPositions {
                 self.ends.get_or_init(|| made)
             }
         };
-        let answer = client.offsets_for_times(list, CALL_TIMEOUT).map_err(|e| failed(&e))?;
-        let ends = each(&answer, partitions, |element| match element.offset() {
-            RdOffset::Offset(o) => Ok(Offset(o)),
-            other => Err(format!("{}/{}: {other:?}", element.topic(), element.partition())),
-        });
-        ends.and_then(|all| all.into_iter().collect()).map_err(|e| failed(&e))
+        ends_for(client, partitions)
+    }
+
+    /// The last stable offsets of these logs, in order. All are asked for at once: a broker answers
+    /// each request of a client only after the fetch that was sent before.
+    ///
+    /// # Errors
+    /// A partition's leader does not answer.
+    pub fn stable_ends(&self, partitions: &[TopicPartition]) -> Result<Vec<Offset>, KafkaError> {
+        ends_for(&*self.consumer()?, partitions)
     }
 
     fn consumer(&self) -> Result<Arc<Consumer>, KafkaError> {
@@ -236,6 +238,26 @@ impl BrokerPositions {
             .and_then(Weak::upgrade)
             .ok_or_else(|| KafkaError::new("ask the brokers", "the consumer is closed"))
     }
+}
+
+/// The ends of these logs for the client's isolation level, in order.
+fn ends_for<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    partitions: &[TopicPartition],
+) -> Result<Vec<Offset>, KafkaError> {
+    let failed = |e: &dyn std::fmt::Display| KafkaError::new("ask for the ends of logs", e);
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for tp in partitions {
+        // −1 stands for the end where a time is asked for.
+        list.add_partition_offset(&tp.topic, tp.partition, RdOffset::End)
+            .map_err(|e| failed(&e))?;
+    }
+    let answer = client.offsets_for_times(list, CALL_TIMEOUT).map_err(|e| failed(&e))?;
+    let ends = each(&answer, partitions, |element| match element.offset() {
+        RdOffset::Offset(o) => Ok(Offset(o)),
+        other => Err(format!("{}/{}: {other:?}", element.topic(), element.partition())),
+    });
+    ends.and_then(|all| all.into_iter().collect()).map_err(|e| failed(&e))
 }
 
 impl Positions for BrokerPositions {

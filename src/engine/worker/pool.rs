@@ -157,6 +157,12 @@ impl Pool {
         }
     }
 
+    /// The partitions that are assigned, in order.
+    #[must_use]
+    pub fn owned_partitions(&self) -> Vec<TopicPartition> {
+        self.placed.lock().keys().cloned().collect()
+    }
+
     /// How many partitions are assigned.
     #[must_use]
     pub fn assigned_partitions(&self) -> usize {

@@ -1,5 +1,6 @@
 //! The daemon's life: what is opened at the start, what runs beside the workers, and how it ends.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -370,7 +371,13 @@ async fn watch_ends(consumer: Arc<Consumer>, health: Arc<Health>) {
         let asked = tokio::task::spawn_blocking(move || {
             // Each question would wait for its whole deadline.
             let away = || board.outage(&Subject::Brokers).is_some();
-            let end = |tp: &_| log_range(&consumer, tp).ok().map(|log| log.to);
+            let owned = pool.owned_partitions();
+            let stable = if away() { None } else { positions.stable_ends(&owned).ok() };
+            let stable: BTreeMap<_, _> =
+                owned.into_iter().zip(stable.into_iter().flatten()).collect();
+            // One leader that does not answer leaves all unanswered: then each is asked for alone.
+            let alone = |tp: &_| log_range(&consumer, tp).ok().map(|log| log.to);
+            let end = |tp: &_| stable.get(tp).copied().or_else(|| alone(tp));
             pool.refresh_ends(|tp| if away() { None } else { end(tp) });
             let full = |all: &[_]| if away() { None } else { positions.ends(all).ok() };
             pool.refresh_full_ends(full, now_ms());
