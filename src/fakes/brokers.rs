@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(crate) generation: i32,
     /// Topics that do not exist any more.
     pub(crate) deleted: BTreeSet<String>,
+    /// How often a topic was created again.
+    made_again: BTreeMap<String, usize>,
     pub(crate) commits: usize,
 }
 
@@ -93,6 +95,31 @@ impl Brokers {
         log.rows.retain(|row| start <= row.offset);
     }
 
+    /// Deletes a topic, and what the group has committed for it.
+    pub(crate) fn delete(&self, topic: &str) {
+        let mut state = self.lock();
+        state.logs.retain(|tp, _| *tp.topic != *topic);
+        state.committed.retain(|tp, _| *tp.topic != *topic);
+        let _ = state.deleted.insert(topic.into());
+    }
+
+    /// Creates a topic of one partition that was deleted.
+    pub(crate) fn create_again(&self, topic: &str) {
+        let mut state = self.lock();
+        assert!(state.deleted.remove(topic), "it was not deleted");
+        *state.made_again.entry(topic.into()).or_default() += 1;
+        let tp = TopicPartition { topic: topic.into(), partition: 0 };
+        let _ = state.logs.insert(tp, Log::default());
+    }
+
+    fn id_of(&self, topic: &str) -> Result<String, KafkaError> {
+        let state = self.lock();
+        if state.deleted.contains(topic) {
+            return Err(no_answer("no such topic"));
+        }
+        Ok(id(state.made_again.get(topic).copied().unwrap_or_default()))
+    }
+
     pub(crate) fn source(&self, tp: &TopicPartition) -> LogSource {
         let (brokers, tp) = (self.clone(), tp.clone());
         LogSource {
@@ -111,6 +138,11 @@ impl Brokers {
     }
 }
 
+/// The id of a topic that was created again so often.
+fn id(times: usize) -> String {
+    format!("id{times}")
+}
+
 fn no_answer(what: &str) -> KafkaError {
     KafkaError::new(what, "planted")
 }
@@ -121,11 +153,14 @@ impl Positions for Brokers {
         tp: &TopicPartition,
         _: Start,
         _: Option<&str>,
+        counts_into: Option<&str>,
     ) -> Result<PositionsRead, KafkaError> {
         let committed = self.committed(std::slice::from_ref(tp))?.remove(0);
         let (start, end) = self.lock().logs.get(tp).map_or((0, 0), |log| (log.start, log.end));
         let log = OffsetRange { from: Offset(start), to: Offset(end) };
-        Ok(PositionsRead { topic_id: "id".into(), committed, log, first: Offset(0), past: None })
+        let partials = counts_into.map(|topic| self.id_of(topic)).transpose()?;
+        let (topic_id, first) = (self.id_of(&tp.topic)?, Offset(0));
+        Ok(PositionsRead { topic_id, partials, committed, log, first, past: None })
     }
 
     fn log(&self, tp: &TopicPartition) -> Result<LogAnswer, KafkaError> {
@@ -136,7 +171,8 @@ impl Positions for Brokers {
         let state = self.lock();
         let log = state.logs.get(tp).filter(|_| !state.deleted.contains(&*tp.topic));
         let start = log.map(|log| Offset(log.start)).ok_or_else(|| no_answer("no such topic"))?;
-        Ok(LogAnswer { topic_id: "id".into(), start })
+        let times = state.made_again.get(&*tp.topic).copied().unwrap_or_default();
+        Ok(LogAnswer { topic_id: id(times), start })
     }
 
     fn committed(
@@ -311,6 +347,9 @@ impl Commit for Transactions {
         let mut state = self.brokers.lock();
         if generation.number() != state.generation {
             return Err(doubt("illegal generation"));
+        }
+        if rows.keys().any(|tp| state.deleted.contains(&*tp.topic)) {
+            return Err(doubt("deliver"));
         }
         let names: BTreeSet<_> = offsets.iter().map(|o| o.tp.clone()).collect();
         match how {

@@ -50,6 +50,8 @@ pub enum PlantedFault {
     LostForgotten,
     /// A topic's id is not compared.
     TopicIdUnchecked,
+    /// The id of the topic of partial counts is not compared.
+    PartialsUnchecked,
     /// A partition whose store is down forgets what F may be.
     DetachedCommitsP,
     /// The metadata is believed although it was written for another offset.

@@ -128,7 +128,7 @@ pub fn topic_id(consumer: &Consumer, topic: &str) -> Result<String, KafkaError> 
 pub trait Positions: Send + Sync {
     /// Reads the committed offset (a stable read), the log's ends and the topic's id. For a
     /// partition of the partials topic that has nothing committed, it also reads what was published
-    /// in `merges_into`.
+    /// in `merges_into`; for a source, the id of the partials topic that it `counts_into`.
     ///
     /// # Errors
     /// Something does not answer, or a transaction is still pending.
@@ -137,6 +137,7 @@ pub trait Positions: Send + Sync {
         tp: &TopicPartition,
         start: Start,
         merges_into: Option<&str>,
+        counts_into: Option<&str>,
     ) -> Result<PositionsRead, KafkaError>;
 
     /// The topic's id, and the log's start.
@@ -178,6 +179,8 @@ pub struct Silence {
 #[derive(Clone, Debug)]
 pub struct PositionsRead {
     pub topic_id: String,
+    /// The id of the partials topic that counts go to, if they go to one.
+    pub partials: Option<String>,
     pub committed: Option<CommittedRead>,
     pub log: OffsetRange,
     /// The offset at which the partition starts if nothing is committed.
@@ -266,8 +269,10 @@ impl Positions for BrokerPositions {
         tp: &TopicPartition,
         start: Start,
         merges_into: Option<&str>,
+        counts_into: Option<&str>,
     ) -> Result<PositionsRead, KafkaError> {
         let consumer = self.consumer()?;
+        let partials = counts_into.map(|topic| topic_id(&consumer, topic)).transpose()?;
         let topic_id = topic_id(&consumer, &tp.topic)?;
         let one = std::slice::from_ref(tp);
         let committed = committed(&consumer, one, CALL_TIMEOUT)?.into_iter().next().flatten();
@@ -283,7 +288,7 @@ impl Positions for BrokerPositions {
             Some(output) => published::merged_past(&self.config, output, tp, log)?,
             None => None,
         };
-        Ok(PositionsRead { topic_id, committed, log, first, past })
+        Ok(PositionsRead { topic_id, partials, committed, log, first, past })
     }
 
     fn log(&self, tp: &TopicPartition) -> Result<LogAnswer, KafkaError> {

@@ -65,11 +65,17 @@ impl Role {
         Some(&count.output_topic)
     }
 
+    /// The partials topic that what it counts goes to.
+    #[must_use]
+    pub fn counts_into(&self) -> Option<&str> {
+        let count = self.count.as_ref().filter(|_| self.of == TopicRole::Source)?;
+        count.merge.as_ref().map(|merge| merge.topic.as_str())
+    }
+
     /// What it counts goes to the partials topic.
     #[must_use]
     pub fn publishes_partials(&self) -> bool {
-        let merged = self.count.as_ref().is_some_and(|c| c.merge.is_some());
-        self.of == TopicRole::Source && merged
+        self.counts_into().is_some()
     }
 
     /// Of the archive's root; empty without one.

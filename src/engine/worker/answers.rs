@@ -26,10 +26,11 @@ impl Sinks {
         env: &Env,
     ) {
         let answer = match read {
-            Ok(PositionsRead { topic_id, committed, log, first, past }) => {
+            Ok(PositionsRead { topic_id, partials, committed, log, first, past }) => {
                 let committed = committed.transpose().map_err(|e| e.to_string());
                 env.board.worked(&self.positions_subject(), &self.tp.to_string(), now.millis);
-                Some(PositionsAnswer { topic_id, committed, log, first, published: past })
+                let published = past;
+                Some(PositionsAnswer { topic_id, partials, committed, log, first, published })
             }
             Err(error) => {
                 self.brokers_failed(&self.positions_subject(), &error.to_string(), now, env);

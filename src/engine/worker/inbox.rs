@@ -42,7 +42,7 @@ pub enum Message {
 /// What a job outside of the worker's thread came to.
 #[derive(Debug)]
 pub enum Answer {
-    Positions(Ticket, Result<PositionsRead, KafkaError>),
+    Positions(Ticket, Result<Box<PositionsRead>, KafkaError>),
     Log(Ticket, Result<LogAnswer, KafkaError>),
     /// The clock showed `at` before the question was asked.
     Silence {

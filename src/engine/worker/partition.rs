@@ -285,7 +285,9 @@ impl Sinks {
     /// What a job outside of the worker's thread came to.
     pub(super) fn on_answer(&mut self, answer: Answer, now: Now, env: &Env) {
         match answer {
-            Answer::Positions(ticket, read) => self.on_positions(ticket, read, now, env),
+            Answer::Positions(ticket, read) => {
+                self.on_positions(ticket, read.map(|read| *read), now, env);
+            }
             Answer::Silence { at, answer } => {
                 if let Err(error) = &answer {
                     tracing::debug!(

@@ -38,14 +38,16 @@ impl Worker {
             let (tp, epoch, wake) = (sinks.tp.clone(), sinks.epoch, self.wake.clone());
             let (positions, start) = (Arc::clone(&self.env.positions), sinks.role.start);
             let output = sinks.role.merges_into().map(String::from);
+            let partials = sinks.role.counts_into().map(String::from);
             let of = tp.clone();
             let job = move || {
-                let read = positions.read(&of, start, output.as_deref());
+                let read = positions.read(&of, start, output.as_deref(), partials.as_deref());
                 crash::at(Step::StableRead);
                 read
             };
             let answer = move |read| {
-                let answer = Answer::Positions(ticket, or_failed("read the positions", read));
+                let read = or_failed("read the positions", read).map(Box::new);
+                let answer = Answer::Positions(ticket, read);
                 wake.send(Message::Answered { tp, epoch, answer: Box::new(answer) });
             };
             spawn_job(&self.env.runtime, "positions", job, answer);

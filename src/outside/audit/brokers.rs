@@ -114,7 +114,8 @@ impl Brokers {
             return Ok(None);
         };
         let (positions, of, start) = (self.positions.clone(), tp.clone(), role.start);
-        let read = blocking(move || positions.read(&of, start, None)).await?;
+        let partials = role.counts_into().map(String::from);
+        let read = blocking(move || positions.read(&of, start, None, partials.as_deref())).await?;
         let (mut tail, mut newest, mut unreadable) = (None, 0, None);
         let mut ledger = role.store.as_ref().map(|(store, _)| LedgerStore {
             store: Arc::clone(store),
@@ -140,6 +141,7 @@ impl Brokers {
                 root: root_id(&role, tail.as_ref()),
                 topic_id: read.topic_id.clone(),
             }),
+            partials: read.partials,
             on_gap: role.on_gap,
             committed,
             ledger: tail.as_ref().map(ledger_of),

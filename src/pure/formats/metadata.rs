@@ -1,12 +1,12 @@
-//! What the committed offset's metadata carries. Format version 1, ASCII, at most 200 bytes.
+//! What the committed offset's metadata carries. Format version 1, ASCII, at most 240 bytes.
 //!
 //! ```text
 //! alluvium1;o=<offset>;p=<P>;e=<entry>;i=<incarnation>;r=<root id>;t=<topic id>
-//!     ;w=<watermark>;g=<in_parts_until>;l=<from>-<to>
+//!     ;w=<watermark>;g=<in_parts_until>;l=<from>-<to>;c=<topic id of the partial counts>
 //! ```
 //! in one line. The offset stands inside its own metadata, so that metadata that was copied to
-//! another offset is seen. `i` (0), `w`, `g` and `l` (results lost to retention) are left out where
-//! there is nothing to say.
+//! another offset is seen. `i` (0), `w`, `g`, `l` (results lost to retention) and `c` (for a source
+//! whose counts are merged) are left out where there is nothing to say.
 //!
 //! `<entry>` is `g` for genesis, else the entry's `from`. Numbers are decimal; times are in
 //! milliseconds. Fields are written in this order and read in any.
@@ -23,7 +23,7 @@ use crate::pure::record::{Offset, OffsetRange};
 
 const MAGIC: &str = "alluvium1";
 /// Kafka's broker allows 4096 by default; other operators set less.
-pub const MAX_BYTES: usize = 200;
+pub const MAX_BYTES: usize = 240;
 
 /// The metadata of the committed offset F.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -37,6 +37,9 @@ pub struct Metadata {
     pub marks: Marks,
     /// Results that retention took before they were counted.
     pub lost: Option<OffsetRange>,
+    /// The id of the partials topic that has the counts of everything below P, for a source whose
+    /// counts are merged. Metadata of earlier builds does not name it.
+    pub partials: Option<String>,
 }
 
 /// How far the time of the results has come, milliseconds; neither goes back.
@@ -83,6 +86,9 @@ impl Metadata {
         if let Some(l) = self.lost {
             text += &format!(";l={}-{}", l.from, l.to);
         }
+        if let Some(c) = &self.partials {
+            text += &format!(";c={c}");
+        }
         assert!(text.is_ascii() && text.len() <= MAX_BYTES, "offset metadata too long: {text}");
         text
     }
@@ -97,7 +103,8 @@ impl Metadata {
             return Err(MetadataError::Foreign(text.into()));
         }
         let (mut o, mut p, mut r, mut t) = (None, None, None, None);
-        let (mut key, mut incarnation, mut marks, mut lost) = (None, 0, Marks::default(), None);
+        let (mut key, mut incarnation, mut marks) = (None, 0, Marks::default());
+        let (mut lost, mut partials) = (None, None);
         let bad = |field| MetadataError::Malformed { field, text: text.into() };
         let number = |field, v: &str| v.parse::<i64>().map_err(|_| bad(field));
         for field in fields {
@@ -116,6 +123,7 @@ impl Metadata {
                     let (from, to) = (Offset(number("l", from)?), Offset(number("l", to)?));
                     lost = Some(OffsetRange { from, to });
                 }
+                Some(("c", v)) => partials = Some(v.to_string()),
                 _ => return Err(bad("unknown field")),
             }
         }
@@ -126,6 +134,7 @@ impl Metadata {
             topic_id: t.ok_or_else(|| bad("t"))?,
             marks,
             lost,
+            partials,
         };
         Ok((o.ok_or_else(|| bad("o"))?, metadata))
     }
@@ -143,7 +152,8 @@ mod tests {
             root: "0".repeat(32),
             topic_id: "A".repeat(22),
             marks: Marks { watermark: Some(253_402_300_799_999), in_parts_until: None },
-            lost: None,
+            lost: Some(OffsetRange { from: Offset(i64::MAX), to: Offset(i64::MAX) }),
+            partials: Some("B".repeat(22)),
         }
     }
 
@@ -153,8 +163,7 @@ mod tests {
         assert!(m.encode(Offset(i64::MAX)).len() <= MAX_BYTES);
         // The merge archives nothing.
         let marks = Marks { in_parts_until: m.marks.watermark, ..m.marks };
-        let lost = Some(OffsetRange { from: Offset(1 << 40), to: Offset(1 << 41) });
-        let m = Metadata { entry: None, root: String::new(), marks, lost, ..m };
+        let m = Metadata { entry: None, root: String::new(), marks, partials: None, ..m };
         assert!(m.encode(Offset(i64::MAX)).len() <= MAX_BYTES);
     }
 
@@ -165,7 +174,7 @@ mod tests {
             watermark in prop::option::of(0i64..1 << 47),
             in_parts_until in prop::option::of(-9i64..9),
             lost in prop::option::of((0i64..9, 10i64..99)),
-            incarnation in 0u32..3,
+            incarnation in 0u32..3, partials in prop::option::of("[A-Za-z0-9_-]{22}"),
         ) {
             let key = |e| if e == 0 { EntryKey::Genesis } else { EntryKey::At(Offset(e)) };
             let m = Metadata {
@@ -173,6 +182,7 @@ mod tests {
                 entry: entry.map(|e| EntryName { incarnation, key: key(e) }),
                 marks: Marks { watermark, in_parts_until },
                 lost: lost.map(|(f, t)| OffsetRange { from: Offset(f), to: Offset(t) }),
+                partials,
                 ..longest()
             };
             let text = m.encode(Offset(offset));
@@ -207,12 +217,14 @@ mod tests {
             topic_id: "Yk3b0XH8RbWq5c0E9m2d1w".into(),
             marks: Marks { watermark: Some(1_795_368_060_500), in_parts_until: Some(-60_000) },
             lost: Some(OffsetRange { from: Offset(7), to: Offset(12) }),
+            partials: Some("q0Zr7mVxT2u4f8GdLw1c_A".into()),
         };
+        let unmerged = Metadata { partials: None, ..all.clone() };
         let genesis = Metadata {
             entry: at(0, EntryKey::Genesis),
             marks: Marks { in_parts_until: None, ..all.marks },
             lost: None,
-            ..all.clone()
+            ..unmerged.clone()
         };
         let least = Metadata {
             p: Offset(0),
@@ -221,7 +233,12 @@ mod tests {
             marks: Marks::default(),
             ..genesis.clone()
         };
-        let samples = [(Offset(1_250), all), (Offset(1_000), genesis), (Offset(0), least)];
+        let samples = [
+            (Offset(1_250), unmerged),
+            (Offset(1_000), genesis),
+            (Offset(0), least),
+            (Offset(1_250), all),
+        ];
         let written: String = samples.iter().map(|(o, m)| m.encode(*o) + "\n").collect();
         assert_eq!(written, golden);
         let read: Vec<_> = golden.lines().map(|line| Metadata::decode(line).unwrap()).collect();

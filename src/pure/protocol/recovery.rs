@@ -100,6 +100,14 @@ pub enum Stop {
     )]
     OtherTopic { found: String, ours: String },
     #[error(
+        "the topic of partial counts is another one than before (its id was {found}, and is {ours} \
+         now): it was deleted and created again, or the mapping names another one. Of the records \
+         below offset {p}, what the open windows had counted was in the old topic and is not \
+         published any more. Continue at offset {p} without it, or count again from the offset at \
+         which these windows begin, with --count-from OFFSET"
+    )]
+    OtherPartials { found: String, ours: String, p: Offset },
+    #[error(
         "offsets are committed for incarnation {committed} of the topic, and the ledger is of \
          incarnation {ledger}: a repair did not finish, or the root is an old backup"
     )]
@@ -137,6 +145,7 @@ impl Stop {
             Stop::CommittedBeyondLedger { .. } => "committed_beyond_ledger",
             Stop::OtherRoot { .. } => "other_root",
             Stop::OtherTopic { .. } => "other_topic",
+            Stop::OtherPartials { .. } => "other_partials",
             Stop::OtherIncarnation { .. } => "other_incarnation",
             Stop::ArchiveGap { .. } => "archive_gap",
             Stop::ResultsGap { .. } => "results_gap",

@@ -36,6 +36,8 @@ const MOST_STEPS: u32 = 100;
 pub struct Facts {
     pub sinks: Sinks,
     pub identity: Arc<Identity>,
+    /// The id of the partials topic that counts go to; [`None`] if they go to none.
+    pub partials: Option<String>,
     pub on_gap: OnGap,
     pub committed: Option<Committed>,
     /// Of the newest incarnation that has one for this partition.
@@ -159,6 +161,7 @@ impl Facts {
     fn positions(&self, ticket: Ticket) -> Input {
         let answer = PositionsAnswer {
             topic_id: self.identity.topic_id.clone(),
+            partials: self.partials.clone(),
             committed: Ok(self.committed.clone()),
             log: self.log,
             first: self.start,
@@ -218,6 +221,7 @@ impl Facts {
                     self.committed.is_some().then_some(self.start),
                 ),
             },
+            Stop::OtherPartials { p, .. } => self.accept_other_partials(count_from, p),
             Stop::OtherIncarnation { committed, ledger } if ledger < committed => {
                 return Err(Refused::OldBackup { committed, ledger });
             }
@@ -240,6 +244,20 @@ impl Facts {
                 Repair { put: None, commit: Some((offset, metadata)) }
             }
         }))
+    }
+
+    /// The results go on at P, without what the open windows had counted below it; or the records
+    /// from an earlier offset on are counted again, for windows that wait for them.
+    fn accept_other_partials(&self, count_from: Option<Offset>, p: Offset) -> Repair {
+        let tail = self.ledger.as_ref().map(|l| l.tail.to);
+        let to = count_from.unwrap_or(p);
+        let (offset, mut metadata) = self.commit(tail.unwrap_or(to), to, self.entry());
+        if to < p {
+            metadata.marks = Marks::default();
+        }
+        let before = self.committed.as_ref().and_then(|c| c.metadata.as_ref());
+        metadata.lost = before.and_then(|m| m.lost);
+        Repair { put: None, commit: Some((offset, metadata)) }
     }
 
     /// The incarnation after this partition's, or the one that other partitions are in already.
@@ -276,6 +294,7 @@ impl Facts {
             topic_id: self.identity.topic_id.clone(),
             marks: before.map_or(Marks::default(), |m| m.marks),
             lost: None,
+            partials: self.partials.clone(),
         };
         (if archive { a.min(p) } else { p }, metadata)
     }
@@ -299,8 +318,9 @@ mod tests {
     fn committed(offset: i64, p: i64, incarnation: u32) -> Committed {
         let entry = Some(EntryName { incarnation, key: EntryKey::Genesis });
         let (root, topic_id) = ("r".into(), "t".into());
-        let metadata =
-            Metadata { p: Offset(p), entry, root, topic_id, marks: Marks::default(), lost: None };
+        let (marks, partials) = (Marks { watermark: Some(4), ..Marks::default() }, None);
+        let p = Offset(p);
+        let metadata = Metadata { p, entry, root, topic_id, marks, lost: None, partials };
         Committed { offset: Offset(offset), metadata: Some(metadata) }
     }
 
@@ -309,6 +329,7 @@ mod tests {
         Facts {
             sinks: Sinks { counts: true, archive: true, keeps_state: false },
             identity: identity("t"),
+            partials: None,
             on_gap: OnGap::Stop,
             committed: Some(committed(5, 7, 0)),
             ledger: Some(ledger(0, 5, "t")),
@@ -402,6 +423,31 @@ mod tests {
         facts.sinks.counts = false;
         let (offset, _) = facts.repair(None).unwrap().unwrap().commit.unwrap();
         assert_eq!(offset, Offset(5), "without counts the ledger knows it all");
+    }
+
+    /// The old topic of partial counts is gone, and with it what the open windows had counted.
+    #[test]
+    fn another_partials_topic_stops_until_the_loss_is_accepted() {
+        let mut facts = Facts { partials: Some("new".into()), ..whole() };
+        assert!(facts.diagnose().is_ok(), "an earlier build did not name the topic");
+        let committed = facts.committed.as_mut().unwrap();
+        committed.metadata.as_mut().unwrap().partials = Some("old".into());
+        let stop = facts.diagnose().unwrap_err();
+        assert_eq!(stop.label(), "other_partials");
+        assert!(stop.to_string().contains("records below offset 7"), "{stop}");
+        for (count_from, p, f, watermark) in [(None, 7, 5, Some(4)), (Some(Offset(2)), 2, 2, None)]
+        {
+            let mut facts = facts.clone();
+            let repair = facts.repair(count_from).unwrap().unwrap();
+            let (offset, m) = repair.commit.as_ref().unwrap();
+            assert_eq!((*offset, m.p, m.marks.watermark), (Offset(f), Offset(p), watermark));
+            carry_out(&mut facts, repair);
+            let machine = facts.diagnose().unwrap();
+            assert_eq!(machine.rules().unwrap().p(), Some(Offset(p)));
+            // It is made again once more.
+            facts.partials = Some("third".into());
+            assert_eq!(facts.diagnose().unwrap_err().label(), "other_partials");
+        }
     }
 
     #[test]

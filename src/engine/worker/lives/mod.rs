@@ -8,4 +8,5 @@ mod idle;
 mod leaving;
 mod oracle;
 mod owned;
+mod partials;
 mod world;

@@ -23,6 +23,8 @@ pub struct Ticket {
 pub struct PositionsAnswer {
     /// Kafka's id of the topic.
     pub topic_id: String,
+    /// Kafka's id of the partials topic that counts go to; [`None`] if they go to none.
+    pub partials: Option<String>,
     /// The committed offset; `Err`: the text that says why its metadata can't be read.
     pub committed: Result<Option<Committed>, String>,
     /// The log's start, and its last stable offset.

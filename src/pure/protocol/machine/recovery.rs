@@ -73,9 +73,12 @@ impl Machine {
             return effects.push(Effect::Report(Report::BrokersSilent { retry_in }));
         };
         self.positions.backoff.reset();
-        let PositionsAnswer { topic_id, committed, log, first, published } = answer;
+        let PositionsAnswer { topic_id, partials, committed, log, first, published } = answer;
         self.brokers = BrokersAnswer { log, first, published };
         self.identify(topic_id);
+        if let Some(rules) = &mut self.rules {
+            rules.counts_into(partials.map(Arc::from));
+        }
         if self.take_committed(committed, now, effects) == Some(true) {
             let moved = self.rules().filter(|p| p.was_moved());
             let offset = moved.and_then(Partition::committed_offset);

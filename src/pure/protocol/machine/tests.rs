@@ -50,9 +50,10 @@ impl Driven {
         let ticket = self.machine.pending_positions().expect("the positions are asked for");
         let (root, topic_id) = ("r".into(), "t".into());
         let (p, entry, marks, lost) = (Offset(5), None, Marks::default(), None);
-        let metadata = Metadata { p, entry, root, topic_id, marks, lost }.encode(p);
+        let metadata = Metadata { p, entry, root, topic_id, marks, lost, partials: None }.encode(p);
         let answer = PositionsAnswer {
             topic_id: "t".into(),
+            partials: None,
             committed: Ok(Some(Committed::decode(p, &metadata).expect("ours"))),
             log: OffsetRange { from: Offset(0), to: Offset(9) },
             first: Offset(0),

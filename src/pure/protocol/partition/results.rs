@@ -138,6 +138,7 @@ impl Partition {
             topic_id: self.identity.topic_id.clone(),
             marks: plan.marks,
             lost: self.lost,
+            partials: self.partials.as_deref().map(String::from),
         }
     }
 

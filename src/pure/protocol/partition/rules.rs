@@ -30,6 +30,8 @@ pub struct Sinks {
 pub struct Partition {
     pub(super) sinks: Sinks,
     pub(super) identity: Arc<Identity>,
+    /// Kafka's id of the partials topic that counts go to, if they go to one.
+    pub(super) partials: Option<Arc<str>>,
     pub(super) on_gap: OnGap,
     pub(super) committed: CommittedView,
     pub(super) results: Option<Results>,
@@ -60,6 +62,7 @@ impl Partition {
         Partition {
             sinks,
             identity,
+            partials: None,
             on_gap,
             committed: CommittedView::Unread,
             results: None,
@@ -67,6 +70,12 @@ impl Partition {
             lost: None,
             ledger_without_offset: false,
         }
+    }
+
+    /// The partials topic that counts go to has this id now. To be said before each answer of
+    /// [`Partition::on_committed`] that comes with it.
+    pub fn counts_into(&mut self, partials: Option<Arc<str>>) {
+        self.partials = partials;
     }
 
     /// Whether a stable read is due: P is unknown, or the last Ok has to be confirmed.
@@ -112,6 +121,7 @@ impl Partition {
         }
         if let Some(m) = read.metadata {
             self.check_identity(&m.root, &m.topic_id)?;
+            self.check_partials(m.partials.as_deref(), m.p)?;
             self.lost = m.lost;
         }
         self.ledger_without_offset = false;
@@ -155,6 +165,18 @@ impl Partition {
             return Err(Stop::OtherRoot { found, ours });
         }
         Ok(())
+    }
+
+    /// What open windows had counted of the records below P stands in one partials topic alone.
+    fn check_partials(&self, found: Option<&str>, p: Offset) -> Result<(), Stop> {
+        match (found, self.partials.as_deref()) {
+            (Some(found), Some(ours))
+                if found != ours && !planted(PlantedFault::PartialsUnchecked) =>
+            {
+                Err(Stop::OtherPartials { found: found.into(), ours: ours.into(), p })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes what the store holds of the ledger (`None`: nothing at all).

@@ -84,6 +84,13 @@ fn the_topic_is_made_again() {
 }
 
 #[test]
+fn the_topic_of_partial_counts_is_made_again() {
+    let scope =
+        Scope { partials_remade: true, repairs: true, store_fails: false, ..Scope::small() };
+    holds(scope);
+}
+
+#[test]
 fn archive_only() {
     holds(Scope { counts: false, ..Scope::small() });
 }

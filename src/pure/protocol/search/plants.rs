@@ -107,6 +107,10 @@ fn remade() -> Scope {
     Scope { remade: true, repairs: true, ..one() }
 }
 
+fn partials_remade() -> Scope {
+    Scope { partials_remade: true, repairs: true, ..one() }
+}
+
 fn one() -> Scope {
     Scope { records: 1, ..base() }
 }
@@ -176,6 +180,7 @@ plants! {
     gap_ahead_of_attempts: GapAheadOfAttempts, Scope { retention: true, ..base() } => "I2";
     fresh_forever: FreshForever, Scope { expiry: true, repairs: true, ..one() } => "I1";
     topic_id_unchecked: TopicIdUnchecked, remade() => "I4";
+    partials_unchecked: PartialsUnchecked, partials_remade() => "open windows have lost counts";
     keep_p: KeepPOverMissedGeneration, base() => "I1";
     ask_twice: AskTwice, one() => "asked although it is pending";
     take_old_answer: TakeOldAnswer, Scope { slow_answers: true, ..one() } => "I1";

@@ -22,6 +22,8 @@ pub(super) struct Scope {
     pub gaps_stop: bool,
     /// The topic is deleted and created again, once.
     pub remade: bool,
+    /// The topic of partial counts is deleted and created again, once.
+    pub partials_remade: bool,
     /// Stopped partitions are repaired, by steps of which each may be the last.
     pub repairs: bool,
     pub store_fails: bool,
@@ -49,6 +51,7 @@ impl Default for Scope {
             retention: false,
             gaps_stop: false,
             remade: false,
+            partials_remade: false,
             repairs: false,
             store_fails: true,
             slow_answers: false,

@@ -76,6 +76,7 @@ pub(super) enum Event {
     TopicIsMadeAgain {
         offsets_go: bool,
     },
+    PartialsAreMadeAgain,
     /// Whoever repairs dies after the entry and before the commit.
     RepairDies,
     IsRepaired(Mended),
@@ -227,6 +228,7 @@ impl Event {
             | Event::OffsetExpires
             | Event::LogBegins(_)
             | Event::TopicIsMadeAgain { .. }
+            | Event::PartialsAreMadeAgain
             | Event::RepairDies
             | Event::IsRepaired(_) => Shared::Apart,
         }
@@ -301,6 +303,9 @@ impl fmt::Display for Event {
             }
             Event::OffsetExpires => f.write_str("the committed offset expires"),
             Event::LogBegins(at) => write!(f, "retention lets the log begin at {at}"),
+            Event::PartialsAreMadeAgain => {
+                write!(f, "the topic of partial counts is deleted and created again")
+            }
             Event::TopicIsMadeAgain { offsets_go } => {
                 let offsets = if *offsets_go { "is deleted" } else { "stays" };
                 write!(f, "the topic is made again, and its committed offset {offsets}")

@@ -101,9 +101,11 @@ impl Merging {
             None => Input::Confirmed(Ok(read)),
             Some(ticket) => {
                 let (topic_id, first) = ("t".into(), Offset(0));
-                let answer =
-                    PositionsAnswer { topic_id, committed: Ok(read), log, first, published };
-                Input::Positions(ticket, Some(answer))
+                let (partials, committed) = (None, Ok(read));
+                Input::Positions(
+                    ticket,
+                    Some(PositionsAnswer { topic_id, partials, committed, log, first, published }),
+                )
             }
         });
         assert!(owner.machine.stopped().is_none(), "nothing stops it");

@@ -3,7 +3,7 @@
 
 use super::super::scope::Scope;
 use super::super::step::Answer;
-use super::state::{Files, Letter, Pending, Worker, World, identity};
+use super::state::{Files, Letter, Pending, Worker, World, identity, life_of};
 use crate::pure::protocol::machine::{
     Effect, Input, LedgerQuestion, LogAnswer, Moment, NewEntry, PositionsAnswer, ReadStep, Report,
     Setup, StopReason,
@@ -137,6 +137,7 @@ impl World {
             Stop::OtherTopic { .. } | Stop::OtherIncarnation { .. } | Stop::NoLedger { .. } => {
                 scope.remade
             }
+            Stop::OtherPartials { .. } => scope.partials_remade,
             Stop::ArchiveGap { .. } | Stop::ResultsGap { .. } => scope.retention,
             _ => false,
         };
@@ -152,6 +153,7 @@ impl World {
     fn positions_answer(&self, scope: &Scope) -> PositionsAnswer {
         PositionsAnswer {
             topic_id: identity(self.life).topic_id.clone(),
+            partials: scope.partials_remade.then(|| self.partials.to_string()),
             committed: Ok(self.read_committed()),
             log: OffsetRange { from: self.log, to: Offset(scope.records as i64) },
             first: self.log,
@@ -352,9 +354,10 @@ impl World {
         }
         me.sent = true;
         let results = if with_results { me.counts } else { 0 };
-        let lost = me.machine.metadata(&plan).expect("planned").lost;
+        let metadata = me.machine.metadata(&plan).expect("planned");
+        let (lost, partials) = (metadata.lost, life_of(metadata.partials.as_deref()));
         let life = me.life.expect("positions are known");
-        self.pending[i] = Some(Pending { plan, results, life, lost, in_flight: false });
+        self.pending[i] = Some(Pending { plan, results, life, lost, partials, in_flight: false });
     }
 
     pub(super) fn on_answer(&mut self, i: usize, answer: Answer, scope: &Scope) {

@@ -154,6 +154,7 @@ fn rank_of_event(event: Event) -> Option<u8> {
         | Event::OffsetIsMoved { .. }
         | Event::OffsetExpires
         | Event::LogBegins(_)
+        | Event::PartialsAreMadeAgain
         | Event::TopicIsMadeAgain { .. } => return None,
     })
 }

@@ -24,10 +24,13 @@ impl World {
 
     pub(super) fn read_committed(&self) -> Option<Committed> {
         self.committed.as_ref().map(|c| {
-            let text = c.metadata.map_or(String::new(), |Wrote { at, p, entry, life, lost }| {
-                let Identity { root, topic_id } = (*identity(life)).clone();
-                Metadata { p, entry, root, topic_id, marks: Marks::default(), lost }.encode(at)
-            });
+            let text =
+                c.metadata.map_or(String::new(), |Wrote { at, p, entry, life, lost, partials }| {
+                    let Identity { root, topic_id } = (*identity(life)).clone();
+                    let (marks, partials) =
+                        (Marks::default(), partials.map(|life| life.to_string()));
+                    Metadata { p, entry, root, topic_id, marks, lost, partials }.encode(at)
+                });
             Committed::decode(c.offset, &text).expect("written by us")
         })
     }
@@ -57,9 +60,13 @@ impl Coordinator for World {
     }
 
     fn commit(&mut self, i: usize) {
-        let Pending { plan, results, life, lost, .. } = self.pending[i].take().expect("was sent");
+        let Pending { plan, results, life, lost, partials, .. } =
+            self.pending[i].take().expect("was sent");
         let Plan { offset, entry, results: range, .. } = plan;
         let mine = life == self.life;
+        if self.unaccepted && partials == Some(self.partials) {
+            self.alarm = Some("results go on although open windows have lost counts");
+        }
         for r in (0..RECORDS).filter(|r| mine && results >> r & 1 == 1) {
             self.counted[r] += 1;
         }
@@ -71,7 +78,7 @@ impl Coordinator for World {
                 self.expected[r as usize] -= 1;
             }
         }
-        let metadata = Some(Wrote { at: offset, p: range.to, entry, life, lost });
+        let metadata = Some(Wrote { at: offset, p: range.to, entry, life, lost, partials });
         self.committed = Some(Stored { offset, metadata });
         (self.moved, self.expired) = (false, None);
     }

@@ -2,11 +2,11 @@
 
 use super::super::scope::Scope;
 use super::super::step::{Act, Coordinator as _, Event, Mended};
-use super::state::{RECORDS, Steps, Stored, Worker, World, Wrote, identity};
+use super::state::{RECORDS, Steps, Stored, Worker, World, Wrote, identity, life_of};
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::protocol::partition::Sinks;
 use crate::pure::protocol::repair::{Facts, Refused, Repair};
-use crate::pure::protocol::{EntryKey, Settle, settle};
+use crate::pure::protocol::{EntryKey, Settle, Stop, settle};
 use crate::pure::record::{Offset, OffsetRange};
 
 impl World {
@@ -132,6 +132,11 @@ impl World {
         for at in later.map(Offset).filter(|_| scope.retention) {
             self.event(out, Event::LogBegins(at), |w| w.log = at);
         }
+        if scope.partials_remade && self.partials == 0 {
+            self.event(out, Event::PartialsAreMadeAgain, |w| {
+                (w.partials, w.unaccepted) = (1, w.committed.is_some());
+            });
+        }
         if scope.remade && self.life == 0 {
             for offsets_go in [true, false] {
                 self.event(out, Event::TopicIsMadeAgain { offsets_go }, |w| {
@@ -148,6 +153,7 @@ impl World {
         Facts {
             sinks: Sinks { counts: scope.counts, archive: true, keeps_state: false },
             identity: identity(self.life),
+            partials: scope.partials_remade.then(|| self.partials.to_string()),
             on_gap: scope.on_gap(),
             committed: self.read_committed(),
             ledger: self.read_ledger_of(self.newest()),
@@ -174,6 +180,9 @@ impl World {
         if matches!(facts.repair(None), Err(Refused::Choice { .. })) {
             choices = (0..=scope.records as i64).map(|o| Some(Offset(o))).collect();
         }
+        if matches!(facts.diagnose(), Err(Stop::OtherPartials { .. })) {
+            choices.push(Some(Offset(0)));
+        }
         for choice in choices {
             let Ok(Some(repair)) = facts.repair(choice) else { continue };
             if repair.put.is_some() && repair.commit.is_some() {
@@ -195,8 +204,10 @@ impl World {
         }
         let Some((at, m)) = &repair.commit else { return };
         self.move_results(m.p);
-        let (life, moved) = (self.life, false);
-        let metadata = Some(Wrote { at: *at, p: m.p, entry: m.entry, life, lost: m.lost });
+        let (life, moved, lost) = (self.life, false, m.lost);
+        let partials = life_of(m.partials.as_deref());
+        self.unaccepted = false;
+        let metadata = Some(Wrote { at: *at, p: m.p, entry: m.entry, life, lost, partials });
         (self.committed, self.moved) = (Some(Stored { offset: *at, metadata }), moved);
         self.expired = None;
     }

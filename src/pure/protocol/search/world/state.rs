@@ -34,6 +34,10 @@ pub(in super::super) struct World {
     pub(super) pending: [Option<Pending>; 2],
     /// The topic's life, which is its id too.
     pub(super) life: u8,
+    /// The life of the topic of partial counts, which is its id too.
+    pub(super) partials: u8,
+    /// Open windows have lost counts of records below P, and nobody has accepted that yet.
+    pub(super) unaccepted: bool,
     /// Where the log begins.
     pub(super) log: Offset,
     /// By life: where the ledger begins.
@@ -64,6 +68,8 @@ pub(super) struct Wrote {
     pub entry: Option<EntryName>,
     pub life: u8,
     pub lost: Option<OffsetRange>,
+    /// Of the topic of partial counts, where the scope has one.
+    pub partials: Option<u8>,
 }
 
 /// A transaction whose offsets were sent.
@@ -73,6 +79,7 @@ pub(super) struct Pending {
     pub results: u8,
     pub life: u8,
     pub lost: Option<OffsetRange>,
+    pub partials: Option<u8>,
     /// The end was sent and its author has given up on the answer: it may still commit.
     pub in_flight: bool,
 }
@@ -161,6 +168,11 @@ pub(super) fn identity(life: u8) -> Arc<Identity> {
     ALL.with(|all| Arc::clone(&all[usize::from(life)]))
 }
 
+/// The life of a topic of partial counts that has this id.
+pub(super) fn life_of(id: Option<&str>) -> Option<u8> {
+    id.map(|id| id.parse().expect("the life is the id"))
+}
+
 /// A set of records as bits.
 pub(super) fn bits(range: OffsetRange) -> u8 {
     (range.from.0..range.to.0).fold(0, |mask, r| mask | 1 << r)
@@ -177,6 +189,8 @@ impl World {
             lies: 0,
             pending: [None; 2],
             life: 0,
+            partials: 0,
+            unaccepted: false,
             log: Offset(0),
             genesis: [None; LIVES],
             ledger: [[None; RECORDS]; LIVES],
