@@ -25,6 +25,8 @@ pub(crate) struct Health {
     pub(crate) polled: AtomicI64,
     /// Topics that a mapping names and no broker has.
     pub(crate) missing: Mutex<Vec<String>>,
+    /// Topics of counts that were deleted and are not there again.
+    pub(crate) gone: Mutex<Vec<String>>,
     /// Topics that the regexes of two mappings match.
     pub(crate) ambiguous: Mutex<Vec<String>>,
     pub(crate) sources: Arc<SourceLists>,
@@ -42,7 +44,7 @@ pub(crate) struct Health {
 impl Health {
     /// What people are told of this instance now.
     pub(super) fn status(&self) -> Status {
-        let missing = self.missing.lock().clone();
+        let missing = [&self.missing.lock()[..], &self.gone.lock()[..]].concat();
         let partitions = self.pool.status();
         let unheard = self.pool.assigned_partitions().saturating_sub(partitions.len());
         let mut status = Status {

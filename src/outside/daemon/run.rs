@@ -129,6 +129,7 @@ impl Running {
             pool: Arc::clone(&pool),
             polled: AtomicI64::new(now_ms()),
             missing: Mutex::default(),
+            gone: Mutex::default(),
             ambiguous: Mutex::default(),
             sources,
             paused,

@@ -287,11 +287,12 @@ impl Written {
     }
 }
 
-/// Makes the topics of counts again that were deleted under the daemon. A topic of partial counts
-/// is not made again: what open windows had counted was in it.
+/// Makes the topics of counts again that were deleted under the daemon. What open windows had
+/// counted was in the topic of partial counts: recovery stops at another one.
 async fn restore(
     config: &Arc<Config>,
     consumer: &Arc<Consumer>,
+    health: &Health,
     limit: &BatchLimit,
     found: &Found,
     written: &mut Written,
@@ -302,19 +303,24 @@ async fn restore(
         if found.absent_partials.contains(&topic) {
             tracing::error!(
                 topic,
-                "the topic of partial counts was deleted: nothing is counted, and what open \
-                 windows had counted is lost. The topic is not created again by itself; restart \
-                 the daemon to begin it anew"
+                "the topic of partial counts was deleted, and with it what open windows had \
+                 counted: nothing is counted while it is missing. The daemon creates it again; \
+                 the source partitions stop then (reason=\"other_partials\"), until `alluvium \
+                 repair` continues without these counts or counts again"
             );
         } else {
             tracing::warn!(topic, "the topic of published counts was deleted; creating it again");
         }
     }
-    if !gone.is_empty()
-        && found.absent_partials.is_empty()
-        && let Err(error) = create(config, consumer, limit).await
-    {
-        tracing::debug!(%error, "topics that were deleted are not created again yet");
+    let any = !gone.is_empty();
+    *health.gone.lock() = gone;
+    if any {
+        match create(config, consumer, limit).await {
+            Ok(()) => health.gone.lock().clear(),
+            Err(error) => {
+                tracing::debug!(%error, "topics that were deleted are not created again yet");
+            }
+        }
     }
 }
 
@@ -339,7 +345,7 @@ pub(super) async fn watch(
         let refresh = config.daemon.topics_refresh;
         match find(&config, &consumer, &health).await {
             Ok(found) => {
-                restore(&config, &consumer, &limit, &found, &mut written).await;
+                restore(&config, &consumer, &health, &limit, &found, &mut written).await;
                 let wanted = found.wanted;
                 if made_again(&consumer, &wanted, &mut ids).await {
                     control.rejoin();
