@@ -68,12 +68,16 @@ impl Cluster {
         all.topics().iter().any(|t| t.name() == topic)
     }
 
-    /// Deletes a topic, and waits until every broker has forgotten it.
-    pub fn delete_topic(&self, topic: &str) {
-        let options = options();
-        let admin = self.admin();
+    /// Does not wait until the topic is gone: a daemon may create it again at once.
+    pub fn begin_to_delete_topic(&self, topic: &str) {
+        let (admin, options) = (self.admin(), options());
         let deleted = self.runtime.block_on(admin.delete_topics(&[topic], &options)).unwrap();
         assert!(deleted[0].is_ok(), "delete {topic}: {deleted:?}");
+    }
+
+    /// Deletes a topic, and waits until every broker has forgotten it.
+    pub fn delete_topic(&self, topic: &str) {
+        self.begin_to_delete_topic(topic);
         for broker in self.bootstrap().split(',') {
             let consumer: BaseConsumer =
                 ClientConfig::new().set("bootstrap.servers", broker).create().unwrap();

@@ -142,6 +142,75 @@ pub(crate) fn a_topic_that_is_made_again_under_a_daemon(cluster: &Cluster) {
     assert_eq!(raw.offsets(), want);
 }
 
+/// The topic of partial counts is deleted while windows are open: under a daemon, and while none
+/// runs. What the windows had counted is gone, and nobody goes on until a person has accepted that.
+pub(crate) fn partial_counts_that_were_deleted(cluster: &Cluster) {
+    const HOUR: i64 = 3_600_000;
+    const START: i64 = 1_735_689_600_000;
+    let (name, topic, counts) = ("partials", "partials-in", "partials-counts");
+    let internal = "partials-partials-partials";
+    cluster.create_topic(topic, 1);
+    let producer = cluster.producer();
+    let say = |word: &str, n: i64, hour: i64| {
+        let time = Some(START + hour * HOUR);
+        (0..n).for_each(|_| send(&producer, topic, 0, word.as_bytes(), time));
+        flush(&producer);
+    };
+    let counted = |below: i64| {
+        eventually("counted", LIMIT, || {
+            cluster.committed(name, (topic, 0)).1.contains(&format!(";p={below};"))
+        });
+    };
+    let mapping = format!(
+        "{}\n[mapping.{name}.wordcount]\noutput_topic = \"{counts}\"\nwindow = \"1h\"\n\
+         time = \"record\"\nidle_after = \"10m\"\narchive = false\n",
+        mapping(name, topic)
+    );
+    let config = config(cluster, name, &mapping)
+        .replace("[daemon]\n", "[daemon]\ntopics_refresh = \"2s\"\n");
+    let (dir, file) = (home(cluster, name), home(cluster, name).join("a.toml"));
+    let file = file.display().to_string();
+    say("lost", 5, 0);
+    let daemon = Daemon::start(&dir, "a", &config);
+    counted(5);
+    let is_stopped = |daemon: &Daemon| {
+        eventually("stopped", LIMIT, || {
+            let labels = [("topic", topic), ("reason", "other_partials")];
+            1.0 <= daemon.metric("alluvium_partition_stopped", &labels)
+        });
+        assert_eq!(daemon.get("/readyz"), None);
+    };
+    cluster.begin_to_delete_topic(internal);
+    is_stopped(&daemon);
+    let (code, text) = alluvium(&["verify", "--config", &file]);
+    assert!(code == 65 && text.contains("below offset 5"), "{text}");
+    let (code, text) = alluvium(&["repair", topic, "0", "--config", &file]);
+    assert!(code == 0 && text.contains("results continue at 5"), "{text}");
+    // The merge may have stopped too, for the same topic.
+    eventually("repaired", LIMIT, || {
+        let _ = alluvium(&["repair", "--apply", "--config", &file]);
+        alluvium(&["repair", "--config", &file]).1.contains("need no repair")
+    });
+    eventually("ready", LIMIT, || daemon.get("/readyz").is_some());
+    say("kept", 3, 0);
+    say("again", 1, 3);
+    cluster.all_published(counts, 3);
+    counted(9);
+    assert_eq!(daemon.stop(), 0);
+
+    cluster.delete_topic(internal);
+    let daemon = Daemon::start(&dir, "a", &config);
+    is_stopped(&daemon);
+    let from = ["repair", topic, "0", "--count-from", "8", "--apply", "--config", &file];
+    let (code, text) = alluvium(&from);
+    assert!(code == 0 && text.contains("repaired"), "{text}");
+    say("last", 1, 6);
+    cluster.all_published(counts, 4);
+    assert_eq!(daemon.stop(), 0);
+    let want = [("kept", 3), ("again", 1)].map(|(word, n)| (word.to_string(), n));
+    assert_eq!(cluster.published_words(counts), want.into_iter().collect());
+}
+
 /// The root was wiped, or another one was configured for the same group; put back, it goes on.
 pub(crate) fn roots_that_were_wiped_or_changed(cluster: &Cluster) {
     let (name, topic) = ("roots", "roots-in");

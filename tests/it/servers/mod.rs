@@ -35,6 +35,7 @@ pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
         "a_topic_that_is_made_again_under_a_daemon",
         mistakes::a_topic_that_is_made_again_under_a_daemon,
     ),
+    ("partial_counts_that_were_deleted", mistakes::partial_counts_that_were_deleted),
     (
         "what_was_read_before_an_assignment_ends_for_good",
         leaving::what_was_read_before_an_assignment_ends_for_good,
