@@ -14,7 +14,7 @@ use crate::engine::archive::root::{FoundIdentity, find_identity};
 use crate::engine::topics::Role;
 use crate::outside::audit::report::{AtBrokers, Report};
 use crate::pure::layout::names::PartitionPaths;
-use crate::pure::protocol::repair::Facts;
+use crate::pure::protocol::repair::{ABSENT, Facts};
 use crate::pure::protocol::{Entry, Identity, Stop};
 use crate::pure::record::TopicPartition;
 
@@ -115,7 +115,20 @@ impl Brokers {
         };
         let (positions, of, start) = (self.positions.clone(), tp.clone(), role.start);
         let partials = role.counts_into().map(String::from);
-        let read = blocking(move || positions.read(&of, start, None, partials.as_deref())).await?;
+        let consumer = Arc::clone(&self.consumer);
+        let read = blocking(move || {
+            let there = match &partials {
+                Some(topic) => !topics::partitions(&consumer, topic)?.is_empty(),
+                None => false,
+            };
+            let asked = partials.as_deref().filter(|_| there);
+            let mut read = positions.read(&of, start, None, asked)?;
+            if partials.is_some() && !there {
+                read.partials = Some(ABSENT.into());
+            }
+            Ok(read)
+        })
+        .await?;
         let (mut tail, mut newest, mut unreadable) = (None, 0, None);
         let mut ledger = role.store.as_ref().map(|(store, _)| LedgerStore {
             store: Arc::clone(store),

@@ -30,13 +30,16 @@ const LONG: Duration = Duration::from_secs(60);
 /// Recovery needs far fewer steps.
 const MOST_STEPS: u32 = 100;
 
+/// Stands for the id of a topic of partial counts that does not exist.
+pub const ABSENT: &str = "absent";
+
 /// Everything that recovery looks at, read while the partition stands still: the committed
 /// offset first, then the ledger.
 #[derive(Clone, Debug)]
 pub struct Facts {
     pub sinks: Sinks,
     pub identity: Arc<Identity>,
-    /// The id of the partials topic that counts go to; [`None`] if they go to none.
+    /// The id of the partials topic that counts go to, or [`ABSENT`]; [`None`] if they go to none.
     pub partials: Option<String>,
     pub on_gap: OnGap,
     pub committed: Option<Committed>,
@@ -86,6 +89,11 @@ pub enum Refused {
          this root is an old backup. Restore the newer one"
     )]
     OldBackup { committed: u32, ledger: u32 },
+    #[error(
+        "the topic of partial counts is missing: a daemon creates it when it starts, and within \
+         daemon.topics_refresh while it runs; repair again then"
+    )]
+    NoPartials,
     #[error("this build can't read what is written there: use the version that wrote it")]
     Unreadable,
 }
@@ -221,6 +229,9 @@ impl Facts {
                     self.committed.is_some().then_some(self.start),
                 ),
             },
+            Stop::OtherPartials { .. } if self.partials.as_deref() == Some(ABSENT) => {
+                return Err(Refused::NoPartials);
+            }
             Stop::OtherPartials { p, .. } => self.accept_other_partials(count_from, p),
             Stop::OtherIncarnation { committed, ledger } if ledger < committed => {
                 return Err(Refused::OldBackup { committed, ledger });
@@ -432,6 +443,8 @@ mod tests {
         assert!(facts.diagnose().is_ok(), "an earlier build did not name the topic");
         let committed = facts.committed.as_mut().unwrap();
         committed.metadata.as_mut().unwrap().partials = Some("old".into());
+        let absent = Facts { partials: Some(ABSENT.into()), ..facts.clone() };
+        assert_eq!(absent.repair(None), Err(Refused::NoPartials));
         let stop = facts.diagnose().unwrap_err();
         assert_eq!(stop.label(), "other_partials");
         assert!(stop.to_string().contains("records below offset 7"), "{stop}");
