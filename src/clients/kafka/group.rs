@@ -356,7 +356,9 @@ pub fn poll(consumer: &Arc<Consumer>, control: &PollControl, leave: Duration, al
             let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
             // The client refuses an empty list, and would keep the topics that it had.
             if topics.is_empty() {
-                tracing::info!("no topic that a mapping selects exists yet; the brokers are asked again");
+                tracing::info!(
+                    "no topic that a mapping selects exists yet; the brokers are asked again"
+                );
                 consumer.unsubscribe();
             } else {
                 tracing::info!(topics = topics.join(", "), "subscribing");
