@@ -2,7 +2,7 @@
 
 use super::handover::LOG_AGAIN;
 use super::message::{
-    Cause, Effect, Input, LedgerQuestion, LogAnswer, PositionsAnswer, Report, Ticket,
+    Cause, Effect, Input, LedgerQuestion, LogAnswer, PositionsAnswer, Report, StopReason, Ticket,
 };
 use super::state::{Machine, Moment, Setup};
 use crate::pure::formats::entry::{AttemptId, EntryKey, Head};
@@ -47,14 +47,18 @@ impl Driven {
     }
 
     fn answer_positions(&mut self) {
-        let ticket = self.machine.pending_positions().expect("the positions are asked for");
         let (root, topic_id) = ("r".into(), "t".into());
         let (p, entry, marks, lost) = (Offset(5), None, Marks::default(), None);
         let metadata = Metadata { p, entry, root, topic_id, marks, lost, partials: None }.encode(p);
+        self.answer_committed(Some(Committed::decode(p, &metadata).expect("ours")));
+    }
+
+    fn answer_committed(&mut self, committed: Option<Committed>) {
+        let ticket = self.machine.pending_positions().expect("the positions are asked for");
         let answer = PositionsAnswer {
             topic_id: "t".into(),
             partials: None,
-            committed: Ok(Some(Committed::decode(p, &metadata).expect("ours"))),
+            committed: Ok(committed),
             log: OffsetRange { from: Offset(0), to: Offset(9) },
             first: Offset(0),
             published: None,
@@ -308,4 +312,16 @@ fn a_partition_that_has_stopped_is_drained_when_its_attempts_are() {
     driven.input(Input::Append(id, AppendVerdict::Appended), NOW);
     driven.input(Input::Published(id), NOW);
     assert!(driven.machine.is_drained());
+}
+
+/// Offsets that were committed are gone: the partition stops before it asks for the ledger, which
+/// says nothing of results if it has no data yet.
+#[test]
+fn offsets_that_vanish_under_an_owner_stop_the_partition_at_once() {
+    let mut driven = Driven::running();
+    driven.input(Input::CommitDoubt, NOW);
+    driven.input(Input::Tick, NOW);
+    driven.answer_committed(None);
+    assert_eq!(driven.machine.stopped().map(StopReason::label), Some("nothing_committed"));
+    assert!(driven.machine.pending_ledger().is_none(), "{:?}", driven.machine);
 }
