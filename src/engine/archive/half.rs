@@ -146,10 +146,7 @@ impl ArchiveHalf {
     /// Time until a rule ends the open attempt, if nothing is added to it; [`None`] without one.
     #[must_use]
     pub fn roll_in(&self, now: Instant) -> Option<Duration> {
-        let Open { since_first, since_last, .. } = self.open_files(now)?;
-        let by_age = self.archive.roll.age.saturating_sub(since_first);
-        let by_idleness = self.archive.roll.idle.map(|idle| idle.saturating_sub(since_last));
-        Some(by_idleness.map_or(by_age, |left| left.min(by_age)))
+        Some(self.archive.roll.due_in(self.open_files(now)?))
     }
 
     /// What is open.

@@ -104,6 +104,14 @@ impl RollPolicy {
         }
         self.idle.filter(|idle| *idle <= open.since_last).map(|_| RollReason::Idle)
     }
+
+    /// Time until the clock alone reaches a limit: nothing is added meanwhile.
+    #[must_use]
+    pub fn due_in(&self, open: Open) -> Duration {
+        let by_age = self.age.saturating_sub(open.since_first);
+        let by_idleness = self.idle.map(|idle| idle.saturating_sub(open.since_last));
+        by_idleness.map_or(by_age, |left| left.min(by_age))
+    }
 }
 
 #[cfg(test)]
@@ -122,5 +130,26 @@ mod tests {
         assert_eq!(policy.due(Open { since_last: s(5), ..quiet }), Some(RollReason::Idle));
         let off = RollPolicy { idle: None, ..policy };
         assert_eq!(off.due(Open { since_last: s(50), ..quiet }), None);
+    }
+
+    /// A worker sleeps for so long: a limit is reached then, and not a millisecond before.
+    #[test]
+    fn the_clock_alone_reaches_a_limit_when_it_is_said() {
+        let s = Duration::from_secs;
+        for idle in [None, Some(s(5)), Some(s(90))] {
+            let policy = RollPolicy { size_bytes: 100, age: s(60), idle, open_files: 3 };
+            for (first, last) in [(0, 0), (58, 1), (50, 50), (59, 4)] {
+                let at = |later| Open {
+                    bytes: 1,
+                    files: 1,
+                    since_first: s(first) + later,
+                    since_last: s(last) + later,
+                };
+                let left = policy.due_in(at(Duration::ZERO));
+                assert!(policy.due(at(left)).is_some(), "{idle:?} {first} {last}");
+                let before = left.checked_sub(Duration::from_millis(1));
+                assert_eq!(before.and_then(|before| policy.due(at(before))), None);
+            }
+        }
     }
 }
