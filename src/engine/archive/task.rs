@@ -360,7 +360,8 @@ impl State {
         Ok(())
     }
 
-    /// What others left below the new tail goes too, before a stop may end the process.
+    /// What others left below the new tail goes too, at each append after which staging is looked
+    /// at; what a stop leaves goes at the next recovery.
     async fn settle_others(&mut self, tail: &Entry) -> Result<(), LedgerError> {
         self.unseen += 1;
         if self.unseen <= APPENDS_A_LOOK {
