@@ -6,7 +6,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,9 +14,14 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 
 use crate::clients::kafka::error::KafkaError;
+use crate::clients::kafka::native;
 
-/// Events wait for this time at most. Nobody waits for one but a transaction that goes wrong.
+/// Events wait for this time at most, while nobody waits for them.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// While a flush waits for the events of its messages, they are heard as they come; for an event,
+/// one look waits for this time.
+const LOOK_IN_FLUSH: Duration = Duration::from_millis(20);
 
 /// The most events of one look.
 const EVENTS: usize = 1_000;
@@ -25,6 +30,8 @@ const EVENTS: usize = 1_000;
 pub struct HeardProducer<C: ProducerContext + 'static> {
     producer: Arc<BaseProducer<C>>,
     ends: Arc<AtomicBool>,
+    /// How many flushes are under way.
+    flushes: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -41,16 +48,34 @@ impl<C: ProducerContext + 'static> HeardProducer<C> {
         let producer: BaseProducer<C> =
             settings.create_with_context(context).map_err(|e| failed(&e))?;
         let (producer, ends) = (Arc::new(producer), Arc::new(AtomicBool::new(false)));
-        let (heard, end) = (Arc::clone(&producer), Arc::clone(&ends));
+        let flushes = Arc::new(AtomicUsize::new(0));
+        let (heard, end, flushed) =
+            (Arc::clone(&producer), Arc::clone(&ends), Arc::clone(&flushes));
         let hear = move || {
             while !end.load(Ordering::SeqCst) {
                 hear(&heard);
-                std::thread::park_timeout(LOOK);
+                if 0 < flushed.load(Ordering::SeqCst) {
+                    heard.poll(LOOK_IN_FLUSH);
+                } else {
+                    std::thread::park_timeout(LOOK);
+                }
             }
         };
         let thread = std::thread::Builder::new().name("producer-events".into()).spawn(hear);
         let thread = Some(thread.map_err(|e| failed(&e))?);
-        Ok(HeardProducer { producer, ends, thread })
+        Ok(HeardProducer { producer, ends, flushes, thread })
+    }
+
+    /// Sends what is queued, full batches or not, and waits until all of it is answered, and the
+    /// answers are heard; false if that took longer.
+    pub(super) fn flush(&self, timeout: Duration) -> bool {
+        let _ = self.flushes.fetch_add(1, Ordering::SeqCst);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+        let all = native::flush(&*self.producer, timeout);
+        let _ = self.flushes.fetch_sub(1, Ordering::SeqCst);
+        all
     }
 }
 
@@ -86,9 +111,32 @@ impl<C: ProducerContext + 'static> Drop for HeardProducer<C> {
 
 #[cfg(test)]
 mod tests {
-    use rdkafka::producer::DefaultProducerContext;
+    use std::time::Instant;
+
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseRecord, DefaultProducerContext};
 
     use super::*;
+
+    #[test]
+    fn a_flush_hears_what_is_delivered_as_soon_as_it_is() {
+        let brokers: MockCluster<'_, DefaultProducerContext> = MockCluster::new(1).unwrap();
+        let mut settings = ClientConfig::new();
+        let _ = settings.set("bootstrap.servers", brokers.bootstrap_servers());
+        let answer = Duration::from_millis(10);
+        brokers.broker_round_trip_time(1, answer).unwrap();
+        let producer = HeardProducer::make(&settings, DefaultProducerContext).expect("made");
+        let mut took = Vec::new();
+        for _ in 0..20 {
+            producer.send(BaseRecord::<(), [u8]>::to("t").payload(b"v")).expect("queued");
+            let began = Instant::now();
+            assert!(producer.flush(Duration::from_secs(10)));
+            took.push(began.elapsed());
+        }
+        took.sort();
+        // Were events heard every 50 ms only, the flush would wait for that long.
+        assert!(took[took.len() / 2] < answer + Duration::from_millis(20), "{took:?}");
+    }
 
     /// CPU time of the threads with this name, as far as the kernel tells it.
     fn cpu(name: &str) -> Duration {

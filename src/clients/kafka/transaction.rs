@@ -308,7 +308,7 @@ impl Commit for Transactions {
                 {
                     record = back;
                     // Whatever is queued goes out now, full batches or not.
-                    let _ = native::flush(&**producer, Duration::from_millis(5));
+                    let _ = producer.flush(Duration::from_millis(5));
                 }
                 Err((e, _)) => return Err(self.refused("produce", &e.to_string())),
             }
@@ -324,7 +324,7 @@ impl Commit for Transactions {
         let producer = self.producer.as_ref().expect("begun");
         let began = Instant::now();
         let deadline = began + self.patience;
-        if !native::flush(&***producer, self.patience) {
+        if !producer.flush(self.patience) {
             let topics = self.topics.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             let text = format!("no broker confirmed the results for {topics} in time");
             return Err(self.refused("deliver", &text));
