@@ -1,9 +1,15 @@
 //! What runs beside what. A lane is a sequence of stages; a stage begins when the one before it has
 //! ended, and runs a number of scenarios at the same time. Lanes run beside one another.
 
+use std::fmt::Write as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+
+/// How many lines the summary has of one reason, and how many characters of each.
+const SHORT_LINES: usize = 4;
+const SHORT_LINE: usize = 300;
 
 /// Where a scenario stands.
 #[derive(Clone, Copy)]
@@ -64,10 +70,10 @@ impl Lanes {
         let _ = self.changed.notify_all();
     }
 
-    /// A table of what each scenario took, and why scenarios failed: whoever reads the end of a
-    /// long log finds the reason there.
-    pub(crate) fn print_outcomes(&self) {
-        let slots = self.slots.lock();
+    /// A table of what each scenario took, and why scenarios failed. What failed is also written
+    /// into `summary`, a line each: whoever reads the end of a long log finds the reason there.
+    pub(crate) fn report_outcomes(&self, summary: &Path) {
+        let (slots, mut short) = (self.slots.lock(), String::new());
         for slot in slots.iter() {
             if let State::Ended { took, failure } = &slot.state {
                 let outcome = if failure.is_none() { "" } else { "  FAILED" };
@@ -77,9 +83,17 @@ impl Lanes {
         for slot in slots.iter() {
             if let State::Ended { failure: Some(reason), .. } = &slot.state {
                 println!("{} failed: {reason}", slot.name);
+                let _ = writeln!(short, "{} failed: {}", slot.name, shortened(reason));
             }
         }
+        std::fs::write(summary, short).unwrap();
     }
+}
+
+/// What a panic said, without the logs, on lines that are not too long.
+fn shortened(reason: &str) -> String {
+    let lines = reason.lines().take(SHORT_LINES).map(|l| l.chars().take(SHORT_LINE));
+    lines.map(|l| l.collect::<String>()).collect::<Vec<_>>().join("\n  ")
 }
 
 fn may_begin(slots: &[Slot], mine: usize) -> bool {

@@ -15,6 +15,7 @@ mod servers;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
@@ -119,6 +120,6 @@ fn main() -> ExitCode {
     // Each has a thread, and waits there for its turn.
     arguments.test_threads = Some(trials.len());
     let conclusion = libtest_mimic::run(&arguments, trials);
-    lanes.print_outcomes();
+    lanes.report_outcomes(Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/it-failures")));
     conclusion.exit_code()
 }
