@@ -44,7 +44,8 @@ search:
 	ALLUVIUM_SEARCH=full $(CARGO) test $(PROFILE) --lib search -- --nocapture
 
 # Unit, user, man pages, completions, rules and dashboard beside the program.
-deb: setup build
+# BUILT=yes packs the program that is there: the one that the tests have run.
+deb: setup $(if $(BUILT),,build)
 	@testbed/setup deb
 	rm -rf target/package && target/release/alluvium generate target/package
 	$(CARGO_DEB) --no-build --no-strip
