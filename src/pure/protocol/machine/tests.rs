@@ -9,7 +9,7 @@ use crate::pure::formats::entry::{AttemptId, EntryKey, Head};
 use crate::pure::formats::metadata::{Marks, Metadata};
 use crate::pure::protocol::append::AppendVerdict;
 use crate::pure::protocol::committed::Committed;
-use crate::pure::protocol::partition::Sinks;
+use crate::pure::protocol::partition::{Partition, Sinks};
 use crate::pure::protocol::recovery::{Identity, LedgerTail, OnGap};
 use crate::pure::record::{Offset, OffsetRange};
 
@@ -324,4 +324,39 @@ fn offsets_that_vanish_under_an_owner_stop_the_partition_at_once() {
     driven.answer_committed(None);
     assert_eq!(driven.machine.stopped().map(StopReason::label), Some("nothing_committed"));
     assert!(driven.machine.pending_ledger().is_none(), "{:?}", driven.machine);
+}
+
+/// The attempt lacks the record that has no place in the format: what it would have held is to be
+/// read again, from its first record on.
+#[test]
+fn an_attempt_that_is_given_up_gives_its_offsets_back() {
+    let mut driven = Driven::running();
+    driven.input(Input::SeekTaken(Offset(5)), NOW);
+    let _ = driven.machine.accept(Offset(5), || AttemptId(1));
+    let (sealed, _) = driven.machine.seal().expect("it is open");
+    let _ = driven.machine.accept(Offset(6), || AttemptId(2));
+    driven.input(Input::NotEncoded("no".into()), NOW);
+    let not_archived =
+        |driven: &Driven| driven.machine.rules.as_ref().and_then(Partition::unarchived);
+    let attempt = OffsetRange { from: Offset(5), to: Offset(6) };
+    assert_eq!(not_archived(&driven), Some(attempt), "the sealed attempt goes on");
+    driven.input(Input::ManifestWritten(sealed), NOW);
+    driven.input(Input::Append(sealed, AppendVerdict::Appended), NOW);
+    assert_eq!(not_archived(&driven), None);
+    assert_eq!(driven.machine.rules.as_ref().and_then(Partition::start), Some(Offset(6)));
+}
+
+/// While the store is away, results continue alone from a committed offset whose metadata says what
+/// is archived; an offset that somebody has moved says nothing of that.
+#[test]
+fn results_continue_alone_only_from_an_offset_with_its_own_metadata() {
+    let mut driven = Driven::assigned();
+    driven.answer_positions();
+    driven.input(Input::ArchiveFailed, NOW);
+    assert_eq!(driven.machine.start(), Some(Offset(5)), "{:?}", driven.machine);
+
+    let mut moved = Driven::assigned();
+    moved.answer_committed(Some(Committed { offset: Offset(5), metadata: None }));
+    moved.input(Input::ArchiveFailed, NOW);
+    assert_eq!(moved.machine.start(), None, "{:?}", moved.machine);
 }
