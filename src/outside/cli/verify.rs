@@ -63,10 +63,7 @@ impl Verify {
                 && reports.iter().all(|r| r.findings() == 0)
                 && counts.iter().all(Recount::is_equal);
             if self.json {
-                let all = serde_json::json!({
-                    "whole": whole, "roots": reports, "stopped": stopped, "counts": counts
-                });
-                say(&serde_json::to_string_pretty(&all).expect("a report has string keys"));
+                say(&json(whole, &reports, &stopped, &counts));
             } else {
                 reports.iter().flat_map(lines).for_each(|line| say(&line));
                 stopped.iter().for_each(|f| say(&finding(f)));
@@ -75,6 +72,14 @@ impl Verify {
             Ok(if whole { 0 } else { EX_DATAERR })
         })
     }
+}
+
+/// What `--json` prints. Scripts read it: a field may be added, none may be renamed or removed.
+fn json(whole: bool, roots: &[Report], stopped: &[Finding], counts: &[Recount]) -> String {
+    let all = serde_json::json!({
+        "whole": whole, "roots": roots, "stopped": stopped, "counts": counts
+    });
+    serde_json::to_string_pretty(&all).expect("a report has string keys")
 }
 
 /// Quiet without a terminal.
@@ -132,4 +137,83 @@ fn line(p: &PartitionReport) -> String {
         }
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::archive::listing::FindingKind;
+    use crate::outside::audit::recount::Difference;
+    use crate::outside::audit::report::{AtBrokers, Gap};
+    use crate::pure::record::{Offset, OffsetRange};
+
+    fn finding(kind: FindingKind) -> Finding {
+        Finding { kind, path: format!("a/{}", kind.label()), detail: "why".into() }
+    }
+
+    #[test]
+    fn the_report_as_json_is_the_golden_one() {
+        use FindingKind as Kind;
+        let kinds = [
+            Kind::MissingEntry,
+            Kind::OverlappingEntry,
+            Kind::UnreadableEntry,
+            Kind::WrongEntry,
+            Kind::MissingIdentity,
+            Kind::WrongIdentity,
+            Kind::UnpublishedFile,
+            Kind::MissingFile,
+            Kind::ForeignFile,
+            Kind::TruncatedFile,
+            Kind::ChangedFile,
+            Kind::WrongRows,
+        ];
+        let range = |from, to| OffsetRange { from: Offset(from), to: Offset(to) };
+        let brokers = |committed, results| AtBrokers { log: range(2, 40), committed, results };
+        let partition = |partition: &str, brokers| PartitionReport {
+            topic: "orders".into(),
+            incarnation: "0".into(),
+            partition: partition.into(),
+            range: Some(range(0, 30)),
+            entries: 3,
+            files: 2,
+            rows: 20,
+            bytes: 1_000,
+            gaps: vec![Gap { range: range(10, 15), cause: "retention".into() }],
+            holes: 5,
+            unpublished: 1,
+            brokers,
+            findings: vec![finding(Kind::MissingFile)],
+        };
+        let bare = PartitionReport { range: None, gaps: Vec::new(), ..partition("1", None) };
+        let report = Report {
+            root: "hdfs://nn/lake".into(),
+            partitions: vec![
+                partition("0", Some(brokers(Some(Offset(25)), Some(Offset(28))))),
+                bare,
+            ],
+            findings: kinds.map(finding).into(),
+        };
+        let difference = |window_start: Option<&str>| Difference {
+            window_start: window_start.map(str::to_string),
+            word: "word".into(),
+            published: 2,
+            recounted: 3,
+        };
+        let recount = Recount {
+            mapping: "orders".into(),
+            records: 20,
+            untimed: 1,
+            words: 60,
+            windows: 2,
+            differences: vec![difference(None)],
+            open_from: Some("2026-11-22T17:00:00.000Z".into()),
+            open: vec![difference(Some("2026-11-22T17:00:00.000Z"))],
+            findings: vec![finding(Kind::ChangedFile)],
+        };
+        let text = json(false, &[report], &[finding(Kind::StoppedPartition)], &[recount]);
+        let golden =
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/verify-v1.json"));
+        assert_eq!(text, golden.trim_end());
+    }
 }
