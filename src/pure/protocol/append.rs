@@ -42,3 +42,28 @@ pub fn verdict(facts: AppendFacts) -> AppendVerdict {
         None => AppendVerdict::Lost,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pure::formats::entry::EntryKey;
+    use crate::pure::record::Offset;
+
+    #[test]
+    fn the_entry_decides_and_where_there_is_none_the_manifest() {
+        let mine = AttemptId(1);
+        let entry = |attempt| Some(Head { key: EntryKey::At(Offset(5)), attempt, to: Offset(9) });
+        for (entry, manifest, expected) in [
+            (entry(mine), true, AppendVerdict::Appended),
+            (entry(mine), false, AppendVerdict::Appended),
+            (entry(AttemptId(2)), true, AppendVerdict::Lost),
+            (entry(AttemptId(2)), false, AppendVerdict::Lost),
+            (None, true, AppendVerdict::Again),
+            // Somebody has deleted the directory: nothing can be sent again.
+            (None, false, AppendVerdict::Lost),
+        ] {
+            let facts = AppendFacts { mine, entry, manifest };
+            assert_eq!(verdict(facts), expected, "{facts:?}");
+        }
+    }
+}

@@ -49,3 +49,34 @@ fn limit(tail: Head) -> Offset {
         _ => tail.to,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_ledger_has_passed_or_names_may_be_touched() {
+        let mine = AttemptId(1);
+        let head = |key, attempt, to| Head { key, attempt, to: Offset(to) };
+        let at = |from| EntryKey::At(Offset(from));
+        let (own, other) = (head(at(5), mine, 9), head(at(5), AttemptId(2), 9));
+        let (before, genesis) =
+            (head(at(0), AttemptId(3), 5), head(EntryKey::Genesis, AttemptId(4), 0));
+        for (key, entry, tail, expected) in [
+            (at(5), Some(own), Some(own), Settle::RollForward),
+            // The tail may be older than the entry.
+            (at(5), Some(own), Some(before), Settle::RollForward),
+            (at(5), Some(own), None, Settle::RollForward),
+            (at(5), Some(other), Some(other), Settle::Delete),
+            (at(5), None, Some(other), Settle::Delete),
+            // The ledger ends where the attempt begins: its append may still come.
+            (at(5), None, Some(before), Settle::HandsOff),
+            (at(5), None, Some(genesis), Settle::HandsOff),
+            (at(5), None, None, Settle::HandsOff),
+            (EntryKey::Genesis, None, None, Settle::HandsOff),
+            (EntryKey::Genesis, None, Some(genesis), Settle::Delete),
+        ] {
+            assert_eq!(settle(key, mine, entry, tail), expected, "{key:?} {entry:?} {tail:?}");
+        }
+    }
+}
