@@ -29,6 +29,13 @@ impl ErrorKind {
         ErrorKind::Other,
     ];
 
+    /// Whether the root is in trouble: that something is there already, or is not there, is an
+    /// answer.
+    #[must_use]
+    pub fn is_trouble(self) -> bool {
+        !matches!(self, ErrorKind::AlreadyExists | ErrorKind::NotFound)
+    }
+
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {

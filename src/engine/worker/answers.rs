@@ -96,7 +96,16 @@ impl Sinks {
     fn on_store_error(&mut self, error: &StoreError, env: &Env) {
         self.view.root_failed = true;
         env.metrics.store_errors.with_label_values(&[error.kind.label()]).inc();
-        tracing::debug!(tp = %self.tp, %error, "the archive waits for its root");
+        if error.kind.is_trouble() {
+            tracing::debug!(tp = %self.tp, %error, "the archive waits for its root");
+        } else {
+            // The root works, so the daemon says nothing of it.
+            tracing::warn!(
+                tp = %self.tp, %error,
+                "another owner, or another program, has removed or made a file of this \
+                 partition; its archive begins again, and counts continue"
+            );
+        }
     }
 
     fn positions_subject(&self) -> Subject {

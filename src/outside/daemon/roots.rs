@@ -69,7 +69,7 @@ async fn open(root: &Root) -> Result<(Arc<dyn Store>, String), String> {
 /// answer; one that refuses something works when it takes it, or when an append stands.
 pub(super) fn heard(board: &Arc<Board>, call: &Call<'_>) {
     let root = Subject::Root(call.root.into());
-    let Some(error) = call.error.filter(|e| is_trouble(e.kind)) else {
+    let Some(error) = call.error.filter(|e| e.kind.is_trouble()) else {
         return works(board, &root, call.operation, now_ms());
     };
     let who = who(call.operation, error.kind);
@@ -85,12 +85,6 @@ pub(super) fn heard(board: &Arc<Board>, call: &Call<'_>) {
         let why = if url.starts_with("hdfs://") { reach(url).await.err() } else { None };
         board.explain(&root, &why.unwrap_or(cause));
     }));
-}
-
-/// Whether an error means that the root is in trouble: that something is there already, or is not,
-/// is an answer.
-fn is_trouble(kind: ErrorKind) -> bool {
-    !matches!(kind, ErrorKind::AlreadyExists | ErrorKind::NotFound)
 }
 
 /// Operations that ask the store's index: they fail and work together.
@@ -152,7 +146,7 @@ mod tests {
     fn troubles(calls: &[(&'static str, Option<ErrorKind>)]) -> Vec<bool> {
         let (board, root) = (Board::default(), Subject::Root(ROOT.into()));
         let after = |&(operation, failed): &(&'static str, Option<ErrorKind>)| {
-            match failed.filter(|kind| is_trouble(*kind)) {
+            match failed.filter(|kind| kind.is_trouble()) {
                 Some(kind) => drop(board.failed(&root, who(operation, kind), "why", 0)),
                 None => works(&board, &root, operation, 0),
             }
