@@ -66,7 +66,7 @@ impl Machine {
         }
         self.trust_archive(now, effects);
         self.recover_when_appended(effects);
-        self.fetch_anew_when_appended(now, effects);
+        self.fetch_anew_when_known(now, effects);
     }
 
     /// The way of an attempt into the store has failed, and now one has arrived: the next pause is

@@ -118,20 +118,34 @@ impl Machine {
             None if !is_known => *refused = Some(Refused::Since(now)),
             Some(Refused::Since(since)) if now <= *since + REFUSED => {}
             None | Some(Refused::Since(_)) => {
-                *refused = Some(Refused::FetchAnew);
+                *refused = Some(Refused::ForGood);
                 effects.push(Effect::EndAttempt(Cause::OutOfRange));
             }
-            Some(Refused::FetchAnew) => {}
+            Some(Refused::ForGood | Refused::FetchAnew) => {}
         }
     }
 
-    pub(super) fn fetch_anew_when_appended(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    /// Once everything is appended, the positions are asked for; once they are known, fetching
+    /// begins anew.
+    pub(super) fn fetch_anew_when_known(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let no_attempts = self.has_no_attempts();
-        if let Cursor::Seek { refused: refused @ Some(Refused::FetchAnew), .. } = &mut self.cursor
-            && no_attempts
-        {
-            *refused = Some(Refused::Since(now));
-            effects.push(Effect::FetchAnew);
+        let Cursor::Seek { refused: Some(state), .. } = self.cursor else { return };
+        match state {
+            Refused::ForGood if no_attempts => {
+                self.doubt(effects);
+                self.refuse(Refused::FetchAnew);
+            }
+            Refused::FetchAnew if self.rules.as_ref().is_some_and(|p| !p.needs_results()) => {
+                self.refuse(Refused::Since(now));
+                effects.push(Effect::FetchAnew);
+            }
+            _ => {}
+        }
+    }
+
+    fn refuse(&mut self, state: Refused) {
+        if let Cursor::Seek { refused, .. } = &mut self.cursor {
+            *refused = Some(state);
         }
     }
 

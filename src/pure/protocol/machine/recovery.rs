@@ -7,7 +7,7 @@ use super::message::{
     Effect, LedgerQuestion, NewEntry, PositionsAnswer, Report, StopReason, Ticket,
 };
 use super::phase::Phase;
-use super::state::{AskState, BEYOND, BrokersAnswer, Cursor, Machine, Moment};
+use super::state::{AskState, BEYOND, BrokersAnswer, Cursor, Machine, Moment, Refused};
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::EntryKind;
 use crate::pure::protocol::committed::Committed;
@@ -30,10 +30,9 @@ impl Machine {
             Phase::Stopped { .. } | Phase::Left => return,
             Phase::Running | Phase::Overtaken | Phase::Retrying { .. } => {}
         }
-        self.fetch_anew_when_appended(now, effects);
+        self.fetch_anew_when_known(now, effects);
         self.trust_idle_archive(now, effects);
-        let results_unknown = |p: &Partition| p.needs_committed() && p.counted().is_none();
-        if self.rules.as_ref().is_none_or(results_unknown) {
+        if self.rules.as_ref().is_none_or(Partition::needs_results) {
             if self.positions.may_ask(now) {
                 let ticket = self.ticket();
                 self.positions.state = AskState::Pending(ticket);
@@ -75,7 +74,9 @@ impl Machine {
         self.positions.backoff.reset();
         let PositionsAnswer { topic_id, partials, committed, log, first, published } = answer;
         self.brokers = BrokersAnswer { log, first, published };
-        self.identify(topic_id);
+        if let Err(stop) = self.identify(topic_id) {
+            return self.stop(StopReason::Rules(stop), now, effects);
+        }
         if let Some(rules) = &mut self.rules {
             rules.counts_into(partials.map(Arc::from));
         }
@@ -143,19 +144,29 @@ impl Machine {
         self.recount(effects);
     }
 
-    fn identify(&mut self, topic_id: String) {
-        if self.rules.is_none() {
-            let identity = Identity { root: self.setup.root.to_string(), topic_id };
-            let rules =
-                Partition::assigned(self.setup.sinks, Arc::new(identity), self.setup.on_gap);
-            self.rules = Some(rules);
+    /// The first answer names the topic that this assignment reads. An answer with another id comes
+    /// of a topic that was made again: what is known belongs to the old one.
+    fn identify(&mut self, topic_id: String) -> Result<(), Stop> {
+        if let Some(of) = self.identity() {
+            return match of.topic_id == topic_id || planted(PlantedFault::TopicIdUnchecked) {
+                true => Ok(()),
+                false => Err(Stop::OtherTopic { found: of.topic_id.clone(), ours: topic_id }),
+            };
         }
+        let identity = Identity { root: self.setup.root.to_string(), topic_id };
+        let (sinks, on_gap) = (self.setup.sinks, self.setup.on_gap);
+        self.rules = Some(Partition::assigned(sinks, Arc::new(identity), on_gap));
+        Ok(())
     }
 
     /// The results in memory are void; the records are read again. The client seeks even where it
     /// is already: it tells the end of the log once a seek, and P follows that.
     pub(super) fn recount(&mut self, effects: &mut Vec<Effect>) {
-        self.cursor = Cursor::Seek { at: None, recount: true, refused: None };
+        let refused = match self.cursor {
+            Cursor::Seek { refused: Some(Refused::Since(_)), .. } | Cursor::At(_) => None,
+            Cursor::Seek { refused, .. } => refused,
+        };
+        self.cursor = Cursor::Seek { at: None, recount: true, refused };
         effects.push(Effect::Recount);
     }
 

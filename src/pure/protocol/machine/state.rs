@@ -93,7 +93,10 @@ pub(super) enum Cursor {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Refused {
     Since(Moment),
-    /// Fetching has stopped for good: it begins anew when all attempts are appended.
+    /// Fetching has stopped for good: the positions are asked for when all attempts are appended.
+    ForGood,
+    /// Fetching begins anew when the positions are known: then the topic is still the same one.
+    /// Were it another one, the client would fetch the records that have the same offsets there.
     FetchAnew,
 }
 

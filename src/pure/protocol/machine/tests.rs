@@ -47,16 +47,24 @@ impl Driven {
     }
 
     fn answer_positions(&mut self) {
+        self.answer_positions_of("t");
+    }
+
+    fn answer_positions_of(&mut self, now_is: &str) {
         let (root, topic_id) = ("r".into(), "t".into());
         let (p, entry, marks, lost) = (Offset(5), None, Marks::default(), None);
         let metadata = Metadata { p, entry, root, topic_id, marks, lost, partials: None }.encode(p);
-        self.answer_committed(Some(Committed::decode(p, &metadata).expect("ours")));
+        self.answer(now_is, Some(Committed::decode(p, &metadata).expect("ours")));
     }
 
     fn answer_committed(&mut self, committed: Option<Committed>) {
+        self.answer("t", committed);
+    }
+
+    fn answer(&mut self, topic_id: &str, committed: Option<Committed>) {
         let ticket = self.machine.pending_positions().expect("the positions are asked for");
         let answer = PositionsAnswer {
-            topic_id: "t".into(),
+            topic_id: topic_id.into(),
             partials: None,
             committed: Ok(committed),
             log: OffsetRange { from: Offset(0), to: Offset(9) },
@@ -359,4 +367,27 @@ fn results_continue_alone_only_from_an_offset_with_its_own_metadata() {
     moved.answer_committed(Some(Committed { offset: Offset(5), metadata: None }));
     moved.input(Input::ArchiveFailed, NOW);
     assert_eq!(moved.machine.start(), None, "{:?}", moved.machine);
+}
+
+/// The client has stopped fetching, and takes no seek: of a topic that was made again it would
+/// fetch the records that have the same offsets.
+#[test]
+fn fetching_begins_anew_only_in_the_same_topic() {
+    for (topic_id, expected) in [("t", None), ("another", Some("other_topic"))] {
+        let mut driven = Driven::running();
+        driven.input(Input::SeekTaken(Offset(5)), NOW);
+        driven.input(Input::OutOfRange, NOW);
+        driven.input(Input::SeekRefused, NOW);
+        assert_eq!(driven.effects, [Effect::EndAttempt(Cause::OutOfRange)]);
+        driven.input(Input::Tick, NOW);
+        assert!(!driven.effects.contains(&Effect::FetchAnew), "{:?}", driven.effects);
+        driven.input(Input::Tick, NOW);
+        driven.answer_positions_of(topic_id);
+        driven.input(Input::Tick, NOW);
+        assert_eq!(driven.machine.stopped().map(StopReason::label), expected);
+        let begins = driven.effects.contains(&Effect::FetchAnew);
+        assert_eq!(begins, expected.is_none(), "{:?}", driven.effects);
+        driven.input(Input::Tick, NOW);
+        assert!(!driven.effects.contains(&Effect::FetchAnew), "{:?}", driven.effects);
+    }
 }

@@ -85,6 +85,12 @@ impl Partition {
         self.results.as_ref().map_or(unread, |r| r.unverified)
     }
 
+    /// Whether P is unknown.
+    #[must_use]
+    pub fn needs_results(&self) -> bool {
+        self.needs_committed() && self.results.is_none()
+    }
+
     /// Whether the ledger is to be read now.
     #[must_use]
     pub fn needs_ledger(&self) -> bool {
