@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError as Rd, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
@@ -21,6 +22,7 @@ use crate::clients::kafka::error::{Fatal, KafkaError};
 use crate::clients::kafka::generation::Generation;
 use crate::clients::kafka::native::{GroupMetadata, Rebalances};
 use crate::clients::kafka::queue;
+use crate::clients::kafka::topic_ids::{self, TopicIds};
 use crate::common::crash::{self, Step};
 use crate::pure::record::TopicPartition;
 
@@ -48,6 +50,9 @@ pub struct Group {
     me: OnceLock<Weak<Consumer>>,
     assignments: Arc<dyn Assignments>,
     moves: Rebalances,
+    topic_ids: Arc<TopicIds>,
+    /// The user wants to see what the client says at the level debug.
+    shows_debug: bool,
     /// What the client said by itself of its connections.
     errors: Errors,
     /// The ids that this member has had.
@@ -80,6 +85,22 @@ fn is_of_a_connection(error: &Rd) -> bool {
 }
 
 impl ClientContext for Group {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        if self.topic_ids.hear(line) {
+            // Before anything is fetched with the new id: nobody reads on without a seek.
+            self.moves.note();
+        }
+        match level {
+            RDKafkaLogLevel::Debug if !self.shows_debug => {}
+            RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", "{facility} {line}"),
+            RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
+                tracing::info!(target: "librdkafka", "{facility} {line}");
+            }
+            RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", "{facility} {line}"),
+            _ => tracing::error!(target: "librdkafka", "{facility} {line}"),
+        }
+    }
+
     fn error(&self, error: Rd, reason: &str) {
         // The end of a partition is told to the queue's reader too, with its topic.
         if matches!(error, Rd::Global(RDKafkaErrorCode::PartitionEOF) | Rd::PartitionEOF(_)) {
@@ -184,7 +205,7 @@ impl Group {
                 .set_partition_offset(&tp.topic, tp.partition, placeholder)
                 .map_err(|e| failed(&e))?;
             let Some(me) = &me else { continue };
-            let queue = Queue::split(Arc::clone(me), tp.clone(), &self.moves);
+            let queue = Queue::split(Arc::clone(me), tp.clone(), &self.moves, &self.topic_ids);
             added.push((tp.clone(), queue.ok_or_else(|| failed(&format!("no queue for {tp}")))?));
         }
         // Before, not after: a fetch in between would ask for the placeholder, and where retention
@@ -258,9 +279,19 @@ pub fn consumer(
     config: &ClientConfig,
     assignments: Arc<dyn Assignments>,
 ) -> Result<Arc<Consumer>, KafkaError> {
-    let (moves, errors) = (Rebalances::default(), Errors::default());
-    let me = OnceLock::new();
-    let group = Group { me, assignments, moves, errors, members: Mutex::default() };
+    let shown = config.get("debug").map(str::to_string);
+    let group = Group {
+        me: OnceLock::new(),
+        assignments,
+        moves: Rebalances::default(),
+        topic_ids: Arc::default(),
+        shows_debug: shown.is_some(),
+        errors: Errors::default(),
+        members: Mutex::default(),
+    };
+    let mut config = config.clone();
+    let debug = shown.into_iter().chain([topic_ids::DEBUG.into()]).collect::<Vec<_>>().join(",");
+    let _ = config.set("debug", debug).set_log_level(RDKafkaLogLevel::Debug);
     let consumer: Consumer =
         config.create_with_context(group).map_err(|e| KafkaError::new("make the consumer", e))?;
     let consumer = Arc::new(consumer);

@@ -30,6 +30,7 @@ pub mod producer;
 pub mod published;
 pub mod queue;
 mod settings;
+mod topic_ids;
 pub mod topics;
 pub mod transaction;
 mod twins;

@@ -8,6 +8,7 @@ use rdkafka_sys::rd_kafka_resp_err_t as Code;
 
 use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
 use crate::clients::kafka::native::{Rebalances, SplitQueue};
+use crate::clients::kafka::topic_ids::TopicIds;
 use crate::pure::record::{Offset, Record, TopicPartition};
 
 /// The outcome of a read, beside the records.
@@ -41,7 +42,8 @@ pub trait Source: Send {
     /// Continues to read at `start`, and discards everything that was fetched elsewhere.
     ///
     /// # Errors
-    /// The partition is not assigned any more, or the client is busy; try again.
+    /// The partition is not assigned any more, the client is busy (try again), or the topic was
+    /// deleted and created again since the assignment.
     fn seek(&mut self, start: Offset) -> Result<(), KafkaError>;
 
     /// Fetches nothing more, and discards everything that was fetched: seek before the next read.
@@ -60,6 +62,9 @@ pub struct Queue<C: ConsumerContext + 'static> {
     consumer: Arc<BaseConsumer<C>>,
     tp: TopicPartition,
     moves: Rebalances,
+    topic_ids: Arc<TopicIds>,
+    /// How often the topic's id had changed before this assignment.
+    id_changes: u64,
     /// The count of moves before the last seek.
     sought_at: Option<u64>,
 }
@@ -76,9 +81,12 @@ impl<C: ConsumerContext + 'static> Queue<C> {
         consumer: Arc<BaseConsumer<C>>,
         tp: TopicPartition,
         moves: &Rebalances,
+        topic_ids: &Arc<TopicIds>,
     ) -> Option<Queue<C>> {
+        let (topic_ids, id_changes) = (Arc::clone(topic_ids), topic_ids.changes(&tp.topic));
         let queue = SplitQueue::split(&consumer, &tp.topic, tp.partition, moves.clone())?;
-        Some(Queue { queue, consumer, tp, moves: moves.clone(), sought_at: None })
+        let moves = moves.clone();
+        Some(Queue { queue, consumer, tp, moves, topic_ids, id_changes, sought_at: None })
     }
 
     /// This partition, as the client's calls want it.
@@ -124,6 +132,10 @@ impl<C: ConsumerContext + 'static> Source for Queue<C> {
         let sought_at = self.moves.count();
         let (topic, partition) = (Arc::clone(&self.tp.topic), self.tp.partition);
         let what = format!("seek {} to {start}", self.tp);
+        // What the client fetches from now on has the offsets of another topic.
+        if self.topic_ids.changes(&topic) != self.id_changes {
+            return Err(KafkaError::new(what, "the topic was deleted and created again"));
+        }
         let failed = |e| KafkaError::new(what.clone(), e);
         let one = self.alone();
         // Paused, nothing new is fetched while what is stale is drained.

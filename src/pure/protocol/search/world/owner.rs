@@ -58,7 +58,8 @@ impl World {
 
     fn reading_steps(&self, i: usize, scope: &Scope, out: &mut Steps) {
         let worker = self.workers[i].as_ref().expect("looked at above");
-        // Fetches name the topic by its id: no worker reads on in another life.
+        // Fetches name the topic by its id, and after an id that has changed the queue takes no
+        // seek (`clients::kafka::topic_ids`): no worker reads on in another life.
         let Some(at) = worker.next_record() else { return };
         if at >= scope.records || worker.life != Some(self.life) {
             return;
