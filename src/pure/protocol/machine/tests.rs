@@ -4,12 +4,13 @@ use super::handover::LOG_AGAIN;
 use super::message::{
     Cause, Effect, Input, LedgerQuestion, LogAnswer, PositionsAnswer, Report, StopReason, Ticket,
 };
+use super::reading::ReadStep;
 use super::state::{Machine, Moment, Setup};
 use crate::pure::formats::entry::{AttemptId, EntryKey, Head};
 use crate::pure::formats::metadata::{Marks, Metadata};
 use crate::pure::protocol::append::AppendVerdict;
 use crate::pure::protocol::committed::Committed;
-use crate::pure::protocol::partition::{Partition, Sinks};
+use crate::pure::protocol::partition::{Partition, Share, Sinks};
 use crate::pure::protocol::recovery::{Identity, LedgerTail, OnGap};
 use crate::pure::record::{Offset, OffsetRange};
 
@@ -62,15 +63,20 @@ impl Driven {
     }
 
     fn answer(&mut self, topic_id: &str, committed: Option<Committed>) {
+        let log = OffsetRange { from: Offset(0), to: Offset(9) };
+        self.answer_of_log(topic_id, Ok(committed), log);
+    }
+
+    fn answer_of_log(
+        &mut self,
+        topic_id: &str,
+        committed: Result<Option<Committed>, String>,
+        log: OffsetRange,
+    ) {
         let ticket = self.machine.pending_positions().expect("the positions are asked for");
-        let answer = PositionsAnswer {
-            topic_id: topic_id.into(),
-            partials: None,
-            committed: Ok(committed),
-            log: OffsetRange { from: Offset(0), to: Offset(9) },
-            first: Offset(0),
-            published: None,
-        };
+        let (topic_id, first) = (topic_id.into(), Offset(0));
+        let answer =
+            PositionsAnswer { topic_id, partials: None, committed, log, first, published: None };
         self.input(Input::Positions(ticket, Some(answer)), NOW);
     }
 
@@ -390,4 +396,66 @@ fn fetching_begins_anew_only_in_the_same_topic() {
         driven.input(Input::Tick, NOW);
         assert!(!driven.effects.contains(&Effect::FetchAnew), "{:?}", driven.effects);
     }
+}
+
+#[test]
+fn a_partition_that_has_stopped_reads_and_commits_nothing() {
+    let mut driven = Driven::running();
+    driven.input(Input::SeekTaken(Offset(5)), NOW);
+    let _ = driven.machine.accept(Offset(5), || AttemptId(1));
+    assert!(driven.machine.plan(true).is_some());
+    driven.input(Input::Unreadable("another version".into()), NOW);
+    assert_eq!(driven.machine.plan(true), None);
+    assert_eq!(driven.machine.accept(Offset(6), || AttemptId(2)), Share::NONE);
+    assert_eq!(driven.machine.next_read(NOW), ReadStep::Wait);
+}
+
+/// The reason that is found first is the one that is told: the log is not compared with positions
+/// that nobody trusts.
+#[test]
+fn a_partition_that_stops_for_its_offset_is_not_compared_with_the_log() {
+    let mut driven = Driven::running();
+    driven.input(Input::CommitDoubt, NOW);
+    driven.input(Input::Tick, NOW);
+    let log = OffsetRange { from: Offset(8), to: Offset(9) };
+    driven.answer_of_log("t", Err("another version".into()), log);
+    assert_eq!(driven.machine.stopped().map(StopReason::label), Some("unreadable"));
+}
+
+/// A leader that moves or lags makes a position out of range for a moment.
+#[test]
+fn the_first_position_out_of_range_is_tried_again() {
+    let mut driven = Driven::running();
+    driven.input(Input::SeekTaken(Offset(5)), NOW);
+    driven.input(Input::OutOfRange, NOW);
+    assert_eq!(driven.effects, []);
+    assert_eq!(driven.machine.next_read(NOW), ReadStep::Wait);
+    let later = NOW + Moment::from_secs(1);
+    assert_eq!(driven.machine.next_read(later), ReadStep::Seek { to: Offset(5), recount: false });
+    driven.input(Input::OutOfRange, later);
+    assert!(driven.effects.contains(&Effect::Report(Report::Overtaken)), "{:?}", driven.effects);
+}
+
+/// The log may have been asked for a moment before it grew.
+#[test]
+fn a_position_beyond_the_log_counts_when_the_client_has_refused_it_three_times() {
+    let (mut driven, mut refused) = (Driven::assigned(), 0);
+    let short = OffsetRange { from: Offset(0), to: Offset(3) };
+    let committed = Committed { offset: Offset(5), metadata: None };
+    driven.answer_of_log("t", Ok(Some(committed.clone())), short);
+    let mut now = NOW;
+    while driven.machine.stopped().is_none() {
+        now += Moment::from_secs(60);
+        driven.input(Input::Tick, now);
+        if driven.machine.pending_ledger().is_some() {
+            driven.answer_ledger(now);
+        } else if driven.machine.pending_positions().is_some() {
+            driven.answer_of_log("t", Ok(Some(committed.clone())), short);
+        } else {
+            refused += 1;
+            driven.input(Input::OutOfRange, now);
+        }
+    }
+    assert_eq!(refused, 3);
+    assert_eq!(driven.machine.stopped().map(StopReason::label), Some("beyond_log"));
 }
