@@ -42,6 +42,14 @@ impl Driven {
         driven
     }
 
+    /// Has read the record of offset 5 into attempt 1, which is open.
+    fn reading() -> Driven {
+        let mut driven = Driven::running();
+        driven.input(Input::SeekTaken(Offset(5)), NOW);
+        let _ = driven.machine.accept(Offset(5), || AttemptId(1));
+        driven
+    }
+
     fn input(&mut self, input: Input, now: Moment) {
         self.effects.clear();
         self.machine.handle(input, now, &mut self.effects);
@@ -102,6 +110,16 @@ impl Driven {
         self.input(Input::Append(id, AppendVerdict::Appended), now);
         assert!(self.machine.is_detached() || !self.machine.is_failing());
         self.input(Input::Published(id), now);
+    }
+
+    /// The brokers say what the log has; whether the record of offset 5 is `named` as one that is
+    /// not archived.
+    fn leaves(&mut self, ticket: Ticket, answer: Option<LogAnswer>, named: bool) {
+        self.input(Input::Log(ticket, answer), NOW);
+        let range = OffsetRange { from: Offset(5), to: Offset(6) };
+        let report = Effect::Report(Report::LeftUnarchived(range));
+        assert_eq!(self.effects.contains(&report), named, "{:?}", self.effects);
+        assert!(self.machine.is_drained());
     }
 
     fn answer_ledger(&mut self, now: Moment) {
@@ -193,9 +211,7 @@ fn an_idle_partition_is_not_detached_for_ever() {
 
 /// A record was read at offset 5, and the assignment ends.
 fn revoked() -> (Driven, Ticket) {
-    let mut driven = Driven::running();
-    driven.input(Input::SeekTaken(Offset(5)), NOW);
-    let _ = driven.machine.accept(Offset(5), || AttemptId(1));
+    let mut driven = Driven::reading();
     driven.input(Input::Revoke, NOW);
     let ticket = driven.machine.pending_handover().expect("the log is asked for");
     assert_eq!(driven.effects, [Effect::AskLog(ticket)]);
@@ -253,11 +269,7 @@ fn an_archive_that_fails_before_the_log_is_known_is_judged_by_the_log() {
         driven.input(Input::ArchiveFailed, NOW);
         let left = |e: &Effect| matches!(e, Effect::Report(Report::LeftUnarchived(_)));
         assert!(!driven.effects.iter().any(left), "{:?}", driven.effects);
-        driven.input(Input::Log(ticket, answer), NOW);
-        let range = OffsetRange { from: Offset(5), to: Offset(6) };
-        let report = Effect::Report(Report::LeftUnarchived(range));
-        assert_eq!(driven.effects.contains(&report), named, "{:?}", driven.effects);
-        assert!(driven.machine.is_drained());
+        driven.leaves(ticket, answer, named);
     }
 }
 
@@ -295,29 +307,21 @@ fn the_log_is_asked_for_until_the_brokers_answer() {
 #[test]
 fn what_was_counted_alone_and_no_log_has_is_named_at_the_end() {
     for (answer, named) in [(log("t", 6), true), (log("t", 5), false)] {
-        let mut driven = Driven::running();
-        driven.input(Input::SeekTaken(Offset(5)), NOW);
-        let _ = driven.machine.accept(Offset(5), || AttemptId(1));
+        let mut driven = Driven::reading();
         driven.input(Input::ArchiveFailed, NOW);
         let plan = driven.machine.plan(true).expect("results continue");
         driven.input(Input::CommitOk(plan), NOW);
         driven.input(Input::Revoke, NOW);
         let ticket = driven.machine.pending_handover().expect("the log is asked for");
         assert!(!driven.machine.is_drained());
-        driven.input(Input::Log(ticket, answer), NOW);
-        let range = OffsetRange { from: Offset(5), to: Offset(6) };
-        let report = Effect::Report(Report::LeftUnarchived(range));
-        assert_eq!(driven.effects.contains(&report), named, "{:?}", driven.effects);
-        assert!(driven.machine.is_drained());
+        driven.leaves(ticket, answer, named);
     }
 }
 
 /// What a partition has read before it stopped is under way; a stop of the process waits for it.
 #[test]
 fn a_partition_that_has_stopped_is_drained_when_its_attempts_are() {
-    let mut driven = Driven::running();
-    driven.input(Input::SeekTaken(Offset(5)), NOW);
-    let _ = driven.machine.accept(Offset(5), || AttemptId(1));
+    let mut driven = Driven::reading();
     driven.input(Input::Unreadable("another version".into()), NOW);
     assert_eq!(driven.effects, [Effect::EndAttempt(Cause::Stopped)]);
     let (id, _) = driven.machine.seal().expect("it is open");
@@ -344,9 +348,7 @@ fn offsets_that_vanish_under_an_owner_stop_the_partition_at_once() {
 /// read again, from its first record on.
 #[test]
 fn an_attempt_that_is_given_up_gives_its_offsets_back() {
-    let mut driven = Driven::running();
-    driven.input(Input::SeekTaken(Offset(5)), NOW);
-    let _ = driven.machine.accept(Offset(5), || AttemptId(1));
+    let mut driven = Driven::reading();
     let (sealed, _) = driven.machine.seal().expect("it is open");
     let _ = driven.machine.accept(Offset(6), || AttemptId(2));
     driven.input(Input::NotEncoded("no".into()), NOW);
@@ -400,9 +402,7 @@ fn fetching_begins_anew_only_in_the_same_topic() {
 
 #[test]
 fn a_partition_that_has_stopped_reads_and_commits_nothing() {
-    let mut driven = Driven::running();
-    driven.input(Input::SeekTaken(Offset(5)), NOW);
-    let _ = driven.machine.accept(Offset(5), || AttemptId(1));
+    let mut driven = Driven::reading();
     assert!(driven.machine.plan(true).is_some());
     driven.input(Input::Unreadable("another version".into()), NOW);
     assert_eq!(driven.machine.plan(true), None);
