@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 
 use super::super::scope::Scope;
 use super::state::{ATTEMPTS, Files, GAP, LIVES, World, bits};
+use crate::pure::protocol::invariants;
 use crate::pure::record::{Offset, OffsetRange};
 
 /// What does not hold in a world, if anything.
@@ -49,7 +50,7 @@ fn i2_of_one_ledger(world: &World, life: usize) -> Option<&'static str> {
     let mut end = world.genesis[life].unwrap_or(Offset(0));
     for (from, entry) in world.ledger[life].iter().enumerate() {
         let Some(e) = *entry else { continue };
-        if Offset(from as i64) != end {
+        if !invariants::tiles(end, Offset(from as i64), e.to) {
             return Some("I2: ledger entries do not tile");
         }
         end = e.to;
@@ -75,7 +76,7 @@ fn i3_final_files_are_named(world: &World, _: &Scope) -> Option<&'static str> {
 fn i4_offset_is_safe(world: &World, _: &Scope) -> Option<&'static str> {
     let c = world.committed.as_ref().filter(|_| !world.moved && world.of_this_life())?;
     let a = world.tail(world.life).map_or(Offset(0), |t| t.to);
-    (a.min(world.p()) < c.offset).then_some("I4: F > min(A, P)")
+    (!invariants::i4_holds(c.offset, a, world.p())).then_some("I4: F > min(A, P)")
 }
 
 /// No file that an entry names is deleted unpublished.
