@@ -11,7 +11,7 @@
 //! the rooms of a floor form a line too; `tests/tidy/rooms.rs` holds the table.
 //!
 //! * `pure`: records, the rules of exactly once, words and windows, names and paths. No client, no
-//!   clock, no randomness.
+//!   clock, no randomness (the seeds of hash tables in `pure/count` aside).
 //! * `common`: what every later floor needs: the configuration, the series, the crash points.
 //! * `clients`: the only rooms that know Kafka, HDFS or the library of a file format.
 //! * `engine`: joins them; a record's whole life is in `engine/worker/partition.rs`.

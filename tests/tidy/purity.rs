@@ -1,4 +1,6 @@
 //! The pure floor knows no client, clock, environment, file or log, and draws nothing at random.
+//! Hash tables of words have random seeds, against words that are chosen to collide; nothing that a
+//! table is used for depends on their order.
 
 use crate::source::check;
 use crate::tokens::{paths, program};

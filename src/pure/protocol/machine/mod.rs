@@ -1,7 +1,7 @@
 //! One assigned partition as a machine: inputs go in, effects come out, time is an argument.
 //!
 //! ```text
-//!                ┌───────────────────── positions known, log compared ─────────────┐
+//!                ┌───────────────────── everything that was read is appended ──────┐
 //!                ▼                                                                 │
 //!   assigned ─► Running ──── the position is out of the log's range ──► Overtaken ─┘
 //!                │ ▲                                                  (attempts go first)
@@ -11,7 +11,7 @@
 //!
 //!   any of them ─► Leaving (attempts are completed) or Left (nothing is done)
 //! ```
-//! These are all transitions; [`Machine`] asserts them, in release builds too:
+//! The table has all transitions; [`Machine`] asserts them, in release builds too:
 //!
 //! | phase | may be followed by |
 //! | --- | --- |

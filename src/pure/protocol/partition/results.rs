@@ -72,7 +72,7 @@ impl Results {
         self.replayed < self.p
     }
 
-    /// A record that was counted before is not counted again: rule 1.
+    /// A record that was counted before is not counted again: rule 4.
     fn is_uncounted(&self, offset: Offset) -> bool {
         self.counted <= offset || planted(PlantedFault::CountBelowP)
     }
