@@ -189,7 +189,6 @@ impl<'a> Cursor<'a> {
     }
 
     /// The window's next word and its count.
-    #[allow(clippy::missing_errors_doc)]
     #[inline]
     pub fn word(&mut self) -> Result<Option<(&'a str, u64)>, Unreadable> {
         let Some(len) = take(&mut self.rest)?.checked_sub(1) else { return Ok(None) };
