@@ -38,7 +38,7 @@ struct Named(&'static str);
 impl Drop for Named {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tracing::error!(task = self.0, "a task has died of a panic");
+            tracing::error!(task = self.0, "a task has panicked");
         }
     }
 }
@@ -66,7 +66,7 @@ pub fn spawn_job<T>(
         let done = std::panic::catch_unwind(AssertUnwindSafe(job));
         let done = done.map_err(|payload| Panicked::of(&*payload));
         if let Err(e) = &done {
-            tracing::error!(job = name, error = %e, "a job has died");
+            tracing::error!(job = name, error = %e, "a job has panicked");
         }
         answer(done);
     };
@@ -87,8 +87,8 @@ impl Essential {
     pub async fn one_ended(&mut self) -> String {
         match self.0.join_next().await {
             Some(Ok((name, Ok(())))) => format!("the task {name:?} has ended by itself"),
-            Some(Ok((name, Err(panic)))) => format!("the task {name:?} has died: {panic}"),
-            Some(Err(e)) => format!("a task has died: {e}"),
+            Some(Ok((name, Err(panic)))) => format!("the task {name:?} has panicked: {panic}"),
+            Some(Err(e)) => format!("a task has panicked: {e}"),
             None => std::future::pending().await,
         }
     }
@@ -111,7 +111,7 @@ mod tests {
         let mut all = Essential::default();
         all.spawn("for ever", std::future::pending());
         all.spawn("dies", async { panic!("of {}", "old age") });
-        assert_eq!(all.one_ended().await, "the task \"dies\" has died: panic: of old age");
+        assert_eq!(all.one_ended().await, "the task \"dies\" has panicked: panic: of old age");
         all.spawn("ends", async {});
         assert_eq!(all.one_ended().await, "the task \"ends\" has ended by itself");
         all.abort();

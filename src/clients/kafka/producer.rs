@@ -104,7 +104,7 @@ impl<C: ProducerContext + 'static> Drop for HeardProducer<C> {
         let Some(thread) = self.thread.take() else { return };
         thread.thread().unpark();
         if thread.join().is_err() {
-            tracing::error!("the thread that heard a producer's events has died of a panic");
+            tracing::error!("the thread that reads a producer's events has panicked");
         }
     }
 }

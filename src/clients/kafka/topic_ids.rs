@@ -1,10 +1,11 @@
 //! Topics that the client knows by another id than before: they were deleted and created again.
 //!
 //! Fetches name a topic by its id (KIP-516), so brokers give no records of a new topic to those who
-//! read the old one. But when the client learns the new id, it goes on fetching with it from where
-//! it was in the old topic, and tells nobody (librdkafka 2.12, `rd_kafka_topic_metadata_update`: "an
-//! offset reset must be triggered"). A line of its log comes before the first of these fetches; the
-//! test on real servers that creates a topic again fails if that line ever changes.
+//! read the old one. But when the client learns the new id, it continues to fetch with that id at
+//! the position that it had in the old topic, and does not tell the application (librdkafka 2.12,
+//! `rd_kafka_topic_metadata_update`: "an offset reset must be triggered"). The client writes a line
+//! into its log before the first of these fetches; the test on real servers that creates a topic
+//! again fails if that line ever changes (docs/decisions/0015-topic-ids.md).
 
 use std::collections::HashMap;
 

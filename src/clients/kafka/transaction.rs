@@ -396,7 +396,7 @@ impl Commit for Transactions {
             return tracing::error!(%error, "no thread can be started to end a producer");
         }
         if told.recv_timeout(OVERDUE).is_err() {
-            tracing::debug!("a producer's end takes longer than a call may take, or has died");
+            tracing::debug!("to end a producer takes longer than a call may take, or has panicked");
         }
     }
 }

@@ -71,10 +71,12 @@ impl Subject {
             Subject::Brokers => "the brokers are unreachable".into(),
             Subject::Root(url) => format!("the root {url} is unavailable"),
             Subject::Positions(mapping) => {
-                format!("the brokers do not tell the positions of mapping.{mapping}")
+                format!("the brokers do not return the positions of mapping.{mapping}")
             }
             Subject::Reading(mapping) => format!("records of mapping.{mapping} can't be read"),
-            Subject::Producer(worker) => format!("worker {worker} gets no producer"),
+            Subject::Producer(worker) => {
+                format!("worker {worker} can't create a transactional producer")
+            }
             Subject::Commits(worker) => format!("worker {worker} can't commit"),
         }
     }

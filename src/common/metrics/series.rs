@@ -56,7 +56,7 @@ pub(super) const GAP_RECORDS: Text = (
 );
 pub(super) const OFFSETS_MOVED: Text = (
     "alluvium_offsets_moved_total",
-    "Committed offsets that somebody else wrote into the group; the counts went on from there.",
+    "Committed offsets that another program wrote into the group; the counts continued from there.",
 );
 pub(super) const STORE_ERRORS: Text =
     ("alluvium_store_errors_total", "Failed operations of the store, by class.");
@@ -105,11 +105,13 @@ pub(super) const OPEN_TRANSACTION: Text = (
     "alluvium_open_transaction_seconds",
     "Seconds that records have waited behind a transaction of their producer that does not end.",
 );
-pub(super) const BROKERS_UNREACHABLE: Text =
-    ("alluvium_brokers_unreachable_seconds", "Seconds since no broker answers; 0 while one does.");
+pub(super) const BROKERS_UNREACHABLE: Text = (
+    "alluvium_brokers_unreachable_seconds",
+    "Seconds for which no broker has answered; 0 while one does.",
+);
 pub(super) const ROOT_UNAVAILABLE: Text = (
     "alluvium_root_unavailable_seconds",
-    "Seconds since the root of an archive fails or refuses; 0 while it works.",
+    "Seconds for which the root of an archive has failed or refused files; 0 while it works.",
 );
 pub(super) const COMMITS_FAILING: Text = (
     "alluvium_commits_failing_seconds",

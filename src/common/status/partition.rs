@@ -80,9 +80,9 @@ pub struct Roll {
 pub struct Wait {
     pub topic: String,
     pub partition: i32,
-    /// For so long nothing was heard of it.
+    /// Seconds since the merge last had a message of this source partition.
     pub silent_s: u64,
-    /// For so long a window that is over has waited for it.
+    /// Seconds for which a window that is over has waited for this source partition.
     #[serde(default)]
     pub held_s: u64,
 }

@@ -34,7 +34,7 @@ pub struct Files {
     of: TopicPartition,
     open_in_store: OpenFiles,
     open: Vec<OpenFile>,
-    /// The first file that grows needs nobody's leave.
+    /// The first file that grows needs no permission.
     first_grows: bool,
     by_bucket: HashMap<Option<i64>, usize>,
     last: Option<(Option<i64>, usize)>,
@@ -212,7 +212,7 @@ impl Files {
         files.sum()
     }
 
-    /// Lets the largest file go of its memory; the bytes that this has freed.
+    /// Shrinks the largest open file in memory, and returns the number of bytes that were freed.
     pub fn shrink(&mut self, archive: &Archive, archiver: &Archiver) -> Result<usize, EncodeError> {
         let largest = self.open.iter().enumerate().max_by_key(|(_, f)| f.body.held());
         let Some((at, before)) = largest.map(|(at, f)| (at, f.body.held())) else { return Ok(0) };

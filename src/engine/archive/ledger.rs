@@ -45,10 +45,10 @@ pub enum LedgerError {
     )]
     Missing { entry: String, path: String },
     /// Nothing was decided by it: recovery looks at what there is.
-    #[error("the partition's way into the store has died: {0}")]
+    #[error("the archive task of the partition has panicked: {0}")]
     Died(#[from] Panicked),
     /// The task that carries out what a worker asks does not take commands any more.
-    #[error("the partition's way into the store takes no commands")]
+    #[error("the archive task of the partition has ended")]
     Gone,
 }
 
@@ -280,9 +280,9 @@ impl LedgerStore {
 
 /// The lives of a topic that an archive knows of.
 pub struct Incarnations {
-    /// Than this partition's.
+    /// The incarnations before this partition's.
     pub older: Vec<u32>,
-    /// Of the whole topic.
+    /// The topic's newest incarnation.
     pub newest: u32,
 }
 

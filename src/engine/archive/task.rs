@@ -150,7 +150,7 @@ impl Archiver {
         if self.commands.try_send(command).is_err() {
             let _ = self.under_way.fetch_sub(size, Ordering::Relaxed);
             if !self.gone.swap(true, Ordering::Relaxed) {
-                tracing::error!("a partition's way into the store takes no commands");
+                tracing::error!("the archive task of a partition has ended");
                 (self.tell)(Event::Failed(LedgerError::Gone));
             }
         }
@@ -207,7 +207,7 @@ impl State {
             // A panic is one more way to fail: the task goes on to hear that it is to recover.
             let done = caught(self.carry_out(command, size)).await;
             if let Err(panic) = &done {
-                tracing::error!(error = %panic, "a partition's way into the store has died");
+                tracing::error!(error = %panic, "the archive task of a partition has panicked");
             }
             if let Err(e) = done.unwrap_or_else(|panic| Err(panic.into())) {
                 self.broken = true;

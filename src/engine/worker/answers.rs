@@ -241,7 +241,7 @@ fn moved(before: Option<Offset>, to: Offset) -> String {
         Some(before) if before < to => {
             format!("offsets {before} to {} are not counted", Offset(to.0 - 1))
         }
-        Some(_) => "the counts go on where they were".into(),
+        Some(_) => "counting continues at the same offset".into(),
         None => format!("the counts go on at {to}, and where they were is not known"),
     }
 }
@@ -255,7 +255,7 @@ mod tests {
         let text = |before: Option<i64>, to| moved(before.map(Offset), Offset(to));
         assert_eq!(text(Some(10), 3), "offsets 3 to 9 are counted again");
         assert_eq!(text(Some(10), 13), "offsets 10 to 12 are not counted");
-        assert_eq!(text(Some(10), 10), "the counts go on where they were");
+        assert_eq!(text(Some(10), 10), "counting continues at the same offset");
         assert!(text(None, 4).contains("go on at 4"));
     }
 }

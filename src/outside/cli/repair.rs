@@ -339,7 +339,7 @@ async fn carry_out(
         let now = Timestamp::now().as_millisecond();
         let mut entry = template.entry(*kind, (range.from, range.to), now);
         entry.cause = Some((*cause).to_string());
-        debug_assert!(*kind != EntryKind::Data, "a repair writes no files");
+        assert!(*kind != EntryKind::Data, "a repair writes no files");
         let _ = ledger.put(&entry).await.map_err(|e| LookError::Other(e.to_string()))?;
     }
     let Some((offset, metadata)) = plan.commit else {

@@ -383,6 +383,8 @@ async fn watch_ends(consumer: Arc<Consumer>, health: Arc<Health>) {
             let full = |all: &[_]| if away() { None } else { positions.ends(all).ok() };
             pool.refresh_full_ends(full, now_ms());
         });
-        let _ = asked.await;
+        if let Err(error) = asked.await {
+            tracing::error!(%error, "the job that asks for the ends of the logs has panicked");
+        }
     }
 }

@@ -5,10 +5,10 @@
 //! Windows up to [`Marks::watermark`] are closed for good; what comes for one of those is published
 //! at once, as `late`, and adds to what was published before.
 //!
-//! What a source partition holds back it can hold back for three reasons only. It has *records
-//! before the window's end* that are still to come: then it is waited for. It is *silent*: nothing
-//! was left to count at some moment, as [`Merge::silent`] is told; then its watermark is that
-//! moment. Or *nobody reads it*: after a patience its windows go without it.
+//! A source partition holds windows back for one of three reasons. It has *records before the
+//! window's end* that are still to come: then the window waits for it. It is *silent*: nothing was
+//! left to count at some moment, as [`Merge::silent`] is told; then its watermark is that moment.
+//! Or *nobody reads it*: after a patience the windows are published without it.
 
 use std::collections::BTreeMap;
 
