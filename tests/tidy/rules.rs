@@ -9,12 +9,14 @@ use crate::source::{read, sources, top};
 /// Rules that are cited and not written down, and planted faults that no rule names.
 fn unruled(rules: &str, sources: &BTreeMap<String, String>, faults: &str) -> Vec<String> {
     let heading = Regex::new(r"(?m)^## Rule (\d+):").unwrap();
-    let cited = Regex::new(r"\b[Rr]ule (\d+)\b").unwrap();
+    let cited = Regex::new(r"\b[Rr]ules? (\d+(?:(?:, | and | or )\d+)*)\b").unwrap();
+    let number = Regex::new(r"\d+").unwrap();
     let known: BTreeSet<&str> =
         heading.captures_iter(rules).map(|c| c.extract::<1>().1[0]).collect();
     let mut found = Vec::new();
     for (path, text) in sources {
-        for (_, [number]) in cited.captures_iter(text).map(|c| c.extract()) {
+        let lists = cited.captures_iter(text).map(|c| c.extract::<1>().1[0]);
+        for number in lists.flat_map(|list| number.find_iter(list)).map(|m| m.as_str()) {
             if !known.contains(number) {
                 found
                     .push(format!("{path} cites rule {number}, which docs/rules.md does not have"));
@@ -59,7 +61,7 @@ fn a_rule_that_is_not_written_down_is_seen() {
     let sources = |text: &str| BTreeMap::from([("src/a.rs".to_string(), text.to_string())]);
     assert!(unruled(rules, &sources("// Rule 1."), "enum PlantedFault { Planted }").is_empty());
     assert_eq!(
-        unruled(rules, &sources("// See (rule 2)."), "enum PlantedFault { Planted }").len(),
+        unruled(rules, &sources("// See (rules 1 and 2)."), "enum PlantedFault { Planted }").len(),
         1
     );
     assert_eq!(unruled(rules, &sources(""), "enum PlantedFault { Planted, Other }").len(), 1);
