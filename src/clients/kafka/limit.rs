@@ -29,7 +29,7 @@ impl BatchLimit {
         let _ = self.0.fetch_min(topic, Ordering::Relaxed);
     }
 
-    /// Of a whole batch; bytes.
+    /// The most bytes of a whole batch.
     #[must_use]
     pub fn batch(&self) -> usize {
         self.0.load(Ordering::Relaxed)

@@ -56,11 +56,11 @@ pub fn base_config(kafka: &Kafka, client_id: &str) -> Result<ClientConfig, Kafka
 /// number of partitions that fetch is bounded too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Prefetch {
-    /// Of one partition's queue, bytes: nothing is asked for above.
+    /// The most bytes in the queue of one partition: a full queue is not fetched for.
     queue: u64,
-    /// Of one partition in an answer, bytes.
+    /// The most bytes of one partition in one answer.
     fetch: u64,
-    /// Of a whole answer, bytes. It stays in memory until its last record was read.
+    /// The most bytes of a whole answer. The answer stays in memory until its last record was read.
     answer: u64,
 }
 
@@ -230,7 +230,7 @@ fn fault(kafka: &Kafka, key: &str, why: &str) -> ConfigFault {
     ConfigFault::new(key, format!("is refused by the client library: {why}"))
 }
 
-/// Of librdkafka, as it runs.
+/// The version of librdkafka that is running.
 #[must_use]
 pub fn library_version() -> String {
     rdkafka::util::get_rdkafka_version().1

@@ -142,7 +142,7 @@ pub struct Outgoing<'a> {
     pub partition: Option<i32>,
     pub key: Option<&'a str>,
     pub value: &'a [u8],
-    /// Of the header [`header::NAME`].
+    /// The value of the header [`header::NAME`].
     pub header: &'a str,
 }
 

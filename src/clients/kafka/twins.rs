@@ -57,7 +57,7 @@ struct Listed {
 }
 
 impl Twins {
-    /// Those of the group of a consumer with these settings.
+    /// The members of the group that a consumer with these settings would join.
     #[must_use]
     pub fn of(settings: &ClientConfig) -> Twins {
         let text = |key| settings.get(key).unwrap_or_default().to_string();

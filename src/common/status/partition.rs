@@ -29,7 +29,8 @@ pub struct PartitionStatus {
     pub open_bytes: u64,
     pub open_age_s: u64,
     pub last_roll: Option<Roll>,
-    /// Of a merge: windows that are not whole yet, and whom they wait for.
+    /// For a merge: the number of windows that are not whole yet. `waits_for` has the source
+    /// partitions that they wait for.
     pub open_windows: Option<usize>,
     pub waits_for: Vec<Wait>,
     /// The time up to which windows are closed, or the highest that was seen; milliseconds.

@@ -351,6 +351,24 @@ topics = ["in"]
         Role::of(&config, "in", |_| Some((store, "id".into()))).expect("a mapping names it")
     }
 
+    /// Whoever reads a file that was copied elsewhere knows the keys of version 2 of the columns.
+    #[test]
+    fn the_footer_is_the_golden_one() {
+        let template = EntryTemplate {
+            topic: "orders".into(),
+            incarnation: 1,
+            partition: 3,
+            root: "5cf1ed3e48194bab98a4dd6a0bd1fc28".into(),
+            topic_id: "6Kmm+DQNRAOwolaFlz3rAg".into(),
+            config: "12345678".into(),
+        };
+        let pairs = footer(&template, AttemptId(7), Offset(10), (Offset(12), Offset(19)));
+        let lines: String = pairs.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+        let golden =
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/footer-v2.txt"));
+        assert_eq!(lines, golden);
+    }
+
     #[tokio::test]
     async fn a_thousand_directories_are_a_thousand_files_and_few_of_them_are_open() {
         let memory = Memory::default();

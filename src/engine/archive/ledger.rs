@@ -304,7 +304,7 @@ pub struct EntryTemplate {
 }
 
 impl EntryTemplate {
-    /// Of a partition in one incarnation of its topic.
+    /// The template of a partition in one incarnation of its topic.
     pub fn new(
         tp: &TopicPartition,
         incarnation: u32,

@@ -76,7 +76,7 @@ impl FindingKind {
 /// One partition's ledger: `_alluvium/ledger/<topic, escaped>/<incarnation>/<partition>`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct LedgerPath {
-    /// As a path segment.
+    /// The name of the topic as a path segment.
     pub topic: String,
     pub incarnation: String,
     pub partition: String,

@@ -80,7 +80,7 @@ pub enum Event {
 pub struct Published {
     pub id: AttemptId,
     pub files: usize,
-    /// Of all files.
+    /// The sum of the bytes of all files.
     pub bytes: u64,
     /// The rule that ended the attempt.
     pub roll: String,

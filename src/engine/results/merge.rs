@@ -53,9 +53,9 @@ pub struct Question {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HeldBack<'a> {
     pub tp: &'a TopicPartition,
-    /// For so long the window is over and waits.
+    /// How long the window has been over and has waited for the partition.
     pub held: Duration,
-    /// For so long nothing was heard of the partition.
+    /// The time since the last message of the partition.
     pub silent: Duration,
 }
 

@@ -78,7 +78,7 @@ impl Role {
         self.counts_into().is_some()
     }
 
-    /// Of the archive's root; empty without one.
+    /// The id of the archive's root; empty for a topic that is not archived.
     #[must_use]
     pub fn root_id(&self) -> String {
         self.store.as_ref().map(|(_, id)| id.clone()).unwrap_or_default()

@@ -12,7 +12,7 @@ pub enum TopicRole {
 }
 
 impl TopicRole {
-    /// As metrics name it.
+    /// The name of the role in metrics.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {

@@ -201,7 +201,10 @@ impl Sinks {
                 if self.view.root_failed {
                     tracing::debug!(%tp, results, archive, "the archive has its root again");
                 } else {
-                    tracing::info!(%tp, results, archive, "the partition goes on at these offsets");
+                    tracing::info!(
+                        %tp, results, archive,
+                        "the partition has recovered and continues at these offsets"
+                    );
                 }
             }
             Report::AppendLost(attempt) => {

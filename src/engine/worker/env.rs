@@ -62,7 +62,7 @@ impl Env {
 /// What the program needs whatever it does: its clients, its threads, and pages that the allocator
 /// has not given back yet. Bytes, for the whole process.
 const BASE: usize = 40 << 20;
-/// Of this or a smaller budget the base is a quarter.
+/// The largest budget of which the base is a quarter. Bytes.
 const SMALL: usize = BASE * 4;
 
 /// What `daemon.memory` allows, shared equally by the workers that own a partition.

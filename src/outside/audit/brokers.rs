@@ -40,7 +40,7 @@ pub struct Brokers {
 pub struct Diagnosis {
     pub tp: TopicPartition,
     pub role: Role,
-    /// Of the newest incarnation.
+    /// The ledger of the newest incarnation.
     pub ledger: Option<LedgerStore>,
     pub tail: Option<Entry>,
     /// Whether anything was ever committed or archived for it.
@@ -228,7 +228,7 @@ fn add(looked: Diagnosis, reports: &mut [Report]) -> Option<Finding> {
 /// Runs a call of the brokers' client outside of the store's threads.
 ///
 /// # Errors
-/// As the call.
+/// The errors of the call.
 pub async fn blocking<T: Send + 'static>(
     call: impl FnOnce() -> Result<T, KafkaError> + Send + 'static,
 ) -> Result<T, LookError> {

@@ -58,9 +58,9 @@ fn is_hidden(path: &str) -> bool {
 /// Where readers of this root's tables look.
 struct Tables {
     templates: Vec<Template>,
-    /// As path segments.
+    /// The names of the topics as path segments.
     topics: BTreeSet<String>,
-    /// Of files that entries name; they may have been written by another template.
+    /// The directories of files that entries name; another template may have named them.
     directories: BTreeSet<String>,
 }
 

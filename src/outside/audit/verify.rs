@@ -11,7 +11,7 @@ use crate::outside::audit::survey::{Survey, find_file};
 use crate::pure::protocol::{Entry, EntryKind, FileRef};
 use crate::pure::record::{Offset, OffsetRange};
 
-/// Told how far it is: bytes read of all bytes.
+/// Is called with the number of bytes that were read, and with the number of all bytes.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 /// How long an entry's files may stay unpublished before `verify` takes that for a fault.

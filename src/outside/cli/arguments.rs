@@ -31,7 +31,7 @@ impl ConfigArgs {
         })
     }
 
-    /// As [`ConfigArgs::load`]; also what only the client library of Kafka can tell is checked.
+    /// As [`ConfigArgs::load`], with the checks that only the client library of Kafka can make.
     pub(super) fn load_for_clients(&self) -> Result<Config, u8> {
         let config = self.load()?;
         let faults = kafka::refused(&config);

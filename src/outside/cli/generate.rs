@@ -15,7 +15,7 @@ pub(super) struct Generate {
 }
 
 impl Generate {
-    /// Of all commands.
+    /// Writes the man pages and completions of all commands, and the other files of a package.
     pub(super) fn main(&self, commands: Command) -> u8 {
         match write(commands, &self.directory) {
             Ok(()) => 0,

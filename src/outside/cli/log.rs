@@ -64,7 +64,7 @@ pub(super) fn begin(format: LogFormat, level: &str) -> Result<Box<SetLog>, Strin
     }))
 }
 
-/// As the journal takes it from a stream: sd-daemon(3), "log level prefix".
+/// Lines as the journal takes them from a stream: sd-daemon(3), "log level prefix".
 struct Journal;
 
 impl<S, N> FormatEvent<S, N> for Journal
@@ -84,7 +84,7 @@ where
     }
 }
 
-/// Of syslog(3).
+/// The number of the level in syslog(3).
 fn priority(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,

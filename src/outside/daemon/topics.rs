@@ -269,9 +269,10 @@ async fn made_again(
 /// The topics that the daemon writes to.
 #[derive(Debug, Default)]
 struct Written {
-    /// Those that a broker had at an earlier look: one that was made a moment ago is not gone.
+    /// The topics that a broker had at an earlier look: a topic that was made a moment ago is not
+    /// gone.
     seen: BTreeSet<String>,
-    /// Those whose end was reported.
+    /// The topics whose end was reported.
     gone: Vec<String>,
 }
 

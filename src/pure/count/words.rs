@@ -90,7 +90,7 @@ struct Slot {
 /// for the rest.
 #[derive(Debug, Default)]
 pub struct Words {
-    /// As many as a power of two, or none yet; an eighth is free.
+    /// The slots: their number is a power of two, or 0 at first; an eighth is free.
     slots: Vec<Slot>,
     used: usize,
     long: HashMap<Box<str>, u64, RandomState>,

@@ -60,7 +60,7 @@ impl Packer {
     /// then is ahead of the clock.
     ///
     /// # Errors
-    /// Those of `send`.
+    /// The error that `send` has returned.
     pub fn pack<'w, E>(
         &mut self,
         counts: impl IntoIterator<Item = (i64, impl IntoIterator<Item = (&'w str, u64)>)>,

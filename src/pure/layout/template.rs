@@ -65,7 +65,10 @@ pub enum TemplateError {
          another name"
     )]
     Column(String),
-    #[error("two directories are named {0:?}: readers take one value of a name")]
+    #[error(
+        "two directories are named {0:?}: readers use only one of two directories with the same \
+         name"
+    )]
     Twice(String),
     #[error("files of several topics would be in one directory: put {{topic}} into the path")]
     NoTopic,

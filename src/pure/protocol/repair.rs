@@ -43,7 +43,7 @@ pub struct Facts {
     pub partials: Option<String>,
     pub on_gap: OnGap,
     pub committed: Option<Committed>,
-    /// Of the newest incarnation that has one for this partition.
+    /// The end of the ledger, in the newest incarnation that has one for this partition.
     pub ledger: Option<LedgerTail>,
     /// The newest incarnation of the topic in the store; 0 if it has none.
     pub newest: u32,
@@ -188,7 +188,7 @@ impl Facts {
     /// `count_from`: where the results go on, for a person who knows better than what is left.
     ///
     /// # Errors
-    /// That is not to be had, or a person has to choose.
+    /// No repair is possible, or a person has to choose one.
     pub fn repair(&self, count_from: Option<Offset>) -> Result<Option<Repair>, Refused> {
         let Err(stop) = self.diagnose() else {
             return Ok(None);

@@ -115,7 +115,7 @@ fn a_store_that_takes_no_files_is_told_once_and_records_are_not_read_again_and_a
     let of_partition: Vec<&str> = log.lines().filter(|l| l.contains("tp=in/0 ")).collect();
     let lines = |what: &str| of_partition.iter().filter(|l| l.contains(what)).count();
     assert_eq!(lines("the archive continues"), 1, "{log}");
-    assert_eq!(lines("the partition goes on at these offsets"), 1, "{log}");
+    assert_eq!(lines("the partition has recovered and continues at these offsets"), 1, "{log}");
     assert_eq!(of_partition.len() - lines(" DEBUG "), 1, "{log}");
 }
 
