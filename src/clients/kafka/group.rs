@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use rdkafka::client::DefaultClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError as Rd, RDKafkaErrorCode};
@@ -90,14 +91,8 @@ impl ClientContext for Group {
             // Before anything is fetched with the new id: nobody reads on without a seek.
             self.moves.note();
         }
-        match level {
-            RDKafkaLogLevel::Debug if !self.shows_debug => {}
-            RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", "{facility} {line}"),
-            RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
-                tracing::info!(target: "librdkafka", "{facility} {line}");
-            }
-            RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", "{facility} {line}"),
-            _ => tracing::error!(target: "librdkafka", "{facility} {line}"),
+        if self.shows_debug || !matches!(level, RDKafkaLogLevel::Debug) {
+            DefaultClientContext.log(level, facility, line);
         }
     }
 
