@@ -60,10 +60,10 @@ fn a_rule_that_is_not_written_down_is_seen() {
     let rules = "## Rule 1: One\nPlanted fault: `Planted`.\n";
     let sources = |text: &str| BTreeMap::from([("src/a.rs".to_string(), text.to_string())]);
     assert!(unruled(rules, &sources("// Rule 1."), "enum PlantedFault { Planted }").is_empty());
-    assert_eq!(
-        unruled(rules, &sources("// See (rules 1 and 2)."), "enum PlantedFault { Planted }").len(),
-        1
-    );
+    for cites in ["// See (rule 2).", "// See (rules 1 and 2)."] {
+        let found = unruled(rules, &sources(cites), "enum PlantedFault { Planted }");
+        assert_eq!(found.len(), 1, "{cites}");
+    }
     assert_eq!(unruled(rules, &sources(""), "enum PlantedFault { Planted, Other }").len(), 1);
     assert_eq!(unruled(rules, &sources(""), "enum PlantedFault { }").len(), 1, "it is gone");
     let elsewhere = "`Planted` is somewhere.\n## Rule 1: One\nNone.\n";
