@@ -11,6 +11,7 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -121,12 +122,19 @@ impl Cluster {
         }
     }
 
-    /// Forgets a group with its offsets; its members must have left.
+    /// Forgets a group with its offsets. Its members have ended, but the coordinator may hear of
+    /// that a moment later.
     pub fn delete_group(&self, group: &str) {
         let options = options();
         let admin = self.admin();
-        let done = self.runtime.block_on(admin.delete_groups(&[group], &options)).unwrap();
-        assert!(done[0].is_ok(), "{group}: {done:?}");
+        eventually("the group is empty, and is deleted", LIMIT, || {
+            let done = self.runtime.block_on(admin.delete_groups(&[group], &options)).unwrap();
+            match &done[0] {
+                Ok(_) => true,
+                Err((_, RDKafkaErrorCode::NonEmptyGroup)) => false,
+                Err(error) => panic!("{group}: {error:?}"),
+            }
+        });
     }
 
     /// Moves the offset of a topic's only partition, as an operator would: without metadata.
@@ -134,12 +142,20 @@ impl Cluster {
         self.commit(group, (topic, 0), to, "");
     }
 
-    /// Commits an offset with metadata for a group that has no members.
+    /// Commits an offset with metadata for a group whose members have ended, though the
+    /// coordinator may hear of that a moment later.
     pub fn commit(&self, group: &str, of: (&str, i32), offset: i64, metadata: &str) {
         let mut one = TopicPartitionList::new();
         one.add_partition_offset(of.0, of.1, Offset::Offset(offset)).unwrap();
         one.elements()[0].set_metadata(metadata);
-        self.consumer(group).commit(&one, CommitMode::Sync).unwrap();
+        let consumer = self.consumer(group);
+        eventually("the group is empty, and the offset is committed", LIMIT, || {
+            match consumer.commit(&one, CommitMode::Sync) {
+                Ok(()) => true,
+                Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::UnknownMemberId)) => false,
+                Err(error) => panic!("{group}: {error}"),
+            }
+        });
     }
 
     /// The committed offset of a partition, if there is one, and its metadata.
