@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::clients::kafka::OffsetCommit;
 use crate::clients::kafka::offsets::{CommittedRead, Positions, PositionsRead, Silence};
-use crate::clients::kafka::transaction::{CommitTimes, OffsetCommit};
+use crate::clients::kafka::transaction::CommitTimes;
 use crate::clients::kafka::{
     Commit, Generation, KafkaError, Outgoing, Read, Source, TransactionError,
 };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use regex::Regex;
 
 use crate::source::sources;
@@ -26,8 +26,8 @@ pub(crate) fn is_path_mark(tokens: &[TokenTree], at: usize) -> bool {
     is_mark(tokens.get(at), ':') && is_mark(tokens.get(at + 1), ':')
 }
 
-/// The tokens of one level without what is for tests alone, and every level below likewise.
-pub(crate) fn each_level(stream: TokenStream, look: &mut dyn FnMut(&[TokenTree])) {
+/// The tokens of one level without what is for tests alone.
+fn live(stream: TokenStream) -> Vec<TokenTree> {
     let all: Vec<TokenTree> = stream.into_iter().collect();
     let mut live = Vec::new();
     let mut at = 0;
@@ -43,12 +43,29 @@ pub(crate) fn each_level(stream: TokenStream, look: &mut dyn FnMut(&[TokenTree])
         live.push(all[at].clone());
         at += 1;
     }
+    live
+}
+
+/// The tokens of one level without what is for tests alone, and every level below likewise.
+pub(crate) fn each_level(stream: TokenStream, look: &mut dyn FnMut(&[TokenTree])) {
+    let live = live(stream);
     look(&live);
     for token in live {
         if let TokenTree::Group(group) = token {
             each_level(group.stream(), look);
         }
     }
+}
+
+/// All tokens but those that are for tests alone.
+pub(crate) fn without_tests(stream: TokenStream) -> TokenStream {
+    let deeper = |token| match token {
+        TokenTree::Group(group) => {
+            Group::new(group.delimiter(), without_tests(group.stream())).into()
+        }
+        other => other,
+    };
+    live(stream).into_iter().map(deeper).collect()
 }
 
 /// Every two parts of a path that follow each other, but for those in tests: `a::b::c` gives `a::b`

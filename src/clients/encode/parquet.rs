@@ -1,33 +1,17 @@
 //! Parquet, by arrow's writer. Rows are gathered in column builders and written in batches.
 
-use std::sync::Arc;
-
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::arrow::arrow_writer::ArrowWriterOptions;
 use ::parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use ::parquet::file::metadata::KeyValue;
 use ::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use ::parquet::schema::types::ColumnPath;
-use arrow::array::RecordBatch;
-use arrow::datatypes::Schema;
 use bytes::Bytes;
 
 use crate::clients::encode::error::EncodeError;
-use crate::clients::encode::rows::VERSION;
+use crate::clients::encode::rows::{Builder, VERSION};
 use crate::pure::layout::format::ParquetCodec;
 use crate::pure::record::Record;
-
-/// Rows of one file, gathered until they make a batch.
-pub(super) trait Builder {
-    fn schema(&self) -> Arc<Schema>;
-    fn append(&mut self, record: &Record<'_>);
-    fn rows(&self) -> usize;
-    /// Bytes of the values gathered, about.
-    fn bytes(&self) -> usize;
-    fn batch(&mut self) -> Result<RecordBatch, EncodeError>;
-    /// Columns of which most values differ: a dictionary is work for nothing.
-    fn plain_columns(&self) -> &'static [&'static str];
-}
 
 /// Rows in a batch: enough to spread the cost of a batch, few enough to stay in the cache.
 const BATCH_ROWS: usize = 2_048;

@@ -19,13 +19,24 @@ use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema, TimeUnit};
 
 use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::foreign::count_or_foreign;
-use crate::clients::encode::parquet::Builder;
 use crate::pure::calendar::YEARS;
 use crate::pure::layout::format::TextPolicy;
 use crate::pure::record::{Record, Timestamp, TopicPartition};
 
 /// The version of the columns.
 pub(super) const VERSION: &str = "2";
+
+/// Rows of one file, gathered until they make a batch.
+pub(super) trait Builder {
+    fn schema(&self) -> Arc<Schema>;
+    fn append(&mut self, record: &Record<'_>);
+    fn rows(&self) -> usize;
+    /// Bytes of the values gathered, about.
+    fn bytes(&self) -> usize;
+    fn batch(&mut self) -> Result<RecordBatch, EncodeError>;
+    /// Columns of which most values differ: a dictionary is work for nothing.
+    fn plain_columns(&self) -> &'static [&'static str];
+}
 
 /// The times that every reader holds, milliseconds: Spark refuses what lies before 1900 (it was
 /// written by another calendar, perhaps), and pyarrow what lies behind the year 9999.

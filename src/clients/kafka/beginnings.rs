@@ -4,13 +4,9 @@
 //! that appears while the group runs were written under its eyes, and all of them are read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
-use crate::clients::kafka::group::Consumer;
-use crate::clients::kafka::offsets::committed;
 use crate::common::config::Start;
 use crate::pure::record::TopicPartition;
 
@@ -73,28 +69,6 @@ pub fn existed_before(
 pub fn is_half_begun(topics: &BTreeMap<String, Begun>) -> bool {
     let all = || topics.values().flat_map(BTreeMap::values);
     all().any(|committed| *committed) && all().any(|committed| !committed)
-}
-
-/// For which partitions of these topics an offset is committed.
-///
-/// # Errors
-/// The coordinator does not answer.
-pub fn begun(
-    consumer: &Consumer,
-    topics: &BTreeMap<&str, usize>,
-) -> Result<BTreeMap<String, Begun>, KafkaError> {
-    let partitions = |(topic, n): (&&str, &usize)| {
-        let topic: Arc<str> = (*topic).into();
-        (0..*n as i32).map(move |partition| TopicPartition { topic: Arc::clone(&topic), partition })
-    };
-    let all: Vec<TopicPartition> = topics.iter().flat_map(partitions).collect();
-    let committed = committed(consumer, &all, CALL_TIMEOUT)?;
-    let mut begun: BTreeMap<String, Begun> = BTreeMap::new();
-    for (tp, committed) in all.iter().zip(committed) {
-        let of = begun.entry(tp.topic.to_string()).or_default();
-        let _ = of.insert(tp.partition, committed.is_some());
-    }
-    Ok(begun)
 }
 
 #[cfg(test)]

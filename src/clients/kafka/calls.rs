@@ -3,9 +3,7 @@
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
-use rdkafka::{Offset as RdOffset, TopicPartitionList};
-
-use crate::clients::kafka::transaction::{OffsetCommit, TransactionError};
+use crate::clients::kafka::error::TransactionError;
 use crate::common::deadlines::PRODUCER_CALL_OVERDUE as OVERDUE;
 use crate::common::retry::{self, Pauses};
 
@@ -50,17 +48,4 @@ pub(super) fn patiently(
     call: impl FnMut() -> Result<(), Refused>,
 ) -> Result<(), TransactionError> {
     retry::until(deadline, PAUSES, |e: &Refused| e.again, call).map_err(|e| e.error)
-}
-
-/// The offsets of a transaction as the client takes them.
-pub(super) fn listed(offsets: &[OffsetCommit]) -> Result<TopicPartitionList, TransactionError> {
-    let mut list = TopicPartitionList::with_capacity(offsets.len());
-    for o in offsets {
-        let mut element = list.add_partition(&o.tp.topic, o.tp.partition);
-        element
-            .set_offset(RdOffset::Offset(o.offset.0))
-            .map_err(|e| TransactionError::doubt("name offsets", e))?;
-        element.set_metadata(o.metadata.as_str());
-    }
-    Ok(list)
 }

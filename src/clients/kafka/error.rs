@@ -43,3 +43,26 @@ impl KafkaError {
         KafkaError { operation: operation.into(), detail: detail.to_string() }
     }
 }
+
+/// Why a transaction has no known good outcome.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TransactionError {
+    /// The transaction may or may not have been committed: the positions must be read back.
+    #[error("{step}: {detail}")]
+    Doubt { step: &'static str, detail: String },
+    /// Another process uses our transactional id.
+    #[error(
+        "another process uses the transactional id of this one: two instances run under one name. \
+         Give each instance a daemon.instance (or --instance) of its own ({detail})"
+    )]
+    TwoInstances { detail: String },
+    /// The brokers refuse a setting: no transaction will ever begin.
+    #[error("{0}")]
+    Refused(Fatal),
+}
+
+impl TransactionError {
+    pub(super) fn doubt(step: &'static str, detail: impl std::fmt::Display) -> TransactionError {
+        TransactionError::Doubt { step, detail: detail.to_string() }
+    }
+}

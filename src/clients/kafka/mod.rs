@@ -25,6 +25,7 @@ mod headers;
 mod limit;
 #[allow(unsafe_code)]
 mod native;
+mod offset_commit;
 pub mod offsets;
 pub mod producer;
 pub mod published;
@@ -37,14 +38,15 @@ mod twins;
 
 pub use rdkafka::ClientConfig;
 
-pub use error::{Fatal, KafkaError};
+pub use error::{Fatal, KafkaError, TransactionError};
 pub use generation::Generation;
 pub use group::{Assignments, Consumer, Queue};
 pub use limit::BatchLimit;
+pub use offset_commit::OffsetCommit;
 pub use queue::{Read, Source, Trouble};
 pub use settings::{
     Prefetch, base_config, consumer_config, library_version, producer_config, refused,
     repair_config,
 };
-pub use transaction::{Commit, Outgoing, TransactionError, Transactions};
+pub use transaction::{Commit, Outgoing, Transactions};
 pub use twins::Twins;

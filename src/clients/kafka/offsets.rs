@@ -1,6 +1,6 @@
 //! What the brokers know about positions. Every call blocks; none may run on the poll thread.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 
-use crate::clients::kafka::beginnings::Beginnings;
+use crate::clients::kafka::beginnings::{Beginnings, Begun};
 use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
 use crate::clients::kafka::group::Consumer;
 use crate::clients::kafka::settings::Quiet;
@@ -75,6 +75,28 @@ fn each<T>(
             Ok(take(element))
         })
         .collect()
+}
+
+/// For which partitions of these topics an offset is committed.
+///
+/// # Errors
+/// The coordinator does not answer.
+pub fn begun(
+    consumer: &Consumer,
+    topics: &BTreeMap<&str, usize>,
+) -> Result<BTreeMap<String, Begun>, KafkaError> {
+    let partitions = |(topic, n): (&&str, &usize)| {
+        let topic: Arc<str> = (*topic).into();
+        (0..*n as i32).map(move |partition| TopicPartition { topic: Arc::clone(&topic), partition })
+    };
+    let all: Vec<TopicPartition> = topics.iter().flat_map(partitions).collect();
+    let committed = committed(consumer, &all, CALL_TIMEOUT)?;
+    let mut begun: BTreeMap<String, Begun> = BTreeMap::new();
+    for (tp, committed) in all.iter().zip(committed) {
+        let of = begun.entry(tp.topic.to_string()).or_default();
+        let _ = of.insert(tp.partition, committed.is_some());
+    }
+    Ok(begun)
 }
 
 /// The log's start and its last stable offset.

@@ -20,17 +20,17 @@ use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig};
 use rdkafka::{ClientConfig, ClientContext};
 
-use crate::clients::kafka::calls::{Refused, listed, patiently, within};
-use crate::clients::kafka::error::{Fatal, KafkaError};
+use crate::clients::kafka::calls::{Refused, patiently, within};
+use crate::clients::kafka::error::{Fatal, KafkaError, TransactionError};
 use crate::clients::kafka::generation::Generation;
 use crate::clients::kafka::limit::BatchLimit;
 use crate::clients::kafka::native;
+use crate::clients::kafka::offset_commit::{OffsetCommit, listed};
 use crate::clients::kafka::producer::HeardProducer;
 use crate::clients::kafka::twins::Twins;
 use crate::common::crash::{self, Step};
 use crate::common::deadlines::{PRODUCER_CALL as STEP, PRODUCER_CALL_OVERDUE as OVERDUE};
 use crate::pure::formats::header;
-use crate::pure::record::{Offset, TopicPartition};
 
 /// Keeps the first delivery failure, so that a commit is not even tried after one.
 #[derive(Default)]
@@ -67,37 +67,6 @@ impl ProducerContext for Events {
             );
         }
     }
-}
-
-/// Why a transaction has no known good outcome.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum TransactionError {
-    /// The transaction may or may not have been committed: the positions must be read back.
-    #[error("{step}: {detail}")]
-    Doubt { step: &'static str, detail: String },
-    /// Another process uses our transactional id.
-    #[error(
-        "another process uses the transactional id of this one: two instances run under one name. \
-         Give each instance a daemon.instance (or --instance) of its own ({detail})"
-    )]
-    TwoInstances { detail: String },
-    /// The brokers refuse a setting: no transaction will ever begin.
-    #[error("{0}")]
-    Refused(Fatal),
-}
-
-impl TransactionError {
-    pub(super) fn doubt(step: &'static str, detail: impl std::fmt::Display) -> TransactionError {
-        TransactionError::Doubt { step, detail: detail.to_string() }
-    }
-}
-
-/// One partition's offset in a transaction.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct OffsetCommit {
-    pub tp: TopicPartition,
-    pub offset: Offset,
-    pub metadata: String,
 }
 
 /// The settings of a producer; asked for each time that one is made.
@@ -409,6 +378,7 @@ mod tests {
 
     use super::*;
     use crate::clients::kafka::group;
+    use crate::pure::record::{Offset, TopicPartition};
 
     #[test]
     fn a_step_that_is_refused_for_now_is_repeated_after_pauses() {

@@ -13,9 +13,8 @@ use parking_lot::Mutex;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::Consumer as _;
 
-use crate::clients::kafka::error::KafkaError;
+use crate::clients::kafka::error::{KafkaError, TransactionError};
 use crate::clients::kafka::group::Consumer;
-use crate::clients::kafka::transaction::TransactionError;
 use crate::common::deadlines::PRODUCER_CALL;
 
 /// The workers of an instance ask at the same time: for so long they share an answer.

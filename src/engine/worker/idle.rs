@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::common::clock::Now;
 use crate::engine::worker::env::Env;
 use crate::engine::worker::partition::OwnedPartition;
-use crate::engine::worker::round::{Drain, IDLE, Worker};
+use crate::engine::worker::round::{Drain, Worker};
+use crate::engine::worker::turns::IDLE;
 use crate::pure::protocol::machine::ReadStep;
 
 /// A worker looks at everything this often, and reports as often.

@@ -10,7 +10,8 @@
 //! * `transaction`: one transaction for all partitions that want one.
 //! * `round`: what a thread does over and over; `turns`: whose backlog is read.
 //! * `idle`: how long a worker may sleep.
-//! * `fetching`: which partitions fetch, if the budget is small for their number.
+//! * `slots`: which partitions fetch, if the budget is small for their number; `fetching`: what is
+//!   known of one partition for that.
 //! * `questions`: what is asked outside of the thread, and what operators see of a worker.
 //! * `report`, `delay`: what operators see of a partition.
 //! * `pool`: all workers of an instance; `inbox`, `env`: their messages and what they work with.
@@ -28,6 +29,7 @@ mod pool;
 mod questions;
 mod report;
 mod round;
+mod slots;
 mod transaction;
 mod turns;
 

@@ -11,18 +11,15 @@ use crate::clients::kafka::{Commit, Generation};
 use crate::common::clock::Now;
 use crate::common::crash::{self, Step};
 use crate::engine::worker::env::Env;
-use crate::engine::worker::fetching::Slots;
 use crate::engine::worker::inbox::{Added, Answer, Message, Wake, WorkerView};
 use crate::engine::worker::partition::{OwnedPartition, Sinks};
+use crate::engine::worker::slots::Slots;
 use crate::engine::worker::turns::BacklogTurn;
 use crate::pure::layout::RollReason;
 use crate::pure::protocol::Partition;
 use crate::pure::protocol::backoff::Backoff;
 use crate::pure::protocol::machine::{Input, Report};
 use crate::pure::record::TopicPartition;
-
-/// A worker looks this often where it is not known in advance when something is due.
-pub(super) const IDLE: Duration = Duration::from_millis(50);
 
 /// A worker: some partitions of one mapping, and one transactional producer.
 pub(super) struct Worker {

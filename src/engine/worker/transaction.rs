@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::clients::kafka::transaction::{MAKE_PRODUCER, OffsetCommit};
+use crate::clients::kafka::OffsetCommit;
+use crate::clients::kafka::transaction::MAKE_PRODUCER;
 use crate::clients::kafka::{Fatal, Outgoing, TransactionError};
 use crate::common::clock::Now;
 use crate::common::health::Subject;

@@ -1,10 +1,12 @@
 //! Whose turn it is among partitions with a backlog.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::common::clock::Now;
-use crate::engine::worker::round::IDLE;
 use crate::pure::record::TopicPartition;
+
+/// A worker looks this often where it is not known in advance when something is due.
+pub(super) const IDLE: Duration = Duration::from_millis(50);
 
 /// Partitions with a backlog are read one after the other, each until the next commit: a window
 /// then holds the words of few partitions, and less is published, read back and archived. A

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
-use crate::clients::kafka::transaction::OffsetCommit;
+use crate::clients::kafka::OffsetCommit;
 use crate::clients::kafka::{
     Commit as _, Generation, KafkaError, Transactions, consumer_config, published, repair_config,
 };

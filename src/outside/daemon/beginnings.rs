@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::clients::kafka::beginnings::{Beginnings, Begun, begun, existed_before, is_half_begun};
+use crate::clients::kafka::beginnings::{Beginnings, Begun, existed_before, is_half_begun};
+use crate::clients::kafka::offsets::begun;
 use crate::clients::kafka::{Consumer, KafkaError, offsets, topics};
 use crate::common::config::{Config, Start, Topics};
 use crate::engine::topics::{TopicRole, mapping_of, select};

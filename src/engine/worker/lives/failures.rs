@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::engine::worker::lives::world::{MERGED, Plot, SLOTS, World, all, feed, in_paused_time};
+use crate::engine::worker::lives::topics::{MERGED, all};
+use crate::engine::worker::lives::world::{Plot, SLOTS, World, feed, in_paused_time};
 use crate::fakes::network::Failure;
 use crate::pure::fault::{PLANTED, PlantedFault};
 

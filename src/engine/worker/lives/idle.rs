@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use crate::engine::topics::Role;
 use crate::engine::worker::idle::QUIET;
 use crate::engine::worker::inbox::{Added, Message};
-use crate::engine::worker::lives::world::{World, all, clock, feed, in_paused_time, role, tp};
+use crate::engine::worker::lives::topics::{all, tp};
+use crate::engine::worker::lives::world::{World, clock, feed, in_paused_time, role};
 
 const AGE: Duration = Duration::from_millis(2_300);
 /// Of the environment of these lives.

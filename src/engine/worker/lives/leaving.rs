@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use crate::engine::worker::lives::oracle::{archived, staged};
-use crate::engine::worker::lives::world::{World, all, feed, in_paused_time, tp};
+use crate::engine::worker::lives::topics::{all, tp};
+use crate::engine::worker::lives::world::{World, feed, in_paused_time};
 use crate::fakes::network::Failure;
 
 /// What has become of the records' log.

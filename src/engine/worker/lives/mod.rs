@@ -9,4 +9,5 @@ mod leaving;
 mod oracle;
 mod owned;
 mod partials;
+mod topics;
 mod world;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::engine::worker::lives::world::all;
+use crate::engine::worker::lives::topics::all;
 use crate::fakes::brokers::Brokers;
 use crate::fakes::store::Memory;
 use crate::pure::layout::names::PartitionPaths;

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use prometheus::Registry;
 
-use crate::clients::kafka::transaction::{CommitTimes, OffsetCommit};
+use crate::clients::kafka::OffsetCommit;
+use crate::clients::kafka::transaction::CommitTimes;
 use crate::clients::kafka::{
     Assignments as _, Commit, Generation, Outgoing, Source, TransactionError,
 };
 use crate::common::clock::Now;
 use crate::engine::topics::Role;
-use crate::engine::worker::lives::world::{MERGED, env, role, tp};
+use crate::engine::worker::lives::topics::{MERGED, tp};
+use crate::engine::worker::lives::world::{env, role};
 use crate::engine::worker::{Env, Plan, Pool};
 use crate::fakes::brokers::Brokers;
 use crate::fakes::store::Memory;

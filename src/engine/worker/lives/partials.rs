@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use crate::engine::worker::lives::world::{MERGED, World, all, feed, in_paused_time, tp};
+use crate::engine::worker::lives::topics::{MERGED, all, tp};
+use crate::engine::worker::lives::world::{World, feed, in_paused_time};
 use crate::pure::record::Offset;
 
 const PARTIALS: &str = "g-m-partials";

@@ -14,6 +14,7 @@ use crate::engine::topics::{Role, SourceLists};
 use crate::engine::worker::env::{self, Env};
 use crate::engine::worker::inbox::{Added, Message, Wake, WorkerView};
 use crate::engine::worker::lives::oracle::{Visible, check, explain, is_whole};
+use crate::engine::worker::lives::topics::{MERGED, all, tp};
 use crate::engine::worker::round::Worker;
 use crate::fakes::brokers::Brokers;
 use crate::fakes::network::{Failure, LATE, Network};
@@ -70,7 +71,6 @@ pub(super) const SESSION: Duration = Duration::from_secs(10);
 
 thread_local! {
     static EPOCH: Cell<Option<Instant>> = const { Cell::new(None) };
-    pub(super) static MERGED: Cell<bool> = const { Cell::new(false) };
     /// Partitions that may fetch at a time; fewer than there are, so that some have to wait.
     pub(super) static SLOTS: Cell<usize> = const { Cell::new(2) };
 }
@@ -98,18 +98,6 @@ pub(super) struct World {
     pub(super) plan: Option<(usize, Failure)>,
     pub(super) on_gap: OnGap,
     pub(super) visible: Visible,
-}
-
-pub(super) fn tp(topic: &str, partition: i32) -> TopicPartition {
-    TopicPartition { topic: topic.into(), partition }
-}
-
-pub(super) fn all() -> Vec<TopicPartition> {
-    let mut all = vec![tp("in", 0), tp("in", 1), tp("out", 0)];
-    if MERGED.get() {
-        all.push(tp("g-m-partials", 0));
-    }
-    all
 }
 
 /// What a process works with.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::handover::{Handover, LOG_AGAIN};
-use super::message::{Effect, Report, StopReason};
-use super::phase::Phase;
-use super::state::{Failing, Machine, Moment};
+use super::handover::LOG_AGAIN;
+use super::message::{Effect, Moment, Report, StopReason};
+use super::phase::{Handover, Phase};
+use super::state::{Failing, Machine};
 use crate::pure::formats::entry::AttemptId;
 use crate::pure::protocol::append::AppendVerdict;
 use crate::pure::record::OffsetRange;

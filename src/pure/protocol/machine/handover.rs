@@ -3,25 +3,13 @@
 
 use std::time::Duration;
 
-use super::message::{Cause, Effect, LogAnswer, Report, Ticket};
-use super::phase::Phase;
-use super::state::{Machine, Moment};
+use super::message::{Cause, Effect, LogAnswer, Moment, Report, Ticket};
+use super::phase::{Handover, Phase};
+use super::state::Machine;
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::protocol::invariants;
 use crate::pure::protocol::partition::Partition;
 use crate::pure::record::OffsetRange;
-
-/// What is known of the log at the end of an assignment. The range is what had been read then, and
-/// was not known to be in the ledger.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Handover {
-    /// The brokers are asked what the log still has.
-    Asked { ticket: Ticket, read: OffsetRange },
-    /// The brokers did not answer, so that what was read is appended.
-    Unknown { read: OffsetRange },
-    /// The store does not answer either: the brokers are asked again at this time.
-    AskAt(Moment, OffsetRange),
-}
 
 /// The pause before the brokers are asked again.
 pub(super) const LOG_AGAIN: Duration = Duration::from_secs(5);

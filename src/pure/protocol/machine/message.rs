@@ -9,6 +9,9 @@ use crate::pure::protocol::partition::{KnownPosition, Plan};
 use crate::pure::protocol::recovery::{LedgerTail, Stop};
 use crate::pure::record::{Offset, OffsetRange};
 
+/// Monotonic time since a moment of the caller's choice; only differences matter.
+pub type Moment = Duration;
+
 /// Names one question of one assignment. A later question has a greater ticket.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Ticket {

@@ -50,8 +50,8 @@ mod state;
 mod tests;
 
 pub use message::{
-    Cause, Effect, Input, LedgerQuestion, LogAnswer, NewEntry, PositionsAnswer, Report, StopReason,
-    Ticket,
+    Cause, Effect, Input, LedgerQuestion, LogAnswer, Moment, NewEntry, PositionsAnswer, Report,
+    StopReason, Ticket,
 };
 pub use reading::ReadStep;
-pub use state::{Machine, Moment, Setup};
+pub use state::{Machine, Setup};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::message::{Cause, Effect, Report};
+use super::message::{Cause, Effect, Moment, Report};
 use super::phase::Phase;
-use super::state::{BEYOND, Cursor, Machine, Moment, Refused};
+use super::state::{BEYOND, Cursor, Machine, Refused};
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::AttemptId;
 use crate::pure::protocol::partition::{Partition, Share};

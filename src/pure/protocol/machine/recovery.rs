@@ -4,10 +4,10 @@
 //! offset, then the ledger, then the comparison with the log.
 
 use super::message::{
-    Effect, LedgerQuestion, NewEntry, PositionsAnswer, Report, StopReason, Ticket,
+    Effect, LedgerQuestion, Moment, NewEntry, PositionsAnswer, Report, StopReason, Ticket,
 };
 use super::phase::Phase;
-use super::state::{AskState, BEYOND, BrokersAnswer, Cursor, Machine, Moment, Refused};
+use super::state::{AskState, BEYOND, BrokersAnswer, Cursor, Machine, Refused};
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::EntryKind;
 use crate::pure::protocol::committed::Committed;

@@ -1,7 +1,7 @@
 //! What only the search looks at: machines that differ in nothing that matters are made the same.
 
-use super::handover::Handover;
 use super::message::Ticket;
+use super::phase::Handover;
 use super::phase::Phase;
 use super::state::{AskState, Cursor, Machine};
 use crate::pure::formats::entry::AttemptId;

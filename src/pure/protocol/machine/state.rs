@@ -4,9 +4,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::handover::Handover;
-use super::message::{Cause, Effect, Input, StopReason, Ticket};
-use super::phase::Phase;
+use super::message::{Cause, Effect, Input, Moment, StopReason, Ticket};
+use super::phase::{Handover, Phase, may_follow};
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::{AttemptId, EntryKey};
 use crate::pure::formats::metadata::Marks;
@@ -14,9 +13,6 @@ use crate::pure::protocol::backoff::Backoff;
 use crate::pure::protocol::partition::{KnownPosition, Partition, Sinks};
 use crate::pure::protocol::recovery::{Identity, OnGap};
 use crate::pure::record::{Offset, OffsetRange};
-
-/// Monotonic time since a moment of the caller's choice; only differences matter.
-pub type Moment = Duration;
 
 /// A stopped partition recovers anew after this time, in case it was repaired.
 const RETRY: Duration = Duration::from_secs(20);
@@ -222,6 +218,18 @@ impl Machine {
             Input::Finish => self.on_finish(),
             Input::Revoke => self.on_revoke(effects),
         }
+    }
+
+    /// The only way into another phase.
+    ///
+    /// # Panics
+    /// The phase may not follow the present one.
+    pub(super) fn enter(&mut self, next: Phase) {
+        let (from, to) = (self.phase.name(), next.name());
+        let planted =
+            planted(PlantedFault::RecoverWhileLeaving) || planted(PlantedFault::AnswerAfterRevoke);
+        assert!(planted || may_follow(from, to), "{to:?} may not follow {from:?}");
+        self.phase = next;
     }
 
     /// Names the next question.

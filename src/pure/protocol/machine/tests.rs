@@ -2,10 +2,11 @@
 
 use super::handover::LOG_AGAIN;
 use super::message::{
-    Cause, Effect, Input, LedgerQuestion, LogAnswer, PositionsAnswer, Report, StopReason, Ticket,
+    Cause, Effect, Input, LedgerQuestion, LogAnswer, Moment, PositionsAnswer, Report, StopReason,
+    Ticket,
 };
 use super::reading::ReadStep;
-use super::state::{Machine, Moment, Setup};
+use super::state::{Machine, Setup};
 use crate::pure::formats::entry::{AttemptId, EntryKey, Head};
 use crate::pure::formats::metadata::{Marks, Metadata};
 use crate::pure::protocol::append::AppendVerdict;

@@ -16,17 +16,22 @@
 //! record that the state still needs, and after any doubt [F, P) is replayed: those records rebuild
 //! the state, and publish nothing.
 //!
-//! [`rules`] recovers both halves, [`reading`] shares out records, [`archive`] keeps the attempts,
-//! [`results`] plans commits, and [`view`] answers questions.
+//! [`archive_half`] and [`results_half`] hold what is known, and say what a record is for
+//! ([`share`]). [`rules`] recovers both halves, [`reading`] shares out records, [`archive`] brings
+//! the attempts into the ledger, [`results`] plans commits, and [`view`] answers questions.
 
 mod archive;
+mod archive_half;
 mod reading;
 mod results;
+mod results_half;
 mod rules;
 #[cfg(test)]
 mod searched;
+mod share;
 mod view;
 
-pub use reading::{Append, Share, Use};
-pub use results::{KnownPosition, Plan};
+pub use results::Plan;
+pub use results_half::KnownPosition;
 pub use rules::{Partition, Sinks};
+pub use share::{Append, Share, Use};

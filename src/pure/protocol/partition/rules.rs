@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::archive::Archive;
-use super::results::{KnownPosition, Results};
+use super::archive_half::Archive;
+use super::results_half::{KnownPosition, Results};
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::EntryName;
 use crate::pure::formats::metadata::Marks;

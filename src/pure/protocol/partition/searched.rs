@@ -1,7 +1,7 @@
 //! What only the search looks at.
 
-use super::archive::{Attempt, AttemptStage};
-use super::results::Results;
+use super::archive_half::{Attempt, AttemptStage};
+use super::results_half::Results;
 use super::rules::{CommittedView, Partition};
 use crate::pure::formats::entry::AttemptId;
 use crate::pure::formats::metadata::Marks;

@@ -1,6 +1,6 @@
 //! Questions about a partition; none changes it.
 
-use super::results::Results;
+use super::results_half::Results;
 use super::rules::{CommittedView, Partition};
 use crate::pure::formats::entry::EntryName;
 use crate::pure::formats::metadata::Marks;

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use foldhash::fast;
 use foldhash::quality::{FixedState, FoldHasher};
 
-use super::model::Model;
+use super::model::{Healthy, Key, Model};
 use super::scope::{Scope, is_full};
 
 /// What a walk came to.
@@ -34,9 +34,6 @@ fn most_states() -> usize {
     if is_full() { 30_000_000 } else { 6_000_000 }
 }
 
-pub(super) type Key = u128;
-/// Worlds from which a lone owner gets to the end.
-pub(super) type Healthy = HashSet<Key, fast::FixedState>;
 /// How each world was first reached: the key of the world before it, 0 for the first.
 type Parents = HashMap<Key, Key, fast::FixedState>;
 

@@ -1,10 +1,17 @@
 //! What the engine walks.
 
+use std::collections::HashSet;
 use std::fmt::Display;
 use std::hash::Hash;
 
-use super::engine::Healthy;
+use foldhash::fast;
+
 use super::scope::Scope;
+
+/// What a world is remembered by.
+pub(super) type Key = u128;
+/// Worlds from which a lone owner gets to the end.
+pub(super) type Healthy = HashSet<Key, fast::FixedState>;
 
 pub(super) trait Model: Clone + Hash {
     type Step: Copy + Display;

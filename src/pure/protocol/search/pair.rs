@@ -12,8 +12,8 @@ use std::rc::Rc;
 
 use foldhash::fast::FixedState;
 
-use super::engine::{Healthy, Key, hash};
-use super::model::Model;
+use super::engine::hash;
+use super::model::{Healthy, Key, Model};
 use super::scope::Scope;
 use super::step::{Shared, Step};
 use super::world::World;

@@ -5,8 +5,7 @@
 
 use std::fmt;
 
-use super::engine::Healthy;
-use super::model::Model;
+use super::model::{Healthy, Model};
 use super::scope::Scope;
 use crate::pure::count::merge::{Asked, Merge, Patience};
 use crate::pure::formats::partials::Span;

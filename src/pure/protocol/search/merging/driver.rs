@@ -3,8 +3,8 @@
 //! As in `world/driver.rs`, the [`Machine`] that ships decides.
 
 use super::super::step::Answer;
-use super::state::{Merging, Owner, Pending, Sums, WINDOWS, merge, source, span};
-use super::step::MergeAct;
+use super::state::{Merging, Owner, Pending, merge, source, span};
+use super::step::{MergeAct, Sums, WINDOWS};
 use crate::pure::count::CountKind;
 use crate::pure::count::merge::Asked;
 use crate::pure::protocol::machine::{Effect, Input, Moment, PositionsAnswer, ReadStep, Setup};

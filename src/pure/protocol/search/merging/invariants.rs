@@ -1,6 +1,7 @@
 //! What is promised of the merge.
 
-use super::state::{Merging, WINDOWS, span};
+use super::state::{Merging, span};
+use super::step::WINDOWS;
 use crate::pure::protocol::{Committed, Marks};
 
 /// What does not hold, if anything.

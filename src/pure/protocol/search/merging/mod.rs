@@ -8,6 +8,7 @@
 
 mod driver;
 mod invariants;
+mod model;
 mod state;
 mod step;
 

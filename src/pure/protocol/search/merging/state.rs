@@ -1,17 +1,12 @@
 //! What there is, and every step from it.
 
-use super::super::engine::Healthy;
-use super::super::model::Model;
 use super::super::scope::Scope;
 use super::super::step::{Answer, Coordinator};
-use super::invariants;
-use super::step::{MergeAct, MergeStep};
+use super::step::{MergeAct, MergeStep, Message, Sums, WINDOWS};
 use crate::pure::count::merge::{Merge, Patience};
 use crate::pure::formats::partials::Span;
 use crate::pure::protocol::{KnownPosition, Machine, Marks, Plan};
 use crate::pure::record::{Offset, TopicPartition};
-
-pub(super) const WINDOWS: usize = 2;
 
 /// What may happen, beside what the engine's scope says.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -23,24 +18,6 @@ pub(in super::super) struct Bounds {
     pub parts: bool,
     /// The group's offsets are deleted once, while no owner is up.
     pub expiry: bool,
-}
-
-/// One message: a word of a window, and the source's watermark after it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(in super::super) struct Message {
-    pub source: usize,
-    pub window: usize,
-    pub watermark: i64,
-    /// Before it the source had not yet passed the window's end.
-    pub on_time: bool,
-}
-
-/// Publications of one window.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub(in super::super) struct Sums {
-    pub sum: u8,
-    pub finals: u8,
-    pub late: u8,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -75,7 +52,7 @@ pub(super) struct Owner {
 }
 
 /// Steps, and the worlds that they lead to.
-type Steps = Vec<(MergeStep, Merging)>;
+pub(super) type Steps = Vec<(MergeStep, Merging)>;
 
 pub(super) fn source(n: usize) -> TopicPartition {
     TopicPartition { topic: "in".into(), partition: n as i32 }
@@ -111,17 +88,23 @@ impl Merging {
         self.owners[i].as_mut().expect("is up")
     }
 
-    fn act(&self, out: &mut Steps, i: usize, act: MergeAct, change: impl FnOnce(&mut Merging)) {
+    pub(super) fn act(
+        &self,
+        out: &mut Steps,
+        i: usize,
+        act: MergeAct,
+        change: impl FnOnce(&mut Merging),
+    ) {
         self.then(out, MergeStep::Owner(i, act), change);
     }
 
-    fn then(&self, out: &mut Steps, step: MergeStep, change: impl FnOnce(&mut Merging)) {
+    pub(super) fn then(&self, out: &mut Steps, step: MergeStep, change: impl FnOnce(&mut Merging)) {
         let mut next = self.clone();
         change(&mut next);
         out.push((step, next));
     }
 
-    fn send_messages(&self, out: &mut Steps) {
+    pub(super) fn send_messages(&self, out: &mut Steps) {
         if self.log.len() == self.bounds.messages {
             return;
         }
@@ -138,7 +121,7 @@ impl Merging {
         }
     }
 
-    fn owner_steps(&self, i: usize, scope: &Scope, out: &mut Steps) {
+    pub(super) fn owner_steps(&self, i: usize, scope: &Scope, out: &mut Steps) {
         let Some(owner) = &self.owners[i] else { return };
         self.act(out, i, MergeAct::Crashes, |w| w.owners[i] = None);
         if owner.sent {
@@ -215,52 +198,5 @@ impl Coordinator for Merging {
             all.finals += more.finals;
             all.late += more.late;
         }
-    }
-}
-
-impl Model for Merging {
-    type Step = MergeStep;
-
-    fn next(&self, scope: &Scope) -> Steps {
-        let mut out = Vec::new();
-        self.send_messages(&mut out);
-        let quiet =
-            self.owners.iter().all(Option::is_none) && self.pending.iter().all(Option::is_none);
-        if self.bounds.expiry && quiet && !self.expired && self.committed.is_some() {
-            self.then(&mut out, MergeStep::OffsetsExpire, |w| {
-                (w.committed, w.expired) = (None, true);
-            });
-        }
-        for i in 0..scope.workers {
-            let unassigned = self.owners[i].as_ref().is_none_or(|o| !o.current);
-            if unassigned {
-                self.act(&mut out, i, MergeAct::IsAssigned, |w| w.assign(i));
-            }
-            if let Some(pending) = &self.pending[i] {
-                self.act(&mut out, i, MergeAct::TransactionIsAborted, |w| {
-                    w.pending[i] = None;
-                });
-                if pending.in_flight {
-                    self.act(&mut out, i, MergeAct::TransactionCommitsLate, |w| w.commit(i));
-                }
-            }
-            self.owner_steps(i, scope, &mut out);
-        }
-        out
-    }
-
-    fn broken(&self, _: &Scope) -> Option<&'static str> {
-        invariants::broken(self)
-    }
-
-    fn mirrored(&self) -> Merging {
-        let mut other = self.clone();
-        other.pending.swap(0, 1);
-        other.owners.swap(0, 1);
-        other
-    }
-
-    fn stuck(&self, _: &Scope, _: &mut Healthy) -> Option<&'static str> {
-        invariants::i6_lone_owner_finishes(self)
     }
 }

@@ -3,8 +3,27 @@
 use std::fmt;
 
 use super::super::step::Answer;
-use super::state::{Message, Sums, WINDOWS};
 use crate::pure::record::Offset;
+
+pub(super) const WINDOWS: usize = 2;
+
+/// One message: a word of a window, and the source's watermark after it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(in super::super) struct Message {
+    pub source: usize,
+    pub window: usize,
+    pub watermark: i64,
+    /// Before it the source had not yet passed the window's end.
+    pub on_time: bool,
+}
+
+/// Publications of one window.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(in super::super) struct Sums {
+    pub sum: u8,
+    pub finals: u8,
+    pub late: u8,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in super::super) enum MergeStep {

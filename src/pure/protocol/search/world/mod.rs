@@ -10,9 +10,11 @@ mod driver;
 mod fair;
 mod files;
 mod invariants;
+mod model;
 mod offsets;
 mod outside;
 mod owner;
+mod rank;
 mod state;
 
 pub(super) use state::World;

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::model::Model;
-use super::super::scope::Scope;
 use super::super::step::{Act, Event, Step};
-use super::{fair, invariants};
+use super::rank::rank;
 use crate::pure::protocol::machine::{LedgerQuestion, PositionsAnswer, Ticket};
 use crate::pure::protocol::partition::Plan;
 use crate::pure::protocol::{AttemptId, EntryName, Head, Identity, Machine};
@@ -140,7 +138,7 @@ impl Steps {
         match self {
             Steps::All(_) => true,
             Steps::Fairest { writer_is_gone, best } => {
-                let rank = fair::rank(step, *writer_is_gone);
+                let rank = rank(step, *writer_is_gone);
                 rank.is_some_and(|rank| best.as_ref().is_none_or(|(best, _)| rank < *best))
             }
         }
@@ -150,7 +148,7 @@ impl Steps {
         match self {
             Steps::All(all) => all.push((step, next)),
             Steps::Fairest { writer_is_gone, best } => {
-                let rank = fair::rank(step, *writer_is_gone);
+                let rank = rank(step, *writer_is_gone);
                 if let Some(rank) = rank.filter(|_| next != *from) {
                     *best = Some((rank, Box::new(next)));
                 }
@@ -251,49 +249,5 @@ impl World {
 
     pub(in super::super) fn is_member(&self, i: usize) -> bool {
         self.workers[i].as_ref().is_some_and(|w| w.current)
-    }
-}
-
-impl Model for World {
-    type Step = Step;
-
-    fn next(&self, scope: &Scope) -> Vec<(Step, World)> {
-        let mut out = Steps::All(Vec::with_capacity(32));
-        for i in 0..scope.workers {
-            self.group(i, scope, &mut out);
-            self.coordinator(i, &mut out);
-            self.own_steps(i, scope, &mut out);
-        }
-        self.settling(&mut out);
-        self.late_appends(scope, &mut out);
-        self.operator(scope, &mut out);
-        self.topic(scope, &mut out);
-        self.repairs(scope, &mut out);
-        if let Steps::All(all) = out { all } else { Vec::new() }
-    }
-
-    fn broken(&self, scope: &Scope) -> Option<&'static str> {
-        invariants::broken(self, scope)
-    }
-
-    fn broken_step(&self, next: &World) -> Option<&'static str> {
-        invariants::i7_tail_never_decreases(self, next)
-    }
-
-    fn mirrored(&self) -> World {
-        let mut w = self.clone();
-        w.workers.swap(0, 1);
-        w.pending.swap(0, 1);
-        w.letters.swap(0, 1);
-        w.relabel();
-        w
-    }
-
-    fn stuck(
-        &self,
-        scope: &Scope,
-        healthy: &mut super::super::engine::Healthy,
-    ) -> Option<&'static str> {
-        fair::i6_lone_owner_finishes(self, scope, healthy)
     }
 }
