@@ -54,6 +54,28 @@ pub fn spawn_named<T: Send + 'static>(
     })
 }
 
+/// Spawns a task whose end is heard by other means than its handle. `tests/tidy/tasks.rs` has the
+/// list of these tasks, and says by which means.
+pub fn spawn_detached(name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+    drop(spawn_named(name, task));
+}
+
+/// Starts a thread whose end is heard by other means than its handle, as that of a task of
+/// [`spawn_detached`]. If it panics, its name is logged.
+///
+/// # Errors
+/// The system gives no thread.
+pub fn thread_detached(
+    name: &'static str,
+    work: impl FnOnce() + Send + 'static,
+) -> std::io::Result<()> {
+    let run = move || {
+        let _named = Named(name);
+        work();
+    };
+    std::thread::Builder::new().name(name.into()).spawn(run).map(drop)
+}
+
 /// Runs a job that blocks on a thread of its own. `answer` always gets what came of it, a panic
 /// too; only a runtime that shuts down answers nothing.
 pub fn spawn_job<T>(

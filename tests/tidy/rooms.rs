@@ -48,6 +48,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
             "common/crash",
             "common/deadlines",
             "common/retry",
+            "common/spawn",
             "pure/formats",
             "pure/protocol",
             "pure/record",

@@ -1,9 +1,60 @@
 //! Every task and thread is joined, and its end looked at.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use proc_macro2::{TokenStream, TokenTree};
 
 use crate::source::check;
 use crate::tokens::{each_level, is_mark, is_path_mark, program, tokens, word};
+
+/// Tasks and threads that run without a handle: file, name, and how their end is heard.
+const DETACHED: [(&str, &str, &str); 7] = [
+    ("src/engine/archive/task.rs", "archiver", "a panic is caught and told as Event::Failed"),
+    ("src/clients/store/tasks.rs", "store-file", "its channel closes, and the next call fails"),
+    ("src/clients/store/hdfs/pipelines.rs", "hdfs-pipeline", "its answer has a deadline"),
+    ("src/clients/store/hdfs/pipelines.rs", "hdfs-abandon", "it frees a lease; its file is gone"),
+    ("src/outside/daemon/roots.rs", "root-trouble", "it only explains an outage that is known"),
+    ("src/clients/kafka/calls.rs", "producer-call", "its answer has a deadline"),
+    ("src/clients/kafka/transaction.rs", "producer-end", "its answer has a deadline"),
+];
+
+/// Calls of `spawn_detached` and `thread_detached`: line, and the task's name if it is there.
+fn detached(text: &str) -> Vec<(usize, Option<String>)> {
+    let mut found = Vec::new();
+    each_level(tokens(text), &mut |level| {
+        for pair in level.windows(2) {
+            let (TokenTree::Ident(called), TokenTree::Group(arguments)) = (&pair[0], &pair[1])
+            else {
+                continue;
+            };
+            if called == "spawn_detached" || called == "thread_detached" {
+                let first = arguments.stream().into_iter().next();
+                let name = first.map(|name| name.to_string().trim_matches('"').to_string());
+                found.push((called.span().start().line, name));
+            }
+        }
+    });
+    found
+}
+
+/// What runs without a handle and is not on the list, and what is on the list and is not there.
+fn unlisted(files: &BTreeMap<String, String>, list: &[(&str, &str, &str)]) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut seen = BTreeSet::new();
+    let spawn = "src/common/spawn.rs";
+    for (path, text) in files.iter().filter(|(path, _)| *path != spawn) {
+        for (line, name) in detached(text) {
+            let listed = list.iter().find(|(p, n, _)| p == path && Some(*n) == name.as_deref());
+            match listed {
+                Some((_, name, _)) => drop(seen.insert((path.as_str(), *name))),
+                None => faults.push(format!("{path}, line {line}: {name:?} is not on the list")),
+            }
+        }
+    }
+    let gone = list.iter().filter(|(path, name, _)| !seen.contains(&(*path, *name)));
+    faults.extend(gone.map(|(path, name, _)| format!("{path} has no task {name:?}")));
+    faults
+}
 
 /// Tasks and threads whose end nobody looks at.
 fn forgotten_tasks(text: &str) -> Vec<String> {
@@ -11,7 +62,8 @@ fn forgotten_tasks(text: &str) -> Vec<String> {
         let mut found = false;
         each_level(stream, &mut |level| {
             found |= level.iter().any(|t| {
-                matches!(word(Some(t)).as_deref(), Some("spawn" | "spawn_blocking" | "spawn_local"))
+                let spawning = ["spawn", "spawn_blocking", "spawn_local", "spawn_named"];
+                word(Some(t)).is_some_and(|word| spawning.contains(&word.as_str()))
             });
         });
         found
@@ -31,9 +83,10 @@ fn forgotten_tasks(text: &str) -> Vec<String> {
                         faults.push(format!("line {line}: the handle of a task is thrown away"));
                     }
                 }
-                (Some("spawn_blocking" | "spawn_local"), Some(TokenTree::Group(_)))
-                    if is_mark(level.get(at + 2), ';') && !is_kept(&level[..at]) =>
-                {
+                (
+                    Some("spawn_blocking" | "spawn_local" | "spawn_named"),
+                    Some(TokenTree::Group(_)),
+                ) if is_mark(level.get(at + 2), ';') && !is_kept(&level[..at]) => {
                     faults.push(format!("line {line}: nobody keeps the handle of a task"));
                 }
                 (Some("tokio" | "task" | "thread"), _)
@@ -43,6 +96,14 @@ fn forgotten_tasks(text: &str) -> Vec<String> {
                         && !is_kept(&level[..at]) =>
                 {
                     faults.push(format!("line {line}: nobody keeps the handle of a task"));
+                }
+                (Some("thread"), _)
+                    if is_path_mark(level, at + 1)
+                        && word(level.get(at + 3)).as_deref() == Some("Builder")
+                        && level[at..].iter().any(|t| is_mark(Some(t), ';'))
+                        && !is_kept(&level[..at]) =>
+                {
+                    faults.push(format!("line {line}: nobody keeps the handle of a thread"));
                 }
                 _ => {}
             }
@@ -70,6 +131,24 @@ fn every_task_is_joined() {
 }
 
 #[test]
+fn what_runs_without_a_handle_is_on_the_list() {
+    let faults = unlisted(&program(), &DETACHED);
+    assert!(faults.is_empty(), "\n  {}", faults.join("\n  "));
+}
+
+#[test]
+fn what_is_not_on_the_list_is_seen() {
+    let file = |text: &str| BTreeMap::from([("a.rs".to_string(), text.to_string())]);
+    let list = [("a.rs", "known", "its answer has a deadline")];
+    assert!(unlisted(&file("fn f() { spawn_detached(\"known\", g()); }"), &list).is_empty());
+    for bad in ["spawn_detached(\"known\", g()); spawn_detached(\"new\", g());", ""] {
+        assert_eq!(unlisted(&file(&format!("fn f() {{ {bad} }}")), &list).len(), 1, "{bad}");
+    }
+    let of_a_name = "spawn_detached(\"known\", g()); thread_detached(NAME, g)?;";
+    assert_eq!(unlisted(&file(&format!("fn f() {{ {of_a_name} }}")), &list).len(), 1);
+}
+
+#[test]
 fn a_forgotten_task_is_seen() {
     for good in [
         "let t = tokio::spawn(f()); t.await",
@@ -78,11 +157,16 @@ fn a_forgotten_task_is_seen() {
         "f(); let t = runtime.spawn_blocking(g);",
         "return runtime.spawn_blocking(g);",
         "all.push(tokio::spawn(f()));",
+        "f(); std::thread::Builder::new().name(n).spawn(g)",
     ] {
         assert!(forgotten_tasks(&format!("fn f() {{ {good} }}")).is_empty(), "{good}");
     }
     for bad in [
         "drop(tokio::spawn(f()));",
+        "drop(spawn_named(\"a\", f()));",
+        "let _ = spawn_named(\"a\", f());",
+        "spawn_named(\"a\", f());",
+        "std::thread::Builder::new().name(n).spawn(f)?;",
         "drop(runtime.spawn_blocking(|| 1));",
         "let _ = std::thread::spawn(f);",
         "let _ = self.runtime.spawn_blocking(move || { f(); g(); });",

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::clients::kafka::error::TransactionError;
 use crate::common::deadlines::PRODUCER_CALL_OVERDUE as OVERDUE;
 use crate::common::retry::{self, Pauses};
+use crate::common::spawn::thread_detached;
 
 /// Runs a call of the client on a thread of its own. A call that does not return in time is
 /// abandoned, with everything that it holds.
@@ -17,10 +18,7 @@ pub(super) fn within<T: Send + 'static>(
     let run = move || {
         let _ = done.send(call());
     };
-    std::thread::Builder::new()
-        .name("producer-call".into())
-        .spawn(run)
-        .map_err(|e| TransactionError::doubt(step, e))?;
+    thread_detached("producer-call", run).map_err(|e| TransactionError::doubt(step, e))?;
     let late =
         |_| TransactionError::doubt(step, "the client library does not return from its call");
     told.recv_timeout(OVERDUE).map_err(late)

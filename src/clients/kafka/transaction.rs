@@ -30,6 +30,7 @@ use crate::clients::kafka::producer::HeardProducer;
 use crate::clients::kafka::twins::Twins;
 use crate::common::crash::{self, Step};
 use crate::common::deadlines::{PRODUCER_CALL as STEP, PRODUCER_CALL_OVERDUE as OVERDUE};
+use crate::common::spawn::thread_detached;
 use crate::pure::formats::header;
 
 /// Keeps the first delivery failure, so that a commit is not even tried after one.
@@ -360,8 +361,7 @@ impl Commit for Transactions {
             // Joins the client's threads: that may take seconds, and nobody waits for it.
             drop(producer);
         };
-        let spawned = std::thread::Builder::new().name("producer-end".into()).spawn(end);
-        if let Err(error) = spawned {
+        if let Err(error) = thread_detached("producer-end", end) {
             return tracing::error!(%error, "no thread can be started to end a producer");
         }
         if told.recv_timeout(OVERDUE).is_err() {

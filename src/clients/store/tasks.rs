@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clients::store::api::{Deadlines, Writer};
 use crate::clients::store::error::{ErrorKind, StoreError};
-use crate::common::spawn::spawn_named;
+use crate::common::spawn::{spawn_detached, spawn_named};
 
 /// Runs `work` in a task of its own and waits for it, `deadline` at most.
 pub(super) async fn within<T: Send + 'static>(
@@ -53,7 +53,7 @@ impl TaskWriter {
     pub(super) fn spawn(path: &str, file: impl RawFile, deadlines: Deadlines) -> TaskWriter {
         let (commands, inbox) = mpsc::channel(CHUNKS_IN_FLIGHT);
         let (failed, failure) = oneshot::channel();
-        drop(spawn_named("store-file", own(file, inbox, failed)));
+        spawn_detached("store-file", own(file, inbox, failed));
         TaskWriter { path: path.into(), deadlines, commands, failure: Some(failure) }
     }
 

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::clients::store::{StoreError, Writer};
 use crate::common::crash::{self, Step};
-use crate::common::spawn::{caught, spawn_named};
+use crate::common::spawn::{caught, spawn_detached};
 use crate::engine::archive::ledger::{AppendAnswer, LedgerError, LedgerStore};
 use crate::engine::archive::open::OpenFiles;
 use crate::pure::fault::{PlantedFault, planted};
@@ -134,7 +134,7 @@ impl Archiver {
             unseen: APPENDS_A_LOOK,
             broken: false,
         };
-        drop(spawn_named("archiver", state.run(inbox)));
+        spawn_detached("archiver", state.run(inbox));
         Archiver { commands, under_way, tell, gone: AtomicBool::new(false) }
     }
 

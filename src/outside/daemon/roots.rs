@@ -9,7 +9,7 @@ use crate::clients::store::measured::{Call, Measured, Took};
 use crate::clients::store::{self, Deadlines, ErrorKind, Store};
 use crate::common::config::{Config, Root};
 use crate::common::health::{Board, Subject};
-use crate::common::spawn::spawn_named;
+use crate::common::spawn::spawn_detached;
 use crate::engine::archive::root::identity;
 use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::health::now_ms;
@@ -79,12 +79,12 @@ pub(super) fn heard(board: &Arc<Board>, call: &Call<'_>) {
         return;
     }
     let board = Arc::clone(board);
-    drop(spawn_named("root's trouble", async move {
+    spawn_detached("root-trouble", async move {
         let Subject::Root(url) = &root else { return };
         // The client only says that nothing came; why, a connection of its own can tell.
         let why = if url.starts_with("hdfs://") { reach(url).await.err() } else { None };
         board.explain(&root, &why.unwrap_or(cause));
-    }));
+    });
 }
 
 /// Operations that ask the store's index: they fail and work together.

@@ -26,7 +26,7 @@ use crate::clients::store::error::{ErrorKind, StoreError};
 use crate::clients::store::hdfs::error::classify;
 use crate::clients::store::tasks::RawFile;
 use crate::common::deadlines;
-use crate::common::spawn::spawn_named;
+use crate::common::spawn::spawn_detached;
 
 /// How long new files are supervised after a failure: longer than the NameNode takes to give a node
 /// up.
@@ -183,7 +183,7 @@ impl HdfsFile {
     ) -> Result<FileWriter, StoreError> {
         let deleted = self.client.delete(&self.path, false).await;
         if let Some(writer) = writer {
-            drop(spawn_named("hdfs-abandon", abandon(writer)));
+            spawn_detached("hdfs-abandon", abandon(writer));
         }
         let _ = deleted.map_err(|e| self.error("delete", &e))?;
         let made = self.client.create(&self.path, options().replication(replicas)).await;
@@ -204,7 +204,7 @@ async fn bring(
     bytes: Bytes,
 ) -> Result<FileWriter, (Option<FileWriter>, HdfsError)> {
     let (done, answer) = oneshot::channel();
-    drop(spawn_named("hdfs-pipeline", async move {
+    spawn_detached("hdfs-pipeline", async move {
         let brought = match writer.write_bytes(bytes).await {
             Ok(_) => writer.hsync().await,
             Err(e) => Err(e),
@@ -212,7 +212,7 @@ async fn bring(
         if let Err((writer, _)) = done.send((writer, brought)) {
             abandon(writer).await;
         }
-    }));
+    });
     match tokio::time::timeout(BEGIN, answer).await {
         Ok(Ok((writer, Ok(())))) => Ok(writer),
         Ok(Ok((writer, Err(e)))) => Err((Some(writer), e)),
