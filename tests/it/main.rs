@@ -103,6 +103,7 @@ fn reason(panic: &(dyn Any + Send)) -> String {
 }
 
 fn main() -> ExitCode {
+    log::assert_checks_see();
     if network::is_apart() {
         network::the_network_is_pulled();
         log::assert_expected(&expected::of("network::the_network_is_pulled"));

@@ -30,6 +30,8 @@ pub struct Expected {
     pub part: String,
     /// An error with this text is not expected.
     pub only_warnings: bool,
+    /// How many such lines one daemon's log may have; [`None`] if there is no limit.
+    pub most: Option<usize>,
 }
 
 impl Expected {
@@ -44,19 +46,56 @@ impl Expected {
 /// # Panics
 /// A line is a warning or an error, and nothing expects it.
 pub fn assert_expected(expected: &[Expected]) {
-    let mut unexpected = Vec::new();
+    let mut found = Vec::new();
     for log in LOGS.with_borrow(Clone::clone) {
         let text = std::fs::read_to_string(&log).unwrap_or_default();
-        let loud = text.lines().filter(|l| is_loud(l));
-        let loud = loud.filter(|l| !expected.iter().any(|e| e.is(l)));
-        unexpected.extend(loud.map(|l| format!("{}: {l}", log.display())));
+        let lines = unexpected(&text, expected);
+        found.extend(lines.into_iter().map(|l| format!("{}: {l}", log.display())));
     }
+    let unexpected = found;
     assert!(
         unexpected.is_empty(),
         "{} lines that the scenario does not expect (tests/it/expected.toml), among them\n{}",
         unexpected.len(),
         unexpected[..unexpected.len().min(20)].join("\n")
     );
+}
+
+/// The lines of one log that nothing expects, or that come too often.
+fn unexpected<'t>(text: &'t str, expected: &[Expected]) -> Vec<&'t str> {
+    let mut seen = vec![0; expected.len()];
+    let mut excuse = |line: &str| {
+        let matching = || expected.iter().enumerate().filter(|(_, e)| e.is(line));
+        if matching().any(|(_, e)| e.most.is_none()) {
+            return true;
+        }
+        let Some((at, most)) = matching().find_map(|(at, e)| Some((at, e.most?))) else {
+            return false;
+        };
+        seen[at] += 1;
+        seen[at] <= most
+    };
+    text.lines().filter(|line| is_loud(line) && !excuse(line)).collect()
+}
+
+/// What the checks of logs themselves do, on a small log.
+///
+/// # Panics
+/// A line that is not expected was not found.
+pub fn assert_checks_see() {
+    let line = |level: &str, text: &str| format!("2026-11-22T10:00:00.000000Z {level} {text}\n");
+    let of = |part: &str, only_warnings, most| Expected { part: part.into(), only_warnings, most };
+    let expected = [of("slow", true, Some(2)), of("killed", false, None)];
+    let slow = line(" WARN", "slow");
+    for (log, found) in [
+        (line(" INFO", "anything"), 0),
+        (slow.repeat(2) + &line("ERROR", "killed").repeat(9), 0),
+        (slow.repeat(3), 1),
+        (line("ERROR", "slow"), 1),
+        (line(" WARN", "other"), 1),
+    ] {
+        assert_eq!(unexpected(&log, &expected).len(), found, "{log}");
+    }
 }
 
 /// The end of the scenario's last logs, for the report of a failure; lines are cut.

@@ -174,3 +174,32 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
         ],
     ),
 ];
+
+/// The rooms that ARCHITECTURE's table does not have.
+fn unnamed(page: &str, rooms: &[(&str, &str, &[&str])]) -> Vec<String> {
+    let mut floor = "";
+    let mut named = Vec::new();
+    for row in page.lines().filter(|line| line.starts_with('|')) {
+        let mut cells = row.split('|').skip(1).map(str::trim);
+        let (first, second) = (cells.next().unwrap_or(""), cells.next().unwrap_or(""));
+        if first.ends_with("/`") {
+            floor = first.trim_matches('`');
+        }
+        let files = second.split(',').map(|name| name.trim().trim_matches('`'));
+        let files = files.map(|name| name.trim_end_matches(".rs").trim_end_matches('/'));
+        named.extend(files.map(|name| format!("{floor}{name}")));
+    }
+    let rooms = rooms.iter().map(|(room, ..)| (*room).to_string());
+    rooms.filter(|room| !named.contains(room)).collect()
+}
+
+#[test]
+fn the_architecture_names_every_room() {
+    let page = crate::source::read("ARCHITECTURE.md");
+    assert_eq!(unnamed(&page, ROOMS), Vec::<String>::new());
+    let small =
+        "| floor | room |\n| `pure/` | `a/` |\n| | `b.rs`, `c.rs` |\n| `engine/` | `d/` |\n";
+    let rooms: [(&str, &str, &[&str]); 4] =
+        [("pure/a", "", &[]), ("pure/c", "", &[]), ("engine/d", "", &[]), ("pure/d", "", &[])];
+    assert_eq!(unnamed(small, &rooms), ["pure/d"]);
+}

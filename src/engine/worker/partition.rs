@@ -74,6 +74,8 @@ pub(super) struct View {
     pub(super) drain_to: Option<Offset>,
     /// P when it was known last, before the latest input.
     pub(super) last_p: Option<Offset>,
+    /// A when it was known last.
+    pub(super) last_a: Option<Offset>,
     /// A read has failed, and none has worked since.
     pub(super) read_failed: bool,
     /// The client was told to fetch anew, and has taken no seek since.
@@ -118,6 +120,7 @@ impl OwnedPartition {
                 root_failed: false,
                 drain_to: None,
                 last_p: None,
+                last_a: None,
                 read_failed: false,
                 fetched_anew: false,
             },

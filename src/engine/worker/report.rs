@@ -71,6 +71,7 @@ impl Sinks {
         // A role that counts nothing has no results, and one without files has no archive.
         let results = rules.p().filter(|_| self.role.count.is_some());
         let archive = rules.a().filter(|_| self.role.archive.is_some());
+        self.view.last_a = archive.or(self.view.last_a);
         gauges.set_positions(results, archive, rules.committed_offset());
         let seconds = |delay: Duration| i64::try_from(delay.as_secs()).unwrap_or(i64::MAX);
         if self.role.archive.is_some() {
@@ -141,7 +142,7 @@ impl Sinks {
             return LeftBehind::default();
         };
         let known = self.machine.rules().and_then(Partition::a);
-        let archived = known.or(self.view.gauges.positions()[1]);
+        let archived = known.or(self.view.last_a);
         let beyond = |to: Offset| match archived {
             Some(a) => (to.0 - a.0).max(0).unsigned_abs(),
             None => 1,
