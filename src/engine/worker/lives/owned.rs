@@ -16,7 +16,7 @@ use crate::common::clock::Now;
 use crate::engine::topics::Role;
 use crate::engine::worker::lives::topics::{MERGED, tp};
 use crate::engine::worker::lives::world::{env, role};
-use crate::engine::worker::{Env, Plan, Pool};
+use crate::engine::worker::{Env, Paused, Plan, Pool};
 use crate::fakes::brokers::Brokers;
 use crate::fakes::store::Memory;
 use crate::pure::record::{Offset, TopicPartition};
@@ -55,12 +55,18 @@ impl Commit for Hanging {
 }
 
 fn pool(registry: &Registry, brokers: &Brokers) -> Pool {
+    pool_and_pauses(registry, brokers).0
+}
+
+/// The pool, and what pauses its mappings.
+fn pool_and_pauses(registry: &Registry, brokers: &Brokers) -> (Pool, Arc<Paused>) {
     let store = Memory::default();
     MERGED.set(true);
     let mut roles: Vec<_> = ["in", "g-m-partials"].map(|t| (t, role(t, &store))).into();
     roles.push(("other", Role { mapping: "other".into(), ..role("in", &store) }));
     MERGED.set(false);
     let env = Env { clock: Now::read, ..env(brokers, registry) };
+    let paused = Arc::clone(&env.paused);
     let role = move |topic: &str| roles.iter().find(|(t, _)| *t == topic).map(|r| r.1.clone());
     let brokers = brokers.clone();
     let plan = Plan {
@@ -72,7 +78,7 @@ fn pool(registry: &Registry, brokers: &Brokers) -> Pool {
         }),
         revoke_timeout: Duration::from_secs(5),
     };
-    Pool::new(env, plan)
+    (Pool::new(env, plan), paused)
 }
 
 fn assign(pool: &Pool, brokers: &Brokers, all: &[TopicPartition]) {
@@ -134,6 +140,52 @@ async fn what_has_no_position_has_no_lag_and_what_is_taken_away_has_no_series() 
     for tp in [&source, &partials] {
         eventually("the end of all series", || series(&registry, tp).is_empty());
     }
+    assert!(pool.end(Duration::from_secs(5)));
+}
+
+/// The value of a partition's series.
+fn value(registry: &Registry, name: &str, of: &TopicPartition) -> Option<f64> {
+    let partition = of.partition.to_string();
+    let families = registry.gather();
+    let family = families.iter().find(|f| f.name() == name)?;
+    let mine = family.get_metric().iter().find(|m| {
+        let has =
+            |name, value| m.get_label().iter().any(|l| l.name() == name && l.value() == value);
+        has("topic", &*of.topic) && has("partition", &*partition)
+    })?;
+    Some(mine.get_gauge().get_value())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_operators_see_of_a_partition_has_the_value_that_it_says() {
+    let (registry, brokers) = (Registry::new(), Brokers::default());
+    let (pool, paused) = pool_and_pauses(&registry, &brokers);
+    let (source, partials) = (tp("in", 0), tp("g-m-partials", 0));
+    brokers.produce(&source, 1_700_000_000_000, "one two");
+    assign(&pool, &brokers, &[source.clone(), partials.clone()]);
+    let is = |name: &str, of: &TopicPartition, wanted: f64| {
+        let name = format!("alluvium_{name}");
+        let what = format!("{name} of {of} = {wanted}");
+        eventually(&what, || value(&registry, &name, of) == Some(wanted));
+    };
+    is("results_position", &source, 1.0);
+    // The other source says nothing, so that the window of the only record waits for it.
+    is("merge_open_windows", &partials, 1.0);
+    is("partition_paused", &source, 0.0);
+    let _ = paused.set("m", true);
+    is("partition_paused", &source, 1.0);
+    let _ = paused.set("m", false);
+    is("partition_paused", &source, 0.0);
+
+    let status = pool.status();
+    let of_source = status.iter().find(|s| s.topic == "in").expect("it is owned");
+    pool.set_headroom(of_source, 60);
+    is("retention_headroom_seconds", &source, 60.0);
+    pool.refresh_ends(|_| Some(Offset(1)));
+    for now in [1_000, 31_000] {
+        pool.refresh_full_ends(|all| Some(vec![Offset(3); all.len()]), now);
+    }
+    is("open_transaction_seconds", &source, 30.0);
     assert!(pool.end(Duration::from_secs(5)));
 }
 
