@@ -221,3 +221,19 @@ fn all_faults_come_at_once() {
         assert!(keys.contains(&want), "{want} not in {keys:?}");
     }
 }
+
+/// The checksum is computed over names of the source: a name that changes would change the
+/// `config` of every entry.
+#[test]
+fn the_fingerprint_of_settings_is_the_same_in_every_version() {
+    let of = |archive: &str| {
+        let text = format!("{SMALL}[mapping.b]\ntopics = [\"b\"]\n{archive}");
+        let config = Config::parse(&text, Some("i")).unwrap();
+        let mapping = config.mappings.iter().find(|m| m.name == "b").unwrap();
+        mapping.archive.as_ref().unwrap().fingerprint.clone()
+    };
+    assert_eq!(of(""), "65543134");
+    let lines = "archive = { path = \"{topic}/hr=%H\", timezone = \"Europe/Berlin\", \
+                 format = \"jsonl\", key = \"bytes\" }";
+    assert_eq!(of(lines), "924eec45");
+}
