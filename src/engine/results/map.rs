@@ -52,10 +52,10 @@ impl Map {
         }
         self.counted_any = true;
         let window = count.window.start(time);
-        let mut line = self.counts.line(window);
+        let mut window_terms = self.counts.record_terms(window);
         let words = &mut tally.words;
         let terms = count.by.each_term(record, |term| {
-            line.add(term);
+            window_terms.add(term);
             *words += 1;
         });
         tally.lossy += u64::from(terms == Terms::Lossy);

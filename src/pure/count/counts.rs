@@ -20,33 +20,33 @@ pub struct Counts {
 
 /// One record's words on their way into a window.
 #[derive(Debug)]
-pub struct Line<'a>(&'a mut Words);
+pub struct RecordTerms<'a>(&'a mut Words);
 
-impl Line<'_> {
+impl RecordTerms<'_> {
     #[inline]
     pub fn add(&mut self, word: &str) {
         self.0.add(word);
     }
 }
 
-impl Drop for Line<'_> {
+impl Drop for RecordTerms<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.0.settle();
+        self.0.count_waiting();
     }
 }
 
 impl Counts {
     /// Counts a record's words into the window that starts at `start` (milliseconds).
     #[inline]
-    pub fn line(&mut self, start: i64) -> Line<'_> {
+    pub fn record_terms(&mut self, start: i64) -> RecordTerms<'_> {
         if self.windows.get(self.last).is_none_or(|(s, _)| *s != start) {
             self.last = *self.index_by_start.entry(start).or_insert_with(|| {
                 self.windows.push((start, self.spare.take().unwrap_or_default()));
                 self.windows.len() - 1
             });
         }
-        Line(&mut self.windows[self.last].1)
+        RecordTerms(&mut self.windows[self.last].1)
     }
 
     /// Every window with its words: windows in order of time, words in none.
@@ -91,7 +91,7 @@ mod tests {
     fn sums_by_window_and_word() {
         let mut c = Counts::default();
         for (start, word) in [(0, "a"), (2, "a"), (0, "b"), (0, "a"), (0, "")] {
-            c.line(start).add(word);
+            c.record_terms(start).add(word);
         }
         let mut got: Vec<(i64, String, u64)> = c
             .iter()

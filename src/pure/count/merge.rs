@@ -33,7 +33,7 @@ pub struct Patience {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Merge<S> {
     patience: Patience,
-    open: BTreeMap<Span, Open<S>>,
+    open: BTreeMap<Span, OpenWindow<S>>,
     /// Windows that the next commit publishes, because they were closed, or are published in part.
     done: Vec<(Span, CountKind, S)>,
     /// Sums that the next commit publishes of windows that are not kept open; the flag says whether
@@ -46,7 +46,7 @@ pub struct Merge<S> {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Open<S> {
+struct OpenWindow<S> {
     first: Offset,
     sums: S,
 }
@@ -133,7 +133,7 @@ impl<S: Default> Merge<S> {
             return Some(self.at_once.entry((span, late)).or_default());
         }
         let open = self.open.entry(span);
-        Some(&mut open.or_insert_with(|| Open { first: offset, sums: S::default() }).sums)
+        Some(&mut open.or_insert_with(|| OpenWindow { first: offset, sums: S::default() }).sums)
     }
 
     /// Notes that a message of this source partition was read to its end, with the watermark that

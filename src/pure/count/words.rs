@@ -106,7 +106,7 @@ impl Words {
     const AHEAD: usize = 16;
     const FIRST: usize = 64;
 
-    /// Counts one word; [`Words::settle`] must follow.
+    /// Counts one word; [`Words::count_waiting`] must follow.
     #[inline]
     pub(crate) fn add(&mut self, word: &str) {
         let Some(key) = Key::new(word) else {
@@ -114,7 +114,7 @@ impl Words {
             return;
         };
         if self.len == Words::AHEAD {
-            self.settle();
+            self.count_waiting();
         }
         let hash = key.hash(&self.state);
         if let Some(slot) = self.slots.get(hash & self.slots.len().wrapping_sub(1)) {
@@ -136,7 +136,7 @@ impl Words {
             return false;
         }
         match Key::new(word) {
-            Some(key) => self.put(key, key.hash(&self.state), n),
+            Some(key) => self.add_to_slot(key, key.hash(&self.state), n),
             None => self.add_long(word, n),
         }
     }
@@ -157,16 +157,16 @@ impl Words {
 
     /// Looks up the words that wait, and counts them.
     #[inline]
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn count_waiting(&mut self) {
         for i in 0..std::mem::take(&mut self.len) {
             let (key, hash) = self.waiting[i];
-            let _ = self.put(key, hash, 1);
+            let _ = self.add_to_slot(key, hash, 1);
         }
     }
 
-    /// As [`Words::add_times`].
+    /// Adds `n` to the count of a key; the answer is that of [`Words::add_times`].
     #[inline]
-    fn put(&mut self, key: Key, hash: usize, n: u64) -> bool {
+    fn add_to_slot(&mut self, key: Key, hash: usize, n: u64) -> bool {
         if self.slots.len() * 7 <= self.used * 8 {
             self.grow();
         }
@@ -192,7 +192,7 @@ impl Words {
 
     /// Every word with its count, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
-        debug_assert_eq!(self.len, 0, "not settled");
+        debug_assert_eq!(self.len, 0, "words wait");
         let short = self.slots.iter().filter(|slot| slot.count != 0);
         let long = self.long.iter().map(|(word, n)| (&**word, *n));
         short.map(|slot| (slot.key.word(), slot.count)).chain(long)
@@ -304,7 +304,7 @@ mod tests {
                     words.add(&word);
                     *want.entry(word).or_default() += 1;
                 }
-                words.settle();
+                words.count_waiting();
             }
             let got: BTreeMap<String, u64> = words.iter().map(|(w, n)| (w.into(), n)).collect();
             assert_eq!(words.len(), want.len());
