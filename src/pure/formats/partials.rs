@@ -40,7 +40,8 @@ pub struct Span {
 #[derive(Debug)]
 pub struct Packer {
     bodies: Vec<Vec<u8>>,
-    begun: Vec<bool>,
+    /// Whether a partition's message has a word of the current window.
+    window_started: Vec<bool>,
     /// Bytes of a message, unless it is one word alone.
     limit: usize,
 }
@@ -51,7 +52,11 @@ impl Packer {
     #[must_use]
     pub fn new(partitions: usize, limit: usize) -> Packer {
         let limit = limit.min(MESSAGE_BYTES);
-        Packer { bodies: vec![Vec::new(); partitions], begun: vec![false; partitions], limit }
+        Packer {
+            bodies: vec![Vec::new(); partitions],
+            window_started: vec![false; partitions],
+            limit,
+        }
     }
 
     /// Gives all messages to `send`, with their partition, and whether it is the partition's last:
@@ -70,31 +75,32 @@ impl Packer {
         self.bodies.iter_mut().for_each(Vec::clear);
         for (start, words) in counts {
             let ahead = ahead(start);
-            self.begun.fill(false);
+            self.window_started.fill(false);
             for (word, n) in words {
                 let at = partition_of(word, self.bodies.len());
                 let body = &mut self.bodies[at];
                 // The word, its length and count, the start of its window, flags, and two ends.
                 let more = word.len() + 3 * VARINT_BYTES + 3;
                 if !body.is_empty() && self.limit < body.len() + more {
-                    if self.begun[at] {
-                        put(body, 0);
+                    if self.window_started[at] {
+                        write_varint(body, 0);
                     }
                     send(at, body, false)?;
                     body.clear();
-                    self.begun[at] = false;
+                    self.window_started[at] = false;
                 }
-                if !self.begun[at] {
-                    put(body, zigzag(start));
-                    put(body, u64::from(ahead));
-                    self.begun[at] = true;
+                if !self.window_started[at] {
+                    write_varint(body, zigzag(start));
+                    write_varint(body, u64::from(ahead));
+                    self.window_started[at] = true;
                 }
-                put(body, word.len() as u64 + 1);
+                write_varint(body, word.len() as u64 + 1);
                 body.extend_from_slice(word.as_bytes());
-                put(body, n);
+                write_varint(body, n);
             }
-            let begun = self.bodies.iter_mut().zip(&self.begun).filter(|(_, begun)| **begun);
-            begun.for_each(|(body, _)| put(body, 0));
+            let started =
+                self.bodies.iter_mut().zip(&self.window_started).filter(|(_, started)| **started);
+            started.for_each(|(body, _)| write_varint(body, 0));
         }
         self.bodies.iter().enumerate().try_for_each(|(at, body)| send(at, body, true))
     }
@@ -183,20 +189,20 @@ impl<'a> Cursor<'a> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        let start = unzigzag(take(&mut self.rest)?);
-        let ahead = take(&mut self.rest)? & 1 == 1;
+        let start = unzigzag(read_varint(&mut self.rest)?);
+        let ahead = read_varint(&mut self.rest)? & 1 == 1;
         Ok(Some((Span { end: start.saturating_add(self.window_millis), start }, ahead)))
     }
 
     /// The window's next word and its count.
     #[inline]
     pub fn word(&mut self) -> Result<Option<(&'a str, u64)>, Unreadable> {
-        let Some(len) = take(&mut self.rest)?.checked_sub(1) else { return Ok(None) };
+        let Some(len) = read_varint(&mut self.rest)?.checked_sub(1) else { return Ok(None) };
         let len = usize::try_from(len).map_err(|_| Unreadable("a word's length"))?;
         let (word, rest) = self.rest.split_at_checked(len).ok_or(Unreadable("a word"))?;
         self.rest = rest;
         let word = std::str::from_utf8(word).map_err(|_| Unreadable("a word"))?;
-        Ok(Some((word, take(&mut self.rest)?)))
+        Ok(Some((word, read_varint(&mut self.rest)?)))
     }
 }
 
@@ -208,7 +214,7 @@ fn unzigzag(n: u64) -> i64 {
     (n >> 1) as i64 ^ -((n & 1) as i64)
 }
 
-fn put(out: &mut Vec<u8>, mut n: u64) {
+fn write_varint(out: &mut Vec<u8>, mut n: u64) {
     while 0x80 <= n {
         out.push(n as u8 | 0x80);
         n >>= 7;
@@ -216,7 +222,7 @@ fn put(out: &mut Vec<u8>, mut n: u64) {
     out.push(n as u8);
 }
 
-fn take(rest: &mut &[u8]) -> Result<u64, Unreadable> {
+fn read_varint(rest: &mut &[u8]) -> Result<u64, Unreadable> {
     let mut n = 0;
     for shift in (0..64).step_by(7) {
         let (byte, tail) = rest.split_first().ok_or(Unreadable("it ends too early"))?;
