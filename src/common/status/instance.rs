@@ -1,4 +1,4 @@
-//! What a person is told of an instance.
+//! What an operator sees of an instance.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::common::status::partition::{Condition, PartitionStatus};
 /// `/status.json`; a promise to scripts: fields are added, never changed. Format 1 had no field
 /// with the format's number, and nothing from `joined_since` on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Status {
+pub struct InstanceStatus {
     #[serde(default = "one")]
     pub format: u32,
     pub version: String,
@@ -35,7 +35,7 @@ pub struct Status {
     /// Since when it is not in its group any more; [`None`]: it is, or it never was.
     #[serde(default)]
     pub left_since: Option<i64>,
-    /// Partitions that are assigned and of which no worker has told anything yet.
+    /// Partitions that are assigned and of which no worker has reported anything yet.
     #[serde(default)]
     pub unheard: usize,
     /// Partitions that were taken away, as they were then, until the next assignment.
@@ -110,7 +110,7 @@ impl Throughput {
     }
 }
 
-impl Status {
+impl InstanceStatus {
     /// The number of partitions in this condition.
     #[must_use]
     pub fn count(&self, is: impl Fn(&Condition) -> bool) -> usize {
@@ -226,10 +226,10 @@ pub(super) mod tests {
         vec![source, unknown, merged, detached, stopped]
     }
 
-    pub(crate) fn sample() -> Status {
+    pub(crate) fn sample() -> InstanceStatus {
         let partitions = partitions();
         let lost = PartitionStatus { partition: 7, counts: false, ..partitions[1].clone() };
-        Status {
+        InstanceStatus {
             format: 2,
             version: "0.1.0".into(),
             instance: "host1".into(),
@@ -264,7 +264,7 @@ pub(super) mod tests {
         let golden =
             include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/status-v2.json"));
         assert_eq!(serde_json::to_string(&sample()).unwrap(), golden);
-        let read: Status = serde_json::from_str(golden).unwrap();
+        let read: InstanceStatus = serde_json::from_str(golden).unwrap();
         assert_eq!(format!("{read:?}"), format!("{:?}", sample()));
     }
 
@@ -272,7 +272,7 @@ pub(super) mod tests {
     fn the_status_of_format_1_is_read() {
         let golden =
             include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/status-v1.json"));
-        let read: Status = serde_json::from_str(golden).unwrap();
+        let read: InstanceStatus = serde_json::from_str(golden).unwrap();
         assert_eq!((read.format, read.partitions.len(), read.joined_since), (1, 5, None));
         assert!(read.partitions[0].counts && read.outages.is_empty());
         assert_eq!(read.partitions[0].lags(), [Some(100), Some(150)]);

@@ -4,5 +4,5 @@ mod instance;
 mod partition;
 mod ready;
 
-pub use instance::{OutageOf, OutageStatus, SAMPLE, Status, Throughput};
+pub use instance::{InstanceStatus, OutageOf, OutageStatus, SAMPLE, Throughput};
 pub use partition::{Condition, PartitionStatus, Roll, Wait};

@@ -1,4 +1,4 @@
-//! What a person is told of a partition: `/status.json`, the status page, `alluvium status`.
+//! What an operator sees of a partition: `/status.json`, the status page, `alluvium status`.
 
 use serde::{Deserialize, Serialize};
 

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::common::status::instance::{OutageOf, OutageStatus, Status};
+use crate::common::status::instance::{InstanceStatus, OutageOf, OutageStatus};
 use crate::common::status::partition::{Condition, PartitionStatus};
 
-impl Status {
+impl InstanceStatus {
     /// Why this instance is not ready, for people; empty if it is.
     ///
     /// It is ready when the brokers answer, it is in its group, and each of its partitions does
@@ -38,10 +38,11 @@ impl Status {
         }
         let idle = |p: &&PartitionStatus| p.state == Condition::Detached && !p.counts;
         for outage in self.outages.iter().filter(|o| o.of == OutageOf::Root) {
-            let held = self.partitions.iter().filter(idle);
-            let held = held.filter(|p| p.root.as_ref() == Some(&outage.name)).count();
-            if 0 < held {
-                let waits = format!("{}: {} that only archive wait", self.fails(outage), of(held));
+            let waiting = self.partitions.iter().filter(idle);
+            let waiting = waiting.filter(|p| p.root.as_ref() == Some(&outage.name)).count();
+            if 0 < waiting {
+                let waits =
+                    format!("{}: {} that only archive wait", self.fails(outage), of(waiting));
                 reasons.push(waits);
             }
         }
@@ -82,8 +83,8 @@ mod tests {
     use super::*;
     use crate::common::status::instance::tests::sample;
 
-    fn joined() -> Status {
-        Status {
+    fn joined() -> InstanceStatus {
+        InstanceStatus {
             partitions: Vec::new(),
             missing_topics: Vec::new(),
             outages: Vec::new(),
@@ -93,14 +94,14 @@ mod tests {
         }
     }
 
-    fn with(states: &[(Condition, bool)]) -> Status {
+    fn with(states: &[(Condition, bool)]) -> InstanceStatus {
         let one = |(n, (state, counts)): (usize, &(Condition, bool))| PartitionStatus {
             partition: n as i32,
             state: state.clone(),
             counts: *counts,
             ..sample().partitions[0].clone()
         };
-        Status { partitions: states.iter().enumerate().map(one).collect(), ..joined() }
+        InstanceStatus { partitions: states.iter().enumerate().map(one).collect(), ..joined() }
     }
 
     fn out(of: OutageOf) -> OutageStatus {
@@ -117,16 +118,16 @@ mod tests {
             (Condition::Detached, true),
         ];
         assert!(with(&works).reasons().is_empty());
-        let root = Status { outages: vec![out(OutageOf::Root)], ..with(&works) };
+        let root = InstanceStatus { outages: vec![out(OutageOf::Root)], ..with(&works) };
         assert!(root.reasons().is_empty(), "counts go on without the root");
     }
 
     #[test]
     fn it_is_not_ready_outside_of_its_group() {
-        let never = Status { joined_since: None, ..joined() };
+        let never = InstanceStatus { joined_since: None, ..joined() };
         assert_eq!(never.reasons(), ["the group is not joined yet"]);
         let left = Some(never.now - 46_000);
-        let left = Status { left_since: left, ..never }.reasons();
+        let left = InstanceStatus { left_since: left, ..never }.reasons();
         assert!(left.len() == 1 && left[0].starts_with("not in the group since 46 s"), "{left:?}");
     }
 
@@ -136,13 +137,13 @@ mod tests {
         let reasons = with(&many).reasons();
         assert_eq!(reasons, ["mapping.orders: 100 partitions recovering, the first is orders/0"]);
         let many = vec![(Condition::Detached, false); 100];
-        let s = Status { outages: vec![out(OutageOf::Root)], ..with(&many) };
+        let s = InstanceStatus { outages: vec![out(OutageOf::Root)], ..with(&many) };
         assert_eq!(
             s.reasons(),
             ["the root hdfs://nn:8020/a is unavailable, for 61 s now (connection refused): \
               100 partitions that only archive wait"]
         );
-        let s = Status { unheard: 1, ..joined() };
+        let s = InstanceStatus { unheard: 1, ..joined() };
         assert_eq!(s.reasons(), ["1 partition recovering: they were assigned a moment ago"]);
     }
 
@@ -155,12 +156,12 @@ mod tests {
             OutageOf::Producer,
             OutageOf::Commits,
         ] {
-            let s = Status { outages: vec![out(of)], ..joined() };
+            let s = InstanceStatus { outages: vec![out(of)], ..joined() };
             assert_eq!(s.reasons().len(), 1, "{of:?}");
         }
         let s = with(&[(Condition::Stopped("the ledger is of another root".into()), true)]);
         assert_eq!(s.reasons(), ["orders/0: the ledger is of another root"]);
-        let s = Status { missing_topics: vec!["gone".into()], ..joined() };
+        let s = InstanceStatus { missing_topics: vec!["gone".into()], ..joined() };
         assert_eq!(s.reasons(), ["topic gone does not exist"]);
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use crate::common::health::spell;
-use crate::common::status::{Condition, OutageOf, PartitionStatus, Status as Told, Wait};
+use crate::common::status::{Condition, InstanceStatus, OutageOf, PartitionStatus, Wait};
 use crate::outside::cli::arguments::DaemonArgs;
 use crate::outside::cli::exit::{EX_DATAERR, EX_UNAVAILABLE};
 use crate::outside::cli::output::{complain, say};
@@ -49,8 +49,8 @@ impl Status {
                 return EX_UNAVAILABLE;
             }
         };
-        let told: Told = match serde_json::from_str(&text) {
-            Ok(told) => told,
+        let status: InstanceStatus = match serde_json::from_str(&text) {
+            Ok(status) => status,
             Err(e) => {
                 complain(&format!(
                     "the program that answers at {url} is not an Alluvium of this version: {e}"
@@ -62,12 +62,12 @@ impl Status {
             say(&text);
         } else {
             let clear = if self.watch { "\x1b[2J\x1b[H" } else { "" };
-            say(&format!("{clear}{}", text_of(&told)));
+            say(&format!("{clear}{}", text_of(&status)));
         }
-        let stopped = told.count(|c| matches!(c, Condition::Stopped(_)));
-        if stopped != 0 || !told.missing_topics.is_empty() {
+        let stopped = status.count(|c| matches!(c, Condition::Stopped(_)));
+        if stopped != 0 || !status.missing_topics.is_empty() {
             EX_DATAERR
-        } else if told.outages.iter().any(|o| o.of == OutageOf::Brokers) || told.left() {
+        } else if status.outages.iter().any(|o| o.of == OutageOf::Brokers) || status.left() {
             EX_UNAVAILABLE
         } else {
             0
@@ -75,7 +75,7 @@ impl Status {
     }
 }
 
-fn text_of(s: &Told) -> String {
+fn text_of(s: &InstanceStatus) -> String {
     let mut text =
         format!("{} of group {}, version {}: {}\n", s.instance, s.group, s.version, s.line());
     let mut table = Table::new();
@@ -105,8 +105,8 @@ fn text_of(s: &Told) -> String {
         }
     }
     for w in Wait::worth_saying(&s.partitions) {
-        let (topic, partition, held) = (&w.topic, w.partition, w.held_s);
-        text += &format!("\nwindows have waited for {topic}/{partition} for {held} s\n");
+        let (topic, partition, seconds) = (&w.topic, w.partition, w.held_s);
+        text += &format!("\nwindows have waited for {topic}/{partition} for {seconds} s\n");
     }
     for o in &s.outages {
         let lasts = spell(s.now.saturating_sub(o.since));

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::clients::kafka::offsets::BrokerPositions;
 use crate::common::deadlines::STUCK;
 use crate::common::health::{Board, Subject};
-use crate::common::status::{OutageOf, OutageStatus, Status, Throughput};
+use crate::common::status::{InstanceStatus, OutageOf, OutageStatus, Throughput};
 use crate::engine::topics::SourceLists;
 use crate::engine::worker::{Paused, Pool};
 use crate::outside::daemon::active::ActiveConfig;
@@ -43,11 +43,11 @@ pub(crate) struct Health {
 
 impl Health {
     /// What people are told of this instance now.
-    pub(super) fn status(&self) -> Status {
+    pub(super) fn status(&self) -> InstanceStatus {
         let missing = [&self.missing.lock()[..], &self.gone.lock()[..]].concat();
         let partitions = self.pool.status();
         let unheard = self.pool.assigned_partitions().saturating_sub(partitions.len());
-        let mut status = Status {
+        let mut status = InstanceStatus {
             format: 2,
             version: env!("CARGO_PKG_VERSION").into(),
             instance: self.instance.clone(),
@@ -72,7 +72,7 @@ impl Health {
 
     fn outages(&self) -> Vec<OutageStatus> {
         let all = self.board.outages().into_iter();
-        let told = all.map(|(subject, outage)| {
+        let outages = all.map(|(subject, outage)| {
             let (of, name) = match &subject {
                 Subject::Brokers => (OutageOf::Brokers, String::new()),
                 Subject::Root(url) => (OutageOf::Root, url.clone()),
@@ -90,7 +90,7 @@ impl Health {
                 says: subject.fails(),
             }
         });
-        told.collect()
+        outages.collect()
     }
 
     /// Sets the gauges that are made of the status.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::common::health::spell;
-use crate::common::status::{Condition, PartitionStatus, Status, Wait};
+use crate::common::status::{Condition, InstanceStatus, PartitionStatus, Wait};
 
 /// Nothing is loaded from anywhere; the two inline blocks are ours.
 pub(super) const POLICY: &str =
@@ -23,7 +23,7 @@ const SCRIPT: &str = "setInterval(async () => {
   } catch { document.body.classList.add('lost'); }
 }, 3000);";
 
-pub(super) fn render(s: &Status) -> String {
+pub(super) fn render(s: &InstanceStatus) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -44,7 +44,7 @@ pub(super) fn render(s: &Status) -> String {
     page.into_string()
 }
 
-fn body(s: &Status) -> Markup {
+fn body(s: &InstanceStatus) -> Markup {
     let stopped: Vec<&PartitionStatus> =
         s.partitions.iter().filter(|p| matches!(p.state, Condition::Stopped(_))).collect();
     html! {
@@ -95,7 +95,7 @@ fn body(s: &Status) -> Markup {
 }
 
 /// What does not go as it should, with its cause.
-fn troubles(s: &Status, stopped: &[&PartitionStatus]) -> Markup {
+fn troubles(s: &InstanceStatus, stopped: &[&PartitionStatus]) -> Markup {
     let quiet = s.outages.is_empty()
         && s.joined_since.is_some()
         && stopped.is_empty()
@@ -193,7 +193,7 @@ fn row(p: &PartitionStatus, now: i64) -> Markup {
     }
 }
 
-fn by_mapping(s: &Status) -> Vec<(&str, Vec<&PartitionStatus>)> {
+fn by_mapping(s: &InstanceStatus) -> Vec<(&str, Vec<&PartitionStatus>)> {
     let mut all: Vec<(&str, Vec<&PartitionStatus>)> = Vec::new();
     for p in &s.partitions {
         match all.last_mut().filter(|(name, _)| *name == p.mapping) {
@@ -210,7 +210,7 @@ fn waits(partitions: &[&PartitionStatus]) -> Vec<String> {
 }
 
 /// The lags of all partitions that have one; an unknown one is said to be unknown, and is not 0.
-fn sum(s: &Status, which: usize) -> String {
+fn sum(s: &InstanceStatus, which: usize) -> String {
     let mine = |p: &&PartitionStatus| match which {
         0 => p.role == "source" && p.counts,
         _ => p.archives,
@@ -227,7 +227,7 @@ fn sum(s: &Status, which: usize) -> String {
     }
 }
 
-fn oldest(s: &Status) -> String {
+fn oldest(s: &InstanceStatus) -> String {
     match s.partitions.iter().map(|p| p.archive_delay_s).max() {
         None | Some(0) => "–".into(),
         Some(seconds) => spell(seconds as i64 * 1_000),
@@ -235,7 +235,7 @@ fn oldest(s: &Status) -> String {
 }
 
 /// Until when the windows of all merges here are closed.
-fn complete(s: &Status) -> String {
+fn complete(s: &InstanceStatus) -> String {
     let merges = s.partitions.iter().filter(|p| p.open_windows.is_some());
     merges.filter_map(|p| p.watermark).min().map_or("–".into(), time)
 }
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn the_page_says_what_there_is_and_escapes_it() {
-        let page = render(&Status {
+        let page = render(&InstanceStatus {
             format: 2,
             version: "1".into(),
             instance: "a<b>".into(),
@@ -382,8 +382,8 @@ mod tests {
             ..partition("orders", "source", Condition::Recovering)
         };
         let sum_of = |partitions| {
-            let read: Status = serde_json::from_str(GOLDEN).unwrap();
-            sum(&Status { partitions, ..read }, 1)
+            let read: InstanceStatus = serde_json::from_str(GOLDEN).unwrap();
+            sum(&InstanceStatus { partitions, ..read }, 1)
         };
         assert_eq!(sum_of(Vec::new()), "–");
         assert_eq!(sum_of(vec![unknown.clone()]), "unknown");
