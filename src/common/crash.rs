@@ -79,14 +79,14 @@ steps! {
 pub const VARIABLE: &str = "ALLUVIUM_CRASH";
 
 /// What is to happen, once.
-struct Plan {
+struct ArmedStep {
     step: Step,
     /// How often the step is reached until it happens.
     left: AtomicUsize,
     signal: Signal,
 }
 
-static PLAN: OnceLock<Option<Plan>> = OnceLock::new();
+static ARMED: OnceLock<Option<ArmedStep>> = OnceLock::new();
 
 /// Reads `ALLUVIUM_CRASH`; the step that it arms, as it was written. Called at the start of a
 /// daemon: in a process that never calls this, no step is armed.
@@ -97,25 +97,25 @@ pub fn arm() -> Result<Option<String>, String> {
     let Ok(text) = std::env::var(VARIABLE) else {
         return Ok(None);
     };
-    let plan = Plan::parse(&text)
+    let armed = ArmedStep::parse(&text)
         .ok_or_else(|| format!("{VARIABLE}={text} is not STEP:N:kill or STEP:N:stop"))?;
     // A second call finds the same variable.
-    let _ = PLAN.set(Some(plan));
+    let _ = ARMED.set(Some(armed));
     Ok(Some(text))
 }
 
 /// A step is reached.
 #[inline]
 pub fn at(step: Step) {
-    if let Some(Some(plan)) = PLAN.get()
-        && plan.step == step
+    if let Some(Some(armed)) = ARMED.get()
+        && armed.step == step
     {
-        plan.reached();
+        armed.reached();
     }
 }
 
-impl Plan {
-    fn parse(text: &str) -> Option<Plan> {
+impl ArmedStep {
+    fn parse(text: &str) -> Option<ArmedStep> {
         let mut fields = text.split(':');
         let (step, n, how) = (fields.next()?, fields.next()?, fields.next()?);
         let step = Step::ALL.iter().copied().find(|s| s.label() == step)?;
@@ -125,7 +125,7 @@ impl Plan {
             _ => return None,
         };
         let left = n.parse().ok().filter(|n| 0 < *n)?;
-        fields.next().is_none().then_some(Plan { step, left: AtomicUsize::new(left), signal })
+        fields.next().is_none().then_some(ArmedStep { step, left: AtomicUsize::new(left), signal })
     }
 
     #[cold]
@@ -147,15 +147,15 @@ mod tests {
     #[test]
     fn a_plan_is_read_whole_or_not_at_all() {
         for step in Step::ALL {
-            let plan = Plan::parse(&format!("{}:3:stop", step.label())).unwrap();
-            assert_eq!((plan.step, plan.signal), (*step, Signal::STOP));
-            assert_eq!(plan.left.into_inner(), 3);
+            let armed = ArmedStep::parse(&format!("{}:3:stop", step.label())).unwrap();
+            assert_eq!((armed.step, armed.signal), (*step, Signal::STOP));
+            assert_eq!(armed.left.into_inner(), 3);
         }
         for text in ["", "appended", "appended:1", "appended:0:kill", "appended:x:kill"] {
-            assert!(Plan::parse(text).is_none(), "{text}");
+            assert!(ArmedStep::parse(text).is_none(), "{text}");
         }
         for text in ["nowhere:1:kill", "appended:1:term", "appended:1:kill:again"] {
-            assert!(Plan::parse(text).is_none(), "{text}");
+            assert!(ArmedStep::parse(text).is_none(), "{text}");
         }
     }
 

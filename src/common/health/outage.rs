@@ -23,15 +23,15 @@ pub struct Outage {
     pub failures: u64,
     /// Who has met a failure, and has not met a success since: operations, or partitions.
     failing: BTreeSet<String>,
-    told: bool,
+    reported: bool,
     /// The cause was found out otherwise, and says more than the failures do.
     explained: bool,
 }
 
-/// Milliseconds between two failures that do not belong together, unless the first was told.
+/// Milliseconds between two failures that do not belong together, unless the first was reported.
 const APART: i64 = 60_000;
 
-/// What an operator is to be told, once.
+/// What is to be reported to an operator, once.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum News {
     Began { cause: String },
@@ -39,10 +39,10 @@ pub enum News {
 }
 
 impl Dependency {
-    /// A call of `who` has failed. Nothing is told of an outage before it is `patience` old.
+    /// A call of `who` has failed. An outage is not reported before it is `patience` old.
     pub fn failed(&mut self, who: &str, cause: &str, now: i64, patience: i64) -> Option<News> {
         // Two failures that lie far apart, and were nobody's trouble, are not one outage.
-        let apart = |o: &Outage| !o.told && APART < now.saturating_sub(o.last);
+        let apart = |o: &Outage| !o.reported && APART < now.saturating_sub(o.last);
         if self.outage.as_ref().is_some_and(apart) {
             self.outage = None;
         }
@@ -52,7 +52,7 @@ impl Dependency {
             cause: String::new(),
             failures: 0,
             failing: BTreeSet::new(),
-            told: false,
+            reported: false,
             explained: false,
         });
         if !outage.explained {
@@ -63,10 +63,10 @@ impl Dependency {
         if !outage.failing.contains(who) {
             let _ = outage.failing.insert(who.into());
         }
-        if outage.told || now.saturating_sub(outage.since) < patience {
+        if outage.reported || now.saturating_sub(outage.since) < patience {
             return None;
         }
-        outage.told = true;
+        outage.reported = true;
         Some(News::Began { cause: cause.into() })
     }
 
@@ -83,8 +83,8 @@ impl Dependency {
 
     /// The outage is over, whoever has met it.
     pub fn end(&mut self, now: i64) -> Option<News> {
-        let Outage { since, failures, told, .. } = self.outage.take()?;
-        told.then(|| News::Ended { lasted: now.saturating_sub(since).max(0), failures })
+        let Outage { since, failures, reported, .. } = self.outage.take()?;
+        reported.then(|| News::Ended { lasted: now.saturating_sub(since).max(0), failures })
     }
 
     /// Ends an outage of which nothing was heard for so long; [`None`]: it ends only when the thing
@@ -107,10 +107,10 @@ impl Dependency {
         self.outage.as_ref().is_some_and(|o| o.failing.contains(who))
     }
 
-    /// The outage, if the thing fails, once it was told of.
+    /// The outage, if the thing fails, once it was reported.
     #[must_use]
     pub fn outage(&self) -> Option<&Outage> {
-        self.outage.as_ref().filter(|o| o.told)
+        self.outage.as_ref().filter(|o| o.reported)
     }
 }
 
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(d.failed("a", "x", APART + 1, 20), None);
         assert_eq!(d.failed("a", "x", APART + 21, 20), began("x"));
         assert_eq!(d.outage().unwrap().since, APART + 1);
-        // One that was told goes on, however seldom it is met.
+        // One that was reported goes on, however seldom it is met.
         assert_eq!(d.failed("a", "x", 9 * APART, 20), None);
         assert_eq!(d.expire(20 * APART, None), None);
         assert_eq!(d.expire(9 * APART + 100, Some(100)), None);

@@ -20,7 +20,7 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// How old an outage must be before it is told, milliseconds. One commit in doubt is the
+    /// How old an outage must be before it is reported, milliseconds. One commit in doubt is the
     /// normal end of an assignment.
     #[must_use]
     pub fn patience(&self) -> i64 {
@@ -48,7 +48,7 @@ impl Subject {
         matches!(self, Subject::Brokers | Subject::Producer(_))
     }
 
-    /// What is told to an operator.
+    /// The text that an operator reads.
     #[must_use]
     pub fn line(&self, news: &News) -> String {
         match news {
