@@ -39,7 +39,7 @@ impl Beginnings {
 }
 
 /// The partitions of one topic, and whether an offset is committed for each.
-pub type Begun = BTreeMap<i32, bool>;
+pub type CommittedPartitions = BTreeMap<i32, bool>;
 
 /// The partitions that existed before the group began to read, of the topics that a mapping selects
 /// now. `together`: the topics were selected by one pattern, so that the group has begun with all
@@ -48,15 +48,16 @@ pub type Begun = BTreeMap<i32, bool>;
 /// A group that has committed anything has seen what there was: whatever has no offset came later.
 #[must_use]
 pub fn existed_before(
-    topics: &BTreeMap<String, Begun>,
+    topics: &BTreeMap<String, CommittedPartitions>,
     together: bool,
 ) -> BTreeMap<String, BTreeSet<i32>> {
-    let begun = |partitions: &Begun| partitions.values().any(|committed| *committed);
-    let any = topics.values().any(begun);
+    let has_commits =
+        |partitions: &CommittedPartitions| partitions.values().any(|committed| *committed);
+    let any = topics.values().any(has_commits);
     topics
         .iter()
         .map(|(topic, partitions)| {
-            let existed = !(begun(partitions) || together && any);
+            let existed = !(has_commits(partitions) || together && any);
             let all = partitions.keys().copied().filter(|_| existed).collect();
             (topic.clone(), all)
         })
@@ -66,7 +67,7 @@ pub fn existed_before(
 /// Whether some partitions have an offset and others have none: another instance may be about to
 /// commit its first ones.
 #[must_use]
-pub fn is_half_begun(topics: &BTreeMap<String, Begun>) -> bool {
+pub fn is_partly_committed(topics: &BTreeMap<String, CommittedPartitions>) -> bool {
     let all = || topics.values().flat_map(BTreeMap::values);
     all().any(|committed| *committed) && all().any(|committed| !committed)
 }
@@ -97,20 +98,20 @@ mod tests {
 
     #[test]
     fn a_group_that_has_committed_has_seen_what_there_was() {
-        let topics = |all: &[(&str, &[bool])]| -> BTreeMap<String, Begun> {
-            let begun = |b: &[bool]| (0..).zip(b.iter().copied()).collect();
-            all.iter().map(|(t, b)| ((*t).to_string(), begun(b))).collect()
+        let topics = |all: &[(&str, &[bool])]| -> BTreeMap<String, CommittedPartitions> {
+            let committed = |b: &[bool]| (0..).zip(b.iter().copied()).collect();
+            all.iter().map(|(t, b)| ((*t).to_string(), committed(b))).collect()
         };
         let existed = |all: &BTreeMap<_, _>, together| -> Vec<Vec<i32>> {
             existed_before(all, together).into_values().map(|p| p.into_iter().collect()).collect()
         };
         let first = topics(&[("a", &[false, false]), ("b", &[false])]);
         assert_eq!(existed(&first, true), [vec![0, 1], vec![0]], "the first start of all");
-        assert!(!is_half_begun(&first));
+        assert!(!is_partly_committed(&first));
         let added = topics(&[("a", &[true, false]), ("b", &[false])]);
         assert_eq!(existed(&added, true), [[0; 0], [0; 0]], "a pattern has begun as a whole");
         assert_eq!(existed(&added, false), [vec![], vec![0]], "a name was added to the mapping");
-        assert!(is_half_begun(&added));
-        assert!(!is_half_begun(&topics(&[("a", &[true, true])])));
+        assert!(is_partly_committed(&added));
+        assert!(!is_partly_committed(&topics(&[("a", &[true, true])])));
     }
 }

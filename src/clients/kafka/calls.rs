@@ -14,14 +14,14 @@ pub(super) fn within<T: Send + 'static>(
     step: &'static str,
     call: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, TransactionError> {
-    let (done, told) = sync_channel(1);
+    let (done, answer) = sync_channel(1);
     let run = move || {
         let _ = done.send(call());
     };
     thread_detached("producer-call", run).map_err(|e| TransactionError::doubt(step, e))?;
     let late =
         |_| TransactionError::doubt(step, "the client library does not return from its call");
-    told.recv_timeout(OVERDUE).map_err(late)
+    answer.recv_timeout(OVERDUE).map_err(late)
 }
 
 /// The brokers need a moment: each try costs them a request, and here a thread.

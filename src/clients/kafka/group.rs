@@ -125,7 +125,7 @@ impl ConsumerContext for Group {
         code: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
-        let began = Instant::now();
+        let started = Instant::now();
         // The client has paused all that it keeps, and goes on where it believes its readers to be,
         // as soon as this is answered: that may be beyond records that it threw away.
         self.moves.note();
@@ -145,7 +145,7 @@ impl ConsumerContext for Group {
         if let Err(e) = done {
             tracing::error!(error = %e, "a rebalance failed; the group tries again");
         }
-        tracing::debug!(elapsed_ms = began.elapsed().as_millis(), "rebalance answered");
+        tracing::debug!(elapsed_ms = started.elapsed().as_millis(), "rebalance answered");
     }
 
     fn main_queue_min_poll_interval(&self) -> rdkafka::util::Timeout {

@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 
-use crate::clients::kafka::beginnings::{Beginnings, Begun};
+use crate::clients::kafka::beginnings::{Beginnings, CommittedPartitions};
 use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
 use crate::clients::kafka::group::Consumer;
 use crate::clients::kafka::settings::Quiet;
@@ -81,22 +81,22 @@ fn each<T>(
 ///
 /// # Errors
 /// The coordinator does not answer.
-pub fn begun(
+pub fn committed_partitions(
     consumer: &Consumer,
     topics: &BTreeMap<&str, usize>,
-) -> Result<BTreeMap<String, Begun>, KafkaError> {
+) -> Result<BTreeMap<String, CommittedPartitions>, KafkaError> {
     let partitions = |(topic, n): (&&str, &usize)| {
         let topic: Arc<str> = (*topic).into();
         (0..*n as i32).map(move |partition| TopicPartition { topic: Arc::clone(&topic), partition })
     };
     let all: Vec<TopicPartition> = topics.iter().flat_map(partitions).collect();
     let committed = committed(consumer, &all, CALL_TIMEOUT)?;
-    let mut begun: BTreeMap<String, Begun> = BTreeMap::new();
+    let mut by_topic: BTreeMap<String, CommittedPartitions> = BTreeMap::new();
     for (tp, committed) in all.iter().zip(committed) {
-        let of = begun.entry(tp.topic.to_string()).or_default();
+        let of = by_topic.entry(tp.topic.to_string()).or_default();
         let _ = of.insert(tp.partition, committed.is_some());
     }
-    Ok(begun)
+    Ok(by_topic)
 }
 
 /// The log's start and its last stable offset.

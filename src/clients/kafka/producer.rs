@@ -126,16 +126,19 @@ mod tests {
         let answer = Duration::from_millis(10);
         brokers.broker_round_trip_time(1, answer).unwrap();
         let producer = HeardProducer::make(&settings, DefaultProducerContext).expect("made");
-        let mut took = Vec::new();
+        let mut durations = Vec::new();
         for _ in 0..20 {
             producer.send(BaseRecord::<(), [u8]>::to("t").payload(b"v")).expect("queued");
-            let began = Instant::now();
+            let started = Instant::now();
             assert!(producer.flush(Duration::from_secs(10)));
-            took.push(began.elapsed());
+            durations.push(started.elapsed());
         }
-        took.sort();
+        durations.sort();
         // Were events heard every 50 ms only, the flush would wait for that long.
-        assert!(took[took.len() / 2] < answer + Duration::from_millis(20), "{took:?}");
+        assert!(
+            durations[durations.len() / 2] < answer + Duration::from_millis(20),
+            "{durations:?}"
+        );
     }
 
     /// CPU time of the threads with this name, as far as the kernel tells it.
@@ -156,9 +159,9 @@ mod tests {
         std::thread::sleep(Duration::from_millis(200));
         let before = cpu("producer-events");
         std::thread::sleep(Duration::from_secs(3));
-        let took = cpu("producer-events").saturating_sub(before);
+        let used = cpu("producer-events").saturating_sub(before);
         // Of rust-rdkafka's thread it is 20 ms.
-        assert!(took < Duration::from_millis(10), "{took:?} in 3 s");
+        assert!(used < Duration::from_millis(10), "{used:?} in 3 s");
         drop(producer);
     }
 }

@@ -79,7 +79,8 @@ pub struct Transactions {
     producer: Option<Arc<HeardProducer<Events>>>,
     /// The time for which one step may be repeated.
     patience: Duration,
-    begun: Instant,
+    /// When the latest transaction was opened.
+    opened_at: Instant,
     /// Topics that results of this transaction were sent to.
     topics: BTreeSet<String>,
     /// After this long the coordinator itself aborts and fences.
@@ -170,7 +171,7 @@ impl Transactions {
             settings: Box::new(settings),
             producer: None,
             patience,
-            begun: Instant::now(),
+            opened_at: Instant::now(),
             topics: BTreeSet::new(),
             transaction_timeout: DEFAULT_TRANSACTION_TIMEOUT,
             twins: Arc::default(),
@@ -241,7 +242,7 @@ impl Transactions {
             Some((RDKafkaErrorCode::Fenced, detail)) if fatal => {
                 self.fenced.set(self.fenced.get() + 1);
                 // The coordinator fences, too, when a transaction takes too long.
-                let recent = self.begun.elapsed() < self.transaction_timeout / 2;
+                let recent = self.opened_at.elapsed() < self.transaction_timeout / 2;
                 self.twins.judge(step, detail, recent, self.fenced.get())
             }
             _ => TransactionError::doubt(step, text),
@@ -251,7 +252,7 @@ impl Transactions {
 
 impl Commit for Transactions {
     fn begin(&mut self) -> Result<(), TransactionError> {
-        self.begun = Instant::now();
+        self.opened_at = Instant::now();
         self.topics.clear();
         if self.limit.batch() < self.made_for {
             self.give_up();
@@ -292,15 +293,15 @@ impl Commit for Transactions {
         owned: &dyn Fn() -> bool,
     ) -> Result<CommitTimes, TransactionError> {
         let producer = self.producer.as_ref().expect("begun");
-        let began = Instant::now();
-        let deadline = began + self.patience;
+        let started = Instant::now();
+        let deadline = started + self.patience;
         if !producer.flush(self.patience) {
             let topics = self.topics.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             let text = format!("no broker confirmed the results for {topics} in time");
             return Err(self.refused("deliver", &text));
         }
         crash::at(Step::ResultsProduced);
-        let deliver = began.elapsed();
+        let deliver = started.elapsed();
         if let Some(text) = producer.client().context().failed.lock().clone() {
             return Err(self.refused("deliver", &text));
         }
@@ -320,7 +321,7 @@ impl Commit for Transactions {
             })
         })?;
         crash::at(Step::OffsetsSent);
-        let offsets = began.elapsed() - deliver;
+        let offsets = started.elapsed() - deliver;
         patiently(deadline, || {
             let on = Arc::clone(producer);
             match within("commit", move || on.commit_transaction(STEP))? {
@@ -334,7 +335,7 @@ impl Commit for Transactions {
         })?;
         crash::at(Step::Committed);
         self.fenced.set(0);
-        let end = began.elapsed() - deliver - offsets;
+        let end = started.elapsed() - deliver - offsets;
         Ok(CommitTimes { deliver, offsets, end })
     }
 
@@ -346,7 +347,7 @@ impl Commit for Transactions {
         let Some(producer) = self.producer.take() else {
             return;
         };
-        let (aborted, told) = sync_channel(1);
+        let (aborted, answer) = sync_channel(1);
         let end = move || {
             producer.purge(PurgeConfig::default().queue().inflight());
             if producer.client().fatal_error().is_none()
@@ -364,7 +365,7 @@ impl Commit for Transactions {
         if let Err(error) = thread_detached("producer-end", end) {
             return tracing::error!(%error, "no thread can be started to end a producer");
         }
-        if told.recv_timeout(OVERDUE).is_err() {
+        if answer.recv_timeout(OVERDUE).is_err() {
             tracing::debug!("to end a producer takes longer than a call may take, or has panicked");
         }
     }

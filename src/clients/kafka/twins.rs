@@ -38,15 +38,16 @@ pub enum Newer {
 pub struct Twins {
     group: String,
     name: String,
-    began: OnceLock<Began>,
+    before_join: OnceLock<BeforeJoin>,
     last: Mutex<Option<(Instant, Newer)>>,
 }
 
 /// How the group was before this instance joined it.
 #[derive(Debug)]
-struct Began {
+struct BeforeJoin {
     consumer: Weak<Consumer>,
-    before: BTreeSet<String>,
+    /// Ids of the members that had this instance's name.
+    members: BTreeSet<String>,
 }
 
 /// A member as the brokers list it.
@@ -71,7 +72,9 @@ impl Twins {
         let listed = self.members(consumer)?;
         let before = listed.into_iter().filter(|l| l.client_id == self.name).map(|l| l.member);
         let before = before.collect();
-        let _ = self.began.set(Began { consumer: Arc::downgrade(consumer), before });
+        let _ = self
+            .before_join
+            .set(BeforeJoin { consumer: Arc::downgrade(consumer), members: before });
         Ok(())
     }
 
@@ -99,8 +102,8 @@ impl Twins {
     }
 
     fn ask(&self) -> Option<Newer> {
-        let began = self.began.get()?;
-        let consumer = began.consumer.upgrade()?;
+        let before_join = self.before_join.get()?;
+        let consumer = before_join.consumer.upgrade()?;
         let listed = match self.members(&consumer) {
             Ok(listed) => listed,
             Err(error) => {
@@ -110,7 +113,7 @@ impl Twins {
         };
         // Afterwards: a member id that was given to this instance meanwhile is its own, too.
         let ours = consumer.context().members(&consumer);
-        Some(newer_of(&self.name, &began.before, &ours, &listed))
+        Some(newer_of(&self.name, &before_join.members, &ours, &listed))
     }
 
     /// Why a producer of this instance was fenced. `recent`: the transaction was so young that the

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::clients::kafka::beginnings::{Beginnings, Begun, existed_before, is_half_begun};
-use crate::clients::kafka::offsets::begun;
+use crate::clients::kafka::beginnings::{
+    Beginnings, CommittedPartitions, existed_before, is_partly_committed,
+};
+use crate::clients::kafka::offsets::committed_partitions;
 use crate::clients::kafka::{Consumer, KafkaError, offsets, topics};
 use crate::common::config::{Config, Start, Topics};
 use crate::engine::topics::{TopicRole, mapping_of, select};
@@ -60,16 +62,16 @@ fn ask(
             continue;
         }
         let deadline = Instant::now() + FIRST_COMMITS;
-        let begun = loop {
-            let begun = begun(consumer, &mine)?;
-            if !is_half_begun(&begun) || deadline < Instant::now() {
-                break begun;
+        let committed = loop {
+            let committed = committed_partitions(consumer, &mine)?;
+            if !is_partly_committed(&committed) || deadline < Instant::now() {
+                break committed;
             }
             std::thread::sleep(PAUSE);
         };
         let together = matches!(mapping.topics, Topics::Regex(_));
-        for (topic, partitions) in existed_before(&begun, together) {
-            later(&topic, &begun[&topic], &partitions);
+        for (topic, partitions) in existed_before(&committed, together) {
+            log_later(&topic, &committed[&topic], &partitions);
             let id = offsets::topic_id(consumer, &topic)?;
             beginnings.note(&topic, id, partitions);
         }
@@ -77,8 +79,9 @@ fn ask(
     Ok(())
 }
 
-fn later(topic: &str, begun: &Begun, existed: &BTreeSet<i32>) {
-    let open = begun.iter().filter(|(_, committed)| !**committed).map(|(partition, _)| *partition);
+fn log_later(topic: &str, committed: &CommittedPartitions, existed: &BTreeSet<i32>) {
+    let open =
+        committed.iter().filter(|(_, committed)| !**committed).map(|(partition, _)| *partition);
     let later: Vec<i32> = open.filter(|partition| !existed.contains(partition)).collect();
     if !later.is_empty() {
         tracing::info!(

@@ -223,12 +223,12 @@ pub(super) async fn watch_brokers(
         board.expire(now_ms());
         // Of all topics there may be thousands; any one will do.
         let Some(topic) = control.subscribed().into_iter().next() else { continue };
-        let (consumer, began) = (Arc::clone(&consumer), now_ms());
+        let (consumer, asked_at) = (Arc::clone(&consumer), now_ms());
         let asked = tokio::task::spawn_blocking(move || topics::reach(&consumer, &topic)).await;
         match asked {
             Ok(Ok(())) => board.worked(&Subject::Brokers, WHO, now_ms()),
             Ok(Err(e)) => {
-                let _ = board.failed(&Subject::Brokers, WHO, &e.detail, began);
+                let _ = board.failed(&Subject::Brokers, WHO, &e.detail, asked_at);
             }
             Err(e) => tracing::debug!(error = %e, "asking the brokers"),
         }
