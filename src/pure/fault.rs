@@ -39,9 +39,9 @@ pub enum PlantedFault {
     /// An append is sent although no entry is known to end at its `from`.
     AppendOutOfOrder,
     /// Data is appended before the first commit is known.
-    AppendBeforeBegun,
+    AppendBeforeConfirmed,
     /// A gap entry is put before the first commit is known.
-    GapBeforeBegun,
+    GapBeforeConfirmed,
     /// A gap entry is put where an attempt ends that is not appended yet.
     GapAheadOfAttempts,
     /// A ledger that was fresh once is taken for fresh at the next look.

@@ -27,7 +27,7 @@ pub enum Results {
 }
 
 /// A result half's state, for a commit: the first offset that it still needs, and its marks.
-pub type Held = (Option<Offset>, Marks);
+pub type StateForCommit = (Option<Offset>, Marks);
 
 impl Results {
     /// The half that a topic's role asks for; nothing is counted yet.
@@ -129,7 +129,7 @@ impl Results {
 
     /// What the rules are to know before they plan a commit.
     #[must_use]
-    pub fn held(&self) -> Option<Held> {
+    pub fn state_for_commit(&self) -> Option<StateForCommit> {
         match self {
             Results::Uncounted => None,
             Results::Map(_, map) => Some((None, map.marks())),

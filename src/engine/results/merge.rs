@@ -33,7 +33,7 @@ pub struct Merging {
     answer: Option<Answer>,
     bytes: usize,
     /// The first open window, if it is over by the clock, and since when it is seen to wait.
-    held: Option<(Span, i64)>,
+    held_back: Option<(Span, i64)>,
 }
 
 /// What was asked at a time, and how far this partition must be read for it to be true.
@@ -54,7 +54,7 @@ pub struct Question {
 pub struct HeldBack<'a> {
     pub tp: &'a TopicPartition,
     /// How long the window has been over and has waited for the partition.
-    pub held: Duration,
+    pub waited: Duration,
     /// The time since the last message of the partition.
     pub silent: Duration,
 }
@@ -71,14 +71,14 @@ impl Merging {
             ask_not_before: 0,
             answer: None,
             bytes: 0,
-            held: None,
+            held_back: None,
         }
     }
 
     /// The state is void; it is replayed from what is committed.
     pub(super) fn reset(&mut self, marks: Marks) {
         self.merge = Merge::new(self.patience, marks);
-        (self.listed, self.answer, self.bytes, self.held) = (None, None, 0, None);
+        (self.listed, self.answer, self.bytes, self.held_back) = (None, None, 0, None);
     }
 
     /// Takes one message of partial counts. `replay`: the message is below P.
@@ -136,7 +136,7 @@ impl Merging {
         let _ = self.merge.close(now);
         let late = self.merge.may_close(now) && self.merge.is_first_passed(now);
         let first = self.merge.first_open().filter(|_| late);
-        self.held = first.map(|span| match self.held {
+        self.held_back = first.map(|span| match self.held_back {
             Some((same, since)) if same == span => (span, since),
             _ => (span, now),
         });
@@ -192,11 +192,11 @@ impl Merging {
     /// Source partitions that hold back the first window, if that is over by the clock: a window
     /// that is not over waits for nobody.
     pub fn waits_for(&self, now: i64) -> Vec<HeldBack<'_>> {
-        let Some((_, since)) = self.held else { return Vec::new() };
+        let Some((_, since)) = self.held_back else { return Vec::new() };
         let elapsed = |at: i64| Duration::from_millis(now.saturating_sub(at).max(0).unsigned_abs());
         let one = |tp| HeldBack {
             tp,
-            held: elapsed(since),
+            waited: elapsed(since),
             silent: elapsed(self.merge.heard_at(tp).unwrap_or(now)),
         };
         self.merge.waits_for(now).into_iter().map(one).collect()
@@ -237,18 +237,18 @@ mod tests {
         (merging, tp(1))
     }
 
-    fn held(merging: &mut Merging, now: i64) -> Vec<(TopicPartition, u64)> {
+    fn waits(merging: &mut Merging, now: i64) -> Vec<(TopicPartition, u64)> {
         merging.close(Offset(1), now);
         let all = merging.waits_for(now).into_iter();
-        all.map(|w| (w.tp.clone(), w.held.as_secs())).collect()
+        all.map(|w| (w.tp.clone(), w.waited.as_secs())).collect()
     }
 
     #[test]
     fn a_window_that_is_not_over_waits_for_nobody() {
         let (mut merging, _) = merging();
-        assert_eq!(held(&mut merging, 20), []);
-        assert_eq!(held(&mut merging, HOUR / 2), [], "both were silent for half an hour");
-        assert_eq!(held(&mut merging, HOUR + 999), []);
+        assert_eq!(waits(&mut merging, 20), []);
+        assert_eq!(waits(&mut merging, HOUR / 2), [], "both were silent for half an hour");
+        assert_eq!(waits(&mut merging, HOUR + 999), []);
     }
 
     /// Records of last year are read: the clock is past their windows, and no source is.
@@ -259,12 +259,12 @@ mod tests {
         for tp in [TopicPartition { partition: 0, ..silent.clone() }, silent.clone()] {
             merging.merge.heard(&tp, Some(HOUR / 2), year);
         }
-        assert_eq!(held(&mut merging, year), []);
-        assert_eq!(held(&mut merging, year + 7_000), []);
+        assert_eq!(waits(&mut merging, year), []);
+        assert_eq!(waits(&mut merging, year + 7_000), []);
         let passed = TopicPartition { partition: 0, ..silent.clone() };
         merging.merge.heard(&passed, Some(HOUR + 1_000), year + 8_000);
-        assert_eq!(held(&mut merging, year + 8_000), [(silent.clone(), 0)]);
-        assert_eq!(held(&mut merging, year + 9_000), [(silent, 1)]);
+        assert_eq!(waits(&mut merging, year + 8_000), [(silent.clone(), 0)]);
+        assert_eq!(waits(&mut merging, year + 9_000), [(silent, 1)]);
     }
 
     /// Not since the source was last heard of: it may have had nothing to say.
@@ -273,9 +273,9 @@ mod tests {
         let (mut merging, silent) = merging();
         let over = HOUR + 1_000;
         merging.merge.heard(&TopicPartition { partition: 0, ..silent.clone() }, Some(over), over);
-        assert_eq!(held(&mut merging, over), [(silent.clone(), 0)]);
-        assert_eq!(held(&mut merging, over + 7_000), [(silent.clone(), 7)]);
+        assert_eq!(waits(&mut merging, over), [(silent.clone(), 0)]);
+        assert_eq!(waits(&mut merging, over + 7_000), [(silent.clone(), 7)]);
         merging.merge.heard(&silent, Some(over), over + 8_000);
-        assert_eq!(held(&mut merging, over + 8_000), [], "the window is closed");
+        assert_eq!(waits(&mut merging, over + 8_000), [], "the window is closed");
     }
 }

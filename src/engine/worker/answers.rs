@@ -9,7 +9,7 @@ use crate::common::status::Roll;
 use crate::engine::archive::ledger::LedgerError;
 use crate::engine::archive::task::{Event, Published};
 use crate::engine::worker::env::Env;
-use crate::engine::worker::partition::Sinks;
+use crate::engine::worker::partition::PartitionSinks;
 use crate::pure::protocol::machine::{Input, PositionsAnswer, Report, Ticket};
 use crate::pure::protocol::{AppendVerdict, Partition};
 use crate::pure::record::Offset;
@@ -17,7 +17,7 @@ use crate::pure::record::Offset;
 /// The class of a failure that is none of a store's.
 const OTHER: &str = ErrorKind::Other.label();
 
-impl Sinks {
+impl PartitionSinks {
     pub(super) fn on_positions(
         &mut self,
         ticket: Ticket,

@@ -30,11 +30,11 @@ use crate::pure::record::{Offset, Record, TopicPartition};
 pub(super) struct OwnedPartition {
     pub(super) source: Box<dyn Source>,
     pub(super) fetching: Fetching,
-    pub(super) sinks: Sinks,
+    pub(super) sinks: PartitionSinks,
 }
 
 /// Everything but the source, so that records can be taken while the source is borrowed.
-pub(super) struct Sinks {
+pub(super) struct PartitionSinks {
     pub(super) tp: TopicPartition,
     pub(super) role: Arc<Role>,
     /// Cleared when the assignment is over: nothing may be committed then.
@@ -66,8 +66,8 @@ pub(super) struct View {
     pub(super) results_delay: Delay,
     /// The timestamp of the batch's first record, milliseconds.
     pub(super) first_time: Option<i64>,
-    /// A foreign record in the partials topic was reported.
-    pub(super) foreign_told: bool,
+    /// The log has a line about a foreign record in the partials topic.
+    pub(super) foreign_reported: bool,
     /// The store has failed, and the archive has not got on since.
     pub(super) root_failed: bool,
     /// The end of what was in files when the drain began.
@@ -99,7 +99,7 @@ impl OwnedPartition {
             epoch,
             jitter: foldhash_of(&tp),
         };
-        let sinks = Sinks {
+        let sinks = PartitionSinks {
             machine: Machine::assigned(setup),
             archive: ArchiveHalf::new(&tp, &role, &env.open_files, tell),
             results: Results::new(&role, &env.sources),
@@ -116,7 +116,7 @@ impl OwnedPartition {
                 archive_delay: Delay::default(),
                 results_delay: Delay::default(),
                 first_time: None,
-                foreign_told: false,
+                foreign_reported: false,
                 root_failed: false,
                 drain_to: None,
                 last_p: None,
@@ -198,7 +198,7 @@ impl OwnedPartition {
     }
 }
 
-impl Sinks {
+impl PartitionSinks {
     /// Everything in one record's life that happens on the worker. A record that can't be taken is
     /// the input that stops the partition.
     #[inline]
@@ -336,9 +336,9 @@ impl Sinks {
     /// a half of what they hold.
     pub(super) fn release(&mut self, now: Now, env: &Env) {
         let Some(archive) = &mut self.archive else { return };
-        let held = archive.memory_bytes();
+        let before = archive.memory_bytes();
         match archive.shrink() {
-            Ok(freed) if held / 2 <= freed => {}
+            Ok(freed) if before / 2 <= freed => {}
             Ok(_) => self.roll(RollReason::Memory, now, env),
             Err(e) => {
                 let text = format!("open files can't be encoded: {e}");
@@ -368,9 +368,9 @@ impl Sinks {
 
     /// Hands the first offset and the marks that the results need to the rules, before the rules
     /// plan a commit.
-    pub(super) fn hold(&mut self) {
-        if let Some((needed_from, marks)) = self.results.held() {
-            self.machine.hold(needed_from, marks);
+    pub(super) fn note_results_state(&mut self) {
+        if let Some((needed_from, marks)) = self.results.state_for_commit() {
+            self.machine.note_results_state(needed_from, marks);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::common::crash::{self, Step};
 use crate::common::spawn::{Panicked, spawn_job};
 use crate::engine::results::Question;
 use crate::engine::worker::inbox::{Answer, Message};
-use crate::engine::worker::partition::{OwnedPartition, Sinks};
+use crate::engine::worker::partition::{OwnedPartition, PartitionSinks};
 use crate::engine::worker::round::Worker;
 use crate::pure::protocol::machine::Input;
 use crate::pure::record::TopicPartition;
@@ -61,7 +61,7 @@ impl Worker {
     }
 
     /// Asks whether the log still has what a revoked partition has read.
-    pub(super) fn ask_log(&self, sinks: &mut Sinks) {
+    pub(super) fn ask_log(&self, sinks: &mut PartitionSinks) {
         let Some(ticket) = sinks.log_question.take() else { return };
         let (tp, epoch, wake) = (sinks.tp.clone(), sinks.epoch, self.wake.clone());
         let (positions, of) = (Arc::clone(&self.env.positions), tp.clone());
@@ -125,17 +125,17 @@ impl Worker {
     /// Which source partitions the windows of this worker's merges wait for.
     fn report_held_back(&mut self, now: Now) {
         let gauge = &self.env.metrics.held_back;
-        let mut held: BTreeMap<TopicPartition, Duration> = BTreeMap::new();
+        let mut held_back: BTreeMap<TopicPartition, Duration> = BTreeMap::new();
         for merging in self.owned.values().filter_map(|p| p.sinks.results.merging()) {
             for wait in merging.waits_for(now.millis) {
-                let longest = held.entry(wait.tp.clone()).or_default();
-                *longest = wait.held.max(*longest);
+                let longest = held_back.entry(wait.tp.clone()).or_default();
+                *longest = wait.waited.max(*longest);
             }
         }
-        for (tp, _) in self.held_back.iter().filter(|(tp, _)| !held.contains_key(tp)) {
+        for (tp, _) in self.held_back.iter().filter(|(tp, _)| !held_back.contains_key(tp)) {
             let _ = gauge.remove_label_values(&[&*tp.topic, &tp.partition.to_string()]);
         }
-        for (tp, since) in &held {
+        for (tp, since) in &held_back {
             let partition = tp.partition.to_string();
             gauge.with_label_values(&[&*tp.topic, &partition]).set(since.as_secs() as i64);
             let before = self.held_back.get(tp).copied().unwrap_or_default();
@@ -147,7 +147,7 @@ impl Worker {
                 );
             }
         }
-        self.held_back = held;
+        self.held_back = held_back;
     }
 }
 

@@ -8,7 +8,7 @@ use crate::common::metrics::Metrics;
 use crate::common::status::{Condition, PartitionStatus, Wait};
 use crate::engine::results::HeldBack;
 use crate::engine::worker::delay::Delay;
-use crate::engine::worker::partition::Sinks;
+use crate::engine::worker::partition::PartitionSinks;
 use crate::pure::protocol::Partition;
 use crate::pure::record::Offset;
 
@@ -21,7 +21,7 @@ pub(super) struct LeftBehind {
     pub(super) later: u64,
 }
 
-impl Sinks {
+impl PartitionSinks {
     /// After a batch: what it held goes to the metrics, and the delays are noted.
     pub(super) fn after_batch(&mut self, records: usize, now: Now, metrics: &Metrics) {
         self.hand_over_tally(metrics);
@@ -51,7 +51,7 @@ impl Sinks {
         metrics.lossy_values.with_label_values(&labels[..1]).inc_by(tally.lossy);
         metrics.untimed.with_label_values(&labels[..1]).inc_by(tally.untimed);
         metrics.uncounted.with_label_values(&labels[..1]).inc_by(tally.uncounted + tally.foreign);
-        if 0 < tally.foreign && !std::mem::replace(&mut self.view.foreign_told, true) {
+        if 0 < tally.foreign && !std::mem::replace(&mut self.view.foreign_reported, true) {
             tracing::warn!(
                 tp = %self.tp,
                 "another program writes into the partials topic; its records are not counted"
@@ -199,11 +199,11 @@ impl Sinks {
             last_roll: self.view.last_roll.clone(),
             open_windows: merging.map(|m| m.merge.open()),
             waits_for: waits
-                .map(|HeldBack { tp, held, silent }| Wait {
+                .map(|HeldBack { tp, waited, silent }| Wait {
                     topic: tp.topic.to_string(),
                     partition: tp.partition,
                     silent_s: silent.as_secs(),
-                    held_s: held.as_secs(),
+                    held_s: waited.as_secs(),
                 })
                 .collect(),
             watermark: self.machine.rules().and_then(|p| p.marks().watermark),

@@ -12,7 +12,7 @@ use crate::common::clock::Now;
 use crate::common::crash::{self, Step};
 use crate::engine::worker::env::Env;
 use crate::engine::worker::inbox::{Added, Answer, Message, Wake, WorkerView};
-use crate::engine::worker::partition::{OwnedPartition, Sinks};
+use crate::engine::worker::partition::{OwnedPartition, PartitionSinks};
 use crate::engine::worker::slots::Slots;
 use crate::engine::worker::turns::BacklogTurn;
 use crate::pure::layout::RollReason;
@@ -51,7 +51,7 @@ pub(super) struct Worker {
 
 /// A revocation, whose partitions complete what only they have.
 pub(super) struct Handover {
-    pub(super) leaving: Vec<Sinks>,
+    pub(super) leaving: Vec<PartitionSinks>,
     /// Who waits for the revocation; [`None`] if nobody does.
     done: Option<SyncSender<()>>,
 }
@@ -221,7 +221,7 @@ impl Worker {
         for_good: bool,
         commits: bool,
         now: Now,
-    ) -> Vec<Sinks> {
+    ) -> Vec<PartitionSinks> {
         let mine: Vec<TopicPartition> =
             partitions.iter().filter(|tp| self.owned.contains_key(tp)).cloned().collect();
         if commits && !mine.is_empty() {
@@ -281,7 +281,7 @@ impl Worker {
     fn read(&mut self, now: Now) -> bool {
         let leaving = self.handovers.iter().flat_map(|h| &h.leaving);
         let all = self.owned.values().map(|p| &p.sinks).chain(leaving);
-        let under_way: usize = all.map(Sinks::bytes_under_way).sum();
+        let under_way: usize = all.map(PartitionSinks::bytes_under_way).sum();
         let stands_still = self.env.share() < under_way;
         if stands_still {
             self.owned.values_mut().for_each(|p| p.fetching.is_not_read());

@@ -9,7 +9,7 @@ use crate::common::clock::Now;
 use crate::common::health::Subject;
 use crate::engine::results::{Question, Transfer};
 use crate::engine::worker::env::Env;
-use crate::engine::worker::partition::{OwnedPartition, Sinks};
+use crate::engine::worker::partition::{OwnedPartition, PartitionSinks};
 use crate::engine::worker::round::Worker;
 use crate::pure::protocol::machine::Input;
 use crate::pure::record::TopicPartition;
@@ -23,7 +23,7 @@ enum Due {
     Results,
 }
 
-impl Sinks {
+impl PartitionSinks {
     /// Time until the results of what is counted are due; [`None`] if nothing is counted.
     pub(super) fn results_due_in(&self, now: Now, env: &Env) -> Option<Duration> {
         let left = self.interval_left(now, env);
@@ -81,7 +81,7 @@ impl Sinks {
 impl Worker {
     /// Commits whatever is due.
     pub(super) fn commit_due(&mut self, now: Now) {
-        self.owned.values_mut().for_each(|p| p.sinks.hold());
+        self.owned.values_mut().for_each(|p| p.sinks.note_results_state());
         if self.commits_are_postponed(now) {
             return;
         }
@@ -115,7 +115,7 @@ impl Worker {
         for tp in results {
             if let Some(owned) = self.owned.get_mut(tp) {
                 owned.sinks.results.before_commit(now);
-                owned.sinks.hold();
+                owned.sinks.note_results_state();
             }
         }
         let all: Vec<TopicPartition> = results.iter().chain(offsets).cloned().collect();
@@ -219,7 +219,7 @@ impl Worker {
     }
 
     fn send_all(&mut self, transfers: &mut [Transfer], now: Now) -> Result<(), TransactionError> {
-        let began = Instant::now();
+        let started = Instant::now();
         let mut offsets = Vec::with_capacity(transfers.len());
         for transfer in transfers.iter_mut() {
             let sinks = &self.owned.get(&transfer.tp).expect("planned from it").sinks;
@@ -242,12 +242,12 @@ impl Worker {
         let is_owned =
             |t: &Transfer| all.get(&t.tp).is_some_and(|p: &OwnedPartition| p.sinks.owned());
         let owned = || transfers.iter().all(is_owned);
-        let sent = began.elapsed();
-        let took = self.transactions.commit(&offsets, &generation, &owned)?;
-        let steps = [sent, took.deliver, took.offsets, took.end];
-        for (step, took) in ["send", "deliver", "offsets", "end"].into_iter().zip(steps) {
+        let sent = started.elapsed();
+        let times = self.transactions.commit(&offsets, &generation, &owned)?;
+        let steps = [sent, times.deliver, times.offsets, times.end];
+        for (step, duration) in ["send", "deliver", "offsets", "end"].into_iter().zip(steps) {
             let histogram = self.env.metrics.commit_seconds.with_label_values(&[step]);
-            histogram.observe(took.as_secs_f64());
+            histogram.observe(duration.as_secs_f64());
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ use crate::outside::cli::output::{complain, say};
 use crate::outside::cli::shared::{on_stores, partitions};
 use crate::outside::daemon::{COMMAND, roots};
 use crate::pure::layout::names::{self, PartitionPaths};
-use crate::pure::protocol::repair::{Facts, Put, Refused, Repair as Plan};
+use crate::pure::protocol::repair::{Facts, Put, Refused, RepairPlan};
 use crate::pure::protocol::{Committed, Entry, EntryKind, LedgerTail, Stop};
 use crate::pure::record::Offset;
 
@@ -257,7 +257,7 @@ async fn repair_identity(store: &dyn Store, apply: bool) -> Result<bool, LookErr
 
 /// Whether the archive would write records a second time that readers see already, in files that no
 /// entry names: their entry was removed. Names those files.
-async fn is_doubling(looked: &Diagnosis, plan: &Plan) -> Result<bool, LookError> {
+async fn is_doubling(looked: &Diagnosis, plan: &RepairPlan) -> Result<bool, LookError> {
     let Some(ledger) = &looked.ledger else { return Ok(false) };
     let tail = looked.tail.as_ref().map(|tail| tail.to);
     let (incarnation, from) = match (&plan.put, tail) {
@@ -328,7 +328,7 @@ async fn carry_out(
     config: &Arc<Config>,
     brokers: &Brokers,
     looked: &Diagnosis,
-    plan: Plan,
+    plan: RepairPlan,
 ) -> Result<(), LookError> {
     if let (Some(put), Some(ledger), Ok(facts)) = (&plan.put, &looked.ledger, &looked.facts) {
         let Put { incarnation, kind, range, cause } = put;

@@ -56,7 +56,7 @@ pub struct Facts {
 
 /// What is to be done, in this order.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Repair {
+pub struct RepairPlan {
     pub put: Option<Put>,
     pub commit: Option<(Offset, Metadata)>,
 }
@@ -98,7 +98,7 @@ pub enum Refused {
     Unreadable,
 }
 
-impl fmt::Display for Repair {
+impl fmt::Display for RepairPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(Put { incarnation, kind, range, cause }) = &self.put {
             match kind {
@@ -189,7 +189,7 @@ impl Facts {
     ///
     /// # Errors
     /// No repair is possible, or a person has to choose one.
-    pub fn repair(&self, count_from: Option<Offset>) -> Result<Option<Repair>, Refused> {
+    pub fn repair(&self, count_from: Option<Offset>) -> Result<Option<RepairPlan>, Refused> {
         let Err(stop) = self.diagnose() else {
             return Ok(None);
         };
@@ -202,17 +202,19 @@ impl Facts {
                 let archived = if self.sinks.counts { None } else { Some(tail) };
                 let p = count_from.or(archived).or(self.published);
                 let p = p.ok_or(Refused::Choice { archived: tail })?;
-                Repair { put: None, commit: commit(p) }
+                RepairPlan { put: None, commit: commit(p) }
             }
             Stop::CommittedBeyondLedger { tail, .. } => {
-                Repair { put: None, commit: commit(p.unwrap_or(tail)) }
+                RepairPlan { put: None, commit: commit(p.unwrap_or(tail)) }
             }
             Stop::NoLedger { offset } => self.begin(self.newest, offset, p),
             Stop::OtherRoot { found, .. } => match &self.ledger {
                 Some(ledger) if ledger.of.root != self.identity.root => {
                     return Err(Refused::Copy { found });
                 }
-                Some(ledger) => Repair { put: None, commit: commit(p.unwrap_or(ledger.tail.to)) },
+                Some(ledger) => {
+                    RepairPlan { put: None, commit: commit(p.unwrap_or(ledger.tail.to)) }
+                }
                 None => {
                     let offset = self.committed.as_ref().map_or(self.start, |c| c.offset);
                     self.begin(self.newest, offset, p)
@@ -221,7 +223,7 @@ impl Facts {
             Stop::OtherTopic { .. } => match &self.ledger {
                 // Opened before, and not committed.
                 Some(ledger) if ledger.of.topic_id == self.identity.topic_id => {
-                    Repair { put: None, commit: commit(ledger.tail.to) }
+                    RepairPlan { put: None, commit: commit(ledger.tail.to) }
                 }
                 _ => self.begin(
                     self.next(),
@@ -237,13 +239,13 @@ impl Facts {
                 return Err(Refused::OldBackup { committed, ledger });
             }
             Stop::OtherIncarnation { .. } => {
-                Repair { put: None, commit: commit(tail.unwrap_or(self.start)) }
+                RepairPlan { put: None, commit: commit(tail.unwrap_or(self.start)) }
             }
             Stop::BeyondLog { end, .. } => self.begin(self.next(), end, Some(end)),
             Stop::ArchiveGap { range } => {
                 let incarnation = self.ledger.as_ref().map_or(self.newest, |l| l.incarnation);
                 let cause = "retention: deleted before it was archived, recorded by repair";
-                Repair {
+                RepairPlan {
                     put: Some(Put { incarnation, kind: EntryKind::Gap, range, cause }),
                     commit: None,
                 }
@@ -252,14 +254,14 @@ impl Facts {
                 let (offset, mut metadata) =
                     self.commit(tail.unwrap_or(range.to), range.to, self.entry());
                 metadata.lost = Some(range);
-                Repair { put: None, commit: Some((offset, metadata)) }
+                RepairPlan { put: None, commit: Some((offset, metadata)) }
             }
         }))
     }
 
     /// The results go on at P, without what the open windows had counted below it; or the records
     /// from an earlier offset on are counted again, for windows that wait for them.
-    fn accept_other_partials(&self, count_from: Option<Offset>, p: Offset) -> Repair {
+    fn accept_other_partials(&self, count_from: Option<Offset>, p: Offset) -> RepairPlan {
         let tail = self.ledger.as_ref().map(|l| l.tail.to);
         let to = count_from.unwrap_or(p);
         let (offset, mut metadata) = self.commit(tail.unwrap_or(to), to, self.entry());
@@ -268,7 +270,7 @@ impl Facts {
         }
         let before = self.committed.as_ref().and_then(|c| c.metadata.as_ref());
         metadata.lost = before.and_then(|m| m.lost);
-        Repair { put: None, commit: Some((offset, metadata)) }
+        RepairPlan { put: None, commit: Some((offset, metadata)) }
     }
 
     /// The incarnation after this partition's, or the one that other partitions are in already.
@@ -282,12 +284,12 @@ impl Facts {
     }
 
     /// A new ledger from `start` on, and, if `p` is given, the offset that belongs to it.
-    fn begin(&self, incarnation: u32, start: Offset, p: Option<Offset>) -> Repair {
+    fn begin(&self, incarnation: u32, start: Offset, p: Option<Offset>) -> RepairPlan {
         let range = OffsetRange { from: start, to: start };
         let cause = "repair: the ledger begins anew";
         let put = Put { incarnation, kind: EntryKind::Genesis, range, cause };
         let entry = EntryName { incarnation, key: EntryKey::Genesis };
-        Repair {
+        RepairPlan {
             put: self.sinks.archive.then_some(put),
             commit: p.map(|p| self.commit(start, p, self.sinks.archive.then_some(entry))),
         }
@@ -352,7 +354,7 @@ mod tests {
     }
 
     /// Does what a repair says, to the facts.
-    fn carry_out(facts: &mut Facts, repair: Repair) {
+    fn carry_out(facts: &mut Facts, repair: RepairPlan) {
         if let Some(put) = repair.put {
             let mut new = ledger(put.incarnation, put.range.to.0, "");
             new.of = Arc::clone(&facts.identity);

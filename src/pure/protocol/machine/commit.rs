@@ -50,9 +50,9 @@ impl Machine {
     /// Takes the state of the results as of the last counted record, before each plan: the first
     /// offset that the state still needs, and its marks. While the state is rebuilt, it says
     /// nothing.
-    pub fn hold(&mut self, needed_from: Option<Offset>, marks: Marks) {
+    pub fn note_results_state(&mut self, needed_from: Option<Offset>, marks: Marks) {
         if let Some(rules) = self.rules.as_mut().filter(|p| !p.replays()) {
-            rules.hold(needed_from, marks);
+            rules.note_results_state(needed_from, marks);
         }
     }
 

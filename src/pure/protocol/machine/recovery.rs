@@ -120,7 +120,7 @@ impl Machine {
         match self.rules.as_mut()?.on_committed(read) {
             Ok(Found::Verified) => Some(false),
             Ok(Found::Fresh(Begin::CommitStart)) => {
-                self.begin(effects);
+                self.start_without_archive(effects);
                 Some(false)
             }
             Ok(_) => {
@@ -134,12 +134,13 @@ impl Machine {
         }
     }
 
-    /// A partition without an archive begins where it began before, whatever the log has become.
-    fn begin(&mut self, effects: &mut Vec<Effect>) {
+    /// A partition without an archive starts at the position of its first start, whatever the log
+    /// has become.
+    fn start_without_archive(&mut self, effects: &mut Vec<Effect>) {
         let none = KnownPosition::none(self.brokers.first);
-        let start = *self.began.get_or_insert(self.brokers.published.unwrap_or(none));
+        let start = *self.started_at.get_or_insert(self.brokers.published.unwrap_or(none));
         if let Some(rules) = &mut self.rules {
-            rules.begin_at(start);
+            rules.set_start(start);
         }
         self.recount(effects);
     }

@@ -137,7 +137,7 @@ impl Machine {
     pub(crate) fn forget_brokers_answer(&mut self) {
         let Some(rules) = &self.rules else { return };
         if rules.committed_offset().is_some() && !rules.needs_committed() {
-            (self.brokers.published, self.began) = (None, None);
+            (self.brokers.published, self.started_at) = (None, None);
         }
         if rules.a().is_some() || rules.committed_offset().is_some() {
             self.brokers.first = Offset(0);

@@ -58,8 +58,8 @@ pub struct Machine {
     pub(super) next_ticket: u32,
     /// What the brokers answered last.
     pub(super) brokers: BrokersAnswer,
-    /// Where a partition without an archive has begun, once it has.
-    pub(super) began: Option<KnownPosition>,
+    /// The position at which a partition without an archive has started; [`None`] before that.
+    pub(super) started_at: Option<KnownPosition>,
     /// The incarnation of the topic that the ledger belongs to.
     pub(super) incarnation: u32,
     /// Attempts whose append was never sent, to be deleted with the next question to the ledger.
@@ -181,7 +181,7 @@ impl Machine {
             handover: None,
             next_ticket: 0,
             brokers: BrokersAnswer { log: nowhere, first: Offset(0), published: None },
-            began: None,
+            started_at: None,
             incarnation: 0,
             discard: Vec::new(),
         }

@@ -45,7 +45,7 @@ impl Partition {
         let Some(archive) = &self.archive else {
             return false;
         };
-        let confirmed = archive.confirmed || planted(PlantedFault::AppendBeforeBegun);
+        let confirmed = archive.confirmed || planted(PlantedFault::AppendBeforeConfirmed);
         let Some(attempt) = archive.attempts.iter().find(|a| a.id == id) else {
             return false;
         };

@@ -71,7 +71,7 @@ impl Archive {
     }
 
     /// Whether every attempt is in the ledger.
-    pub(super) fn is_settled(&self) -> bool {
+    pub(super) fn all_appended(&self) -> bool {
         self.attempts.iter().all(|a| matches!(a.stage, AttemptStage::Appended { .. }))
     }
 

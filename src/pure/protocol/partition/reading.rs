@@ -13,19 +13,23 @@ impl Partition {
     /// Where reading must begin now; `None` while nothing may be read.
     #[must_use]
     pub fn start(&self) -> Option<Offset> {
-        let confirmed = |a: &&Archive| a.confirmed || planted(PlantedFault::AppendBeforeBegun);
-        let fed = self.archive.as_ref().filter(confirmed).map(|a| a.next_unassigned);
+        let confirmed = |a: &&Archive| a.confirmed || planted(PlantedFault::AppendBeforeConfirmed);
+        let next_unassigned = self.archive.as_ref().filter(confirmed).map(|a| a.next_unassigned);
         let next = |r: &Results| if r.replays() { r.replayed } else { r.counted };
         let counted = self.results.as_ref().map(next);
         match (self.sinks.counts, self.sinks.archive) {
-            (false, _) => fed,
+            (false, _) => next_unassigned,
             (true, false) => counted,
             (true, true) if self.archive.is_some() => {
-                let (counted, fed) = (counted?, fed?);
+                let (counted, next_unassigned) = (counted?, next_unassigned?);
                 if planted(PlantedFault::StartAtP) {
                     return Some(counted);
                 }
-                Some(if planted(PlantedFault::StartAtA) { fed } else { counted.min(fed) })
+                Some(if planted(PlantedFault::StartAtA) {
+                    next_unassigned
+                } else {
+                    counted.min(next_unassigned)
+                })
             }
             // The store is down: results alone, if what F must stay is known for certain.
             (true, true) => match self.committed {
@@ -60,7 +64,7 @@ impl Partition {
     /// Takes the state of the results as of the last counted record: the first offset that the
     /// state still needs (`needed_from`), and its marks. The caller tells it before each
     /// [`Partition::plan`].
-    pub fn hold(&mut self, needed_from: Option<Offset>, marks: Marks) {
+    pub fn note_results_state(&mut self, needed_from: Option<Offset>, marks: Marks) {
         if let Some(results) = &mut self.results {
             (results.needed_from, results.marks_in_memory) = (needed_from, marks);
         }

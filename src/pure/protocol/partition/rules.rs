@@ -231,7 +231,7 @@ impl Partition {
 
     /// The start of a partition that has neither offset nor archive; commit it next. One that holds
     /// state may have a past, by what it has published.
-    pub fn begin_at(&mut self, start: KnownPosition) {
+    pub fn set_start(&mut self, start: KnownPosition) {
         assert!(!self.sinks.archive && self.committed == CommittedView::Nothing);
         assert!(start.replay <= start.p && (self.sinks.keeps_state || start.replay == start.p));
         self.results = Some(Results::at(start.p, start.replay, start.marks));
@@ -249,9 +249,9 @@ impl Partition {
     /// # Errors
     /// Retention has overtaken a position, and the policy is to stop.
     pub fn on_log_start(&mut self, log_start: Offset) -> Result<Option<OffsetRange>, Stop> {
-        let confirmed = |a: &&Archive| a.confirmed || planted(PlantedFault::GapBeforeBegun);
-        let settled = |a: &&Archive| a.is_settled() || planted(PlantedFault::GapAheadOfAttempts);
-        if let Some(archive) = self.archive.as_ref().filter(confirmed).filter(settled)
+        let confirmed = |a: &&Archive| a.confirmed || planted(PlantedFault::GapBeforeConfirmed);
+        let appended = |a: &&Archive| a.all_appended() || planted(PlantedFault::GapAheadOfAttempts);
+        if let Some(archive) = self.archive.as_ref().filter(confirmed).filter(appended)
             && archive.next_unassigned < log_start
         {
             let range = OffsetRange { from: archive.next_unassigned, to: log_start };

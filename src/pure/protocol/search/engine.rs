@@ -13,13 +13,13 @@ use super::scope::{Scope, is_full};
 
 /// What a walk came to.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(super) struct SearchReport {
     pub states: usize,
     /// The invariant, and the steps that lead to where it does not hold.
     pub broken: Option<(&'static str, Vec<String>)>,
 }
 
-impl Report {
+impl SearchReport {
     pub(super) fn assert_holds(&self) {
         println!("{} states", self.states);
         if let Some((what, trace)) = &self.broken {
@@ -77,7 +77,7 @@ pub(super) fn hash(world: &impl Hash) -> Key {
 }
 
 /// Walks everything that is reachable from `first`, up to the first broken invariant.
-pub(super) fn explore<M: Model>(first: &M, scope: &Scope) -> Report {
+pub(super) fn explore<M: Model>(first: &M, scope: &Scope) -> SearchReport {
     let mut parents = Parents::default();
     let mut healthy = Healthy::default();
     // Most steps lead to where another step has led before: those worlds are not mirrored.
@@ -93,13 +93,13 @@ pub(super) fn explore<M: Model>(first: &M, scope: &Scope) -> Report {
             let stuck = |healthy| scope.live.then(|| world.stuck(scope, healthy)).flatten();
             if let Some(what) = world.broken(scope).or_else(|| stuck(&mut healthy)) {
                 let trace = replay(first, *here, &parents, scope);
-                return Report { states: parents.len(), broken: Some((what, trace)) };
+                return SearchReport { states: parents.len(), broken: Some((what, trace)) };
             }
             for (step, w) in world.next(scope) {
                 if let Some(what) = world.broken_step(&w) {
                     let mut trace = replay(first, *here, &parents, scope);
                     trace.push(step.to_string());
-                    return Report { states: parents.len(), broken: Some((what, trace)) };
+                    return SearchReport { states: parents.len(), broken: Some((what, trace)) };
                 }
                 if !exactly.insert(hash(&w)) {
                     continue;
@@ -114,7 +114,7 @@ pub(super) fn explore<M: Model>(first: &M, scope: &Scope) -> Report {
         }
         level = next;
     }
-    Report { states: parents.len(), broken: None }
+    SearchReport { states: parents.len(), broken: None }
 }
 
 fn replay<M: Model>(first: &M, target: Key, parents: &Parents, scope: &Scope) -> Vec<String> {

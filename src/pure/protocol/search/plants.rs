@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::engine::{Report, explore};
+use super::engine::{SearchReport, explore};
 use super::merging::{Bounds, Merging};
 use super::model::Model;
 use super::pair::Pair;
@@ -45,8 +45,8 @@ fn finds_in(first: &impl Model, fault: PlantedFault, scope: Scope, want: &str) {
     assert_found(&format!("{fault:?}"), report, want);
 }
 
-fn assert_found(fault: &str, report: Report, want: &str) {
-    let Report { states, broken } = report;
+fn assert_found(fault: &str, report: SearchReport, want: &str) {
+    let SearchReport { states, broken } = report;
     let Some((what, trace)) = broken else {
         panic!("{fault} was not found in {states} states");
     };
@@ -71,7 +71,7 @@ fn lost_forgotten() {
         let identity = Identity { root: String::new(), topic_id: "t".into() };
         let mut rules = Partition::assigned(sinks, Arc::new(identity), OnGap::Record);
         assert_eq!(rules.on_committed(None), Ok(Found::Fresh(Begin::CommitStart)));
-        rules.begin_at(KnownPosition::none(Offset(0)));
+        rules.set_start(KnownPosition::none(Offset(0)));
         for log_start in [1, 2] {
             assert_eq!(rules.on_log_start(Offset(log_start)), Ok(None));
         }
@@ -172,11 +172,11 @@ plants! {
     settle_below_tail_from: SettleBelowTailFrom, one() => "I6";
     publish_first: PublishFirst, one() => "I3";
     append_out_of_order: AppendOutOfOrder, base() => "I2";
-    append_before_begun: AppendBeforeBegun, one() => "no reason";
+    append_before_confirmed: AppendBeforeConfirmed, one() => "no reason";
     detached_commits_p: DetachedCommitsP, Scope { store_fails: true, ..one() } => "I4";
     metadata_unchecked: MetadataUnchecked, Scope { resets: true, ..base() } => "no reason";
     expired_begins_again: ExpiredBeginsAgain, Scope { expiry: true, ..one() } => "I1";
-    gap_before_begun: GapBeforeBegun, Scope { retention: true, ..one() } => "no reason";
+    gap_before_confirmed: GapBeforeConfirmed, Scope { retention: true, ..one() } => "no reason";
     gap_ahead_of_attempts: GapAheadOfAttempts, Scope { retention: true, ..base() } => "I2";
     fresh_forever: FreshForever, Scope { expiry: true, repairs: true, ..one() } => "I1";
     topic_id_unchecked: TopicIdUnchecked, remade() => "I4";

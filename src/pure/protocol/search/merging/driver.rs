@@ -130,7 +130,7 @@ impl Merging {
     /// The transaction that owner `i` would send now, and the world after it.
     pub(super) fn transaction(&self, i: usize) -> Option<(MergeAct, Merging)> {
         let mut owner = self.owners[i].clone().expect("is up");
-        owner.machine.hold(owner.merge.needed(), owner.merge.marks());
+        owner.machine.note_results_state(owner.merge.needed(), owner.merge.marks());
         if !owner.current || self.pending[i].is_some() {
             return None;
         }

@@ -219,7 +219,7 @@ impl World {
         }
         let open = me.machine.open_attempt();
         if let Some(Append::ToNew { from, .. }) = archive {
-            self.attempts[new.0 as usize] = Some(Files::begun(life, from));
+            self.attempts[new.0 as usize] = Some(Files::writing(life, from));
         }
         if archive.is_some() {
             self.write(open.expect("accepted into an open attempt"), at);

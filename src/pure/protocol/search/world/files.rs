@@ -102,7 +102,7 @@ impl World {
 
 impl Files {
     /// A new directory, with files in it that are still empty.
-    pub(super) fn begun(life: u8, from: Offset) -> Files {
+    pub(super) fn writing(life: u8, from: Offset) -> Files {
         Files {
             life,
             from,

@@ -5,7 +5,7 @@ use super::super::step::{Act, Coordinator as _, Event, Mended};
 use super::state::{RECORDS, Steps, Stored, Worker, World, Wrote, identity, life_of};
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::protocol::partition::Sinks;
-use crate::pure::protocol::repair::{Facts, Refused, Repair};
+use crate::pure::protocol::repair::{Facts, Refused, RepairPlan};
 use crate::pure::protocol::{EntryKey, Settle, Stop, settle};
 use crate::pure::record::{Offset, OffsetRange};
 
@@ -187,7 +187,7 @@ impl World {
             let Ok(Some(repair)) = facts.repair(choice) else { continue };
             if repair.put.is_some() && repair.commit.is_some() {
                 self.event(out, Event::RepairDies, |w| {
-                    w.apply_repair(&Repair { commit: None, ..repair.clone() });
+                    w.apply_repair(&RepairPlan { commit: None, ..repair.clone() });
                 });
             }
             let mended = Mended {
@@ -198,7 +198,7 @@ impl World {
         }
     }
 
-    fn apply_repair(&mut self, repair: &Repair) {
+    fn apply_repair(&mut self, repair: &RepairPlan) {
         if let Some(put) = &repair.put {
             self.put(put.incarnation as u8, put.kind, put.range);
         }
