@@ -67,21 +67,21 @@ impl Encoder {
     }
 
     /// Gives away the bytes that will not change any more, in chunks.
-    pub fn take(&mut self, give: &mut dyn FnMut(Bytes)) {
+    pub fn drain_bytes(&mut self, give: &mut dyn FnMut(Bytes)) {
         match &mut self.0 {
-            Kind::RawParquet(file) => file.take(give),
-            Kind::CountParquet(file) => file.take(give),
-            Kind::JsonLines(file) => file.take(give),
+            Kind::RawParquet(file) => file.drain_bytes(give),
+            Kind::CountParquet(file) => file.drain_bytes(give),
+            Kind::JsonLines(file) => file.drain_bytes(give),
         }
     }
 
     /// The memory that this file uses, in bytes.
     #[must_use]
-    pub fn held(&self) -> usize {
+    pub fn memory_bytes(&self) -> usize {
         match &self.0 {
-            Kind::RawParquet(file) => file.held(),
-            Kind::CountParquet(file) => file.held(),
-            Kind::JsonLines(file) => file.held(),
+            Kind::RawParquet(file) => file.memory_bytes(),
+            Kind::CountParquet(file) => file.memory_bytes(),
+            Kind::JsonLines(file) => file.memory_bytes(),
         }
     }
 

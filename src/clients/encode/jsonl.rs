@@ -188,7 +188,7 @@ impl File {
         CHUNK <= self.waiting()
     }
 
-    pub(super) fn take(&mut self, give: &mut dyn FnMut(Bytes)) {
+    pub(super) fn drain_bytes(&mut self, give: &mut dyn FnMut(Bytes)) {
         let bytes = std::mem::take(self.buffer());
         self.taken += bytes.len() as u64;
         if !bytes.is_empty() {
@@ -197,7 +197,7 @@ impl File {
         }
     }
 
-    pub(super) fn held(&self) -> usize {
+    pub(super) fn memory_bytes(&self) -> usize {
         let (out, codec) = match &self.sink {
             Sink::Plain(out) => (out, 0),
             Sink::Gzip(out) => (out.get_ref(), GZIP),

@@ -123,7 +123,7 @@ impl<B: Builder> File<B> {
         self.flush()
     }
 
-    pub(super) fn take(&mut self, give: &mut dyn FnMut(Bytes)) {
+    pub(super) fn drain_bytes(&mut self, give: &mut dyn FnMut(Bytes)) {
         // The writer keeps its own count of what it wrote: nobody reads this buffer back.
         let chunks = std::mem::take(self.writer.inner_mut());
         self.taken += chunks.waiting as u64;
@@ -140,7 +140,7 @@ impl<B: Builder> File<B> {
         SMALL < self.writer.inner().waiting
     }
 
-    pub(super) fn held(&self) -> usize {
+    pub(super) fn memory_bytes(&self) -> usize {
         let open = 0 < self.rows.rows() || 0 < self.writer.in_progress_rows();
         // Builders double their buffers.
         self.writer.memory_size()
@@ -167,7 +167,7 @@ impl<B: Builder> File<B> {
             self.writer.append_key_value_metadata(pair);
         }
         let _ = self.writer.finish()?;
-        self.take(give);
+        self.drain_bytes(give);
         Ok(())
     }
 }

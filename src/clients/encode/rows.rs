@@ -40,12 +40,12 @@ pub(super) trait Builder {
 
 /// The times that every reader holds, milliseconds: Spark refuses what lies before 1900 (it was
 /// written by another calendar, perhaps), and pyarrow what lies behind the year 9999.
-const HELD: RangeInclusive<i64> = -2_208_988_800_000..=YEARS.1;
+const READABLE: RangeInclusive<i64> = -2_208_988_800_000..=YEARS.1;
 
 /// A time in microseconds; [`None`] where a reader could not hold it, and would fail at the whole
 /// file. A column beside it has the number as it was.
-fn held(millis: Option<i64>) -> Option<i64> {
-    Some(millis.filter(|ms| HELD.contains(ms))? * 1_000)
+fn readable_micros(millis: Option<i64>) -> Option<i64> {
+    Some(millis.filter(|ms| READABLE.contains(ms))? * 1_000)
 }
 
 /// The field with its id: by that, tables with evolving schemas (Iceberg) know a column.
@@ -219,7 +219,7 @@ impl Builder for RawRows {
     fn append(&mut self, record: &Record<'_>) {
         self.offset.append_value(record.offset.0);
         let millis = record.timestamp.millis();
-        self.time.append_option(held(millis));
+        self.time.append_option(readable_micros(millis));
         self.time_ms.append_option(millis);
         self.time_type.push(match record.timestamp {
             Timestamp::Create(_) => Some(0),
@@ -335,8 +335,8 @@ impl Builder for CountRows {
         let parsed = count_or_foreign(record);
         let count = parsed.ok();
         let (start, end) = (count.map(|c| c.window_start), count.map(|c| c.window_end));
-        self.start.append_option(held(start));
-        self.end.append_option(held(end));
+        self.start.append_option(readable_micros(start));
+        self.end.append_option(readable_micros(end));
         self.start_ms.append_option(start);
         self.end_ms.append_option(end);
         self.word.append_option(count.map(|c| c.word));

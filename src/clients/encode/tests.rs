@@ -32,7 +32,7 @@ fn encode(format: Format, rows: Rows, records: &[Record<'_>]) -> Vec<u8> {
     let mut out = Vec::new();
     for r in records {
         encoder.append(r).unwrap();
-        encoder.take(&mut |b| out.extend_from_slice(&b));
+        encoder.drain_bytes(&mut |b| out.extend_from_slice(&b));
     }
     let size = encoder.size();
     encoder.finish(&[], &mut |b| out.extend_from_slice(&b)).unwrap();
@@ -149,7 +149,7 @@ fn many_rows_survive_batches_and_row_groups() {
         if i % 1_500 == 0 {
             encoder.shrink().unwrap();
             assert!(encoder.has_bytes());
-            encoder.take(&mut |b| out.extend_from_slice(&b));
+            encoder.drain_bytes(&mut |b| out.extend_from_slice(&b));
         }
     }
     encoder.finish(&[], &mut |b| out.extend_from_slice(&b)).unwrap();

@@ -1,4 +1,4 @@
-//! A store that says how long each operation took.
+//! A store that measures how long each operation takes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,35 +13,36 @@ use crate::clients::store::error::StoreError;
 pub(crate) struct Call<'a> {
     pub(crate) root: &'a str,
     pub(crate) operation: &'static str,
-    pub(crate) took: Duration,
+    /// The time from the call to its answer.
+    pub(crate) duration: Duration,
     pub(crate) error: Option<&'a StoreError>,
 }
 
 /// A function that is called with each operation when it has ended, successful or not.
-pub(crate) type Took = dyn Fn(&Call<'_>) + Send + Sync;
+pub(crate) type StoreTimer = dyn Fn(&Call<'_>) + Send + Sync;
 
 /// A store that measures the operations of another one.
 pub(crate) struct Measured {
     inner: Arc<dyn Store>,
-    took: Arc<Took>,
+    timer: Arc<StoreTimer>,
 }
 
 impl Measured {
-    pub(crate) fn wrap(inner: Arc<dyn Store>, took: &Arc<Took>) -> Arc<dyn Store> {
-        Arc::new(Measured { inner, took: Arc::clone(took) })
+    pub(crate) fn wrap(inner: Arc<dyn Store>, timer: &Arc<StoreTimer>) -> Arc<dyn Store> {
+        Arc::new(Measured { inner, timer: Arc::clone(timer) })
     }
 }
 
 async fn timed<T>(
-    took: &Took,
+    timer: &StoreTimer,
     root: &str,
     operation: &'static str,
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    let began = Instant::now();
+    let started = Instant::now();
     let answer = work.await;
     let error = answer.as_ref().err();
-    took(&Call { root, operation, took: began.elapsed(), error });
+    timer(&Call { root, operation, duration: started.elapsed(), error });
     answer
 }
 
@@ -52,53 +53,53 @@ impl Store for Measured {
     }
 
     async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError> {
-        let inner = timed(&*self.took, self.url(), "create", self.inner.create(path)).await?;
-        let (root, took) = (self.url().to_string(), Arc::clone(&self.took));
-        Ok(Box::new(MeasuredWriter { root, inner, took }))
+        let inner = timed(&*self.timer, self.url(), "create", self.inner.create(path)).await?;
+        let (root, timer) = (self.url().to_string(), Arc::clone(&self.timer));
+        Ok(Box::new(MeasuredWriter { root, inner, timer }))
     }
 
     async fn make_dirs(&self, path: &str) -> Result<(), StoreError> {
-        timed(&*self.took, self.url(), "make_dirs", self.inner.make_dirs(path)).await
+        timed(&*self.timer, self.url(), "make_dirs", self.inner.make_dirs(path)).await
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
-        timed(&*self.took, self.url(), "rename", self.inner.rename(from, to)).await
+        timed(&*self.timer, self.url(), "rename", self.inner.rename(from, to)).await
     }
 
     async fn delete(&self, path: &str) -> Result<(), StoreError> {
-        timed(&*self.took, self.url(), "delete", self.inner.delete(path)).await
+        timed(&*self.timer, self.url(), "delete", self.inner.delete(path)).await
     }
 
     async fn length(&self, path: &str) -> Result<Option<u64>, StoreError> {
-        timed(&*self.took, self.url(), "length", self.inner.length(path)).await
+        timed(&*self.timer, self.url(), "length", self.inner.length(path)).await
     }
 
     async fn list(&self, path: &str) -> Result<Vec<String>, StoreError> {
-        timed(&*self.took, self.url(), "list", self.inner.list(path)).await
+        timed(&*self.timer, self.url(), "list", self.inner.list(path)).await
     }
 
     async fn walk(&self, path: &str) -> Result<Vec<(String, u64)>, StoreError> {
-        timed(&*self.took, self.url(), "walk", self.inner.walk(path)).await
+        timed(&*self.timer, self.url(), "walk", self.inner.walk(path)).await
     }
 
     async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
-        timed(&*self.took, self.url(), "read", self.inner.read(path)).await
+        timed(&*self.timer, self.url(), "read", self.inner.read(path)).await
     }
 }
 
 struct MeasuredWriter {
     root: String,
     inner: Box<dyn Writer>,
-    took: Arc<Took>,
+    timer: Arc<StoreTimer>,
 }
 
 #[async_trait]
 impl Writer for MeasuredWriter {
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
-        timed(&*self.took, &self.root, "write", self.inner.write(bytes)).await
+        timed(&*self.timer, &self.root, "write", self.inner.write(bytes)).await
     }
 
     async fn close(&mut self) -> Result<(), StoreError> {
-        timed(&*self.took, &self.root, "close", self.inner.close()).await
+        timed(&*self.timer, &self.root, "close", self.inner.close()).await
     }
 }

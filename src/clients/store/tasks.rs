@@ -33,7 +33,7 @@ pub(super) trait RawFile: Send + 'static {
     async fn close(&mut self) -> Result<(), StoreError>;
 }
 
-enum Command {
+enum FileCommand {
     Write(Bytes),
     Close(oneshot::Sender<Result<(), StoreError>>),
 }
@@ -45,7 +45,7 @@ const CHUNKS_IN_FLIGHT: usize = 4;
 pub(super) struct TaskWriter {
     path: String,
     deadlines: Deadlines,
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<FileCommand>,
     failure: Option<oneshot::Receiver<StoreError>>,
 }
 
@@ -57,7 +57,11 @@ impl TaskWriter {
         TaskWriter { path: path.into(), deadlines, commands, failure: Some(failure) }
     }
 
-    async fn send(&mut self, command: Command, operation: &'static str) -> Result<(), StoreError> {
+    async fn send(
+        &mut self,
+        command: FileCommand,
+        operation: &'static str,
+    ) -> Result<(), StoreError> {
         match tokio::time::timeout(self.deadlines.data, self.commands.send(command)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(self.cause(operation).await),
@@ -81,19 +85,19 @@ impl TaskWriter {
 /// same, its outcome ignored: an unclosed one would keep its lease and its socket for ever.
 async fn own(
     mut file: impl RawFile,
-    mut inbox: mpsc::Receiver<Command>,
+    mut inbox: mpsc::Receiver<FileCommand>,
     failed: oneshot::Sender<StoreError>,
 ) {
     while let Some(command) = inbox.recv().await {
         match command {
-            Command::Write(bytes) => {
+            FileCommand::Write(bytes) => {
                 if let Err(e) = file.write(bytes).await {
                     let _ = failed.send(e);
                     drop(inbox);
                     break;
                 }
             }
-            Command::Close(answer) => {
+            FileCommand::Close(answer) => {
                 let _ = answer.send(file.close().await);
                 return;
             }
@@ -105,12 +109,12 @@ async fn own(
 #[async_trait]
 impl Writer for TaskWriter {
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
-        self.send(Command::Write(bytes), "write").await
+        self.send(FileCommand::Write(bytes), "write").await
     }
 
     async fn close(&mut self) -> Result<(), StoreError> {
         let (answer, closed) = oneshot::channel();
-        self.send(Command::Close(answer), "close").await?;
+        self.send(FileCommand::Close(answer), "close").await?;
         match tokio::time::timeout(self.deadlines.data, closed).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(self.cause("close").await),

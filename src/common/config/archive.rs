@@ -14,7 +14,7 @@ use crate::pure::layout::{RollPolicy, Template};
 
 /// How and where records become files.
 #[derive(Clone, Debug)]
-pub struct Archive {
+pub struct ArchiveConfig {
     pub root: Root,
     pub template: Template,
     pub format: Format,
@@ -126,7 +126,12 @@ impl ArchiveKeys {
 
     /// The settings of one archive, where `self` overrides `defaults`. A fault has the key under
     /// which the value is written; a root that is written nowhere is missing in `[archive]`.
-    fn checked(self, defaults: &ArchiveKeys, counts: bool, faults: &mut Faults) -> Option<Archive> {
+    fn checked(
+        self,
+        defaults: &ArchiveKeys,
+        counts: bool,
+        faults: &mut Faults,
+    ) -> Option<ArchiveConfig> {
         let inherited: Vec<&str> = ["root", "path", "format", "codec"]
             .into_iter()
             .filter(|name| !self.gives(name) && (defaults.gives(name) || *name == "root"))
@@ -144,7 +149,7 @@ impl ArchiveKeys {
         counts: bool,
         key: &dyn Fn(&str) -> String,
         faults: &mut Faults,
-    ) -> Option<Archive> {
+    ) -> Option<ArchiveConfig> {
         let root = self.root.as_deref().map_or_else(
             || Err("is missing; write root = \"hdfs://namenode:8020/data\" under [archive]".into()),
             |text| root(text, &self),
@@ -167,7 +172,14 @@ impl ArchiveKeys {
         };
         let shape = format!("{path}|{:?}|{format:?}|{rows:?}", zone.iana_name());
         let fingerprint = format!("{:08x}", crc32c::crc32c(shape.as_bytes()));
-        Some(Archive { root: root?, template: template?, format: format?, rows, roll, fingerprint })
+        Some(ArchiveConfig {
+            root: root?,
+            template: template?,
+            format: format?,
+            rows,
+            roll,
+            fingerprint,
+        })
     }
 }
 
@@ -226,7 +238,7 @@ pub(super) fn archive(
     defaults: &ArchiveKeys,
     counts: bool,
     faults: &mut Faults,
-) -> Option<Arc<Archive>> {
+) -> Option<Arc<ArchiveConfig>> {
     let fields = match f.take("archive") {
         Some(Value::Boolean(false)) => return None,
         None | Some(Value::Boolean(true)) => Fields::new(f.key("archive"), Table::new()),

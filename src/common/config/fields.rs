@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::{Span, SpanRelativeTo};
 use toml::{Table, Value};
 
-use crate::common::config::places::Place;
+use crate::common::config::places::TextPlace;
 
 /// How the message of a key begins that is not there.
 const MISSING: &str = "is missing";
@@ -20,7 +20,7 @@ pub struct ConfigFault {
     pub message: String,
     /// Where the key stands in the file, or its table where the key is missing; [`None`] if
     /// neither is there.
-    pub place: Option<Place>,
+    pub place: Option<TextPlace>,
 }
 
 impl ConfigFault {

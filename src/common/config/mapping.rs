@@ -5,7 +5,7 @@ use std::sync::Arc;
 use regex::Regex;
 use toml::{Table, Value};
 
-use crate::common::config::archive::{Archive, ArchiveKeys, archive};
+use crate::common::config::archive::{ArchiveConfig, ArchiveKeys, archive};
 use crate::common::config::fields::{Faults, Fields, is_topic_name};
 use crate::common::config::wordcount::{self, WordCount};
 use crate::pure::protocol::OnGap;
@@ -18,7 +18,7 @@ pub struct Mapping {
     /// Where a partition starts that has neither offset nor ledger.
     pub start: Start,
     pub on_gap: OnGap,
-    pub archive: Option<Arc<Archive>>,
+    pub archive: Option<Arc<ArchiveConfig>>,
     pub count: Option<Arc<WordCount>>,
     /// Its table in the configuration.
     pub written: Table,

@@ -14,15 +14,15 @@ mod together;
 mod whole;
 mod wordcount;
 
-pub use archive::Archive;
+pub use archive::ArchiveConfig;
 pub use daemon::Daemon;
 pub use fields::ConfigFault;
 pub use kafka::Kafka;
 pub use mapping::{Mapping, Start, Topics};
-pub use places::Places;
+pub use places::KeyPlaces;
 pub use root::{HdfsOptions, Root};
 pub use whole::{Config, Faulty};
-pub use wordcount::{Merging, WordCount};
+pub use wordcount::{MergeConfig, WordCount};
 
 #[cfg(test)]
 mod tests;

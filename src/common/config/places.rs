@@ -9,23 +9,23 @@ use toml::de::{DeTable, DeValue};
 
 /// A line and a column of a file, from 1; the column counts characters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Place {
+pub struct TextPlace {
     pub line: usize,
     pub column: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for TextPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column {}", self.line, self.column)
     }
 }
 
-impl Place {
+impl TextPlace {
     /// The place of a byte of `text`; the last place, if `at` is beyond its end.
-    pub(super) fn of(text: &str, at: usize) -> Place {
+    pub(super) fn of(text: &str, at: usize) -> TextPlace {
         let before = text.get(..at).unwrap_or(text);
         let line_begins = before.rfind('\n').map_or(0, |n| n + 1);
-        Place {
+        TextPlace {
             line: before.matches('\n').count() + 1,
             column: before[line_begins..].chars().count() + 1,
         }
@@ -34,17 +34,17 @@ impl Place {
 
 /// The places of all keys, by their full paths.
 #[derive(Default, Debug)]
-pub struct Places(HashMap<String, Place>);
+pub struct KeyPlaces(HashMap<String, TextPlace>);
 
-impl Places {
+impl KeyPlaces {
     /// Reads the keys of a configuration, as far as it can be read.
     #[must_use]
-    pub fn read(text: &str) -> Places {
-        Places::of(text, DeTable::parse_recoverable(text).0.get_ref())
+    pub fn read(text: &str) -> KeyPlaces {
+        KeyPlaces::of(text, DeTable::parse_recoverable(text).0.get_ref())
     }
 
-    pub(super) fn of(text: &str, table: &DeTable<'_>) -> Places {
-        let mut places = Places::default();
+    pub(super) fn of(text: &str, table: &DeTable<'_>) -> KeyPlaces {
+        let mut places = KeyPlaces::default();
         places.gather(text, "", table);
         places
     }
@@ -52,7 +52,7 @@ impl Places {
     fn gather(&mut self, text: &str, parent: &str, table: &DeTable<'_>) {
         for (key, value) in table {
             let name = key.get_ref().as_ref();
-            let place = Place::of(text, written_at(parent, key, value).start);
+            let place = TextPlace::of(text, written_at(parent, key, value).start);
             // Keys that a user chooses are shown in quotes, and others as they are.
             for shown in [name.to_string(), format!("{name:?}")] {
                 let path = if parent.is_empty() { shown } else { format!("{parent}.{shown}") };
@@ -66,7 +66,7 @@ impl Places {
 
     /// The place of a key; if the key is not there, of the innermost table that it belongs to.
     #[must_use]
-    pub fn find(&self, key: &str) -> Option<Place> {
+    pub fn find(&self, key: &str) -> Option<TextPlace> {
         let mut path = key;
         loop {
             if let Some(place) = self.0.get(path) {
@@ -95,7 +95,7 @@ mod tests {
     fn a_key_that_is_missing_has_the_place_of_its_table() {
         let text =
             "[kafka]\na = 1\n[kafka.properties]\n\"x.y\" = 2\n\n[mapping.é]\n  z = { w = 1 }\n";
-        let places = Places::read(text);
+        let places = KeyPlaces::read(text);
         let at = |key: &str| places.find(key).map(|p| (p.line, p.column));
         assert_eq!(at("kafka.a"), Some((2, 1)));
         assert_eq!(at("kafka.properties.\"x.y\""), Some((4, 1)));

@@ -6,12 +6,12 @@ use serde::Deserialize;
 use toml::Table;
 use toml::de::{DeTable, Deserializer};
 
-use crate::common::config::archive::{Archive, ArchiveKeys};
+use crate::common::config::archive::{ArchiveConfig, ArchiveKeys};
 use crate::common::config::daemon::{self, Daemon};
 use crate::common::config::fields::{ConfigFault, Faults, Fields};
 use crate::common::config::kafka::{self, Kafka};
 use crate::common::config::mapping::{self, Mapping};
-use crate::common::config::places::{Place, Places};
+use crate::common::config::places::{KeyPlaces, TextPlace};
 use crate::common::config::together;
 
 /// A whole configuration; every relation between keys was checked.
@@ -43,7 +43,7 @@ impl Faulty {
     /// The same faults with their places, in the order of the file; those without a place come
     /// first.
     #[must_use]
-    pub fn placed(mut self, places: &Places) -> Faulty {
+    pub fn placed(mut self, places: &KeyPlaces) -> Faulty {
         for fault in &mut self.0 {
             fault.place = fault.place.or_else(|| places.find(&fault.key));
         }
@@ -59,7 +59,7 @@ impl Config {
     /// All faults that were found, each with its key and its place, in the order of the file.
     pub fn parse(text: &str, instance: Option<&str>) -> Result<Config, Faulty> {
         let (document, errors) = DeTable::parse_recoverable(text);
-        let places = Places::of(text, document.get_ref());
+        let places = KeyPlaces::of(text, document.get_ref());
         let table = Table::deserialize(Deserializer::from(document)).unwrap_or_default();
         let checked = Config::check(table, instance);
         if errors.is_empty() {
@@ -69,7 +69,7 @@ impl Config {
         let mut faults = checked.err().map_or(Vec::new(), |f| f.placed(&places).0);
         faults.retain(|f| !f.is_missing());
         faults.extend(errors.iter().map(|e| ConfigFault {
-            place: e.span().map(|span| Place::of(text, span.start)),
+            place: e.span().map(|span| TextPlace::of(text, span.start)),
             ..ConfigFault::new("(syntax)", e.message())
         }));
         Err(Faulty(faults).placed(&places))
@@ -114,7 +114,7 @@ impl Config {
     }
 
     /// The archives of all mappings, of records and of counts.
-    pub fn archives(&self) -> impl Iterator<Item = &Archive> {
+    pub fn archives(&self) -> impl Iterator<Item = &ArchiveConfig> {
         self.mappings.iter().flat_map(|m| {
             let counts = m.count.as_ref().and_then(|c| c.archive.as_deref());
             m.archive.as_deref().into_iter().chain(counts)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use regex::Regex;
 use toml::{Table, Value};
 
-use crate::common::config::archive::{Archive, ArchiveKeys, archive};
+use crate::common::config::archive::{ArchiveConfig, ArchiveKeys, archive};
 use crate::common::config::fields::{Faults, Fields, is_topic_name};
 use crate::pure::count::{
     By, FieldPath, OutputFormat, Patience, Split, Time, Tokenizer, Unit, Window,
@@ -23,13 +23,13 @@ pub struct WordCount {
     pub time: Time,
     pub by: By,
     /// How counts are merged over all source partitions; `None`: they are published for each.
-    pub merge: Option<Merging>,
-    pub archive: Option<Arc<Archive>>,
+    pub merge: Option<MergeConfig>,
+    pub archive: Option<Arc<ArchiveConfig>>,
 }
 
 /// `scope = "merged"`
 #[derive(Debug)]
-pub struct Merging {
+pub struct MergeConfig {
     /// The partials topic.
     pub topic: String,
     /// Never changes for a topic that is there: it decides where a word is merged.
@@ -40,7 +40,7 @@ pub struct Merging {
     pub patience: Patience,
 }
 
-impl Merging {
+impl MergeConfig {
     /// The shortest retention of the partials topic.
     #[must_use]
     pub fn needed_retention(&self, window: Window) -> Duration {
@@ -164,7 +164,7 @@ fn merging(
     default_topic: String,
     (window, time): (u128, &Time),
     faults: &mut Faults,
-) -> Option<Merging> {
+) -> Option<MergeConfig> {
     let scopes = [("merged", true), ("partition", false)];
     let merged = f.choice("scope", &scopes, faults).unwrap_or(true);
     if !merged {
@@ -201,7 +201,7 @@ fn merging(
     if !is_topic_name(&topic) {
         faults.add(partials.key("topic"), no_topic_name(&topic));
     }
-    let merging = Merging {
+    let merging = MergeConfig {
         topic,
         partitions: partials.number("partitions", 1..=10_000, faults).unwrap_or(4),
         replication: partials.number("replication", 1..=100, faults),

@@ -21,10 +21,12 @@ mod tests {
 
     use super::*;
     use crate::clients::store::Store as _;
-    use crate::clients::store::measured::{Call, Measured, Took};
+    use crate::clients::store::measured::{Call, Measured, StoreTimer};
     use crate::engine::archive::ledger::{LedgerStore, new_attempt};
     use crate::engine::archive::open::OpenFiles;
-    use crate::engine::archive::task::{APPENDS_A_LOOK, Archiver, Command, Event, staged_name};
+    use crate::engine::archive::task::{
+        APPENDS_A_LOOK, ArchiveCommand, Archiver, Event, staged_name,
+    };
     use crate::fakes::store::Memory;
     use crate::pure::formats::entry::VERSION;
     use crate::pure::layout::names::PartitionPaths;
@@ -37,7 +39,7 @@ mod tests {
         memory: Memory,
         paths: PartitionPaths,
         archiver: Archiver,
-        heard: Receiver<Event>,
+        events: Receiver<Event>,
         /// Operations by name. Each is one call of a NameNode: the only write of a small file asks
         /// for its block.
         calls: Arc<Mutex<BTreeMap<&'static str, u32>>>,
@@ -49,19 +51,19 @@ mod tests {
             let (memory, paths) = (Memory::default(), PartitionPaths::new("t", 0, 0));
             let calls: Arc<Mutex<BTreeMap<&'static str, u32>>> = Arc::default();
             let count = Arc::clone(&calls);
-            let took: Arc<Took> = Arc::new(move |call: &Call<'_>| {
+            let timer: Arc<StoreTimer> = Arc::new(move |call: &Call<'_>| {
                 *count.lock().entry(call.operation).or_default() += 1;
             });
-            let store = Measured::wrap(Arc::new(memory.clone()), &took);
-            let (told, heard) = channel();
-            let tell = move |event| told.send(event).expect("it is listened to");
+            let store = Measured::wrap(Arc::new(memory.clone()), &timer);
+            let (sender, events) = channel();
+            let tell = move |event| sender.send(event).expect("it is listened to");
             let ledger = LedgerStore { store, paths: paths.clone() };
             let archiver = Archiver::spawn(ledger, OpenFiles::default(), tell);
-            let rolling = Rolling { memory, paths, archiver, heard, calls, next: 0 };
+            let rolling = Rolling { memory, paths, archiver, events, calls, next: 0 };
             let put = Some(Box::new(rolling.entry(EntryKind::Genesis, 0, Vec::new())));
             let ticket = Ticket { epoch: 0, number: 0 };
             let (probe, hint, discard) = (false, None, Vec::new());
-            rolling.archiver.send(Command::Recover { ticket, probe, hint, discard, put });
+            rolling.archiver.send(ArchiveCommand::Recover { ticket, probe, hint, discard, put });
             let event = rolling.hear().await;
             assert!(matches!(event, Event::Ledger(..)), "{event:?}");
             rolling
@@ -69,7 +71,7 @@ mod tests {
 
         async fn hear(&self) -> Event {
             loop {
-                if let Ok(event) = self.heard.try_recv() {
+                if let Ok(event) = self.events.try_recv() {
                     return event;
                 }
                 tokio::task::yield_now().await;
@@ -114,13 +116,13 @@ mod tests {
             };
             let entry = self.entry(EntryKind::Data, 1, (0..files).map(file).collect());
             let (key, id) = (entry.key(), entry.attempt);
-            self.archiver.send(Command::Open { key, id });
+            self.archiver.send(ArchiveCommand::Open { key, id });
             for file in 0..files {
                 let chunks = vec![Bytes::from_static(b"bytes")];
-                self.archiver.send(Command::WriteComplete { file, chunks });
+                self.archiver.send(ArchiveCommand::WriteComplete { file, chunks });
             }
-            self.archiver.send(Command::Seal(Box::new(entry)));
-            self.archiver.send(Command::Append(id));
+            self.archiver.send(ArchiveCommand::Seal(Box::new(entry)));
+            self.archiver.send(ArchiveCommand::Append(id));
             self.next += 1;
             loop {
                 match self.hear().await {
@@ -141,8 +143,8 @@ mod tests {
         assert_eq!(first, CALLS_A_ROLL + CALLS_A_FILE + 2 + 1);
         for files in [1, 1, 5] {
             let calls = rolling.roll(files).await;
-            let told = CALLS_A_ROLL + CALLS_A_FILE * files as u32;
-            assert_eq!(calls.values().sum::<u32>(), told, "{files} files: {calls:?}");
+            let expected = CALLS_A_ROLL + CALLS_A_FILE * files as u32;
+            assert_eq!(calls.values().sum::<u32>(), expected, "{files} files: {calls:?}");
         }
     }
 

@@ -11,13 +11,13 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::clients::encode::{EncodeError, Encoder};
-use crate::common::config::Archive;
+use crate::common::config::ArchiveConfig;
 use crate::engine::archive::kept::KeptRecords;
 use crate::engine::archive::ledger::EntryTemplate;
 use crate::engine::archive::open::{Growing, OpenFiles};
-use crate::engine::archive::task::{Archiver, Command, staged_name};
+use crate::engine::archive::task::{ArchiveCommand, Archiver, staged_name};
 use crate::pure::layout::names::PartitionPaths;
-use crate::pure::layout::roll::Open;
+use crate::pure::layout::roll::OpenTotals;
 use crate::pure::protocol::{AttemptId, EntryKey, FileRef};
 use crate::pure::record::{Offset, Record, TopicPartition};
 
@@ -72,10 +72,10 @@ struct Sent {
 
 impl Body {
     /// Bytes of memory.
-    fn held(&self) -> usize {
+    fn memory_bytes(&self) -> usize {
         match self {
-            Body::Kept(kept) => kept.held(),
-            Body::Growing { encoder, .. } => encoder.held(),
+            Body::Kept(kept) => kept.memory_bytes(),
+            Body::Growing { encoder, .. } => encoder.memory_bytes(),
         }
     }
 
@@ -97,7 +97,7 @@ impl Files {
         archiver: &Archiver,
         now: Instant,
     ) -> Files {
-        archiver.send(Command::Open { key: EntryKey::At(from), id });
+        archiver.send(ArchiveCommand::Open { key: EntryKey::At(from), id });
         Files {
             id,
             from,
@@ -117,7 +117,7 @@ impl Files {
     pub fn append(
         &mut self,
         record: &Record<'_>,
-        archive: &Archive,
+        archive: &ArchiveConfig,
         archiver: &Archiver,
         now: Instant,
     ) -> Result<(), EncodeError> {
@@ -140,7 +140,7 @@ impl Files {
             Body::Growing { encoder, .. } => {
                 encoder.append(record)?;
                 if encoder.has_bytes() {
-                    encoder.take(&mut |bytes| file.sent.send(at, bytes, archiver));
+                    encoder.drain_bytes(&mut |bytes| file.sent.send(at, bytes, archiver));
                 }
             }
             Body::Kept(kept) => {
@@ -159,7 +159,7 @@ impl Files {
         bucket: Option<i64>,
         millis: Option<i64>,
         first: Offset,
-        archive: &Archive,
+        archive: &ArchiveConfig,
     ) -> usize {
         if let Some(at) = self.by_bucket.get(&bucket) {
             return *at;
@@ -183,7 +183,7 @@ impl Files {
     }
 
     /// Gives a file an encoder, if one more may grow in the store; whether it has one.
-    fn encode(&mut self, at: usize, archive: &Archive) -> Result<bool, EncodeError> {
+    fn encode(&mut self, at: usize, archive: &ArchiveConfig) -> Result<bool, EncodeError> {
         let Body::Kept(kept) = &self.open[at].body else { return Ok(true) };
         let more = || self.open_in_store.grow(archive.roll.open_files);
         let growing = self.first_grows.then(more);
@@ -197,8 +197,8 @@ impl Files {
     }
 
     /// What the roll rules look at.
-    pub fn open(&self, now: Instant) -> Open {
-        Open {
+    pub fn open(&self, now: Instant) -> OpenTotals {
+        OpenTotals {
             bytes: self.open.iter().map(|f| f.body.size()).sum(),
             files: self.open.len(),
             since_first: now.saturating_duration_since(self.first_at),
@@ -207,24 +207,30 @@ impl Files {
     }
 
     /// Memory held, bytes.
-    pub fn held(&self) -> usize {
-        let files = self.open.iter().map(|f| size_of::<OpenFile>() + f.body.held());
+    pub fn memory_bytes(&self) -> usize {
+        let files = self.open.iter().map(|f| size_of::<OpenFile>() + f.body.memory_bytes());
         files.sum()
     }
 
     /// Shrinks the largest open file in memory, and returns the number of bytes that were freed.
-    pub fn shrink(&mut self, archive: &Archive, archiver: &Archiver) -> Result<usize, EncodeError> {
-        let largest = self.open.iter().enumerate().max_by_key(|(_, f)| f.body.held());
-        let Some((at, before)) = largest.map(|(at, f)| (at, f.body.held())) else { return Ok(0) };
+    pub fn shrink(
+        &mut self,
+        archive: &ArchiveConfig,
+        archiver: &Archiver,
+    ) -> Result<usize, EncodeError> {
+        let largest = self.open.iter().enumerate().max_by_key(|(_, f)| f.body.memory_bytes());
+        let Some((at, before)) = largest.map(|(at, f)| (at, f.body.memory_bytes())) else {
+            return Ok(0);
+        };
         if !self.encode(at, archive)? {
             return Ok(0);
         }
         let file = &mut self.open[at];
         if let Body::Growing { encoder, .. } = &mut file.body {
             encoder.shrink()?;
-            encoder.take(&mut |bytes| file.sent.send(at, bytes, archiver));
+            encoder.drain_bytes(&mut |bytes| file.sent.send(at, bytes, archiver));
         }
-        Ok(before.saturating_sub(file.body.held()))
+        Ok(before.saturating_sub(file.body.memory_bytes()))
     }
 
     /// Ends every file and hands over its last bytes; what the manifest says of them. `of`: what
@@ -233,7 +239,7 @@ impl Files {
         self,
         of: &EntryTemplate,
         paths: &PartitionPaths,
-        archive: &Archive,
+        archive: &ArchiveConfig,
         archiver: &Archiver,
     ) -> Result<Vec<FileRef>, EncodeError> {
         let extension = archive.format.extension();
@@ -251,7 +257,7 @@ impl Files {
                     let mut chunks = Vec::new();
                     let mut keep = |bytes| sent.add(bytes, &mut |chunk| chunks.push(chunk));
                     encoder.finish(&about, &mut keep)?;
-                    archiver.send(Command::WriteComplete { file: at, chunks });
+                    archiver.send(ArchiveCommand::WriteComplete { file: at, chunks });
                 }
             }
             let name = paths.file(file.first, file.last, extension);
@@ -296,7 +302,7 @@ pub fn footer(
 /// An encoder that has all of these records.
 fn encoded(
     kept: &KeptRecords,
-    archive: &Archive,
+    archive: &ArchiveConfig,
     of: &TopicPartition,
 ) -> Result<Encoder, EncodeError> {
     let mut encoder = Encoder::new(archive.format, archive.rows, of)?;
@@ -306,7 +312,9 @@ fn encoded(
 
 impl Sent {
     fn send(&mut self, at: usize, bytes: Bytes, archiver: &Archiver) {
-        self.add(bytes, &mut |chunk| archiver.send(Command::Write { file: at, bytes: chunk }));
+        self.add(bytes, &mut |chunk| {
+            archiver.send(ArchiveCommand::Write { file: at, bytes: chunk })
+        });
     }
 
     fn add(&mut self, mut bytes: Bytes, give: &mut dyn FnMut(Bytes)) {
@@ -376,9 +384,9 @@ topics = ["in"]
         let archive = role.archive.clone().expect("it is archived");
         let paths = PartitionPaths::new("in", 0, 0);
         let ledger = LedgerStore { store: Arc::new(memory.clone()), paths: paths.clone() };
-        let (told, heard) = channel();
+        let (sender, events) = channel();
         let open = OpenFiles::default();
-        let tell = move |event| told.send(event).expect("it is listened to");
+        let tell = move |event| sender.send(event).expect("it is listened to");
         let archiver = Archiver::spawn(ledger, open.clone(), tell);
         let (id, now) = (AttemptId(7), Instant::now());
         let mut files = Files::new(id, Offset(0), &of, &open, &archiver, now);
@@ -395,9 +403,9 @@ topics = ["in"]
         let mut entry = template.entry(EntryKind::Data, (Offset(0), Offset(5_000)), 0);
         entry.attempt = id;
         entry.files = refs.clone();
-        archiver.send(Command::Seal(Box::new(entry)));
+        archiver.send(ArchiveCommand::Seal(Box::new(entry)));
         let event = loop {
-            match heard.try_recv() {
+            match events.try_recv() {
                 Ok(event) => break event,
                 Err(_) => tokio::task::yield_now().await,
             }

@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 use crate::clients::encode::EncodeError;
 use crate::common::clock::Now;
-use crate::common::config::{Archive, Start};
+use crate::common::config::{ArchiveConfig, Start};
 use crate::engine::archive::files::Files;
 use crate::engine::archive::ledger::{EntryTemplate, LedgerStore};
 use crate::engine::archive::open::OpenFiles;
-use crate::engine::archive::task::{Archiver, Command, Event};
+use crate::engine::archive::task::{ArchiveCommand, Archiver, Event};
 use crate::engine::topics::Role;
 use crate::pure::formats::entry::EntryKind;
 use crate::pure::layout::RollReason;
 use crate::pure::layout::names::PartitionPaths;
-use crate::pure::layout::roll::Open;
+use crate::pure::layout::roll::OpenTotals;
 use crate::pure::protocol::machine::{LedgerQuestion, Machine, NewEntry};
 use crate::pure::protocol::partition::Append;
 use crate::pure::protocol::{AttemptId, Entry};
@@ -26,7 +26,7 @@ const MOST_WAITING: usize = 4_096;
 
 /// What one partition archives into.
 pub struct ArchiveHalf {
-    archive: Arc<Archive>,
+    archive: Arc<ArchiveConfig>,
     task: Archiver,
     paths: PartitionPaths,
     template: EntryTemplate,
@@ -80,7 +80,7 @@ impl ArchiveHalf {
         self.follow(machine);
         let LedgerQuestion { ticket, probe, discard, put, hint } = question;
         let put = put.map(|put| Box::new(self.new_entry(put, now)));
-        self.task.send(Command::Recover { ticket, probe, hint, discard, put });
+        self.task.send(ArchiveCommand::Recover { ticket, probe, hint, discard, put });
     }
 
     /// An entry without files, with what an operator may want to know of its cause.
@@ -123,13 +123,13 @@ impl ArchiveHalf {
         entry.files = refs;
         entry.p = machine.rules().and_then(|p| p.p()).unwrap_or(range.from);
         entry.roll = Some(reason.to_string());
-        self.task.send(Command::Seal(Box::new(entry)));
+        self.task.send(ArchiveCommand::Seal(Box::new(entry)));
         Ok(true)
     }
 
     /// Sends the append of a sealed attempt.
     pub fn append(&self, id: AttemptId) {
-        self.task.send(Command::Append(id));
+        self.task.send(ArchiveCommand::Append(id));
     }
 
     /// Drops the files that are open: their attempt was given up.
@@ -151,14 +151,14 @@ impl ArchiveHalf {
 
     /// What is open.
     #[must_use]
-    pub fn open_files(&self, now: Instant) -> Option<Open> {
+    pub fn open_files(&self, now: Instant) -> Option<OpenTotals> {
         self.open.as_ref().map(|files| files.open(now))
     }
 
     /// Memory that open files hold, bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.open.as_ref().map_or(0, Files::held)
+        self.open.as_ref().map_or(0, Files::memory_bytes)
     }
 
     /// Bytes that were handed to the task, and that the store has not taken yet.

@@ -57,7 +57,7 @@ impl KeptRecords {
     }
 
     /// Bytes of memory.
-    pub(super) fn held(&self) -> usize {
+    pub(super) fn memory_bytes(&self) -> usize {
         self.bytes.capacity()
     }
 

@@ -26,7 +26,7 @@ use crate::pure::record::OffsetRange;
 
 /// What the worker asks for.
 #[derive(Debug)]
-pub enum Command {
+pub enum ArchiveCommand {
     /// Makes the attempt's directory.
     Open { key: EntryKey, id: AttemptId },
     /// A chunk of the attempt's file number `file`; the first one makes the file.
@@ -48,18 +48,18 @@ pub enum Command {
     },
 }
 
-impl Command {
+impl ArchiveCommand {
     /// Bytes of the file that it carries.
     fn size(&self) -> usize {
         match self {
-            Command::Write { bytes, .. } => bytes.len(),
-            Command::WriteComplete { chunks, .. } => chunks.iter().map(Bytes::len).sum(),
+            ArchiveCommand::Write { bytes, .. } => bytes.len(),
+            ArchiveCommand::WriteComplete { chunks, .. } => chunks.iter().map(Bytes::len).sum(),
             _ => 0,
         }
     }
 }
 
-/// What the worker is told.
+/// What the task reports to the worker.
 #[derive(Debug)]
 pub enum Event {
     Sealed(AttemptId),
@@ -71,7 +71,7 @@ pub enum Event {
     GapStands(OffsetRange),
     /// The incarnation, and its ledger if there is one.
     Ledger(Ticket, u32, Option<LedgerTail>),
-    /// From here on everything is ignored, until [`Command::Recover`].
+    /// From here on everything is ignored, until [`ArchiveCommand::Recover`].
     Failed(LedgerError),
 }
 
@@ -101,10 +101,11 @@ type Tell = dyn Fn(Event) + Send + Sync;
 
 /// The worker's end.
 pub struct Archiver {
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<ArchiveCommand>,
     under_way: Arc<AtomicUsize>,
     tell: Arc<Tell>,
-    /// A command was not taken, and that was told; until the next [`Command::Recover`].
+    /// The task did not take a command, and the worker knows that; until the next
+    /// [`ArchiveCommand::Recover`].
     gone: AtomicBool,
 }
 
@@ -124,7 +125,7 @@ impl Archiver {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let under_way = Arc::new(AtomicUsize::new(0));
         let tell: Arc<Tell> = Arc::new(tell);
-        let state = State {
+        let task = ArchiveTask {
             ledger,
             open_in_store,
             tell: Arc::clone(&tell),
@@ -134,14 +135,14 @@ impl Archiver {
             unseen: APPENDS_A_LOOK,
             broken: false,
         };
-        spawn_detached("archiver", state.run(inbox));
+        spawn_detached("archiver", task.run(inbox));
         Archiver { commands, under_way, tell, gone: AtomicBool::new(false) }
     }
 
-    /// Hands over one command. If it is not taken, the worker is told so as [`Event::Failed`], as
-    /// of any other trouble on the way into the store.
-    pub fn send(&self, command: Command) {
-        if matches!(command, Command::Recover { .. }) {
+    /// Hands over one command. If the task does not take it, the worker gets [`Event::Failed`], as
+    /// for any other trouble on the way into the store.
+    pub fn send(&self, command: ArchiveCommand) {
+        if matches!(command, ArchiveCommand::Recover { .. }) {
             self.gone.store(false, Ordering::Relaxed);
         }
         let size = command.size();
@@ -167,19 +168,19 @@ impl Archiver {
     }
 }
 
-struct State {
+struct ArchiveTask {
     ledger: LedgerStore,
     open_in_store: OpenFiles,
     tell: Arc<Tell>,
     under_way: Arc<AtomicUsize>,
-    open: Option<Open>,
+    open: Option<OpenAttempt>,
     sealed: HashMap<AttemptId, Box<Entry>>,
     /// Appends since the staging directory was seen to hold nothing of others.
     unseen: u32,
     broken: bool,
 }
 
-struct Open {
+struct OpenAttempt {
     id: AttemptId,
     directory: String,
     /// Files that grow, by number.
@@ -200,8 +201,8 @@ impl Drop for UnderWay {
     }
 }
 
-impl State {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
+impl ArchiveTask {
+    async fn run(mut self, mut inbox: mpsc::Receiver<ArchiveCommand>) {
         while let Some(command) = inbox.recv().await {
             let size = UnderWay { bytes: command.size(), all: Arc::clone(&self.under_way) };
             // A panic is one more way to fail: the task goes on to hear that it is to recover.
@@ -217,9 +218,13 @@ impl State {
         }
     }
 
-    async fn carry_out(&mut self, command: Command, size: UnderWay) -> Result<(), LedgerError> {
+    async fn carry_out(
+        &mut self,
+        command: ArchiveCommand,
+        size: UnderWay,
+    ) -> Result<(), LedgerError> {
         match command {
-            Command::Recover { ticket, probe, hint, discard, put } => {
+            ArchiveCommand::Recover { ticket, probe, hint, discard, put } => {
                 self.broken = false;
                 self.open = None;
                 self.sealed.clear();
@@ -230,11 +235,13 @@ impl State {
                 self.recover(ticket, hint, discard, put).await
             }
             _ if self.broken => Ok(()),
-            Command::Open { key, id } => self.open(key, id).await,
-            Command::Write { file, bytes } => self.write(file, bytes).await,
-            Command::WriteComplete { file, chunks } => self.complete(file, chunks, size).await,
-            Command::Seal(entry) => self.seal(entry).await,
-            Command::Append(id) => self.append(id).await,
+            ArchiveCommand::Open { key, id } => self.open(key, id).await,
+            ArchiveCommand::Write { file, bytes } => self.write(file, bytes).await,
+            ArchiveCommand::WriteComplete { file, chunks } => {
+                self.complete(file, chunks, size).await
+            }
+            ArchiveCommand::Seal(entry) => self.seal(entry).await,
+            ArchiveCommand::Append(id) => self.append(id).await,
         }
     }
 
@@ -253,7 +260,8 @@ impl State {
             let stands = self.ledger.put(&entry).await?;
             crash::at(Step::GenesisPut);
             if stands && entry.kind == EntryKind::Gap {
-                // Told at once: what follows may fail, and then this entry is found, not put.
+                // This is reported at once: what follows may fail, and then this entry is found,
+                // not put.
                 (self.tell)(Event::GapStands(OffsetRange { from: entry.from, to: entry.to }));
             }
         }
@@ -266,7 +274,8 @@ impl State {
         let directory = self.ledger.paths.attempt(key, id);
         self.ledger.store.make_dirs(&directory).await?;
         crash::at(Step::AttemptMade);
-        self.open = Some(Open { id, directory, files: BTreeMap::new(), complete: JoinSet::new() });
+        self.open =
+            Some(OpenAttempt { id, directory, files: BTreeMap::new(), complete: JoinSet::new() });
         Ok(())
     }
 
@@ -393,23 +402,26 @@ mod tests {
     fn a_command_that_nobody_takes_is_told_once_and_is_not_under_way() {
         let (commands, inbox) = mpsc::channel(1);
         drop(inbox);
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let to = Arc::clone(&told);
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let to = Arc::clone(&events);
         let tell: Arc<Tell> = Arc::new(move |event| to.lock().push(event));
         let (under_way, gone) = (Arc::default(), AtomicBool::new(false));
         let archiver = Archiver { commands, under_way, tell, gone };
         for file in 0..2 {
-            archiver.send(Command::Write { file, bytes: Bytes::from_static(b"ten bytes.") });
+            archiver.send(ArchiveCommand::Write { file, bytes: Bytes::from_static(b"ten bytes.") });
         }
         assert_eq!(archiver.under_way(), 0);
         let failures = || {
-            let told = told.lock();
-            assert!(told.iter().all(|e| matches!(e, Event::Failed(LedgerError::Gone))), "{told:?}");
-            told.len()
+            let events = events.lock();
+            assert!(
+                events.iter().all(|e| matches!(e, Event::Failed(LedgerError::Gone))),
+                "{events:?}"
+            );
+            events.len()
         };
         assert_eq!(failures(), 1);
         let ticket = Ticket { epoch: 0, number: 0 };
-        archiver.send(Command::Recover {
+        archiver.send(ArchiveCommand::Recover {
             ticket,
             probe: false,
             hint: None,

@@ -2,7 +2,7 @@
 
 use crate::clients::kafka::{Outgoing, TransactionError};
 use crate::common::clock::Now;
-use crate::common::config::{Merging as MergeConfig, WordCount};
+use crate::common::config::{MergeConfig, WordCount};
 use crate::engine::results::map::{AHEAD_MILLIS, Map};
 use crate::engine::results::merge::Merging;
 use crate::pure::count::output::WindowWriter;

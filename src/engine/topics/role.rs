@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::clients::store::Store;
-use crate::common::config::{Archive, Config, Start, WordCount};
+use crate::common::config::{ArchiveConfig, Config, Start, WordCount};
 use crate::engine::topics::select::mapping_of;
 use crate::engine::topics::topic_role::TopicRole;
 use crate::pure::protocol::OnGap;
@@ -16,7 +16,7 @@ pub struct Role {
     pub of: TopicRole,
     pub start: Start,
     pub on_gap: OnGap,
-    pub archive: Option<Arc<Archive>>,
+    pub archive: Option<Arc<ArchiveConfig>>,
     /// What is counted, or merged.
     pub count: Option<Arc<WordCount>>,
     /// The archive's store and its root id.
@@ -28,7 +28,7 @@ impl Role {
     pub fn of(
         config: &Config,
         topic: &str,
-        store: impl FnOnce(&Archive) -> Option<(Arc<dyn Store>, String)>,
+        store: impl FnOnce(&ArchiveConfig) -> Option<(Arc<dyn Store>, String)>,
     ) -> Option<Role> {
         let (mapping, of) = mapping_of(config, topic)?;
         let archive = match of {

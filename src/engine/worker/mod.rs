@@ -34,4 +34,4 @@ mod transaction;
 mod turns;
 
 pub use env::{Env, Memory, Paused};
-pub use pool::{Plan, Pool};
+pub use pool::{Pool, PoolSetup};

@@ -41,7 +41,7 @@ type Roles = dyn Fn(&str) -> Option<Role> + Send + Sync;
 type Producers = dyn Fn(&str, usize) -> Box<dyn Commit> + Send + Sync;
 
 /// What a pool of workers starts from.
-pub struct Plan {
+pub struct PoolSetup {
     pub role: Box<Roles>,
     /// How many workers a mapping may have now; at least one.
     pub workers_per_mapping: Box<dyn Fn() -> usize + Send + Sync>,
@@ -54,7 +54,7 @@ pub struct Plan {
 pub struct Pool {
     workers: RwLock<Vec<Arc<WorkerHandle>>>,
     env: Env,
-    plan: Plan,
+    setup: PoolSetup,
     placed: Mutex<BTreeMap<TopicPartition, Placed>>,
     /// What was taken away since the last assignment, as it was then.
     taken: Mutex<Vec<PartitionStatus>>,
@@ -69,9 +69,9 @@ struct Placed {
 impl Pool {
     /// A pool without a thread: workers are started for the partitions that are assigned.
     #[must_use]
-    pub fn new(env: Env, plan: Plan) -> Pool {
+    pub fn new(env: Env, setup: PoolSetup) -> Pool {
         let (placed, taken) = (Mutex::default(), Mutex::default());
-        Pool { workers: RwLock::default(), env, plan, placed, taken }
+        Pool { workers: RwLock::default(), env, setup, placed, taken }
     }
 
     /// The workers that were started so far.
@@ -97,7 +97,7 @@ impl Pool {
         let least = mine.iter().copied().min_by_key(|w| load(*w));
         match least {
             Some(least) if load(least) == 0 => Ok(least),
-            Some(least) if (self.plan.workers_per_mapping)().max(1) <= mine.len() => Ok(least),
+            Some(least) if (self.setup.workers_per_mapping)().max(1) <= mine.len() => Ok(least),
             Some(least) => self.start_worker(mapping, mine.len()).or(Ok(least)),
             None => self.start_worker(mapping, 0),
         }
@@ -107,7 +107,7 @@ impl Pool {
     fn start_worker(&self, mapping: &str, nth: usize) -> std::io::Result<usize> {
         let mut workers = self.workers.write();
         let (index, view) = (workers.len(), Arc::new(WorkerView::default()));
-        let transactions = (self.plan.transactions)(mapping, nth);
+        let transactions = (self.setup.transactions)(mapping, nth);
         let (worker, wake) = Worker::new(index, self.env.clone(), transactions, Arc::clone(&view));
         let name = format!("worker-{index}");
         let thread = std::thread::Builder::new().name(name).spawn(move || worker.run())?;
@@ -285,7 +285,7 @@ impl Pool {
         let mut shares: BTreeMap<usize, Vec<Added>> = BTreeMap::new();
         let mut placed = self.placed.lock();
         for (tp, source) in added {
-            let Some(role) = (self.plan.role)(&tp.topic) else {
+            let Some(role) = (self.setup.role)(&tp.topic) else {
                 tracing::error!(%tp, "the group assigned a partition that no mapping names");
                 continue;
             };
@@ -361,7 +361,7 @@ impl Assignments for Pool {
             let mine = gone.iter().filter(|(_, p)| p.worker == index).map(|(tp, _)| tp.clone());
             // A mapping that was removed reads nothing again.
             let (kept, removed): (Vec<_>, Vec<_>) =
-                mine.partition(|tp| (self.plan.role)(&tp.topic).is_some());
+                mine.partition(|tp| (self.setup.role)(&tp.topic).is_some());
             for (partitions, for_good) in [(kept, false), (removed, true)] {
                 if !partitions.is_empty() {
                     waiting += 1;
@@ -370,7 +370,7 @@ impl Assignments for Pool {
                 }
             }
         }
-        let deadline = Instant::now() + self.plan.revoke_timeout;
+        let deadline = Instant::now() + self.setup.revoke_timeout;
         for _ in 0..waiting {
             let left = deadline.saturating_duration_since(Instant::now());
             if wait.recv_timeout(left).is_err() {
@@ -378,7 +378,7 @@ impl Assignments for Pool {
                     "a worker did not answer a revocation in time: it did not release its \
                      partitions within daemon.revoke_timeout ({:?}), so its commit is refused, \
                      its records are read again, and nothing is lost",
-                    self.plan.revoke_timeout
+                    self.setup.revoke_timeout
                 );
                 break;
             }

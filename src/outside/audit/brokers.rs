@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::clients::kafka::offsets::{BrokerPositions, Positions as _};
 use crate::clients::kafka::{Consumer, KafkaError, consumer_config, group, topics};
 use crate::clients::store::{Store, StoreError};
-use crate::common::config::{Archive, Config};
+use crate::common::config::{ArchiveConfig, Config};
 use crate::engine::archive::ledger::{LedgerError, LedgerStore, ledger_of};
 use crate::engine::archive::listing::{Finding, FindingKind};
 use crate::engine::archive::root::{FoundIdentity, find_identity};
@@ -109,7 +109,7 @@ impl Brokers {
         config: &Config,
         tp: &TopicPartition,
     ) -> Result<Option<Diagnosis>, LookError> {
-        let store = |archive: &Archive| self.stores.get(&archive.root.url()).cloned();
+        let store = |archive: &ArchiveConfig| self.stores.get(&archive.root.url()).cloned();
         let Some(role) = Role::of(config, &tp.topic, store) else {
             return Ok(None);
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::clients::kafka;
-use crate::common::config::{Config, Faulty, Places};
+use crate::common::config::{Config, Faulty, KeyPlaces};
 use crate::outside::cli::exit::{EX_CONFIG, EX_USAGE};
 use crate::outside::cli::output::complain;
 
@@ -39,7 +39,7 @@ impl ConfigArgs {
             return Ok(config);
         }
         let text = std::fs::read_to_string(&self.config).unwrap_or_default();
-        complain(&self.shown(&Faulty(faults).placed(&Places::read(&text))));
+        complain(&self.shown(&Faulty(faults).placed(&KeyPlaces::read(&text))));
         Err(EX_CONFIG)
     }
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::common::config::{Archive, Config, Topics};
+use crate::common::config::{ArchiveConfig, Config, Topics};
 use crate::engine::archive::calls::{CALLS_A_FILE, CALLS_A_ROLL};
 use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::output::say;
@@ -63,7 +63,7 @@ fn describe(config: &Config, now_ms: i64) -> String {
     lines.join("\n")
 }
 
-fn path(archive: &Archive, topic: &str, now_ms: i64) -> String {
+fn path(archive: &ArchiveConfig, topic: &str, now_ms: i64) -> String {
     let directory = archive.template.render(topic, 0, Some(now_ms));
     let name =
         PartitionPaths::new(topic, 0, 0).file(Offset(0), Offset(999), archive.format.extension());
@@ -72,7 +72,7 @@ fn path(archive: &Archive, topic: &str, now_ms: i64) -> String {
 
 /// What a partition leaves in the store each day, and asks of its NameNode, if all records of a
 /// roll lie in one directory.
-fn cost(archive: &Archive) -> String {
+fn cost(archive: &ArchiveConfig) -> String {
     let rolls = (86_400.0 / archive.roll.age.as_secs_f64()).ceil();
     let calls = CALLS_A_ROLL + CALLS_A_FILE;
     format!(

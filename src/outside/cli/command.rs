@@ -13,11 +13,11 @@ use crate::outside::cli::{
 #[command(max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Subcommand, Debug)]
-enum Command {
+enum CliCommand {
     /// Run the daemon until SIGTERM or SIGINT.
     ///
     /// SIGHUP reads the configuration again: mappings, their archives and the log level change
@@ -98,18 +98,18 @@ enum Command {
 pub fn main() -> u8 {
     match Cli::try_parse() {
         Ok(cli) => match cli.command {
-            Command::Run(run) => run.main(),
-            Command::Check(check) => check.main(),
-            Command::Init(init) => init.main(),
-            Command::Generate(generate) => generate.main(Cli::command()),
-            Command::Status(status) => status.main(),
-            Command::Pause(pause) => pause.main("pause"),
-            Command::Resume(resume) => resume.main("resume"),
-            Command::Verify(verify) => verify.main(),
-            Command::Recount(recount) => recount.main(),
-            Command::Repair(repair) => repair.main(),
-            Command::Where(r#where) => r#where.main(),
-            Command::Explain(explain) => explain.main(),
+            CliCommand::Run(run) => run.main(),
+            CliCommand::Check(check) => check.main(),
+            CliCommand::Init(init) => init.main(),
+            CliCommand::Generate(generate) => generate.main(Cli::command()),
+            CliCommand::Status(status) => status.main(),
+            CliCommand::Pause(pause) => pause.main("pause"),
+            CliCommand::Resume(resume) => resume.main("resume"),
+            CliCommand::Verify(verify) => verify.main(),
+            CliCommand::Recount(recount) => recount.main(),
+            CliCommand::Repair(repair) => repair.main(),
+            CliCommand::Where(r#where) => r#where.main(),
+            CliCommand::Explain(explain) => explain.main(),
         },
         Err(e) => {
             let _ = e.print();

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use crate::clients::kafka::beginnings::Beginnings;
 use crate::clients::kafka::group::PollControl;
 use crate::clients::kafka::{BatchLimit, Consumer};
-use crate::clients::store::measured::Took;
+use crate::clients::store::measured::StoreTimer;
 use crate::common::config::{Config, Daemon};
 use crate::engine::topics::treats_alike;
 use crate::outside::daemon::active::ActiveConfig;
@@ -28,7 +28,7 @@ pub type SetLog = dyn Fn(&str) + Send + Sync;
 /// Everything that a reload needs and changes.
 pub(super) struct Reloading {
     pub(super) read_again: Box<ReadAgain>,
-    pub(super) took: Arc<Took>,
+    pub(super) store_timer: Arc<StoreTimer>,
     pub(super) set_log: Box<SetLog>,
     pub(super) in_force: watch::Sender<Arc<ActiveConfig>>,
     pub(super) consumer: Arc<Consumer>,
@@ -74,7 +74,7 @@ impl Reloading {
         let log = std::mem::take(&mut new.daemon.log);
         new.daemon = Daemon { log, ..old.config.daemon.clone() };
         let new = Arc::new(new);
-        let stores = roots::open_all(&new, Some(&old), Some(&self.took)).await;
+        let stores = roots::open_all(&new, Some(&old), Some(&self.store_timer)).await;
         let stores = stores.map_err(|e| e.to_string())?;
         topics::create(&new, &self.consumer, &self.limit).await.map_err(|e| e.to_string())?;
         let found = topics::find(&new, &self.consumer, &self.health).await;

@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clients::store::measured::{Call, Measured, Took};
+use crate::clients::store::measured::{Call, Measured, StoreTimer};
 use crate::clients::store::{self, Deadlines, ErrorKind, Store};
 use crate::common::config::{Config, Root};
 use crate::common::health::{Board, Subject};
@@ -16,11 +16,11 @@ use crate::outside::daemon::health::now_ms;
 use crate::outside::daemon::unavailable::Unavailable;
 
 /// Opens every root that a mapping names, and reads or writes its id. Of what is in force, the same
-/// roots stay open. `took` is told of each operation.
+/// roots stay open. `store_timer` is called with each operation.
 pub(crate) async fn open_all(
     config: &Config,
     before: Option<&ActiveConfig>,
-    took: Option<&Arc<Took>>,
+    store_timer: Option<&Arc<StoreTimer>>,
 ) -> Result<HashMap<String, (Arc<dyn Store>, String)>, Unavailable> {
     let mut stores = HashMap::new();
     for mapping in &config.mappings {
@@ -36,8 +36,8 @@ pub(crate) async fn open_all(
                     Unavailable(format!("root {url} of mapping.{}: {e}", mapping.name))
                 })?;
                 let (store, id) = opened;
-                let store = match took {
-                    Some(took) => Measured::wrap(store, took),
+                let store = match store_timer {
+                    Some(store_timer) => Measured::wrap(store, store_timer),
                     None => store,
                 };
                 let _ = unopened.insert((store, id));
@@ -73,9 +73,9 @@ pub(super) fn heard(board: &Arc<Board>, call: &Call<'_>) {
         return works(board, &root, call.operation, now_ms());
     };
     let who = who(call.operation, error.kind);
-    let began = now_ms().saturating_sub(call.took.as_millis() as i64);
+    let started_at = now_ms().saturating_sub(call.duration.as_millis() as i64);
     let cause = error.to_string();
-    if board.note_failed(&root, who, &cause, began).is_none() {
+    if board.note_failed(&root, who, &cause, started_at).is_none() {
         return;
     }
     let board = Arc::clone(board);

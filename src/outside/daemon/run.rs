@@ -18,7 +18,7 @@ use crate::clients::kafka::{
     producer_config,
 };
 use crate::clients::store::ErrorKind;
-use crate::clients::store::measured::Took;
+use crate::clients::store::measured::StoreTimer;
 use crate::common::clock::Now;
 use crate::common::config::Config;
 use crate::common::deadlines;
@@ -28,7 +28,7 @@ use crate::common::spawn::Essential;
 use crate::common::status;
 use crate::engine::archive::open::OpenFiles;
 use crate::engine::topics::SourceLists;
-use crate::engine::worker::{Env, Memory, Paused, Plan, Pool};
+use crate::engine::worker::{Env, Memory, Paused, Pool, PoolSetup};
 use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::health::{Health, now_ms};
 use crate::outside::daemon::reload::{ReadAgain, Reloading, SetLog};
@@ -105,14 +105,14 @@ impl Running {
         let Launch { config, registry, repair, read_again, reloads, set_log } = launch;
         let metrics = Arc::new(Metrics::new(&registry));
         let board = Arc::new(Board::default());
-        let took = took(&metrics, &board);
-        let stores = roots::open_all(&config, None, Some(&took)).await?;
+        let store_timer = store_timer(&metrics, &board);
+        let stores = roots::open_all(&config, None, Some(&store_timer)).await?;
         let first = Arc::new(ActiveConfig { config: Arc::clone(&config), stores });
         let (in_force, following) = watch::channel(first);
         let (fatal_tx, fatal) = mpsc::channel::<Fatal>(8);
         let settings = consumer_config(&config)?;
-        let began = Arc::new(Beginnings::default());
-        let positions = BrokerPositions::new(settings.clone(), Arc::clone(&began));
+        let beginnings = Arc::new(Beginnings::default());
+        let positions = BrokerPositions::new(settings.clone(), Arc::clone(&beginnings));
         let control = Arc::new(PollControl::default());
         let env = {
             let of = environment(&config, metrics, positions.clone(), &control, fatal_tx, repair);
@@ -142,7 +142,7 @@ impl Running {
             positions,
         });
         let first = topics::find(&config, &consumer, &health).await?.wanted;
-        beginnings::note(&config, None, &consumer, &began)
+        beginnings::note(&config, None, &consumer, &beginnings)
             .await
             .map_err(|e| Unavailable(e.to_string()))?;
         topics::create(&config, &consumer, &limit).await?;
@@ -153,7 +153,7 @@ impl Running {
         let poll = spawn_poll(&config, &consumer, &control, &health)?;
         let (of, to) = (Arc::clone(&consumer), Arc::clone(&control));
         let reloading = Reloading {
-            took,
+            store_timer,
             read_again,
             set_log,
             in_force,
@@ -161,7 +161,7 @@ impl Running {
             control: to,
             health,
             limit,
-            beginnings: began,
+            beginnings,
         };
         let tasks = spawn_tasks(&config, reloading, reloads, following, stopped);
         tracing::info!(instance = config.daemon.instance, group = config.kafka.group_id, "running");
@@ -279,7 +279,7 @@ fn pool(
     let (first, roles) = (Arc::clone(config), in_force.clone());
     Ok(Pool::new(
         env,
-        Plan {
+        PoolSetup {
             role: Box::new(move |topic| roles.borrow().role(topic)),
             workers_per_mapping: Box::new(move || in_force.borrow().config.workers_per_mapping()),
             transactions: Box::new(move |mapping, nth| {
@@ -349,11 +349,11 @@ async fn stop_all(
 }
 
 /// Records each operation of a store in the metrics, and what it says of its root.
-fn took(metrics: &Arc<Metrics>, board: &Arc<Board>) -> Arc<Took> {
+fn store_timer(metrics: &Arc<Metrics>, board: &Arc<Board>) -> Arc<StoreTimer> {
     let (metrics, board) = (Arc::clone(metrics), Arc::clone(board));
     Arc::new(move |call| {
         let seconds = metrics.store_seconds.with_label_values(&[call.operation]);
-        seconds.observe(call.took.as_secs_f64());
+        seconds.observe(call.duration.as_secs_f64());
         roots::heard(&board, call);
     })
 }

@@ -82,7 +82,7 @@ impl fmt::Display for RollReason {
 
 /// The open files of one partition, as the roll rules see them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Open {
+pub struct OpenTotals {
     pub bytes: u64,
     pub files: usize,
     pub since_first: Duration,
@@ -92,7 +92,7 @@ pub struct Open {
 impl RollPolicy {
     /// The first limit that is reached; [`None`] if there is none.
     #[must_use]
-    pub fn due(&self, open: Open) -> Option<RollReason> {
+    pub fn due(&self, open: OpenTotals) -> Option<RollReason> {
         if self.size_bytes <= open.bytes {
             return Some(RollReason::Size);
         }
@@ -107,7 +107,7 @@ impl RollPolicy {
 
     /// Time until the clock alone reaches a limit: nothing is added meanwhile.
     #[must_use]
-    pub fn due_in(&self, open: Open) -> Duration {
+    pub fn due_in(&self, open: OpenTotals) -> Duration {
         let by_age = self.age.saturating_sub(open.since_first);
         let by_idleness = self.idle.map(|idle| idle.saturating_sub(open.since_last));
         by_idleness.map_or(by_age, |left| left.min(by_age))
@@ -122,14 +122,14 @@ mod tests {
     fn each_rule_rolls_alone() {
         let s = Duration::from_secs;
         let policy = RollPolicy { size_bytes: 100, age: s(60), idle: Some(s(5)), open_files: 3 };
-        let quiet = Open { bytes: 99, files: 192, since_first: s(59), since_last: s(4) };
+        let quiet = OpenTotals { bytes: 99, files: 192, since_first: s(59), since_last: s(4) };
         assert_eq!(policy.due(quiet), None);
-        assert_eq!(policy.due(Open { bytes: 100, ..quiet }), Some(RollReason::Size));
-        assert_eq!(policy.due(Open { files: 193, ..quiet }), Some(RollReason::OpenFiles));
-        assert_eq!(policy.due(Open { since_first: s(60), ..quiet }), Some(RollReason::Age));
-        assert_eq!(policy.due(Open { since_last: s(5), ..quiet }), Some(RollReason::Idle));
+        assert_eq!(policy.due(OpenTotals { bytes: 100, ..quiet }), Some(RollReason::Size));
+        assert_eq!(policy.due(OpenTotals { files: 193, ..quiet }), Some(RollReason::OpenFiles));
+        assert_eq!(policy.due(OpenTotals { since_first: s(60), ..quiet }), Some(RollReason::Age));
+        assert_eq!(policy.due(OpenTotals { since_last: s(5), ..quiet }), Some(RollReason::Idle));
         let off = RollPolicy { idle: None, ..policy };
-        assert_eq!(off.due(Open { since_last: s(50), ..quiet }), None);
+        assert_eq!(off.due(OpenTotals { since_last: s(50), ..quiet }), None);
     }
 
     /// A worker sleeps for so long: a limit is reached then, and not a millisecond before.
@@ -139,7 +139,7 @@ mod tests {
         for idle in [None, Some(s(5)), Some(s(90))] {
             let policy = RollPolicy { size_bytes: 100, age: s(60), idle, open_files: 3 };
             for (first, last) in [(0, 0), (58, 1), (50, 50), (59, 4)] {
-                let at = |later| Open {
+                let at = |later| OpenTotals {
                     bytes: 1,
                     files: 1,
                     since_first: s(first) + later,

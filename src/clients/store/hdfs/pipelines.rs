@@ -68,7 +68,7 @@ impl Pipelines {
 
     /// Notes that a file started with all replicas, or with one; returns whether this is different
     /// from before.
-    fn began(&self, whole: bool, now: Instant) -> bool {
+    fn note_start(&self, whole: bool, now: Instant) -> bool {
         let mut health = self.health();
         let since = health.alone.filter(|at| now.saturating_duration_since(*at) < ALONE);
         let alone = (!whole).then(|| since.unwrap_or(now));
@@ -98,10 +98,11 @@ pub(super) struct HdfsFile {
     client: Arc<Client>,
     path: String,
     pipelines: Arc<Pipelines>,
-    /// [`None`] once it could not be begun.
+    /// [`None`] once the file could not be started.
     writer: Option<FileWriter>,
-    begun: bool,
-    /// The number of replicas that it is to have, if it was begun with one.
+    /// A chunk was given to the file, so its start is over.
+    written_to: bool,
+    /// The number of replicas that the file is to have, if it was started with one.
     wanted: Option<u32>,
 }
 
@@ -113,7 +114,7 @@ impl HdfsFile {
         writer: FileWriter,
     ) -> HdfsFile {
         let writer = Some(writer);
-        HdfsFile { client, path, pipelines, writer, begun: false, wanted: None }
+        HdfsFile { client, path, pipelines, writer, written_to: false, wanted: None }
     }
 
     fn error(&self, operation: &'static str, e: &HdfsError) -> StoreError {
@@ -137,9 +138,9 @@ impl HdfsFile {
             // Erasure coded: its writer does without a node by itself.
             return self.append(bytes.clone()).await;
         };
-        let (mut last, mut tried, began) = (self.unusable(), false, Instant::now());
-        for replicas in self.pipelines.plan(wanted, began) {
-            if TRIES < began.elapsed() {
+        let (mut last, mut tried, started) = (self.unusable(), false, Instant::now());
+        for replicas in self.pipelines.plan(wanted, started) {
+            if TRIES < started.elapsed() {
                 break;
             }
             let writer = match self.writer.take() {
@@ -152,7 +153,7 @@ impl HdfsFile {
                     self.writer = Some(writer);
                     let whole = replicas == wanted;
                     self.wanted = (!whole).then_some(wanted);
-                    if self.pipelines.began(whole, Instant::now()) {
+                    if self.pipelines.note_start(whole, Instant::now()) {
                         let news = if whole {
                             "new files have all their replicas again"
                         } else {
@@ -241,7 +242,7 @@ async fn watched<T>(pipelines: &Pipelines, call: impl Future<Output = T>) -> T {
 #[async_trait]
 impl RawFile for HdfsFile {
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
-        let first = !std::mem::replace(&mut self.begun, true);
+        let first = !std::mem::replace(&mut self.written_to, true);
         if first && self.pipelines.careful(Instant::now()) {
             return self.begin(&bytes).await;
         }
@@ -272,14 +273,14 @@ mod tests {
         let full = |now| pipelines.plan(3, now).iter().take_while(|n| **n == 3).count();
         assert_eq!(pipelines.plan(3, now), [3, 3, 1, 1, 1, 1, 1, 1, 1, 1]);
         // What worked is tried at once, and the full number every minute: not put off by each file.
-        assert!(pipelines.began(false, now));
+        assert!(pipelines.note_start(false, now));
         assert_eq!(full(now + ALONE / 2), 0);
-        assert!(!pipelines.began(false, now + ALONE / 2), "no news");
+        assert!(!pipelines.note_start(false, now + ALONE / 2), "no news");
         assert_eq!(full(now + ALONE), 1);
-        assert!(!pipelines.began(false, now + ALONE), "no news");
+        assert!(!pipelines.note_start(false, now + ALONE), "no news");
         assert_eq!(full(now + ALONE * 3 / 2), 0);
-        assert!(pipelines.began(true, now + ALONE * 2));
+        assert!(pipelines.note_start(true, now + ALONE * 2));
         assert_eq!(full(now + ALONE * 2), 2);
-        assert!(!pipelines.began(true, now + ALONE * 2), "no news");
+        assert!(!pipelines.note_start(true, now + ALONE * 2), "no news");
     }
 }

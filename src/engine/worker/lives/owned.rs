@@ -16,7 +16,7 @@ use crate::common::clock::Now;
 use crate::engine::topics::Role;
 use crate::engine::worker::lives::topics::{MERGED, tp};
 use crate::engine::worker::lives::world::{env, role};
-use crate::engine::worker::{Env, Paused, Plan, Pool};
+use crate::engine::worker::{Env, Paused, Pool, PoolSetup};
 use crate::fakes::brokers::Brokers;
 use crate::fakes::store::Memory;
 use crate::pure::record::{Offset, TopicPartition};
@@ -69,7 +69,7 @@ fn pool_and_pauses(registry: &Registry, brokers: &Brokers) -> (Pool, Arc<Paused>
     let paused = Arc::clone(&env.paused);
     let role = move |topic: &str| roles.iter().find(|(t, _)| *t == topic).map(|r| r.1.clone());
     let brokers = brokers.clone();
-    let plan = Plan {
+    let setup = PoolSetup {
         role: Box::new(role),
         workers_per_mapping: Box::new(|| 1),
         transactions: Box::new(move |mapping, _| match mapping {
@@ -78,7 +78,7 @@ fn pool_and_pauses(registry: &Registry, brokers: &Brokers) -> (Pool, Arc<Paused>
         }),
         revoke_timeout: Duration::from_secs(5),
     };
-    (Pool::new(env, plan), paused)
+    (Pool::new(env, setup), paused)
 }
 
 fn assign(pool: &Pool, brokers: &Brokers, all: &[TopicPartition]) {
@@ -89,9 +89,9 @@ fn assign(pool: &Pool, brokers: &Brokers, all: &[TopicPartition]) {
 }
 
 fn eventually(what: &str, is: impl Fn() -> bool) {
-    let began = Instant::now();
+    let started = Instant::now();
     while !is() {
-        assert!(began.elapsed() < Duration::from_secs(20), "{what} did not come");
+        assert!(started.elapsed() < Duration::from_secs(20), "{what} did not come");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -202,10 +202,10 @@ async fn a_mapping_goes_on_while_the_transactions_of_another_hang() {
     // The closure asks on this thread, where the flag is set.
     assign(&pool, &brokers, &[hangs.clone(), goes_on.clone()]);
     assert_eq!(pool.workers().len(), 2, "a worker serves one mapping");
-    let began = Instant::now();
+    let started = Instant::now();
     let committed = |tp: &TopicPartition| brokers.lock().committed.get(tp).map(|(o, _)| *o);
     eventually("a commit of the other mapping", || committed(&goes_on) == Some(Offset(1)));
-    assert!(began.elapsed() < HANG, "it waited for {:?}", began.elapsed());
+    assert!(started.elapsed() < HANG, "it waited for {:?}", started.elapsed());
     assert_eq!(committed(&hangs), None);
     let _ = pool.end(Duration::ZERO);
 }
