@@ -12,7 +12,7 @@ use crate::engine::archive::ledger::{LedgerError, LedgerStore, ledger_of};
 use crate::engine::archive::listing::{Finding, FindingKind};
 use crate::engine::archive::root::{FoundIdentity, find_identity};
 use crate::engine::topics::Role;
-use crate::outside::audit::report::{AtBrokers, Report};
+use crate::outside::audit::report::{AtBrokers, RootReport};
 use crate::pure::layout::names::PartitionPaths;
 use crate::pure::protocol::repair::{ABSENT, Facts};
 use crate::pure::protocol::{Entry, Identity, Stop};
@@ -185,7 +185,7 @@ pub async fn check(
     config: &Arc<Config>,
     brokers: &Brokers,
     partitions: &[TopicPartition],
-    reports: &mut [Report],
+    reports: &mut [RootReport],
 ) -> Result<Vec<Finding>, LookError> {
     let mut elsewhere = Vec::new();
     for tp in partitions {
@@ -198,7 +198,7 @@ pub async fn check(
 }
 
 /// Adds one partition to the report of its root; its finding if it has none.
-fn add(looked: Diagnosis, reports: &mut [Report]) -> Option<Finding> {
+fn add(looked: Diagnosis, reports: &mut [RootReport]) -> Option<Finding> {
     let (topic, partition) = (&looked.tp.topic, looked.tp.partition.to_string());
     let finding = looked.stop().map(|stop| Finding {
         kind: FindingKind::StoppedPartition,

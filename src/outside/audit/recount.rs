@@ -21,7 +21,7 @@ use crate::pure::count::{Aggregate, CountKind, Time};
 
 /// The result of recounting one mapping.
 #[derive(Debug, Default, Serialize)]
-pub struct Recount {
+pub struct RecountReport {
     pub mapping: String,
     /// The number of raw records in the range.
     pub records: u64,
@@ -68,11 +68,11 @@ struct Sheet<'a> {
     count: &'a WordCount,
     range: Range<i64>,
     windows: BTreeMap<Option<i64>, Words>,
-    recount: Recount,
+    recount: RecountReport,
     newest: Vec<Newest>,
 }
 
-impl Recount {
+impl RecountReport {
     /// Whether both sides agree, as far as windows are closed, and could be read whole.
     #[must_use]
     pub fn is_equal(&self) -> bool {
@@ -120,8 +120,8 @@ impl Ledgers {
         mapping: &Mapping,
         count: &WordCount,
         range: Range<i64>,
-    ) -> Result<Recount, StoreError> {
-        let recount = Recount { mapping: mapping.name.clone(), ..Recount::default() };
+    ) -> Result<RecountReport, StoreError> {
+        let recount = RecountReport { mapping: mapping.name.clone(), ..RecountReport::default() };
         let mut sheet =
             Sheet { count, range, windows: BTreeMap::new(), recount, newest: Vec::new() };
         for (store, survey) in &self.0 {
@@ -244,7 +244,7 @@ impl Sheet<'_> {
         })
     }
 
-    fn close(self) -> Recount {
+    fn close(self) -> RecountReport {
         let mut recount = self.recount;
         recount.windows = self.windows.len();
         let first = self.windows.keys().next().copied().flatten();

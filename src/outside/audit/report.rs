@@ -7,7 +7,7 @@ use crate::pure::record::{Offset, OffsetRange};
 
 /// What was found under one root.
 #[derive(Debug, Default, Serialize)]
-pub struct Report {
+pub struct RootReport {
     pub root: String,
     pub partitions: Vec<PartitionReport>,
     /// What belongs to no partition.
@@ -43,7 +43,7 @@ pub struct Gap {
     pub cause: String,
 }
 
-impl Report {
+impl RootReport {
     /// How much does not fit together.
     #[must_use]
     pub fn findings(&self) -> usize {

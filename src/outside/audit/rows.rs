@@ -40,7 +40,7 @@ pub fn footer(bytes: Bytes) -> Result<BTreeMap<String, String>, String> {
 /// The bytes are no file of this name's format, or a row has no offset.
 pub fn offsets(path: &str, bytes: Bytes) -> Result<Vec<Offset>, String> {
     #[derive(Deserialize)]
-    struct Line {
+    struct OffsetLine {
         offset: i64,
     }
     let mut all = Vec::new();
@@ -51,7 +51,7 @@ pub fn offsets(path: &str, bytes: Bytes) -> Result<Vec<Offset>, String> {
             all.extend(offsets.values().iter().map(|o| Offset(*o)));
             Ok(())
         })?,
-        Table::Lines(text) => lines(text, |line: Line| {
+        Table::Lines(text) => lines(text, |line: OffsetLine| {
             all.push(Offset(line.offset));
             Ok(())
         })?,
@@ -103,7 +103,7 @@ pub fn raw(path: &str, bytes: Bytes, mut row: impl FnMut(&Record<'_>)) -> Result
         row(&Record { offset: Offset(0), timestamp, key, value, headers: &[] });
     };
     #[derive(Deserialize)]
-    struct Line {
+    struct RawLine {
         timestamp: Option<String>,
         key: Option<String>,
         key_bytes: Option<String>,
@@ -119,7 +119,7 @@ pub fn raw(path: &str, bytes: Bytes, mut row: impl FnMut(&Record<'_>)) -> Result
             }
             Ok(())
         }),
-        Table::Lines(text) => lines(text, |line: Line| {
+        Table::Lines(text) => lines(text, |line: RawLine| {
             let time = line.timestamp.as_deref().map(millis).transpose()?;
             let either = |text: Option<String>, bytes: Option<String>| match bytes {
                 Some(bytes) => STANDARD.decode(bytes).map(Some).map_err(|e| e.to_string()),
@@ -152,7 +152,7 @@ pub struct Count<'a> {
 /// The bytes are no file of counts of this name's format.
 pub fn counts(path: &str, bytes: Bytes, mut row: impl FnMut(Count<'_>)) -> Result<(), String> {
     #[derive(Deserialize)]
-    struct Line {
+    struct CountLine {
         window_start: Option<String>,
         kind: Option<String>,
         word: Option<String>,
@@ -175,7 +175,7 @@ pub fn counts(path: &str, bytes: Bytes, mut row: impl FnMut(Count<'_>)) -> Resul
             }
             Ok(())
         }),
-        Table::Lines(text) => lines(text, |line: Line| {
+        Table::Lines(text) => lines(text, |line: CountLine| {
             if let (Some(start), Some(word), Some(count)) =
                 (line.window_start, line.word, line.count)
             {

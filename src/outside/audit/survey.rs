@@ -34,9 +34,9 @@ impl Survey {
         let mut findings = identity_findings(store, &ledgers).await?;
         let tables = Tables::of(config, store.url(), &ledgers);
         let named: BTreeSet<&str> = named(&ledgers).map(|file| file.path.as_str()).collect();
-        let foreign = visible
-            .into_iter()
-            .filter(|path| !named.contains(path.as_str()) && !is_hidden(path) && tables.hold(path));
+        let foreign = visible.into_iter().filter(|path| {
+            !named.contains(path.as_str()) && !is_hidden(path) && tables.contain(path)
+        });
         findings.extend(foreign.map(|path| Finding {
             kind: FindingKind::ForeignFile,
             path,
@@ -81,12 +81,12 @@ impl Tables {
         }
     }
 
-    fn hold(&self, path: &str) -> bool {
+    fn contain(&self, path: &str) -> bool {
         let topics = || self.topics.iter().map(String::as_str);
         let name = path.rsplit('/').next().unwrap_or_default();
         name.starts_with("part-")
             || self.directories.contains(directory(path))
-            || self.templates.iter().any(|template| template.holds(path, topics()))
+            || self.templates.iter().any(|template| template.may_contain(path, topics()))
     }
 }
 

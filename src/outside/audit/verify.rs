@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::clients::store::{Store, StoreError};
 use crate::common::config::Config;
 use crate::engine::archive::listing::{Finding, FindingKind, LedgerListing, LedgerPath};
-use crate::outside::audit::report::{Gap, PartitionReport, Report};
+use crate::outside::audit::report::{Gap, PartitionReport, RootReport};
 use crate::outside::audit::rows;
 use crate::outside::audit::survey::{Survey, find_file};
 use crate::pure::protocol::{Entry, EntryKind, FileRef};
@@ -27,8 +27,8 @@ pub async fn verify(
     config: &Config,
     now: i64,
     progress: Progress<'_>,
-) -> Result<Report, StoreError> {
-    let mut report = Report { root: store.url().into(), ..Report::default() };
+) -> Result<RootReport, StoreError> {
+    let mut report = RootReport { root: store.url().into(), ..RootReport::default() };
     let Survey { ledgers, findings } = Survey::read(store, config).await?;
     report.findings = findings;
     let entries = || ledgers.iter().flat_map(|(_, b)| &b.entries);

@@ -209,7 +209,7 @@ fn holes(listing: &LedgerListing) -> Vec<(OffsetRange, EntryKind)> {
     let mut holes = Vec::new();
     let mut end: Option<Offset> = None;
     for entry in &listing.entries {
-        let begun = match end {
+        let expected_from = match end {
             Some(end) => end,
             None if entry.kind == EntryKind::Genesis => entry.to,
             None => {
@@ -218,10 +218,10 @@ fn holes(listing: &LedgerListing) -> Vec<(OffsetRange, EntryKind)> {
                 entry.from
             }
         };
-        if entry.kind != EntryKind::Genesis && begun < entry.from {
-            holes.push((OffsetRange { from: begun, to: entry.from }, EntryKind::Data));
+        if entry.kind != EntryKind::Genesis && expected_from < entry.from {
+            holes.push((OffsetRange { from: expected_from, to: entry.from }, EntryKind::Data));
         }
-        end = Some(begun.max(entry.to));
+        end = Some(expected_from.max(entry.to));
     }
     holes
 }

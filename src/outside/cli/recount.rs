@@ -77,7 +77,7 @@ impl Recount {
             } else {
                 done.iter().flat_map(lines).for_each(|line| say(&line));
             }
-            Ok(if done.iter().all(recount::Recount::is_equal) { 0 } else { EX_DATAERR })
+            Ok(if done.iter().all(recount::RecountReport::is_equal) { 0 } else { EX_DATAERR })
         })
     }
 }
@@ -91,7 +91,7 @@ pub(super) fn recountable(config: &Config) -> impl Iterator<Item = (&Mapping, &W
 }
 
 /// The lines of a recount.
-pub(super) fn lines(r: &recount::Recount) -> Vec<String> {
+pub(super) fn lines(r: &recount::RecountReport) -> Vec<String> {
     let (records, words, windows) = (r.records, r.words, r.windows);
     let mut lines =
         vec![format!("mapping {}: {records} records, {words} words, {windows} windows", r.mapping)];

@@ -7,8 +7,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::engine::archive::listing::Finding;
 use crate::outside::audit::brokers::{Brokers, check};
-use crate::outside::audit::recount::{Ledgers, Recount};
-use crate::outside::audit::report::{PartitionReport, Report};
+use crate::outside::audit::recount::{Ledgers, RecountReport};
+use crate::outside::audit::report::{PartitionReport, RootReport};
 use crate::outside::audit::verify::verify;
 use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::exit::EX_DATAERR;
@@ -61,7 +61,7 @@ impl Verify {
             }
             let whole = stopped.is_empty()
                 && reports.iter().all(|r| r.findings() == 0)
-                && counts.iter().all(Recount::is_equal);
+                && counts.iter().all(RecountReport::is_equal);
             if self.json {
                 say(&json(whole, &reports, &stopped, &counts));
             } else {
@@ -75,7 +75,12 @@ impl Verify {
 }
 
 /// What `--json` prints. Scripts read it: a field may be added, none may be renamed or removed.
-fn json(whole: bool, roots: &[Report], stopped: &[Finding], counts: &[Recount]) -> String {
+fn json(
+    whole: bool,
+    roots: &[RootReport],
+    stopped: &[Finding],
+    counts: &[RecountReport],
+) -> String {
     let all = serde_json::json!({
         "whole": whole, "roots": roots, "stopped": stopped, "counts": counts
     });
@@ -95,7 +100,7 @@ fn bar() -> ProgressBar {
 }
 
 /// The lines of a report.
-pub(super) fn lines(report: &Report) -> Vec<String> {
+pub(super) fn lines(report: &RootReport) -> Vec<String> {
     let mut lines = vec![format!("root {}", report.root)];
     for p in &report.partitions {
         lines.push(line(p));
@@ -186,7 +191,7 @@ mod tests {
             findings: vec![finding(Kind::MissingFile)],
         };
         let bare = PartitionReport { range: None, gaps: Vec::new(), ..partition("1", None) };
-        let report = Report {
+        let report = RootReport {
             root: "hdfs://nn/lake".into(),
             partitions: vec![
                 partition("0", Some(brokers(Some(Offset(25)), Some(Offset(28))))),
@@ -200,7 +205,7 @@ mod tests {
             published: 2,
             recounted: 3,
         };
-        let recount = Recount {
+        let recount = RecountReport {
             mapping: "orders".into(),
             records: 20,
             untimed: 1,

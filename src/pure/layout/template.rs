@@ -120,7 +120,11 @@ impl Template {
     /// down to the first one that has a topic or a time, are those of the template. `topics` are
     /// path segments.
     #[must_use]
-    pub fn holds<'a>(&self, path: &str, topics: impl Iterator<Item = &'a str> + Clone) -> bool {
+    pub fn may_contain<'a>(
+        &self,
+        path: &str,
+        topics: impl Iterator<Item = &'a str> + Clone,
+    ) -> bool {
         let table =
             |pieces: &Vec<Piece>| pieces.iter().any(|p| matches!(p, Piece::Topic | Piece::Time(_)));
         let head = self.segments.iter().position(table).map_or(self.segments.len(), |at| at + 1);

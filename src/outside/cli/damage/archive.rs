@@ -79,16 +79,16 @@ pub(super) const FILES: [(&str, &str); 9] = [
 
 /// Two partitions of records, each with five windows of two seconds, of which four are closed; and
 /// the counts of those.
-pub(super) struct Archive {
+pub(super) struct SampleArchive {
     pub(super) store: Memory,
     root: String,
 }
 
-impl Archive {
-    pub(super) async fn new() -> Archive {
+impl SampleArchive {
+    pub(super) async fn new() -> SampleArchive {
         let store = Memory::default();
         let root = identity(&store).await.unwrap();
-        let archive = Archive { store, root };
+        let archive = SampleArchive { store, root };
         let raw = |p| TopicPartition { topic: "or.ders".into(), partition: p };
         for partition in [0, 1] {
             archive.entry(&raw(partition), EntryKind::Genesis, (0, 0), Vec::new()).await;
@@ -260,7 +260,7 @@ pub(super) use Damage::{CopyTo, Delete, Edit, Empty, Flip, Grow, MoveTo, Swap, T
 
 impl Damage {
     /// Returns the path that is then to be explained.
-    pub(super) fn of(self, path: &str, archive: &Archive) -> String {
+    pub(super) fn of(self, path: &str, archive: &SampleArchive) -> String {
         let with = if let Swap(other) = self { archive.path(other) } else { String::new() };
         let mut contents = archive.store.lock();
         let Contents { files, directories, .. } = &mut *contents;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::archive::{
-    Archive, CopyTo, Damage, Delete, Edit, Empty, FILES, Flip, Grow, MoveTo, NOW, Of, Swap,
+    CopyTo, Damage, Delete, Edit, Empty, FILES, Flip, Grow, MoveTo, NOW, Of, SampleArchive, Swap,
     Truncate,
 };
 use crate::clients::store::Store;
@@ -113,7 +113,7 @@ const COMMANDS: [&str; 4] = ["verify", "where", "explain", "recount"];
 
 #[tokio::test]
 async fn the_whole_archive_is_called_whole() {
-    let archive = Archive::new().await;
+    let archive = SampleArchive::new().await;
     for (kind, _) in FILES {
         let path = archive.path(kind);
         let answers = archive.ask(NOW, record_of(kind), &path).await;
@@ -129,7 +129,7 @@ async fn the_whole_archive_is_called_whole() {
 async fn every_damage_is_named_by_every_command() {
     let mut wrong = Vec::new();
     for (kind, damage, wanted) in TABLE {
-        let archive = Archive::new().await;
+        let archive = SampleArchive::new().await;
         let path = archive.path(kind);
         let asked = damage.of(&path, &archive);
         let answers = archive.ask(NOW, record_of(kind), &asked).await;
@@ -165,7 +165,7 @@ async fn an_entry_that_is_missing_is_put_back() {
         (&[("entry", Empty)], holes(0, 1), "unreadable entry"),
     ];
     for (damages, want, verdict) in table {
-        let archive = Archive::new().await;
+        let archive = SampleArchive::new().await;
         for (kind, damage) in *damages {
             let _ = damage.of(&archive.path(kind), &archive);
         }
@@ -188,12 +188,12 @@ async fn an_entry_that_is_missing_is_put_back() {
 async fn every_byte_of_every_file_counts() {
     for (kind, _) in FILES {
         let size = {
-            let archive = Archive::new().await;
+            let archive = SampleArchive::new().await;
             let path = archive.path(kind);
             archive.store.lock().files[&path].len()
         };
         for at in (0..size).step_by(size / 8 + 1) {
-            let archive = Archive::new().await;
+            let archive = SampleArchive::new().await;
             let path = archive.path(kind);
             archive.store.lock().files.get_mut(&path).unwrap().truncate(at);
             let [verified, ..] = archive.ask(NOW, record_of(kind), &path).await;
@@ -204,7 +204,7 @@ async fn every_byte_of_every_file_counts() {
 
 #[tokio::test]
 async fn what_is_not_published_for_long_is_a_finding() {
-    let archive = Archive::new().await;
+    let archive = SampleArchive::new().await;
     let (path, late) = (archive.path("staged"), NOW + UNPUBLISHED_MS + 1);
     let [verified, located, ..] = archive.ask(late, record_of("staged"), &path).await;
     let text = verified.lines.join("\n");
@@ -215,7 +215,7 @@ async fn what_is_not_published_for_long_is_a_finding() {
 /// The file's name has the topic shortened.
 #[tokio::test]
 async fn a_file_of_a_long_topic_is_explained() {
-    let archive = Archive::new().await;
+    let archive = SampleArchive::new().await;
     let tp = TopicPartition { topic: "t".repeat(200).as_str().into(), partition: 0 };
     archive.entry(&tp, EntryKind::Genesis, (0, 0), Vec::new()).await;
     archive.records(&tp, 0..3, 1, true).await;
