@@ -104,7 +104,7 @@ split = "space"
     );
     println!("running: {time} windows of {window}");
     let before = children_cpu();
-    let began = Instant::now();
+    let started = Instant::now();
     let daemon = Daemon::start(&cluster.state.join("bench"), "bench", &config);
     let mut peak = 0;
     eventually("everything counted and read back", Duration::from_secs(600), || {
@@ -131,7 +131,7 @@ split = "space"
         peak
     });
     assert_eq!(daemon.stop(), 0, "the drain was not whole");
-    let wall = began.elapsed().as_secs_f64();
+    let wall = started.elapsed().as_secs_f64();
     peak = peak.max(watcher.join().unwrap());
     // Before the checks start children of their own.
     let cpu = children_cpu() - before;

@@ -141,9 +141,9 @@ fn the_unit_is_right() {
         out.unwrap_or_else(|e| panic!("systemd-analyze (make test sets it up): {e}"))
     };
     let out = analyze(&["verify", "--man=no"]);
-    let told = String::from_utf8_lossy(&out.stderr).into_owned();
+    let stderr = String::from_utf8_lossy(&out.stderr).into_owned();
     let about_us = |l: &&str| l.contains("alluvium.service") && !l.contains("is not executable");
-    let faults: Vec<&str> = told.lines().filter(about_us).collect();
+    let faults: Vec<&str> = stderr.lines().filter(about_us).collect();
     assert!(faults.is_empty(), "{faults:?}");
 
     let out = analyze(&["security", "--offline=true", "--no-pager", "--threshold=15"]);

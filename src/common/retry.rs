@@ -90,17 +90,17 @@ mod tests {
     /// the brokers is called.
     #[test]
     fn a_retriable_error_is_tried_again_after_pauses_until_the_deadline() {
-        let (began, calls) = (Instant::now(), Cell::new(0));
+        let (started, calls) = (Instant::now(), Cell::new(0));
         let patience = Duration::from_millis(300);
         let call = || {
             calls.set(calls.get() + 1);
             Err::<(), _>("not now")
         };
-        assert_eq!(until(began + patience, PAUSES, |_| true, call), Err("not now"));
+        assert_eq!(until(started + patience, PAUSES, |_| true, call), Err("not now"));
         assert!((3..=12).contains(&calls.get()), "{} calls", calls.get());
-        assert!(patience <= began.elapsed() && began.elapsed() < 2 * patience);
+        assert!(patience <= started.elapsed() && started.elapsed() < 2 * patience);
         calls.set(0);
-        assert_eq!(until(began + patience, PAUSES, |_| false, call), Err("not now"));
+        assert_eq!(until(started + patience, PAUSES, |_| false, call), Err("not now"));
         assert_eq!(calls.get(), 1);
     }
 

@@ -142,13 +142,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_that_panics_answers() {
-        let (answers, told) = channel();
+        let (answers, received) = channel();
         let tell = move |answer| answers.send(answer).expect("it is waited for");
         let runtime = Handle::current();
         spawn_job(&runtime, "good", || 7, tell.clone());
-        assert_eq!(told.recv(), Ok(Ok(7)));
+        assert_eq!(received.recv(), Ok(Ok(7)));
         spawn_job(&runtime, "bad", || panic!("no answer"), tell);
-        assert_eq!(told.recv(), Ok(Err(Panicked("no answer".into()))));
+        assert_eq!(received.recv(), Ok(Err(Panicked("no answer".into()))));
     }
 
     /// Tests may.

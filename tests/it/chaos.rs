@@ -26,7 +26,7 @@ pub(crate) fn random_incidents() {
     let mut chaos = Chaos {
         scene: &scene,
         random: fastrand::Rng::with_seed(seed),
-        began: Instant::now(),
+        started: Instant::now(),
         running: BTreeMap::new(),
         tally: BTreeMap::new(),
     };
@@ -34,10 +34,10 @@ pub(crate) fn random_incidents() {
     chaos.join();
     let running = scene.begin();
     scene.works(chaos.running.values().next().unwrap());
-    chaos.began = Instant::now();
+    chaos.started = Instant::now();
     chaos.a_datanode_stays_away("dn1 is dead", "kill", "start");
     chaos.a_datanode_stays_away("dn1 stands still", "pause", "resume");
-    while chaos.began.elapsed().as_secs_f64() < minutes * 60.0 {
+    while chaos.started.elapsed().as_secs_f64() < minutes * 60.0 {
         chaos.incident();
     }
     for daemon in std::mem::take(&mut chaos.running).into_values() {
@@ -57,14 +57,14 @@ pub(crate) fn random_incidents() {
 struct Chaos<'a> {
     scene: &'a Scene,
     random: fastrand::Rng,
-    began: Instant,
+    started: Instant,
     running: BTreeMap<String, Daemon>,
     tally: BTreeMap<&'static str, u32>,
 }
 
 impl Chaos<'_> {
     fn note(&mut self, what: &'static str, detail: &str) {
-        println!("{:6.1} s  {what} {detail}", self.began.elapsed().as_secs_f64());
+        println!("{:6.1} s  {what} {detail}", self.started.elapsed().as_secs_f64());
         *self.tally.entry(what).or_default() += 1;
     }
 
@@ -106,7 +106,7 @@ impl Chaos<'_> {
             eventually("writing goes on", Duration::from_secs(60), || {
                 counted <= sum(&self.running, "alluvium_archive_position")
             });
-            println!("{:6.1} s  archived all the same", self.began.elapsed().as_secs_f64());
+            println!("{:6.1} s  archived all the same", self.started.elapsed().as_secs_f64());
         }
         let _ = self.scene.cluster.run(&[back, "dn1"]);
     }

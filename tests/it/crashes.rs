@@ -38,12 +38,12 @@ pub(crate) fn every_step() {
     let running = scene.begin();
     let mut table = Vec::new();
     let mut incident = |step: Step, how: &'static str| {
-        let began = Instant::now();
+        let started = Instant::now();
         match how {
             "kill" => kill(&scene, step),
             _ => stop(&scene, step),
         }
-        println!("{:>20} {how}  {:.1} s", step.label(), began.elapsed().as_secs_f64());
+        println!("{:>20} {how}  {:.1} s", step.label(), started.elapsed().as_secs_f64());
         table.push((step.label(), how));
     };
     // The first act of a partition's life comes once only.
@@ -118,7 +118,7 @@ fn stop(scene: &Scene, step: Step) {
 /// The NameNode stands still for three quarters of a minute while the append's rename is under way.
 /// The daemon lives on, gives the rename up without knowing what came of it, and finds out.
 fn namenode_stands_still(scene: &Scene) {
-    let began = Instant::now();
+    let started = Instant::now();
     let (daemon, _) = reach(scene, Step::AppendDue, "stop");
     let _ = scene.cluster.run(&["pause", "nn"]);
     daemon.signal("-CONT");
@@ -134,7 +134,7 @@ fn namenode_stands_still(scene: &Scene) {
             && daemon.get("/readyz").is_some()
     });
     assert_eq!(daemon.stop(), 0);
-    println!("{STANDSTILL:>20}  {:.1} s", began.elapsed().as_secs_f64());
+    println!("{STANDSTILL:>20}  {:.1} s", started.elapsed().as_secs_f64());
 }
 
 /// The last line, for scripts; and the tables in docs/crashes.md and README.md, which nobody writes

@@ -26,7 +26,7 @@ enum State {
     Runs(Instant),
     /// With the reason, when the scenario failed.
     Ended {
-        took: Duration,
+        duration: Duration,
         failure: Option<String>,
     },
 }
@@ -63,8 +63,8 @@ impl Lanes {
 
     fn end(&self, mine: usize, failure: Option<String>) {
         let mut slots = self.slots.lock();
-        if let State::Runs(began) = slots[mine].state {
-            slots[mine].state = State::Ended { took: began.elapsed(), failure };
+        if let State::Runs(started) = slots[mine].state {
+            slots[mine].state = State::Ended { duration: started.elapsed(), failure };
         }
         drop(slots);
         let _ = self.changed.notify_all();
@@ -75,9 +75,9 @@ impl Lanes {
     pub(crate) fn report_outcomes(&self, summary: &Path) {
         let (slots, mut short) = (self.slots.lock(), String::new());
         for slot in slots.iter() {
-            if let State::Ended { took, failure } = &slot.state {
+            if let State::Ended { duration, failure } = &slot.state {
                 let outcome = if failure.is_none() { "" } else { "  FAILED" };
-                println!("{:>7.1} s  {}{outcome}", took.as_secs_f64(), slot.name);
+                println!("{:>7.1} s  {}{outcome}", duration.as_secs_f64(), slot.name);
             }
         }
         for slot in slots.iter() {

@@ -37,15 +37,15 @@ impl Browser {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|e| panic!("{program:?} (make browser sets it up): {e}"));
-        let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut line = || told.next().expect("it says where it listens").unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut line = || stderr.next().expect("it says where it listens").unwrap();
         let url = loop {
             if let Some(url) = line().strip_prefix("DevTools listening on ") {
                 break url.to_string();
             }
         };
         // A full pipe would block it.
-        let _ = std::thread::spawn(move || told.for_each(drop));
+        let _ = std::thread::spawn(move || stderr.for_each(drop));
         let host = url.trim_start_matches("ws://").split('/').next().unwrap();
         let stream = TcpStream::connect(host).unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();

@@ -39,7 +39,7 @@ impl Daemon {
         let file = dir.join(format!("{instance}.toml"));
         std::fs::write(&file, listening(config, port)).unwrap();
         let log = dir.join(format!("{instance}-{port}.log"));
-        log::begun(&log);
+        log::watch(&log);
         let child = Command::new(env!("CARGO_BIN_EXE_alluvium"))
             .args(["run", "--instance", instance, "--config"])
             .arg(&file)

@@ -10,7 +10,7 @@ thread_local! {
     static LOGS: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
 }
 
-pub(super) fn begun(log: &Path) {
+pub(super) fn watch(log: &Path) {
     LOGS.with_borrow_mut(|all| all.push(log.into()));
 }
 

@@ -72,8 +72,8 @@ mod tests {
 
     #[test]
     fn the_oldest_record_that_is_not_archived() {
-        let began = Instant::now();
-        let at = |s: u64| began + Duration::from_secs(s);
+        let started = Instant::now();
+        let at = |s: u64| started + Duration::from_secs(s);
         let mut delay = Delay::default();
         delay.read(Offset(5), None, Some(Offset(5)), at(0));
         assert_eq!(delay.since(), None, "all of it is archived");

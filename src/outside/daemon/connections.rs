@@ -205,10 +205,10 @@ mod tests {
         }
         tokio::time::sleep(patience / 3).await;
         assert_eq!(answer(address, "127.0.0.1").await, "", "there is no place");
-        let began = Instant::now();
+        let started = Instant::now();
         for mut stream in half {
             while stream.write_all(b"x").await.is_ok() {
-                assert!(began.elapsed() < 10 * patience, "still held");
+                assert!(started.elapsed() < 10 * patience, "still held");
                 tokio::time::sleep(patience / 10).await;
             }
         }

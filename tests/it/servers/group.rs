@@ -108,7 +108,7 @@ time = "arrival"
     eventually("joined", Duration::from_secs(60), || {
         4.0 <= daemon.metric("alluvium_assigned_partitions", &[])
     });
-    let began = Instant::now();
+    let started = Instant::now();
     let writers: Vec<_> = (0..4)
         .map(|writer| {
             let (bootstrap, topic) = (cluster.bootstrap(), topic.to_string());
@@ -122,7 +122,7 @@ time = "arrival"
                 let limit = Duration::from_secs(30);
                 producer.init_transactions(limit).unwrap();
                 let mut n = 0;
-                while began.elapsed() < LASTS {
+                while started.elapsed() < LASTS {
                     producer.begin_transaction().unwrap();
                     for partition in (0..4).flat_map(|p| [p; 25]) {
                         n += 1;
@@ -152,7 +152,7 @@ time = "arrival"
             let _ = guest.poll(Duration::from_millis(20));
         }
     });
-    while began.elapsed() < LASTS {
+    while started.elapsed() < LASTS {
         guest.subscribe(&["restless-other"]).unwrap();
         poll(700);
         guest.unsubscribe();

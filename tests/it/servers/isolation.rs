@@ -86,15 +86,15 @@ fn holds_up(cluster: &Cluster, daemon: &Daemon, control: &Daemon, resource: &Res
     let (what, breaks, mends) = resource;
     let before = counted(daemon, BROKEN);
     breaks(cluster);
-    let began = Instant::now();
+    let started = Instant::now();
     let [mut steady, mut alone] = [daemon, control].map(Progress::begin);
-    while began.elapsed() < Duration::from_secs(15) {
+    while started.elapsed() < Duration::from_secs(15) {
         std::thread::sleep(Duration::from_secs(1));
         let sent: i64 = (0..4).map(|p| cluster.log_end(("steady-in", p))).sum();
         steady.look(daemon, sent);
         alone.look(control, sent);
     }
-    let rate = (steady.counted - steady.first) / began.elapsed().as_secs_f64();
+    let rate = (steady.counted - steady.first) / started.elapsed().as_secs_f64();
     mends(cluster);
     println!(
         "{what}: the other mapping counts {rate:.0} a second, {} behind at most, and {} behind \

@@ -18,8 +18,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// block the daemon.
 fn listen(path: &Path) -> Arc<Mutex<Vec<String>>> {
     let socket = UnixDatagram::bind(path).unwrap();
-    let told: Arc<Mutex<Vec<String>>> = Arc::default();
-    let into = Arc::clone(&told);
+    let notified: Arc<Mutex<Vec<String>>> = Arc::default();
+    let into = Arc::clone(&notified);
     let _ = std::thread::spawn(move || {
         let mut buffer = [0; 4_096];
         while let Ok(n) = socket.recv(&mut buffer) {
@@ -27,7 +27,7 @@ fn listen(path: &Path) -> Arc<Mutex<Vec<String>>> {
             into.lock().extend(text.lines().map(String::from));
         }
     });
-    told
+    notified
 }
 
 pub(crate) fn an_operator_at_work(cluster: &Cluster) {
@@ -44,7 +44,7 @@ pub(crate) fn an_operator_at_work(cluster: &Cluster) {
     write(first, 20);
     let sockets = tempfile::tempdir().unwrap();
     let path = sockets.path().join("notify");
-    let told = listen(&path);
+    let notified = listen(&path);
     let socket = path.to_str().unwrap();
     let variables =
         [("NOTIFY_SOCKET", socket), ("WATCHDOG_USEC", "2000000"), ("JOURNAL_STREAM", "8:1")];
@@ -52,7 +52,7 @@ pub(crate) fn an_operator_at_work(cluster: &Cluster) {
     let archived = |topic: &str| daemon.of_topic("alluvium_archive_position", topic);
     eventually("archived", LIMIT, || 20.0 <= archived(first));
     for want in ["READY=1", "WATCHDOG=1", "STATUS="] {
-        eventually(want, LIMIT, || told.lock().iter().any(|l| l.starts_with(want)));
+        eventually(want, LIMIT, || notified.lock().iter().any(|l| l.starts_with(want)));
     }
 
     // A mapping stands still, and goes on.
@@ -108,7 +108,7 @@ pub(crate) fn an_operator_at_work(cluster: &Cluster) {
     });
     write(first, 5);
     eventually("archived as before", LIMIT, || 45.0 <= archived(first));
-    let reloads = || told.lock().iter().filter(|l| *l == "RELOADING=1").count();
+    let reloads = || notified.lock().iter().filter(|l| *l == "RELOADING=1").count();
     eventually("RELOADING=1", LIMIT, || reloads() == 3);
 
     let mut check = Command::new(promtool())
@@ -125,7 +125,7 @@ pub(crate) fn an_operator_at_work(cluster: &Cluster) {
     assert!(out.status.success() && said.trim().is_empty(), "{said}");
 
     assert_eq!(daemon.stop(), 0);
-    let stopping = || told.lock().last().is_some_and(|l| l == "STOPPING=1");
+    let stopping = || notified.lock().last().is_some_and(|l| l == "STOPPING=1");
     eventually("STOPPING=1", LIMIT, stopping);
     let root = format!("{}/{name}", cluster.hdfs());
     let store = cluster.store(&root);

@@ -83,8 +83,8 @@ fn an_append_that_is_refused_is_told_with_its_cause_and_counted() {
             world.finish().await;
         });
     });
-    let told = log.lines().find(|l| l.contains("waits for its root") && l.contains(MANIFEST));
-    assert!(told.is_some_and(|l| l.contains("rename")), "nobody says why:\n{log}");
+    let line = log.lines().find(|l| l.contains("waits for its root") && l.contains(MANIFEST));
+    assert!(line.is_some_and(|l| l.contains("rename")), "nobody says why:\n{log}");
 }
 
 /// A store that answers reads, and takes no file, for two and a half minutes. The daemon, which
@@ -132,8 +132,8 @@ fn a_genesis_that_is_refused_is_told_with_its_cause_and_put_later() {
             world.finish().await;
         });
     });
-    let told = log.lines().find(|l| l.contains("waits for its root") && l.contains(MANIFEST));
-    assert!(told.is_some_and(|l| l.contains("rename")), "nobody says why:\n{log}");
+    let line = log.lines().find(|l| l.contains("waits for its root") && l.contains(MANIFEST));
+    assert!(line.is_some_and(|l| l.contains("rename")), "nobody says why:\n{log}");
 }
 
 /// Whether a stop says that everything is archived, while these calls of the store are refused.
@@ -217,8 +217,8 @@ fn an_archiver_whose_store_panics_is_told_and_recovers() {
                 world.finish().await;
             });
         });
-        let told = log.lines().find(|l| l.contains("ERROR") && l.contains("planted in"));
-        assert!(told.is_some(), "nobody says that it has died:\n{log}");
+        let line = log.lines().find(|l| l.contains("ERROR") && l.contains("planted in"));
+        assert!(line.is_some(), "nobody says that it has died:\n{log}");
     }
 }
 
@@ -313,8 +313,8 @@ fn a_count_that_no_reader_holds_stops_its_partition_alone() {
         });
     });
     MERGED.set(false);
-    let told = log.lines().find(|l| l.contains("ERROR") && l.contains("g-m-partials/0"));
-    assert!(told.is_some_and(|l| l.contains("offset ")), "{log}");
+    let line = log.lines().find(|l| l.contains("ERROR") && l.contains("g-m-partials/0"));
+    assert!(line.is_some_and(|l| l.contains("offset ")), "{log}");
 }
 
 /// The output topic is gone, or may not be written to: the brokers are not asked in each round.

@@ -88,12 +88,12 @@ fn what_the_clock_makes_due_is_done_in_time_and_nothing_else_is_looked_at_often(
 
         // Counted in the middle of an interval.
         feed(&world, 1);
-        let began = clock().instant;
+        let started = clock().instant;
         let seen = sleeps(&mut world, COMMIT / 4).await;
         let before = seen[seen.len() - 1].counts;
         feed(&world, 2);
         let seen = sleeps(&mut world, Duration::from_secs(30)).await;
-        let published = first(&seen, |s| before < s.counts) - began;
+        let published = first(&seen, |s| before < s.counts) - started;
         assert!(COMMIT <= published && published < COMMIT + EXACT, "{published:?}");
         world.finish().await;
     });

@@ -253,11 +253,11 @@ impl World {
 
     /// Waits until everything is there, and compares it with the input.
     pub(super) async fn finish(&mut self) {
-        let began = tokio::time::Instant::now();
+        let started = tokio::time::Instant::now();
         while !is_whole(&self.brokers, &self.store) {
             self.replace_dead().await;
             self.steps(Duration::from_secs(1)).await;
-            if Duration::from_secs(300) < began.elapsed() {
+            if Duration::from_secs(300) < started.elapsed() {
                 let there_is = explain(&self.brokers, &self.store);
                 panic!("five minutes later something is still missing:\n{there_is}");
             }
