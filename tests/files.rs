@@ -54,7 +54,8 @@ fn the_page_of_series_is_what_the_code_has() {
     }
 }
 
-/// Each alert fires when it should, and only then; each has a section in the runbook.
+/// Each alert fires when it should, and only then; each has a section in the runbook, and a
+/// scenario in which it fires on real servers.
 #[test]
 fn alerts_fire_and_are_explained() {
     let rules = top().join("config/prometheus/alluvium.rules.yml");
@@ -62,10 +63,23 @@ fn alerts_fire_and_are_explained() {
     let runbook = std::fs::read_to_string(top().join("docs/alerts.md")).unwrap();
     let tests = top().join("config/prometheus/alluvium.rules.test.yml");
     let tested = std::fs::read_to_string(&tests).unwrap();
+    let table = std::fs::read_to_string(top().join("tests/it/alerts.toml")).unwrap();
+    let table: toml::Table = table.parse().unwrap();
+    let listed = |kind: &str, alert: &str| table[kind].as_table().unwrap().contains_key(alert);
     let alerts: Vec<&str> =
         text.lines().filter_map(|l| l.trim().strip_prefix("- alert: ")).collect();
     assert!(5 < alerts.len());
+    for kind in ["fires", "invented"] {
+        for alert in table[kind].as_table().unwrap().keys() {
+            assert!(alerts.contains(&&**alert), "tests/it/alerts.toml: there is no {alert}");
+        }
+    }
     for alert in alerts {
+        assert!(
+            listed("fires", alert) != listed("invented", alert),
+            "tests/it/alerts.toml has no scenario in which {alert} fires, or also says that it \
+             has none"
+        );
         assert!(
             runbook.contains(&format!("\n## {alert}\n")),
             "docs/alerts.md has no section for {alert}"

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alerts;
 mod chaos;
 mod crashes;
 mod expected;
@@ -21,7 +22,7 @@ use std::sync::{Arc, OnceLock};
 
 use lanes::{Lanes, Place};
 use libtest_mimic::{Arguments, Trial};
-use support::{Cluster, log};
+use support::{Cluster, log, recording};
 
 /// Scenarios of one cluster that run at the same time.
 const SIDE_BY_SIDE: usize = 3;
@@ -65,6 +66,9 @@ fn plan(one_by_one: bool) -> Vec<Planned> {
     let place = Place { lane, stage, width: 1 };
     let own = incidents.map(|(name, run)| Planned { name: name.into(), place, run: Box::new(run) });
     all.extend(own);
+    for named in alerts::scenarios() {
+        assert!(all.iter().any(|p| p.name == named), "tests/it/alerts.toml: no scenario {named}");
+    }
     all
 }
 
@@ -81,10 +85,15 @@ fn trial(lanes: &Arc<Lanes>, Planned { name, run, .. }: Planned) -> Trial {
     let trial = Trial::test(name, move || {
         let turn = lanes.wait_for(&of);
         log::forget();
+        alerts::begin(&of);
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
             run();
             log::assert_expected(&expected::of(&of));
+            if let Some(recording) = recording::end() {
+                alerts::assert_right(&of, &recording);
+            }
         }));
+        drop(recording::end());
         let failure = outcome.err().map(|panic| reason(panic.as_ref()));
         let mut reason = failure.clone();
         if let Some(reason) = &mut reason {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::archive::{ReadBack, ends_of};
 use super::ports::free_port;
-use super::{eventually, log};
+use super::{eventually, log, recording};
 
 /// The real daemon as a process.
 pub struct Daemon {
@@ -15,6 +15,7 @@ pub struct Daemon {
     pub log: PathBuf,
     pub port: u16,
     file: PathBuf,
+    instance: String,
 }
 
 fn listening(config: &str, port: u16) -> String {
@@ -49,7 +50,8 @@ impl Daemon {
             .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        Daemon { child, log, port, file }
+        recording::started(instance, port);
+        Daemon { child, log, port, file, instance: instance.into() }
     }
 
     /// Writes another configuration, and asks for a reload.
@@ -63,17 +65,7 @@ impl Daemon {
     }
 
     pub fn get(&self, path: &str) -> Option<String> {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(5)))
-            .build()
-            .into();
-        agent
-            .get(format!("http://127.0.0.1:{}{path}", self.port))
-            .call()
-            .ok()?
-            .body_mut()
-            .read_to_string()
-            .ok()
+        get(self.port, path)
     }
 
     /// The sum of all series of this name that have these labels; 0 if there is none.
@@ -128,6 +120,7 @@ impl Daemon {
 
     /// SIGTERM; the exit code.
     pub fn stop(mut self) -> i32 {
+        recording::left(&self.instance);
         self.signal("-TERM");
         self.ended(Duration::from_secs(60));
         self.child.wait().unwrap().code().unwrap_or(-1)
@@ -152,6 +145,14 @@ impl Daemon {
     pub fn log_text(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
+}
+
+/// What a daemon answers at this path.
+pub(super) fn get(port: u16, path: &str) -> Option<String> {
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(5))).build().into();
+    let url = format!("http://127.0.0.1:{port}{path}");
+    agent.get(url).call().ok()?.body_mut().read_to_string().ok()
 }
 
 impl Drop for Daemon {

@@ -12,6 +12,7 @@ pub mod load;
 pub mod log;
 mod ports;
 mod promtool;
+pub mod recording;
 pub mod scene;
 
 use std::time::{Duration, Instant};

@@ -13,6 +13,7 @@ impl Drop for StartAgain<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for name in self.1 {
+                let _ = self.0.pipe(&["resume", name], "");
                 let _ = self.0.pipe(&["start", name], "");
             }
         }
@@ -27,6 +28,8 @@ pub(crate) fn hdfs_goes_away_and_comes_back(cluster: &Cluster) {
     let outage: u64 =
         std::env::var("ALLUVIUM_OUTAGE_S").ok().and_then(|v| v.parse().ok()).unwrap_or(60);
     cluster.create_topic(topic, 4);
+    // Twenty hours, where a second counts as a minute.
+    cluster.configure_topic(topic, &[("retention.ms", "1200000")]);
     let daemon = Daemon::start(&home(cluster, name), "a", &config(cluster, name, &mapping(name)));
     eventually("ready", Duration::from_secs(60), || daemon.get("/readyz").is_some());
     let load = Load::begin(cluster, topic, 4, 1_000);
@@ -88,7 +91,7 @@ pub(crate) fn hdfs_takes_nothing_for_a_while(cluster: &Cluster) {
 
 /// Each of three brokers is killed in turn under load, and started again (ALLUVIUM_ROUNDS=3 times
 /// all of them): whichever of them coordinates the group and the transactions, counts go on in
-/// time.
+/// time. Then all of them stand still.
 pub(crate) fn every_broker_of_three_is_killed(cluster: &Cluster) {
     const BROKERS: [&str; 3] = ["kafka1", "kafka2", "kafka3"];
     let (name, topic) = ("broker", "broker-in");
@@ -118,6 +121,13 @@ pub(crate) fn every_broker_of_three_is_killed(cluster: &Cluster) {
         let _ = cluster.run(&["start", broker]);
         goes_on();
     }
+    BROKERS.iter().for_each(|broker| drop(cluster.run(&["pause", broker])));
+    let unreachable = || daemon.metric("alluvium_brokers_unreachable_seconds", &[]);
+    eventually("no broker answers", Duration::from_secs(60), || 2.0 <= unreachable());
+    // Until somebody who looks once a second has seen it.
+    std::thread::sleep(Duration::from_secs(3));
+    BROKERS.iter().for_each(|broker| drop(cluster.run(&["resume", broker])));
+    goes_on();
     let sent = load.end();
     assert!(daemon.is_running());
     check(cluster, daemon, name, &sent);

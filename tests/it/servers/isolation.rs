@@ -19,29 +19,39 @@ const LATE: i64 = 6 * RATE as i64;
 /// How often a resource is broken before the other mapping counts as held up.
 const TRIES: u32 = 3;
 
-/// A resource of the broken mapping: what breaks it, and what mends it.
-type Resource = (&'static str, fn(&Cluster), fn(&Cluster));
+/// A resource of the broken mapping: for how long it is broken, what breaks it, and what mends it.
+type Resource = (&'static str, Duration, fn(&Cluster), fn(&Cluster));
+
+const LASTS: Duration = Duration::from_secs(15);
+/// Commits count as failing after 20 s, at the next try, which comes within 15 s.
+const LONG: Duration = Duration::from_secs(40);
+/// So long that the doubts of half an hour are seen, where an hour is four minutes.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// Each is broken for a while. A limit of 100 bytes lets the markers of transactions through, which
 /// the coordinator would otherwise try to write for ever.
 const RESOURCES: &[Resource] = &[
     (
         "the output topic takes no message of this size",
+        LONG,
         |c| c.configure_topic("broken-counts", &[("max.message.bytes", "100")]),
         |c| c.configure_topic("broken-counts", &[("max.message.bytes", "1000000")]),
     ),
     (
         "the partials topic takes no message of this size",
+        LONGEST,
         |c| c.configure_topic(PARTIALS, &[("max.message.bytes", "100")]),
         |c| c.configure_topic(PARTIALS, &[("max.message.bytes", "1000000")]),
     ),
     (
         "the root has no space left",
+        LASTS,
         |c| drop(c.run(&["dfsadmin", "-setSpaceQuota", "1m", "/broken"])),
         |c| drop(c.run(&["dfsadmin", "-clrSpaceQuota", "/broken"])),
     ),
     (
         "the output topic is deleted",
+        LASTS,
         |c| c.delete_topic("broken-counts"),
         |c| {
             if !c.has_topic("broken-counts") {
@@ -83,12 +93,12 @@ impl Progress {
 /// waited, and those of an instance that has no broken mapping have not: a machine that does other
 /// work, too, makes both wait.
 fn holds_up(cluster: &Cluster, daemon: &Daemon, control: &Daemon, resource: &Resource) -> bool {
-    let (what, breaks, mends) = resource;
+    let (what, lasts, breaks, mends) = resource;
     let before = counted(daemon, BROKEN);
     breaks(cluster);
     let started = Instant::now();
     let [mut steady, mut alone] = [daemon, control].map(Progress::begin);
-    while started.elapsed() < Duration::from_secs(15) {
+    while started.elapsed() < *lasts {
         std::thread::sleep(Duration::from_secs(1));
         let sent: i64 = (0..4).map(|p| cluster.log_end(("steady-in", p))).sum();
         steady.look(daemon, sent);
@@ -120,7 +130,8 @@ pub(crate) fn a_mapping_whose_resources_break(cluster: &Cluster) {
     let mappings = format!("{}\n{broken}", mapping(STEADY));
     let daemon = Daemon::start(&home(cluster, STEADY), "a", &config(cluster, STEADY, &mappings));
     let control = mapping(CONTROL).replace("\"control-in\"", "\"steady-in\"");
-    let control = Daemon::start(&home(cluster, CONTROL), "a", &config(cluster, CONTROL, &control));
+    let control =
+        Daemon::start(&home(cluster, CONTROL), CONTROL, &config(cluster, CONTROL, &control));
     for daemon in [&daemon, &control] {
         eventually("ready", Duration::from_secs(60), || daemon.get("/readyz").is_some());
     }

@@ -206,7 +206,7 @@ archive = false
 output_topic = "{counts}"
 window = "1s"
 time = "arrival"
-patience = "8s"
+patience = "10s"
 archive = false
 "#
     );

@@ -313,7 +313,8 @@ pub(crate) fn two_instances_of_one_name(cluster: &Cluster) {
 }
 
 /// Aborted transactions and compaction leave holes in the log: the archive has exactly what a
-/// read_committed consumer sees, and `verify` calls it whole.
+/// read_committed consumer sees, and `verify` calls it whole. A transaction that does not end is
+/// seen.
 pub(crate) fn aborted_and_compacted_input(cluster: &Cluster) {
     let (name, topic) = ("holes", "holes-in");
     cluster.create_topic(topic, 1);
@@ -336,12 +337,27 @@ pub(crate) fn aborted_and_compacted_input(cluster: &Cluster) {
             producer.commit_transaction(LIMIT).unwrap();
         }
     }
-    let config = config(cluster, name, &mapping(name, topic));
+    let wordcount = format!("\n[mapping.{name}.wordcount]\noutput_topic = \"holes-counts\"\n");
+    let config = config(cluster, name, &(mapping(name, topic) + &wordcount));
     let daemon = Daemon::start(&home(cluster, name), "a", &config);
     let seen = cluster.read_topic(topic);
     assert_eq!(seen.len(), 35);
     eventually("archived", LIMIT, || {
-        seen.len() as f64 <= daemon.metric("alluvium_records_total", &[("mapping", name)])
+        seen.len() as f64 <= daemon.metric("alluvium_records_total", &[("role", "source")])
+    });
+    producer.begin_transaction().unwrap();
+    producer.send(BaseRecord::to(topic).key("hangs").payload("hangs")).unwrap();
+    producer.flush(LIMIT).unwrap();
+    // Its alert comes after a quarter of an hour, which is as many seconds in a recording.
+    eventually("the open transaction is seen", LIMIT, || {
+        17.0 <= daemon.of_topic("alluvium_open_transaction_seconds", topic)
+    });
+    producer.abort_transaction(LIMIT).unwrap();
+    // Markers and aborted records are nothing that waits to be counted.
+    eventually("nothing waits", LIMIT, || {
+        daemon.of_topic("alluvium_open_transaction_seconds", topic) == 0.0
+            && daemon.of_topic("alluvium_results_lag_records", topic) == 0.0
+            && 62.0 <= daemon.of_topic("alluvium_results_position", topic)
     });
     assert_eq!(daemon.stop(), 0);
     let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic).records();
