@@ -222,8 +222,7 @@ fn all_faults_come_at_once() {
     }
 }
 
-/// The checksum is computed over names of the source: a name that changes would change the
-/// `config` of every entry.
+/// Entries carry the checksum as their `config`: another text of a setting would change it.
 #[test]
 fn the_fingerprint_of_settings_is_the_same_in_every_version() {
     let of = |archive: &str| {
@@ -236,4 +235,34 @@ fn the_fingerprint_of_settings_is_the_same_in_every_version() {
     let lines = "archive = { path = \"{topic}/hr=%H\", timezone = \"Europe/Berlin\", \
                  format = \"jsonl\", key = \"bytes\" }";
     assert_eq!(of(lines), "924eec45");
+    for (key, value, sum) in [
+        ("auto", "bytes", "1503ebf1"),
+        ("bytes", "auto", "8d98241f"),
+        ("bytes", "bytes", "acdf0201"),
+    ] {
+        assert_eq!(of(&format!("archive = {{ key = \"{key}\", value = \"{value}\" }}")), sum);
+    }
+    let counts = |archive: &str| {
+        let text = format!(
+            "{SMALL}[mapping.b]\ntopics = [\"b\"]\n[mapping.b.wordcount]\noutput_topic = \"o\"\n\
+             archive = {archive}"
+        );
+        let config = Config::parse(&text, Some("i")).unwrap();
+        let mapping = config.mappings.iter().find(|m| m.name == "b").unwrap();
+        mapping.count.as_ref().unwrap().archive.as_ref().unwrap().fingerprint.clone()
+    };
+    for (format, codec, raw, of_counts) in [
+        ("parquet", "none", "11100b4e", "e8c97ba9"),
+        ("parquet", "snappy", "ed6feee8", "f085604a"),
+        ("parquet", "gzip", "518c0ffe", "39162e9c"),
+        ("parquet", "zstd", "65543134", "6bede2af"),
+        ("parquet", "lz4", "4895e698", "478c949f"),
+        ("jsonl", "none", "2575b3e9", "eb47c149"),
+        ("jsonl", "gzip", "65e9b759", "3a98947c"),
+        ("jsonl", "zstd", "51318993", "6863584f"),
+    ] {
+        let archive = format!("{{ format = \"{format}\", codec = \"{codec}\" }}");
+        assert_eq!(of(&format!("archive = {archive}")), raw, "{archive}");
+        assert_eq!(counts(&archive), of_counts, "counts: {archive}");
+    }
 }

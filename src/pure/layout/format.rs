@@ -32,6 +32,32 @@ pub enum TextPolicy {
     Bytes,
 }
 
+impl Format {
+    /// The text of the format in the checksum that ledger entries carry: it never changes.
+    #[must_use]
+    pub fn checksum_text(self) -> &'static str {
+        match self {
+            Format::Parquet(ParquetCodec::None) => "Parquet(None)",
+            Format::Parquet(ParquetCodec::Snappy) => "Parquet(Snappy)",
+            Format::Parquet(ParquetCodec::Gzip) => "Parquet(Gzip)",
+            Format::Parquet(ParquetCodec::Zstd) => "Parquet(Zstd)",
+            Format::Parquet(ParquetCodec::Lz4) => "Parquet(Lz4)",
+            Format::JsonLines(TextCodec::None) => "JsonLines(None)",
+            Format::JsonLines(TextCodec::Gzip) => "JsonLines(Gzip)",
+            Format::JsonLines(TextCodec::Zstd) => "JsonLines(Zstd)",
+        }
+    }
+}
+
+impl TextPolicy {
+    fn checksum_text(self) -> &'static str {
+        match self {
+            TextPolicy::Auto => "Auto",
+            TextPolicy::Bytes => "Bytes",
+        }
+    }
+}
+
 /// What a row is made of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Rows {
@@ -42,6 +68,17 @@ pub enum Rows {
 }
 
 impl Rows {
+    /// The text of the rows in the checksum that ledger entries carry: it never changes.
+    #[must_use]
+    pub fn checksum_text(self) -> String {
+        match self {
+            Rows::Raw { key, value } => {
+                format!("Raw {{ key: {}, value: {} }}", key.checksum_text(), value.checksum_text())
+            }
+            Rows::Counts => "Counts".into(),
+        }
+    }
+
     /// The names of the columns, in their order.
     #[must_use]
     pub fn columns(self) -> &'static [&'static str] {

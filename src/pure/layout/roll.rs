@@ -118,6 +118,13 @@ impl RollPolicy {
 mod tests {
     use super::*;
 
+    /// A metric's label, and `last_roll.reason` in `/status.json`.
+    #[test]
+    fn reasons_have_the_same_labels_in_every_version() {
+        let labels = RollReason::ALL.map(RollReason::label).join(" ");
+        assert_eq!(labels, "size age idle open_files memory gap pause revoke retention stop");
+    }
+
     #[test]
     fn each_rule_rolls_alone() {
         let s = Duration::from_secs;
