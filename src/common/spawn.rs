@@ -1,7 +1,8 @@
 //! Work beside the caller: tasks, and jobs that block. None of it ends unheard.
 //!
 //! A task of tokio that panics is silent, but for the panic's own line, until somebody awaits its
-//! handle. So nothing else in this program spawns a task (a test reads the sources for it).
+//! handle. So tasks are spawned here, or in a set whose results are read
+//! (a test reads the sources for it).
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -44,6 +45,7 @@ impl Drop for Named {
 }
 
 /// Spawns a task. If it panics, its name is logged.
+#[expect(clippy::disallowed_methods, reason = "the one place that spawns tasks")]
 pub fn spawn_named<T: Send + 'static>(
     name: &'static str,
     task: impl Future<Output = T> + Send + 'static,

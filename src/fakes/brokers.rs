@@ -12,6 +12,7 @@ use crate::clients::kafka::{
     Commit, Generation, KafkaError, Outgoing, Read, Source, TransactionError,
 };
 use crate::common::config::Start;
+use crate::common::spawn::spawn_detached;
 use crate::fakes::network::{Failure, LATE, Network};
 use crate::pure::formats::header;
 use crate::pure::protocol::Committed;
@@ -367,12 +368,12 @@ impl Commit for Transactions {
                 // Decided already: no abort undoes it, and stable reads wait for it.
                 state.pending.extend(names.iter().cloned());
                 let (brokers, offsets) = (self.brokers.clone(), offsets.to_vec());
-                drop(tokio::spawn(async move {
+                spawn_detached("late-commit", async move {
                     tokio::time::sleep(LATE).await;
                     let mut state = brokers.lock();
                     state.pending.retain(|tp| !names.contains(tp));
                     apply(&mut state, rows, &offsets);
-                }));
+                });
                 Err(doubt("commit"))
             }
             // A process that stood still finds itself fenced when it wakes.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::clients::store::{ErrorKind, Store, StoreError, Writer};
+use crate::common::spawn::spawn_detached;
 use crate::fakes::network::{Failure, LATE, Network};
 
 #[derive(Default, Debug)]
@@ -56,10 +57,10 @@ impl Memory {
             }
             Some(Failure::Late) => {
                 let contents = Arc::clone(&self.contents);
-                drop(tokio::spawn(async move {
+                spawn_detached("late-call", async move {
                     tokio::time::sleep(LATE).await;
                     let _ = work(&mut contents.lock());
-                }));
+                });
                 Err(error(ErrorKind::Unknown))
             }
             Some(Failure::Denied) => Err(error(ErrorKind::Permission)),

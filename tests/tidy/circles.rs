@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use syn::visit::{self, Visit};
 
 use crate::source::sources;
-use crate::tokens::{tokens, without_tests};
+use crate::tokens::{program, tokens, without_tests};
 
 /// A path's parts, and for an import the name that it gets.
 type Path = Vec<String>;
@@ -16,6 +16,8 @@ struct Paths {
     all: BTreeSet<Path>,
     /// What each name that is imported stands for.
     imported: BTreeMap<String, Path>,
+    /// Imports of everything that a module has, which hide what is used.
+    globs: Vec<Path>,
 }
 
 impl Paths {
@@ -48,6 +50,7 @@ impl Paths {
             }
             syn::UseTree::Glob(_) => {
                 let _ = self.all.insert(before.clone());
+                self.globs.push(before.clone());
             }
         }
     }
@@ -114,7 +117,13 @@ impl<'a> Modules<'a> {
                     rest = &rest[1..];
                 }
             }
-            _ => {}
+            first => {
+                let imported = self.paths.get(within).and_then(|paths| paths.imported.get(first));
+                if let Some(named) = imported.filter(|named| *named != path && hops < 8) {
+                    let named = [named.as_slice(), &path[1..]].concat();
+                    return self.file(&named, within, hops + 1);
+                }
+            }
         }
         let child = |module: &Path, part: &String| {
             let mut child = module.clone();
@@ -174,6 +183,12 @@ fn no_files_use_each_other() {
     assert!(way.contains("src/pure/protocol/backoff.rs"), "through hubs, too");
     let found = circles(&files);
     assert!(found.is_empty(), "a circle of files:\n  {}", found.join("\n  "));
+    let globs = |(path, text): (&String, &String)| {
+        let globs = Paths::of(text).globs.into_iter();
+        globs.map(|of| format!("{path} imports {}::*", of.join("::"))).collect::<Vec<String>>()
+    };
+    let found: Vec<String> = program().iter().flat_map(globs).collect();
+    assert!(found.is_empty(), "write the names that are used:\n  {}", found.join("\n  "));
 }
 
 #[test]
@@ -201,7 +216,10 @@ fn a_circle_is_seen() {
         ("use super::b::B;", "use super::c::C;", "use crate::room::{A, B};"),
         ("fn f() { log!(\"{}\", super::c::g()) }", "", "use crate::room; fn f() { super::a::g() }"),
         ("use super::{b::{B as X}, c};", "use super::super::room::a;", ""),
+        ("use crate::room; fn f() { room::b::g() }", "use super::a::A;", ""),
+        ("use crate::room as r; fn f(_: r::B) {}", "use super::a::A;", ""),
     ] {
         assert!(!circles(&house(a, b, c)).is_empty(), "{a} {b} {c}");
     }
+    assert_eq!(Paths::of("use super::*; #[cfg(test)] mod tests { use super::*; }").globs.len(), 1);
 }

@@ -55,7 +55,7 @@ impl Encoder {
         }
     }
 
-    /// Whether [`Encoder::take`] has anything worth sending.
+    /// Whether [`Encoder::drain_bytes`] has anything worth sending.
     #[inline]
     #[must_use]
     pub fn has_bytes(&self) -> bool {

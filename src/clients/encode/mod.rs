@@ -1,7 +1,7 @@
 //! Records in, bytes out. This room knows formats and nothing else: no store, no Kafka.
 //!
-//! An [`Encoder`] writes one file. It hands out finished bytes as they come ([`Encoder::take`]),
-//! so that a file is never held in memory whole.
+//! An [`Encoder`] writes one file. It hands out finished bytes as they come
+//! ([`Encoder::drain_bytes`]), so that a file is never held in memory whole.
 
 mod encoder;
 mod error;

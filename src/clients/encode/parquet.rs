@@ -134,7 +134,7 @@ impl<B: Builder> File<B> {
         }
     }
 
-    /// Whether a row group has ended since the last [`File::take`].
+    /// Whether a row group has ended since the last [`File::drain_bytes`].
     #[inline]
     pub(super) fn has_bytes(&self) -> bool {
         SMALL < self.writer.inner().waiting
