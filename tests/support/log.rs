@@ -93,6 +93,7 @@ pub fn assert_checks_see() {
         (slow.repeat(3), 1),
         (line("ERROR", "slow"), 1),
         (line(" WARN", "other"), 1),
+        ("thread 'worker-0' (7) panicked at src/a.rs:1:2:\n".into(), 1),
     ] {
         assert_eq!(unexpected(&log, &expected).len(), found, "{log}");
     }
@@ -118,8 +119,9 @@ fn is_error(line: &str) -> bool {
     line.split_whitespace().nth(1) == Some("ERROR") || line.starts_with("<3>")
 }
 
-/// A warning or an error.
+/// A warning, an error, or a panic, which has a line of its own.
 fn is_loud(line: &str) -> bool {
+    let panics = line.starts_with("thread '") && line.contains(" panicked at ");
     let warning = line.split_whitespace().nth(1) == Some("WARN") || line.starts_with("<4>");
-    warning || is_error(line)
+    warning || panics || is_error(line)
 }
