@@ -1,5 +1,4 @@
-//! A producer, and the thread that hears what it tells by itself: errors, and results that were
-//! not delivered.
+//! A producer, and the thread that reads its events: errors, and results that were not delivered.
 //!
 //! rust-rdkafka (0.39) has such a thread too. That one spins for the last millisecond of each tenth
 //! of a second, which costs 0.7 % of a core for each producer that has nothing to do.

@@ -366,7 +366,9 @@ impl Commit for Transactions {
             return tracing::error!(%error, "no thread can be started to end a producer");
         }
         if answer.recv_timeout(OVERDUE).is_err() {
-            tracing::debug!("to end a producer takes longer than a call may take, or has panicked");
+            tracing::debug!(
+                "ending a producer takes longer than one call may take, or its thread has panicked"
+            );
         }
     }
 }

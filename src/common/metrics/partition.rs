@@ -24,7 +24,8 @@ impl PartitionGauge {
     }
 }
 
-/// What is known of a partition's log, as of the last time that somebody told.
+/// What is known of a partition's log: as it was last set by the worker, or by the job that asks
+/// for the ends.
 #[derive(Clone, Copy, Default, Debug)]
 struct Known {
     results: Option<Offset>,

@@ -79,11 +79,11 @@ pub(super) const ARCHIVE_LAG: Text =
     ("alluvium_archive_lag_records", "Offsets from A to the log's end.");
 pub(super) const ARCHIVE_DELAY: Text = (
     "alluvium_archive_delay_seconds",
-    "Seconds since the oldest record was read that is not in the ledger.",
+    "Age of the oldest record that is not in the ledger: seconds since it was read.",
 );
 pub(super) const RESULTS_DELAY: Text = (
     "alluvium_results_delay_seconds",
-    "Seconds since the oldest record was read whose results are not committed.",
+    "Age of the oldest record whose results are not committed: seconds since it was read.",
 );
 pub(super) const RETENTION_HEADROOM: Text = (
     "alluvium_retention_headroom_seconds",

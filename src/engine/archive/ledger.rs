@@ -61,8 +61,8 @@ pub struct AppendAnswer {
     pub error: Option<StoreError>,
 }
 
-/// A rename that was refused may be taken a few seconds later: after three more tries it is the
-/// worker's turn, which tells people.
+/// A rename that was refused may be taken a few seconds later: after three more tries the worker
+/// handles the failure and reports it.
 const APPEND_PAUSES: Pauses =
     Pauses { first: Duration::from_millis(400), longest: Duration::from_millis(3_200) };
 const APPEND_RETRIES: usize = 3;

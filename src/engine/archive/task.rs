@@ -1,4 +1,4 @@
-//! One partition's way into the store: a task that carries out, in order, what the worker asks.
+//! The archive task of one partition: it carries out, in order, what the worker asks of the store.
 //!
 //! The worker never waits for the store; it only looks at how much is under way. After a failure
 //! the task ignores everything until it is told to recover.

@@ -112,8 +112,8 @@ impl PartitionSinks {
         Subject::Positions(self.role.mapping.clone())
     }
 
-    /// A call to the brokers failed for this partition. While no broker answers at all, that is
-    /// told instead.
+    /// A call to the brokers failed for this partition. While no broker answers, the outage of the
+    /// brokers is reported instead.
     pub(super) fn brokers_failed(&self, subject: &Subject, cause: &str, now: Now, env: &Env) {
         if env.board.outage(&Subject::Brokers).is_none() {
             let _ = env.board.failed(subject, &self.tp.to_string(), cause, now.millis);
@@ -154,12 +154,12 @@ impl PartitionSinks {
     }
 
     /// After a restart it is the ledger that says how far the records were read before.
-    fn tell_moved_against_ledger(&self, archive: Option<Offset>) {
+    fn report_moved_against_ledger(&self, archive: Option<Offset>) {
         let counts = self.role.count.is_some();
         if let (Some(to), Some(archive), true) = (self.moved_to(), archive, counts) {
             tracing::warn!(
                 tp = %self.tp, %to, %archive,
-                "compared with the end of the archive, {}",
+                "by the end of the archive, the moved offset means: {}",
                 moved(Some(archive), to)
             );
         }
@@ -195,7 +195,7 @@ impl PartitionSinks {
             }
             Report::Recovered { results, archive } => {
                 if !self.view.root_failed {
-                    self.tell_moved_against_ledger(*archive);
+                    self.report_moved_against_ledger(*archive);
                 }
                 let [results, archive] = [results, archive].map(|o| o.map(|o| o.0));
                 if self.view.root_failed {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::clients::kafka::Read;
 
-/// An empty queue is looked at this often, whether the client has told of something or not.
+/// An empty queue is looked at this often, whether the client has announced records or not.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What a worker knows of the fetching of one partition.

@@ -72,8 +72,8 @@ impl Slots {
 }
 
 impl OwnedPartition {
-    /// Whether there is nothing to read for certain: it is parked, or the client has told of
-    /// nothing since its queue was found empty.
+    /// Whether there is nothing to read for certain: it is parked, or the client has announced no
+    /// record since its queue was found empty.
     pub(super) fn rests(&self, now: Now) -> bool {
         let goes_on = || self.sinks.machine.next_read(now.moment()) == ReadStep::Read;
         self.fetching.parked || goes_on() && self.fetching.is_empty(now.instant)

@@ -170,7 +170,7 @@ impl Worker {
         }
     }
 
-    /// While no broker answers at all, that is told instead.
+    /// While no broker answers, the outage of the brokers is reported instead.
     fn commit_failed(
         &self,
         subject: &Subject,

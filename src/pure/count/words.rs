@@ -96,7 +96,7 @@ pub struct Words {
     long: HashMap<Box<str>, u64, RandomState>,
     long_bytes: usize,
     state: RandomState,
-    /// Words of this line that were not looked up yet, with their hashes.
+    /// Terms of this record that were not looked up yet, with their hashes.
     waiting: [(Key, usize); Words::AHEAD],
     len: usize,
 }

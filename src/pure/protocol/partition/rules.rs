@@ -150,8 +150,8 @@ impl Partition {
                 self.results = Some(Results::at(archive.a, archive.a, Marks::default()));
                 Ok(Found::Ready)
             }
-            // Our own first commit did not happen, or somebody else has begun meanwhile, and
-            // that is gone again: the ledger tells. There is no attempt yet.
+            // Our own first commit did not happen, or another instance has committed meanwhile, and
+            // that offset is gone again; the ledger shows which. There is no attempt yet.
             _ if self.sinks.archive => {
                 self.archive = None;
                 Ok(Found::NeedsLedger)
