@@ -9,6 +9,7 @@ mod support;
 mod alerts;
 mod chaos;
 mod crashes;
+mod erasure;
 mod expected;
 mod lanes;
 mod network;
@@ -57,8 +58,12 @@ fn plan(one_by_one: bool) -> Vec<Planned> {
             all.push(Planned { name, place: Place { lane: 0, stage, width }, run });
         }
     }
-    let incidents: [(&str, fn()); 3] = [
+    let incidents: [(&str, fn()); 4] = [
         ("crashes::every_step", crashes::every_step),
+        (
+            "erasure::only_a_codec_that_is_written_is_taken",
+            erasure::only_a_codec_that_is_written_is_taken,
+        ),
         ("chaos::random_incidents", chaos::random_incidents),
         ("network::the_network_is_pulled", network::apart),
     ];

@@ -11,6 +11,9 @@ pub enum ErrorKind {
     Permission,
     /// The disk is full, or the quota is exhausted.
     NoSpace,
+    /// What would be written there could not be read back for certain: a person has to choose
+    /// another directory, or to configure it.
+    Unsuitable,
     /// The store answered that it cannot do this now (safe mode, standby).
     Unavailable,
     /// There was no answer, or the connection broke: the operation may have happened.
@@ -19,11 +22,12 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    pub const ALL: [ErrorKind; 7] = [
+    pub const ALL: [ErrorKind; 8] = [
         ErrorKind::AlreadyExists,
         ErrorKind::NotFound,
         ErrorKind::Permission,
         ErrorKind::NoSpace,
+        ErrorKind::Unsuitable,
         ErrorKind::Unavailable,
         ErrorKind::Unknown,
         ErrorKind::Other,
@@ -43,6 +47,7 @@ impl ErrorKind {
             ErrorKind::NotFound => "not_found",
             ErrorKind::Permission => "permission",
             ErrorKind::NoSpace => "no_space",
+            ErrorKind::Unsuitable => "unsuitable",
             ErrorKind::Unavailable => "unavailable",
             ErrorKind::Unknown => "unknown",
             ErrorKind::Other => "other",

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use toml::{Table, Value};
 
 use crate::common::config::fields::{Faults, Fields};
-use crate::common::config::root::{HdfsOptions, Root};
+use crate::common::config::root::{ErasureCoding, HdfsOptions, Root};
 use crate::pure::layout::format::{Format, ParquetCodec, Rows, TextCodec, TextPolicy};
 use crate::pure::layout::{RollPolicy, Template};
 
@@ -33,6 +33,7 @@ pub(super) struct ArchiveKeys {
     conf_dir: Option<String>,
     user: Option<String>,
     hadoop: BTreeMap<String, String>,
+    erasure_coding: Option<ErasureCoding>,
     path: Option<String>,
     timezone: Option<TimeZone>,
     format: Option<String>,
@@ -57,6 +58,7 @@ impl ArchiveKeys {
             conf_dir: f.text("hadoop_conf_dir", faults),
             user: f.text("user", faults),
             hadoop: BTreeMap::new(),
+            erasure_coding: f.parsed("erasure_coding", faults, ErasureCoding::parse),
             path: f.text("path", faults),
             timezone: f.parsed("timezone", faults, |name| {
                 TimeZone::get(name).map_err(|_| {
@@ -95,6 +97,7 @@ impl ArchiveKeys {
             conf_dir: self.conf_dir.or_else(|| d.conf_dir.clone()),
             user: self.user.or_else(|| d.user.clone()),
             hadoop,
+            erasure_coding: self.erasure_coding.or_else(|| d.erasure_coding.clone()),
             path: self.path.or_else(|| d.path.clone()),
             timezone: self.timezone.or_else(|| d.timezone.clone()),
             // A codec belongs to its format.
@@ -216,6 +219,7 @@ fn root(text: &str, keys: &ArchiveKeys) -> Result<Root, String> {
             conf_dir: keys.conf_dir.clone(),
             properties: keys.hadoop.clone(),
             user: keys.user.clone(),
+            erasure_coding: keys.erasure_coding.clone(),
         };
         return Ok(Root::Hdfs { url: text.trim_end_matches('/').into(), options });
     }

@@ -20,7 +20,7 @@ pub use fields::ConfigFault;
 pub use kafka::Kafka;
 pub use mapping::{Mapping, Start, Topics};
 pub use places::KeyPlaces;
-pub use root::{HdfsOptions, Root};
+pub use root::{ErasureCoding, HdfsOptions, Root};
 pub use whole::{Config, Faulty};
 pub use wordcount::{MergeConfig, WordCount};
 

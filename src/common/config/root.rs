@@ -29,4 +29,71 @@ pub struct HdfsOptions {
     pub properties: BTreeMap<String, String>,
     /// The user, with simple authentication; [`None`] for HADOOP_USER_NAME, or the process's user.
     pub user: Option<String>,
+    /// The erasure-coding policy of the root, if it has one.
+    pub erasure_coding: Option<ErasureCoding>,
+}
+
+/// An erasure-coding policy of HDFS whose codec is `rs`, the only one that the client library
+/// writes: under any other codec it would write parity that does not belong to the data.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ErasureCoding {
+    /// The name, as `hdfs ec -getPolicy` prints it: `RS-6-3-1024k`.
+    pub policy: String,
+    /// Parity units of a stripe.
+    pub parity: u64,
+}
+
+impl ErasureCoding {
+    /// Reads a policy's name: codec, data units, parity units and cell size.
+    ///
+    /// # Errors
+    /// The name is not that of a policy with the codec `rs`.
+    pub fn parse(policy: &str) -> Result<ErasureCoding, String> {
+        let parts: Vec<&str> = policy.split('-').collect();
+        let units = |text: &str| text.parse().ok().filter(|units| 0_u64 < *units);
+        match parts[..] {
+            ["RS", data, parity, cell] if units(data).is_some() => {
+                let cell = cell.strip_suffix('k').and_then(units);
+                let parity = units(parity).filter(|_| cell.is_some());
+                parity.map(|parity| ErasureCoding { policy: policy.into(), parity })
+            }
+            _ => None,
+        }
+        .ok_or_else(|| {
+            format!(
+                "{policy:?} is no policy of the codec rs, as \"RS-6-3-1024k\" is one. The client \
+                 library writes the parity of rs under every codec, so files under another one \
+                 would be damaged. Use a directory with such a policy, or one that is replicated \
+                 (`hdfs ec -getPolicy -path ROOT` shows the policy)"
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_policies_of_the_codec_that_is_written_are_taken() {
+        let parity = |name| ErasureCoding::parse(name).map(|e| e.parity);
+        for (name, units) in [("RS-6-3-1024k", 3), ("RS-3-2-1024k", 2), ("RS-2-1-64k", 1)] {
+            assert_eq!(parity(name), Ok(units));
+        }
+        for name in [
+            "XOR-2-1-1024k",
+            "RS-LEGACY-6-3-1024k",
+            "rs-6-3-1024k",
+            "RS-6-3",
+            "RS-0-3-1024k",
+            "RS-6-0-1024k",
+            "RS-6-3-1024",
+            "RS-6-3-k",
+            "RS-6-x-1024k",
+            "",
+        ] {
+            let refused = parity(name).unwrap_err();
+            assert!(refused.starts_with(&format!("{name:?} is no policy")), "{refused}");
+        }
+    }
 }

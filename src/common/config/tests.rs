@@ -53,6 +53,14 @@ fn check(more: &str, wants: &[&str]) {
 }
 
 #[test]
+fn a_policy_of_another_codec_is_refused() {
+    check(
+        "archive = { erasure_coding = \"XOR-2-1-1024k\" }",
+        &["mapping.hello.archive.erasure_coding", "no policy of the codec rs"],
+    );
+}
+
+#[test]
 fn each_fault_names_its_key_and_says_what_to_do() {
     check("tpoics = 1", &["mapping.hello.tpoics", "did you mean \"topics\""]);
     check("archive = { path = \"{tpoic}\" }", &["mapping.hello.archive.path", "{tpoic}"]);

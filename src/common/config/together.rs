@@ -89,6 +89,7 @@ fn check_roots(mappings: &[Mapping], faults: &mut Faults) {
                 ("user", options.user == other.user),
                 ("hadoop_conf_dir", options.conf_dir == other.conf_dir),
                 ("hadoop", options.properties == other.properties),
+                ("erasure_coding", options.erasure_coding == other.erasure_coding),
             ] {
                 if !same {
                     faults.add(

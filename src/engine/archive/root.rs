@@ -56,6 +56,35 @@ pub async fn identity(store: &dyn Store) -> Result<String, StoreError> {
     write(store, uuid::Uuid::new_v4().simple().to_string()).await
 }
 
+/// Creates a file, and deletes it again: files that could not be read back for certain are refused
+/// before there is a record to write. Any other failure is left to the first file: a root that
+/// takes nothing now may take files later.
+///
+/// # Errors
+/// The store refuses all files of this root.
+pub async fn check_files(store: &dyn Store) -> Result<(), StoreError> {
+    let probe = names::staged_identity(&format!("probe-{}", uuid::Uuid::new_v4().simple()));
+    let made = match store.make_dirs(STAGING).await {
+        Ok(()) => store.create(&probe).await,
+        Err(e) => Err(e),
+    };
+    match made {
+        Err(e) if e.kind == ErrorKind::Unsuitable => Err(e),
+        Err(error) => {
+            tracing::debug!(root = store.url(), %error, "no file can be created now");
+            Ok(())
+        }
+        Ok(mut file) => {
+            let closed = file.close().await;
+            let deleted = store.delete(&probe).await;
+            if let Err(error) = closed.and(deleted) {
+                tracing::debug!(root = store.url(), %error, "a probe could not be deleted");
+            }
+            Ok(())
+        }
+    }
+}
+
 /// Writes a root's id, unless one stands there; the id that stands there then.
 ///
 /// # Errors

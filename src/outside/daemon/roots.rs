@@ -10,7 +10,7 @@ use crate::clients::store::{self, Deadlines, ErrorKind, Store};
 use crate::common::config::{Config, Root};
 use crate::common::health::{Board, Subject};
 use crate::common::spawn::spawn_detached;
-use crate::engine::archive::root::identity;
+use crate::engine::archive::root::{check_files, identity};
 use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::health::now_ms;
 use crate::outside::daemon::unavailable::Unavailable;
@@ -61,6 +61,9 @@ async fn open(root: &Root) -> Result<(Arc<dyn Store>, String), String> {
         }
         _ => e.to_string(),
     })?;
+    if matches!(root, Root::Hdfs { .. }) {
+        check_files(&*store).await.map_err(|e| e.to_string())?;
+    }
     tracing::info!(root = store.url(), id, "root opened");
     Ok((store, id))
 }

@@ -8,8 +8,10 @@ use hdfs_native::{Client, ClientBuilder, HdfsError};
 
 use crate::clients::store::api::{Deadlines, Store, Writer};
 use crate::clients::store::error::{ErrorKind, StoreError};
+use crate::clients::store::hdfs::erasure::Erasure;
 use crate::clients::store::hdfs::error::classify;
-use crate::clients::store::hdfs::pipelines::{HdfsFile, Pipelines, options};
+use crate::clients::store::hdfs::options::options;
+use crate::clients::store::hdfs::pipelines::{HdfsFile, Pipelines};
 use crate::clients::store::tasks::{TaskWriter, within};
 use crate::common::config::HdfsOptions;
 
@@ -20,6 +22,7 @@ pub struct Hdfs {
     base: String,
     deadlines: Deadlines,
     pipelines: Arc<Pipelines>,
+    erasure: Arc<Erasure>,
 }
 
 const DIRECTORY_MODE: u32 = 0o755;
@@ -48,7 +51,8 @@ impl Hdfs {
         let client = builder.build().map_err(|e| classify("connect to", url, &e))?;
         let base = format!("/{}", path.trim_matches('/')).trim_end_matches('/').to_string();
         let (client, pipelines) = (Arc::new(client), Arc::default());
-        Ok(Hdfs { client, url: url.into(), base, deadlines, pipelines })
+        let erasure = Arc::new(Erasure::new(options.erasure_coding.clone()));
+        Ok(Hdfs { client, url: url.into(), base, deadlines, pipelines, erasure })
     }
 
     fn full(&self, path: &str) -> String {
@@ -87,8 +91,13 @@ impl Store for Hdfs {
 
     async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError> {
         let made = self.run("create", path, |c, p| async move { c.create(&p, options()).await });
+        let made = made.await?;
         let (client, pipelines) = (Arc::clone(&self.client), Arc::clone(&self.pipelines));
-        let file = HdfsFile::new(client, self.full(path), pipelines, made.await?);
+        let (erasure, full) = (Arc::clone(&self.erasure), self.full(path));
+        let (of, name) = (Arc::clone(&client), full.clone());
+        let checked = async move { erasure.check(&of, &name).await };
+        within(self.deadlines.call, "look at", &full, checked).await?;
+        let file = HdfsFile::new(client, full, pipelines, made);
         Ok(Box::new(TaskWriter::spawn(&self.full(path), file, self.deadlines)))
     }
 

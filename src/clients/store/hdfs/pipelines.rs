@@ -18,12 +18,14 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use hdfs_native::file::FileWriter;
-use hdfs_native::{Client, HdfsError, WriteOptions};
+use hdfs_native::{Client, HdfsError};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::clients::store::error::{ErrorKind, StoreError};
+use crate::clients::store::hdfs::erasure::replicas;
 use crate::clients::store::hdfs::error::classify;
+use crate::clients::store::hdfs::options::options;
 use crate::clients::store::tasks::RawFile;
 use crate::common::deadlines;
 use crate::common::spawn::spawn_detached;
@@ -88,12 +90,6 @@ impl Pipelines {
     }
 }
 
-/// A file that is never made in a directory that is not there.
-pub(super) fn options() -> WriteOptions {
-    // An attempt whose directory was deleted must not come back to life.
-    WriteOptions::default().overwrite(false).create_parent(false)
-}
-
 pub(super) struct HdfsFile {
     client: Arc<Client>,
     path: String,
@@ -132,9 +128,8 @@ impl HdfsFile {
 
     /// Brings the first chunk to every replica, or to one alone.
     async fn begin(&mut self, bytes: &Bytes) -> Result<(), StoreError> {
-        let status = self.client.get_file_info(&self.path).await;
-        let status = status.map_err(|e| self.error("look at", &e))?;
-        let Some(wanted) = status.replication.filter(|n| 0 < *n) else {
+        let wanted = replicas(&self.client, &self.path).await;
+        let Some(wanted) = wanted.map_err(|e| self.error("look at", &e))? else {
             // Erasure coded: its writer does without a node by itself.
             return self.append(bytes.clone()).await;
         };
