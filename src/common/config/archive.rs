@@ -173,28 +173,16 @@ impl ArchiveKeys {
             idle: self.idle,
             open_files: self.open_files.unwrap_or(64),
         };
-        let (zone_name, of_format) = (zone.iana_name(), format.map(Format::checksum_text));
-        let of_rows = rows.checksum_text();
+        let (root, template, format) = (root?, template?, format?);
         let shape = format!(
-            "{path}|{}|{}|{of_rows}",
-            some_or_none(zone_name.map(|name| format!("{name:?}"))),
-            some_or_none(of_format)
+            "{path}|{:?}|Some({})|{}",
+            zone.iana_name(),
+            format.checksum_text(),
+            rows.checksum_text()
         );
         let fingerprint = format!("{:08x}", crc32c::crc32c(shape.as_bytes()));
-        Some(ArchiveConfig {
-            root: root?,
-            template: template?,
-            format: format?,
-            rows,
-            roll,
-            fingerprint,
-        })
+        Some(ArchiveConfig { root, template, format, rows, roll, fingerprint })
     }
-}
-
-/// An optional value as the first version of the checksum had it.
-fn some_or_none(value: Option<impl std::fmt::Display>) -> String {
-    value.map_or("None".into(), |value| format!("Some({value})"))
 }
 
 fn root(text: &str, keys: &ArchiveKeys) -> Result<Root, String> {
