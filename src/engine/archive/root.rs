@@ -64,24 +64,19 @@ pub async fn identity(store: &dyn Store) -> Result<String, StoreError> {
 /// The store refuses all files of this root.
 pub async fn check_files(store: &dyn Store) -> Result<(), StoreError> {
     let probe = names::staged_identity(&format!("probe-{}", uuid::Uuid::new_v4().simple()));
-    let made = match store.make_dirs(STAGING).await {
-        Ok(()) => store.create(&probe).await,
-        Err(e) => Err(e),
+    let probed = async {
+        store.make_dirs(STAGING).await?;
+        let closed = store.create(&probe).await?.close().await;
+        let deleted = store.delete(&probe).await;
+        closed.and(deleted)
     };
-    match made {
+    match probed.await {
         Err(e) if e.kind == ErrorKind::Unsuitable => Err(e),
         Err(error) => {
-            tracing::debug!(root = store.url(), %error, "no file can be created now");
+            tracing::debug!(root = store.url(), %error, "no file can be created and deleted now");
             Ok(())
         }
-        Ok(mut file) => {
-            let closed = file.close().await;
-            let deleted = store.delete(&probe).await;
-            if let Err(error) = closed.and(deleted) {
-                tracing::debug!(root = store.url(), %error, "a probe could not be deleted");
-            }
-            Ok(())
-        }
+        Ok(()) => Ok(()),
     }
 }
 

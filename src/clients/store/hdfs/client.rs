@@ -93,10 +93,12 @@ impl Store for Hdfs {
         let made = self.run("create", path, |c, p| async move { c.create(&p, options()).await });
         let made = made.await?;
         let (client, pipelines) = (Arc::clone(&self.client), Arc::clone(&self.pipelines));
-        let (erasure, full) = (Arc::clone(&self.erasure), self.full(path));
-        let (of, name) = (Arc::clone(&client), full.clone());
-        let checked = async move { erasure.check(&of, &name).await };
-        within(self.deadlines.call, "look at", &full, checked).await?;
+        let full = self.full(path);
+        if self.erasure.is_due() {
+            let (erasure, of, name) = (Arc::clone(&self.erasure), client.clone(), full.clone());
+            let checked = async move { erasure.check(&of, &name).await };
+            within(self.deadlines.call, "look at", &full, checked).await?;
+        }
         let file = HdfsFile::new(client, full, pipelines, made);
         Ok(Box::new(TaskWriter::spawn(&self.full(path), file, self.deadlines)))
     }

@@ -41,16 +41,17 @@ impl Erasure {
         Erasure { configured, state: Mutex::default() }
     }
 
-    /// Looks at a file that has just been created, unless another one was looked at a moment ago.
-    /// A file that must not be written is deleted.
+    /// Whether the next file has to be looked at: none was a moment ago.
+    pub(super) fn is_due(&self) -> bool {
+        self.state.lock().looked.is_none_or(|at| LOOK <= at.elapsed())
+    }
+
+    /// Looks at a file that has just been created. A file that must not be written is deleted.
     ///
     /// # Errors
     /// The file has an erasure-coding policy that is not the configured one, or the NameNode does
     /// not answer.
     pub(super) async fn check(&self, client: &Client, path: &str) -> Result<(), StoreError> {
-        if self.state.lock().looked.is_some_and(|at| at.elapsed() < LOOK) {
-            return Ok(());
-        }
         let replicas = replicas(client, path).await;
         let replicas = replicas.map_err(|e| classify("look at", path, &e))?;
         if replicas.is_none()
