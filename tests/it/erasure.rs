@@ -43,10 +43,6 @@ fn configured(cluster: &Cluster, root: &str, policy: Option<&str>) -> String {
         )
 }
 
-fn home(cluster: &Cluster, name: &str) -> std::path::PathBuf {
-    cluster.state.join("tests").join(name)
-}
-
 /// Without the policy's name, with that of another codec, and with that of another policy.
 fn refused(cluster: &Cluster) {
     cluster.create_topic("xor-in", 1);
@@ -56,7 +52,7 @@ fn refused(cluster: &Cluster) {
         (Some("RS-6-3-1024k"), 69, ["has 1 parity units", "\"RS-6-3-1024k\""]),
     ] {
         let config = configured(cluster, "/xor", policy);
-        let daemon = Daemon::start(&home(cluster, "xor"), "a", &config);
+        let daemon = Daemon::start(&cluster.home("xor"), "a", &config);
         let (got, log) = daemon.wait(Duration::from_secs(60));
         assert_eq!(got, code, "{policy:?}: {log}");
         for want in wanted {
@@ -78,7 +74,7 @@ fn one_datanode_is_lost(cluster: &Cluster) {
         send(&producer, topic, 0, format!("{n} {value}").as_bytes(), None);
     }
     flush(&producer);
-    let (config, dir) = (configured(cluster, "/rs", Some(RS)), home(cluster, "rs"));
+    let (config, dir) = (configured(cluster, "/rs", Some(RS)), cluster.home("rs"));
     let daemon = Daemon::start(&dir, "a", &config);
     eventually("archived", Duration::from_secs(60), || {
         2_000.0 <= daemon.of_topic("alluvium_archive_position", topic)
@@ -115,7 +111,7 @@ fn a_policy_is_set_under_a_daemon(cluster: &Cluster) {
         flush(&producer);
     };
     let config = configured(cluster, "/plain", None);
-    let daemon = Daemon::start(&home(cluster, "plain"), "a", &config);
+    let daemon = Daemon::start(&cluster.home("plain"), "a", &config);
     write();
     let archived = |n: f64| n <= daemon.of_topic("alluvium_archive_position", topic);
     eventually("archived", Duration::from_secs(60), || archived(1.0));

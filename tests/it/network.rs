@@ -56,7 +56,7 @@ pub(crate) fn the_network_is_pulled() {
     let config = cluster.head(name, 10_000)
         + "[archive.roll]\nage = \"3s\"\n[daemon]\nworkers = 2\n"
         + &mapping(name);
-    let dir = cluster.state.join("tests").join(name);
+    let dir = cluster.home(name);
     let daemon = Daemon::start(&dir, "a", &config);
     eventually("ready", Duration::from_secs(60), || daemon.get("/readyz").is_some());
     let load = Load::begin(&cluster, topic, 4, 1_000);

@@ -94,6 +94,11 @@ impl Cluster {
             .join(",")
     }
 
+    /// The directory of a scenario's daemons.
+    pub fn home(&self, name: &str) -> PathBuf {
+        self.state.join("tests").join(name)
+    }
+
     pub fn hdfs(&self) -> String {
         format!("hdfs://127.0.0.1:{}", 8020 + self.ports.offset)
     }

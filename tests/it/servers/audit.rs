@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{config, home};
+use super::config;
 use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send};
 
 fn data_files(top: &Path) -> Vec<PathBuf> {
@@ -25,7 +25,7 @@ fn data_files(top: &Path) -> Vec<PathBuf> {
 pub(crate) fn damage_is_found(cluster: &Cluster) {
     let (name, topic) = ("audit", "audit-in");
     cluster.create_topic(topic, 2);
-    let (dir, root) = (home(cluster, name), home(cluster, name).join("archive"));
+    let (dir, root) = (cluster.home(name), cluster.home(name).join("archive"));
     let mapping = format!(
         r#"
 [mapping.audit]

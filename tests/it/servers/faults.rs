@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{config, home};
+use super::config;
 use crate::support::load::{Load, check, mapping};
 use crate::support::{Cluster, Daemon, eventually, flush, send};
 
@@ -30,7 +30,7 @@ pub(crate) fn hdfs_goes_away_and_comes_back(cluster: &Cluster) {
     cluster.create_topic(topic, 4);
     // Twenty hours, where a second counts as a minute.
     cluster.configure_topic(topic, &[("retention.ms", "1200000")]);
-    let daemon = Daemon::start(&home(cluster, name), "a", &config(cluster, name, &mapping(name)));
+    let daemon = Daemon::start(&cluster.home(name), "a", &config(cluster, name, &mapping(name)));
     eventually("ready", Duration::from_secs(60), || daemon.get("/readyz").is_some());
     let load = Load::begin(cluster, topic, 4, 1_000);
     let counted = || daemon.of_topic("alluvium_results_position", topic);
@@ -55,7 +55,7 @@ pub(crate) fn hdfs_goes_away_and_comes_back(cluster: &Cluster) {
 pub(crate) fn hdfs_takes_nothing_for_a_while(cluster: &Cluster) {
     let (name, topic) = ("refused", "refused-in");
     cluster.create_topic(topic, 4);
-    let daemon = Daemon::start(&home(cluster, name), "a", &config(cluster, name, &mapping(name)));
+    let daemon = Daemon::start(&cluster.home(name), "a", &config(cluster, name, &mapping(name)));
     eventually("ready", Duration::from_secs(60), || daemon.get("/readyz").is_some());
     let load = Load::begin(cluster, topic, 4, 1_000);
     let archived = || daemon.of_topic("alluvium_archive_position", topic);
@@ -99,7 +99,7 @@ pub(crate) fn every_broker_of_three_is_killed(cluster: &Cluster) {
         std::env::var("ALLUVIUM_ROUNDS").ok().and_then(|v| v.parse().ok()).unwrap_or(1);
     cluster.create_topic(topic, 4);
     let mut daemon =
-        Daemon::start(&home(cluster, name), "a", &config(cluster, name, &mapping(name)));
+        Daemon::start(&cluster.home(name), "a", &config(cluster, name, &mapping(name)));
     eventually("ready", Duration::from_secs(60), || daemon.get("/readyz").is_some());
     let load = Load::begin(cluster, topic, 4, 1_000);
     let counted = |partition: i32| {
@@ -138,7 +138,7 @@ pub(crate) fn every_wrong_start_says_what_is_wrong(cluster: &Cluster) {
     let name = "wrong";
     let right = config(cluster, name, "[mapping.wrong]\ntopics = [\"wrong-in\"]");
     let check = |case: &str, config: &str, code: i32, wants: &[&str]| {
-        let daemon = Daemon::start(&home(cluster, name), case, config);
+        let daemon = Daemon::start(&cluster.home(name), case, config);
         let (got, log) = daemon.wait(Duration::from_secs(60));
         assert_eq!(got, code, "{case}: {log}");
         for want in wants {
@@ -175,7 +175,7 @@ pub(crate) fn every_wrong_start_says_what_is_wrong(cluster: &Cluster) {
         &["/forbidden", "Permission denied", "archive.user"],
     );
     limits_of_the_brokers(cluster, name, &right, &check);
-    let daemon = Daemon::start(&home(cluster, name), "topic", &right);
+    let daemon = Daemon::start(&cluster.home(name), "topic", &right);
     eventually("it says that the topic is missing", Duration::from_secs(60), || {
         daemon.log_text().contains("kafka-topics --create --topic wrong-in")
     });

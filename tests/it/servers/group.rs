@@ -7,8 +7,8 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
+use super::config;
 use super::mistakes::repaired;
-use super::{config, home};
 use crate::support::load::{Load, Sent};
 use crate::support::{Cluster, Daemon, alluvium, assert_each_once, eventually, flush, send};
 
@@ -30,7 +30,7 @@ window = "2s"
 time = "arrival"
 "#
     );
-    let (dir, config) = (home(cluster, name), config(cluster, name, &mapping));
+    let (dir, config) = (cluster.home(name), config(cluster, name, &mapping));
     let a = Daemon::start(&dir, "a", &config);
     let b = Daemon::start(&dir, "b", &config);
     let load = Load::begin(cluster, topic, 8, 8_000);
@@ -103,7 +103,7 @@ window = "1s"
 time = "arrival"
 "#
     );
-    let (dir, config) = (home(cluster, name), config(cluster, name, &mapping));
+    let (dir, config) = (cluster.home(name), config(cluster, name, &mapping));
     let daemon = Daemon::start(&dir, "a", &config);
     eventually("joined", Duration::from_secs(60), || {
         4.0 <= daemon.metric("alluvium_assigned_partitions", &[])
@@ -183,7 +183,7 @@ pub(crate) fn an_offset_that_was_moved(cluster: &Cluster) {
         "[mapping.moved]\ntopics = [\"{topic}\"]\n\
          [mapping.moved.wordcount]\noutput_topic = \"{counts}\""
     );
-    let (dir, config) = (home(cluster, name), config(cluster, name, &mapping));
+    let (dir, config) = (cluster.home(name), config(cluster, name, &mapping));
     let producer = cluster.producer();
     let write = |n: i64| {
         for _ in 0..n {
@@ -231,7 +231,7 @@ pub(crate) fn offsets_that_were_deleted(cluster: &Cluster) {
         "[mapping.deleted]\ntopics = [\"{topic}\"]\n\
          [mapping.deleted.wordcount]\noutput_topic = \"deleted-counts\""
     );
-    let (dir, config) = (home(cluster, name), config(cluster, name, &mapping));
+    let (dir, config) = (cluster.home(name), config(cluster, name, &mapping));
     let producer = cluster.producer();
     send(&producer, topic, 0, b"zero", None);
     flush(&producer);
@@ -271,7 +271,7 @@ pub(crate) fn joins_after_retention(cluster: &Cluster) {
     let (name, topic, partitions) = ("old", "old-in", 48_i32);
     cluster.create_topic(topic, partitions.unsigned_abs());
     let config = config(cluster, name, &format!("[mapping.old]\ntopics = [\"{topic}\"]"));
-    let dir = home(cluster, name);
+    let dir = cluster.home(name);
     let producer = cluster.producer();
     let write = || {
         (0..partitions).for_each(|p| send(&producer, topic, p, b"one", None));
@@ -298,7 +298,7 @@ pub(crate) fn retention_that_overtook(cluster: &Cluster) {
     cluster.create_topic(topic, 1);
     let mapping =
         |on_gap: &str| format!("[mapping.gap]\ntopics = [\"{topic}\"]\non_gap = \"{on_gap}\"");
-    let dir = home(cluster, name);
+    let dir = cluster.home(name);
     let producer = cluster.producer();
     let write = |n: i64| {
         for i in 0..n {

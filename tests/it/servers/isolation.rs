@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{config, home};
+use super::config;
 use crate::support::load::{Load, check, mapping};
 use crate::support::{Cluster, Daemon, eventually};
 
@@ -128,10 +128,10 @@ pub(crate) fn a_mapping_whose_resources_break(cluster: &Cluster) {
     let broken = mapping(BROKEN)
         .replace("[mapping.broken.wordcount]", &format!("{root}[mapping.broken.wordcount]"));
     let mappings = format!("{}\n{broken}", mapping(STEADY));
-    let daemon = Daemon::start(&home(cluster, STEADY), "a", &config(cluster, STEADY, &mappings));
+    let daemon = Daemon::start(&cluster.home(STEADY), "a", &config(cluster, STEADY, &mappings));
     let control = mapping(CONTROL).replace("\"control-in\"", "\"steady-in\"");
     let control =
-        Daemon::start(&home(cluster, CONTROL), CONTROL, &config(cluster, CONTROL, &control));
+        Daemon::start(&cluster.home(CONTROL), CONTROL, &config(cluster, CONTROL, &control));
     for daemon in [&daemon, &control] {
         eventually("ready", Duration::from_secs(60), || daemon.get("/readyz").is_some());
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{config, home};
+use super::config;
 use crate::support::{Cluster, Daemon, eventually, flush, send, tree};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -50,7 +50,7 @@ pub(crate) fn what_was_read_before_an_assignment_ends_for_good(cluster: &Cluster
         (0..RECORDS).for_each(|i| send(&producer, &topic(end), to(i), b"word", None));
     }
     flush(&producer);
-    let daemon = Daemon::start(&home(cluster, name), "a", &config);
+    let daemon = Daemon::start(&cluster.home(name), "a", &config);
     for end in ENDS {
         cluster.all_published(&counts(end), RECORDS as u64);
         let committed = || RECORDS as f64 <= cluster.position(name, &topic(end));
@@ -90,7 +90,7 @@ pub(crate) fn what_was_read_before_an_assignment_ends_for_good(cluster: &Cluster
     // The counts of mappings that go on are still in their topics: what a stop has not read yet is
     // archived by the next instance. The removed mapping has none.
     let next = fewer.replace("age = \"1h\"", "age = \"3s\"");
-    let next = Daemon::start(&home(cluster, name), "b", &next);
+    let next = Daemon::start(&cluster.home(name), "b", &next);
     for end in ENDS.into_iter().filter(|end| *end != "removed") {
         next.archived_all(&counts(end), &cluster.read_topic(&counts(end)));
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{config, home};
+use super::config;
 use crate::support::{
     Cluster, Daemon, Lines, ReadBack, alluvium, eventually, flush, send, send_full,
 };
@@ -50,7 +50,7 @@ out_of_order = "1m"
 split = "space"
 "#
     );
-    let (dir, config) = (home(cluster, name), config(cluster, name, &mapping));
+    let (dir, config) = (cluster.home(name), config(cluster, name, &mapping));
     let producer = cluster.producer();
     let (mut lines, mut line) = (Lines::new(5, 50_000), String::new());
     let mut want: HashMap<(i64, String), u64> = HashMap::new();
@@ -127,7 +127,7 @@ by = "key"
 time = "arrival"
 window = "1s"
 "#;
-    let (dir, config) = (home(cluster, name), config(cluster, name, mapping));
+    let (dir, config) = (cluster.home(name), config(cluster, name, mapping));
     let producer = cluster.producer();
     let daemon = Daemon::start(&dir, "a", &config);
     const DAY: i64 = 20_000 * 86_400;
@@ -210,7 +210,7 @@ patience = "10s"
 archive = false
 "#
     );
-    let (dir, config) = (home(cluster, name), config(cluster, name, &mapping));
+    let (dir, config) = (cluster.home(name), config(cluster, name, &mapping));
     let producer = cluster.producer();
     let say = |partition: i32, line: &str| {
         send(&producer, topic, partition, line.as_bytes(), None);
@@ -274,7 +274,7 @@ idle_after = "1s"
 archive = false
 "#
     );
-    let (dir, config) = (home(cluster, name), config(cluster, name, &mapping));
+    let (dir, config) = (cluster.home(name), config(cluster, name, &mapping));
     let producer = cluster.producer();
     let words: u64 = std::env::var("WORDS").ok().and_then(|v| v.parse().ok()).unwrap_or(1_500_000);
     let mut line = String::new();

@@ -5,8 +5,8 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 
+use super::config;
 use super::merge::windows;
-use super::{config, home};
 use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -23,7 +23,7 @@ fn begin(cluster: &Cluster, name: &str, topic: &str, n: i64) {
     }
     flush(&producer);
     let config = config(cluster, name, &mapping(name, topic));
-    let daemon = Daemon::start(&home(cluster, name), "a", &config);
+    let daemon = Daemon::start(&cluster.home(name), "a", &config);
     // A stop archives what was read.
     eventually("read", LIMIT, || {
         n as f64 <= daemon.metric("alluvium_records_total", &[("mapping", name)])
@@ -33,7 +33,7 @@ fn begin(cluster: &Cluster, name: &str, topic: &str, n: i64) {
 
 /// Starts a daemon that must stop its partition for this reason; its log.
 fn stops(cluster: &Cluster, name: &str, config: &str, reason: &str) -> String {
-    let daemon = Daemon::start(&home(cluster, name), "a", config);
+    let daemon = Daemon::start(&cluster.home(name), "a", config);
     eventually(reason, LIMIT, || {
         1.0 <= daemon.metric("alluvium_partition_stopped", &[("reason", reason)])
     });
@@ -72,7 +72,7 @@ pub(crate) fn repaired(
         daemon.metric("alluvium_partition_stopped", &[("reason", reason)]) < 1.0
     });
     eventually("ready", LIMIT, || daemon.get("/readyz").is_some());
-    let file = home(cluster, name).join("a.toml").display().to_string();
+    let file = cluster.home(name).join("a.toml").display().to_string();
     let (code, text) = alluvium(&["repair", "--config", &file]);
     assert!(code == 0 && text.contains("need no repair"), "{text}");
 }
@@ -91,7 +91,7 @@ pub(crate) fn a_topic_that_was_made_again(cluster: &Cluster) {
     }
     flush(&producer);
     let config = config(cluster, name, &mapping(name, topic));
-    let daemon = Daemon::start(&home(cluster, name), "a", &config);
+    let daemon = Daemon::start(&cluster.home(name), "a", &config);
     repaired(
         cluster,
         &daemon,
@@ -108,7 +108,7 @@ pub(crate) fn a_topic_that_was_made_again(cluster: &Cluster) {
     let mut want: Vec<_> = (0..10).chain(0..20).map(|o| (0, o)).collect();
     want.sort_unstable();
     assert_eq!(raw.offsets(), want, "the old archive is unchanged, and the new one is beside it");
-    let file = home(cluster, name).join("a.toml").display().to_string();
+    let file = cluster.home(name).join("a.toml").display().to_string();
     let (code, text) = alluvium(&["verify", "--config", &file]);
     assert!(code == 0 && text.contains("log [0, 20), committed 20"), "{text}");
     let (code, text) = alluvium(&["where", topic, "0", "12", "--config", &file]);
@@ -128,7 +128,7 @@ pub(crate) fn a_topic_that_is_made_again_under_a_daemon(cluster: &Cluster) {
     write("old", 10);
     let config = config(cluster, name, &mapping(name, topic))
         .replace("[daemon]\n", "[daemon]\ntopics_refresh = \"2s\"\n");
-    let daemon = Daemon::start(&home(cluster, name), "a", &config);
+    let daemon = Daemon::start(&cluster.home(name), "a", &config);
     eventually("archived", LIMIT, || 10.0 <= daemon.of_topic("alluvium_archive_position", topic));
     // The daemon does not ask meanwhile: when its client learns of the new topic, that one has
     // records at the offsets that come next in the old one.
@@ -172,7 +172,7 @@ pub(crate) fn partial_counts_that_were_deleted(cluster: &Cluster) {
     );
     let config = config(cluster, name, &mapping)
         .replace("[daemon]\n", "[daemon]\ntopics_refresh = \"2s\"\n");
-    let (dir, file) = (home(cluster, name), home(cluster, name).join("a.toml"));
+    let (dir, file) = (cluster.home(name), cluster.home(name).join("a.toml"));
     let file = file.display().to_string();
     say("lost", 5, 0);
     let daemon = Daemon::start(&dir, "a", &config);
@@ -234,7 +234,7 @@ pub(crate) fn roots_that_were_wiped_or_changed(cluster: &Cluster) {
     files.write("/roots/_alluvium/identity", &files.read("/roots-away/_alluvium/identity"));
     let log = stops(cluster, name, &right, "no_ledger");
     assert!(log.contains("the root was wiped") && log.contains("Restore the root"), "{log}");
-    let file = home(cluster, name).join("a.toml").display().to_string();
+    let file = cluster.home(name).join("a.toml").display().to_string();
     let (code, text) = alluvium(&["verify", "--config", &file]);
     assert!(code == 65 && text.contains("stopped partition: roots-in/0"), "{text}");
     files.delete("/roots");
@@ -253,7 +253,7 @@ pub(crate) fn roots_that_were_wiped_or_changed(cluster: &Cluster) {
     let parts: Vec<String> = parts.filter(of_entry).collect();
     assert_eq!(parts.len(), 1, "{parts:?}");
     files.delete(&parts[0]);
-    let daemon = Daemon::start(&home(cluster, name), "a", &right);
+    let daemon = Daemon::start(&cluster.home(name), "a", &right);
     repaired(cluster, &daemon, (name, topic), "committed_beyond_ledger", "would commit offset 10");
     eventually("read", LIMIT, || {
         5.0 <= daemon.metric("alluvium_records_total", &[("mapping", name)])
@@ -262,7 +262,7 @@ pub(crate) fn roots_that_were_wiped_or_changed(cluster: &Cluster) {
     assert_eq!(offsets(name), (0..15).collect::<Vec<_>>());
 
     // The archive moves to another root for good: it begins there where this one ends.
-    let daemon = Daemon::start(&home(cluster, name), "a", &other);
+    let daemon = Daemon::start(&cluster.home(name), "a", &other);
     repaired(cluster, &daemon, (name, topic), "other_root", "the archive begins at offset 15");
     let producer = cluster.producer();
     send(&producer, topic, 0, b"record", None);
@@ -293,9 +293,9 @@ pub(crate) fn two_instances_of_one_name(cluster: &Cluster) {
         flush(&producer);
     };
     write(100);
-    let mut first = Daemon::start(&home(cluster, name), "a", &config);
+    let mut first = Daemon::start(&cluster.home(name), "a", &config);
     eventually("counted", LIMIT, || 100.0 <= cluster.position(name, topic));
-    let mut second = Daemon::start(&home(cluster, name).join("2"), "a", &config);
+    let mut second = Daemon::start(&cluster.home(name).join("2"), "a", &config);
     eventually("one of them ends", LIMIT, || {
         write(40);
         !first.is_running() || !second.is_running()
@@ -339,7 +339,7 @@ pub(crate) fn aborted_and_compacted_input(cluster: &Cluster) {
     }
     let wordcount = format!("\n[mapping.{name}.wordcount]\noutput_topic = \"holes-counts\"\n");
     let config = config(cluster, name, &(mapping(name, topic) + &wordcount));
-    let daemon = Daemon::start(&home(cluster, name), "a", &config);
+    let daemon = Daemon::start(&cluster.home(name), "a", &config);
     let seen = cluster.read_topic(topic);
     assert_eq!(seen.len(), 35);
     eventually("archived", LIMIT, || {
@@ -362,7 +362,7 @@ pub(crate) fn aborted_and_compacted_input(cluster: &Cluster) {
     assert_eq!(daemon.stop(), 0);
     let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic).records();
     assert!(raw == seen, "the archive is what a read_committed consumer sees");
-    let file = home(cluster, name).join("a.toml").display().to_string();
+    let file = cluster.home(name).join("a.toml").display().to_string();
     let (code, text) = alluvium(&["verify", "--config", &file]);
     assert!(code == 0 && text.contains("offsets without a record"), "{text}");
 }
@@ -386,7 +386,7 @@ idle_after = "10s"
     );
     let config = config(cluster, name, &(mapping(name, topic) + &wordcount))
         .replace("[archive]\n", "\"metadata.max.age.ms\" = \"2000\"\n[archive]\n");
-    let daemon = Daemon::start(&home(cluster, name), "a", &config);
+    let daemon = Daemon::start(&cluster.home(name), "a", &config);
     eventually("ready", LIMIT, || daemon.get("/readyz").is_some());
     let producer = cluster.producer();
     cluster.add_partitions(topic, 4);

@@ -78,8 +78,3 @@ commit_interval = "500ms"
         cluster.head(name, 10_000)
     )
 }
-
-/// Where a scenario keeps its files.
-fn home(cluster: &Cluster, name: &str) -> std::path::PathBuf {
-    cluster.state.join("tests").join(name)
-}

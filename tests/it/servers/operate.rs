@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{config, home};
+use super::config;
 use crate::support::{Cluster, Daemon, alluvium, eventually, flush, promtool, send};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -48,7 +48,7 @@ pub(crate) fn an_operator_at_work(cluster: &Cluster) {
     let socket = path.to_str().unwrap();
     let variables =
         [("NOTIFY_SOCKET", socket), ("WATCHDOG_USEC", "2000000"), ("JOURNAL_STREAM", "8:1")];
-    let daemon = Daemon::start_with(&home(cluster, name), "a", &config, &variables);
+    let daemon = Daemon::start_with(&cluster.home(name), "a", &config, &variables);
     let archived = |topic: &str| daemon.of_topic("alluvium_archive_position", topic);
     eventually("archived", LIMIT, || 20.0 <= archived(first));
     for want in ["READY=1", "WATCHDOG=1", "STATUS="] {
@@ -133,7 +133,7 @@ pub(crate) fn an_operator_at_work(cluster: &Cluster) {
         cluster.runtime.block_on(crate::support::tree(&*store, directory)).unwrap().len()
     };
     assert!(0 < files(first) && 0 < files(&format!("moved/{first}")) && 0 < files(second));
-    let file = home(cluster, name).join("a.toml").display().to_string();
+    let file = cluster.home(name).join("a.toml").display().to_string();
     let (code, text) = alluvium(&["verify", "--config", &file]);
     assert!(code == 0 && text.contains("whole"), "{text}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{config, home};
+use super::config;
 use crate::support::browser::Browser;
 use crate::support::{Cluster, Daemon, eventually, flush, send};
 
@@ -46,7 +46,7 @@ pub(crate) fn the_page_in_a_browser(cluster: &Cluster) {
         "[mapping.page]\ntopics = [\"{topic}\", \"page-nowhere\"]\n\
          [mapping.page.wordcount]\noutput_topic = \"page-counts\""
     );
-    let dir = home(cluster, name);
+    let dir = cluster.home(name);
     let daemon = Daemon::start(&dir, "a", &config(cluster, name, &mapping));
     let producer = cluster.producer();
     let write = |n: i32| {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use super::{config, home};
+use super::config;
 use crate::support::{Cluster, Daemon, Lines, eventually, flush, send};
 
 const SCRIPT: &str = r#"
@@ -52,7 +52,7 @@ fn python() -> PathBuf {
 pub(crate) fn foreign_readers(cluster: &Cluster) {
     let (name, topic, counts) = ("readers", "readers-in", "readers-counts");
     cluster.create_topic(topic, 3);
-    let root = home(cluster, name).join("archive");
+    let root = cluster.home(name).join("archive");
     let mapping = format!(
         r#"
 [mapping.readers]
@@ -78,7 +78,7 @@ archive = {{ root = "file://{0}", path = "{{topic}}/dt=%F" }}
         );
     }
     flush(&producer);
-    let daemon = Daemon::start(&home(cluster, name), "a", &config(cluster, name, &mapping));
+    let daemon = Daemon::start(&cluster.home(name), "a", &config(cluster, name, &mapping));
     cluster.all_published(counts, lines.total());
     eventually("all counted and read back", Duration::from_secs(60), || {
         let published = daemon.metric("alluvium_results_total", &[("mapping", "readers")]);

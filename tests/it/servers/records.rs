@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 
-use super::{config, home};
+use super::config;
 use crate::support::{Cluster, Daemon, ReadBack, alluvium, eventually, flush, send, send_full};
 
 /// Lines typed into Kafka's own console producer come out of the output topic in Kafka's own
@@ -22,7 +22,7 @@ split = "space"
 format = "text"
 archive = { path = "{topic}/dt=%Y-%m-%d" }
 "#;
-    let daemon = Daemon::start(&home(cluster, name), "a", &config(cluster, name, mapping));
+    let daemon = Daemon::start(&cluster.home(name), "a", &config(cluster, name, mapping));
     eventually("ready", Duration::from_secs(60), || daemon.get("/readyz").is_some());
     let typed = "bonjour Kafka!\nhello hello kafka and zookeeper!\n\n";
     let _ = cluster.pipe(&["kafka", "console-producer", "--topic", topic], typed);
@@ -139,7 +139,7 @@ archive = { format = "jsonl" }
         send(1, None, Some(b"many headers"), &many, Some(1_795_366_982_000));
     }
     flush(&producer);
-    let daemon = Daemon::start(&home(cluster, name), "a", &config(cluster, name, mapping));
+    let daemon = Daemon::start(&cluster.home(name), "a", &config(cluster, name, mapping));
     eventually("all read", Duration::from_secs(60), || {
         12 <= daemon.metric("alluvium_records_total", &[("role", "source")]) as i64
     });
@@ -197,7 +197,7 @@ time = "record"
 scope = "partition"
 "#;
     let producer = cluster.producer();
-    let daemon = Daemon::start(&home(cluster, name), "a", &config(cluster, name, mapping));
+    let daemon = Daemon::start(&cluster.home(name), "a", &config(cluster, name, mapping));
     for i in 0..1_000 {
         let line = format!("even{} all", i % 2);
         send(
@@ -235,7 +235,7 @@ scope = "partition"
         cluster.archive(&format!("{}/{name}", cluster.hdfs()), "windows-out", "windows-out");
     assert_eq!(archived.words()["all"], 1_000);
 
-    let file = home(cluster, name).join("a.toml");
+    let file = cluster.home(name).join("a.toml");
     let recount = |file: &std::path::Path, more: &[&str]| {
         let shown = file.display().to_string();
         alluvium(&[&["recount", "--config", &shown][..], more].concat())
@@ -251,7 +251,7 @@ scope = "partition"
     assert!(code == 0 && text.contains("300 records, 600 words, 3 windows"), "{text}");
     // Counted by other rules than they were published by, each window's word differs. The newest
     // window may still grow, and is named by itself.
-    let other = home(cluster, name).join("other.toml");
+    let other = cluster.home(name).join("other.toml");
     let rules = std::fs::read_to_string(&file).unwrap();
     std::fs::write(
         &other,
@@ -285,7 +285,7 @@ scope = "partition"
 pub(crate) fn a_local_directory(cluster: &Cluster) {
     let (name, topic) = ("local", "local-in");
     cluster.create_topic(topic, 2);
-    let root = home(cluster, name).join("archive");
+    let root = cluster.home(name).join("archive");
     let mapping = format!(
         "[mapping.local]\ntopics = [\"{topic}\"]\n\
          archive = {{ root = \"file://{}\", path = \"{{topic}}/dt=%F\" }}",
@@ -296,7 +296,7 @@ pub(crate) fn a_local_directory(cluster: &Cluster) {
         send(&producer, topic, i % 2, format!("line {i}").as_bytes(), None);
     }
     flush(&producer);
-    let daemon = Daemon::start(&home(cluster, name), "a", &config(cluster, name, &mapping));
+    let daemon = Daemon::start(&cluster.home(name), "a", &config(cluster, name, &mapping));
     eventually("a roll by age", Duration::from_secs(60), || {
         1.0 <= daemon.metric("alluvium_rolls_total", &[("reason", "age")])
             && daemon.metric("alluvium_files_total", &[("mapping", "local")]) >= 2.0

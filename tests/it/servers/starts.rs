@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{config, home};
+use super::config;
 use crate::support::{Cluster, Daemon, Producing, eventually, flush, send};
 
 const FIRST_MS: i64 = 1_700_000_000_000;
@@ -39,7 +39,7 @@ topics_regex = "pattern-.+"
     for topic in ["starts-latest", "starts-time", "pattern-one"] {
         write(&producer, topic, 5);
     }
-    let daemon = Daemon::start(&home(cluster, name), "a", &config);
+    let daemon = Daemon::start(&cluster.home(name), "a", &config);
     let archived = |topic: &str, position: f64| {
         eventually(topic, Duration::from_secs(60), || {
             position <= daemon.of_topic("alluvium_archive_position", topic)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prometheus::Registry;
+use prometheus::proto::Metric;
 
 use crate::clients::kafka::OffsetCommit;
 use crate::clients::kafka::transaction::CommitTimes;
@@ -96,17 +97,18 @@ fn eventually(what: &str, is: impl Fn() -> bool) {
     }
 }
 
+/// Whether a series is of this partition.
+fn is_of(series: &Metric, of: &TopicPartition) -> bool {
+    let partition = of.partition.to_string();
+    let labels: Vec<(&str, &str)> =
+        series.get_label().iter().map(|l| (l.name(), l.value())).collect();
+    labels.contains(&("topic", &*of.topic)) && labels.contains(&("partition", &*partition))
+}
+
 /// Names of the series of one partition.
 fn series(registry: &Registry, of: &TopicPartition) -> Vec<String> {
-    let partition = of.partition.to_string();
     let families = registry.gather();
-    let mine = families.iter().filter(|f| {
-        f.get_metric().iter().any(|m| {
-            let labels: Vec<(&str, &str)> =
-                m.get_label().iter().map(|l| (l.name(), l.value())).collect();
-            labels.contains(&("topic", &*of.topic)) && labels.contains(&("partition", &*partition))
-        })
-    });
+    let mine = families.iter().filter(|f| f.get_metric().iter().any(|m| is_of(m, of)));
     mine.map(|f| f.name().to_string()).collect()
 }
 
@@ -145,14 +147,9 @@ async fn what_has_no_position_has_no_lag_and_what_is_taken_away_has_no_series() 
 
 /// The value of a partition's series.
 fn value(registry: &Registry, name: &str, of: &TopicPartition) -> Option<f64> {
-    let partition = of.partition.to_string();
     let families = registry.gather();
     let family = families.iter().find(|f| f.name() == name)?;
-    let mine = family.get_metric().iter().find(|m| {
-        let has =
-            |name, value| m.get_label().iter().any(|l| l.name() == name && l.value() == value);
-        has("topic", &*of.topic) && has("partition", &*partition)
-    })?;
+    let mine = family.get_metric().iter().find(|m| is_of(m, of))?;
     Some(mine.get_gauge().get_value())
 }
 
