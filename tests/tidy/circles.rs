@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use syn::visit::{self, Visit};
 
 use crate::source::sources;
-use crate::tokens::{program, tokens, without_tests};
+use crate::tokens::{test_files, tokens, without_tests};
 
 /// A path's parts, and for an import the name that it gets.
 type Path = Vec<String>;
@@ -154,8 +154,7 @@ impl<'a> Modules<'a> {
 }
 
 /// Files that use each other, over others or not.
-fn circles(files: &BTreeMap<String, String>) -> Vec<String> {
-    let mut uses = Modules::of(files).uses();
+fn circles(mut uses: BTreeMap<&str, BTreeSet<&str>>) -> Vec<String> {
     // What uses nothing that is left is in no circle; nor is what nothing that is left uses.
     loop {
         let left: BTreeSet<&str> = uses.keys().copied().collect();
@@ -177,17 +176,18 @@ fn circles(files: &BTreeMap<String, String>) -> Vec<String> {
 #[test]
 fn no_files_use_each_other() {
     let files = sources("src");
-    let uses = Modules::of(&files).uses();
+    let modules = Modules::of(&files);
+    let uses = modules.uses();
     let way = &uses["src/engine/worker/round.rs"];
     assert!(way.contains("src/engine/worker/partition.rs"), "the paths are followed");
     assert!(way.contains("src/pure/protocol/backoff.rs"), "through hubs, too");
-    let found = circles(&files);
+    let found = circles(uses);
     assert!(found.is_empty(), "a circle of files:\n  {}", found.join("\n  "));
-    let globs = |(path, text): (&String, &String)| {
-        let globs = Paths::of(text).globs.into_iter();
-        globs.map(|of| format!("{path} imports {}::*", of.join("::"))).collect::<Vec<String>>()
-    };
-    let found: Vec<String> = program().iter().flat_map(globs).collect();
+    let tests = test_files(&files);
+    let program = modules.paths.iter().filter(|(path, _)| !tests.contains(**path));
+    let globs = program.flat_map(|(path, paths)| paths.globs.iter().map(move |of| (path, of)));
+    let text = |(path, of): (&&str, &Path)| format!("{path} imports {}::*", of.join("::"));
+    let found: Vec<String> = globs.map(text).collect();
     assert!(found.is_empty(), "write the names that are used:\n  {}", found.join("\n  "));
 }
 
@@ -208,7 +208,7 @@ fn a_circle_is_seen() {
         ("use super::b::B;", "#[cfg(test)] mod tests { use crate::room::A; }", ""),
         ("fn f() { crate::room::c::g() }", "", "use crate::room::{self, b::B};"),
     ] {
-        assert!(circles(&house(a, b, c)).is_empty(), "{a} {b} {c}");
+        assert!(circles(Modules::of(&house(a, b, c)).uses()).is_empty(), "{a} {b} {c}");
     }
     for (a, b, c) in [
         ("use crate::room::B;", "use super::a::A;", ""),
@@ -219,7 +219,7 @@ fn a_circle_is_seen() {
         ("use crate::room; fn f() { room::b::g() }", "use super::a::A;", ""),
         ("use crate::room as r; fn f(_: r::B) {}", "use super::a::A;", ""),
     ] {
-        assert!(!circles(&house(a, b, c)).is_empty(), "{a} {b} {c}");
+        assert!(!circles(Modules::of(&house(a, b, c)).uses()).is_empty(), "{a} {b} {c}");
     }
     assert_eq!(Paths::of("use super::*; #[cfg(test)] mod tests { use super::*; }").globs.len(), 1);
 }
