@@ -52,12 +52,11 @@ pub fn assert_expected(expected: &[Expected]) {
         let lines = unexpected(&text, expected);
         found.extend(lines.into_iter().map(|l| format!("{}: {l}", log.display())));
     }
-    let unexpected = found;
     assert!(
-        unexpected.is_empty(),
+        found.is_empty(),
         "{} lines that the scenario does not expect (tests/it/expected.toml), among them\n{}",
-        unexpected.len(),
-        unexpected[..unexpected.len().min(20)].join("\n")
+        found.len(),
+        found[..found.len().min(20)].join("\n")
     );
 }
 
