@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proc_macro2::TokenTree;
 
 use crate::rooms::ROOMS;
-use crate::tokens::{each_level, is_path_mark, paths, program, tokens, word};
+use crate::tokens::{each_level, is_mark, is_path_mark, paths, program, tokens, word};
 
 /// `src/pure/record.rs` and `src/pure/count/words.rs` are of the rooms `pure/record` and
 /// `pure/count`; the crate's root and a floor's page are of none.
@@ -51,12 +51,36 @@ fn climbs(path: &str, text: &str) -> bool {
     up || text.contains("use crate as ")
 }
 
+/// Whether a text brings in code in a way that the paths do not show: a module from another path,
+/// a text that is included as code, or a crate under another name.
+fn hides(text: &str) -> bool {
+    let mut found = false;
+    each_level(tokens(text), &mut |level| {
+        for at in 0..level.len() {
+            let attribute = match level.get(at + 1) {
+                Some(TokenTree::Group(group)) if is_mark(level.get(at), '#') => {
+                    group.stream().into_iter().next()
+                }
+                _ => None,
+            };
+            let (here, next) = (word(level.get(at)), word(level.get(at + 1)));
+            found |= word(attribute.as_ref()).as_deref() == Some("path")
+                || here.as_deref() == Some("include") && is_mark(level.get(at + 1), '!')
+                || here.as_deref() == Some("extern") && next.as_deref() == Some("crate");
+        }
+    });
+    found
+}
+
 /// Imports that a table does not allow.
 fn unallowed(rooms: &[(&str, &str, &[&str])], files: &BTreeMap<String, String>) -> Vec<String> {
     let mut faults = Vec::new();
     for (path, text) in files {
         if climbs(path, text) {
             faults.push(format!("{path}: write crate::floor::room, not super"));
+        }
+        if hides(text) {
+            faults.push(format!("{path}: no #[path], include! or extern crate"));
         }
         let Some(room) = room_of(path) else {
             // The crate's root and a floor's page declare rooms; they use none.
@@ -129,7 +153,7 @@ fn an_import_that_runs_up_is_seen() {
     let good = [
         file("src/pure/a.rs", "#[cfg(test)] mod tests { use crate::engine::c::C; }"),
         file("src/pure/b/mod.rs", "use crate::pure::a::A;"),
-        file("src/engine/c/x.rs", "fn f() { log!(crate::pure::b::g()) }"),
+        file("src/engine/c/x.rs", "fn f() { log!(crate::pure::b::g(), include_str!(\"a\")) }"),
     ];
     let files = BTreeMap::from(good);
     assert!(unallowed(rooms, &files).is_empty() && wrong_table(rooms, &files).is_empty());
@@ -142,6 +166,9 @@ fn an_import_that_runs_up_is_seen() {
         file("src/engine/c/mod.rs", "use super::d::D;"),
         file("src/pure/a.rs", "use super::b::B;"),
         file("src/pure/a.rs", "use crate as c;"),
+        file("src/pure/a.rs", "#[path = \"../engine/c/x.rs\"] mod x;"),
+        file("src/pure/a.rs", "include!(\"../engine/c/x.rs\");"),
+        file("src/pure/a.rs", "extern crate self as house;"),
         file("src/engine/mod.rs", "use crate::pure::b::B;"),
     ] {
         let mut files = files.clone();

@@ -175,7 +175,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
     ),
 ];
 
-/// The rooms that ARCHITECTURE's table does not have.
+/// The rooms that ARCHITECTURE's table does not have, and those that it alone has.
 fn unnamed(page: &str, rooms: &[(&str, &str, &[&str])]) -> Vec<String> {
     let mut floor = "";
     let mut named = Vec::new();
@@ -186,11 +186,13 @@ fn unnamed(page: &str, rooms: &[(&str, &str, &[&str])]) -> Vec<String> {
             floor = first.trim_matches('`');
         }
         let files = second.split(',').map(|name| name.trim().trim_matches('`'));
+        let files = files.filter(|name| name.ends_with(".rs") || name.ends_with('/'));
         let files = files.map(|name| name.trim_end_matches(".rs").trim_end_matches('/'));
         named.extend(files.map(|name| format!("{floor}{name}")));
     }
-    let rooms = rooms.iter().map(|(room, ..)| (*room).to_string());
-    rooms.filter(|room| !named.contains(room)).collect()
+    let rooms: Vec<String> = rooms.iter().map(|(room, ..)| (*room).to_string()).collect();
+    let missing = rooms.iter().filter(|room| !named.contains(room));
+    missing.chain(named.iter().filter(|name| !rooms.contains(name))).cloned().collect()
 }
 
 #[test]
@@ -201,5 +203,6 @@ fn the_architecture_names_every_room() {
         "| floor | room |\n| `pure/` | `a/` |\n| | `b.rs`, `c.rs` |\n| `engine/` | `d/` |\n";
     let rooms: [(&str, &str, &[&str]); 4] =
         [("pure/a", "", &[]), ("pure/c", "", &[]), ("engine/d", "", &[]), ("pure/d", "", &[])];
-    assert_eq!(unnamed(small, &rooms), ["pure/d"]);
+    // `pure/b` is in the table alone.
+    assert_eq!(unnamed(small, &rooms), ["pure/d", "pure/b"]);
 }
