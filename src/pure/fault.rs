@@ -50,6 +50,8 @@ pub enum PlantedFault {
     LostForgotten,
     /// A topic's id is not compared.
     TopicIdUnchecked,
+    /// The entry that the committed offset names is not looked for in the ledger.
+    EntryUnchecked,
     /// The id of the topic of partial counts is not compared.
     PartialsUnchecked,
     /// A partition whose store is down forgets what F may be.

@@ -80,9 +80,9 @@ pub enum Stop {
     )]
     NoLedger { offset: Offset },
     #[error(
-        "offset {offset} is committed, but the ledger ends at {tail}: entries are missing, as \
-         after a restore from an old backup. Restore the newer root, or archive again from {tail} \
-         on"
+        "offset {offset} is committed with an entry that is not in the ledger, which ends at \
+         {tail}: entries are missing, as after a restore from an old backup. Restore the newer \
+         root, or archive again from {tail} on"
     )]
     CommittedBeyondLedger { offset: Offset, tail: Offset },
     #[error(

@@ -207,8 +207,11 @@ impl Partition {
                 let (committed, ledger) = (e.incarnation, ledger.incarnation);
                 return Err(Stop::OtherIncarnation { committed, ledger });
             }
-            CommittedView::At { offset, trusted, .. } => {
-                if trusted && a < offset {
+            CommittedView::At { offset, entry, trusted, .. } => {
+                // A tail never decreases (I7): the entry that was the tail at the commit is there.
+                let is_missing = entry.is_some_and(|e| ledger.tail.key < e.key)
+                    && !planted(PlantedFault::EntryUnchecked);
+                if trusted && (a < offset || is_missing) {
                     return Err(Stop::CommittedBeyondLedger { offset, tail: a });
                 }
                 self.results.as_ref().is_some_and(|r| !r.unverified)

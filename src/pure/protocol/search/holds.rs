@@ -78,6 +78,14 @@ fn retention_overtakes_and_is_repaired() {
     });
 }
 
+/// The committed offset names the entry, so the next owner stops, also where records up to the
+/// entry's beginning alone are counted; `alluvium repair` refuses to go on while files are there
+/// that no entry names.
+#[test]
+fn the_last_entry_is_removed() {
+    holds(Scope { entry_lost: true, store_fails: false, ..Scope::small() });
+}
+
 #[test]
 fn the_topic_is_made_again() {
     holds(Scope { remade: true, repairs: true, store_fails: false, ..Scope::small() });

@@ -180,6 +180,7 @@ plants! {
     gap_ahead_of_attempts: GapAheadOfAttempts, Scope { retention: true, ..base() } => "I2";
     fresh_forever: FreshForever, Scope { expiry: true, repairs: true, ..one() } => "I1";
     topic_id_unchecked: TopicIdUnchecked, remade() => "I4";
+    entry_unchecked: EntryUnchecked, Scope { entry_lost: true, ..one() } => "twice";
     partials_unchecked: PartialsUnchecked, partials_remade() => "open windows have lost counts";
     keep_p: KeepPOverMissedGeneration, base() => "I1";
     ask_twice: AskTwice, one() => "asked although it is pending";

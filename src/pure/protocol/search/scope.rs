@@ -20,6 +20,8 @@ pub(super) struct Scope {
     pub retention: bool,
     /// The mapping's policy for what retention took: stop, or write it down and go on.
     pub gaps_stop: bool,
+    /// Somebody removes the ledger's last entry, once; its files stay where readers see them.
+    pub entry_lost: bool,
     /// The topic is deleted and created again, once.
     pub remade: bool,
     /// The topic of partial counts is deleted and created again, once.
@@ -50,6 +52,7 @@ impl Default for Scope {
             expiry: false,
             retention: false,
             gaps_stop: false,
+            entry_lost: false,
             remade: false,
             partials_remade: false,
             repairs: false,

@@ -77,6 +77,7 @@ pub(super) enum Event {
         offsets_go: bool,
     },
     PartialsAreMadeAgain,
+    EntryIsLost,
     /// Whoever repairs dies after the entry and before the commit.
     RepairDies,
     IsRepaired(Mended),
@@ -229,6 +230,7 @@ impl Event {
             | Event::LogBegins(_)
             | Event::TopicIsMadeAgain { .. }
             | Event::PartialsAreMadeAgain
+            | Event::EntryIsLost
             | Event::RepairDies
             | Event::IsRepaired(_) => Shared::Apart,
         }
@@ -310,6 +312,7 @@ impl fmt::Display for Event {
                 let offsets = if *offsets_go { "is deleted" } else { "stays" };
                 write!(f, "the topic is made again, and its committed offset {offsets}")
             }
+            Event::EntryIsLost => f.write_str("somebody removes the ledger's last entry"),
             Event::RepairDies => f.write_str("a repair puts its entry and dies"),
             Event::IsRepaired(mended) => write!(f, "a repair {mended}"),
         }

@@ -138,6 +138,7 @@ impl World {
                 scope.remade
             }
             Stop::OtherPartials { .. } => scope.partials_remade,
+            Stop::CommittedBeyondLedger { .. } => self.unnamed != 0,
             Stop::ArchiveGap { .. } | Stop::ResultsGap { .. } => scope.retention,
             _ => false,
         };

@@ -83,7 +83,9 @@ impl World {
 
     /// A stopped partition is excused from progress: a person has to decide.
     fn excused(&self, scope: &Scope) -> bool {
-        !scope.repairs && self.workers.iter().flatten().any(|w| w.machine.is_stopped())
+        // Nor is one whose entry was removed: a person has to put it back.
+        let stopped = self.workers.iter().flatten().any(|w| w.machine.is_stopped());
+        self.unnamed != 0 || !scope.repairs && stopped
     }
 
     /// Everything is archived, counted and committed, and staging is empty.

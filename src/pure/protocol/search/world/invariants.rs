@@ -11,12 +11,13 @@ use crate::pure::record::{Offset, OffsetRange};
 /// What does not hold in a world, if anything.
 type Invariant = fn(&World, &Scope) -> Option<&'static str>;
 
-const INVARIANTS: [Invariant; 7] = [
+const INVARIANTS: [Invariant; 8] = [
     i1_counted_once,
     i2_entries_tile,
     i5_named_files_are_kept,
     i3_final_files_are_named,
     i4_offset_is_safe,
+    no_row_is_doubled,
     search_has_room,
     nothing_raised_the_alarm,
 ];
@@ -68,13 +69,17 @@ fn i2_of_one_ledger(world: &World, life: usize) -> Option<&'static str> {
 /// A final file's attempt is named by the ledger.
 fn i3_final_files_are_named(world: &World, _: &Scope) -> Option<&'static str> {
     let named = |id, f: &Files| world.entry_of(f).is_some_and(|e| e.attempt == id);
-    let stray = world.ids().any(|(id, f)| f.published && !named(id, &f));
+    let unnamed = |f: &Files| bits(OffsetRange { from: f.from, to: f.to }) & world.unnamed != 0;
+    let stray = world.ids().any(|(id, f)| f.published && !named(id, &f) && !unnamed(&f));
     stray.then_some("I3: a final file that the ledger does not name")
 }
 
 /// F ≤ min(A, P), unless an operator has moved F.
 fn i4_offset_is_safe(world: &World, _: &Scope) -> Option<&'static str> {
     let c = world.committed.as_ref().filter(|_| !world.moved && world.of_this_life())?;
+    if world.unnamed != 0 {
+        return None;
+    }
     let a = world.tail(world.life).map_or(Offset(0), |t| t.to);
     (!invariants::i4_holds(c.offset, a, world.p())).then_some("I4: F > min(A, P)")
 }
@@ -89,8 +94,20 @@ fn i5_named_files_are_kept(world: &World, _: &Scope) -> Option<&'static str> {
 /// No ledger's tail ever decreases, and no ledger vanishes.
 pub(super) fn i7_tail_never_decreases(before: &World, after: &World) -> Option<&'static str> {
     let end = |world: &World, life| world.tail(life).map(|t| t.to);
-    let decreases = (0..LIVES as u8).any(|life| end(after, life) < end(before, life));
+    let removed = before.unnamed != after.unnamed;
+    let decreases = !removed && (0..LIVES as u8).any(|life| end(after, life) < end(before, life));
     decreases.then_some("I7: the ledger's tail decreases")
+}
+
+/// What readers see in files whose entry was removed is not archived again.
+fn no_row_is_doubled(world: &World, _: &Scope) -> Option<&'static str> {
+    let again = world.ledger[0].iter().enumerate().any(|(from, entry)| {
+        entry.is_some_and(|e| {
+            let range = OffsetRange { from: Offset(from as i64), to: e.to };
+            e.attempt != GAP && bits(range) & world.unnamed != 0
+        })
+    });
+    again.then_some("readers see a record twice: its entry was removed, and it is archived again")
 }
 
 fn search_has_room(world: &World, scope: &Scope) -> Option<&'static str> {

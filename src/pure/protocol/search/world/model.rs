@@ -20,6 +20,7 @@ impl Model for World {
         self.late_appends(scope, &mut out);
         self.operator(scope, &mut out);
         self.topic(scope, &mut out);
+        self.damage(scope, &mut out);
         self.repairs(scope, &mut out);
         if let Steps::All(all) = out { all } else { Vec::new() }
     }

@@ -2,7 +2,7 @@
 
 use super::super::scope::Scope;
 use super::super::step::{Act, Coordinator as _, Event, Mended};
-use super::state::{RECORDS, Steps, Stored, Worker, World, Wrote, identity, life_of};
+use super::state::{RECORDS, Steps, Stored, Worker, World, Wrote, bits, identity, life_of};
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::protocol::partition::Sinks;
 use crate::pure::protocol::repair::{Facts, Refused, RepairPlan};
@@ -145,6 +145,26 @@ impl World {
                     (w.expired, w.committed) = (None, w.committed.take().filter(|_| !offsets_go));
                 });
             }
+        }
+    }
+
+    /// While no daemon runs, somebody removes the last entry, which the committed offset names:
+    /// nothing else tells that it is missing. Its files are published. (While an owner lives, what
+    /// it appends lands in the place of the entry.)
+    pub(super) fn damage(&self, scope: &Scope, out: &mut Steps) {
+        let quiet = self.workers.iter().all(Option::is_none)
+            && self.pending.iter().all(Option::is_none)
+            && !self.ids().any(|(_, files)| files.late);
+        let Some(tail) = self.tail(self.life).filter(|_| scope.entry_lost && quiet) else { return };
+        let EntryKey::At(from) = tail.key else { return };
+        let named = self.committed.as_ref().and_then(|c| c.metadata?.entry);
+        let is_named = named.is_some_and(|entry| entry.key == tail.key);
+        let is_visible = self.named_by(tail).is_none_or(|files| files.published);
+        if self.unnamed == 0 && self.life == 0 && is_named && is_visible {
+            self.event(out, Event::EntryIsLost, |w| {
+                w.unnamed = bits(OffsetRange { from, to: tail.to });
+                w.ledger[0][from.0 as usize] = None;
+            });
         }
     }
 

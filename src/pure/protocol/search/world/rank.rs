@@ -54,6 +54,7 @@ fn rank_of_event(event: Event) -> Option<u8> {
         | Event::OffsetExpires
         | Event::LogBegins(_)
         | Event::PartialsAreMadeAgain
+        | Event::EntryIsLost
         | Event::TopicIsMadeAgain { .. } => return None,
     })
 }

@@ -36,6 +36,8 @@ pub(in super::super) struct World {
     pub(super) partials: u8,
     /// Open windows have lost counts of records below P, and nobody has accepted that yet.
     pub(super) unaccepted: bool,
+    /// Records, as bits, of an entry that was removed: readers see them in files without an entry.
+    pub(super) unnamed: u8,
     /// Where the log begins.
     pub(super) log: Offset,
     /// By life: where the ledger begins.
@@ -189,6 +191,7 @@ impl World {
             life: 0,
             partials: 0,
             unaccepted: false,
+            unnamed: 0,
             log: Offset(0),
             genesis: [None; LIVES],
             ledger: [[None; RECORDS]; LIVES],
