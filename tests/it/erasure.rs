@@ -80,7 +80,7 @@ fn one_datanode_is_lost(cluster: &Cluster) {
         2_000.0 <= daemon.of_topic("alluvium_archive_position", topic)
     });
     assert_eq!(daemon.stop(), 0);
-    // The NameNode gives a unit to no node that it thinks is busy, and adds the unit later.
+    // A unit whose DataNode failed while it was written is added later.
     eventually("all files have all their units", Duration::from_secs(120), || {
         let said = cluster.pipe(&["fsck", "/rs"], "");
         let lacks =
