@@ -6,10 +6,11 @@
 # make crashes every named step of the protocol: killed there, and stopped there until replaced
 # make chaos   random incidents on real servers; MINUTES=10 SEED=7
 # make deb     a Debian package, in target/debian; make package-test tries it in a clean Debian tree
+# make prove   what takes longer than `make test` may, some hours; writes docs/proof.md; ONLY="search chaos"
 # make search  the largest of the exhaustive searches (minutes)
 #
 # Each installs what is missing (Debian packages, jars from Maven Central) and says so.
-.PHONY: demo check test bench bench-memory chaos crashes search setup python browser build lint clean deb package-test
+.PHONY: demo check test bench bench-memory chaos crashes search prove setup python browser build lint clean deb package-test
 
 # Named by `alluvium --version`.
 export ALLUVIUM_COMMIT ?= $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
@@ -42,6 +43,9 @@ crashes: setup
 
 search:
 	ALLUVIUM_SEARCH=full $(CARGO) test $(PROFILE) --lib search -- --nocapture
+
+prove: setup python
+	testbed/prove
 
 # Unit, user, man pages, completions, rules and dashboard beside the program.
 # BUILT=yes packs the program that is there: the one that the tests have run.

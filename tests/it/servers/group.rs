@@ -1,6 +1,8 @@
 //! The consumer group: instances come, go and die; an operator moves offsets; retention bites.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -89,6 +91,9 @@ time = "arrival"
 /// (docs/decisions/0010-moved-positions.md).
 pub(crate) fn a_group_that_never_rests(cluster: &Cluster) {
     const LASTS: Duration = Duration::from_secs(40);
+    /// More than half an hour allows; a second counts as twenty.
+    const REBALANCES: f64 = 25.0;
+    const AT_MOST: Duration = Duration::from_secs(85);
     let (name, topic, counts) = ("restless", "restless-in", "restless-counts");
     cluster.create_topic(topic, 4);
     cluster.create_topic("restless-other", 1);
@@ -108,10 +113,11 @@ time = "arrival"
     eventually("joined", Duration::from_secs(60), || {
         4.0 <= daemon.metric("alluvium_assigned_partitions", &[])
     });
-    let started = Instant::now();
+    let (started, on) = (Instant::now(), Arc::new(AtomicBool::new(true)));
     let writers: Vec<_> = (0..4)
         .map(|writer| {
             let (bootstrap, topic) = (cluster.bootstrap(), topic.to_string());
+            let on = Arc::clone(&on);
             std::thread::spawn(move || {
                 let producer: BaseProducer = ClientConfig::new()
                     .set("bootstrap.servers", bootstrap)
@@ -122,7 +128,7 @@ time = "arrival"
                 let limit = Duration::from_secs(30);
                 producer.init_transactions(limit).unwrap();
                 let mut n = 0;
-                while started.elapsed() < LASTS {
+                while on.load(Ordering::SeqCst) {
                     producer.begin_transaction().unwrap();
                     for partition in (0..4).flat_map(|p| [p; 25]) {
                         n += 1;
@@ -152,13 +158,15 @@ time = "arrival"
             let _ = guest.poll(Duration::from_millis(20));
         }
     });
-    while started.elapsed() < LASTS {
+    let rebalances = || daemon.metric("alluvium_rebalances_total", &[]);
+    while started.elapsed() < LASTS || rebalances() < REBALANCES && started.elapsed() < AT_MOST {
         guest.subscribe(&["restless-other"]).unwrap();
         poll(700);
         guest.unsubscribe();
         poll(300);
         joins += 1;
     }
+    on.store(false, Ordering::SeqCst);
     writers.into_iter().for_each(|w| w.join().unwrap());
     let want = cluster.read_topic(topic);
     let mut words: HashMap<String, u64> = HashMap::new();
@@ -172,6 +180,50 @@ time = "arrival"
     let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);
     assert_each_once(&raw.offsets(), want.iter().map(|r| (r.partition, r.offset)));
     assert!(cluster.published_words(counts) == words, "published sums by word");
+}
+
+/// Another program uses the transactional id of a worker now and then: each time a commit gets no
+/// plain answer, and in the end everything is counted once.
+pub(crate) fn a_transactional_id_that_is_taken(cluster: &Cluster) {
+    /// Longer than the half hour that the alert looks at, where a second counts as fifteen.
+    const LASTS: Duration = Duration::from_secs(135);
+    const SOON: Duration = Duration::from_secs(30);
+    let (name, topic, counts) = ("taken", "taken-in", "taken-counts");
+    cluster.create_topic(topic, 4);
+    let mapping = format!(
+        "[mapping.{name}]\ntopics = [\"{topic}\"]\narchive = false\n\
+         [mapping.{name}.wordcount]\noutput_topic = \"{counts}\"\nscope = \"partition\"\n\
+         window = \"1s\"\ntime = \"arrival\"\narchive = false"
+    );
+    let config = config(cluster, name, &mapping)
+        .replace("workers = 2", "workers = 1")
+        .replace("commit_interval = \"500ms\"", "commit_interval = \"100ms\"");
+    let daemon = Daemon::start(&cluster.home(name), "a", &config);
+    let commits = |outcome| daemon.metric("alluvium_commits_total", &[("outcome", outcome)]);
+    let load = Load::begin(cluster, topic, 4, 200);
+    eventually("it commits", Duration::from_secs(60), || 1.0 <= commits("ok"));
+    let (started, mut times) = (Instant::now(), 0);
+    while started.elapsed() < LASTS {
+        let doubts = commits("doubt");
+        let other: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", cluster.bootstrap())
+            .set("transactional.id", format!("{name}-a/{name}/0"))
+            .create()
+            .unwrap();
+        other.init_transactions(SOON).unwrap();
+        times += 1;
+        eventually("a doubt", SOON, || doubts < commits("doubt"));
+        let good = commits("ok");
+        eventually("a commit", SOON, || good < commits("ok"));
+    }
+    println!("the transactional id was taken {times} times");
+    let sent = load.end();
+    let done = sent.records as f64;
+    eventually("counted", Duration::from_secs(120), || {
+        done <= daemon.of_topic("alluvium_results_position", topic)
+    });
+    assert_eq!(daemon.stop(), 0);
+    assert!(cluster.published_words(counts) == sent.lines.expected(), "published sums by word");
 }
 
 /// An operator moves the committed offset with the standard tool, back and forward: records are
