@@ -9,7 +9,7 @@ use crate::clients::kafka::OffsetCommit;
 use crate::clients::kafka::offsets::{CommittedRead, Positions, PositionsRead, Silence};
 use crate::clients::kafka::transaction::CommitTimes;
 use crate::clients::kafka::{
-    Commit, Generation, KafkaError, Outgoing, Read, Source, TransactionError,
+    Commit, Generation, KafkaError, Outgoing, Read, Source, TransactionError, Trouble,
 };
 use crate::common::config::Start;
 use crate::common::spawn::spawn_detached;
@@ -39,6 +39,8 @@ pub(crate) struct State {
     pub(crate) generation: i32,
     /// Topics that do not exist any more.
     pub(crate) deleted: BTreeSet<String>,
+    /// Topics that no client may read.
+    pub(crate) unreadable: BTreeSet<String>,
     /// How often a topic was created again.
     made_again: BTreeMap<String, usize>,
     pub(crate) commits: usize,
@@ -131,6 +133,7 @@ impl Brokers {
             parked: false,
             wake: None,
             told_end: false,
+            told_refusal: false,
             sought_in: None,
         }
     }
@@ -217,6 +220,7 @@ pub(crate) struct LogSource {
     /// Called at each look: there may always be something at the next one.
     wake: Option<Box<dyn Fn() + Send + Sync>>,
     told_end: bool,
+    told_refusal: bool,
     /// The generation of the last seek.
     sought_in: Option<i32>,
 }
@@ -241,6 +245,11 @@ impl Source for LogSource {
                 let end = state.logs.get(&self.tp).map_or(0, |log| log.end);
                 self.position = Some(end);
                 return Read { moved: true, ..Read::default() };
+            }
+            if state.unreadable.contains(&*self.tp.topic) {
+                let first = !std::mem::replace(&mut self.told_refusal, true);
+                let trouble = first.then(|| Trouble::Refused(no_answer("read")));
+                return Read { trouble, ..Read::default() };
             }
             let Some(log) = state.logs.get(&self.tp) else {
                 return Read::default();
@@ -273,7 +282,7 @@ impl Source for LogSource {
     fn seek(&mut self, start: Offset) -> Result<(), KafkaError> {
         self.sought_in = Some(self.brokers.lock().generation);
         self.position = Some(start.0);
-        self.told_end = false;
+        (self.told_end, self.told_refusal) = (false, false);
         Ok(())
     }
 

@@ -32,6 +32,8 @@ pub(crate) enum Failure {
     /// It did not happen: the process may not. Not one of [`Failure::ALL`], as it goes on until
     /// somebody changes permissions.
     Denied,
+    /// It did not happen: there is no space. Not one of [`Failure::ALL`], as [`Failure::Denied`].
+    Full,
     /// The client library panics; not one of [`Failure::ALL`].
     Panic,
 }

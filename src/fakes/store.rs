@@ -64,6 +64,7 @@ impl Memory {
                 Err(error(ErrorKind::Unknown))
             }
             Some(Failure::Denied) => Err(error(ErrorKind::Permission)),
+            Some(Failure::Full) => Err(error(ErrorKind::NoSpace)),
             Some(Failure::Panic) => panic!("planted in {operation} {path}"),
             Some(Failure::KillBefore) => std::future::pending().await,
             Some(Failure::KillAfter) => {

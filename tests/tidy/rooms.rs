@@ -151,6 +151,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
             "common/retry",
             "common/spawn",
             "common/status",
+            "pure/layout",
         ],
     ),
     (

@@ -36,12 +36,10 @@ pub mod topics;
 pub mod transaction;
 mod twins;
 
-pub use rdkafka::ClientConfig;
-
 pub use error::{Fatal, KafkaError, TransactionError};
 pub use generation::Generation;
 pub use group::{Assignments, Consumer, Queue};
-pub use limit::BatchLimit;
+pub use limit::BatchLimits;
 pub use offset_commit::OffsetCommit;
 pub use queue::{Read, Source, Trouble};
 pub use settings::{

@@ -27,6 +27,9 @@ pub struct Read {
 pub enum Trouble {
     /// The position is not in the log any more (or not yet); the text is the client's.
     OutOfRange(String),
+    /// The brokers do not let this client read the topic. The client says so once, and again after
+    /// the next seek.
+    Refused(KafkaError),
     /// An error after which the client tries again by itself.
     Error(KafkaError),
 }
@@ -122,6 +125,9 @@ impl<C: ConsumerContext + 'static> Source for Queue<C> {
         let trouble = batch.error.map(|(code, text)| match code {
             Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE
             | Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET => Trouble::OutOfRange(text),
+            Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED => {
+                Trouble::Refused(KafkaError::new(format!("read {}", self.tp), text))
+            }
             _ => Trouble::Error(KafkaError::new(format!("read {}", self.tp), text)),
         });
         Read { records: batch.records, end: batch.end, trouble, moved: batch.moved }

@@ -71,22 +71,6 @@ pub fn partitions(consumer: &Consumer, topic: &str) -> Result<Vec<i32>, KafkaErr
 /// The values of settings, by name.
 pub type Settings = BTreeMap<String, String>;
 
-/// The settings of a topic, with the brokers' defaults.
-///
-/// # Errors
-/// No broker answers, or the topic's settings may not be read.
-pub async fn settings(config: &ClientConfig, name: &str) -> Result<Settings, KafkaError> {
-    describe(config, &ResourceSpecifier::Topic(name), &format!("topic {name:?}")).await
-}
-
-/// The settings of a broker.
-///
-/// # Errors
-/// As [`settings`].
-pub async fn broker_settings(config: &ClientConfig, id: i32) -> Result<Settings, KafkaError> {
-    describe(config, &ResourceSpecifier::Broker(id), &format!("broker {id}")).await
-}
-
 /// The id of a broker.
 ///
 /// # Errors
@@ -95,21 +79,6 @@ pub fn any_broker(consumer: &Consumer) -> Result<i32, KafkaError> {
     let failed = |e: &dyn std::fmt::Display| KafkaError::new("ask for the brokers", e);
     let metadata = consumer.fetch_metadata(None, CALL_TIMEOUT).map_err(|e| failed(&e))?;
     metadata.brokers().first().map(|b| b.id()).ok_or_else(|| failed(&"there is none"))
-}
-
-async fn describe(
-    config: &ClientConfig,
-    resource: &ResourceSpecifier<'_>,
-    shown: &str,
-) -> Result<Settings, KafkaError> {
-    let failed =
-        |e: &dyn std::fmt::Display| KafkaError::new(format!("ask for the settings of {shown}"), e);
-    let admin: AdminClient<DefaultClientContext> = config.create().map_err(|e| failed(&e))?;
-    let options = AdminOptions::new().request_timeout(Some(CALL_TIMEOUT));
-    let asked = admin.describe_configs([resource], &options).await;
-    let answer = asked.map_err(|e| failed(&e))?.into_iter().next();
-    let settings = answer.ok_or_else(|| failed(&"no answer"))?.map_err(|e| failed(&e))?;
-    Ok(settings.entries.into_iter().filter_map(|e| Some((e.name, e.value?))).collect())
 }
 
 /// How long the brokers keep a topic's records by its settings, milliseconds; [`None`] for ever.
@@ -122,29 +91,76 @@ pub fn retention(settings: &Settings) -> Option<i64> {
     value("retention.ms").and_then(|v| v.parse().ok()).filter(|ms| 0 <= *ms)
 }
 
-/// Makes a topic if it is not there; returns whether it was made.
-///
-/// # Errors
-/// The brokers refuse or don't answer.
-pub async fn create(
-    config: &ClientConfig,
-    name: &str,
-    partitions: Option<i32>,
-    replication: Option<i32>,
-    settings: &[(&str, &str)],
-) -> Result<bool, KafkaError> {
-    let failed = |e: &dyn std::fmt::Display| KafkaError::new(format!("make topic {name:?}"), e);
-    let admin: AdminClient<DefaultClientContext> = config.create().map_err(|e| failed(&e))?;
-    // −1: the broker's own defaults (KIP-464).
-    let replication = TopicReplication::Fixed(replication.unwrap_or(-1));
-    let topic = NewTopic::new(name, partitions.unwrap_or(-1), replication);
-    let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
-    let options = AdminOptions::new().operation_timeout(Some(CALL_TIMEOUT));
-    let answers = admin.create_topics([&topic], &options).await.map_err(|e| failed(&e))?;
-    match answers.into_iter().next() {
-        Some(Ok(_)) => Ok(true),
-        Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
-        Some(Err((_, code))) => Err(failed(&code)),
-        None => Err(failed(&"no answer")),
+/// Asks the brokers for settings, and makes topics.
+pub struct Admin {
+    client: AdminClient<DefaultClientContext>,
+}
+
+impl Admin {
+    /// A client of its own: one serves any number of questions.
+    ///
+    /// # Errors
+    /// The client library refuses the configuration.
+    pub fn new(config: &ClientConfig) -> Result<Admin, KafkaError> {
+        let made = config.create().map_err(|e| KafkaError::new("make a client", e));
+        Ok(Admin { client: made? })
+    }
+
+    /// The settings of a topic, with the brokers' defaults.
+    ///
+    /// # Errors
+    /// No broker answers, or the topic's settings may not be read.
+    pub async fn settings(&self, topic: &str) -> Result<Settings, KafkaError> {
+        self.describe(&ResourceSpecifier::Topic(topic), &format!("topic {topic:?}")).await
+    }
+
+    /// The settings of a broker.
+    ///
+    /// # Errors
+    /// As [`Admin::settings`].
+    pub async fn broker_settings(&self, id: i32) -> Result<Settings, KafkaError> {
+        self.describe(&ResourceSpecifier::Broker(id), &format!("broker {id}")).await
+    }
+
+    async fn describe(
+        &self,
+        resource: &ResourceSpecifier<'_>,
+        shown: &str,
+    ) -> Result<Settings, KafkaError> {
+        let failed = |e: &dyn std::fmt::Display| {
+            KafkaError::new(format!("ask for the settings of {shown}"), e)
+        };
+        let options = AdminOptions::new().request_timeout(Some(CALL_TIMEOUT));
+        let asked = self.client.describe_configs([resource], &options).await;
+        let answer = asked.map_err(|e| failed(&e))?.into_iter().next();
+        let settings = answer.ok_or_else(|| failed(&"no answer"))?.map_err(|e| failed(&e))?;
+        Ok(settings.entries.into_iter().filter_map(|e| Some((e.name, e.value?))).collect())
+    }
+
+    /// Makes a topic if it is not there; returns whether it was made.
+    ///
+    /// # Errors
+    /// The brokers refuse or don't answer.
+    pub async fn create(
+        &self,
+        name: &str,
+        partitions: Option<i32>,
+        replication: Option<i32>,
+        settings: &[(&str, &str)],
+    ) -> Result<bool, KafkaError> {
+        let failed = |e: &dyn std::fmt::Display| KafkaError::new(format!("make topic {name:?}"), e);
+        // −1: the broker's own defaults (KIP-464).
+        let replication = TopicReplication::Fixed(replication.unwrap_or(-1));
+        let topic = NewTopic::new(name, partitions.unwrap_or(-1), replication);
+        let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
+        let options = AdminOptions::new().operation_timeout(Some(CALL_TIMEOUT));
+        let answers =
+            self.client.create_topics([&topic], &options).await.map_err(|e| failed(&e))?;
+        match answers.into_iter().next() {
+            Some(Ok(_)) => Ok(true),
+            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
+            Some(Err((_, code))) => Err(failed(&code)),
+            None => Err(failed(&"no answer")),
+        }
     }
 }

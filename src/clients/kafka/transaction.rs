@@ -254,7 +254,7 @@ impl Commit for Transactions {
     fn begin(&mut self) -> Result<(), TransactionError> {
         self.opened_at = Instant::now();
         self.topics.clear();
-        if self.limit.batch() < self.made_for {
+        if self.limit.batch() != self.made_for {
             self.give_up();
         }
         let producer = self.ready()?;

@@ -12,6 +12,8 @@ use crate::clients::store::error::StoreError;
 /// An operation of a store that has ended.
 pub(crate) struct Call<'a> {
     pub(crate) root: &'a str,
+    /// Relative to the root; of a rename, where the file was.
+    pub(crate) path: &'a str,
     pub(crate) operation: &'static str,
     /// The time from the call to its answer.
     pub(crate) duration: Duration,
@@ -35,14 +37,14 @@ impl Measured {
 
 async fn timed<T>(
     timer: &StoreTimer,
-    root: &str,
+    (root, path): (&str, &str),
     operation: &'static str,
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
     let started = Instant::now();
     let answer = work.await;
     let error = answer.as_ref().err();
-    timer(&Call { root, operation, duration: started.elapsed(), error });
+    timer(&Call { root, path, operation, duration: started.elapsed(), error });
     answer
 }
 
@@ -53,42 +55,44 @@ impl Store for Measured {
     }
 
     async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError> {
-        let inner = timed(&*self.timer, self.url(), "create", self.inner.create(path)).await?;
-        let (root, timer) = (self.url().to_string(), Arc::clone(&self.timer));
-        Ok(Box::new(MeasuredWriter { root, inner, timer }))
+        let inner =
+            timed(&*self.timer, (self.url(), path), "create", self.inner.create(path)).await?;
+        let (root, path) = (self.url().to_string(), path.to_string());
+        Ok(Box::new(MeasuredWriter { root, path, inner, timer: Arc::clone(&self.timer) }))
     }
 
     async fn make_dirs(&self, path: &str) -> Result<(), StoreError> {
-        timed(&*self.timer, self.url(), "make_dirs", self.inner.make_dirs(path)).await
+        timed(&*self.timer, (self.url(), path), "make_dirs", self.inner.make_dirs(path)).await
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
-        timed(&*self.timer, self.url(), "rename", self.inner.rename(from, to)).await
+        timed(&*self.timer, (self.url(), from), "rename", self.inner.rename(from, to)).await
     }
 
     async fn delete(&self, path: &str) -> Result<(), StoreError> {
-        timed(&*self.timer, self.url(), "delete", self.inner.delete(path)).await
+        timed(&*self.timer, (self.url(), path), "delete", self.inner.delete(path)).await
     }
 
     async fn length(&self, path: &str) -> Result<Option<u64>, StoreError> {
-        timed(&*self.timer, self.url(), "length", self.inner.length(path)).await
+        timed(&*self.timer, (self.url(), path), "length", self.inner.length(path)).await
     }
 
     async fn list(&self, path: &str) -> Result<Vec<String>, StoreError> {
-        timed(&*self.timer, self.url(), "list", self.inner.list(path)).await
+        timed(&*self.timer, (self.url(), path), "list", self.inner.list(path)).await
     }
 
     async fn walk(&self, path: &str) -> Result<Vec<(String, u64)>, StoreError> {
-        timed(&*self.timer, self.url(), "walk", self.inner.walk(path)).await
+        timed(&*self.timer, (self.url(), path), "walk", self.inner.walk(path)).await
     }
 
     async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
-        timed(&*self.timer, self.url(), "read", self.inner.read(path)).await
+        timed(&*self.timer, (self.url(), path), "read", self.inner.read(path)).await
     }
 }
 
 struct MeasuredWriter {
     root: String,
+    path: String,
     inner: Box<dyn Writer>,
     timer: Arc<StoreTimer>,
 }
@@ -96,10 +100,10 @@ struct MeasuredWriter {
 #[async_trait]
 impl Writer for MeasuredWriter {
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
-        timed(&*self.timer, &self.root, "write", self.inner.write(bytes)).await
+        timed(&*self.timer, (&self.root, &self.path), "write", self.inner.write(bytes)).await
     }
 
     async fn close(&mut self) -> Result<(), StoreError> {
-        timed(&*self.timer, &self.root, "close", self.inner.close()).await
+        timed(&*self.timer, (&self.root, &self.path), "close", self.inner.close()).await
     }
 }

@@ -24,6 +24,14 @@ pub struct Mapping {
     pub written: Table,
 }
 
+impl Mapping {
+    /// The archives of its records and of its counts, as far as it has them.
+    pub fn archives(&self) -> impl Iterator<Item = &ArchiveConfig> {
+        let counts = self.count.as_ref().and_then(|c| c.archive.as_deref());
+        self.archive.as_deref().into_iter().chain(counts)
+    }
+}
+
 /// Which topics a mapping is for.
 #[derive(Clone, Debug)]
 pub enum Topics {

@@ -115,10 +115,7 @@ impl Config {
 
     /// The archives of all mappings, of records and of counts.
     pub fn archives(&self) -> impl Iterator<Item = &ArchiveConfig> {
-        self.mappings.iter().flat_map(|m| {
-            let counts = m.count.as_ref().and_then(|c| c.archive.as_deref());
-            m.archive.as_deref().into_iter().chain(counts)
-        })
+        self.mappings.iter().flat_map(Mapping::archives)
     }
 
     /// What is written in `new` and can't be taken by a running daemon, by key.

@@ -54,6 +54,16 @@ impl Board {
         self.change(subject, |d| d.worked(who, now));
     }
 
+    /// A call has worked that stands for all who have met a failure but those that `stays` names.
+    pub fn worked_for_all(&self, subject: &Subject, stays: fn(&str) -> bool, now: i64) {
+        self.change(subject, |d| d.worked_for_all(stays, now));
+    }
+
+    /// Nobody depends on the thing any more.
+    pub fn forget(&self, subject: &Subject) {
+        let _ = self.all.lock().remove(subject);
+    }
+
     /// The thing works, whoever has met its outage.
     pub fn ended(&self, subject: &Subject, now: i64) {
         self.change(subject, |d| d.end(now));
@@ -69,7 +79,7 @@ impl Board {
         }
     }
 
-    /// Ends outages of which nothing was heard for long.
+    /// Forgets outages of which nothing was heard for long.
     pub fn expire(&self, now: i64) {
         let mut all = self.all.lock();
         let ended = all.iter_mut().filter_map(|(subject, dependency)| {
@@ -132,9 +142,9 @@ impl Board {
 fn tell(subject: &Subject, news: &News) {
     let line = subject.line(news);
     match news {
-        News::Began { .. } if subject.is_everything() => tracing::error!("{line}"),
+        News::Began { .. } if subject.stops_work() => tracing::error!("{line}"),
         News::Began { .. } => tracing::warn!("{line}"),
-        News::Ended { .. } => tracing::info!("{line}"),
+        News::Ended { .. } | News::Silent { .. } => tracing::info!("{line}"),
     }
 }
 

@@ -9,4 +9,4 @@ mod outage;
 mod subject;
 
 pub use board::Board;
-pub use subject::{Subject, spell};
+pub use subject::{Subject, WorkerName, spell};

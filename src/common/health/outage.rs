@@ -34,8 +34,17 @@ const APART: i64 = 60_000;
 /// What is to be reported to an operator, once.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum News {
-    Began { cause: String },
-    Ended { lasted: i64, failures: u64 },
+    Began {
+        cause: String,
+    },
+    Ended {
+        lasted: i64,
+        failures: u64,
+    },
+    /// Nothing was heard since the latest failure, for so many milliseconds.
+    Silent {
+        silent: i64,
+    },
 }
 
 impl Dependency {
@@ -81,17 +90,28 @@ impl Dependency {
         self.end(now)
     }
 
+    /// A call has worked that stands for all who have met a failure but those that `stays` names.
+    pub fn worked_for_all(&mut self, stays: fn(&str) -> bool, now: i64) -> Option<News> {
+        let outage = self.outage.as_mut()?;
+        outage.failing.retain(|who| stays(who));
+        if outage.failing.is_empty() { self.end(now) } else { None }
+    }
+
     /// The outage is over, whoever has met it.
     pub fn end(&mut self, now: i64) -> Option<News> {
         let Outage { since, failures, reported, .. } = self.outage.take()?;
         reported.then(|| News::Ended { lasted: now.saturating_sub(since).max(0), failures })
     }
 
-    /// Ends an outage of which nothing was heard for so long; [`None`]: it ends only when the thing
-    /// works.
+    /// Forgets an outage of which nothing was heard for so long; [`None`]: it ends only when the
+    /// thing works. Whether the thing works then is not known.
     pub fn expire(&mut self, now: i64, after: Option<i64>) -> Option<News> {
-        let last = self.outage.as_ref()?.last;
-        if after? < now.saturating_sub(last) { self.end(now) } else { None }
+        let silent = now.saturating_sub(self.outage.as_ref()?.last);
+        if silent <= after? {
+            return None;
+        }
+        let Outage { reported, .. } = self.outage.take()?;
+        reported.then_some(News::Silent { silent })
     }
 
     /// A cause that says more than the failures do; it is kept.
@@ -152,6 +172,19 @@ mod tests {
     }
 
     #[test]
+    fn a_call_that_stands_for_others_does_not_stand_for_all() {
+        let mut d = Dependency::default();
+        let _ = d.failed("list", "refused", 0, 0);
+        let _ = d.failed("t/0", "full", 1, 0);
+        let is_partition = |who: &str| who.contains('/');
+        assert_eq!(d.worked_for_all(is_partition, 2), None);
+        assert!(!d.is_failing("list") && d.is_failing("t/0"));
+        assert_eq!(d.worked("t/0", 5), Some(News::Ended { lasted: 5, failures: 2 }));
+        let _ = d.failed("list", "refused", 10, 0);
+        assert!(matches!(d.worked_for_all(is_partition, 12), Some(News::Ended { .. })));
+    }
+
+    #[test]
     fn what_ends_before_anybody_lost_patience_is_not_told() {
         let mut d = Dependency::default();
         assert_eq!(d.failed("a", "x", 0, 30), None);
@@ -174,7 +207,9 @@ mod tests {
         assert_eq!(d.failed("a", "x", 9 * APART, 20), None);
         assert_eq!(d.expire(20 * APART, None), None);
         assert_eq!(d.expire(9 * APART + 100, Some(100)), None);
-        assert!(matches!(d.expire(9 * APART + 101, Some(100)), Some(News::Ended { .. })));
+        let silent = Some(News::Silent { silent: 101 });
+        assert_eq!(d.expire(9 * APART + 101, Some(100)), silent);
+        assert_eq!(d.outage(), None);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Which things an instance depends on, and what an operator is told of each.
 
+use std::fmt;
+use std::sync::Arc;
+
 use crate::common::health::outage::News;
 
 /// A thing that the daemon depends on.
@@ -9,14 +12,31 @@ pub enum Subject {
     Brokers,
     /// The root of an archive, by its URL.
     Root(String),
+    /// The roots and topics without which a mapping can't run.
+    Mapping(String),
     /// The positions of a mapping's partitions, which the brokers tell.
     Positions(String),
     /// The reading of a mapping's partitions.
     Reading(String),
+    /// The permission to read a mapping's partitions.
+    MayRead(String),
     /// The transactional producer of a worker.
-    Producer(usize),
+    Producer(WorkerName),
     /// The transactions of a worker.
-    Commits(usize),
+    Commits(WorkerName),
+}
+
+/// How people know a worker: by its mapping, and by its number among all workers.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct WorkerName {
+    pub mapping: Arc<str>,
+    pub number: usize,
+}
+
+impl fmt::Display for WorkerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "worker {} of mapping.{}", self.number, self.mapping)
+    }
 }
 
 impl Subject {
@@ -28,24 +48,52 @@ impl Subject {
             Subject::Commits(_) => 20_000,
             // The second question fails after this; the brokers' own outage is known by then.
             Subject::Positions(_) | Subject::Reading(_) => 5_000,
-            Subject::Brokers | Subject::Root(_) | Subject::Producer(_) => 0,
+            Subject::Brokers
+            | Subject::Root(_)
+            | Subject::Mapping(_)
+            | Subject::MayRead(_)
+            | Subject::Producer(_) => 0,
         }
     }
 
-    /// After this time without a failure an outage is over, milliseconds: nothing may be left that
-    /// could work. [`None`]: only a call that works ends it.
+    /// After this time without a failure an outage is forgotten, milliseconds: nothing may be left
+    /// that could work. [`None`]: only a call that works ends it. What is still used fails more
+    /// often.
     #[must_use]
     pub fn expires_after(&self) -> Option<i64> {
         match self {
-            Subject::Brokers | Subject::Root(_) => None,
+            Subject::Brokers | Subject::Mapping(_) => None,
+            // A partition may wait for its next file before it writes again.
+            Subject::Root(_) => Some(3_600_000),
             _ => Some(120_000),
         }
     }
 
-    /// Whether the daemon can do nothing at all for its operator meanwhile.
+    /// The mapping whose alone the thing is.
     #[must_use]
-    pub fn is_everything(&self) -> bool {
-        matches!(self, Subject::Brokers | Subject::Producer(_))
+    pub fn mapping(&self) -> Option<&str> {
+        match self {
+            Subject::Brokers | Subject::Root(_) => None,
+            Subject::Mapping(m)
+            | Subject::Positions(m)
+            | Subject::Reading(m)
+            | Subject::MayRead(m) => Some(m),
+            Subject::Producer(worker) | Subject::Commits(worker) => Some(&worker.mapping),
+        }
+    }
+
+    /// Whether nothing is done meanwhile for a mapping, or for all of them.
+    #[must_use]
+    pub fn stops_work(&self) -> bool {
+        match self {
+            Subject::Brokers | Subject::Mapping(_) | Subject::MayRead(_) | Subject::Producer(_) => {
+                true
+            }
+            Subject::Root(_)
+            | Subject::Positions(_)
+            | Subject::Reading(_)
+            | Subject::Commits(_) => false,
+        }
     }
 
     /// The text that an operator reads.
@@ -61,6 +109,12 @@ impl Subject {
                     self.works()
                 )
             }
+            News::Silent { silent } => format!(
+                "{}: nothing was heard of this for {}, so it is not reported any more; whether it \
+                 works is not known",
+                self.fails(),
+                spell(*silent)
+            ),
         }
     }
 
@@ -70,14 +124,16 @@ impl Subject {
         match self {
             Subject::Brokers => "the brokers are unreachable".into(),
             Subject::Root(url) => format!("the root {url} is unavailable"),
+            Subject::Mapping(mapping) => format!("mapping.{mapping} does not run"),
             Subject::Positions(mapping) => {
                 format!("the brokers do not return the positions of mapping.{mapping}")
             }
             Subject::Reading(mapping) => format!("records of mapping.{mapping} can't be read"),
-            Subject::Producer(worker) => {
-                format!("worker {worker} can't create a transactional producer")
+            Subject::MayRead(mapping) => {
+                format!("the brokers refuse to let this client read topics of mapping.{mapping}")
             }
-            Subject::Commits(worker) => format!("worker {worker} can't commit"),
+            Subject::Producer(worker) => format!("{worker} can't create a transactional producer"),
+            Subject::Commits(worker) => format!("{worker} can't commit"),
         }
     }
 
@@ -85,12 +141,14 @@ impl Subject {
         match self {
             Subject::Brokers => "the brokers answer".into(),
             Subject::Root(url) => format!("the root {url} works"),
+            Subject::Mapping(mapping) => format!("mapping.{mapping} runs"),
             Subject::Positions(mapping) => {
                 format!("the brokers tell the positions of mapping.{mapping}")
             }
             Subject::Reading(mapping) => format!("records of mapping.{mapping} are read"),
-            Subject::Producer(worker) => format!("worker {worker} has a producer"),
-            Subject::Commits(worker) => format!("worker {worker} commits"),
+            Subject::MayRead(mapping) => format!("topics of mapping.{mapping} may be read"),
+            Subject::Producer(worker) => format!("{worker} has a producer"),
+            Subject::Commits(worker) => format!("{worker} commits"),
         }
     }
 
@@ -104,10 +162,18 @@ impl Subject {
                 "its archives wait, and counts continue; nothing is lost; the next try is within \
                  15 s"
             }
+            Subject::Mapping(_) => {
+                "its topics are not read, and the brokers may delete their records meanwhile; \
+                 other mappings run; the next try is within 30 s"
+            }
             Subject::Positions(_) => {
                 "its partitions wait until the positions are known; the next try is within 15 s"
             }
             Subject::Reading(_) => "the client tries again by itself",
+            Subject::MayRead(_) => {
+                "their records wait, and the brokers may delete them meanwhile; give the client's \
+                 principal the operation Read on these topics; the next try is within 30 s"
+            }
             Subject::Producer(_) => {
                 "its counts wait; check kafka.properties and the brokers; the next try is within \
                  15 s"
@@ -142,16 +208,22 @@ mod tests {
         let all = [
             Subject::Brokers,
             Subject::Root("hdfs://nn:8020/a".into()),
+            Subject::Mapping("orders".into()),
             Subject::Positions("orders".into()),
             Subject::Reading("orders".into()),
-            Subject::Producer(1),
-            Subject::Commits(1),
+            Subject::MayRead("orders".into()),
+            Subject::Producer(WorkerName { mapping: "orders".into(), number: 1 }),
+            Subject::Commits(WorkerName { mapping: "orders".into(), number: 1 }),
         ];
         for subject in all {
             let (begin, end) = (subject.line(&began), subject.line(&ended));
             assert!(begin.contains("(connection refused): "), "{begin}");
             assert!(begin.contains("next try") || begin.contains("tries again"), "{begin}");
             assert!(end.ends_with("again after 2 min 14 s; 412 failed calls meanwhile"), "{end}");
+            let silent = subject.line(&News::Silent { silent: 121_000 });
+            assert!(silent.starts_with(&subject.fails()), "{silent}");
+            assert!(silent.contains("nothing was heard of this for 2 min 1 s"), "{silent}");
+            assert!(silent.ends_with("whether it works is not known"), "{silent}");
         }
         let root = Subject::Root("hdfs://nn:8020/a".into());
         assert_eq!(

@@ -87,7 +87,8 @@ pub(super) const RESULTS_DELAY: Text = (
 );
 pub(super) const RETENTION_HEADROOM: Text = (
     "alluvium_retention_headroom_seconds",
-    "Seconds until the broker may delete the oldest record that is not archived.",
+    "Seconds until the broker may delete the oldest record that is not archived, or the oldest \
+     partial counts that an open window needs.",
 );
 pub(super) const DETACHED: Text =
     ("alluvium_archive_detached", "1 while the store does not answer and results continue alone.");

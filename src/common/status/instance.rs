@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::common::status::partition::{Condition, PartitionStatus};
 
 /// `/status.json`; a promise to scripts: fields are added, never changed. Format 1 had no field
-/// with the format's number, and nothing from `joined_since` on.
+/// with the format's number, and nothing from `joined_since` on; format 2 had no
+/// `ambiguous_topics`, no `needed_ms` and no `mapping` of an outage.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InstanceStatus {
     #[serde(default = "one")]
@@ -22,6 +23,9 @@ pub struct InstanceStatus {
     pub partitions: Vec<PartitionStatus>,
     /// Topics that a mapping names and no broker has.
     pub missing_topics: Vec<String>,
+    /// Topics that nobody reads, because the regexes of two mappings match them.
+    #[serde(default)]
+    pub ambiguous_topics: Vec<String>,
     /// Threads without progress.
     pub stuck: Vec<String>,
     /// Calls to brokers and stores that failed, since the start.
@@ -59,6 +63,9 @@ pub struct OutageStatus {
     pub of: OutageOf,
     /// The root's URL, the mapping, or the worker's number.
     pub name: String,
+    /// Whose outage it is, if it is that of one mapping.
+    #[serde(default)]
+    pub mapping: Option<String>,
     /// Wall clock, milliseconds.
     pub since: i64,
     /// What the latest failure said.
@@ -74,8 +81,10 @@ pub struct OutageStatus {
 pub enum OutageOf {
     Brokers,
     Root,
+    Mapping,
     Positions,
     Reading,
+    MayRead,
     Producer,
     Commits,
 }
@@ -136,6 +145,7 @@ impl InstanceStatus {
             (self.not_owned.len(), "not owned any more"),
             (self.count(|c| *c == Condition::Paused), "paused"),
             (self.missing_topics.len(), "topics missing"),
+            (self.ambiguous_topics.len(), "topics that two mappings match"),
         ] {
             if 0 < n {
                 line += &format!(", {n} {what}");
@@ -172,6 +182,7 @@ pub(super) mod tests {
             end: Some(1_400),
             archive_delay_s: 12,
             oldest_ms: Some(1_795_368_000_123),
+            needed_ms: None,
             open_files: 2,
             open_bytes: 4_096,
             open_age_s: 11,
@@ -209,6 +220,7 @@ pub(super) mod tests {
             root: None,
             last_archive: None,
             state: Condition::Paused,
+            needed_ms: Some(1_795_368_000_456),
             open_windows: Some(5),
             waits_for: vec![Wait {
                 topic: "orders".into(),
@@ -230,7 +242,7 @@ pub(super) mod tests {
         let partitions = partitions();
         let lost = PartitionStatus { partition: 7, counts: false, ..partitions[1].clone() };
         InstanceStatus {
-            format: 2,
+            format: 3,
             version: "0.1.0".into(),
             instance: "host1".into(),
             group: "g".into(),
@@ -238,6 +250,7 @@ pub(super) mod tests {
             started: 1_795_360_000_000,
             partitions,
             missing_topics: vec!["absent".into()],
+            ambiguous_topics: vec!["twice".into()],
             stuck: vec!["worker 0".into()],
             failed_calls: 2,
             throughput: vec![0.0, 1_234.5],
@@ -248,12 +261,16 @@ pub(super) mod tests {
             outages: vec![OutageStatus {
                 of: OutageOf::Root,
                 name: "hdfs://nn:8020/a".into(),
+                mapping: None,
                 since: 1_795_368_000_000,
                 cause: "connection refused".into(),
                 failed_calls: 3,
                 says: "the root hdfs://nn:8020/a is unavailable".into(),
             }],
-            not_ready: vec!["topic absent does not exist".into()],
+            not_ready: vec![
+                "topic absent does not exist".into(),
+                "topics_regex of two mappings match topic twice, so nobody reads it".into(),
+            ],
         }
     }
 
@@ -262,10 +279,20 @@ pub(super) mod tests {
     #[test]
     fn the_status_is_the_golden_one() {
         let golden =
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/status-v2.json"));
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/status-v3.json"));
         assert_eq!(serde_json::to_string(&sample()).unwrap(), golden);
         let read: InstanceStatus = serde_json::from_str(golden).unwrap();
         assert_eq!(format!("{read:?}"), format!("{:?}", sample()));
+    }
+
+    #[test]
+    fn the_status_of_format_2_is_read() {
+        let golden =
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/status-v2.json"));
+        let read: InstanceStatus = serde_json::from_str(golden).unwrap();
+        assert_eq!((read.format, read.partitions.len(), read.outages.len()), (2, 5, 1));
+        assert!(read.ambiguous_topics.is_empty() && read.outages[0].mapping.is_none());
+        assert!(read.partitions.iter().all(|p| p.needed_ms.is_none()));
     }
 
     #[test]

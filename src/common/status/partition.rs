@@ -24,6 +24,10 @@ pub struct PartitionStatus {
     pub archive_delay_s: u64,
     /// That record's own timestamp, milliseconds.
     pub oldest_ms: Option<i64>,
+    /// For a merge: the timestamp of the oldest partial counts that an open window needs after a
+    /// restart, milliseconds.
+    #[serde(default)]
+    pub needed_ms: Option<i64>,
     /// What is open, and not rolled yet.
     pub open_files: usize,
     pub open_bytes: u64,

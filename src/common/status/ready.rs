@@ -61,6 +61,12 @@ impl InstanceStatus {
         }
         let missing = self.missing_topics.iter();
         reasons.extend(missing.map(|t| format!("topic {t} does not exist")));
+        let ambiguous = self.ambiguous_topics.iter();
+        reasons.extend(
+            ambiguous.map(|t| {
+                format!("topics_regex of two mappings match topic {t}, so nobody reads it")
+            }),
+        );
         reasons
     }
 
@@ -87,6 +93,7 @@ mod tests {
         InstanceStatus {
             partitions: Vec::new(),
             missing_topics: Vec::new(),
+            ambiguous_topics: Vec::new(),
             outages: Vec::new(),
             unheard: 0,
             not_owned: Vec::new(),
@@ -151,8 +158,10 @@ mod tests {
     fn every_other_trouble_is_a_reason_of_its_own() {
         for of in [
             OutageOf::Brokers,
+            OutageOf::Mapping,
             OutageOf::Positions,
             OutageOf::Reading,
+            OutageOf::MayRead,
             OutageOf::Producer,
             OutageOf::Commits,
         ] {
@@ -163,5 +172,8 @@ mod tests {
         assert_eq!(s.reasons(), ["orders/0: the ledger is of another root"]);
         let s = InstanceStatus { missing_topics: vec!["gone".into()], ..joined() };
         assert_eq!(s.reasons(), ["topic gone does not exist"]);
+        let s = InstanceStatus { ambiguous_topics: vec!["twice".into()], ..joined() };
+        let reasons = s.reasons();
+        assert!(reasons.len() == 1 && reasons[0].contains("match topic twice"), "{reasons:?}");
     }
 }

@@ -143,6 +143,18 @@ impl ArchiveHalf {
         self.archive.roll.due(self.open_files(now)?)
     }
 
+    /// Whether the open attempt has its first record for this time.
+    #[must_use]
+    pub fn is_open_for(&self, time: Duration, now: Instant) -> bool {
+        self.open_files(now).is_some_and(|open| time <= open.since_first)
+    }
+
+    /// The partition's name among those that write into the same root.
+    #[must_use]
+    pub fn name_in_root(&self) -> String {
+        self.paths.in_root()
+    }
+
     /// Time until a rule ends the open attempt, if nothing is added to it; [`None`] without one.
     #[must_use]
     pub fn roll_in(&self, now: Instant) -> Option<Duration> {

@@ -31,6 +31,12 @@ pub enum Unfit {
     May(String),
 }
 
+/// The largest message that a topic with these settings takes, bytes.
+#[must_use]
+pub fn largest_message(settings: &Settings) -> Option<usize> {
+    settings.get("max.message.bytes")?.parse().ok()
+}
+
 /// The topics that a mapping writes to.
 pub fn of(count: &WordCount) -> Vec<Internal<'_>> {
     let longest_message = count.longest_message();
@@ -82,7 +88,7 @@ impl Internal<'_> {
                  cleanup.policy=delete with kafka-configs, or use another topic"
             )));
         }
-        let largest = number("max.message.bytes").and_then(|n| usize::try_from(n).ok());
+        let largest = largest_message(settings);
         let least = self.longest_message;
         if let Some(largest) = largest.filter(|n| *n < least) {
             found.push(Unfit::Loses(format!(

@@ -26,16 +26,21 @@ pub struct Selection<'c> {
     pub sources: Vec<(&'c str, Vec<TopicPartition>)>,
 }
 
-/// Matches a configuration with the topics that exist.
+/// Matches a configuration with the topics that exist. Nothing is wanted for the mappings that are
+/// `held`.
 #[must_use]
-pub fn select<'c>(config: &'c Config, existing: &[Topic]) -> Selection<'c> {
+pub fn select<'c>(
+    config: &'c Config,
+    existing: &[Topic],
+    held: &BTreeSet<String>,
+) -> Selection<'c> {
     let names: BTreeSet<&str> = existing.iter().map(|(name, _)| name.as_str()).collect();
     let mut wanted = BTreeSet::new();
     let mut missing = Vec::new();
     let mut ambiguous = BTreeSet::new();
     let (mut absent_outputs, mut absent_partials) = (Vec::new(), Vec::new());
     let absent = |topic: &str| (!names.contains(topic)).then(|| topic.to_string());
-    for m in &config.mappings {
+    for m in config.mappings.iter().filter(|m| !held.contains(&m.name)) {
         if let Some(count) = &m.count {
             wanted.extend(count.archive.as_ref().map(|_| count.output_topic.clone()));
             wanted.extend(count.merge.as_ref().map(|merge| merge.topic.clone()));
@@ -174,17 +179,35 @@ mod tests {
         names.iter().map(|name| ((*name).to_string(), 2)).collect()
     }
 
+    fn select_all<'c>(config: &'c Config, existing: &[Topic]) -> Selection<'c> {
+        select(config, existing, &BTreeSet::new())
+    }
+
+    #[test]
+    fn a_mapping_that_is_held_wants_nothing_and_the_others_want_the_same() {
+        let config = Config::parse(CONFIG, Some("i")).unwrap();
+        let existing = existing(&["app-one", "app-two", "log-a", "counts", PARTIALS]);
+        let held = |name: &str| select(&config, &existing, &BTreeSet::from([name.to_string()]));
+        let found = held("all");
+        assert_eq!(found.wanted, ["app-one"]);
+        assert!(found.sources.iter().all(|(_, partitions)| partitions.is_empty()));
+        let found = held("exact");
+        assert_eq!(found.wanted, ["app-two", "counts", PARTIALS]);
+        assert!(found.missing.is_empty());
+        assert_eq!(held("narrow").ambiguous, ["log-a"], "whose topic it is, is not known");
+    }
+
     #[test]
     fn patterns_never_match_internal_or_output_topics() {
         let config = Config::parse(CONFIG, Some("i")).unwrap();
         let names = ["app-one", "app-two", "counts", "log-a", "log-counts", "__consumer_offsets"];
-        let found = select(&config, &existing(&names));
+        let found = select_all(&config, &existing(&names));
         assert_eq!(found.wanted, ["app-one", "app-two", "counts", PARTIALS]);
         assert_eq!(found.missing, ["gone"]);
         assert_eq!(found.ambiguous, ["log-a"], "two regexes match it");
         assert_eq!(found.absent_outputs, [""; 0]);
         assert_eq!(found.absent_partials, [PARTIALS]);
-        let found = select(&config, &existing(&["app-one", "app-two", "log-a", PARTIALS]));
+        let found = select_all(&config, &existing(&["app-one", "app-two", "log-a", PARTIALS]));
         assert_eq!(found.absent_outputs, ["counts", "log-counts"]);
         assert_eq!(found.absent_partials, [""; 0]);
         let of = |partition| TopicPartition { topic: "app-two".into(), partition };
@@ -211,7 +234,7 @@ mod tests {
         let config = Config::parse(CONFIG, Some("i")).unwrap();
         let mut known = Vec::new();
         let mut look =
-            |names: &[&str]| news(&mut known, select(&config, &existing(names)).ambiguous);
+            |names: &[&str]| news(&mut known, select_all(&config, &existing(names)).ambiguous);
         assert_eq!(look(&["log-a"]), ["log-a"]);
         assert!(look(&["log-a"]).is_empty());
         assert_eq!(look(&["log-a", "log-b"]), ["log-b"]);

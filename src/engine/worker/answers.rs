@@ -1,5 +1,7 @@
 //! What the brokers and the archive task answer, for the machine and for the operator.
 
+use std::time::Duration;
+
 use crate::clients::kafka::KafkaError;
 use crate::clients::kafka::offsets::PositionsRead;
 use crate::clients::store::{ErrorKind, StoreError};
@@ -16,6 +18,9 @@ use crate::pure::record::Offset;
 
 /// The class of a failure that is none of a store's.
 const OTHER: &str = ErrorKind::Other.label();
+
+/// The time after which a refused read is tried again.
+const REFUSED_READ: Duration = Duration::from_secs(30);
 
 impl PartitionSinks {
     pub(super) fn on_positions(
@@ -65,6 +70,7 @@ impl PartitionSinks {
                 metrics.file_bytes.with_label_values(&labels).inc_by(bytes);
                 self.view.last_roll = Some(Roll { reason: roll, at: now.millis, files, bytes });
                 self.view.root_failed = false;
+                self.view.root_was_full = false;
                 self.input(Input::Published(id), now, env);
             }
             Event::GapStands(range) => {
@@ -95,6 +101,7 @@ impl PartitionSinks {
     /// told once, by the daemon, which hears of every call.
     fn on_store_error(&mut self, error: &StoreError, env: &Env) {
         self.view.root_failed = true;
+        self.view.root_was_full |= error.kind == ErrorKind::NoSpace;
         env.metrics.store_errors.with_label_values(&[error.kind.label()]).inc();
         if error.kind.is_trouble() {
             tracing::debug!(tp = %self.tp, %error, "the archive waits for its root");
@@ -122,9 +129,30 @@ impl PartitionSinks {
 
     /// The records of this partition are read again after a failure, or not here any more.
     pub(super) fn reading_worked(&mut self, now: Now, env: &Env) {
+        let mapping = || self.role.mapping.clone();
         if std::mem::take(&mut self.view.read_failed) {
-            let subject = Subject::Reading(self.role.mapping.clone());
+            let subject = Subject::Reading(mapping());
             env.board.worked(&subject, &self.tp.to_string(), now.millis);
+        }
+        if self.view.may_not_read.take().is_some() {
+            env.board.worked(&Subject::MayRead(mapping()), &self.tp.to_string(), now.millis);
+        }
+    }
+
+    /// The brokers do not let this client read the topic.
+    pub(super) fn on_refused_read(&mut self, error: &KafkaError, now: Now, env: &Env) {
+        env.metrics.kafka_errors.with_label_values(&["read"]).inc();
+        self.view.may_not_read = Some(now.instant);
+        let subject = Subject::MayRead(self.role.mapping.clone());
+        let _ = env.board.failed(&subject, &self.tp.to_string(), &error.to_string(), now.millis);
+    }
+
+    /// After a refusal the client says nothing more until it seeks, whether it may read or not; at
+    /// the end of the log there is no record that would tell.
+    pub(super) fn ask_again_to_read(&mut self, now: Now, env: &Env) {
+        if self.view.may_not_read.is_some_and(|at| at + REFUSED_READ <= now.instant) {
+            self.view.may_not_read = Some(now.instant);
+            self.input(Input::Moved, now, env);
         }
     }
 
@@ -132,6 +160,10 @@ impl PartitionSinks {
     pub(super) fn unheard(&mut self, now: Now, env: &Env) {
         self.reading_worked(now, env);
         env.board.worked(&self.positions_subject(), &self.tp.to_string(), now.millis);
+        if let (Some(archive), Some(half)) = (&self.role.archive, &self.archive) {
+            let root = Subject::Root(archive.root.url());
+            env.board.worked(&root, &half.name_in_root(), now.millis);
+        }
         self.hide(&env.metrics);
     }
 

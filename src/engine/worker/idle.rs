@@ -22,7 +22,8 @@ impl OwnedPartition {
         let sinks = &self.sinks;
         let reads = sinks.machine.next_read(now.moment()) == ReadStep::Read;
         let windows = sinks.results.merging().is_some_and(|m| 0 < m.merge.open());
-        let store = sinks.machine.is_detached() || 0 < sinks.bytes_under_way();
+        let store =
+            sinks.machine.is_detached() || sinks.view.root_was_full || 0 < sinks.bytes_under_way();
         let first = sinks.machine.waits_for_first_commit();
         if !reads || !self.fetching.is_at_end() || windows || store || first {
             return None;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::clients::kafka::{Source, Trouble};
 use crate::common::clock::Now;
@@ -33,6 +33,9 @@ pub(super) struct OwnedPartition {
     pub(super) sinks: PartitionSinks,
 }
 
+/// The age of the first file after the root had no space.
+const SHOWS_SPACE: Duration = Duration::from_secs(60);
+
 /// Everything but the source, so that records can be taken while the source is borrowed.
 pub(super) struct PartitionSinks {
     pub(super) tp: TopicPartition,
@@ -43,7 +46,7 @@ pub(super) struct PartitionSinks {
     pub(super) machine: Machine,
     pub(super) archive: Option<ArchiveHalf>,
     pub(super) results: Results,
-    pub(super) last_commit: std::time::Instant,
+    pub(super) last_commit: Instant,
     /// Records came, and the end of the log has not been seen since.
     pub(super) backlog: bool,
     pub(super) view: View,
@@ -64,12 +67,16 @@ pub(super) struct View {
     pub(super) last_roll: Option<Roll>,
     pub(super) archive_delay: Delay,
     pub(super) results_delay: Delay,
+    /// Of the partial counts that are read again after a restart.
+    pub(super) needed_delay: Delay,
     /// The timestamp of the batch's first record, milliseconds.
     pub(super) first_time: Option<i64>,
     /// The log has a line about a foreign record in the partials topic.
     pub(super) foreign_reported: bool,
     /// The store has failed, and the archive has not got on since.
     pub(super) root_failed: bool,
+    /// The store had no space for a file, and nothing was published since.
+    pub(super) root_was_full: bool,
     /// The end of what was in files when the drain began.
     pub(super) drain_to: Option<Offset>,
     /// P when it was known last, before the latest input.
@@ -78,6 +85,9 @@ pub(super) struct View {
     pub(super) last_a: Option<Offset>,
     /// A read has failed, and none has worked since.
     pub(super) read_failed: bool,
+    /// The brokers have refused to let this client read the topic, and no read has worked since:
+    /// when that was asked last.
+    pub(super) may_not_read: Option<Instant>,
     /// The client was told to fetch anew, and has taken no seek since.
     pub(super) fetched_anew: bool,
 }
@@ -115,13 +125,16 @@ impl OwnedPartition {
                 last_roll: None,
                 archive_delay: Delay::default(),
                 results_delay: Delay::default(),
+                needed_delay: Delay::default(),
                 first_time: None,
                 foreign_reported: false,
                 root_failed: false,
+                root_was_full: false,
                 drain_to: None,
                 last_p: None,
                 last_a: None,
                 read_failed: false,
+                may_not_read: None,
                 fetched_anew: false,
             },
             effects: Vec::new(),
@@ -135,6 +148,7 @@ impl OwnedPartition {
     /// Reads a batch; how many records came.
     pub(super) fn read(&mut self, now: Now, env: &Env) -> usize {
         let OwnedPartition { source, fetching, sinks } = self;
+        sinks.ask_again_to_read(now, env);
         // A partition that can't be read takes no turn.
         let backlog = std::mem::take(&mut sinks.backlog);
         match sinks.machine.next_read(now.moment()) {
@@ -180,6 +194,7 @@ impl OwnedPartition {
                 tracing::debug!(tp = %sinks.tp, text, "the client's position is out of range");
                 sinks.input(Input::OutOfRange, now, env);
             }
+            Some(Trouble::Refused(error)) => sinks.on_refused_read(&error, now, env),
             Some(Trouble::Error(error)) => {
                 env.metrics.kafka_errors.with_label_values(&["read"]).inc();
                 sinks.view.read_failed = true;
@@ -327,7 +342,11 @@ impl PartitionSinks {
 
     /// Ends the open attempt if a rule says so.
     pub(super) fn roll_if_due(&mut self, now: Now, env: &Env) {
-        if let Some(reason) = self.archive.as_ref().and_then(|a| a.roll_due(now.instant)) {
+        let Some(archive) = &self.archive else { return };
+        // Only a published file shows that there is space again.
+        let shows = self.view.root_was_full && archive.is_open_for(SHOWS_SPACE, now.instant);
+        let due = archive.roll_due(now.instant).or_else(|| shows.then_some(RollReason::Outage));
+        if let Some(reason) = due {
             self.roll(reason, now, env);
         }
     }

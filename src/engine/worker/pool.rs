@@ -17,6 +17,7 @@ use prometheus::proto::LabelPair;
 
 use crate::clients::kafka::{Assignments, Commit, Fatal, Generation, Queue, Source};
 use crate::common::deadlines;
+use crate::common::health::WorkerName;
 use crate::common::metrics::{Metrics, PartitionGauges};
 use crate::common::status::PartitionStatus;
 use crate::engine::topics::{Role, TopicRole};
@@ -108,9 +109,10 @@ impl Pool {
         let mut workers = self.workers.write();
         let (index, view) = (workers.len(), Arc::new(WorkerView::default()));
         let transactions = (self.setup.transactions)(mapping, nth);
-        let (worker, wake) = Worker::new(index, self.env.clone(), transactions, Arc::clone(&view));
-        let name = format!("worker-{index}");
-        let thread = std::thread::Builder::new().name(name).spawn(move || worker.run())?;
+        let name = WorkerName { mapping: mapping.into(), number: index };
+        let (worker, wake) = Worker::new(name, self.env.clone(), transactions, Arc::clone(&view));
+        let thread = format!("worker-{index}");
+        let thread = std::thread::Builder::new().name(thread).spawn(move || worker.run())?;
         let (mapping, thread) = (mapping.to_string(), Mutex::new(Some(thread)));
         workers.push(Arc::new(WorkerHandle { mapping, wake, view, thread }));
         Ok(index)

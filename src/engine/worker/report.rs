@@ -33,6 +33,10 @@ impl PartitionSinks {
             if self.role.count.is_some() {
                 self.view.results_delay.read(position, time, rules.p(), now.instant);
             }
+            if self.role.merges_into().is_some() {
+                let needed = rules.committed_offset();
+                self.view.needed_delay.read(position, time, needed, now.instant);
+            }
         }
         if let Some(merging) = self.results.merging_mut().filter(|_| 0 < records) {
             merging.measure();
@@ -193,6 +197,7 @@ impl PartitionSinks {
             end: None,
             archive_delay_s: since(&self.view.archive_delay, now).as_secs(),
             oldest_ms: self.view.archive_delay.oldest(),
+            needed_ms: self.view.needed_delay.oldest(),
             open_files: open.map_or(0, |o| o.files),
             open_bytes: open.map_or(0, |o| o.bytes),
             open_age_s: open.map_or(0, |o| o.since_first.as_secs()),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::clients::kafka::{Commit, Generation};
 use crate::common::clock::Now;
 use crate::common::crash::{self, Step};
+use crate::common::health::WorkerName;
 use crate::engine::worker::env::Env;
 use crate::engine::worker::inbox::{Added, Answer, Message, Wake, WorkerView};
 use crate::engine::worker::partition::{OwnedPartition, PartitionSinks};
@@ -24,6 +25,8 @@ use crate::pure::record::TopicPartition;
 /// A worker: some partitions of one mapping, and one transactional producer.
 pub(super) struct Worker {
     pub(super) index: usize,
+    /// The mapping that it serves.
+    pub(super) mapping: Arc<str>,
     pub(super) env: Env,
     pub(super) inbox: Receiver<Message>,
     pub(super) wake: Wake,
@@ -72,7 +75,7 @@ pub(super) enum Drain {
 
 impl Worker {
     pub(super) fn new(
-        index: usize,
+        WorkerName { mapping, number: index }: WorkerName,
         env: Env,
         transactions: Box<dyn Commit>,
         view: Arc<WorkerView>,
@@ -81,6 +84,7 @@ impl Worker {
         let wake = Wake { inbox: sender, thread: Arc::default() };
         let worker = Worker {
             index,
+            mapping,
             env,
             inbox,
             wake: wake.clone(),
@@ -101,6 +105,11 @@ impl Worker {
             asking: 0,
         };
         (worker, wake)
+    }
+
+    /// How people know it.
+    pub(super) fn name(&self) -> WorkerName {
+        WorkerName { mapping: Arc::clone(&self.mapping), number: self.index }
     }
 
     /// Runs until [`Message::End`].
@@ -362,17 +371,17 @@ impl Worker {
             if 0 < due {
                 tracing::warn!(
                     records = due,
-                    "worker {}: {due} offsets that were read are not archived; their next owner \
-                     reads them again, and nothing is lost",
-                    self.index
+                    "{}: {due} offsets that were read are not archived; their next owner reads \
+                     them again, and nothing is lost",
+                    self.name()
                 );
             }
             if 0 < later {
                 tracing::info!(
                     records = later,
-                    "worker {}: the archive was behind the counts by {later} offsets; the next \
-                     owner archives them",
-                    self.index
+                    "{}: the archive was behind the counts by {later} offsets; the next owner \
+                     archives them",
+                    self.name()
                 );
             }
             for sinks in self.handovers.iter().flat_map(|h| &h.leaving) {

@@ -165,7 +165,7 @@ impl Worker {
 
     /// Commits work, or there is nothing left that could be committed.
     pub(super) fn nothing_to_commit(&self, now: Now) {
-        for subject in [Subject::Commits(self.index), Subject::Producer(self.index)] {
+        for subject in [Subject::Commits(self.name()), Subject::Producer(self.name())] {
             self.env.board.ended(&subject, now.millis);
         }
     }
@@ -204,7 +204,7 @@ impl Worker {
         let answers = match self.env.positions.committed(&asked) {
             Ok(answers) => answers,
             Err(error) => {
-                self.commit_failed(&Subject::Commits(self.index), "confirm", &error, now);
+                self.commit_failed(&Subject::Commits(self.name()), "confirm", &error, now);
                 self.env.metrics.kafka_errors.with_label_values(&["verify"]).inc();
                 return false;
             }
@@ -281,9 +281,9 @@ impl Worker {
                 self.env.metrics.commits.with_label_values(&["doubt"]).inc();
                 self.env.metrics.kafka_errors.with_label_values(&[*step]).inc();
                 if *step == MAKE_PRODUCER {
-                    return self.commit_failed(&Subject::Producer(self.index), step, error, now);
+                    return self.commit_failed(&Subject::Producer(self.name()), step, error, now);
                 }
-                self.commit_failed(&Subject::Commits(self.index), step, error, now);
+                self.commit_failed(&Subject::Commits(self.name()), step, error, now);
                 // Fencing after a rebalance is the normal case; nothing is lost by it.
                 tracing::info!(
                     %error,

@@ -76,8 +76,10 @@ impl Repair {
             }
             if self.apply {
                 // A root that was wiped gets its id here, as a daemon would give it one.
-                let opened = roots::open_all(config, None, None).await;
-                drop(opened.map_err(|e| LookError::Other(e.to_string()))?);
+                let (_, refusals) = roots::open_all(config, None, None).await;
+                if let Some(refusal) = refusals.into_values().next() {
+                    return Err(LookError::Other(refusal.to_string()));
+                }
             }
             let holes = self.repair_holes(stores).await?;
             let brokers = Brokers::new(config, stores).await?;

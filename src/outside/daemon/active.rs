@@ -1,6 +1,6 @@
 //! The configuration that is in force, with the stores that it opened.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::clients::store::Store;
@@ -12,6 +12,8 @@ pub(crate) struct ActiveConfig {
     pub(crate) config: Arc<Config>,
     /// The roots' stores and ids, by URL.
     pub(crate) stores: HashMap<String, (Arc<dyn Store>, String)>,
+    /// Mappings that can't run now; why is known to the board.
+    pub(crate) held: BTreeSet<String>,
 }
 
 impl ActiveConfig {

@@ -45,7 +45,7 @@ fn ask(
     beginnings: &Beginnings,
 ) -> Result<(), KafkaError> {
     let existing = topics::all(consumer, &config.kafka.bootstrap_servers)?;
-    let wanted = select(config, &existing).wanted;
+    let wanted = select(config, &existing, &BTreeSet::new()).wanted;
     let source = |config: &Config, topic: &str| {
         let (mapping, role) = mapping_of(config, topic)?;
         (role == TopicRole::Source).then(|| mapping.name.clone())

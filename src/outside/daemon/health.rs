@@ -48,7 +48,7 @@ impl Health {
         let partitions = self.pool.status();
         let unheard = self.pool.assigned_partitions().saturating_sub(partitions.len());
         let mut status = InstanceStatus {
-            format: 2,
+            format: 3,
             version: env!("CARGO_PKG_VERSION").into(),
             instance: self.instance.clone(),
             group: self.group.clone(),
@@ -56,6 +56,7 @@ impl Health {
             started: self.started,
             partitions,
             missing_topics: missing,
+            ambiguous_topics: self.ambiguous.lock().clone(),
             stuck: self.stuck(),
             failed_calls: self.pool.failed_calls(),
             throughput: self.throughput.lock().rates(),
@@ -74,16 +75,19 @@ impl Health {
         let all = self.board.outages().into_iter();
         let outages = all.map(|(subject, outage)| {
             let (of, name) = match &subject {
+                Subject::Mapping(mapping) => (OutageOf::Mapping, mapping.clone()),
                 Subject::Brokers => (OutageOf::Brokers, String::new()),
                 Subject::Root(url) => (OutageOf::Root, url.clone()),
                 Subject::Positions(mapping) => (OutageOf::Positions, mapping.clone()),
                 Subject::Reading(mapping) => (OutageOf::Reading, mapping.clone()),
-                Subject::Producer(worker) => (OutageOf::Producer, worker.to_string()),
-                Subject::Commits(worker) => (OutageOf::Commits, worker.to_string()),
+                Subject::MayRead(mapping) => (OutageOf::MayRead, mapping.clone()),
+                Subject::Producer(worker) => (OutageOf::Producer, worker.number.to_string()),
+                Subject::Commits(worker) => (OutageOf::Commits, worker.number.to_string()),
             };
             OutageStatus {
                 of,
                 name,
+                mapping: subject.mapping().map(String::from),
                 since: outage.since,
                 cause: outage.cause,
                 failed_calls: outage.failures,

@@ -5,23 +5,30 @@
 //!   another one take its place.
 //! * `health`: what the parts of the daemon share, and what people are told of it.
 //! * `beginnings`: what existed before the group began.
-//! * `roots` and `topics`: what stores and brokers have to say, at the start and later.
+//! * `roots` and `topics`: what stores and brokers have to say, at the start and later; `written`
+//!   has the topics that the daemon makes itself, and `retention` how long brokers keep records.
+//! * `held`: mappings that can't run now, and do not hold up the others.
+//! * `admin`, `unavailable`: the clients that ask for settings, and the errors of a start.
 //! * `http`, `page`, `connections`: what is answered, and to whom.
 //! * `systemd`, `kerberos`: the surroundings.
 
 mod active;
+mod admin;
 mod beginnings;
 mod connections;
 mod health;
+mod held;
 mod http;
 mod kerberos;
 mod page;
 mod reload;
+mod retention;
 pub(crate) mod roots;
 mod run;
 mod systemd;
 pub(crate) mod topics;
 mod unavailable;
+mod written;
 
 pub(crate) use http::COMMAND;
 pub use reload::SetLog;

@@ -100,6 +100,7 @@ fn troubles(s: &InstanceStatus, stopped: &[&PartitionStatus]) -> Markup {
         && s.joined_since.is_some()
         && stopped.is_empty()
         && s.missing_topics.is_empty()
+        && s.ambiguous_topics.is_empty()
         && s.stuck.is_empty();
     html! {
         @if !quiet {
@@ -124,6 +125,10 @@ fn troubles(s: &InstanceStatus, stopped: &[&PartitionStatus]) -> Markup {
                         }
                     }
                     @for t in &s.missing_topics { li { "topic " b { (t) } " does not exist" } }
+                    @for t in &s.ambiguous_topics {
+                        li { "topics_regex of two mappings match topic " b { (t) }
+                            ", so nobody reads it" }
+                    }
                     @for t in &s.stuck { li { b { (t) } " has made no progress for two minutes" } }
                 }
             }
@@ -299,6 +304,7 @@ mod tests {
             end: Some(1_234_567),
             archive_delay_s: 125,
             oldest_ms: None,
+            needed_ms: None,
             open_files: 2,
             open_bytes: 5 << 20,
             open_age_s: 61,
@@ -343,6 +349,7 @@ mod tests {
                 partition("<x>", "output", Condition::Stopped("its ledger & offset differ".into())),
             ],
             missing_topics: vec!["gone".into()],
+            ambiguous_topics: vec!["twice".into()],
             stuck: vec!["worker 1".into()],
             throughput: vec![0.0, 5_000.0, 2_500.0],
             failed_calls: 1_234,
@@ -353,6 +360,7 @@ mod tests {
             outages: vec![OutageStatus {
                 of: OutageOf::Root,
                 name: "hdfs://nn".into(),
+                mapping: None,
                 since: 30_000,
                 cause: "connection <refused>".into(),
                 failed_calls: 3,

@@ -6,24 +6,31 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
 use crate::clients::kafka::beginnings::Beginnings;
 use crate::clients::kafka::group::PollControl;
-use crate::clients::kafka::{BatchLimit, Consumer};
+use crate::clients::kafka::{BatchLimits, Consumer};
 use crate::clients::store::measured::StoreTimer;
 use crate::common::config::{Config, Daemon};
+use crate::common::retry::Pauses;
 use crate::engine::topics::treats_alike;
 use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::health::Health;
-use crate::outside::daemon::{beginnings, roots, systemd, topics};
+use crate::outside::daemon::roots::Stores;
+use crate::outside::daemon::unavailable::Refusals;
+use crate::outside::daemon::{beginnings, held, roots, systemd, topics, written};
 
 /// Reads the configuration again; all of its faults, as text.
 pub type ReadAgain = dyn Fn() -> Result<Config, String> + Send + Sync;
 
 /// Sets what is logged.
 pub type SetLog = dyn Fn(&str) + Send + Sync;
+
+/// The pauses between two tries to let a mapping run that is held.
+const HELD: Pauses = Pauses { first: Duration::from_secs(2), longest: Duration::from_secs(30) };
 
 /// Everything that a reload needs and changes.
 pub(super) struct Reloading {
@@ -34,23 +41,83 @@ pub(super) struct Reloading {
     pub(super) consumer: Arc<Consumer>,
     pub(super) control: Arc<PollControl>,
     pub(super) health: Arc<Health>,
-    pub(super) limit: Arc<BatchLimit>,
+    pub(super) limits: Arc<BatchLimits>,
     pub(super) beginnings: Arc<Beginnings>,
 }
 
 impl Reloading {
     /// Reloads whenever it is asked to.
     pub(super) async fn watch(self, mut asked: mpsc::Receiver<()>) {
-        while asked.recv().await.is_some() {
-            systemd::reloading();
-            match self.reload().await {
-                Ok(what) => tracing::info!("configuration reloaded: {what}"),
-                Err(e) => tracing::error!(
-                    "configuration not reloaded; the previous configuration stays in force: {}",
-                    e.trim_end()
-                ),
+        let mut pauses = None;
+        loop {
+            let held = !self.in_force.borrow().held.is_empty();
+            let pause = if held {
+                pauses.get_or_insert_with(|| HELD.begin()).next().unwrap_or(HELD.longest)
+            } else {
+                pauses = None;
+                HELD.longest
+            };
+            match tokio::time::timeout(pause, asked.recv()).await {
+                Ok(None) => return,
+                Ok(Some(())) => self.reload_and_report().await,
+                Err(_) if held => self.try_held().await,
+                Err(_) => {}
             }
-            systemd::ready();
+        }
+    }
+
+    async fn reload_and_report(&self) {
+        systemd::reloading();
+        match self.reload().await {
+            Ok(what) => tracing::info!("configuration reloaded: {what}"),
+            Err(e) => tracing::error!(
+                "configuration not reloaded; the previous configuration stays in force: {}",
+                e.trim_end()
+            ),
+        }
+        systemd::ready();
+    }
+
+    /// Tries to let the mappings run that are held.
+    async fn try_held(&self) {
+        let active = Arc::clone(&self.in_force.borrow());
+        let config = &active.config;
+        let (stores, mut refusals) =
+            roots::open_all(config, Some(&active), Some(&self.store_timer)).await;
+        match written::create(config, &self.consumer, &self.limits).await {
+            Ok(more) => refusals.extend(more),
+            Err(error) => return tracing::debug!(%error, "mappings that do not run"),
+        }
+        // One that runs is not held for what has happened since: its partitions tell of that.
+        refusals.retain(|name, _| active.held.contains(name));
+        let left: BTreeSet<String> = refusals.keys().cloned().collect();
+        if left != active.held {
+            let found = topics::find(config, &left, &self.consumer, &self.health).await;
+            let wanted = match found {
+                Ok(found) => found.wanted,
+                Err(error) => return tracing::debug!(%error, "mappings that do not run"),
+            };
+            let config = Arc::clone(config);
+            let now = Arc::new(ActiveConfig { config, stores, held: left });
+            drop(self.in_force.send_replace(now));
+            self.control.subscribe(wanted);
+        }
+        let _ = held::after(&active.held, refusals, &self.health.board);
+    }
+
+    /// Opens roots, and makes topics. What did not run before does not keep the others from what is
+    /// new.
+    async fn prepare(
+        &self,
+        new: &Config,
+        old: &ActiveConfig,
+    ) -> Result<(Stores, Refusals), String> {
+        let (stores, mut refusals) = roots::open_all(new, Some(old), Some(&self.store_timer)).await;
+        let more = written::create(new, &self.consumer, &self.limits).await;
+        refusals.extend(more.map_err(|e| e.to_string())?);
+        match refusals.iter().find(|(name, _)| !old.held.contains(*name)) {
+            Some((_, refusal)) => Err(refusal.to_string()),
+            None => Ok((stores, refusals)),
         }
     }
 
@@ -74,10 +141,9 @@ impl Reloading {
         let log = std::mem::take(&mut new.daemon.log);
         new.daemon = Daemon { log, ..old.config.daemon.clone() };
         let new = Arc::new(new);
-        let stores = roots::open_all(&new, Some(&old), Some(&self.store_timer)).await;
-        let stores = stores.map_err(|e| e.to_string())?;
-        topics::create(&new, &self.consumer, &self.limit).await.map_err(|e| e.to_string())?;
-        let found = topics::find(&new, &self.consumer, &self.health).await;
+        let (stores, refusals) = self.prepare(&new, &old).await?;
+        let held: BTreeSet<String> = refusals.keys().cloned().collect();
+        let found = topics::find(&new, &held, &self.consumer, &self.health).await;
         let wanted = found.map_err(|e| e.to_string())?.wanted;
         beginnings::note(&new, Some(&old.config), &self.consumer, &self.beginnings)
             .await
@@ -96,7 +162,10 @@ impl Reloading {
             .map(|p| p.topic)
             .filter(|t| wanted.contains(t) && !treats_alike(&new, &old.config, t))
             .collect();
-        drop(self.in_force.send_replace(Arc::new(ActiveConfig { config: new, stores })));
+        held::forget(&old.held, &new, &self.health.board);
+        let _ = held::after(&old.held, refusals, &self.health.board);
+        let now = Arc::new(ActiveConfig { config: new, stores, held });
+        drop(self.in_force.send_replace(now));
         let before: BTreeSet<String> = self.control.subscribed().into_iter().collect();
         let (gone, come): (Vec<String>, Vec<String>) = (
             before.iter().filter(|t| !wanted.contains(t)).cloned().collect(),

@@ -13,38 +13,52 @@ use crate::common::spawn::spawn_detached;
 use crate::engine::archive::root::{check_files, identity};
 use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::health::now_ms;
-use crate::outside::daemon::unavailable::Unavailable;
+use crate::outside::daemon::unavailable::{Refusals, Unavailable};
+use crate::pure::layout::names;
 
-/// Opens every root that a mapping names, and reads or writes its id. Of what is in force, the same
-/// roots stay open. `store_timer` is called with each operation.
+/// The open stores and the ids of roots, by URL.
+pub(crate) type Stores = HashMap<String, (Arc<dyn Store>, String)>;
+
+/// Opens every root that a mapping names, and reads or writes its id; the mappings that have a root
+/// which can't be opened. Of what is in force, the same roots stay open. `store_timer` is called
+/// with each operation.
 pub(crate) async fn open_all(
     config: &Config,
     before: Option<&ActiveConfig>,
     store_timer: Option<&Arc<StoreTimer>>,
-) -> Result<HashMap<String, (Arc<dyn Store>, String)>, Unavailable> {
-    let mut stores = HashMap::new();
+) -> (Stores, Refusals) {
+    let (mut stores, mut refusals) = (Stores::new(), Refusals::new());
+    // A root that does not answer is tried once, however many mappings name it.
+    let mut closed: HashMap<String, String> = HashMap::new();
     for mapping in &config.mappings {
-        let counts = mapping.count.as_ref().and_then(|c| c.archive.as_ref());
-        for archive in mapping.archive.iter().chain(counts) {
+        for archive in mapping.archives() {
             let url = archive.root.url();
-            if let Entry::Vacant(unopened) = stores.entry(url.clone()) {
-                if let Some(open) = before.and_then(|b| b.store(&archive.root)) {
-                    let _ = unopened.insert(open);
-                    continue;
+            let Entry::Vacant(unopened) = stores.entry(url.clone()) else { continue };
+            if let Some(open) = before.and_then(|b| b.store(&archive.root)) {
+                let _ = unopened.insert(open);
+                continue;
+            }
+            let opened = match closed.get(&url) {
+                Some(error) => Err(error.clone()),
+                None => open(&archive.root).await,
+            };
+            match opened {
+                Ok((store, id)) => {
+                    let store = match store_timer {
+                        Some(store_timer) => Measured::wrap(store, store_timer),
+                        None => store,
+                    };
+                    let _ = unopened.insert((store, id));
                 }
-                let opened = open(&archive.root).await.map_err(|e| {
-                    Unavailable(format!("root {url} of mapping.{}: {e}", mapping.name))
-                })?;
-                let (store, id) = opened;
-                let store = match store_timer {
-                    Some(store_timer) => Measured::wrap(store, store_timer),
-                    None => store,
-                };
-                let _ = unopened.insert((store, id));
+                Err(error) => {
+                    let text = format!("root {url} of mapping.{}: {error}", mapping.name);
+                    let _ = refusals.insert(mapping.name.clone(), Unavailable(text).into());
+                    let _ = closed.insert(url, error);
+                }
             }
         }
     }
-    Ok(stores)
+    (stores, refusals)
 }
 
 async fn open(root: &Root) -> Result<(Arc<dyn Store>, String), String> {
@@ -69,16 +83,18 @@ async fn open(root: &Root) -> Result<(Arc<dyn Store>, String), String> {
 }
 
 /// What an operation says of its root. A root that does not answer works again with its first
-/// answer; one that refuses something works when it takes it, or when an append stands.
+/// answer; one that refuses something works when it takes it, or when an append stands. One that
+/// has no space for a partition's files may have space for smaller ones: it works when that
+/// partition has appended something.
 pub(super) fn heard(board: &Arc<Board>, call: &Call<'_>) {
     let root = Subject::Root(call.root.into());
     let Some(error) = call.error.filter(|e| e.kind.is_trouble()) else {
-        return works(board, &root, call.operation, now_ms());
+        return works(board, &root, (call.operation, call.path), now_ms());
     };
-    let who = who(call.operation, error.kind);
+    let who = who((call.operation, call.path), error.kind);
     let started_at = now_ms().saturating_sub(call.duration.as_millis() as i64);
     let cause = error.to_string();
-    if board.note_failed(&root, who, &cause, started_at).is_none() {
+    if board.note_failed(&root, &who, &cause, started_at).is_none() {
         return;
     }
     let board = Arc::clone(board);
@@ -95,20 +111,34 @@ const INDEX: &str = "index";
 /// Operations that move data. That a chunk was taken says nothing: it may still be on its way.
 const DATA: &str = "data";
 
-fn who(operation: &'static str, kind: ErrorKind) -> &'static str {
-    match (operation, kind) {
+/// An operation, and the path that it is called with.
+type Operation<'a> = (&'static str, &'a str);
+
+fn who((operation, path): Operation<'_>, kind: ErrorKind) -> String {
+    let partition = names::staged_by(path).filter(|_| kind == ErrorKind::NoSpace);
+    let class = || match (operation, kind) {
         ("write" | "close", _) => DATA,
         ("create", _) => "create",
         (_, ErrorKind::Unknown | ErrorKind::Unavailable) => INDEX,
         _ => operation,
-    }
+    };
+    partition.unwrap_or_else(|| class().into())
 }
 
-fn works(board: &Board, root: &Subject, operation: &'static str, now: i64) {
+fn is_partition(who: &str) -> bool {
+    who.contains('/')
+}
+
+fn works(board: &Board, root: &Subject, (operation, path): Operation<'_>, now: i64) {
     match operation {
         "write" => {}
         // The last step of an append.
-        "rename" => board.ended(root, now),
+        "rename" => {
+            if let Some(partition) = names::staged_by(path) {
+                board.worked(root, &partition, now);
+            }
+            board.worked_for_all(root, is_partition, now);
+        }
         "close" => board.worked(root, DATA, now),
         "create" => board.worked(root, "create", now),
         _ => {
@@ -147,15 +177,41 @@ mod tests {
 
     /// What is heard of these operations, and whether the root is in trouble after each.
     fn troubles(calls: &[(&'static str, Option<ErrorKind>)]) -> Vec<bool> {
+        let at_identity: Vec<_> =
+            calls.iter().map(|(what, failed)| ((*what, names::IDENTITY), *failed)).collect();
+        troubles_at(&at_identity)
+    }
+
+    fn troubles_at(calls: &[(Operation<'_>, Option<ErrorKind>)]) -> Vec<bool> {
         let (board, root) = (Board::default(), Subject::Root(ROOT.into()));
-        let after = |&(operation, failed): &(&'static str, Option<ErrorKind>)| {
+        let after = |&(operation, failed): &(Operation<'_>, Option<ErrorKind>)| {
             match failed.filter(|kind| kind.is_trouble()) {
-                Some(kind) => drop(board.failed(&root, who(operation, kind), "why", 0)),
+                Some(kind) => drop(board.failed(&root, &who(operation, kind), "why", 0)),
                 None => works(&board, &root, operation, 0),
             }
             board.outage(&root).is_some()
         };
         calls.iter().map(after).collect()
+    }
+
+    /// A disk that is nearly full: small files are written, and large ones are not.
+    #[test]
+    fn a_root_without_space_for_one_partition_works_when_that_one_has_appended() {
+        let full = Some(ErrorKind::NoSpace);
+        let large = "_alluvium/staging/t/0/1/genesis-x/0.staged";
+        let small = "_alluvium/staging/t/0/2/genesis-x/0.staged";
+        for operation in ["write", "close", "create", "make_dirs"] {
+            let mut calls = vec![((operation, large), full)];
+            for path in [small, large] {
+                let all = ["make_dirs", "create", "write", "close", "list", "delete"];
+                calls.extend(all.map(|what| ((what, path), None)));
+            }
+            calls.push((("rename", small), None));
+            calls.push((("close", large), full));
+            assert!(troubles_at(&calls).iter().all(|trouble| *trouble), "{operation}");
+            calls.push((("rename", large), None));
+            assert_eq!(troubles_at(&calls).last(), Some(&false), "{operation}");
+        }
     }
 
     /// The quota is exhausted: everything works but the completion of a file.

@@ -1,6 +1,6 @@
 //! The daemon's life: what is opened at the start, what runs beside the workers, and how it ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::clients::kafka::beginnings::Beginnings;
 use crate::clients::kafka::group::{self, PollControl};
 use crate::clients::kafka::offsets::{BrokerPositions, log_range};
 use crate::clients::kafka::{
-    BatchLimit, Consumer, Fatal, KafkaError, Prefetch, Transactions, Twins, consumer_config,
+    BatchLimits, Consumer, Fatal, KafkaError, Prefetch, Transactions, Twins, consumer_config,
     producer_config,
 };
 use crate::clients::store::ErrorKind;
@@ -32,8 +32,10 @@ use crate::engine::worker::{Env, Memory, Paused, Pool, PoolSetup};
 use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::health::{Health, now_ms};
 use crate::outside::daemon::reload::{ReadAgain, Reloading, SetLog};
-use crate::outside::daemon::unavailable::{Misconfigured, Unavailable};
-use crate::outside::daemon::{beginnings, http, kerberos, roots, systemd, topics};
+use crate::outside::daemon::unavailable::{Misconfigured, Refusals, Unavailable};
+use crate::outside::daemon::{
+    admin, beginnings, held, http, kerberos, retention, roots, systemd, topics, written,
+};
 
 /// The arguments of the command line that the daemon needs.
 pub struct Launch {
@@ -74,7 +76,7 @@ pub async fn run(launch: Launch, shutdown: impl Future<Output = ()>) -> anyhow::
 /// outside of.
 async fn failed(config: &Config, fatal: Fatal) -> anyhow::Error {
     let Fatal::Refused { limits, .. } = &fatal else { return anyhow::anyhow!(fatal.to_string()) };
-    let values = match topics::broker_settings(config).await {
+    let values = match admin::broker_settings(config).await {
         Ok(all) => {
             let shown = |limit: &&str| all.get(*limit).map(|value| format!("{limit}={value}"));
             limits.iter().filter_map(shown).collect::<Vec<_>>().join(" ")
@@ -106,9 +108,10 @@ impl Running {
         let metrics = Arc::new(Metrics::new(&registry));
         let board = Arc::new(Board::default());
         let store_timer = store_timer(&metrics, &board);
-        let stores = roots::open_all(&config, None, Some(&store_timer)).await?;
-        let first = Arc::new(ActiveConfig { config: Arc::clone(&config), stores });
-        let (in_force, following) = watch::channel(first);
+        let (stores, refusals) = roots::open_all(&config, None, Some(&store_timer)).await;
+        let mut refusals = held::unless_all(&config, refusals)?;
+        let first = ActiveConfig { config: Arc::clone(&config), stores, held: BTreeSet::new() };
+        let (in_force, following) = watch::channel(Arc::new(first));
         let (fatal_tx, fatal) = mpsc::channel::<Fatal>(8);
         let settings = consumer_config(&config)?;
         let beginnings = Arc::new(Beginnings::default());
@@ -119,9 +122,9 @@ impl Running {
             Env { board: Arc::clone(&board), ..of }
         };
         let (sources, paused) = (Arc::clone(&env.sources), Arc::clone(&env.paused));
-        let limit = Arc::new(BatchLimit::of_client(settings.get("message.max.bytes")));
+        let limits = Arc::new(BatchLimits::of_client(settings.get("message.max.bytes")));
         let twins = Arc::new(Twins::of(&settings));
-        let pool = Arc::new(pool(&config, env, following.clone(), &limit, &twins)?);
+        let pool = Arc::new(pool(&config, env, following.clone(), &limits, &twins)?);
         let consumer = group::consumer(&settings, Arc::clone(&pool) as _)?;
         let _ = positions.consumer.set(Arc::downgrade(&consumer));
         let health = Arc::new(Health {
@@ -141,15 +144,18 @@ impl Running {
             board,
             positions,
         });
-        let first = topics::find(&config, &consumer, &health).await?.wanted;
+        // No broker answers, or one does.
+        let _ = topics::find(&config, &BTreeSet::new(), &consumer, &health).await?;
         beginnings::note(&config, None, &consumer, &beginnings)
             .await
             .map_err(|e| Unavailable(e.to_string()))?;
-        topics::create(&config, &consumer, &limit).await?;
+        refusals.extend(written::create(&config, &consumer, &limits).await?);
+        let held = begin_to_hold(&in_force, refusals, &health)?;
+        let wanted = topics::find(&config, &held, &consumer, &health).await?.wanted;
         note_twins(twins, &consumer).await?;
         let (stop, stopped) = watch::channel(false);
         let http = http::serve(config.daemon.listen, Arc::clone(&health), stopped.clone()).await?;
-        control.subscribe(first);
+        control.subscribe(wanted);
         let poll = spawn_poll(&config, &consumer, &control, &health)?;
         let (of, to) = (Arc::clone(&consumer), Arc::clone(&control));
         let reloading = Reloading {
@@ -160,7 +166,7 @@ impl Running {
             consumer: of,
             control: to,
             health,
-            limit,
+            limits,
             beginnings,
         };
         let tasks = spawn_tasks(&config, reloading, reloads, following, stopped);
@@ -199,6 +205,21 @@ impl Running {
         std::mem::forget(self.consumer);
         Ok(drained)
     }
+}
+
+/// Notes which mappings do not run at the start.
+fn begin_to_hold(
+    in_force: &watch::Sender<Arc<ActiveConfig>>,
+    refusals: Refusals,
+    health: &Health,
+) -> anyhow::Result<BTreeSet<String>> {
+    let active = Arc::clone(&in_force.borrow());
+    let refusals = held::unless_all(&active.config, refusals)?;
+    let held = held::after(&active.held, refusals, &health.board);
+    let (config, stores) = (Arc::clone(&active.config), active.stores.clone());
+    let now = ActiveConfig { config, stores, held: held.clone() };
+    drop(in_force.send_replace(Arc::new(now)));
+    Ok(held)
 }
 
 /// Notes who has this instance's name before it joins the group.
@@ -253,15 +274,15 @@ fn spawn_tasks(
     stopped: watch::Receiver<bool>,
 ) -> Essential {
     let (consumer, control) = (Arc::clone(&reloading.consumer), Arc::clone(&reloading.control));
-    let (health, limit) = (Arc::clone(&reloading.health), Arc::clone(&reloading.limit));
+    let (health, limits) = (Arc::clone(&reloading.health), Arc::clone(&reloading.limits));
     let mut tasks = Essential::default();
     tasks.spawn("reload", reloading.watch(reloads));
     tasks.spawn("log ends", watch_ends(Arc::clone(&consumer), Arc::clone(&health)));
     let (asking, to) = (Arc::clone(&consumer), Arc::clone(&control));
     tasks.spawn("brokers", topics::watch_brokers(asking, to, Arc::clone(&health)));
-    tasks.spawn("retention", topics::watch_retention(Arc::clone(config), Arc::clone(&health)));
+    tasks.spawn("retention", retention::watch(Arc::clone(config), Arc::clone(&health)));
     tasks.spawn("systemd", systemd::watch(Arc::clone(&health)));
-    tasks.spawn("topics", topics::watch(following, consumer, control, health, limit, stopped));
+    tasks.spawn("topics", topics::watch(following, consumer, control, health, limits, stopped));
     tasks
 }
 
@@ -270,10 +291,10 @@ fn pool(
     config: &Arc<Config>,
     env: Env,
     in_force: watch::Receiver<Arc<ActiveConfig>>,
-    limit: &Arc<BatchLimit>,
+    limits: &Arc<BatchLimits>,
     twins: &Arc<Twins>,
 ) -> Result<Pool, KafkaError> {
-    let (limit, twins) = (Arc::clone(limit), Arc::clone(twins));
+    let (limits, twins) = (Arc::clone(limits), Arc::clone(twins));
     // A secret that can't be read ends the start, and not the first transaction.
     let _ = producer_config(config, "", 0)?;
     let (first, roles) = (Arc::clone(config), in_force.clone());
@@ -283,10 +304,11 @@ fn pool(
             role: Box::new(move |topic| roles.borrow().role(topic)),
             workers_per_mapping: Box::new(move || in_force.borrow().config.workers_per_mapping()),
             transactions: Box::new(move |mapping, nth| {
+                let limit = limits.of(mapping);
                 let (config, mapping) = (Arc::clone(&first), mapping.to_string());
                 let settings = move || producer_config(&config, &mapping, nth);
                 let transactions = Transactions::new(settings, deadlines::COMMIT_PATIENCE);
-                Box::new(transactions.within(Arc::clone(&limit)).beside(Arc::clone(&twins)))
+                Box::new(transactions.within(limit).beside(Arc::clone(&twins)))
             }),
             revoke_timeout: config.daemon.revoke_timeout,
         },

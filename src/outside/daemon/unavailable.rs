@@ -1,5 +1,7 @@
 //! The errors of a start: one that has to be tried again, and one that a person has to correct.
 
+use std::collections::BTreeMap;
+
 /// A server that the daemon needs at its start cannot be reached.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -9,3 +11,26 @@ pub struct Unavailable(pub String);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Misconfigured(pub String);
+
+/// Why a mapping can't run now.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    #[error(transparent)]
+    Misconfigured(#[from] Misconfigured),
+}
+
+impl Refusal {
+    /// The error that a start without any other mapping ends with.
+    #[must_use]
+    pub fn into_error(self) -> anyhow::Error {
+        match self {
+            Refusal::Unavailable(e) => e.into(),
+            Refusal::Misconfigured(e) => e.into(),
+        }
+    }
+}
+
+/// The mappings that can't run now, by name.
+pub type Refusals = BTreeMap<String, Refusal>;

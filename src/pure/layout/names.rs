@@ -62,6 +62,12 @@ impl PartitionPaths {
         self.incarnation
     }
 
+    /// The partition's name among all that write into the root: `<topic>/<partition>`.
+    #[must_use]
+    pub fn in_root(&self) -> String {
+        in_root(&self.topic, self.partition)
+    }
+
     /// The directory that contains one directory for each incarnation of the topic, relative to the
     /// root.
     #[must_use]
@@ -125,6 +131,18 @@ pub fn ledger_at(topic: &str, incarnation: impl Display, partition: impl Display
 #[must_use]
 pub fn entry_in(ledger: &str, key: EntryKey) -> String {
     format!("{ledger}/{key}.entry")
+}
+
+/// The partition that stages what lies at this path, as [`PartitionPaths::in_root`] names it.
+#[must_use]
+pub fn staged_by(path: &str) -> Option<String> {
+    let mut segments = path.strip_prefix(STAGING)?.strip_prefix('/')?.split('/');
+    let (topic, _, partition) = (segments.next()?, segments.next()?, segments.next()?);
+    Some(in_root(topic, partition))
+}
+
+fn in_root(topic: &str, partition: impl Display) -> String {
+    format!("{topic}/{partition}")
 }
 
 /// Where a new identity of the root is written, before it is renamed.
@@ -224,6 +242,19 @@ mod tests {
         assert_eq!(p.ledger(), "_alluvium/ledger/%5Forders/0/3");
         let name = p.file(Offset(7), Offset(12), "parquet");
         assert_eq!(name, "part-%5Forders-0-3-00000000000000000007-00000000000000000012.parquet");
+    }
+
+    #[test]
+    fn what_is_staged_names_its_partition() {
+        let p = PartitionPaths::new("_orders", 2, 3);
+        assert_eq!(p.in_root(), "%5Forders/3");
+        let attempt = p.attempt(EntryKey::Genesis, AttemptId::parse(&"0".repeat(32)).unwrap());
+        for path in [p.staging(), format!("{attempt}/0.staged"), attempt] {
+            assert_eq!(staged_by(&path).unwrap(), p.in_root(), "{path}");
+        }
+        for path in [IDENTITY, STAGING, &staged_identity("x"), &p.ledger()] {
+            assert_eq!(staged_by(path), None, "{path}");
+        }
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub enum RollReason {
     Pause,
     /// The assignment has ended.
     Revoke,
+    /// The root had no space, and a published file shows that it has some again.
+    Outage,
     /// Little time is left until retention deletes the oldest record.
     Retention,
     /// The daemon, or the partition, stops.
@@ -44,7 +46,7 @@ pub enum RollReason {
 }
 
 impl RollReason {
-    pub const ALL: [RollReason; 10] = [
+    pub const ALL: [RollReason; 11] = [
         RollReason::Size,
         RollReason::Age,
         RollReason::Idle,
@@ -53,6 +55,7 @@ impl RollReason {
         RollReason::Gap,
         RollReason::Pause,
         RollReason::Revoke,
+        RollReason::Outage,
         RollReason::Retention,
         RollReason::Stop,
     ];
@@ -68,6 +71,7 @@ impl RollReason {
             RollReason::Gap => "gap",
             RollReason::Pause => "pause",
             RollReason::Revoke => "revoke",
+            RollReason::Outage => "outage",
             RollReason::Retention => "retention",
             RollReason::Stop => "stop",
         }
@@ -122,7 +126,10 @@ mod tests {
     #[test]
     fn reasons_have_the_same_labels_in_every_version() {
         let labels = RollReason::ALL.map(RollReason::label).join(" ");
-        assert_eq!(labels, "size age idle open_files memory gap pause revoke retention stop");
+        assert_eq!(
+            labels,
+            "size age idle open_files memory gap pause revoke outage retention stop"
+        );
     }
 
     #[test]

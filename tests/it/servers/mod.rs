@@ -54,6 +54,7 @@ pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
     ("a_local_directory", records::a_local_directory),
     ("foreign_readers", readers::foreign_readers),
     ("starts_patterns_and_idle_rolls", starts::starts_patterns_and_idle_rolls),
+    ("mappings_that_cannot_run", starts::mappings_that_cannot_run),
     ("damage_is_found", audit::damage_is_found),
     ("aborted_and_compacted_input", mistakes::aborted_and_compacted_input),
     ("every_wrong_start_says_what_is_wrong", faults::every_wrong_start_says_what_is_wrong),

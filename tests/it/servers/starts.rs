@@ -31,6 +31,8 @@ topics = ["starts-time"]
 start = "2023-11-14T22:13:23Z"
 [mapping.pattern]
 topics_regex = "pattern-.+"
+[mapping.other]
+topics_regex = ".+-both"
 "#;
     let config = config(cluster, name, mapping)
         .replace("age = \"3s\"", "age = \"10m\"\nidle = \"1s\"")
@@ -57,6 +59,7 @@ topics_regex = "pattern-.+"
         archived(topic, position);
     }
     assert!(4.0 <= daemon.metric("alluvium_rolls_total", &[("reason", "idle")]));
+    a_topic_of_two_patterns(cluster, &daemon);
     assert_eq!(daemon.metric("alluvium_rolls_total", &[("reason", "age")]), 0.0);
     let root = format!("{}/{name}", cluster.hdfs());
     let offsets = |topic: &str| -> Vec<i64> {
@@ -68,4 +71,81 @@ topics_regex = "pattern-.+"
     assert_eq!(offsets("pattern-two"), [0, 1, 2, 3]);
     assert_eq!(daemon.of_topic("alluvium_archive_position", "no-pattern"), 0.0);
     assert_eq!(daemon.stop(), 0);
+}
+
+/// Nobody reads it, and everything that an operator looks at says so.
+fn a_topic_of_two_patterns(cluster: &Cluster, daemon: &Daemon) {
+    let topic = "pattern-both";
+    assert!(daemon.get("/readyz").is_some());
+    cluster.create_topic(topic, 1);
+    let says = |path: &str| daemon.get(path).is_some_and(|text| text.contains(topic));
+    for path in ["/status.json", "/"] {
+        eventually(path, Duration::from_secs(30), || says(path));
+    }
+    eventually("it is not ready", Duration::from_secs(10), || daemon.get("/readyz").is_none());
+    assert!(daemon.log_text().contains("topics_regex of two mappings match this topic"));
+    cluster.delete_topic(topic);
+    eventually("it is ready", Duration::from_secs(30), || daemon.get("/readyz").is_some());
+}
+
+/// A root that can't be opened, and a topic of counts that would lose them: these mappings do not
+/// run until that is mended, and a third one does. A daemon without any other mapping does not
+/// start.
+pub(crate) fn mappings_that_cannot_run(cluster: &Cluster) {
+    let (name, dir) = ("held", cluster.home("held"));
+    for topic in ["held-root", "held-compacted", "held-steady", "held-counts"] {
+        cluster.create_topic(topic, 1);
+    }
+    cluster.configure_topic("held-counts", &[("cleanup.policy", "compact")]);
+    // A file stands where the directory of the root belongs.
+    let blocked = dir.join("blocked");
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(&blocked, "").unwrap();
+    let root = format!("file://{}/root", blocked.display());
+    let broken = format!(
+        r#"
+[mapping.root]
+topics = ["held-root"]
+archive = {{ root = "{root}" }}
+[mapping.compacted]
+topics = ["held-compacted"]
+[mapping.compacted.wordcount]
+output_topic = "held-counts"
+"#
+    );
+    let alone = Daemon::start(&dir, "alone", &config(cluster, name, &broken));
+    let (code, log) = alone.wait(Duration::from_secs(60));
+    assert!(code == 78 && log.contains("compact"), "{code}: {log}");
+    let all = format!("{broken}[mapping.steady]\ntopics = [\"held-steady\"]\n");
+    let producer = cluster.producer();
+    for topic in ["held-root", "held-compacted", "held-steady"] {
+        write(&producer, topic, 5);
+    }
+    let daemon = Daemon::start(&dir, "a", &config(cluster, name, &all));
+    let archived = |topic: &str| {
+        eventually(topic, Duration::from_secs(60), || {
+            5.0 <= daemon.of_topic("alluvium_archive_position", topic)
+        });
+    };
+    archived("held-steady");
+    assert!(daemon.get("/readyz").is_none(), "two of three mappings do not run");
+    let status = daemon.get("/status.json").unwrap();
+    let says = |what: &str| assert!(status.contains(what), "no {what:?} in {status}");
+    for what in ["mapping.root does not run", "mapping.compacted does not run"] {
+        says(what);
+    }
+    says("cleanup.policy=compact");
+    says("Not a directory");
+    std::fs::remove_file(&blocked).unwrap();
+    archived("held-root");
+    cluster.configure_topic("held-counts", &[("cleanup.policy", "delete")]);
+    archived("held-compacted");
+    eventually("ready", Duration::from_secs(60), || daemon.get("/readyz").is_some());
+    assert!(daemon.log_text().contains("mapping.root runs again after"));
+    assert_eq!(daemon.stop(), 0);
+    let at = [("held-root", &root), ("held-steady", &format!("{}/{name}", cluster.hdfs()))];
+    for (topic, root) in at {
+        let offsets = cluster.archive(root, topic, topic).offsets();
+        assert_eq!(offsets, (0..5).map(|o| (0, o)).collect::<Vec<_>>(), "{topic}");
+    }
 }

@@ -8,11 +8,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tracing::Dispatch;
 
+use crate::common::health::Subject;
 use crate::common::metrics::Metrics;
 use crate::engine::worker::inbox::Message;
 use crate::engine::worker::lives::oracle;
 use crate::engine::worker::lives::topics::{MERGED, all, tp};
-use crate::engine::worker::lives::world::{World, feed, in_paused_time};
+use crate::engine::worker::lives::world::{AGE, World, feed, in_paused_time};
 use crate::fakes::network::{Always, Failure, Network};
 use crate::pure::formats::partials::{Packer, header};
 use crate::pure::layout::names::MANIFEST;
@@ -118,6 +119,62 @@ fn a_store_that_takes_no_files_is_told_once_and_records_are_not_read_again_and_a
     assert_eq!(lines("the archive continues"), 1, "{log}");
     assert_eq!(lines("the partition has recovered and continues at these offsets"), 1, "{log}");
     assert_eq!(of_partition.len() - lines(" DEBUG "), 1, "{log}");
+}
+
+/// The client says once that it may not read, and nothing more until it seeks, whether it may read
+/// again or not.
+#[test]
+fn a_refused_read_is_told_until_reading_is_allowed_again() {
+    let log = heard(|| {
+        in_paused_time(async {
+            let mut world = World::begin(None);
+            world.steps(Duration::from_millis(3_000)).await;
+            let board = Arc::clone(&world.processes[0].worker.env.board);
+            let refused = || board.outage(&Subject::MayRead("m".into()));
+            assert_eq!(refused(), None);
+            let _ = world.brokers.lock().unreadable.insert("in".into());
+            world.steps(Duration::from_secs(1)).await;
+            assert!(refused().is_some(), "the first refusal is not told");
+            world.steps(Duration::from_secs(600)).await;
+            let outage = refused().expect("it is forgotten while nothing may be read");
+            assert!((30..60).contains(&outage.failures), "{outage:?}");
+            // No record tells that the log may be read again.
+            let _ = world.brokers.lock().unreadable.remove("in");
+            world.steps(Duration::from_secs(31)).await;
+            assert_eq!(refused(), None);
+            world.finish().await;
+        });
+    });
+    let begins = log.lines().filter(|l| l.contains("ERROR") && l.contains("the operation Read"));
+    assert_eq!(begins.count(), 1, "{log}");
+    let ends = log.lines().filter(|l| l.contains("may be read again after 10 min"));
+    assert_eq!(ends.count(), 1, "{log}");
+}
+
+/// The root takes small files only. Whoever could not write a large one shows with its next file
+/// that there is space again, and does not wait for the age at which files end.
+#[test]
+fn the_first_file_after_a_full_root_comes_early() {
+    in_paused_time(async {
+        AGE.set(Some(Duration::from_secs(3_600)));
+        let is_file = |call: &str| call.starts_with("close ") && call.ends_with(".staged");
+        let mut world = World::begin(Some((is_file, Failure::Full)));
+        world.steps(Duration::from_secs(3)).await;
+        let tp = tp("in", 0);
+        world.processes[0].wake.send(Message::RollEarly(tp.clone()));
+        world.steps(Duration::from_secs(5)).await;
+        let metrics = world.metrics(0);
+        assert_eq!(metrics.store_errors.with_label_values(&["no_space"]).get(), 1);
+        world.processes[0].network.always(None);
+        world.steps(Duration::from_secs(90)).await;
+        let rolls = |reason| metrics.rolls.with_label_values(&[reason]).get();
+        assert_eq!((rolls("outage"), rolls("age")), (1, 0), "of the partition that had no space");
+        for tp in all() {
+            world.processes[0].wake.send(Message::RollEarly(tp));
+        }
+        world.finish().await;
+        AGE.set(None);
+    });
 }
 
 #[test]

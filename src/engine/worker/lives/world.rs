@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::clients::kafka::Generation;
 use crate::common::clock::Now;
 use crate::common::config::Config;
+use crate::common::health::WorkerName;
 use crate::common::metrics::Metrics;
 use crate::engine::archive::open::OpenFiles;
 use crate::engine::topics::{Role, SourceLists};
@@ -73,6 +74,8 @@ thread_local! {
     static EPOCH: Cell<Option<Instant>> = const { Cell::new(None) };
     /// Partitions that may fetch at a time; fewer than there are, so that some have to wait.
     pub(super) static SLOTS: Cell<usize> = const { Cell::new(2) };
+    /// The age at which files end, if it is not that of the configuration.
+    pub(super) static AGE: Cell<Option<Duration>> = const { Cell::new(None) };
 }
 
 /// Paused time as the worker's clock.
@@ -128,7 +131,11 @@ pub(super) fn env(brokers: &Brokers, registry: &prometheus::Registry) -> Env {
 pub(super) fn role(topic: &str, store: &Memory) -> Role {
     let config = &CONFIGS[usize::from(MERGED.get())];
     let store = Arc::new(store.clone());
-    Role::of(config, topic, |_| Some((store, ROOT.into()))).expect("a mapping names it")
+    let mut role = Role::of(config, topic, |_| Some((store, ROOT.into()))).expect("a mapping's");
+    if let (Some(archive), Some(age)) = (&mut role.archive, AGE.get()) {
+        Arc::make_mut(archive).roll.age = age;
+    }
+    role
 }
 
 impl World {
@@ -156,7 +163,8 @@ impl World {
         let brokers = self.brokers.over(&network);
         let env = env(&brokers, &prometheus::Registry::new());
         let transactions = Box::new(brokers.transactions());
-        let (worker, wake) = Worker::new(0, env, transactions, Arc::new(WorkerView::default()));
+        let name = WorkerName { mapping: "m".into(), number: 0 };
+        let (worker, wake) = Worker::new(name, env, transactions, Arc::new(WorkerView::default()));
         self.processes.push(Process { worker, wake, network, owns: Vec::new(), ended: false });
         self.processes.len() - 1
     }

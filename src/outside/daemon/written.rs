@@ -1,0 +1,224 @@
+//! The topics that the daemon writes to: it makes those that are not there, compares the settings
+//! of all, and makes them again when they were deleted.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::clients::kafka::topics::{self, Admin};
+use crate::clients::kafka::{BatchLimits, Consumer, KafkaError};
+use crate::common::config::{Config, Mapping, WordCount};
+use crate::engine::topics::internal::{self, Internal, Unfit};
+use crate::engine::topics::news;
+use crate::outside::daemon::admin::admin_of;
+use crate::outside::daemon::health::Health;
+use crate::outside::daemon::unavailable::{Misconfigured, Refusal, Refusals, Unavailable};
+
+/// Makes the topics that are not there, and checks those that are; the mappings whose topics can't
+/// be made or do not suit.
+///
+/// # Errors
+/// No client can be made.
+pub(super) async fn create(
+    config: &Config,
+    consumer: &Arc<Consumer>,
+    limits: &BatchLimits,
+) -> Result<Refusals, Unavailable> {
+    let admin = admin_of(config).map_err(|e| Unavailable(e.to_string()))?;
+    let mut refusals = Refusals::new();
+    for (mapping, count) in counting(config) {
+        if let Err(refusal) = create_of(&admin, consumer, limits, mapping, count).await {
+            let _ = refusals.insert(mapping.name.clone(), refusal);
+        }
+    }
+    Ok(refusals)
+}
+
+fn counting(config: &Config) -> impl Iterator<Item = (&Mapping, &WordCount)> {
+    config.mappings.iter().filter_map(|m| Some((m, m.count.as_deref()?)))
+}
+
+async fn create_of(
+    admin: &Admin,
+    consumer: &Arc<Consumer>,
+    limits: &BatchLimits,
+    mapping: &Mapping,
+    count: &WordCount,
+) -> Result<(), Refusal> {
+    let unavailable =
+        |e: KafkaError| Unavailable(format!("mapping.{}: {e}. {}", mapping.name, MAY_CREATE));
+    let mut largest = Vec::new();
+    for internal in internal::of(count) {
+        let (partitions, replication) = (internal.partitions, internal.replication);
+        let settings = internal.settings();
+        let settings: Vec<_> = settings.iter().map(|(k, v)| (*k, v.as_str())).collect();
+        let topic = internal.topic;
+        let there = partitions_of(consumer, topic).await?;
+        if there == 0 {
+            let made = admin.create(topic, partitions, replication, &settings).await;
+            if made.map_err(unavailable)? {
+                tracing::info!(topic, "topic created");
+            }
+        } else if let Some(wanted) = partitions.filter(|_| internal.partials)
+            && there != wanted as usize
+        {
+            return Err(Misconfigured(format!(
+                "topic {topic:?} has {there} partitions, and \
+                 mapping.{}.wordcount.partials.partitions is {wanted}: the number of partitions \
+                 decides where a word is merged, and can't change. Write {there}, or use another \
+                 partials.topic",
+                mapping.name,
+            ))
+            .into());
+        }
+        largest.push(inspect(admin, &mapping.name, &internal).await?);
+    }
+    limits.set(&mapping.name, &largest);
+    Ok(())
+}
+
+const MAY_CREATE: &str = "Give the client's principal the operation Create on the topic, or \
+                          create the topic with kafka-topics --create";
+
+/// How many partitions a topic has; 0 if it does not exist, or may not be seen.
+async fn partitions_of(consumer: &Arc<Consumer>, topic: &str) -> Result<usize, Unavailable> {
+    let (consumer, name) = (Arc::clone(consumer), topic.to_string());
+    let asked = tokio::task::spawn_blocking(move || topics::partitions(&consumer, &name)).await;
+    let asked = asked.map_err(|e| Unavailable(e.to_string()))?;
+    Ok(asked.map_err(|e| Unavailable(e.to_string()))?.len())
+}
+
+/// Compares the settings of a topic that the daemon writes to with what counts need; the largest
+/// message that it takes, bytes, if that is known.
+async fn inspect(
+    admin: &Admin,
+    mapping: &str,
+    internal: &Internal<'_>,
+) -> Result<Option<usize>, Misconfigured> {
+    let topic = internal.topic;
+    let settings = match admin.settings(topic).await {
+        Ok(settings) => settings,
+        Err(error) => {
+            tracing::warn!(
+                topic, %error,
+                "the topic's settings are not known, so nobody checks that its counts are kept"
+            );
+            return Ok(None);
+        }
+    };
+    for found in internal.compare(&settings) {
+        match found {
+            Unfit::Loses(why) => return Err(Misconfigured(format!("mapping.{mapping}: {why}"))),
+            Unfit::May(why) => tracing::warn!(topic, mapping, "{why}"),
+        }
+    }
+    Ok(internal::largest_message(&settings))
+}
+
+/// Asks again how large a message the topics take, which a person may have changed.
+pub(super) async fn refresh_limits(config: &Config, limits: &BatchLimits) {
+    let Ok(admin) = admin_of(config) else { return };
+    for (mapping, count) in counting(config) {
+        let mut largest = Vec::new();
+        for internal in internal::of(count) {
+            let settings = admin.settings(internal.topic).await;
+            largest.push(settings.ok().and_then(|settings| internal::largest_message(&settings)));
+        }
+        limits.set(&mapping.name, &largest);
+    }
+}
+
+/// Topics that the daemon writes to and that no broker has.
+pub(super) struct Absent {
+    pub(super) outputs: Vec<String>,
+    pub(super) partials: Vec<String>,
+}
+
+/// The topics that the daemon writes to.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// The topics that a broker had at an earlier look: a topic that was made a moment ago is not
+    /// gone.
+    seen: BTreeSet<String>,
+    /// The topics whose end was reported.
+    gone: Vec<String>,
+}
+
+impl Written {
+    /// Takes a look; the topics that are gone, and those that were not gone at the look before.
+    fn look(&mut self, config: &Config, absent: &[String]) -> (Vec<String>, Vec<String>) {
+        let all = config.mappings.iter().filter_map(|m| m.count.as_ref());
+        let all = all.flat_map(|count| internal::of(count)).map(|internal| internal.topic);
+        self.seen.extend(all.filter(|t| !absent.iter().any(|a| a == t)).map(String::from));
+        let gone: Vec<String> = absent.iter().filter(|t| self.seen.contains(*t)).cloned().collect();
+        let new = news(&mut self.gone, gone.clone());
+        (gone, new)
+    }
+}
+
+/// Makes the topics of counts again that were deleted under the daemon. What open windows had
+/// counted was in the topic of partial counts: recovery stops at another one.
+pub(super) async fn restore(
+    config: &Arc<Config>,
+    consumer: &Arc<Consumer>,
+    health: &Health,
+    limits: &BatchLimits,
+    absent: &Absent,
+    written: &mut Written,
+) {
+    let all = [&absent.outputs[..], &absent.partials[..]].concat();
+    let (gone, new) = written.look(config, &all);
+    for topic in new {
+        if absent.partials.contains(&topic) {
+            tracing::error!(
+                topic,
+                "the topic of partial counts was deleted, and with it what open windows had \
+                 counted: nothing is counted while it is missing. The daemon creates it again; \
+                 the source partitions stop then (reason=\"other_partials\"), until `alluvium \
+                 repair` continues without these counts or counts again"
+            );
+        } else {
+            tracing::warn!(topic, "the topic of published counts was deleted; creating it again");
+        }
+    }
+    if gone.is_empty() {
+        return health.gone.lock().clear();
+    }
+    *health.gone.lock() = gone;
+    let refusals = create(config, consumer, limits).await.unwrap_or_default();
+    for (mapping, error) in &refusals {
+        tracing::debug!(mapping, %error, "topics that were deleted are not created again yet");
+    }
+    let is_refused = |topic: &String| {
+        counting(config).any(|(mapping, count)| {
+            refusals.contains_key(&mapping.name)
+                && internal::of(count).iter().any(|internal| internal.topic == *topic)
+        })
+    };
+    health.gone.lock().retain(is_refused);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_was_there_and_is_deleted_is_reported_once() {
+        let text = "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[archive]\n\
+                    root = \"file:///x\"\n[mapping.m]\ntopics = [\"t\"]\n[mapping.m.wordcount]\n\
+                    output_topic = \"o\"";
+        let config = Config::parse(text, Some("i")).unwrap();
+        let mut written = Written::default();
+        let mut look = |absent: &[&str]| {
+            let absent: Vec<String> = absent.iter().map(ToString::to_string).collect();
+            written.look(&config, &absent)
+        };
+        let none = Vec::<String>::new;
+        let o = || vec!["o".to_string()];
+        assert_eq!(look(&["o"]), (none(), none()), "a broker does not list it yet");
+        assert_eq!(look(&[]), (none(), none()));
+        assert_eq!(look(&["o"]), (o(), o()));
+        assert_eq!(look(&["o"]), (o(), none()), "reported already");
+        assert_eq!(look(&[]), (none(), none()));
+        assert_eq!(look(&["o"]), (o(), o()), "deleted once more");
+    }
+}
