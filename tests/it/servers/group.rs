@@ -185,8 +185,8 @@ time = "arrival"
 /// Another program uses the transactional id of a worker now and then: each time a commit gets no
 /// plain answer, and in the end everything is counted once.
 pub(crate) fn a_transactional_id_that_is_taken(cluster: &Cluster) {
-    /// Longer than the half hour that the alert looks at, where a second counts as fifteen.
-    const LASTS: Duration = Duration::from_secs(135);
+    /// Longer than the half hour that the alert looks at, where a second counts as ten.
+    const LASTS: Duration = Duration::from_secs(200);
     const SOON: Duration = Duration::from_secs(30);
     let (name, topic, counts) = ("taken", "taken-in", "taken-counts");
     cluster.create_topic(topic, 4);
