@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::support::TOO_LATE;
 use crate::support::recording::{self, Firing, Recording};
 
 /// Seconds for which a recorded second counts, where the table says nothing else.
@@ -64,7 +65,7 @@ pub(crate) fn assert_right(scenario: &str, recording: &Recording) {
     for (stretch, firing) in by_stretch {
         let file = recording::file_of(scenario, stretch);
         if let Err(report) = recording.play(&file, stretch, &firing) {
-            panic!("alerts that are not as tests/it/alerts.toml says: {report}");
+            panic!("{TOO_LATE}alerts that are not as tests/it/alerts.toml says: {report}");
         }
     }
 }

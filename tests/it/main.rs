@@ -7,6 +7,7 @@
 mod support;
 
 mod alerts;
+mod busy;
 mod chaos;
 mod crashes;
 mod erasure;
@@ -21,41 +22,66 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
-use lanes::{Lanes, Place};
+use lanes::{LAST, Lanes, Place};
 use libtest_mimic::{Arguments, Trial};
-use support::{Cluster, log, recording};
+use support::{Cluster, is_too_late, log, recording};
 
 /// Scenarios of one cluster that run at the same time.
 const SIDE_BY_SIDE: usize = 3;
 
 /// A cluster that the first scenario starts, and that ends with the last.
-struct Shared(OnceLock<Result<Cluster, ()>>);
+struct Shared {
+    name: &'static str,
+    cluster: OnceLock<Result<Cluster, ()>>,
+}
 
 impl Shared {
-    fn cluster(&self) -> &Cluster {
-        let start = || std::panic::catch_unwind(|| Cluster::start("servers", 3, 1)).map_err(drop);
-        self.0.get_or_init(start).as_ref().expect("the testbed did not start, as was said above")
+    fn new(name: &'static str) -> Shared {
+        Shared { name, cluster: OnceLock::new() }
     }
+
+    fn cluster(&self) -> &Cluster {
+        let start = || std::panic::catch_unwind(|| Cluster::start(self.name, 3, 1)).map_err(drop);
+        self.cluster
+            .get_or_init(start)
+            .as_ref()
+            .expect("the testbed did not start, as was said above")
+    }
+}
+
+/// Which try of a scenario.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Try {
+    First,
+    /// It was too late beside others, and runs alone. Its topics and its group exist in the shared
+    /// cluster, so it has another one.
+    Second,
 }
 
 /// A scenario, where it stands, and what it does.
 struct Planned {
     name: String,
     place: Place,
-    run: Box<dyn FnOnce() + Send>,
+    run: Box<dyn Fn(Try) + Send>,
 }
 
-/// All scenarios. Lane 0 has the shared cluster, lane 1 the incidents with clusters of their own.
+/// All scenarios. Lane 0 has the shared cluster, lane 1 the incidents with clusters of their own,
+/// and the last one what compares times.
 fn plan(one_by_one: bool) -> Vec<Planned> {
-    let shared = Arc::new(Shared(OnceLock::new()));
-    let stages = [(0, SIDE_BY_SIDE, servers::SIDE_BY_SIDE), (1, 1, servers::ALONE)];
+    let shared = ["servers", "servers-again"].map(Shared::new);
+    let shared = Arc::new(shared);
+    let stages = [
+        (0, 0, SIDE_BY_SIDE, servers::SIDE_BY_SIDE),
+        (0, 1, 1, servers::STOP_SERVERS),
+        (LAST, 0, 1, servers::COMPARE_TIMES),
+    ];
     let mut all = Vec::new();
-    for (stage, width, scenarios) in stages {
+    for (lane, stage, width, scenarios) in stages {
         for (name, scenario) in scenarios {
             let (name, shared) = (format!("servers::{name}"), Arc::clone(&shared));
             let width = if one_by_one { 1 } else { width };
-            let run = Box::new(move || scenario(shared.cluster()));
-            all.push(Planned { name, place: Place { lane: 0, stage, width }, run });
+            let run = Box::new(move |of: Try| scenario(shared[of as usize].cluster()));
+            all.push(Planned { name, place: Place { lane, stage, width }, run });
         }
     }
     let incidents: [(&str, fn()); 4] = [
@@ -69,7 +95,10 @@ fn plan(one_by_one: bool) -> Vec<Planned> {
     ];
     let (lane, stage) = if one_by_one { (0, 2) } else { (1, 0) };
     let place = Place { lane, stage, width: 1 };
-    let own = incidents.map(|(name, run)| Planned { name: name.into(), place, run: Box::new(run) });
+    let own = incidents.map(|(name, run)| {
+        let run = Box::new(move |_| run());
+        Planned { name: name.into(), place, run }
+    });
     all.extend(own);
     for named in alerts::scenarios() {
         assert!(all.iter().any(|p| p.name == named), "tests/it/alerts.toml: no scenario {named}");
@@ -83,31 +112,50 @@ fn is_ignored(name: &str) -> bool {
 }
 
 /// A scenario as the harness runs it: it waits for its turn, and its daemons' logs must be as
-/// expected.
+/// expected. One that was too late beside others has a second try alone.
 fn trial(lanes: &Arc<Lanes>, Planned { name, run, .. }: Planned) -> Trial {
     let (lanes, of) = (Arc::clone(lanes), name.clone());
     let ignored = is_ignored(&name);
     let trial = Trial::test(name, move || {
-        let turn = lanes.wait_for(&of);
-        log::forget();
-        alerts::begin(&of);
-        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            run();
-            log::assert_expected(&expected::of(&of));
-            if let Some(recording) = recording::end() {
-                alerts::assert_right(&of, &recording);
-            }
-        }));
-        drop(recording::end());
-        let failure = outcome.err().map(|panic| reason(panic.as_ref()));
-        let mut reason = failure.clone();
-        if let Some(reason) = &mut reason {
-            reason.push_str(&log::last_lines());
+        let mut turn = lanes.wait_for(&of);
+        let mut failure = attempt(&of, || run(Try::First));
+        if let Some(first) = &failure
+            && is_too_late(&first.said)
+            && turn.again(&first.with_logs)
+        {
+            turn = lanes.wait_for(&of);
+            failure = attempt(&of, || run(Try::Second));
         }
-        turn.ended(reason);
-        failure.map_or(Ok(()), |f| Err(f.into()))
+        let (said, with_logs) = failure.map(|f| (f.said, f.with_logs)).unzip();
+        turn.ended(with_logs);
+        said.map_or(Ok(()), |f| Err(f.into()))
     });
     trial.with_ignored_flag(ignored)
+}
+
+/// Why a scenario failed.
+struct Failure {
+    /// What its panic said.
+    said: String,
+    /// The same, and the ends of its daemons' logs.
+    with_logs: String,
+}
+
+/// Runs a scenario once.
+fn attempt(name: &str, run: impl FnOnce()) -> Option<Failure> {
+    log::forget();
+    alerts::begin(name);
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        run();
+        log::assert_expected(&expected::of(name));
+        if let Some(recording) = recording::end() {
+            alerts::assert_right(name, &recording);
+        }
+    }));
+    drop(recording::end());
+    let said = reason(outcome.err()?.as_ref());
+    let with_logs = said.clone() + &log::last_lines();
+    Some(Failure { said, with_logs })
 }
 
 /// What a panic said.
@@ -118,6 +166,7 @@ fn reason(panic: &(dyn Any + Send)) -> String {
 
 fn main() -> ExitCode {
     log::assert_checks_see();
+    lanes::assert_order_is_kept();
     if network::is_apart() {
         network::the_network_is_pulled();
         log::assert_expected(&expected::of("network::the_network_is_pulled"));

@@ -15,7 +15,7 @@ use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::archive::{Archived, ReadBack, read_archive};
-use super::ports;
+use super::{TOO_LATE, ports};
 
 const TESTBED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testbed/testbed");
 
@@ -204,7 +204,7 @@ root = "{}/{name}"
             }
             assert!(
                 Instant::now() < limit,
-                "{published} words of {words} are published after 90 s"
+                "{TOO_LATE}{published} words of {words} are published after 90 s"
             );
             std::thread::sleep(Duration::from_millis(500));
         }

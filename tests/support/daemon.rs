@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::archive::{ReadBack, ends_of};
 use super::ports::free_port;
-use super::{eventually, log, recording};
+use super::{TOO_LATE, eventually, log, recording};
 
 /// The real daemon as a process.
 pub struct Daemon {
@@ -130,7 +130,8 @@ impl Daemon {
     pub fn ended(&mut self, limit: Duration) {
         let deadline = Instant::now() + limit;
         while self.is_running() {
-            assert!(Instant::now() < deadline, "still running; log: {}", self.log.display());
+            let log = self.log.display();
+            assert!(Instant::now() < deadline, "{TOO_LATE}still running; log: {log}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }

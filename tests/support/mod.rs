@@ -23,11 +23,21 @@ pub use daemon::{Daemon, alluvium};
 pub use lines::Lines;
 pub use promtool::promtool;
 
+/// Begins what a scenario says that has waited too long, or that has counted by time. A machine
+/// that does other work, too, may be the reason.
+pub const TOO_LATE: &str = "too late: ";
+
+/// Whether a scenario that failed with this text may have been right, and only too late. What it
+/// says of records, files and counts is never excused.
+pub fn is_too_late(said: &str) -> bool {
+    said.starts_with(TOO_LATE)
+}
+
 /// Waits until `done` holds.
 pub fn eventually(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + limit;
     while !done() {
-        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+        assert!(Instant::now() < deadline, "{TOO_LATE}not within {limit:?}: {what}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }

@@ -21,7 +21,6 @@ type Scenario = (&'static str, fn(&Cluster));
 /// They touch no server, and run side by side; the longest first.
 pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
     ("one_count_over_all_instances", merge::one_count_over_all_instances),
-    ("a_mapping_whose_resources_break", isolation::a_mapping_whose_resources_break),
     ("retention_that_overtook", group::retention_that_overtook),
     ("roots_that_were_wiped_or_changed", mistakes::roots_that_were_wiped_or_changed),
     ("join_stop_and_kill_under_load", group::join_stop_and_kill_under_load),
@@ -61,11 +60,15 @@ pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
 ];
 
 /// They stop and kill servers: one after the other, when all others have ended.
-pub(crate) const ALONE: &[Scenario] = &[
+pub(crate) const STOP_SERVERS: &[Scenario] = &[
     ("hdfs_goes_away_and_comes_back", faults::hdfs_goes_away_and_comes_back),
     ("hdfs_takes_nothing_for_a_while", faults::hdfs_takes_nothing_for_a_while),
     ("every_broker_of_three_is_killed", faults::every_broker_of_three_is_killed),
 ];
+
+/// They compare what daemons do in the same time, so nothing else runs.
+pub(crate) const COMPARE_TIMES: &[Scenario] =
+    &[("a_mapping_whose_resources_break", isolation::a_mapping_whose_resources_break)];
 
 /// The configuration that most scenarios share; everything has the scenario's name.
 fn config(cluster: &Cluster, name: &str, mapping: &str) -> String {
