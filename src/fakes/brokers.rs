@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub(crate) deleted: BTreeSet<String>,
     /// Topics that no client may read.
     pub(crate) unreadable: BTreeSet<String>,
+    /// Partitions whose results are refused, and with them their whole transaction.
+    pub(crate) refused: BTreeSet<TopicPartition>,
     /// How often a topic was created again.
     made_again: BTreeMap<String, usize>,
     pub(crate) commits: usize,
@@ -360,6 +362,9 @@ impl Commit for Transactions {
             return Err(doubt("illegal generation"));
         }
         if rows.keys().any(|tp| state.deleted.contains(&*tp.topic)) {
+            return Err(doubt("deliver"));
+        }
+        if offsets.iter().any(|o| state.refused.contains(&o.tp)) {
             return Err(doubt("deliver"));
         }
         let names: BTreeSet<_> = offsets.iter().map(|o| o.tp.clone()).collect();

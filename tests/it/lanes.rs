@@ -110,7 +110,6 @@ impl Lanes {
         if slot.place.lane == LAST || tried >= MOST_AGAIN {
             return false;
         }
-        println!("{} was too late beside others, and is tried again: {reason}", slot.name);
         slot.first = Some((started.elapsed(), reason.to_string()));
         slot.state = State::Waits;
         slot.place = Place { lane: LAST, stage: 1, width: 1 };

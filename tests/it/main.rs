@@ -123,6 +123,7 @@ fn trial(lanes: &Arc<Lanes>, Planned { name, run, .. }: Planned) -> Trial {
             && is_too_late(&first.said)
             && turn.again(&first.with_logs)
         {
+            println!("{of} was too late beside others, and is tried again: {}", first.said);
             turn = lanes.wait_for(&of);
             failure = attempt(&of, || run(Try::Second));
         }

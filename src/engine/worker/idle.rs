@@ -40,17 +40,17 @@ impl OwnedPartition {
 impl Worker {
     /// How long nothing will be due.
     pub(super) fn until_due(&self, now: Now) -> Duration {
-        if self.commits_are_postponed(now) {
-            return IDLE;
-        }
         // A look at a thousand partitions costs much more than a look at ten.
         let often = IDLE * (self.owned.len() / 50).clamp(1, 10) as u32;
         let ends = !self.handovers.is_empty() || matches!(self.drain, Drain::Until { .. });
         let mut sleep = if ends { often } else { QUIET };
-        for owned in self.owned.values() {
+        for (tp, owned) in &self.owned {
             let due = owned.due_in(now, &self.env);
             let results = || owned.sinks.results_due_in(now, &self.env).unwrap_or(often);
-            sleep = sleep.min(due.unwrap_or_else(|| results().min(often)));
+            let due = due.unwrap_or_else(|| results().min(often));
+            // What is due is not tried yet.
+            let waits = due.is_zero() && self.commit_is_postponed(tp, now);
+            sleep = sleep.min(if waits { IDLE } else { due });
         }
         sleep.max(Duration::from_millis(1))
     }

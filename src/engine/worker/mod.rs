@@ -8,6 +8,7 @@
 //! * `partition`: a record's way on one screen, and the effects of a partition's machine.
 //! * `answers`: what brokers and store answer.
 //! * `transaction`: one transaction for all partitions that want one.
+//! * `failing`: partitions whose transactions fail, which are tried apart.
 //! * `round`: what a thread does over and over; `turns`: whose backlog is read.
 //! * `idle`: how long a worker may sleep.
 //! * `slots`: which partitions fetch, if the budget is small for their number; `fetching`: what is
@@ -19,6 +20,7 @@
 mod answers;
 mod delay;
 mod env;
+mod failing;
 mod fetching;
 mod idle;
 mod inbox;

@@ -12,13 +12,13 @@ use crate::common::clock::Now;
 use crate::common::crash::{self, Step};
 use crate::common::health::WorkerName;
 use crate::engine::worker::env::Env;
+use crate::engine::worker::failing::Failing;
 use crate::engine::worker::inbox::{Added, Answer, Message, Wake, WorkerView};
 use crate::engine::worker::partition::{OwnedPartition, PartitionSinks};
 use crate::engine::worker::slots::Slots;
 use crate::engine::worker::turns::BacklogTurn;
 use crate::pure::layout::RollReason;
 use crate::pure::protocol::Partition;
-use crate::pure::protocol::backoff::Backoff;
 use crate::pure::protocol::machine::{Input, Report};
 use crate::pure::record::TopicPartition;
 
@@ -35,11 +35,8 @@ pub(super) struct Worker {
     pub(super) handovers: Vec<Handover>,
     pub(super) generation: Option<Arc<Generation>>,
     pub(super) transactions: Box<dyn Commit>,
-    /// After transactions that failed.
-    pub(super) commit_not_before: Option<Instant>,
-    /// Transactions that failed since the last one that was committed.
-    pub(super) failed_commits: u32,
-    pub(super) commit_backoff: Backoff,
+    /// Partitions whose transactions have failed.
+    pub(super) failing: Failing,
     pub(super) epochs: u64,
     pub(super) view: Arc<WorkerView>,
     pub(super) drain: Drain,
@@ -92,9 +89,7 @@ impl Worker {
             handovers: Vec::new(),
             generation: None,
             transactions,
-            commit_not_before: None,
-            failed_commits: 0,
-            commit_backoff: Backoff::NONE,
+            failing: Failing::NONE,
             epochs: 0,
             view,
             drain: Drain::No,
@@ -136,6 +131,7 @@ impl Worker {
         self.pause_and_resume(now);
         self.tick(now);
         self.merge(now);
+        self.forget_failing(now);
         self.commit_due(now);
         let busy = matches!(self.drain, Drain::No) && self.read(now);
         let now = (self.env.clock)();
@@ -234,7 +230,7 @@ impl Worker {
         let mine: Vec<TopicPartition> =
             partitions.iter().filter(|tp| self.owned.contains_key(tp)).cloned().collect();
         if commits && !mine.is_empty() {
-            self.commit(&mine, true, now);
+            self.commit_leaving(&mine, now);
         }
         crash::at(Step::LeaveCommitted);
         // A rebalance in the middle of a stop: attempts may outlive an assignment, and nobody else
@@ -259,8 +255,9 @@ impl Worker {
             }
             leaving.push(sinks);
         }
+        self.forget_failing(now);
         if self.owned.is_empty() {
-            self.nothing_to_commit(now);
+            self.commits_may_work(now);
         }
         leaving
     }
@@ -302,7 +299,8 @@ impl Worker {
         if stands_still {
             return false;
         }
-        let (postponed, most) = (self.commits_are_postponed(now), self.env.share());
+        let most = self.env.share();
+        let (failing, rests) = (&self.failing, self.failing.rests(now.instant));
         let mut busy = false;
         for (tp, owned) in &mut self.owned {
             let turn = self.turn.whose.as_ref() == Some(tp);
@@ -314,7 +312,7 @@ impl Worker {
                 continue;
             }
             // Nothing can be published to make room.
-            if postponed && most < owned.sinks.results.bytes() {
+            if rests && most < owned.sinks.results.bytes() && failing.has(tp) {
                 continue;
             }
             let records = owned.read(now, &self.env);
@@ -360,7 +358,7 @@ impl Worker {
         }
         let mine = self.owned.iter().filter(|(_, p)| p.sinks.owned());
         let mine: Vec<TopicPartition> = mine.map(|(tp, _)| tp.clone()).collect();
-        self.commit(&mine, true, now);
+        self.commit_leaving(&mine, now);
         crash::at(Step::DrainCommitted);
         for owned in self.owned.values() {
             owned.sinks.alive.store(false, Ordering::SeqCst);

@@ -1,5 +1,6 @@
 //! Rule 4: one transaction carries the results of all partitions in it, and their offsets.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::clients::kafka::OffsetCommit;
@@ -78,36 +79,51 @@ impl PartitionSinks {
     }
 }
 
+fn partitions_of(transfers: &[Transfer]) -> Vec<TopicPartition> {
+    transfers.iter().map(|t| t.tp.clone()).collect()
+}
+
 impl Worker {
-    /// Commits whatever is due.
+    /// Commits whatever is due: what works in one transaction, and then a group of what fails.
     pub(super) fn commit_due(&mut self, now: Now) {
         self.owned.values_mut().for_each(|p| p.sinks.note_results_state());
-        if self.commits_are_postponed(now) {
-            return;
-        }
-        let (mut results, mut offsets) = (Vec::new(), Vec::new());
+        let (mut together, mut apart) = (BTreeMap::new(), BTreeMap::new());
         for (tp, owned) in &self.owned {
-            match owned.sinks.due(now, &self.env) {
-                Due::Nothing => {}
-                Due::OffsetOnly => offsets.push(tp.clone()),
-                Due::Results => results.push(tp.clone()),
+            let due = owned.sinks.due(now, &self.env);
+            if due != Due::Nothing {
+                let all = if self.failing.has(tp) { &mut apart } else { &mut together };
+                let _ = all.insert(tp.clone(), due);
             }
         }
-        if !results.is_empty() || !offsets.is_empty() {
+        self.transact_due(&together, now);
+        if let Some(group) = self.failing.next(now.instant, |tp| apart.contains_key(tp)) {
+            apart.retain(|tp, _| group.contains(tp));
+            self.transact_due(&apart, now);
+        }
+    }
+
+    fn transact_due(&mut self, due: &BTreeMap<TopicPartition, Due>, now: Now) {
+        let of = |wanted: Due| due.iter().filter(move |(_, due)| **due == wanted);
+        let names = |wanted: Due| of(wanted).map(|(tp, _)| tp.clone()).collect::<Vec<_>>();
+        let (results, offsets) = (names(Due::Results), names(Due::OffsetOnly));
+        if !due.is_empty() {
             self.transact(&results, &offsets, now);
         }
     }
 
-    /// Whether transactions have failed, and the pause before the next one is not over.
-    pub(super) fn commits_are_postponed(&self, now: Now) -> bool {
-        self.commit_not_before.is_some_and(|at| now.instant < at)
+    /// Whether the partition's last transactions have failed, and the pause before the next one is
+    /// not over.
+    pub(super) fn commit_is_postponed(&self, tp: &TopicPartition, now: Now) -> bool {
+        self.failing.rests(now.instant) && self.failing.has(tp)
     }
 
-    /// Commits these now.
-    pub(super) fn commit(&mut self, partitions: &[TopicPartition], with_results: bool, now: Now) {
-        let (results, offsets) =
-            if with_results { (partitions, &[][..]) } else { (&[][..], partitions) };
-        self.transact(results, offsets, now);
+    /// Commits these now, because they leave: those whose transactions fail apart from the others.
+    pub(super) fn commit_leaving(&mut self, partitions: &[TopicPartition], now: Now) {
+        let (apart, together): (Vec<_>, Vec<_>) =
+            partitions.iter().cloned().partition(|tp| self.failing.has(tp));
+        for partitions in [together, apart].iter().filter(|p| !p.is_empty()) {
+            self.transact(partitions, &[], now);
+        }
     }
 
     fn transact(&mut self, results: &[TopicPartition], offsets: &[TopicPartition], now: Now) {
@@ -120,7 +136,7 @@ impl Worker {
         }
         let all: Vec<TopicPartition> = results.iter().chain(offsets).cloned().collect();
         if !self.confirm(&all, now) {
-            self.postpone_commits();
+            self.commits_failed(&all, true);
             return;
         }
         let transfer = |tp: &TopicPartition, with_results: bool| {
@@ -137,7 +153,7 @@ impl Worker {
             // Nothing was sent: nothing is in doubt.
             self.transactions.give_up();
             self.on_transaction_error(&e, now);
-            self.postpone_commits();
+            self.commits_failed(&all, true);
             return;
         }
         match self.send_all(&mut transfers, now) {
@@ -146,27 +162,38 @@ impl Worker {
                 self.transactions.give_up();
                 self.input_to(&transfers, |_| Input::CommitDoubt, now);
                 self.on_transaction_error(&e, now);
-                // One failure after a rebalance is normal, and needs no pause.
-                if 0 < self.failed_commits {
-                    self.postpone_commits();
-                }
-                self.failed_commits = self.failed_commits.saturating_add(1);
+                self.commits_failed(&partitions_of(&transfers), false);
             }
         }
     }
 
-    /// The next transaction waits: longer with each one that fails until one is committed. Each
-    /// try costs the brokers requests, and this process a producer.
-    fn postpone_commits(&mut self) {
+    /// These are tried again apart from the others, and after a pause: each try costs the brokers
+    /// requests, and this process a producer. `at_once`: already the first failure needs a pause.
+    fn commits_failed(&mut self, partitions: &[TopicPartition], at_once: bool) {
         let now = (self.env.clock)();
         let jitter = (self.index as u32).wrapping_mul(0x9E37_79B9);
-        self.commit_not_before = Some(now.instant + self.commit_backoff.next(jitter));
+        self.failing.failed(partitions, at_once, jitter, now.instant);
     }
 
-    /// Commits work, or there is nothing left that could be committed.
-    pub(super) fn nothing_to_commit(&self, now: Now) {
-        for subject in [Subject::Commits(self.name()), Subject::Producer(self.name())] {
-            self.env.board.ended(&subject, now.millis);
+    /// Commits work, or those that did not work have nothing to commit any more.
+    pub(super) fn commits_may_work(&self, now: Now) {
+        if !self.failing.is_reported() {
+            for subject in [Subject::Commits(self.name()), Subject::Producer(self.name())] {
+                self.env.board.ended(&subject, now.millis);
+            }
+        }
+    }
+
+    /// Partitions that have left, or have stopped, do not fail any more.
+    pub(super) fn forget_failing(&mut self, now: Now) {
+        let gone = self
+            .failing
+            .partitions()
+            .filter(|tp| self.owned.get(*tp).is_none_or(|p| p.sinks.machine.stopped().is_some()));
+        let gone: Vec<TopicPartition> = gone.cloned().collect();
+        if !gone.is_empty() {
+            gone.iter().for_each(|tp| self.failing.forget(tp));
+            self.commits_may_work(now);
         }
     }
 
@@ -254,9 +281,9 @@ impl Worker {
 
     fn on_committed(&mut self, transfers: &[Transfer], now: Now) {
         self.env.metrics.commits.with_label_values(&["ok"]).inc();
-        self.failed_commits = 0;
-        self.commit_backoff.reset();
-        self.nothing_to_commit(now);
+        self.failing.committed(&partitions_of(transfers));
+        self.env.board.ended(&Subject::Producer(self.name()), now.millis);
+        self.commits_may_work(now);
         self.input_to(transfers, |t| Input::CommitOk(t.plan), now);
         for transfer in transfers {
             let Some(owned) = self.owned.get_mut(&transfer.tp) else { continue };

@@ -18,7 +18,7 @@ use crate::fakes::network::{Always, Failure, Network};
 use crate::pure::formats::partials::{Packer, header};
 use crate::pure::layout::names::MANIFEST;
 use crate::pure::protocol::OnGap;
-use crate::pure::record::{Offset, OffsetRange};
+use crate::pure::record::{Offset, OffsetRange, TopicPartition};
 
 /// What was logged while it ran, on this thread.
 fn heard(life: impl FnOnce()) -> String {
@@ -386,6 +386,35 @@ fn transactions_that_fail_again_and_again_are_tried_after_growing_pauses() {
         world.processes[0].network.always(None);
         world.finish().await;
         // The next trouble begins with short pauses again.
-        assert_eq!(world.processes[0].worker.failed_commits, 0);
+        assert_eq!(world.processes[0].worker.failing.partitions().count(), 0);
+    });
+}
+
+/// A topic refuses the results of one partition, such as a count that is too large.
+#[test]
+fn a_partition_whose_results_are_refused_holds_up_no_other_and_is_reported() {
+    in_paused_time(async {
+        let mut world = World::begin(None);
+        let bad = tp("in", 0);
+        let subject = Subject::Commits(world.processes[0].worker.name());
+        let reported =
+            |world: &World| world.processes[0].worker.env.board.outage(&subject).is_some();
+        let _ = world.brokers.lock().refused.insert(bad.clone());
+        for batch in 1..5 {
+            feed(&world, batch);
+            world.steps(Duration::from_secs(30)).await;
+        }
+        assert!(reported(&world), "an outage that lasts two minutes");
+        let doubts = world.metrics(0).commits.with_label_values(&["doubt"]).get();
+        assert!((5..=30).contains(&doubts), "{doubts} transactions failed in two minutes");
+        let all_of = |world: &World, tp: &TopicPartition| {
+            let state = world.brokers.lock();
+            state.committed.get(tp).map(|(offset, _)| offset.0) == Some(state.logs[tp].end)
+        };
+        assert!(all_of(&world, &tp("in", 1)) && !all_of(&world, &bad));
+        let _ = world.brokers.lock().refused.remove(&bad);
+        world.steps(Duration::from_secs(20)).await;
+        assert!(all_of(&world, &bad) && !reported(&world));
+        world.finish().await;
     });
 }
