@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -33,8 +33,17 @@ impl BatchLimits {
     /// The limit of a mapping, which follows what is set later.
     #[must_use]
     pub fn of(&self, mapping: &str) -> Arc<BatchLimit> {
-        let new = || Arc::new(BatchLimit(AtomicUsize::new(self.client)));
+        let new = || Arc::new(BatchLimit::new(self.client));
         Arc::clone(self.by_mapping.lock().entry(mapping.into()).or_insert_with(new))
+    }
+
+    /// Whether a topic has refused a message for its size since this was last asked: its limit is
+    /// not what it was.
+    #[must_use]
+    pub fn take_doubts(&self) -> bool {
+        let all = self.by_mapping.lock();
+        // Each is asked, and not only those before the first doubt.
+        all.values().filter(|limit| limit.doubted.swap(false, Ordering::Relaxed)).count() != 0
     }
 
     /// The limits of the topics that a mapping writes to, bytes; [`None`] for one whose limit is
@@ -44,7 +53,9 @@ impl BatchLimits {
         let least = topics.iter().flatten().copied().fold(self.client, usize::min);
         // An unknown limit may still be the one that was known before.
         let unknown = topics.iter().any(Option::is_none);
-        limit.0.store(if unknown { least.min(limit.batch()) } else { least }, Ordering::Relaxed);
+        limit
+            .bytes
+            .store(if unknown { least.min(limit.batch()) } else { least }, Ordering::Relaxed);
     }
 }
 
@@ -53,20 +64,33 @@ impl BatchLimits {
 ///
 /// The daemon writes it when it reads the topics' settings, and the workers' producers read it.
 #[derive(Debug)]
-pub struct BatchLimit(AtomicUsize);
+pub struct BatchLimit {
+    bytes: AtomicUsize,
+    /// A topic has refused a message for its size.
+    doubted: AtomicBool,
+}
 
 impl BatchLimit {
+    fn new(bytes: usize) -> BatchLimit {
+        BatchLimit { bytes: AtomicUsize::new(bytes), doubted: AtomicBool::new(false) }
+    }
+
     /// A limit as the client's setting `message.max.bytes` has it.
     #[must_use]
     pub fn of_client(message_max_bytes: Option<&str>) -> BatchLimit {
         let limit = message_max_bytes.and_then(|v| v.parse().ok());
-        BatchLimit(AtomicUsize::new(limit.unwrap_or(DEFAULT)))
+        BatchLimit::new(limit.unwrap_or(DEFAULT))
+    }
+
+    /// A topic has refused a message for its size: its limit has to be asked for again.
+    pub fn doubt(&self) {
+        self.doubted.store(true, Ordering::Relaxed);
     }
 
     /// The most bytes of a whole batch.
     #[must_use]
     pub fn batch(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// The largest value of a message that fits with its header; bytes.
@@ -94,5 +118,15 @@ mod tests {
         assert_eq!(a.batch(), 500, "the limit of 500 may be that of the first topic");
         limits.set("a", &[Some(600), Some(1_048_588)]);
         assert_eq!(a.batch(), 600, "the limit was raised");
+    }
+
+    #[test]
+    fn a_message_that_is_refused_for_its_size_is_asked_about_once() {
+        let limits = BatchLimits::of_client(None);
+        let (a, b) = (limits.of("a"), limits.of("b"));
+        assert!(!limits.take_doubts());
+        a.doubt();
+        b.doubt();
+        assert!(limits.take_doubts() && !limits.take_doubts());
     }
 }

@@ -34,9 +34,10 @@ use crate::common::spawn::thread_detached;
 use crate::pure::formats::header;
 
 /// Keeps the first delivery failure, so that a commit is not even tried after one.
-#[derive(Default)]
 pub struct Events {
     failed: Mutex<Option<String>>,
+    /// Of the topics that the producer writes to.
+    limit: Arc<BatchLimit>,
 }
 
 impl ClientContext for Events {
@@ -49,6 +50,9 @@ impl ProducerContext for Events {
     type DeliveryOpaque = ();
     fn delivery(&self, result: &rdkafka::message::DeliveryResult<'_>, (): ()) {
         let Err((e, message)) = result else { return };
+        if e.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
+            self.limit.doubt();
+        }
         let mut failed = self.failed.lock();
         if failed.is_some() {
             return;
@@ -206,7 +210,8 @@ impl Transactions {
                 millis.map_or(DEFAULT_TRANSACTION_TIMEOUT, Duration::from_millis);
             self.made_for = self.limit.batch();
             let _ = settings.set("batch.size", self.made_for.to_string());
-            let made = HeardProducer::make(&settings, Events::default())
+            let events = Events { failed: Mutex::default(), limit: Arc::clone(&self.limit) };
+            let made = HeardProducer::make(&settings, events)
                 .map_err(|e| TransactionError::doubt(MAKE_PRODUCER, e))?;
             let made = Arc::new(made);
             let step = "init transactions";

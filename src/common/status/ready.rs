@@ -59,15 +59,19 @@ impl InstanceStatus {
                 first.partition
             ));
         }
-        let missing = self.missing_topics.iter();
-        reasons.extend(missing.map(|t| format!("topic {t} does not exist")));
-        let ambiguous = self.ambiguous_topics.iter();
-        reasons.extend(
-            ambiguous.map(|t| {
-                format!("topics_regex of two mappings match topic {t}, so nobody reads it")
-            }),
-        );
+        reasons.extend(self.topic_troubles());
         reasons
+    }
+
+    /// What is wrong with topics of the configuration, a sentence for each topic.
+    #[must_use]
+    pub fn topic_troubles(&self) -> Vec<String> {
+        let missing = self.missing_topics.iter().map(|t| format!("topic {t} does not exist"));
+        let ambiguous = self
+            .ambiguous_topics
+            .iter()
+            .map(|t| format!("topics_regex of two mappings match topic {t}, so nobody reads it"));
+        missing.chain(ambiguous).collect()
     }
 
     fn fails(&self, outage: &OutageStatus) -> String {

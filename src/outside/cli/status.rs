@@ -65,8 +65,7 @@ impl Status {
             say(&format!("{clear}{}", text_of(&status)));
         }
         let stopped = status.count(|c| matches!(c, Condition::Stopped(_)));
-        if stopped != 0 || !status.missing_topics.is_empty() || !status.ambiguous_topics.is_empty()
-        {
+        if stopped != 0 || !status.topic_troubles().is_empty() {
             EX_DATAERR
         } else if status.outages.iter().any(|o| o.of == OutageOf::Brokers) || status.left() {
             EX_UNAVAILABLE
@@ -113,10 +112,7 @@ fn text_of(s: &InstanceStatus) -> String {
         let lasts = spell(s.now.saturating_sub(o.since));
         text += &format!("\n{} for {lasts}: {}\n", o.says, o.cause);
     }
-    s.missing_topics.iter().for_each(|t| text += &format!("\ntopic {t} does not exist\n"));
-    for t in &s.ambiguous_topics {
-        text += &format!("\ntopics_regex of two mappings match topic {t}, so nobody reads it\n");
-    }
+    s.topic_troubles().iter().for_each(|trouble| text += &format!("\n{trouble}\n"));
     s.stuck.iter().for_each(|t| text += &format!("\n{t} has made no progress for two minutes\n"));
     text
 }

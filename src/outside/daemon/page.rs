@@ -99,8 +99,7 @@ fn troubles(s: &InstanceStatus, stopped: &[&PartitionStatus]) -> Markup {
     let quiet = s.outages.is_empty()
         && s.joined_since.is_some()
         && stopped.is_empty()
-        && s.missing_topics.is_empty()
-        && s.ambiguous_topics.is_empty()
+        && s.topic_troubles().is_empty()
         && s.stuck.is_empty();
     html! {
         @if !quiet {
@@ -124,11 +123,7 @@ fn troubles(s: &InstanceStatus, stopped: &[&PartitionStatus]) -> Markup {
                                 br; "See " code { "alluvium repair " (p.topic) " " (p.partition) } }
                         }
                     }
-                    @for t in &s.missing_topics { li { "topic " b { (t) } " does not exist" } }
-                    @for t in &s.ambiguous_topics {
-                        li { "topics_regex of two mappings match topic " b { (t) }
-                            ", so nobody reads it" }
-                    }
+                    @for trouble in s.topic_troubles() { li { (trouble) } }
                     @for t in &s.stuck { li { b { (t) } " has made no progress for two minutes" } }
                 }
             }
@@ -374,7 +369,8 @@ mod tests {
             "1\u{202f}234\u{202f}500",
             "ledger &amp; offset differ",
             "alluvium repair &lt;x&gt; 3",
-            "topic <b>gone</b> does not exist",
+            "<li>topic gone does not exist</li>",
+            "<li>topics_regex of two mappings match topic twice, so nobody reads it</li>",
             "1 window from 2025-01-01 00:00:00<",
             "counts complete up to (UTC)</span><b>2025-01-01 00:00:00<",
             "1\u{202f}234<",

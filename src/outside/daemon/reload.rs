@@ -14,7 +14,7 @@ use crate::clients::kafka::beginnings::Beginnings;
 use crate::clients::kafka::group::PollControl;
 use crate::clients::kafka::{BatchLimits, Consumer};
 use crate::clients::store::measured::StoreTimer;
-use crate::common::config::{Config, Daemon};
+use crate::common::config::{Config, Daemon, Mapping};
 use crate::common::retry::Pauses;
 use crate::engine::topics::treats_alike;
 use crate::outside::daemon::active::ActiveConfig;
@@ -84,7 +84,8 @@ impl Reloading {
         let config = &active.config;
         let (stores, mut refusals) =
             roots::open_all(config, Some(&active), Some(&self.store_timer)).await;
-        match written::create(config, &self.consumer, &self.limits).await {
+        let is_held = |mapping: &Mapping| active.held.contains(&mapping.name);
+        match written::create(config, is_held, &self.consumer, &self.limits).await {
             Ok(more) => refusals.extend(more),
             Err(error) => return tracing::debug!(%error, "mappings that do not run"),
         }
@@ -113,7 +114,7 @@ impl Reloading {
         old: &ActiveConfig,
     ) -> Result<(Stores, Refusals), String> {
         let (stores, mut refusals) = roots::open_all(new, Some(old), Some(&self.store_timer)).await;
-        let more = written::create(new, &self.consumer, &self.limits).await;
+        let more = written::create(new, |_| true, &self.consumer, &self.limits).await;
         refusals.extend(more.map_err(|e| e.to_string())?);
         match refusals.iter().find(|(name, _)| !old.held.contains(*name)) {
             Some((_, refusal)) => Err(refusal.to_string()),

@@ -149,7 +149,7 @@ impl Running {
         beginnings::note(&config, None, &consumer, &beginnings)
             .await
             .map_err(|e| Unavailable(e.to_string()))?;
-        refusals.extend(written::create(&config, &consumer, &limits).await?);
+        refusals.extend(written::create(&config, |_| true, &consumer, &limits).await?);
         let held = begin_to_hold(&in_force, refusals, &health)?;
         let wanted = topics::find(&config, &held, &consumer, &health).await?.wanted;
         note_twins(twins, &consumer).await?;

@@ -129,7 +129,8 @@ async fn made_again(
 /// goes on.
 const SOON: Duration = Duration::from_millis(500);
 
-/// Looks for topics, between two questions for the limits of the topics that are written to.
+/// Looks for topics, between two questions for the limits of the topics that are written to. After
+/// a message that was refused for its size the next look asks.
 const LIMITS: u64 = 10;
 
 /// Asks for the topics every `topics_refresh`; subscribes anew when something changed.
@@ -164,7 +165,7 @@ pub(super) async fn watch(
             }
             Err(e) => tracing::debug!(error = %e, "looking for topics"),
         }
-        if looks.is_multiple_of(LIMITS) {
+        if limits.take_doubts() || looks.is_multiple_of(LIMITS) {
             written::refresh_limits(config, &limits).await;
         }
         looks += 1;

@@ -13,19 +13,20 @@ use crate::outside::daemon::admin::admin_of;
 use crate::outside::daemon::health::Health;
 use crate::outside::daemon::unavailable::{Misconfigured, Refusal, Refusals, Unavailable};
 
-/// Makes the topics that are not there, and checks those that are; the mappings whose topics can't
-/// be made or do not suit.
+/// Makes the topics of the mappings that are meant, where they are not there, and checks those that
+/// are; the mappings whose topics can't be made or do not suit.
 ///
 /// # Errors
 /// No client can be made.
 pub(super) async fn create(
     config: &Config,
+    is_meant: impl Fn(&Mapping) -> bool,
     consumer: &Arc<Consumer>,
     limits: &BatchLimits,
 ) -> Result<Refusals, Unavailable> {
     let admin = admin_of(config).map_err(|e| Unavailable(e.to_string()))?;
     let mut refusals = Refusals::new();
-    for (mapping, count) in counting(config) {
+    for (mapping, count) in counting(config).filter(|(mapping, _)| is_meant(mapping)) {
         if let Err(refusal) = create_of(&admin, consumer, limits, mapping, count).await {
             let _ = refusals.insert(mapping.name.clone(), refusal);
         }
@@ -183,16 +184,19 @@ pub(super) async fn restore(
     if gone.is_empty() {
         return health.gone.lock().clear();
     }
-    *health.gone.lock() = gone;
-    let refusals = create(config, consumer, limits).await.unwrap_or_default();
+    health.gone.lock().clone_from(&gone);
+    let writes = |mapping: &Mapping, is: &dyn Fn(&str) -> bool| {
+        let count = mapping.count.as_deref();
+        count.is_some_and(|count| internal::of(count).iter().any(|internal| is(internal.topic)))
+    };
+    let is_meant = |mapping: &Mapping| writes(mapping, &|topic| gone.iter().any(|g| g == topic));
+    let refusals = create(config, is_meant, consumer, limits).await.unwrap_or_default();
     for (mapping, error) in &refusals {
         tracing::debug!(mapping, %error, "topics that were deleted are not created again yet");
     }
     let is_refused = |topic: &String| {
-        counting(config).any(|(mapping, count)| {
-            refusals.contains_key(&mapping.name)
-                && internal::of(count).iter().any(|internal| internal.topic == *topic)
-        })
+        let refused = config.mappings.iter().filter(|m| refusals.contains_key(&m.name));
+        refused.into_iter().any(|mapping| writes(mapping, &|written| written == topic))
     };
     health.gone.lock().retain(is_refused);
 }
