@@ -101,6 +101,12 @@ impl ClientContext for Group {
         if matches!(error, Rd::Global(RDKafkaErrorCode::PartitionEOF) | Rd::PartitionEOF(_)) {
             return;
         }
+        // The daemon itself says which topics are missing, and a topic that it has just made is not
+        // known to every broker yet.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition) {
+            tracing::debug!(error = %error, "kafka client: {reason}");
+            return;
+        }
         let text = reason.split("(after").next().unwrap_or_default().trim().to_string();
         if is_of_a_connection(&error) {
             tracing::debug!(error = %error, "kafka client: {reason}");

@@ -245,7 +245,15 @@ impl BrokerPositions {
                 self.ends.get_or_init(|| made)
             }
         };
-        ends_for(client, partitions)
+        edges_for(client, partitions, RdOffset::End)
+    }
+
+    /// The offsets of the oldest records of these logs, in order; all are asked for at once.
+    ///
+    /// # Errors
+    /// A partition's leader does not answer.
+    pub fn starts(&self, partitions: &[TopicPartition]) -> Result<Vec<Offset>, KafkaError> {
+        edges_for(&*self.consumer()?, partitions, RdOffset::Beginning)
     }
 
     /// The last stable offsets of these logs, in order. All are asked for at once: a broker answers
@@ -254,7 +262,7 @@ impl BrokerPositions {
     /// # Errors
     /// A partition's leader does not answer.
     pub fn stable_ends(&self, partitions: &[TopicPartition]) -> Result<Vec<Offset>, KafkaError> {
-        ends_for(&*self.consumer()?, partitions)
+        edges_for(&*self.consumer()?, partitions, RdOffset::End)
     }
 
     fn consumer(&self) -> Result<Arc<Consumer>, KafkaError> {
@@ -265,17 +273,19 @@ impl BrokerPositions {
     }
 }
 
-/// The ends of these logs for the client's isolation level, in order.
-fn ends_for<C: ConsumerContext>(
+/// The beginnings or the ends of these logs for the client's isolation level, in order.
+fn edges_for<C: ConsumerContext>(
     client: &BaseConsumer<C>,
     partitions: &[TopicPartition],
+    edge: RdOffset,
 ) -> Result<Vec<Offset>, KafkaError> {
-    let failed = |e: &dyn std::fmt::Display| KafkaError::new("ask for the ends of logs", e);
+    let failed = |e: &dyn std::fmt::Display| {
+        KafkaError::new("ask for the beginnings or the ends of logs", e)
+    };
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for tp in partitions {
-        // −1 stands for the end where a time is asked for.
-        list.add_partition_offset(&tp.topic, tp.partition, RdOffset::End)
-            .map_err(|e| failed(&e))?;
+        // Where a time is asked for, −1 stands for the end, and −2 for the beginning.
+        list.add_partition_offset(&tp.topic, tp.partition, edge).map_err(|e| failed(&e))?;
     }
     let answer = client.offsets_for_times(list, CALL_TIMEOUT).map_err(|e| failed(&e))?;
     let ends = each(&answer, partitions, |element| match element.offset() {

@@ -91,6 +91,13 @@ pub fn retention(settings: &Settings) -> Option<i64> {
     value("retention.ms").and_then(|v| v.parse().ok()).filter(|ms| 0 <= *ms)
 }
 
+/// Whether the brokers delete the oldest records of a topic where its logs grow too large.
+#[must_use]
+pub fn is_limited_in_size(settings: &Settings) -> bool {
+    let most = settings.get("retention.bytes").and_then(|v| v.parse::<i64>().ok());
+    most.is_some_and(|bytes| 0 <= bytes)
+}
+
 /// Asks the brokers for settings, and makes topics.
 pub struct Admin {
     client: AdminClient<DefaultClientContext>,

@@ -20,6 +20,7 @@ mod health;
 mod held;
 mod http;
 mod kerberos;
+mod moving;
 mod page;
 mod reload;
 mod retention;

@@ -34,6 +34,33 @@ fn mapping(end: &str) -> String {
     )
 }
 
+/// The retention of a topic leaves less time than files may be open: they are rolled early.
+pub(crate) fn files_end_before_retention_deletes_their_records(cluster: &Cluster) {
+    let name = "short";
+    let config = config(
+        cluster,
+        name,
+        "[mapping.short]\ntopics = [\"short-in\"]\n[mapping.kept]\ntopics = [\"kept-in\"]\n",
+    );
+    let config = config.replace("age = \"3s\"", "age = \"1h\"");
+    let topics = ["short-in", "kept-in"];
+    topics.iter().for_each(|t| cluster.create_topic(t, 1));
+    cluster.configure_topic("short-in", &[("retention.ms", "40000")]);
+    let producer = cluster.producer();
+    for topic in topics {
+        (0..RECORDS).for_each(|_| send(&producer, topic, 0, b"word", None));
+    }
+    flush(&producer);
+    let daemon = Daemon::start(&cluster.home(name), "a", &config);
+    let archived = |topic| daemon.of_topic("alluvium_archive_position", topic);
+    eventually("rolled early", LIMIT, || RECORDS as f64 <= archived("short-in"));
+    assert_eq!(archived("kept-in"), 0.0, "its records are kept");
+    let rolls = daemon.get("/metrics").unwrap_or_default();
+    let early = rolls.lines().any(|l| l.contains("reason=\"retention\"") && !l.ends_with(" 0"));
+    assert!(early, "no roll has this reason");
+    assert_eq!(daemon.stop(), 0);
+}
+
 /// Topics that are deleted, or deleted and created again, a mapping that a reload removes, and a
 /// pattern that no longer matches, while all that was read is in files that are open: it is in the
 /// archive afterwards, and so are the counts that were published of it.

@@ -40,6 +40,10 @@ pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
         "what_was_read_before_an_assignment_ends_for_good",
         leaving::what_was_read_before_an_assignment_ends_for_good,
     ),
+    (
+        "files_end_before_retention_deletes_their_records",
+        leaving::files_end_before_retention_deletes_their_records,
+    ),
     ("a_source_that_nobody_reads", merge::a_source_that_nobody_reads),
     ("joins_after_retention", group::joins_after_retention),
     ("partitions_that_were_added", mistakes::partitions_that_were_added),
