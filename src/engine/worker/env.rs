@@ -14,6 +14,7 @@ use crate::common::health::Board;
 use crate::common::metrics::Metrics;
 use crate::engine::archive::open::OpenFiles;
 use crate::engine::topics::SourceLists;
+use crate::engine::worker::slot_pool::SlotPool;
 use crate::pure::record::TopicPartition;
 
 /// What all workers of an instance have in common.
@@ -26,8 +27,8 @@ pub struct Env {
     pub runtime: tokio::runtime::Handle,
     pub commit_interval: Duration,
     pub memory: Arc<Memory>,
-    /// What a partition may have fetched before it is read, bytes.
-    pub fetched_bytes: usize,
+    /// Partitions that may have fetched something that is not read for now.
+    pub slots: Arc<SlotPool>,
     /// What the process has open in its stores.
     pub open_files: OpenFiles,
     /// Called once with the reason if the whole process has to end.
@@ -48,16 +49,12 @@ impl Env {
     /// bytes on their way into the store, and what the client has fetched. Bytes.
     #[must_use]
     pub fn share(&self) -> usize {
-        self.memory.share() / 5
-    }
-
-    /// Partitions of one worker that may have fetched something that is not read for now: one that
-    /// is read, and the next one, at least.
-    #[must_use]
-    pub fn slots(&self) -> usize {
-        (self.share() / self.fetched_bytes).max(2)
+        self.memory.share() / HOLDERS
     }
 }
+
+/// Holders of memory that get equal parts.
+const HOLDERS: usize = 5;
 
 /// What the program needs whatever it does: its clients, its threads, and pages that the allocator
 /// has not given back yet. Bytes, for the whole process.
@@ -79,6 +76,12 @@ impl Memory {
     pub fn new(budget: usize) -> Memory {
         let whole = budget - budget.min(SMALL) / 4;
         Memory { whole, workers: AtomicUsize::new(1) }
+    }
+
+    /// What the client may have fetched for all partitions, in slots that cost so many bytes each.
+    #[must_use]
+    pub fn slots(&self, bytes_of_one: usize) -> SlotPool {
+        SlotPool::new(self.whole / HOLDERS, bytes_of_one)
     }
 
     pub(super) fn share_among(&self, workers: usize) {

@@ -23,6 +23,8 @@ pub(super) struct Fetching {
     at_end: bool,
     /// When it last gave something, or got its slot.
     pub(super) gave: Instant,
+    /// When it last got its slot.
+    pub(super) slot_since: Instant,
     /// Who waits longer comes first.
     pub(super) parked_as: u64,
     /// It was its [`super::turns::BacklogTurn`] since it got its slot.
@@ -40,6 +42,7 @@ impl Fetching {
             parked: true,
             at_end: false,
             gave: now,
+            slot_since: now,
             parked_as: 0,
             had_turn: false,
             woken: Arc::default(),

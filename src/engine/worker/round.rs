@@ -79,6 +79,7 @@ impl Worker {
     ) -> (Worker, Wake) {
         let (sender, inbox) = channel();
         let wake = Wake { inbox: sender, thread: Arc::default() };
+        let slots = Slots::of(Arc::clone(&env.slots));
         let worker = Worker {
             index,
             mapping,
@@ -96,7 +97,7 @@ impl Worker {
             last_report: None,
             held_back: BTreeMap::new(),
             turn: BacklogTurn::default(),
-            slots: Slots::default(),
+            slots,
             asking: 0,
         };
         (worker, wake)
@@ -295,7 +296,7 @@ impl Worker {
         let backlogged = self.owned.iter().filter(|(_, p)| p.sinks.backlog).map(|(tp, _)| tp);
         self.turn.choose(&backlogged.collect::<Vec<_>>(), now);
         let turn = self.turn.whose.as_ref();
-        self.slots.share(self.env.slots(), &mut self.owned, turn, now);
+        self.slots.share(&mut self.owned, turn, now);
         if stands_still {
             return false;
         }

@@ -1,28 +1,38 @@
-//! Who may fetch: the budget has room for so many slots, and partitions with a backlog share them.
+//! Who may fetch: the budget has room for so many slots, and partitions with a backlog share them,
+//! those of one worker and those of all workers ([`super::slot_pool`]).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::common::clock::Now;
 use crate::engine::worker::partition::OwnedPartition;
+use crate::engine::worker::slot_pool::{HeldSlots, SlotPool};
 use crate::pure::protocol::machine::ReadStep;
 use crate::pure::record::TopicPartition;
 
 /// A slot in which nothing comes for this time goes to a partition that waits for one.
 const DRY: Duration = Duration::from_secs(1);
 
+/// For so long a partition has its slot where other workers wait for one.
+const QUANTUM: Duration = Duration::from_secs(2);
+
 /// Gives and takes the slots of one worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Slots {
+    held: HeldSlots,
     parked: u64,
 }
 
 impl Slots {
+    pub(super) fn of(pool: Arc<SlotPool>) -> Slots {
+        Slots { held: HeldSlots::none_of(pool), parked: 0 }
+    }
+
     /// Takes slots from those that do not use them, and gives them to those that wait. `turn`: the
     /// partition with a backlog that is read now.
     pub(super) fn share(
         &mut self,
-        slots: usize,
         owned: &mut BTreeMap<TopicPartition, OwnedPartition>,
         turn: Option<&TopicPartition>,
         now: Now,
@@ -33,26 +43,37 @@ impl Slots {
         };
         let waiting = owned.values().filter(|p| waits(p)).count();
         let mut taken = owned.values().filter(|p| p.fetching.needs_slot()).count();
-        if waiting == 0 && taken <= slots {
-            return;
+        while self.held.count() < taken && self.held.take() {}
+        self.held.keep(taken);
+        if waiting == 0 && taken == self.held.count() {
+            return self.held.wait_no_more();
         }
+        let elsewhere = self.held.are_wanted();
         for (tp, p) in owned.iter_mut().filter(|(_, p)| p.fetching.needs_slot()) {
             let has_turn = turn == Some(tp);
             let waits_for_turn = p.sinks.backlog && !p.sinks.is_clogged();
             let dry = !waits_for_turn && p.fetching.gave + DRY < now.instant;
             let passed = waits_for_turn && p.fetching.had_turn;
-            let unused = 0 < waiting && (dry || passed);
-            if !has_turn && (slots < taken || unused) && self.park(p) {
+            let unused = (0 < waiting || elsewhere) && (dry || passed);
+            let too_many = self.held.count() < taken;
+            let long = elsewhere && p.fetching.slot_since + QUANTUM <= now.instant;
+            if (long || !has_turn && (too_many || unused)) && self.park(p) {
                 taken -= 1;
             }
         }
-        while taken < slots {
+        self.held.keep(taken);
+        loop {
             let parked = owned.values_mut().filter(|p| waits(p));
-            let Some(p) = parked.min_by_key(|p| p.fetching.parked_as) else { break };
+            let Some(p) = parked.min_by_key(|p| p.fetching.parked_as) else {
+                return self.held.wait_no_more();
+            };
+            if !self.held.take() {
+                return;
+            }
             p.fetching.parked = false;
             p.fetching.gave = now.instant;
+            p.fetching.slot_since = now.instant;
             p.fetching.had_turn = false;
-            taken += 1;
         }
     }
 

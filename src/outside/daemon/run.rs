@@ -246,6 +246,7 @@ fn environment(
         let _ = metrics.store_errors.with_label_values(&[kind.label()]);
     }
     let (anew, control) = (Arc::clone(control), Arc::clone(control));
+    let memory = Memory::new(config.daemon.memory_bytes as usize);
     Env {
         sources: Arc::new(SourceLists::default()),
         paused: Arc::new(Paused::default()),
@@ -253,8 +254,8 @@ fn environment(
         positions: Arc::new(positions),
         runtime: tokio::runtime::Handle::current(),
         commit_interval: config.daemon.commit_interval,
-        memory: Arc::new(Memory::new(config.daemon.memory_bytes as usize)),
-        fetched_bytes: Prefetch::of(config.daemon.memory_bytes).of_partition(),
+        slots: Arc::new(memory.slots(Prefetch::of(config.daemon.memory_bytes).of_partition())),
+        memory: Arc::new(memory),
         open_files: OpenFiles::default(),
         fatal: Arc::new(move |reason| drop(fatal.try_send(reason))),
         fetch_anew: Arc::new(move |tp| anew.fetch_anew(tp)),

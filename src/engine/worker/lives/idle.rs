@@ -9,6 +9,8 @@ use crate::engine::worker::idle::QUIET;
 use crate::engine::worker::inbox::{Added, Message};
 use crate::engine::worker::lives::topics::{all, tp};
 use crate::engine::worker::lives::world::{World, clock, feed, in_paused_time, role};
+use crate::engine::worker::slot_pool::SlotPool;
+use crate::engine::worker::slots::Slots;
 
 const AGE: Duration = Duration::from_millis(2_300);
 /// Of the environment of these lives.
@@ -95,6 +97,26 @@ fn what_the_clock_makes_due_is_done_in_time_and_nothing_else_is_looked_at_often(
         let seen = sleeps(&mut world, Duration::from_secs(30)).await;
         let published = first(&seen, |s| before < s.counts) - started;
         assert!(COMMIT <= published && published < COMMIT + EXACT, "{published:?}");
+        world.finish().await;
+    });
+}
+
+/// Three workers have a partition each, and all of them together may fetch for two.
+#[test]
+fn workers_whose_slots_do_not_suffice_take_turns() {
+    in_paused_time(async {
+        let mut world = World::new(None);
+        let pool = Arc::new(SlotPool::new(2, 1));
+        let generation = world.next_generation();
+        for tp in all() {
+            let who = world.start();
+            world.processes[who].worker.slots = Slots::of(Arc::clone(&pool));
+            world.give(who, &generation, &[tp]);
+        }
+        for batch in 0..4 {
+            feed(&world, batch);
+            world.steps(Duration::from_secs(3)).await;
+        }
         world.finish().await;
     });
 }

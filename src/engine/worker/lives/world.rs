@@ -17,6 +17,7 @@ use crate::engine::worker::inbox::{Added, Message, Wake, WorkerView};
 use crate::engine::worker::lives::oracle::{Visible, check, explain, is_whole};
 use crate::engine::worker::lives::topics::{MERGED, all, tp};
 use crate::engine::worker::round::Worker;
+use crate::engine::worker::slot_pool::SlotPool;
 use crate::fakes::brokers::Brokers;
 use crate::fakes::network::{Failure, LATE, Network};
 use crate::fakes::store::Memory;
@@ -116,7 +117,7 @@ pub(super) fn env(brokers: &Brokers, registry: &prometheus::Registry) -> Env {
         // Longer than a roll, so that either position may be ahead of the other.
         commit_interval: Duration::from_secs(2),
         memory: Arc::new(env::Memory::new(1 << 30)),
-        fetched_bytes: (1 << 30) / 6 / SLOTS.get(),
+        slots: Arc::new(SlotPool::new(SLOTS.get(), 1)),
         open_files: OpenFiles::default(),
         fatal: Arc::new(|reason| panic!("{reason}")),
         fetch_anew: Arc::new(|_| panic!("no seek was refused")),
