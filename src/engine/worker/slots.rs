@@ -45,10 +45,10 @@ impl Slots {
         let mut taken = owned.values().filter(|p| p.fetching.needs_slot()).count();
         while self.held.count() < taken && self.held.take() {}
         self.held.keep(taken);
-        if waiting == 0 && taken == self.held.count() {
+        let elsewhere = 0 < taken && self.held.are_wanted();
+        if waiting == 0 && !elsewhere && taken == self.held.count() {
             return self.held.wait_no_more();
         }
-        let elsewhere = self.held.are_wanted();
         for (tp, p) in owned.iter_mut().filter(|(_, p)| p.fetching.needs_slot()) {
             let has_turn = turn == Some(tp);
             let waits_for_turn = p.sinks.backlog && !p.sinks.is_clogged();

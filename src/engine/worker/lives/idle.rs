@@ -9,7 +9,7 @@ use crate::engine::worker::idle::QUIET;
 use crate::engine::worker::inbox::{Added, Message};
 use crate::engine::worker::lives::topics::{all, tp};
 use crate::engine::worker::lives::world::{World, clock, feed, in_paused_time, role};
-use crate::engine::worker::slot_pool::SlotPool;
+use crate::engine::worker::slot_pool::{HeldSlots, SlotPool};
 use crate::engine::worker::slots::Slots;
 
 const AGE: Duration = Duration::from_millis(2_300);
@@ -101,22 +101,29 @@ fn what_the_clock_makes_due_is_done_in_time_and_nothing_else_is_looked_at_often(
     });
 }
 
-/// Three workers have a partition each, and all of them together may fetch for two.
+/// Two workers have a partition with a backlog each, and there is one slot for both.
 #[test]
 fn workers_whose_slots_do_not_suffice_take_turns() {
     in_paused_time(async {
         let mut world = World::new(None);
         let pool = Arc::new(SlotPool::new(2, 1));
+        let mut other = HeldSlots::none_of(Arc::clone(&pool));
+        assert!(other.take());
         let generation = world.next_generation();
-        for tp in all() {
+        let both = [tp("in", 0), tp("in", 1)];
+        for tp in &both {
+            (0..1_000).for_each(|_| world.brokers.produce(tp, 1_700_000_000_000, "a line"));
             let who = world.start();
             world.processes[who].worker.slots = Slots::of(Arc::clone(&pool));
-            world.give(who, &generation, &[tp]);
+            world.give(who, &generation, std::slice::from_ref(tp));
         }
-        for batch in 0..4 {
-            feed(&world, batch);
-            world.steps(Duration::from_secs(3)).await;
-        }
-        world.finish().await;
+        world.steps(Duration::from_secs(8)).await;
+        let read = |who: usize| {
+            let metrics = &world.processes[who].worker.env.metrics;
+            metrics.records.with_label_values(&["m", "source"]).get()
+        };
+        let [first, second] = [0, 1].map(read);
+        assert!(0 < first && 0 < second, "{first} and {second} of 1,000 records are read");
+        assert!(first + second <= 4 * 8 * 5, "both fetched at the same time");
     });
 }
