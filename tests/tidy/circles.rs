@@ -180,7 +180,7 @@ fn no_files_use_each_other() {
     let uses = modules.uses();
     let way = &uses["src/engine/worker/round.rs"];
     assert!(way.contains("src/engine/worker/partition.rs"), "the paths are followed");
-    assert!(way.contains("src/pure/protocol/backoff.rs"), "through hubs, too");
+    assert!(way.contains("src/common/health/subject.rs"), "through hubs, too");
     let found = circles(uses);
     assert!(found.is_empty(), "a circle of files:\n  {}", found.join("\n  "));
     let tests = test_files(&files);

@@ -152,6 +152,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
             "common/spawn",
             "common/status",
             "pure/layout",
+            "pure/record",
         ],
     ),
     (

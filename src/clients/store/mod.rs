@@ -14,9 +14,11 @@ mod error;
 mod hdfs;
 mod local;
 pub mod measured;
+mod mounts;
 mod open;
 mod tasks;
 
 pub use api::{Deadlines, Store, Writer};
 pub use error::{ErrorKind, StoreError};
+pub use mounts::mount_below;
 pub use open::open;

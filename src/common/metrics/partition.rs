@@ -1,6 +1,6 @@
 //! The gauges of one partition that this instance owns.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 use prometheus::{IntGauge, IntGaugeVec};
@@ -8,19 +8,30 @@ use prometheus::{IntGauge, IntGaugeVec};
 use crate::common::metrics::handles::Metrics;
 use crate::pure::record::{Offset, TopicPartition};
 
-/// One gauge of one partition. Its series exists from the first value on.
+/// An end of a log that nobody has confirmed for so long, in milliseconds, is not known any more.
+const END_KEPT: i64 = 30_000;
+
+/// One gauge of one partition. Its series exists while it has a value.
 #[derive(Debug)]
 pub struct PartitionGauge {
     family: IntGaugeVec,
     labels: Arc<[String; 2]>,
-    series: OnceLock<IntGauge>,
+    series: Mutex<Option<IntGauge>>,
 }
 
 impl PartitionGauge {
     /// Sets the value.
     pub fn set(&self, value: i64) {
         let labels = [&self.labels[0], &self.labels[1]];
-        self.series.get_or_init(|| self.family.with_label_values(&labels)).set(value);
+        let make = || self.family.with_label_values(&labels);
+        self.series.lock().get_or_insert_with(make).set(value);
+    }
+
+    /// There is no value any more.
+    fn clear(&self) {
+        if self.series.lock().take().is_some() {
+            let _ = self.family.remove_label_values(&[&self.labels[0], &self.labels[1]]);
+        }
     }
 }
 
@@ -31,6 +42,8 @@ struct Known {
     results: Option<Offset>,
     archive: Option<Offset>,
     end: Option<Offset>,
+    /// When a broker last said where the log ends, or was first asked in vain; milliseconds.
+    end_at: Option<i64>,
     /// A last stable offset that is below the log's end, and since when: milliseconds.
     pinned: Option<(Offset, i64)>,
     /// When that was looked at last, milliseconds.
@@ -69,7 +82,7 @@ impl Metrics {
         let gauge = |family: &IntGaugeVec| PartitionGauge {
             family: family.clone(),
             labels: Arc::clone(&labels),
-            series: OnceLock::new(),
+            series: Mutex::default(),
         };
         PartitionGauges {
             metrics: Arc::clone(self),
@@ -117,12 +130,25 @@ impl PartitionGauges {
         self.set_lags(*known);
     }
 
-    /// Sets the log's last stable offset.
-    pub fn set_end(&self, end: Offset) {
+    /// Sets the log's last stable offset, as it was at `now`, milliseconds.
+    pub fn set_end(&self, end: Offset, now: i64) {
         self.log_end_offset.set(end.0);
         let mut known = self.lock();
         known.end = Some(end);
+        known.end_at = Some(now);
         self.set_lags(*known);
+    }
+
+    /// No broker has said at `now` where the log ends. After a while the end that was known is
+    /// forgotten, and the lags with it: a lag that does not grow would say that all is well.
+    pub fn end_is_unknown(&self, now: i64) {
+        let mut known = self.lock();
+        if END_KEPT <= now.saturating_sub(*known.end_at.get_or_insert(now)) {
+            known.end = None;
+            for gauge in [&self.log_end_offset, &self.results_lag, &self.archive_lag] {
+                gauge.clear();
+            }
+        }
     }
 
     /// Sets the log's end with the records of open transactions. Returns for how many seconds, at
@@ -198,7 +224,7 @@ impl Drop for PartitionGauges {
             &self.results_lag,
             &self.archive_lag,
         ] {
-            // One that was never set has no series.
+            // One without a value has no series of its own.
             let _ = gauge.family.remove_label_values(&[&gauge.labels[0], &gauge.labels[1]]);
         }
     }
@@ -227,7 +253,7 @@ mod tests {
         let tp = TopicPartition { topic: "t".into(), partition: 0 };
         let gauges = metrics.partition(&tp);
         assert!(series(&registry).is_empty());
-        gauges.set_end(Offset(100));
+        gauges.set_end(Offset(100), 0);
         assert_eq!(series(&registry), ["alluvium_log_end_offset 100"]);
         gauges.set_positions(Some(Offset(40)), None, None);
         let results = [
@@ -238,10 +264,30 @@ mod tests {
         assert_eq!(series(&registry), results);
         // It recovers: the log grows meanwhile.
         gauges.set_positions(None, None, None);
-        gauges.set_end(Offset(110));
+        gauges.set_end(Offset(110), 0);
         assert!(series(&registry).contains(&"alluvium_results_lag_records 70".to_string()));
         drop(gauges);
         assert!(series(&registry).is_empty());
+    }
+
+    #[test]
+    fn an_end_that_no_broker_confirms_is_not_known_any_more() {
+        let registry = Registry::new();
+        let metrics = Arc::new(Metrics::new(&registry));
+        let gauges = metrics.partition(&TopicPartition { topic: "t".into(), partition: 0 });
+        gauges.set_positions(Some(Offset(40)), Some(Offset(30)), None);
+        gauges.set_end(Offset(100), 1_000);
+        gauges.end_is_unknown(1_000 + END_KEPT - 1);
+        assert_eq!((series(&registry).len(), gauges.end()), (5, Some(Offset(100))));
+        gauges.end_is_unknown(1_000 + END_KEPT);
+        let positions = ["alluvium_archive_position 30", "alluvium_results_position 40"];
+        assert_eq!((series(&registry), gauges.end()), (positions.map(Into::into).to_vec(), None));
+        // P moves while nobody knows the end.
+        gauges.set_positions(Some(Offset(50)), None, None);
+        assert_eq!(series(&registry).len(), 2);
+        gauges.set_end(Offset(120), 99_000);
+        assert!(series(&registry).contains(&"alluvium_results_lag_records 70".to_string()));
+        assert_eq!(series(&registry).len(), 5);
     }
 
     #[test]
@@ -249,15 +295,15 @@ mod tests {
         let registry = Registry::new();
         let metrics = Arc::new(Metrics::new(&registry));
         let gauges = metrics.partition(&TopicPartition { topic: "t".into(), partition: 0 });
-        gauges.set_end(Offset(10));
+        gauges.set_end(Offset(10), 0);
         assert_eq!(gauges.set_full_end(Offset(10), 0), [0, 0]);
         assert_eq!(gauges.set_full_end(Offset(15), 1_000), [0, 0]);
         // It moves, so transactions end.
-        gauges.set_end(Offset(12));
+        gauges.set_end(Offset(12), 0);
         assert_eq!(gauges.set_full_end(Offset(15), 6_000), [0, 0]);
         assert_eq!(gauges.set_full_end(Offset(99), 36_000), [0, 30]);
         assert_eq!(gauges.set_full_end(Offset(99), 70_000), [30, 64]);
-        gauges.set_end(Offset(99));
+        gauges.set_end(Offset(99), 0);
         assert_eq!(gauges.set_full_end(Offset(99), 71_000), [64, 0]);
     }
 
@@ -267,11 +313,11 @@ mod tests {
         let metrics = Arc::new(Metrics::new(&registry));
         let tp = TopicPartition { topic: "t".into(), partition: 0 };
         let (old, new) = (metrics.partition(&tp), metrics.partition(&tp));
-        old.set_end(Offset(1));
-        new.set_end(Offset(2));
+        old.set_end(Offset(1), 0);
+        new.set_end(Offset(2), 0);
         drop(old);
         assert_eq!(series(&registry), ["alluvium_log_end_offset 2"]);
-        new.set_end(Offset(3));
+        new.set_end(Offset(3), 0);
         assert_eq!(series(&registry), ["alluvium_log_end_offset 3"]);
         drop(new);
         assert!(series(&registry).is_empty());

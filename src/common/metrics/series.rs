@@ -74,9 +74,9 @@ pub(super) const COMMITTED_OFFSET: Text = ("alluvium_committed_offset", "F: the 
 pub(super) const LOG_END_OFFSET: Text =
     ("alluvium_log_end_offset", "The partition's last stable offset.");
 pub(super) const RESULTS_LAG: Text =
-    ("alluvium_results_lag_records", "Offsets from P to the log's end.");
+    ("alluvium_results_lag_records", "Offsets from P to the log's end, where that is known.");
 pub(super) const ARCHIVE_LAG: Text =
-    ("alluvium_archive_lag_records", "Offsets from A to the log's end.");
+    ("alluvium_archive_lag_records", "Offsets from A to the log's end, where that is known.");
 pub(super) const ARCHIVE_DELAY: Text = (
     "alluvium_archive_delay_seconds",
     "Age of the oldest record that is not in the ledger: seconds since it was read.",

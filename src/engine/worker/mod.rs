@@ -11,8 +11,8 @@
 //! * `failing`: partitions whose transactions fail, which are tried apart.
 //! * `round`: what a thread does over and over; `turns`: whose backlog is read.
 //! * `idle`: how long a worker may sleep.
-//! * `slots`: which partitions fetch, if the budget is small for their number; `slot_pool`: how many
-//!   may at a time, of all workers; `fetching`: what is known of one partition for that.
+//! * `slots`: which partitions fetch, if the budget is small for their number; `slot_pool`: how
+//!   many may at a time, of all workers; `fetching`: what is known of one partition for that.
 //! * `questions`: what is asked outside of the thread, and what operators see of a worker.
 //! * `report`, `delay`: what operators see of a partition.
 //! * `pool`: all workers of an instance; `inbox`, `env`: their messages and what they work with.

@@ -118,15 +118,17 @@ impl Pool {
         Ok(index)
     }
 
-    /// Asks for the ends of all logs that are owned, and sets the lags. Blocks.
-    pub fn refresh_ends(&self, end: impl Fn(&TopicPartition) -> Option<Offset>) {
+    /// Asks for the ends of all logs that are owned, and sets the lags; `now` is in milliseconds.
+    /// Blocks.
+    pub fn refresh_ends(&self, end: impl Fn(&TopicPartition) -> Option<Offset>, now: i64) {
         let placed = self.placed.lock();
         let all = placed.iter().map(|(tp, p)| (tp.clone(), Arc::clone(&p.gauges)));
         let all: Vec<(TopicPartition, Arc<PartitionGauges>)> = all.collect();
         drop(placed);
         for (tp, gauges) in all {
-            if let Some(end) = end(&tp) {
-                gauges.set_end(end);
+            match end(&tp) {
+                Some(end) => gauges.set_end(end, now),
+                None => gauges.end_is_unknown(now),
             }
         }
     }

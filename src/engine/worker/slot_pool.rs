@@ -59,7 +59,8 @@ impl HeldSlots {
     }
 
     /// Takes one more, unless all are taken or others have waited longer for those that are free;
-    /// then this worker waits. Its thread, which must be the caller, is woken when it may try again.
+    /// then this worker waits. Its thread, which must be the caller, is woken when it may try
+    /// again.
     pub(super) fn take(&mut self) -> bool {
         let mut state = self.pool.state.lock();
         let place = state.waiting.iter().position(|(holder, _)| *holder == self.holder);

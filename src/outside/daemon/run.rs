@@ -402,7 +402,7 @@ async fn watch_ends(consumer: Arc<Consumer>, health: Arc<Health>) {
             // One leader that does not answer leaves all unanswered: then each is asked for alone.
             let alone = |tp: &_| log_range(&consumer, tp).ok().map(|log| log.to);
             let end = |tp: &_| stable.get(tp).copied().or_else(|| alone(tp));
-            pool.refresh_ends(|tp| if away() { None } else { end(tp) });
+            pool.refresh_ends(|tp| if away() { None } else { end(tp) }, now_ms());
             let full = |all: &[_]| if away() { None } else { positions.ends(all).ok() };
             pool.refresh_full_ends(full, now_ms());
         });

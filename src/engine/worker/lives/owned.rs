@@ -125,7 +125,7 @@ async fn what_has_no_position_has_no_lag_and_what_is_taken_away_has_no_series() 
     });
     assert!(pool.status().iter().all(|s| s.end.is_none()), "nobody has asked for an end yet");
 
-    pool.refresh_ends(|_| Some(Offset(9)));
+    pool.refresh_ends(|_| Some(Offset(9)), 0);
     assert!(pool.status().iter().all(|s| s.end == Some(9)));
     let has = |of, name: &str| series(&registry, of).iter().any(|s| s == name);
     eventually("a lag", || has(&source, "alluvium_archive_lag_records"));
@@ -134,10 +134,11 @@ async fn what_has_no_position_has_no_lag_and_what_is_taken_away_has_no_series() 
 
     let before = pool.status();
     // Taken away while the brokers are asked.
-    pool.refresh_ends(|tp| {
+    let end = |tp: &TopicPartition| {
         pool.revoked(std::slice::from_ref(tp), false);
         Some(Offset(10))
-    });
+    };
+    pool.refresh_ends(end, 0);
     before.iter().for_each(|s| pool.set_headroom(s, 60));
     for tp in [&source, &partials] {
         eventually("the end of all series", || series(&registry, tp).is_empty());
@@ -178,7 +179,7 @@ async fn what_operators_see_of_a_partition_has_the_value_that_it_says() {
     let of_source = status.iter().find(|s| s.topic == "in").expect("it is owned");
     pool.set_headroom(of_source, 60);
     is("retention_headroom_seconds", &source, 60.0);
-    pool.refresh_ends(|_| Some(Offset(1)));
+    pool.refresh_ends(|_| Some(Offset(1)), 0);
     for now in [1_000, 31_000] {
         pool.refresh_full_ends(|all| Some(vec![Offset(3); all.len()]), now);
     }
