@@ -3,9 +3,12 @@
 //! Fills topics of 1, 100 and 1,000 partitions with records of 1 kB that hardly compress, then lets
 //! the daemon archive each topic as Parquet and as JSON lines, once with all of it as a backlog and
 //! once while the records arrive. Prints the peak of the resident set size beside the budget.
+//! With COUNTS the daemon counts the words of the records too, which are of 1,000 words then; with
+//! MAPPINGS it has so many mappings, which share the partitions.
 //!
 //! PARTITIONS=1,100,1000  FORMATS=parquet,jsonl  ARRIVALS=backlog,live  STORES=local,hdfs
 //! MEMORY=256 (MiB)  RECORDS=300000  RECORD_BYTES=1000  IDLE=5 (seconds)
+//! MAPPINGS=1  COUNTS=no (or partition, merged)
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "../tests/support/mod.rs"]
@@ -24,6 +27,17 @@ struct Size {
     record_bytes: usize,
     budget_mib: u64,
     idle: Duration,
+    mappings: i32,
+    /// The scope of the counts, or `no`.
+    counts: String,
+}
+
+impl Size {
+    /// The topics of a run: one for each mapping, with so many partitions each.
+    fn topics(&self, name: &str, partitions: i32) -> (Vec<String>, i32) {
+        let each = (partitions / self.mappings).max(1);
+        ((0..self.mappings).map(|i| format!("{name}-{i}")).collect(), each)
+    }
 }
 
 /// One row of the table.
@@ -51,14 +65,16 @@ fn main() {
         record_bytes: number("RECORD_BYTES", 1_000) as usize,
         budget_mib: number("MEMORY", 256),
         idle: Duration::from_secs(number("IDLE", 5)),
+        mappings: number("MAPPINGS", 1) as i32,
+        counts: std::env::var("COUNTS").unwrap_or_else(|_| "no".into()),
     };
     let stores = list("STORES", "local");
     let nodes = u8::from(stores.iter().any(|s| s == "hdfs"));
     let cluster = Cluster::start_with("memory", 1, nodes, &[("TESTBED_JIT", "full")]);
     let mut filled = BTreeSet::new();
     println!(
-        "{} records of {} bytes, memory = {} MiB",
-        size.records, size.record_bytes, size.budget_mib
+        "{} records of {} bytes, memory = {} MiB, mappings: {}, counts: {}",
+        size.records, size.record_bytes, size.budget_mib, size.mappings, size.counts
     );
     println!(
         "| partitions | format | records | store | peak MiB | of the budget | threads | \
@@ -87,22 +103,40 @@ fn list(variable: &str, default: &str) -> Vec<String> {
     text.split(',').map(String::from).collect()
 }
 
-/// Records of random letters, spread over all partitions.
-fn fill(cluster: &Cluster, topic: &str, partitions: i32, size: &Size) {
+/// Random letters, or random words of 1,000 where words are counted.
+fn text(random: &mut fastrand::Rng, bytes: usize, words: bool) -> Vec<u8> {
+    if !words {
+        return (0..bytes).map(|_| random.alphanumeric() as u8).collect();
+    }
+    let mut text = Vec::with_capacity(bytes + 8);
+    while text.len() < bytes {
+        text.extend_from_slice(format!("word{} ", random.u32(0..1_000)).as_bytes());
+    }
+    text
+}
+
+/// Records that are spread over all partitions.
+fn fill(cluster: &Cluster, topics: &[String], partitions: i32, size: &Size) {
     let producer = cluster.producer();
     let mut random = fastrand::Rng::with_seed(7);
-    let letters: Vec<u8> =
-        (0..(1 << 20) + size.record_bytes).map(|_| random.alphanumeric() as u8).collect();
-    for i in 0..size.records {
+    let text = text(&mut random, (1 << 20) + size.record_bytes, size.counts != "no");
+    for i in 0..size.records as usize {
         let at = random.usize(0..1 << 20);
-        let value = &letters[at..at + size.record_bytes];
-        send(&producer, topic, (i % i64::from(partitions)) as i32, value, None);
+        let value = &text[at..at + size.record_bytes];
+        let partition = (i / topics.len() % partitions as usize) as i32;
+        send(&producer, &topics[i % topics.len()], partition, value, None);
     }
     flush(&producer);
 }
 
-fn configuration(cluster: &Cluster, size: &Size, run: &Run<'_>, topic: &str) -> String {
-    let name = format!("{topic}-{}-{}", run.format, run.store);
+fn configuration(
+    cluster: &Cluster,
+    size: &Size,
+    run: &Run<'_>,
+    name: &str,
+    topics: &[String],
+) -> String {
+    let name = format!("{name}-{}-{}", run.format, run.store);
     let root = match run.store {
         "hdfs" => format!("{}/{name}", cluster.hdfs()),
         _ => format!("file://{}", cluster.state.join("roots").join(&name).display()),
@@ -110,6 +144,15 @@ fn configuration(cluster: &Cluster, size: &Size, run: &Run<'_>, topic: &str) -> 
     if let Some(directory) = root.strip_prefix("file://") {
         std::fs::create_dir_all(directory).unwrap();
     }
+    let mappings = topics.iter().map(|topic| {
+        let counts = format!(
+            "[mapping.{topic}.wordcount]\noutput_topic = \"{topic}-{}-counts\"\nscope = \"{}\"\n\
+             time = \"arrival\"\n",
+            run.format, size.counts
+        );
+        let counts = if size.counts == "no" { String::new() } else { counts };
+        format!("[mapping.{topic}]\ntopics = [\"{topic}\"]\n{counts}")
+    });
     format!(
         r#"
 [kafka]
@@ -121,34 +164,35 @@ format = "{}"
 [daemon]
 workers = 2
 memory = "{}MiB"
-[mapping.lines]
-topics = ["{topic}"]
-"#,
+{}"#,
         cluster.bootstrap(),
         run.format,
-        size.budget_mib
+        size.budget_mib,
+        mappings.collect::<String>()
     )
 }
 
 fn measure(cluster: &Cluster, size: &Size, run: &Run<'_>, filled: &mut BTreeSet<String>) {
     let live = run.arrival == "live";
     let kind = if live { format!("live-{}-{}", run.format, run.store) } else { "backlog".into() };
-    let topic = format!("t{}-{kind}", run.partitions);
-    if filled.insert(topic.clone()) {
-        cluster.create_topic(&topic, run.partitions as u32);
+    let name = format!("t{}-{kind}", run.partitions);
+    let (topics, each) = size.topics(&name, run.partitions);
+    if filled.insert(name.clone()) {
+        topics.iter().for_each(|topic| cluster.create_topic(topic, each as u32));
         if !live {
-            fill(cluster, &topic, run.partitions, size);
+            fill(cluster, &topics, each, size);
         }
     }
-    let config = configuration(cluster, size, run, &topic);
+    let config = configuration(cluster, size, run, &name, &topics);
     let daemon = Daemon::start(&cluster.state.join("memory"), "memory", &config);
     let (watching, pid) = (Arc::new(AtomicBool::new(true)), daemon.pid());
     let goes_on = Arc::clone(&watching);
     let watcher = std::thread::spawn(move || watch(pid, &goes_on));
     let owned = || daemon.metric("alluvium_assigned_partitions", &[]);
-    eventually("an assignment", Duration::from_secs(60), || owned() == f64::from(run.partitions));
+    let all = f64::from(each * size.mappings);
+    eventually("an assignment", Duration::from_secs(120), || all <= owned());
     if live {
-        fill(cluster, &topic, run.partitions, size);
+        fill(cluster, &topics, each, size);
     }
     eventually("everything read", Duration::from_secs(300), || {
         let read = daemon.metric("alluvium_records_total", &[("role", "source")]);
