@@ -85,6 +85,8 @@ pub struct Transactions {
     patience: Duration,
     /// When the latest transaction was opened.
     opened_at: Instant,
+    /// A producer without a transaction for this time is ended.
+    idle_after: Duration,
     /// Topics that results of this transaction were sent to.
     topics: BTreeSet<String>,
     /// After this long the coordinator itself aborts and fences.
@@ -102,6 +104,10 @@ impl std::fmt::Debug for Transactions {
         f.write_str("Transactions")
     }
 }
+
+/// A producer has a connection and a thread for each broker, and about 1 MiB, whether it has
+/// something to do or not. To make one takes a few requests.
+const IDLE_AFTER: Duration = Duration::from_secs(60);
 
 /// librdkafka's own.
 const DEFAULT_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
@@ -158,6 +164,10 @@ pub trait Commit: Send {
     /// abort, the positions must be read back, and the producer is replaced.
     fn give_up(&mut self);
 
+    /// Between two transactions: a producer that has had nothing to do for long is ended. The next
+    /// transaction makes another one.
+    fn rest(&mut self) {}
+
     /// The largest value that a message may have; bytes.
     fn largest_value(&self) -> usize;
 }
@@ -176,6 +186,7 @@ impl Transactions {
             producer: None,
             patience,
             opened_at: Instant::now(),
+            idle_after: IDLE_AFTER,
             topics: BTreeSet::new(),
             transaction_timeout: DEFAULT_TRANSACTION_TIMEOUT,
             twins: Arc::default(),
@@ -348,6 +359,18 @@ impl Commit for Transactions {
         self.limit.value()
     }
 
+    fn rest(&mut self) {
+        if self.opened_at.elapsed() < self.idle_after {
+            return;
+        }
+        let Some(producer) = self.producer.take() else { return };
+        tracing::debug!("a producer that had nothing to do is ended");
+        // Joins the client's threads.
+        if let Err(error) = thread_detached("producer-end", move || drop(producer)) {
+            tracing::error!(%error, "no thread can be started to end a producer");
+        }
+    }
+
     fn give_up(&mut self) {
         let Some(producer) = self.producer.take() else {
             return;
@@ -400,18 +423,32 @@ mod tests {
         assert!((2..=10).contains(&calls), "{calls} calls");
     }
 
+    fn of(brokers: &MockCluster<'_, DefaultProducerContext>) -> Transactions {
+        let mut config = ClientConfig::new();
+        let _ = config
+            .set("bootstrap.servers", brokers.bootstrap_servers())
+            .set("transactional.id", "t");
+        Transactions::new(move || Ok(config.clone()), Duration::from_secs(15))
+    }
+
+    #[test]
+    fn a_producer_that_has_nothing_to_do_is_ended_and_made_again() {
+        let brokers = MockCluster::new(1).unwrap();
+        let mut transactions = of(&brokers);
+        for (idle_after, ends) in [(IDLE_AFTER, false), (Duration::ZERO, true)] {
+            transactions.idle_after = idle_after;
+            let _ = transactions.ready().unwrap();
+            transactions.rest();
+            assert_eq!(transactions.producer.is_none(), ends);
+        }
+    }
+
     #[test]
     fn a_transaction_timeout_that_the_brokers_refuse_is_named() {
         let brokers: MockCluster<'_, DefaultProducerContext> = MockCluster::new(1).unwrap();
         let refusal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT;
         brokers.request_errors(RDKafkaApiKey::InitProducerId, &[refusal; 20]);
-        let mut config = ClientConfig::new();
-        let _ = config
-            .set("bootstrap.servers", brokers.bootstrap_servers())
-            .set("transactional.id", "t");
-        let mut transactions =
-            Transactions::new(move || Ok(config.clone()), Duration::from_secs(15));
-        let refused = transactions.begin().unwrap_err();
+        let refused = of(&brokers).begin().unwrap_err();
         assert_eq!(refused, TransactionError::Refused(Fatal::TRANSACTION_TIMEOUT));
         for word in ["kafka.properties.\"transaction.timeout.ms\"", "transaction.max.timeout.ms"] {
             assert!(refused.to_string().contains(word), "{refused}");

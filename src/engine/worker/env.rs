@@ -62,6 +62,9 @@ const BASE: usize = 40 << 20;
 /// The largest budget of which the base is a quarter. Bytes.
 const SMALL: usize = BASE * 4;
 
+/// What a worker's producer needs while it has little to do. Bytes.
+const PRODUCER: usize = 1 << 20;
+
 /// What `daemon.memory` allows, shared equally by the workers that own a partition.
 #[derive(Debug)]
 pub struct Memory {
@@ -88,9 +91,12 @@ impl Memory {
         self.workers.store(workers.max(1), Ordering::Relaxed);
     }
 
-    /// One worker's part, bytes.
+    /// One worker's part, bytes. Where producers would need nearly all of the budget, a quarter is
+    /// left for records.
     fn share(&self) -> usize {
-        self.whole / self.workers.load(Ordering::Relaxed)
+        let workers = self.workers.load(Ordering::Relaxed);
+        let rest = self.whole.saturating_sub(PRODUCER.saturating_mul(workers));
+        rest.max(self.whole / 4) / workers
     }
 }
 

@@ -100,6 +100,7 @@ impl Worker {
             apart.retain(|tp, _| group.contains(tp));
             self.transact_due(&apart, now);
         }
+        self.transactions.rest();
     }
 
     fn transact_due(&mut self, due: &BTreeMap<TopicPartition, Due>, now: Now) {
