@@ -21,10 +21,12 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// The ports of a testbed at offset 0 (testbed/testbed): brokers, their controllers, NameNode,
-/// DataNodes.
+/// The ports of a testbed at offset 0 (testbed/testbed): brokers, with their listeners for TLS and
+/// SASL, their controllers, NameNode, DataNodes.
 const TESTBED: &[std::ops::RangeInclusive<u16>] = &[
     9_092..=9_094,
+    9_062..=9_064,
+    9_072..=9_074,
     9_082..=9_084,
     8_020..=8_020,
     9_870..=9_870,
