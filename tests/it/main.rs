@@ -14,6 +14,7 @@ mod erasure;
 mod expected;
 mod lanes;
 mod network;
+mod secure;
 mod servers;
 
 use std::any::Any;
@@ -66,7 +67,7 @@ struct Planned {
 }
 
 /// All scenarios. Lane 0 has the shared cluster, lane 1 the incidents with clusters of their own,
-/// and the last one what compares times.
+/// lane 2 servers that ask who somebody is, and the last one what compares times.
 fn plan(one_by_one: bool) -> Vec<Planned> {
     let shared = ["servers", "servers-again"].map(Shared::new);
     let shared = Arc::new(shared);
@@ -100,6 +101,13 @@ fn plan(one_by_one: bool) -> Vec<Planned> {
         Planned { name: name.into(), place, run }
     });
     all.extend(own);
+    let secured: [(&str, fn()); 1] = [("secure::logins_and_rights", secure::logins_and_rights)];
+    let place = if one_by_one { place } else { Place { lane: 2, stage: 0, width: 1 } };
+    let secured = secured.map(|(name, run)| {
+        let run = Box::new(move |_| run());
+        Planned { name: name.into(), place, run }
+    });
+    all.extend(secured);
     for named in alerts::scenarios() {
         assert!(all.iter().any(|p| p.name == named), "tests/it/alerts.toml: no scenario {named}");
     }

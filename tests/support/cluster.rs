@@ -83,13 +83,19 @@ impl Cluster {
     }
 
     pub fn bootstrap(&self) -> String {
+        self.listener(9091)
+    }
+
+    /// The brokers' addresses for one of their listeners, whose ports follow this one in a testbed
+    /// at offset 0.
+    pub fn listener(&self, base: u16) -> String {
         let n: u16 = std::fs::read_to_string(self.state.join("kafka/brokers"))
             .unwrap()
             .trim()
             .parse()
             .unwrap();
         (1..=n)
-            .map(|i| format!("127.0.0.1:{}", 9091 + i + self.ports.offset))
+            .map(|i| format!("127.0.0.1:{}", base + i + self.ports.offset))
             .collect::<Vec<_>>()
             .join(",")
     }

@@ -21,6 +21,7 @@ pub use archive::{Archived, ReadBack, assert_each_once, ends_of, read_names, tre
 pub use cluster::{Cluster, Producing, flush, send, send_full};
 pub use daemon::{Daemon, alluvium};
 pub use lines::Lines;
+pub use ports::free_port;
 pub use promtool::promtool;
 
 /// Begins what a scenario says that has waited too long, or that has counted by time. A machine

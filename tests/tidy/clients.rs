@@ -6,9 +6,10 @@ use crate::source::check;
 use crate::tokens::{each_level, paths, program, tokens, word};
 
 /// A library, and the directories whose files may name it.
-const LIBRARIES: [(&str, &[&str]); 7] = [
+const LIBRARIES: [(&str, &[&str]); 8] = [
     ("rdkafka", &["src/clients/kafka/"]),
     ("rdkafka_sys", &["src/clients/kafka/"]),
+    ("openssl", &["src/clients/kafka/"]),
     ("hdfs_native", &["src/clients/store/"]),
     // The audit reads files back, without the code that wrote them.
     ("arrow", &["src/clients/encode/", "src/outside/audit/"]),

@@ -18,6 +18,9 @@ pub struct KafkaError {
 pub enum Fatal {
     #[error("{0}")]
     Ended(String),
+    /// The brokers do not let this client log in any more.
+    #[error("{0}")]
+    LoginRefused(String),
     /// A setting of `kafka.properties` is outside of what these settings of the brokers allow.
     #[error(
         "the brokers refuse kafka.properties.{key:?}: the value is outside of what they allow by \
@@ -56,6 +59,10 @@ pub enum TransactionError {
          Give each instance a daemon.instance (or --instance) of its own ({detail})"
     )]
     TwoInstances { detail: String },
+    /// The brokers refuse it, because a right is missing: the positions must be read back, as after
+    /// any doubt.
+    #[error("{step}: {lacks}")]
+    NotAllowed { step: &'static str, lacks: String },
     /// The brokers refuse a setting: no transaction will ever begin.
     #[error("{0}")]
     Refused(Fatal),

@@ -16,13 +16,18 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError as Rd, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, ClientContext, Offset as RdOffset, TopicPartitionList};
 
+use crate::clients::kafka::client_errors::Security;
+use crate::clients::kafka::connection::{Errors, is_of_a_connection};
 use crate::clients::kafka::error::{Fatal, KafkaError};
 use crate::clients::kafka::generation::Generation;
 use crate::clients::kafka::native::{GroupMetadata, Rebalances};
 use crate::clients::kafka::queue;
+use crate::clients::kafka::rights::{Operation, Resource, Rights};
+use crate::clients::kafka::settings::without_secrets;
 use crate::clients::kafka::topic_ids::{self, TopicIds};
 use crate::common::crash::{self, Step};
 use crate::pure::record::TopicPartition;
@@ -52,41 +57,20 @@ pub struct Group {
     assignments: Arc<dyn Assignments>,
     moves: Rebalances,
     topic_ids: Arc<TopicIds>,
+    rights: Arc<Rights>,
     /// The user wants to see what the client says at the level debug.
     shows_debug: bool,
     /// What the client said by itself of its connections.
     errors: Errors,
+    /// Without secrets.
+    settings: ClientConfig,
     /// The ids that this member has had.
     members: Mutex<BTreeSet<String>>,
 }
 
-/// What the client says by itself.
-#[derive(Debug, Default)]
-struct Errors {
-    /// The latest error of a connection, until a broker answers.
-    connection: Mutex<Option<String>>,
-    /// Any other error that was logged.
-    logged: Mutex<Option<String>>,
-}
-
-/// Whether an error says no more than that a server is not there now: a call that needs the server
-/// fails too, and is told of.
-fn is_of_a_connection(error: &Rd) -> bool {
-    let code = error.rdkafka_error_code();
-    matches!(
-        code,
-        Some(
-            RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::Resolve
-                | RDKafkaErrorCode::OperationTimedOut
-                | RDKafkaErrorCode::RequestTimedOut
-        )
-    )
-}
-
 impl ClientContext for Group {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.errors.hear_line(facility, line);
         if self.topic_ids.hear(line) {
             // Before anything is fetched with the new id: nobody reads on without a seek.
             self.moves.note();
@@ -97,30 +81,7 @@ impl ClientContext for Group {
     }
 
     fn error(&self, error: Rd, reason: &str) {
-        // The end of a partition is told to the queue's reader too, with its topic.
-        if matches!(error, Rd::Global(RDKafkaErrorCode::PartitionEOF) | Rd::PartitionEOF(_)) {
-            return;
-        }
-        // The daemon itself says which topics are missing, and a topic that it has just made is not
-        // known to every broker yet.
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition) {
-            tracing::debug!(error = %error, "kafka client: {reason}");
-            return;
-        }
-        let text = reason.split("(after").next().unwrap_or_default().trim().to_string();
-        if is_of_a_connection(&error) {
-            tracing::debug!(error = %error, "kafka client: {reason}");
-            // That all brokers are down says less than why the last one is.
-            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-                *self.errors.connection.lock() = Some(text);
-            }
-            return;
-        }
-        let mut last = self.errors.logged.lock();
-        if last.as_ref() != Some(&text) {
-            tracing::warn!(error = %error, "kafka client: {reason}");
-            *last = Some(text);
-        }
+        self.errors.hear_error(&error, reason);
     }
 }
 
@@ -170,9 +131,14 @@ fn cooperative(consumer: &Consumer) -> bool {
 }
 
 impl Group {
-    /// What the client said last of a connection that failed; a broker that answers takes it back.
-    pub(super) fn connection_error(&self) -> Option<String> {
-        self.errors.connection.lock().clone()
+    /// What the client said by itself of its connections.
+    pub(super) fn errors(&self) -> &Errors {
+        &self.errors
+    }
+
+    /// The client's settings, without its secrets.
+    pub(super) fn settings(&self) -> &ClientConfig {
+        &self.settings
     }
 
     /// The ids that this member has, or has had: after a session that has ended, the brokers may
@@ -183,9 +149,9 @@ impl Group {
         members.clone()
     }
 
-    /// A broker has answered.
-    pub(super) fn connected(&self) {
-        *self.errors.connection.lock() = None;
+    /// Who this client is.
+    pub(super) fn rights(&self) -> &Arc<Rights> {
+        &self.rights
     }
 
     fn assign(
@@ -206,7 +172,13 @@ impl Group {
                 .set_partition_offset(&tp.topic, tp.partition, placeholder)
                 .map_err(|e| failed(&e))?;
             let Some(me) = &me else { continue };
-            let queue = Queue::split(Arc::clone(me), tp.clone(), &self.moves, &self.topic_ids);
+            let queue = Queue::split(
+                Arc::clone(me),
+                tp.clone(),
+                &self.moves,
+                &self.topic_ids,
+                &self.rights,
+            );
             added.push((tp.clone(), queue.ok_or_else(|| failed(&format!("no queue for {tp}")))?));
         }
         // Before, not after: a fetch in between would ask for the placeholder, and where retention
@@ -286,8 +258,10 @@ pub fn consumer(
         assignments,
         moves: Rebalances::default(),
         topic_ids: Arc::default(),
+        rights: Arc::new(Rights::of(config, config.get("group.id").unwrap_or_default())),
         shows_debug: shown.is_some(),
-        errors: Errors::default(),
+        errors: Errors::of(Security::of(config)),
+        settings: without_secrets(config),
         members: Mutex::default(),
     };
     let mut config = config.clone();
@@ -368,6 +342,11 @@ impl PollControl {
         self.unknown_topic.notified().await;
     }
 
+    /// The client cannot continue.
+    pub fn end(&self, reason: Fatal) {
+        *self.fatal.lock() = Some(reason);
+    }
+
     /// The reason why the client cannot continue at all; [`None`] as long as it can.
     #[must_use]
     pub fn fatal(&self) -> Option<Fatal> {
@@ -375,10 +354,24 @@ impl PollControl {
     }
 }
 
-/// The poll thread's whole life. `alive` is called every round.
-pub fn poll(consumer: &Arc<Consumer>, control: &PollControl, leave: Duration, alive: impl Fn()) {
+/// What the poll thread reports.
+pub trait PollReports {
+    /// Another round begins.
+    fn alive(&self);
+
+    /// The brokers refuse to let this client join the group; `why` names the right that is missing.
+    fn may_not_join(&self, why: &str);
+}
+
+/// The poll thread's whole life.
+pub fn poll(
+    consumer: &Arc<Consumer>,
+    control: &PollControl,
+    leave: Duration,
+    reports: &impl PollReports,
+) {
     while !control.stop.load(Ordering::SeqCst) {
-        alive();
+        reports.alive();
         let rejoin = control.rejoin.swap(false, Ordering::SeqCst);
         if rejoin {
             consumer.unsubscribe();
@@ -405,38 +398,57 @@ pub fn poll(consumer: &Arc<Consumer>, control: &PollControl, leave: Duration, al
         {
             tracing::debug!(%error, "partitions whose fetching has stopped");
         }
-        match consumer.poll(Duration::from_millis(100)) {
-            Some(Err(Rd::MessageConsumptionFatal(code))) => {
-                let text = format!("the consumer can't continue: {code}");
-                *control.fatal.lock() = Some(Fatal::Ended(text));
-                return;
-            }
-            // The client would ask for ever, and nobody would join.
-            Some(Err(Rd::MessageConsumption(RDKafkaErrorCode::InvalidSessionTimeout))) => {
-                *control.fatal.lock() = Some(Fatal::SESSION_TIMEOUT);
-                return;
-            }
-            Some(Err(Rd::PartitionEOF(_))) | None => {}
-            Some(Err(Rd::MessageConsumption(
-                RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
-            ))) => control.unknown_topic.notify_one(),
-            // It is told as an outage of the brokers, or of the partitions that can't be read.
-            Some(Err(e)) if is_of_a_connection(&e) => tracing::debug!(error = %e, "poll"),
-            Some(Err(e)) => tracing::warn!(error = %e, "poll"),
-            Some(Ok(m)) => {
-                use rdkafka::Message as _;
-                tracing::error!(
-                    topic = m.topic(),
-                    partition = m.partition(),
-                    offset = m.offset(),
-                    "a record arrived in the main queue; the record is read again after recovery"
-                );
-            }
+        let polled = consumer.poll(Duration::from_millis(100));
+        if let Some(fatal) = polled.and_then(|polled| answer(consumer, control, reports, polled)) {
+            return control.end(fatal);
         }
     }
     // Dropping a consumer while it owns partitions can hang: leave, and poll until it owns none.
     consumer.unsubscribe();
     until_revoked(consumer, leave);
+}
+
+/// Answers what a poll gave; the reason why there is no other poll, if there is one.
+fn answer(
+    consumer: &Consumer,
+    control: &PollControl,
+    reports: &impl PollReports,
+    polled: Result<BorrowedMessage<'_>, Rd>,
+) -> Option<Fatal> {
+    match polled {
+        Err(Rd::MessageConsumptionFatal(code)) => {
+            return Some(Fatal::Ended(format!("the consumer can't continue: {code}")));
+        }
+        // The client would ask for ever, and nobody would join.
+        Err(Rd::MessageConsumption(RDKafkaErrorCode::InvalidSessionTimeout)) => {
+            return Some(Fatal::SESSION_TIMEOUT);
+        }
+        Err(Rd::PartitionEOF(_)) => {}
+        Err(Rd::MessageConsumption(
+            RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
+        )) => control.unknown_topic.notify_one(),
+        Err(Rd::MessageConsumption(RDKafkaErrorCode::GroupAuthorizationFailed)) => {
+            let rights = consumer.context().rights();
+            reports.may_not_join(&rights.lacks(Operation::Read, Resource::Group));
+        }
+        // The daemon finds which topics they are, and tells of each.
+        Err(Rd::MessageConsumption(RDKafkaErrorCode::TopicAuthorizationFailed)) => {
+            control.unknown_topic.notify_one();
+        }
+        // It is told as an outage of the brokers, or of the partitions that can't be read.
+        Err(e) if is_of_a_connection(&e) => tracing::debug!(error = %e, "poll"),
+        Err(e) => tracing::warn!(error = %e, "poll"),
+        Ok(m) => {
+            use rdkafka::Message as _;
+            tracing::error!(
+                topic = m.topic(),
+                partition = m.partition(),
+                offset = m.offset(),
+                "a record arrived in the main queue; the record is read again after recovery"
+            );
+        }
+    }
+    None
 }
 
 fn until_revoked(consumer: &Consumer, leave: Duration) {

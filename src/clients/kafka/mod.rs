@@ -9,6 +9,10 @@
 //! * [`topics`]: which topics there are, and making those that are written to.
 //! * `generation`: what a member may commit by, while its generation lasts.
 //! * `producer`: a producer whose events are heard.
+//! * `delivery`: what a producer says of its deliveries.
+//! * [`rights`]: which operation of which principal is missing, and the command that allows it.
+//! * `connection`, `client_errors`: what a client says of its connections, and what that means;
+//!   `contact` and `tls` find out the rest.
 //! * `limit`: how large a message may be.
 //! * `twins`: which of two instances of one name is the newer one.
 //! * `settings`: of consumers and producers.
@@ -17,6 +21,10 @@
 
 pub mod beginnings;
 mod calls;
+mod client_errors;
+mod connection;
+mod contact;
+mod delivery;
 mod error;
 mod generation;
 pub mod group;
@@ -30,12 +38,15 @@ pub mod offsets;
 pub mod producer;
 pub mod published;
 pub mod queue;
+pub mod rights;
 mod settings;
+mod tls;
 mod topic_ids;
 pub mod topics;
 pub mod transaction;
 mod twins;
 
+pub use contact::{NoContact, first_contact};
 pub use error::{Fatal, KafkaError, TransactionError};
 pub use generation::Generation;
 pub use group::{Assignments, Consumer, Queue};

@@ -34,7 +34,11 @@ pub fn committed(
     partitions: &[TopicPartition],
     timeout: Duration,
 ) -> Result<Vec<Option<CommittedRead>>, KafkaError> {
-    let failed = |e: &dyn std::fmt::Display| KafkaError::new("read committed offsets", e);
+    let rights = consumer.context().rights();
+    let topic = partitions.first().map(|tp| &*tp.topic);
+    let failed = |e: &dyn std::fmt::Display| {
+        KafkaError::new("read committed offsets", rights.explained(e, topic))
+    };
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for tp in partitions {
         let _ = list.add_partition(&tp.topic, tp.partition);
@@ -141,8 +145,11 @@ pub fn first_offset(
 /// # Errors
 /// No broker answers, or the topic is gone.
 pub fn topic_id(consumer: &Consumer, topic: &str) -> Result<String, KafkaError> {
-    native::topic_id(consumer, topic, CALL_TIMEOUT)
-        .map_err(|e| KafkaError::new(format!("ask for the id of topic {topic:?}"), e))
+    let rights = consumer.context().rights();
+    native::topic_id(consumer, topic, CALL_TIMEOUT).map_err(|e| {
+        let why = rights.explained(e, Some(topic));
+        KafkaError::new(format!("ask for the id of topic {topic:?}"), why)
+    })
 }
 
 /// The questions that a worker asks the brokers about positions. All calls block. Tests have an

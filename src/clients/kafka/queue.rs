@@ -8,6 +8,7 @@ use rdkafka_sys::rd_kafka_resp_err_t as Code;
 
 use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
 use crate::clients::kafka::native::{Rebalances, SplitQueue};
+use crate::clients::kafka::rights::Rights;
 use crate::clients::kafka::topic_ids::TopicIds;
 use crate::pure::record::{Offset, Record, TopicPartition};
 
@@ -66,6 +67,7 @@ pub struct Queue<C: ConsumerContext + 'static> {
     tp: TopicPartition,
     moves: Rebalances,
     topic_ids: Arc<TopicIds>,
+    rights: Arc<Rights>,
     /// How often the topic's id had changed before this assignment.
     id_changes: u64,
     /// The count of moves before the last seek.
@@ -85,11 +87,13 @@ impl<C: ConsumerContext + 'static> Queue<C> {
         tp: TopicPartition,
         moves: &Rebalances,
         topic_ids: &Arc<TopicIds>,
+        rights: &Arc<Rights>,
     ) -> Option<Queue<C>> {
         let (topic_ids, id_changes) = (Arc::clone(topic_ids), topic_ids.changes(&tp.topic));
         let queue = SplitQueue::split(&consumer, &tp.topic, tp.partition, moves.clone())?;
         let moves = moves.clone();
-        Some(Queue { queue, consumer, tp, moves, topic_ids, id_changes, sought_at: None })
+        let rights = Arc::clone(rights);
+        Some(Queue { queue, consumer, tp, moves, topic_ids, rights, id_changes, sought_at: None })
     }
 
     /// This partition, as the client's calls want it.
@@ -126,7 +130,8 @@ impl<C: ConsumerContext + 'static> Source for Queue<C> {
             Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE
             | Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET => Trouble::OutOfRange(text),
             Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED => {
-                Trouble::Refused(KafkaError::new(format!("read {}", self.tp), text))
+                let why = self.rights.explained(text, Some(&self.tp.topic));
+                Trouble::Refused(KafkaError::new(format!("read {}", self.tp), why))
             }
             _ => Trouble::Error(KafkaError::new(format!("read {}", self.tp), text)),
         });

@@ -7,7 +7,7 @@ use rdkafka::{ClientConfig, ClientContext};
 
 use crate::clients::kafka::error::KafkaError;
 use crate::clients::kafka::queue::BATCH;
-use crate::common::config::{Config, ConfigFault, Kafka};
+use crate::common::config::{Config, ConfigFault, Kafka, SECRETS};
 use crate::common::deadlines;
 
 /// The context of a client that reads for a moment: the end of a partition is no error, and what
@@ -50,6 +50,15 @@ pub fn base_config(kafka: &Kafka, client_id: &str) -> Result<ClientConfig, Kafka
         .set("client.id", client_id)
         .set("allow.auto.create.topics", "false");
     Ok(config)
+}
+
+/// The settings that may be kept and shown.
+pub(super) fn without_secrets(settings: &ClientConfig) -> ClientConfig {
+    let mut shown = settings.clone();
+    for key in SECRETS {
+        shown.remove(key);
+    }
+    shown
 }
 
 /// What the client may fetch ahead of its readers. The limits hold for each partition, so the

@@ -8,8 +8,10 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 
+use crate::clients::kafka::contact;
 use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
 use crate::clients::kafka::group::{self, Consumer};
+use crate::clients::kafka::rights::{self, Operation, Resource, Rights};
 
 /// A topic and the number of its partitions.
 pub type Topic = (String, usize);
@@ -26,21 +28,49 @@ pub fn all(consumer: &Consumer, servers: &str) -> Result<Vec<Topic>, KafkaError>
     Ok(there.map(|t| (t.name().into(), t.partitions().len())).collect())
 }
 
+/// Whether the brokers refuse to tell this client of a topic, be it there or not.
+///
+/// # Errors
+/// No broker answers.
+pub fn is_refused(consumer: &Consumer, topic: &str) -> Result<bool, KafkaError> {
+    let metadata = consumer
+        .fetch_metadata(Some(topic), CALL_TIMEOUT)
+        .map_err(|e| KafkaError::new(format!("ask for topic {topic:?}"), e))?;
+    let errors = metadata.topics().iter().filter_map(|t| t.error());
+    Ok(errors.into_iter().any(rights::is_of_topic))
+}
+
+/// Says that the operation on a topic is not allowed, and how to allow it.
+#[must_use]
+pub fn lacks(consumer: &Consumer, operation: Operation, topic: &str) -> String {
+    consumer.context().rights().lacks(operation, Resource::Topic(topic))
+}
+
 /// Asks any broker, by way of one topic.
 ///
 /// # Errors
 /// No broker answers; the text says why the last connection failed, if the client knows.
 pub fn reach(consumer: &Consumer, topic: &str) -> Result<(), KafkaError> {
+    let errors = consumer.context().errors();
     match consumer.fetch_metadata(Some(topic), CALL_TIMEOUT) {
         Ok(_) => {
-            consumer.context().connected();
+            errors.connected();
             Ok(())
         }
         Err(e) => {
-            let why = consumer.context().connection_error();
+            let settings = consumer.context().settings();
+            let servers = settings.get("bootstrap.servers").unwrap_or_default();
+            let fault = errors.fault().and_then(|f| contact::explained(Some(f), servers, settings));
+            let why = fault.map(|fault| fault.text).or_else(|| errors.of_connection());
             Err(KafkaError::new("ask the brokers", why.unwrap_or_else(|| e.to_string())))
         }
     }
+}
+
+/// The refusal of this client's login, if there was one since this was asked last.
+#[must_use]
+pub fn refused_login(consumer: &Consumer) -> Option<String> {
+    consumer.context().errors().take_refusal()
 }
 
 /// All topics, as brokers list them to somebody without any settings.
@@ -101,6 +131,7 @@ pub fn is_limited_in_size(settings: &Settings) -> bool {
 /// Asks the brokers for settings, and makes topics.
 pub struct Admin {
     client: AdminClient<DefaultClientContext>,
+    rights: Rights,
 }
 
 impl Admin {
@@ -110,7 +141,7 @@ impl Admin {
     /// The client library refuses the configuration.
     pub fn new(config: &ClientConfig) -> Result<Admin, KafkaError> {
         let made = config.create().map_err(|e| KafkaError::new("make a client", e));
-        Ok(Admin { client: made? })
+        Ok(Admin { client: made?, rights: Rights::of(config, "") })
     }
 
     /// The settings of a topic, with the brokers' defaults.
@@ -118,7 +149,8 @@ impl Admin {
     /// # Errors
     /// No broker answers, or the topic's settings may not be read.
     pub async fn settings(&self, topic: &str) -> Result<Settings, KafkaError> {
-        self.describe(&ResourceSpecifier::Topic(topic), &format!("topic {topic:?}")).await
+        let of = (ResourceSpecifier::Topic(topic), Resource::Topic(topic));
+        self.describe(of, &format!("topic {topic:?}")).await
     }
 
     /// The settings of a broker.
@@ -126,21 +158,26 @@ impl Admin {
     /// # Errors
     /// As [`Admin::settings`].
     pub async fn broker_settings(&self, id: i32) -> Result<Settings, KafkaError> {
-        self.describe(&ResourceSpecifier::Broker(id), &format!("broker {id}")).await
+        let of = (ResourceSpecifier::Broker(id), Resource::Cluster);
+        self.describe(of, &format!("broker {id}")).await
     }
 
     async fn describe(
         &self,
-        resource: &ResourceSpecifier<'_>,
+        (specifier, resource): (ResourceSpecifier<'_>, Resource<'_>),
         shown: &str,
     ) -> Result<Settings, KafkaError> {
         let failed = |e: &dyn std::fmt::Display| {
             KafkaError::new(format!("ask for the settings of {shown}"), e)
         };
         let options = AdminOptions::new().request_timeout(Some(CALL_TIMEOUT));
-        let asked = self.client.describe_configs([resource], &options).await;
+        let asked = self.client.describe_configs([&specifier], &options).await;
         let answer = asked.map_err(|e| failed(&e))?.into_iter().next();
         let settings = answer.ok_or_else(|| failed(&"no answer"))?.map_err(|e| failed(&e))?;
+        // rust-rdkafka (0.39) gives no error of a resource, and a resource without any setting.
+        if settings.entries.is_empty() {
+            return Err(failed(&self.rights.lacks(Operation::DescribeConfigs, resource)));
+        }
         Ok(settings.entries.into_iter().filter_map(|e| Some((e.name, e.value?))).collect())
     }
 
@@ -166,6 +203,11 @@ impl Admin {
         match answers.into_iter().next() {
             Some(Ok(_)) => Ok(true),
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
+            Some(Err((
+                _,
+                RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::ClusterAuthorizationFailed,
+            ))) => Err(failed(&self.rights.lacks(Operation::Create, Resource::Topic(name)))),
             Some(Err((_, code))) => Err(failed(&code)),
             None => Err(failed(&"no answer")),
         }

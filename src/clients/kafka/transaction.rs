@@ -14,65 +14,25 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError as Rd, RDKafkaErrorCode};
-use rdkafka::message::{Header, Message as _, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig};
-use rdkafka::{ClientConfig, ClientContext};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer as _, PurgeConfig};
 
 use crate::clients::kafka::calls::{Refused, patiently, within};
+use crate::clients::kafka::delivery::Events;
 use crate::clients::kafka::error::{Fatal, KafkaError, TransactionError};
 use crate::clients::kafka::generation::Generation;
 use crate::clients::kafka::limit::BatchLimit;
 use crate::clients::kafka::native;
 use crate::clients::kafka::offset_commit::{OffsetCommit, listed};
 use crate::clients::kafka::producer::HeardProducer;
+use crate::clients::kafka::rights::{self, Operation, Resource, Rights};
 use crate::clients::kafka::twins::Twins;
 use crate::common::crash::{self, Step};
 use crate::common::deadlines::{PRODUCER_CALL as STEP, PRODUCER_CALL_OVERDUE as OVERDUE};
 use crate::common::spawn::thread_detached;
 use crate::pure::formats::header;
-
-/// Keeps the first delivery failure, so that a commit is not even tried after one.
-pub struct Events {
-    failed: Mutex<Option<String>>,
-    /// Of the topics that the producer writes to.
-    limit: Arc<BatchLimit>,
-}
-
-impl ClientContext for Events {
-    fn error(&self, error: Rd, reason: &str) {
-        tracing::debug!(error = %error, "kafka producer: {reason}");
-    }
-}
-
-impl ProducerContext for Events {
-    type DeliveryOpaque = ();
-    fn delivery(&self, result: &rdkafka::message::DeliveryResult<'_>, (): ()) {
-        let Err((e, message)) = result else { return };
-        if e.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
-            self.limit.doubt();
-        }
-        let mut failed = self.failed.lock();
-        if failed.is_some() {
-            return;
-        }
-        let topic = message.topic();
-        *failed = Some(format!("topic {topic} refuses a result: {e}"));
-        drop(failed);
-        // The client purges what is queued when a transaction is given up: that is no news.
-        let code = e.rdkafka_error_code();
-        let purged = [RDKafkaErrorCode::PurgeQueue, RDKafkaErrorCode::PurgeInflight];
-        if code.is_some_and(|code| purged.contains(&code)) {
-            tracing::debug!(topic, error = %e, "a result was purged with its transaction");
-        } else {
-            let error = e;
-            tracing::warn!(
-                topic, %error, "a result was not delivered, so its transaction is aborted"
-            );
-        }
-    }
-}
 
 /// The settings of a producer; asked for each time that one is made.
 type Settings = dyn Fn() -> Result<ClientConfig, KafkaError> + Send;
@@ -97,6 +57,8 @@ pub struct Transactions {
     twins: Arc<Twins>,
     /// How often the producer was fenced since the last commit.
     fenced: Cell<u32>,
+    /// Who the producer is; [`None`] before the first one is made.
+    rights: Option<Rights>,
 }
 
 impl std::fmt::Debug for Transactions {
@@ -191,6 +153,7 @@ impl Transactions {
             transaction_timeout: DEFAULT_TRANSACTION_TIMEOUT,
             twins: Arc::default(),
             fenced: Cell::new(0),
+            rights: None,
         }
     }
 
@@ -216,17 +179,17 @@ impl Transactions {
             self.twins.give_way()?;
             let mut settings =
                 (self.settings)().map_err(|e| TransactionError::doubt(MAKE_PRODUCER, e))?;
+            self.rights = Some(Rights::of(&settings, self.twins.group()));
             let millis = settings.get("transaction.timeout.ms").and_then(|v| v.parse().ok());
             self.transaction_timeout =
                 millis.map_or(DEFAULT_TRANSACTION_TIMEOUT, Duration::from_millis);
             self.made_for = self.limit.batch();
             let _ = settings.set("batch.size", self.made_for.to_string());
-            let events = Events { failed: Mutex::default(), limit: Arc::clone(&self.limit) };
-            let made = HeardProducer::make(&settings, events)
+            let made = HeardProducer::make(&settings, Events::of(&settings, &self.limit))
                 .map_err(|e| TransactionError::doubt(MAKE_PRODUCER, e))?;
             let made = Arc::new(made);
             let step = "init transactions";
-            patiently(Instant::now() + self.patience, || {
+            let begun = patiently(Instant::now() + self.patience, || {
                 let producer = Arc::clone(&made);
                 match within(step, move || producer.init_transactions(STEP))? {
                     Ok(()) => Ok(()),
@@ -237,10 +200,16 @@ impl Transactions {
                     }
                     Err(e) => {
                         let again = matches!(&e, Rd::Transaction(e) if e.is_retriable());
-                        Err(Refused { again, error: TransactionError::doubt(step, e) })
+                        Err(Refused { again, error: self.not_allowed(step, &e.to_string()) })
                     }
                 }
-            })?;
+            });
+            if begun.is_err()
+                && let Some(why) = made.client().context().refused_login()
+            {
+                return Err(TransactionError::Refused(Fatal::LoginRefused(why)));
+            }
+            begun?;
             self.producer = Some(made);
         }
         Ok(self.producer.as_ref().expect("made above"))
@@ -261,7 +230,25 @@ impl Transactions {
                 let recent = self.opened_at.elapsed() < self.transaction_timeout / 2;
                 self.twins.judge(step, detail, recent, self.fenced.get())
             }
-            _ => TransactionError::doubt(step, text),
+            _ => self.not_allowed(step, text),
+        }
+    }
+
+    /// A failure by what its text says: a right that is missing, or doubt.
+    fn not_allowed(&self, step: &'static str, text: &str) -> TransactionError {
+        let Some(rights) = &self.rights else { return TransactionError::doubt(step, text) };
+        let lacks = |operation, topic: &String| rights.lacks(operation, Resource::Topic(topic));
+        let reasons = self.producer.as_ref().map(|p| p.client().context().reasons());
+        let written = reasons.iter().flat_map(|r| &r.refused);
+        let mut all: Vec<String> = written.map(|topic| lacks(Operation::Write, topic)).collect();
+        let read = rights::refused_topics(text);
+        all.extend(read.iter().map(|topic| lacks(Operation::Read, topic)));
+        let why = reasons.and_then(|r| r.transaction);
+        let by_text = [Some(text), why.as_deref()].into_iter().flatten();
+        all.extend(by_text.filter_map(|text| rights.missing(text, None)).take(1));
+        match all.is_empty() {
+            true => TransactionError::doubt(step, text),
+            false => TransactionError::NotAllowed { step, lacks: all.join("; ") },
         }
     }
 }
@@ -318,7 +305,7 @@ impl Commit for Transactions {
         }
         crash::at(Step::ResultsProduced);
         let deliver = started.elapsed();
-        if let Some(text) = producer.client().context().failed.lock().clone() {
+        if let Some(text) = producer.client().context().failed() {
             return Err(self.refused("deliver", &text));
         }
         let list = Arc::new(listed(offsets)?);

@@ -64,6 +64,12 @@ impl Twins {
         Twins { group: text("group.id"), name: text("client.id"), ..Twins::default() }
     }
 
+    /// The name of the group.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
     /// Asks who is in the group; to be called before the consumer joins it.
     ///
     /// # Errors

@@ -155,7 +155,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("ssl.providers", "the setting would load code"),
     ("transactional.id", "the value is made from daemon.instance"),
 ];
-const SECRET: &[&str] = &[
+/// The keys of librdkafka whose values are secrets.
+pub const SECRETS: &[&str] = &[
     "sasl.password",
     "ssl.key.password",
     "ssl.keystore.password",
@@ -184,7 +185,7 @@ pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
         let key = format!("kafka.properties.{name:?}");
         if let Some((_, why)) = REFUSED.iter().find(|(k, _)| *k == name) {
             faults.add(key, format!("can't be set: {why}"));
-        } else if SECRET.contains(&name.as_str()) {
+        } else if SECRETS.contains(&name.as_str()) {
             faults.add(key, "is a secret: write it under [kafka.secrets] as { file = \"…\" }");
         } else if !ALLOWED.contains(&name.as_str()) {
             let near = ALLOWED.iter().map(|k| (strsim::damerau_levenshtein(k, &name), k)).min();
@@ -213,10 +214,10 @@ pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
     let mut secrets = BTreeMap::new();
     for (name, value) in f.entries("secrets", faults) {
         let key = format!("kafka.secrets.{name:?}");
-        if !SECRET.contains(&name.as_str()) {
+        if !SECRETS.contains(&name.as_str()) {
             faults.add(
                 key,
-                format!("is not a key for secrets; these keys are {}", SECRET.join(", ")),
+                format!("is not a key for secrets; these keys are {}", SECRETS.join(", ")),
             );
         } else if let Some(secret) = secret(&value, &key, faults) {
             let _ = secrets.insert(name, secret);

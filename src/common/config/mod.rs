@@ -17,7 +17,7 @@ mod wordcount;
 pub use archive::ArchiveConfig;
 pub use daemon::Daemon;
 pub use fields::ConfigFault;
-pub use kafka::Kafka;
+pub use kafka::{Kafka, SECRETS};
 pub use mapping::{Mapping, Start, Topics};
 pub use places::KeyPlaces;
 pub use root::{ErasureCoding, HdfsOptions, Root};

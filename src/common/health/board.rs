@@ -111,6 +111,7 @@ impl Board {
 
     /// An assignment has come.
     pub fn joined(&self, now: i64) {
+        self.ended(&Subject::MayJoin, now);
         let mut member = self.member.lock();
         let left = member.left.take();
         if member.joined.is_none() || left.is_some() {

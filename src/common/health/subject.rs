@@ -20,6 +20,10 @@ pub enum Subject {
     Reading(String),
     /// The permission to read a mapping's partitions.
     MayRead(String),
+    /// The permission to write what a mapping counts, and to commit for it.
+    MayWrite(String),
+    /// The permission to join the group.
+    MayJoin,
     /// The transactional producer of a worker.
     Producer(WorkerName),
     /// The transactions of a worker.
@@ -52,6 +56,8 @@ impl Subject {
             | Subject::Root(_)
             | Subject::Mapping(_)
             | Subject::MayRead(_)
+            | Subject::MayWrite(_)
+            | Subject::MayJoin
             | Subject::Producer(_) => 0,
         }
     }
@@ -62,7 +68,7 @@ impl Subject {
     #[must_use]
     pub fn expires_after(&self) -> Option<i64> {
         match self {
-            Subject::Brokers | Subject::Mapping(_) => None,
+            Subject::Brokers | Subject::Mapping(_) | Subject::MayJoin => None,
             // A partition may wait for its next file before it writes again.
             Subject::Root(_) => Some(3_600_000),
             _ => Some(120_000),
@@ -73,11 +79,12 @@ impl Subject {
     #[must_use]
     pub fn mapping(&self) -> Option<&str> {
         match self {
-            Subject::Brokers | Subject::Root(_) => None,
+            Subject::Brokers | Subject::Root(_) | Subject::MayJoin => None,
             Subject::Mapping(m)
             | Subject::Positions(m)
             | Subject::Reading(m)
-            | Subject::MayRead(m) => Some(m),
+            | Subject::MayRead(m)
+            | Subject::MayWrite(m) => Some(m),
             Subject::Producer(worker) | Subject::Commits(worker) => Some(&worker.mapping),
         }
     }
@@ -86,9 +93,12 @@ impl Subject {
     #[must_use]
     pub fn stops_work(&self) -> bool {
         match self {
-            Subject::Brokers | Subject::Mapping(_) | Subject::MayRead(_) | Subject::Producer(_) => {
-                true
-            }
+            Subject::Brokers
+            | Subject::Mapping(_)
+            | Subject::MayRead(_)
+            | Subject::MayWrite(_)
+            | Subject::MayJoin
+            | Subject::Producer(_) => true,
             Subject::Root(_)
             | Subject::Positions(_)
             | Subject::Reading(_)
@@ -132,6 +142,10 @@ impl Subject {
             Subject::MayRead(mapping) => {
                 format!("the brokers refuse to let this client read topics of mapping.{mapping}")
             }
+            Subject::MayWrite(mapping) => {
+                format!("the brokers refuse to let this client commit for mapping.{mapping}")
+            }
+            Subject::MayJoin => "the brokers refuse to let this client join the group".into(),
             Subject::Producer(worker) => format!("{worker} can't create a transactional producer"),
             Subject::Commits(worker) => format!("{worker} can't commit"),
         }
@@ -147,6 +161,8 @@ impl Subject {
             }
             Subject::Reading(mapping) => format!("records of mapping.{mapping} are read"),
             Subject::MayRead(mapping) => format!("topics of mapping.{mapping} may be read"),
+            Subject::MayWrite(mapping) => format!("mapping.{mapping} may commit"),
+            Subject::MayJoin => "the group may be joined".into(),
             Subject::Producer(worker) => format!("{worker} has a producer"),
             Subject::Commits(worker) => format!("{worker} commits"),
         }
@@ -171,8 +187,16 @@ impl Subject {
             }
             Subject::Reading(_) => "the client tries again by itself",
             Subject::MayRead(_) => {
-                "their records wait, and the brokers may delete them meanwhile; give the client's \
-                 principal the operation Read on these topics; the next try is within 30 s"
+                "their records wait, and the brokers may delete them meanwhile; the operation Read \
+                 on these topics is missing; the next try is within 30 s"
+            }
+            Subject::MayWrite(_) => {
+                "its counts are not published and no offset is committed; nothing is lost; the \
+                 next try is within 15 s"
+            }
+            Subject::MayJoin => {
+                "nothing is read, and the brokers may delete records meanwhile; the client tries \
+                 again by itself"
             }
             Subject::Producer(_) => {
                 "its counts wait; check kafka.properties and the brokers; the next try is within \
@@ -212,6 +236,8 @@ mod tests {
             Subject::Positions("orders".into()),
             Subject::Reading("orders".into()),
             Subject::MayRead("orders".into()),
+            Subject::MayWrite("orders".into()),
+            Subject::MayJoin,
             Subject::Producer(WorkerName { mapping: "orders".into(), number: 1 }),
             Subject::Commits(WorkerName { mapping: "orders".into(), number: 1 }),
         ];

@@ -85,6 +85,8 @@ pub enum OutageOf {
     Positions,
     Reading,
     MayRead,
+    MayWrite,
+    MayJoin,
     Producer,
     Commits,
 }

@@ -166,6 +166,8 @@ mod tests {
             OutageOf::Positions,
             OutageOf::Reading,
             OutageOf::MayRead,
+            OutageOf::MayWrite,
+            OutageOf::MayJoin,
             OutageOf::Producer,
             OutageOf::Commits,
         ] {

@@ -196,6 +196,9 @@ impl Worker {
             gone.iter().for_each(|tp| self.failing.forget(tp));
             self.commits_may_work(now);
         }
+        let name = self.name();
+        let may_write = Subject::MayWrite(name.mapping.to_string());
+        self.env.board.worked(&may_write, &name.to_string(), now.millis);
     }
 
     /// While no broker answers, the outage of the brokers is reported instead.
@@ -305,6 +308,13 @@ impl Worker {
                 (self.env.fatal)(Fatal::Ended(error.to_string()))
             }
             TransactionError::Refused(fatal) => (self.env.fatal)(fatal.clone()),
+            TransactionError::NotAllowed { step, lacks } => {
+                self.env.metrics.commits.with_label_values(&["doubt"]).inc();
+                self.env.metrics.kafka_errors.with_label_values(&[*step]).inc();
+                let name = self.name();
+                let subject = Subject::MayWrite(name.mapping.to_string());
+                self.commit_failed(&subject, &name.to_string(), lacks, now);
+            }
             TransactionError::Doubt { step, .. } => {
                 self.env.metrics.commits.with_label_values(&["doubt"]).inc();
                 self.env.metrics.kafka_errors.with_label_values(&[*step]).inc();

@@ -10,7 +10,7 @@ use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::exit::{EX_CONFIG, EX_UNAVAILABLE};
 use crate::outside::cli::log::{self, LogFormat};
 use crate::outside::cli::output::complain;
-use crate::outside::daemon::{self, Launch, Misconfigured, Unavailable};
+use crate::outside::daemon::{self, Launch, LoginRefused, Misconfigured, Unavailable};
 
 /// Arguments of `run`.
 #[derive(Args, Debug)]
@@ -80,7 +80,7 @@ impl Run {
                 complain(&format!("{e:#}"));
                 match () {
                     () if e.is::<Unavailable>() => EX_UNAVAILABLE,
-                    () if e.is::<Misconfigured>() => EX_CONFIG,
+                    () if e.is::<Misconfigured>() || e.is::<LoginRefused>() => EX_CONFIG,
                     () => 1,
                 }
             }

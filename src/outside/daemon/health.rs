@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use prometheus::Registry;
 use tokio::sync::watch;
 
+use crate::clients::kafka::group::PollReports;
 use crate::clients::kafka::offsets::BrokerPositions;
 use crate::common::deadlines::STUCK;
 use crate::common::health::{Board, Subject};
@@ -81,6 +82,8 @@ impl Health {
                 Subject::Positions(mapping) => (OutageOf::Positions, mapping.clone()),
                 Subject::Reading(mapping) => (OutageOf::Reading, mapping.clone()),
                 Subject::MayRead(mapping) => (OutageOf::MayRead, mapping.clone()),
+                Subject::MayWrite(mapping) => (OutageOf::MayWrite, mapping.clone()),
+                Subject::MayJoin => (OutageOf::MayJoin, String::new()),
                 Subject::Producer(worker) => (OutageOf::Producer, worker.number.to_string()),
                 Subject::Commits(worker) => (OutageOf::Commits, worker.number.to_string()),
             };
@@ -116,7 +119,8 @@ impl Health {
             let since = status.outages.iter().filter(|o| o.of == of).map(|o| o.since).min();
             since.map_or(0, for_seconds)
         };
-        let commits = worst(OutageOf::Commits).max(worst(OutageOf::Producer));
+        let of_commits = [OutageOf::Commits, OutageOf::Producer, OutageOf::MayWrite];
+        let commits = of_commits.map(worst).into_iter().max().unwrap_or_default();
         metrics.commits_failing.set(commits);
     }
 
@@ -134,6 +138,16 @@ impl Health {
             }
         }
         stuck
+    }
+}
+
+impl PollReports for Health {
+    fn alive(&self) {
+        self.polled.store(now_ms(), Ordering::Relaxed);
+    }
+
+    fn may_not_join(&self, why: &str) {
+        let _ = self.board.failed(&Subject::MayJoin, "poll", why, now_ms());
     }
 }
 

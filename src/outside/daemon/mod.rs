@@ -7,6 +7,7 @@
 //! * `beginnings`: what existed before the group began.
 //! * `roots` and `topics`: what stores and brokers have to say, at the start and later; `written`
 //!   has the topics that the daemon makes itself, and `retention` how long brokers keep records.
+//! * `refused`: topics that the brokers do not let this client see.
 //! * `held`: mappings that can't run now, and do not hold up the others.
 //! * `admin`, `unavailable`: the clients that ask for settings, and the errors of a start.
 //! * `http`, `page`, `connections`: what is answered, and to whom.
@@ -22,6 +23,7 @@ mod http;
 mod kerberos;
 mod moving;
 mod page;
+mod refused;
 mod reload;
 mod retention;
 pub(crate) mod roots;
@@ -34,4 +36,4 @@ mod written;
 pub(crate) use http::COMMAND;
 pub use reload::SetLog;
 pub use run::{Launch, run};
-pub use unavailable::{Misconfigured, Unavailable};
+pub use unavailable::{LoginRefused, Misconfigured, Unavailable};

@@ -110,7 +110,7 @@ impl Reloading {
     /// new.
     async fn prepare(
         &self,
-        new: &Config,
+        new: &Arc<Config>,
         old: &ActiveConfig,
     ) -> Result<(Stores, Refusals), String> {
         let (stores, mut refusals) = roots::open_all(new, Some(old), Some(&self.store_timer)).await;

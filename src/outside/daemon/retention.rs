@@ -146,8 +146,7 @@ impl Retention {
         tracing::warn!(
             topic, %error,
             "the topic's retention is not known, so that alluvium_retention_headroom_seconds is \
-             absent and AlluviumRetentionNear can't fire for this topic; give the client's \
-             principal the operation DescribeConfigs on the topic"
+             absent and AlluviumRetentionNear can't fire for this topic"
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,8 +14,8 @@ use crate::clients::kafka::beginnings::Beginnings;
 use crate::clients::kafka::group::{self, PollControl};
 use crate::clients::kafka::offsets::{BrokerPositions, log_range};
 use crate::clients::kafka::{
-    BatchLimits, Consumer, Fatal, KafkaError, Prefetch, Transactions, Twins, consumer_config,
-    producer_config,
+    BatchLimits, Consumer, Fatal, KafkaError, NoContact, Prefetch, Transactions, Twins,
+    consumer_config, first_contact, producer_config,
 };
 use crate::clients::store::ErrorKind;
 use crate::clients::store::measured::StoreTimer;
@@ -32,7 +32,7 @@ use crate::engine::worker::{Env, Memory, Paused, Pool, PoolSetup};
 use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::health::{Health, now_ms};
 use crate::outside::daemon::reload::{ReadAgain, Reloading, SetLog};
-use crate::outside::daemon::unavailable::{Misconfigured, Refusals, Unavailable};
+use crate::outside::daemon::unavailable::{LoginRefused, Misconfigured, Refusals, Unavailable};
 use crate::outside::daemon::{
     admin, beginnings, held, http, kerberos, retention, roots, systemd, topics, written,
 };
@@ -75,7 +75,11 @@ pub async fn run(launch: Launch, shutdown: impl Future<Output = ()>) -> anyhow::
 /// The error that the daemon ends with. The brokers are asked for the limits that a setting is
 /// outside of.
 async fn failed(config: &Config, fatal: Fatal) -> anyhow::Error {
-    let Fatal::Refused { limits, .. } = &fatal else { return anyhow::anyhow!(fatal.to_string()) };
+    let limits = match &fatal {
+        Fatal::Refused { limits, .. } => limits,
+        Fatal::LoginRefused(why) => return LoginRefused(why.clone()).into(),
+        Fatal::Ended(why) => return anyhow::anyhow!(why.clone()),
+    };
     let values = match admin::broker_settings(config).await {
         Ok(all) => {
             let shown = |limit: &&str| all.get(*limit).map(|value| format!("{limit}={value}"));
@@ -144,7 +148,7 @@ impl Running {
             board,
             positions,
         });
-        // No broker answers, or one does.
+        contact(&consumer).await?;
         let _ = topics::find(&config, &BTreeSet::new(), &consumer, &health).await?;
         beginnings::note(&config, None, &consumer, &beginnings)
             .await
@@ -205,6 +209,17 @@ impl Running {
         std::mem::forget(self.consumer);
         Ok(drained)
     }
+}
+
+/// No broker answers, or one does.
+async fn contact(consumer: &Arc<Consumer>) -> anyhow::Result<()> {
+    let consumer = Arc::clone(consumer);
+    let met = tokio::task::spawn_blocking(move || first_contact(&consumer)).await?;
+    met.map_err(|e: NoContact| match () {
+        () if e.is_refused_login() => LoginRefused(e.to_string()).into(),
+        () if e.is_misconfigured() => Misconfigured(e.to_string()).into(),
+        () => Unavailable(e.to_string()).into(),
+    })
 }
 
 /// Notes which mappings do not run at the start.
@@ -328,8 +343,7 @@ fn spawn_poll(
     std::thread::Builder::new()
         .name("poll".into())
         .spawn(move || {
-            let alive = || health.polled.store(now_ms(), Ordering::Relaxed);
-            group::poll(&consumer, &control, leave, alive);
+            group::poll(&consumer, &control, leave, &*health);
         })
         .context("start the poll thread")
 }

@@ -7,13 +7,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::clients::kafka::group::PollControl;
-use crate::clients::kafka::{BatchLimits, Consumer, KafkaError, offsets, topics};
+use crate::clients::kafka::{BatchLimits, Consumer, Fatal, KafkaError, offsets, topics};
 use crate::common::config::Config;
 use crate::common::health::Subject;
 use crate::common::retry::Pauses;
 use crate::engine::topics::{mapping_of, news, select};
 use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::health::{Health, now_ms};
+use crate::outside::daemon::refused;
 use crate::outside::daemon::unavailable::Unavailable;
 use crate::outside::daemon::written::{self, Absent, Written};
 
@@ -31,13 +32,12 @@ pub(super) async fn find(
     consumer: &Arc<Consumer>,
     health: &Health,
 ) -> Result<Found, Unavailable> {
-    let (servers, consumer) = (config.kafka.bootstrap_servers.clone(), Arc::clone(consumer));
-    let asked = tokio::task::spawn_blocking(move || topics::all(&consumer, &servers)).await;
+    let (servers, asking) = (config.kafka.bootstrap_servers.clone(), Arc::clone(consumer));
+    let asked = tokio::task::spawn_blocking(move || topics::all(&asking, &servers)).await;
     let unavailable = |e: &dyn std::fmt::Display| Unavailable(e.to_string());
-    let existing = asked.map_err(|e| unavailable(&e))?.map_err(|e: KafkaError| {
-        unavailable(&format!("{e}. Is a broker up there, and is the address right?"))
-    })?;
-    let selection = select(config, &existing, held);
+    let existing = asked.map_err(|e| unavailable(&e))?.map_err(|e: KafkaError| unavailable(&e))?;
+    let mut selection = select(config, &existing, held);
+    refused::told_apart(config, consumer, &health.board, &mut selection).await;
     let absent = Absent { outputs: selection.absent_outputs, partials: selection.absent_partials };
     for (mapping, sources) in selection.sources {
         health.sources.set(mapping, sources);
@@ -89,8 +89,11 @@ pub(super) async fn watch_brokers(
         board.expire(now_ms());
         // Of all topics there may be thousands; any one will do.
         let Some(topic) = control.subscribed().into_iter().next() else { continue };
-        let (consumer, asked_at) = (Arc::clone(&consumer), now_ms());
-        let asked = tokio::task::spawn_blocking(move || topics::reach(&consumer, &topic)).await;
+        let (asking, asked_at) = (Arc::clone(&consumer), now_ms());
+        let asked = tokio::task::spawn_blocking(move || topics::reach(&asking, &topic)).await;
+        if let Some(why) = topics::refused_login(&consumer) {
+            control.end(Fatal::LoginRefused(why));
+        }
         match asked {
             Ok(Ok(())) => board.worked(&Subject::Brokers, WHO, now_ms()),
             Ok(Err(e)) => {

@@ -12,6 +12,11 @@ pub struct Unavailable(pub String);
 #[error("{0}")]
 pub struct Misconfigured(pub String);
 
+/// The brokers do not let this client log in: another try soon could lock the account.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct LoginRefused(pub String);
+
 /// Why a mapping can't run now.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {

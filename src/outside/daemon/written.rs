@@ -11,6 +11,7 @@ use crate::engine::topics::internal::{self, Internal, Unfit};
 use crate::engine::topics::news;
 use crate::outside::daemon::admin::admin_of;
 use crate::outside::daemon::health::Health;
+use crate::outside::daemon::refused;
 use crate::outside::daemon::unavailable::{Misconfigured, Refusal, Refusals, Unavailable};
 
 /// Makes the topics of the mappings that are meant, where they are not there, and checks those that
@@ -19,7 +20,7 @@ use crate::outside::daemon::unavailable::{Misconfigured, Refusal, Refusals, Unav
 /// # Errors
 /// No client can be made.
 pub(super) async fn create(
-    config: &Config,
+    config: &Arc<Config>,
     is_meant: impl Fn(&Mapping) -> bool,
     consumer: &Arc<Consumer>,
     limits: &BatchLimits,
@@ -27,7 +28,7 @@ pub(super) async fn create(
     let admin = admin_of(config).map_err(|e| Unavailable(e.to_string()))?;
     let mut refusals = Refusals::new();
     for (mapping, count) in counting(config).filter(|(mapping, _)| is_meant(mapping)) {
-        if let Err(refusal) = create_of(&admin, consumer, limits, mapping, count).await {
+        if let Err(refusal) = create_of(config, &admin, consumer, limits, (mapping, count)).await {
             let _ = refusals.insert(mapping.name.clone(), refusal);
         }
     }
@@ -39,11 +40,11 @@ fn counting(config: &Config) -> impl Iterator<Item = (&Mapping, &WordCount)> {
 }
 
 async fn create_of(
+    config: &Arc<Config>,
     admin: &Admin,
     consumer: &Arc<Consumer>,
     limits: &BatchLimits,
-    mapping: &Mapping,
-    count: &WordCount,
+    (mapping, count): (&Mapping, &WordCount),
 ) -> Result<(), Refusal> {
     let unavailable =
         |e: KafkaError| Unavailable(format!("mapping.{}: {e}. {}", mapping.name, MAY_CREATE));
@@ -55,6 +56,10 @@ async fn create_of(
         let topic = internal.topic;
         let there = partitions_of(consumer, topic).await?;
         if there == 0 {
+            let refused = refused::among(config, consumer, vec![topic.to_string()]).await;
+            if let Some(lacks) = refused.into_values().next() {
+                return Err(Unavailable(format!("mapping.{}: {lacks}", mapping.name)).into());
+            }
             let made = admin.create(topic, partitions, replication, &settings).await;
             if made.map_err(unavailable)? {
                 tracing::info!(topic, "topic created");
@@ -77,8 +82,7 @@ async fn create_of(
     Ok(())
 }
 
-const MAY_CREATE: &str = "Give the client's principal the operation Create on the topic, or \
-                          create the topic with kafka-topics --create";
+const MAY_CREATE: &str = "A topic that was created with kafka-topics --create will do as well";
 
 /// How many partitions a topic has; 0 if it does not exist, or may not be seen.
 async fn partitions_of(consumer: &Arc<Consumer>, topic: &str) -> Result<usize, Unavailable> {

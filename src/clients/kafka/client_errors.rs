@@ -1,0 +1,234 @@
+//! What the client library's texts about a connection mean, and which key of the configuration
+//! mends it. The texts are those of librdkafka 2.12 and OpenSSL 3.
+
+use std::fmt;
+
+use rdkafka::ClientConfig;
+
+/// Why no connection to a broker can be used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LoginFault {
+    pub class: FaultClass,
+    /// The cause, and what to set, for people.
+    pub text: String,
+}
+
+/// What kind of fault it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FaultClass {
+    /// The brokers have checked who the client is, and refuse it. An account may be locked after
+    /// some more tries.
+    Login,
+    /// The client does not trust the broker. The text of the library does not say why.
+    Untrusted,
+    /// The configuration can't work with these brokers.
+    Setting,
+    /// Somebody has closed the connection: a port for another protocol does that, and a broker
+    /// that ends does it, too.
+    Closed,
+    /// The brokers have to be mended.
+    Brokers,
+}
+
+impl FaultClass {
+    /// Whether another start can't help before a person has mended a setting or a secret.
+    #[must_use]
+    pub fn is_misconfigured(self) -> bool {
+        matches!(self, FaultClass::Login | FaultClass::Setting)
+    }
+}
+
+impl fmt::Display for LoginFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// How a client secures its connections, as far as texts need it.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Security {
+    protocol: String,
+    mechanism: String,
+    user: String,
+    /// Whether the client has a certificate of its own, and where it is configured.
+    certificate: Option<String>,
+}
+
+impl Security {
+    #[must_use]
+    pub fn of(settings: &ClientConfig) -> Security {
+        let text = |key: &str| settings.get(key).unwrap_or_default().to_string();
+        let mechanism = settings.get("sasl.mechanism").or_else(|| settings.get("sasl.mechanisms"));
+        let protocol = text("security.protocol").to_ascii_lowercase();
+        let certificates =
+            ["ssl.certificate.location", "ssl.certificate.pem", "ssl.keystore.location"];
+        let of_client = certificates.into_iter().find(|key| settings.get(key).is_some());
+        Security {
+            protocol: if protocol.is_empty() { "plaintext".into() } else { protocol },
+            mechanism: mechanism.unwrap_or("GSSAPI").to_ascii_uppercase(),
+            user: text("sasl.username"),
+            certificate: of_client.map(|key| format!("kafka.properties.{key:?}")),
+        }
+    }
+
+    /// Whether connections are encrypted.
+    #[must_use]
+    pub fn has_tls(&self) -> bool {
+        self.protocol.ends_with("ssl")
+    }
+
+    /// The fault that a text of the client library is about; [`None`] for any other text, such as
+    /// that nobody listens.
+    #[must_use]
+    pub fn fault(&self, text: &str) -> Option<LoginFault> {
+        let fault = |class, text: String| Some(LoginFault { class, text });
+        // What follows is how long it took.
+        let text = text.split(" (after ").next().unwrap_or(text);
+        if let Some((_, why)) = text.split_once("SASL authentication error: ") {
+            return fault(FaultClass::Login, self.refused(why));
+        }
+        if text.contains("Unsupported SASL mechanism") {
+            let offered = text.rsplit_once("supported mechanisms: ").map_or("", |(_, all)| all);
+            return fault(
+                FaultClass::Setting,
+                format!(
+                    "the brokers do not offer the SASL mechanism {}, but {offered}: set \
+                     kafka.properties.\"sasl.mechanism\"",
+                    self.mechanism
+                ),
+            );
+        }
+        if text.contains("SASL") && text.contains("failed") || text.contains("OAUTHBEARER") {
+            return fault(FaultClass::Login, self.refused(text));
+        }
+        if text.contains("certificate verify failed") {
+            return fault(FaultClass::Untrusted, "the broker's certificate is not trusted".into());
+        }
+        if let Some((_, alert)) = text.split_once("SSL alert number ") {
+            return fault(FaultClass::Login, self.alert(alert.trim()));
+        }
+        self.closed(text).and_then(|text| fault(FaultClass::Closed, text))
+    }
+
+    fn refused(&self, why: &str) -> String {
+        let who = match (self.mechanism.as_str(), self.user.as_str()) {
+            ("GSSAPI", _) => "the Kerberos principal".to_string(),
+            (_, "") => "this client".into(),
+            (_, user) => format!("the user {user:?}"),
+        };
+        let keys = match self.mechanism.as_str() {
+            "GSSAPI" => {
+                "correct kafka.properties.\"sasl.kerberos.principal\" and \"sasl.kerberos.keytab\""
+            }
+            "OAUTHBEARER" => {
+                "correct kafka.properties.\"sasl.oauthbearer.client.id\" and \
+                 kafka.secrets.\"sasl.oauthbearer.client.secret\""
+            }
+            _ => "correct kafka.properties.\"sasl.username\" or kafka.secrets.\"sasl.password\"",
+        };
+        format!("the brokers refuse {who} with {} ({}): {keys}", self.mechanism, why.trim())
+    }
+
+    /// The brokers refuse the client's certificate; `number`: of the alert (RFC 8446, 6).
+    fn alert(&self, number: &str) -> String {
+        let Some(key) = &self.certificate else {
+            return "the brokers ask for a certificate of the client, and none is configured: set \
+                    kafka.properties.\"ssl.certificate.location\" and \"ssl.key.location\", or \
+                    \"ssl.keystore.location\""
+                .into();
+        };
+        let why = match number.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default() {
+            "40" => "no common cipher or protocol (handshake failure)",
+            "44" => "the certificate is revoked",
+            "45" => "the certificate has expired",
+            "48" => "the certificate is signed by an authority that the brokers do not know",
+            "70" => "no common version of TLS",
+            "116" => "the brokers ask for a certificate",
+            _ => "the certificate has expired, or the brokers do not know who has signed it",
+        };
+        format!("the brokers refuse the client's certificate ({why}): correct {key}")
+    }
+
+    /// A connection that was closed where a port for another protocol closes it.
+    fn closed(&self, text: &str) -> Option<String> {
+        if !text.contains("isconnected") && !text.contains("connection closed") {
+            return None;
+        }
+        let set = |to: &str| {
+            format!(
+                "the brokers close the connection, as a port for another protocol does: if the \
+                 port is for {to}, set kafka.properties.\"security.protocol\" (now {:?}) to it",
+                self.protocol
+            )
+        };
+        match self.protocol.as_str() {
+            "plaintext" => Some(set("\"ssl\", \"sasl_ssl\" or \"sasl_plaintext\"")),
+            "sasl_plaintext" => Some(set("\"sasl_ssl\" or \"plaintext\"")),
+            "ssl" => Some(set("\"sasl_ssl\" or \"plaintext\"")),
+            _ => Some(set("\"sasl_plaintext\" or \"ssl\"")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn security(settings: &[(&str, &str)]) -> Security {
+        let mut config = ClientConfig::new();
+        for (key, value) in settings {
+            let _ = config.set(*key, *value);
+        }
+        Security::of(&config)
+    }
+
+    fn scram() -> Security {
+        security(&[
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("sasl.username", "archiver"),
+        ])
+    }
+
+    /// The texts are as librdkafka 2.12.1 has written them against Kafka 4.3.1.
+    #[test]
+    fn each_text_is_a_cause_and_a_key() {
+        let tls = security(&[("security.protocol", "ssl")]);
+        let mutual = security(&[("security.protocol", "ssl"), ("ssl.keystore.location", "/k.p12")]);
+        let plain = security(&[]);
+        let refused = "sasl_ssl://b:1/bootstrap: SASL authentication error: Authentication failed \
+                       during authentication due to invalid credentials with SASL mechanism \
+                       SCRAM-SHA-512 (after 315ms in state AUTH_REQ)";
+        let mechanism = "sasl_ssl://b:1/bootstrap: SASL SCRAM-SHA-256 mechanism handshake failed: \
+                         Broker: Unsupported SASL mechanism: broker's supported mechanisms: \
+                         SCRAM-SHA-512,PLAIN (after 306ms in state AUTH_HANDSHAKE)";
+        let verify = "sasl_ssl://b:1/bootstrap: SSL handshake failed: \
+                      ../ssl/statem/statem_clnt.c:1889:tls_post_process_server_certificate \
+                      error:0A000086:SSL routines::certificate verify failed: broker certificate \
+                      could not be verified";
+        let alert = "ssl://b:1/bootstrap: Receive failed: ../ssl/record/rec_layer_s3.c:1601:\
+                     ssl3_read_bytes error:0A000412:SSL routines::sslv3 alert bad certificate: \
+                     SSL alert number 42 (after 0ms in state APIVERSION_QUERY)";
+        let closed = "b:1/bootstrap: Disconnected: connection closed by peer: receive 0 after \
+                      POLLIN (after 0ms in state APIVERSION_QUERY)";
+        use FaultClass::{Closed, Login, Setting, Untrusted};
+        for (security, text, class, parts) in [
+            (&scram(), refused, Login, ["\"archiver\"", "kafka.secrets.\"sasl.password\""]),
+            (&scram(), mechanism, Setting, ["SCRAM-SHA-512,PLAIN", "\"sasl.mechanism\""]),
+            (&scram(), verify, Untrusted, ["certificate", "not trusted"]),
+            (&tls, alert, Login, ["none is configured", "\"ssl.certificate.location\""]),
+            (&mutual, alert, Login, ["has expired, or", "\"ssl.keystore.location\""]),
+            (&plain, closed, Closed, ["another protocol", "\"security.protocol\""]),
+        ] {
+            let fault = security.fault(text).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!(fault.class, class, "{text}");
+            for part in parts {
+                assert!(fault.text.contains(part), "no {part:?} in {fault}");
+            }
+            assert!(!fault.text.contains("(after "), "{fault}");
+        }
+        for other in ["b:1: Connect to ipv4#127.0.0.1:1 failed: Connection refused", ""] {
+            assert_eq!(scram().fault(other), None);
+        }
+    }
+}

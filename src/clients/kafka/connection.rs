@@ -1,0 +1,145 @@
+//! What a client says by itself of its connections.
+
+use parking_lot::Mutex;
+use rdkafka::error::{KafkaError as Rd, RDKafkaErrorCode};
+
+use crate::clients::kafka::client_errors::{FaultClass, LoginFault, Security};
+
+/// The facility of a log line about a connection that has failed.
+const FAILED: &str = "FAIL";
+
+/// What the client said.
+#[derive(Debug)]
+pub(super) struct Errors {
+    security: Security,
+    /// The latest error of a connection, until a broker answers.
+    connection: Mutex<Option<String>>,
+    /// Why connections can't be used, until a broker answers.
+    fault: Mutex<Option<LoginFault>>,
+    /// The latest refusal of a login, until somebody takes it.
+    refusal: Mutex<Option<String>>,
+    /// Any other error that was logged.
+    logged: Mutex<Option<String>>,
+}
+
+impl Errors {
+    pub(super) fn of(security: Security) -> Errors {
+        let (connection, fault, refusal, logged) = Default::default();
+        Errors { security, connection, fault, refusal, logged }
+    }
+
+    /// A line of the client's log.
+    pub(super) fn hear_line(&self, facility: &str, line: &str) {
+        if facility == FAILED {
+            self.hear(line);
+        }
+    }
+
+    fn hear(&self, text: &str) {
+        let Some(fault) = self.security.fault(text) else { return };
+        if fault.class == FaultClass::Login {
+            *self.refusal.lock() = Some(fault.text.clone());
+        }
+        let mut known = self.fault.lock();
+        // What is closed says less than anything else.
+        if fault.class != FaultClass::Closed || known.is_none() {
+            *known = Some(fault);
+        }
+    }
+
+    /// An error that the client reports by itself.
+    pub(super) fn hear_error(&self, error: &Rd, reason: &str) {
+        // The end of a partition is told to the queue's reader too, with its topic.
+        if matches!(error, Rd::Global(RDKafkaErrorCode::PartitionEOF) | Rd::PartitionEOF(_)) {
+            return;
+        }
+        let text = reason.split("(after").next().unwrap_or_default().trim().to_string();
+        self.hear(&text);
+        if is_told_elsewhere(error) {
+            return tracing::debug!(error = %error, "kafka client: {reason}");
+        }
+        if is_of_a_connection(error) {
+            tracing::debug!(error = %error, "kafka client: {reason}");
+            // That all brokers are down says less than why the last one is.
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+                *self.connection.lock() = Some(text);
+            }
+            return;
+        }
+        let mut last = self.logged.lock();
+        if last.as_ref() != Some(&text) {
+            tracing::warn!(error = %error, "kafka client: {reason}");
+            *last = Some(text);
+        }
+    }
+
+    /// What the client said last of a connection that failed; a broker that answers takes it back.
+    pub(super) fn of_connection(&self) -> Option<String> {
+        self.connection.lock().clone()
+    }
+
+    /// Why connections can't be used, as far as the client says; so for the rest.
+    pub(super) fn fault(&self) -> Option<LoginFault> {
+        self.fault.lock().clone()
+    }
+
+    /// The refusal of a login that nobody has taken yet.
+    pub(super) fn take_refusal(&self) -> Option<String> {
+        self.refusal.lock().take()
+    }
+
+    /// A broker has answered.
+    pub(super) fn connected(&self) {
+        *self.connection.lock() = None;
+        *self.fault.lock() = None;
+    }
+}
+
+/// Whether an error says no more than that a server is not there now: a call that needs the server
+/// fails too, and is told of.
+pub(super) fn is_of_a_connection(error: &Rd) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(
+        code,
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::RequestTimedOut
+        )
+    )
+}
+
+/// Whether an error is a refusal: whoever asked for it is told, too.
+fn is_told_elsewhere(error: &Rd) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(
+        code,
+        Some(
+            RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::Authentication
+                | RDKafkaErrorCode::SSL
+        )
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_login_is_heard_once_and_the_fault_until_a_broker_answers() {
+        let errors = Errors::of(Security::default());
+        let refused = "b:1: SASL authentication error: Authentication failed (after 3ms)";
+        errors.hear_line("FAIL", refused);
+        errors.hear_line("FAIL", "b:1: Disconnected (after 3ms in state UP)");
+        errors.hear_line("CONNECT", "SASL authentication error: of another facility");
+        assert_eq!(errors.fault().unwrap().class, FaultClass::Login);
+        assert!(errors.take_refusal().unwrap().contains("Authentication failed"));
+        assert_eq!(errors.take_refusal(), None);
+        errors.connected();
+        assert_eq!(errors.fault(), None);
+    }
+}

@@ -1,0 +1,134 @@
+//! The first contact with the brokers, and why there is none.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::Consumer as _;
+
+use crate::clients::kafka::client_errors::{FaultClass, LoginFault, Security};
+use crate::clients::kafka::error::CALL_TIMEOUT;
+use crate::clients::kafka::group::Consumer;
+use crate::clients::kafka::tls::{self, Handshake};
+
+/// How long one look waits for a broker.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// After the first refusal of a login the client may try once more: each try counts where accounts
+/// are locked.
+const AFTER_REFUSAL: Duration = Duration::from_millis(300);
+
+/// The most events that are heard after each look.
+const EVENTS: usize = 200;
+
+/// The brokers do not answer, or not to this client.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("reach the brokers {servers} (kafka.bootstrap_servers): {text}")]
+pub struct NoContact {
+    servers: String,
+    text: String,
+    class: Option<FaultClass>,
+}
+
+impl NoContact {
+    /// Whether the brokers refuse the login.
+    #[must_use]
+    pub fn is_refused_login(&self) -> bool {
+        self.class == Some(FaultClass::Login)
+    }
+
+    /// Whether another try can't help before a person has mended a setting or a secret.
+    #[must_use]
+    pub fn is_misconfigured(&self) -> bool {
+        self.class.is_some_and(FaultClass::is_misconfigured)
+    }
+}
+
+/// Waits until any broker answers. To be called before anybody polls the consumer: it is polled
+/// here, because the client says only then why it has no connection.
+///
+/// # Errors
+/// No broker answers; the error says why, as far as it can be found out.
+pub fn first_contact(consumer: &Consumer) -> Result<(), NoContact> {
+    let errors = consumer.context().errors();
+    let settings = consumer.context().settings();
+    let deadline = Instant::now() + CALL_TIMEOUT;
+    let mut refused_at = None;
+    while Instant::now() < deadline {
+        if consumer.client().fetch_cluster_id(LOOK).is_some() {
+            errors.connected();
+            return Ok(());
+        }
+        // One event each.
+        for _ in 0..EVENTS {
+            let _ = consumer.poll(Duration::ZERO);
+        }
+        let class = errors.fault().map(|fault| fault.class);
+        if class.is_some_and(|class| class != FaultClass::Closed) {
+            let at = *refused_at.get_or_insert_with(Instant::now);
+            if AFTER_REFUSAL < at.elapsed() {
+                break;
+            }
+        }
+    }
+    let servers = settings.get("bootstrap.servers").unwrap_or_default().to_string();
+    let (text, class) = match explained(errors.fault(), &servers, settings) {
+        Some(fault) => (fault.text, Some(fault.class)),
+        None => {
+            let why = errors.of_connection().unwrap_or_else(|| "no broker answers".into());
+            (format!("{why}. Is a broker up there, and is the address right?"), None)
+        }
+    };
+    Err(NoContact { servers, text, class })
+}
+
+/// A fault with its cause, for which a handshake is tried where the client library does not tell.
+pub(super) fn explained(
+    fault: Option<LoginFault>,
+    servers: &str,
+    settings: &ClientConfig,
+) -> Option<LoginFault> {
+    let security = Security::of(settings);
+    let class = fault.as_ref().map(|fault| fault.class);
+    match class {
+        Some(FaultClass::Untrusted) => {
+            let Handshake::Untrusted(cause) = tls::shake_hands(servers, settings) else {
+                return fault;
+            };
+            Some(cause)
+        }
+        Some(FaultClass::Closed) | None if security.has_tls() => {
+            if tls::shake_hands(servers, settings) != Handshake::NoTls {
+                return fault;
+            }
+            let text = format!(
+                "{servers} accepts connections and does not speak TLS: if the port is for another \
+                 protocol, set kafka.properties.\"security.protocol\" to \"plaintext\" or \
+                 \"sasl_plaintext\""
+            );
+            Some(LoginFault { class: FaultClass::Closed, text })
+        }
+        Some(FaultClass::Closed) => {
+            let speaks = tls::shake_hands(servers, settings);
+            if !matches!(speaks, Handshake::Trusted | Handshake::Untrusted(_)) {
+                return fault;
+            }
+            let text = format!(
+                "{servers} is a port for TLS: set kafka.properties.\"security.protocol\" to \
+                 \"ssl\" or \"sasl_ssl\""
+            );
+            Some(LoginFault { class: FaultClass::Setting, text })
+        }
+        Some(FaultClass::Login) => {
+            let certificate = settings.get("ssl.certificate.location");
+            let of_certificate = fault.as_ref().is_some_and(|f| f.text.contains("certificate"));
+            let expired = certificate.filter(|_| of_certificate).and_then(tls::expired_file);
+            let Some(at) = expired else { return fault };
+            let text = format!(
+                "the brokers refuse the client's certificate, which has expired at {at}: put a new \
+                 one into kafka.properties.\"ssl.certificate.location\""
+            );
+            Some(LoginFault { class: FaultClass::Login, text })
+        }
+        _ => fault,
+    }
+}

@@ -1,0 +1,118 @@
+//! Topics that the brokers do not let this client see: for a list of all topics, such a topic is
+//! as one that does not exist.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::clients::kafka::rights::Operation;
+use crate::clients::kafka::{Consumer, topics};
+use crate::common::config::Config;
+use crate::common::health::{Board, Subject};
+use crate::engine::topics::{Selection, TopicRole, mapping_of};
+use crate::outside::daemon::health::now_ms;
+
+/// The topics that are refused, each with the rights that are missing, in words.
+pub(super) type RefusedTopics = BTreeMap<String, String>;
+
+/// Asks for each of these topics by its name. A topic for which nobody answers is not refused.
+pub(super) async fn among(
+    config: &Arc<Config>,
+    consumer: &Arc<Consumer>,
+    names: Vec<String>,
+) -> RefusedTopics {
+    let (config, consumer) = (Arc::clone(config), Arc::clone(consumer));
+    let ask = move || {
+        let refused = |topic: &String| topics::is_refused(&consumer, topic).unwrap_or(false);
+        let lacks = |topic: String| {
+            let operation = |operation: &Operation| topics::lacks(&consumer, *operation, &topic);
+            let all: Vec<String> = needed(&config, &topic).iter().map(operation).collect();
+            (topic, all.join("; "))
+        };
+        names.into_iter().filter(refused).map(lacks).collect()
+    };
+    tokio::task::spawn_blocking(ask).await.unwrap_or_default()
+}
+
+/// The operations that the daemon needs on a topic that exists.
+fn needed(config: &Config, topic: &str) -> &'static [Operation] {
+    match mapping_of(config, topic) {
+        Some((_, TopicRole::Partials)) => &[Operation::Write, Operation::Read],
+        Some((mapping, TopicRole::Output)) => {
+            let archives = mapping.count.as_ref().is_some_and(|count| count.archive.is_some());
+            if archives { &[Operation::Write, Operation::Read] } else { &[Operation::Write] }
+        }
+        Some((_, TopicRole::Source)) | None => &[Operation::Read],
+    }
+}
+
+/// Takes the topics that are refused out of those that do not exist, and reports them.
+pub(super) async fn told_apart(
+    config: &Arc<Config>,
+    consumer: &Arc<Consumer>,
+    board: &Board,
+    selection: &mut Selection<'_>,
+) {
+    let unseen = [&selection.missing, &selection.absent_outputs, &selection.absent_partials];
+    let names: BTreeSet<String> = unseen.into_iter().flatten().cloned().collect();
+    let refused = among(config, consumer, names.into_iter().collect()).await;
+    for list in
+        [&mut selection.missing, &mut selection.absent_outputs, &mut selection.absent_partials]
+    {
+        list.retain(|topic| !refused.contains_key(topic));
+    }
+    report(config, board, &refused, &selection.wanted);
+}
+
+/// Reports the topics that are refused, and those that are not any more.
+fn report(config: &Config, board: &Board, refused: &RefusedTopics, seen: &[String]) {
+    let subject = |topic: &str| {
+        let (mapping, role) = mapping_of(config, topic)?;
+        let name = mapping.name.clone();
+        Some(match role {
+            TopicRole::Source => Subject::MayRead(name),
+            TopicRole::Partials | TopicRole::Output => Subject::MayWrite(name),
+        })
+    };
+    let who = |topic: &str| format!("topic {topic}");
+    for (topic, lacks) in refused {
+        if let Some(subject) = subject(topic) {
+            let _ = board.failed(&subject, &who(topic), lacks, now_ms());
+        }
+    }
+    let outputs = config.mappings.iter().filter_map(|m| m.count.as_ref());
+    let outputs = outputs.map(|count| &count.output_topic);
+    for topic in seen.iter().chain(outputs).filter(|topic| !refused.contains_key(*topic)) {
+        if let Some(subject) = subject(topic) {
+            board.worked(&subject, &who(topic), now_ms());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_topic_is_told_until_it_is_seen_again() {
+        let text = "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[archive]\n\
+                    root = \"file:///x\"\n[mapping.m]\ntopics = [\"t\"]\n[mapping.m.wordcount]\n\
+                    output_topic = \"o\"";
+        let config = Config::parse(text, Some("i")).unwrap();
+        let board = Board::default();
+        let refused = |topics: &[&str]| -> RefusedTopics {
+            topics.iter().map(|t| (t.to_string(), format!("lacks {t}"))).collect()
+        };
+        let (read, write) = (Subject::MayRead("m".into()), Subject::MayWrite("m".into()));
+        report(&config, &board, &refused(&["t", "o"]), &[]);
+        assert_eq!(board.outage(&read).unwrap().cause, "lacks t");
+        assert_eq!(board.outage(&write).unwrap().cause, "lacks o");
+        report(&config, &board, &refused(&["t"]), &[]);
+        assert!(board.outage(&write).is_none() && board.outage(&read).is_some());
+        report(&config, &board, &refused(&[]), &["t".into()]);
+        assert!(board.outage(&read).is_none());
+        assert_eq!(needed(&config, "t"), [Operation::Read]);
+        let of_output = [Operation::Write, Operation::Read];
+        assert_eq!(needed(&config, "o"), of_output, "counts are archived, too");
+        assert_eq!(needed(&config, "g-m-partials"), [Operation::Write, Operation::Read]);
+    }
+}

@@ -1,0 +1,438 @@
+//! Brokers with TLS, SASL and access lists: logins that are refused say why and what to set, logins
+//! that work archive, and each right that is missing is named with the command that gives it.
+
+use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::support::{Cluster, Daemon, eventually, flush, free_port, send};
+
+const LIMIT: Duration = Duration::from_secs(60);
+const RECORDS: usize = 100;
+
+/// Where a daemon connects to.
+#[derive(Clone, Copy)]
+enum Listener {
+    Sasl,
+    /// By a name that the certificate is not for.
+    SaslByName,
+    Tls,
+    Plain,
+    /// A server whose certificate has expired.
+    Expired,
+}
+
+/// The settings of a login. `$` stands for the directory of the certificates.
+struct Login {
+    what: &'static str,
+    listener: Listener,
+    properties: &'static [(&'static str, &'static str)],
+    /// Keys, and what their files contain.
+    secrets: &'static [(&'static str, &'static str)],
+}
+
+const CA: (&str, &str) = ("ssl.ca.location", "$/ca.crt");
+const USER: (&str, &str) = ("sasl.username", "archiver");
+const SASL: (&str, &str) = ("security.protocol", "sasl_ssl");
+const TLS: (&str, &str) = ("security.protocol", "ssl");
+const SCRAM: (&str, &str) = ("sasl.mechanism", "SCRAM-SHA-512");
+const PLAIN: (&str, &str) = ("sasl.mechanism", "PLAIN");
+const PASSWORD: &[(&str, &str)] = &[("sasl.password", "archiver-secret")];
+const OF_KEY: &[(&str, &str)] = &[("ssl.key.password", "changeit")];
+const CERTIFICATE: (&str, &str) = ("ssl.certificate.location", "$/client.crt");
+
+const WORK: [Login; 5] = [
+    Login {
+        what: "scram",
+        listener: Listener::Sasl,
+        properties: &[SASL, SCRAM, USER, CA],
+        secrets: PASSWORD,
+    },
+    Login {
+        what: "plain",
+        listener: Listener::Sasl,
+        properties: &[SASL, PLAIN, USER, CA],
+        secrets: PASSWORD,
+    },
+    Login {
+        what: "certificate",
+        listener: Listener::Tls,
+        properties: &[TLS, CA, CERTIFICATE, ("ssl.key.location", "$/client.key")],
+        secrets: &[],
+    },
+    Login {
+        what: "encrypted-key",
+        listener: Listener::Tls,
+        properties: &[TLS, CA, CERTIFICATE, ("ssl.key.location", "$/client-encrypted.key")],
+        secrets: OF_KEY,
+    },
+    Login {
+        what: "pkcs12",
+        listener: Listener::Tls,
+        properties: &[TLS, CA, ("ssl.keystore.location", "$/client.p12")],
+        secrets: &[("ssl.keystore.password", "changeit")],
+    },
+];
+
+/// A login that is refused, the exit code, and parts of the last line.
+type Refused = (Login, i32, &'static [&'static str]);
+
+const REFUSED: [Refused; 10] = [
+    (
+        Login {
+            what: "wrong password",
+            listener: Listener::Sasl,
+            properties: &[SASL, SCRAM, USER, CA],
+            secrets: &[("sasl.password", "wrong")],
+        },
+        78,
+        &["\"archiver\"", "invalid credentials", "kafka.secrets.\"sasl.password\""],
+    ),
+    (
+        Login {
+            what: "wrong password of PLAIN",
+            listener: Listener::Sasl,
+            properties: &[SASL, PLAIN, USER, CA],
+            secrets: &[("sasl.password", "wrong")],
+        },
+        78,
+        &["\"archiver\"", "kafka.secrets.\"sasl.password\""],
+    ),
+    (
+        Login {
+            what: "mechanism",
+            listener: Listener::Sasl,
+            properties: &[SASL, ("sasl.mechanism", "SCRAM-SHA-256"), USER, CA],
+            secrets: PASSWORD,
+        },
+        78,
+        &["SCRAM-SHA-256", "but SCRAM-SHA-512,PLAIN", "\"sasl.mechanism\""],
+    ),
+    (
+        Login {
+            what: "wrong authority",
+            listener: Listener::Sasl,
+            properties: &[SASL, SCRAM, USER, ("ssl.ca.location", "$/other-ca.crt")],
+            secrets: PASSWORD,
+        },
+        78,
+        &["is not signed by", "other-ca.crt", "kafka.properties.\"ssl.ca.location\""],
+    ),
+    (
+        Login {
+            what: "wrong name",
+            listener: Listener::SaslByName,
+            properties: &[SASL, SCRAM, USER, CA],
+            secrets: PASSWORD,
+        },
+        78,
+        &["not for the name \"localhost\", but for 127.0.0.1", "kafka.bootstrap_servers"],
+    ),
+    (
+        Login {
+            what: "expired",
+            listener: Listener::Expired,
+            properties: &[SASL, SCRAM, USER, CA],
+            secrets: PASSWORD,
+        },
+        69,
+        &["the certificate of the broker", "has expired at"],
+    ),
+    (
+        Login {
+            what: "no certificate",
+            listener: Listener::Tls,
+            properties: &[TLS, CA],
+            secrets: &[],
+        },
+        78,
+        &["none is configured", "kafka.properties.\"ssl.certificate.location\""],
+    ),
+    (
+        Login {
+            what: "expired client",
+            listener: Listener::Tls,
+            properties: &[
+                TLS,
+                CA,
+                ("ssl.certificate.location", "$/expired-client.crt"),
+                ("ssl.key.location", "$/client.key"),
+            ],
+            secrets: &[],
+        },
+        78,
+        &["has expired at", "kafka.properties.\"ssl.certificate.location\""],
+    ),
+    (
+        Login {
+            what: "plaintext to TLS",
+            listener: Listener::Sasl,
+            properties: &[("security.protocol", "plaintext")],
+            secrets: &[],
+        },
+        78,
+        &["is a port for TLS", "kafka.properties.\"security.protocol\""],
+    ),
+    (
+        Login {
+            what: "TLS to plaintext",
+            listener: Listener::Plain,
+            properties: &[SASL, SCRAM, USER, CA],
+            secrets: PASSWORD,
+        },
+        69,
+        &["does not speak TLS", "kafka.properties.\"security.protocol\""],
+    ),
+];
+
+/// What `archiver` needs for the mapping below, as arguments of kafka-acls; the operation and the
+/// resource as the daemon names them; and whether it is taken away from a running daemon, too.
+type Right = (&'static [&'static str], &'static str, bool);
+
+const RIGHTS: [Right; 7] = [
+    (&["--operation", "Read", "--topic", "in"], "Read on topic \"in\"", true),
+    (&["--operation", "Write", "--topic", "out"], "Write on topic \"out\"", true),
+    (&["--operation", "Read", "--topic", "out"], "Read on topic \"out\"", false),
+    (&["--operation", "Write", "--topic", "g-m-partials"], "Write on topic \"g-m-partials\"", true),
+    (&["--operation", "Read", "--topic", "g-m-partials"], "Read on topic \"g-m-partials\"", true),
+    (&["--operation", "Read", "--group", "g"], "Read on group \"g\"", true),
+    (
+        &[
+            "--operation",
+            "Write",
+            "--transactional-id",
+            "g-",
+            "--resource-pattern-type",
+            "prefixed",
+        ],
+        "Write on the transactional ids that begin with \"g-\"",
+        true,
+    ),
+];
+/// Only the first start needs it.
+const CREATE: Right = (
+    &["--operation", "Create", "--topic", "g-m-partials"],
+    "Create on topic \"g-m-partials\"",
+    false,
+);
+
+pub(crate) fn logins_and_rights() {
+    let cluster = Cluster::start_with("secure", 1, 0, &[("TESTBED_SECURE", "yes")]);
+    for topic in ["in", "out", "logins"] {
+        cluster.create_topic(topic, 1);
+    }
+    refused_logins(&cluster);
+    logins_that_work(&cluster);
+    let mapping = "topics = [\"in\"]\n[mapping.m.wordcount]\noutput_topic = \"out\"\n\
+                   window = \"1s\"\narchive = {}\n";
+    let config = configured(&cluster, "rights", &WORK[0], "g", mapping, None);
+    for (right, ..) in RIGHTS {
+        allow(&cluster, true, right);
+    }
+    rights_at_a_start(&cluster, &config);
+    rights_under_a_daemon(&cluster, &config);
+}
+
+fn allow(cluster: &Cluster, add: bool, right: &[&str]) {
+    let change: &[&str] = if add { &["--add"] } else { &["--remove", "--force"] };
+    let who = ["--allow-principal", "User:archiver"];
+    let _ = cluster.run(&[&["kafka", "acls"], change, &who[..], right].concat());
+}
+
+/// A configuration that logs in so.
+fn configured(
+    cluster: &Cluster,
+    name: &str,
+    login: &Login,
+    group: &str,
+    mapping: &str,
+    expired: Option<u16>,
+) -> String {
+    let home = cluster.home(name);
+    std::fs::create_dir_all(home.join("root")).unwrap();
+    let certificates = cluster.state.join("tls").display().to_string();
+    let servers = match login.listener {
+        Listener::Sasl => cluster.listener(9_071),
+        Listener::SaslByName => cluster.listener(9_071).replace("127.0.0.1", "localhost"),
+        Listener::Tls => cluster.listener(9_061),
+        Listener::Plain => cluster.listener(9_091),
+        Listener::Expired => format!("127.0.0.1:{}", expired.unwrap()),
+    };
+    let mut text = format!(
+        "[kafka]\nbootstrap_servers = {servers:?}\ngroup_id = {group:?}\n[kafka.properties]\n\
+         \"session.timeout.ms\" = 6000\n\"transaction.timeout.ms\" = 10000\n"
+    );
+    for (key, value) in login.properties {
+        let _ = writeln!(text, "{key:?} = {:?}", value.replace('$', &certificates));
+    }
+    text += "[kafka.secrets]\n";
+    for (key, secret) in login.secrets {
+        let file = home.join(key);
+        std::fs::write(&file, secret).unwrap();
+        let _ = writeln!(text, "{key:?} = {{ file = {:?} }}", file.display().to_string());
+    }
+    text + &format!(
+        "[archive]\nroot = \"file://{}\"\n[archive.roll]\nage = \"1s\"\n[daemon]\nworkers = 1\n\
+         commit_interval = \"500ms\"\ntopics_refresh = \"1s\"\n[mapping.m]\n{mapping}",
+        home.join("root").display()
+    )
+}
+
+/// A server that shows a certificate which has expired.
+struct ExpiredServer {
+    child: Child,
+    port: u16,
+}
+
+impl ExpiredServer {
+    fn start(certificates: &Path) -> ExpiredServer {
+        let (port, pem) = (free_port(), certificates.join("expired.pem"));
+        let child = Command::new("openssl")
+            .args(["s_server", "-quiet", "-accept", &format!("127.0.0.1:{port}"), "-cert"])
+            .arg(&pem)
+            .arg("-key")
+            .arg(&pem)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        eventually("it listens", LIMIT, || TcpListener::bind(("127.0.0.1", port)).is_err());
+        ExpiredServer { child, port }
+    }
+}
+
+impl Drop for ExpiredServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Each of them ends by itself, and its last line names the cause.
+fn refused_logins(cluster: &Cluster) {
+    let expired = ExpiredServer::start(&cluster.state.join("tls"));
+    let mapping = "topics = [\"logins\"]\n";
+    side_by_side(&REFUSED, |(login, code, parts)| {
+        let name = login.what.replace(' ', "-");
+        let config = configured(cluster, &name, login, "g", mapping, Some(expired.port));
+        let daemon = Daemon::start(&cluster.home(&name), "a", &config);
+        let (got, log) = daemon.wait(LIMIT);
+        let last = log.lines().last().unwrap_or_default();
+        assert_eq!(got, *code, "{}: {log}", login.what);
+        for part in *parts {
+            assert!(last.contains(part), "{}: no {part:?} in {last}", login.what);
+        }
+        assert!(!log.contains("archiver-secret") && !log.contains("changeit"), "{log}");
+    });
+}
+
+/// Does it for all at the same time; the first failure is passed on.
+fn side_by_side<T: Sync>(all: &[T], run: impl Fn(&T) + Sync) {
+    let failures: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = all.iter().map(|one| scope.spawn(|| run(one))).collect();
+        threads.into_iter().filter_map(|thread| thread.join().err()).collect()
+    });
+    if let Some(failure) = failures.into_iter().next() {
+        std::panic::resume_unwind(failure);
+    }
+}
+
+fn logins_that_work(cluster: &Cluster) {
+    allow(cluster, true, &["--operation", "Read", "--topic", "logins"]);
+    let prefixed = ["--resource-pattern-type", "prefixed"];
+    allow(cluster, true, &[&["--operation", "Read", "--group", "login-"], &prefixed[..]].concat());
+    let ids = ["--operation", "Write", "--transactional-id", "login-"];
+    allow(cluster, true, &[&ids[..], &prefixed].concat());
+    let producer = cluster.producer();
+    for n in 0..RECORDS {
+        send(&producer, "logins", 0, format!("record {n}").as_bytes(), None);
+    }
+    flush(&producer);
+    side_by_side(&WORK, |login| {
+        let name = format!("login-{}", login.what);
+        let config = configured(cluster, &name, login, &name, "topics = [\"logins\"]\n", None);
+        let daemon = Daemon::start(&cluster.home(&name), "a", &config);
+        eventually(login.what, LIMIT, || {
+            RECORDS as f64 <= daemon.of_topic("alluvium_archive_position", "logins")
+        });
+        assert_eq!(daemon.stop(), 0, "{}", login.what);
+        let root = format!("file://{}", cluster.home(&name).join("root").display());
+        let archived = cluster.archive(&root, "logins", "logins").records().len();
+        assert_eq!(archived, RECORDS, "{}", login.what);
+    });
+}
+
+fn write_words(cluster: &Cluster) {
+    let producer = cluster.producer();
+    send(&producer, "in", 0, b"some words to count", None);
+    flush(&producer);
+}
+
+fn lacks(named: &str) -> String {
+    format!("lacks the operation {named}")
+}
+
+fn is_ready(daemon: &Daemon) -> bool {
+    daemon.get("/readyz").is_some()
+}
+
+/// The right that is missing, and the command that gives it.
+fn says(daemon: &Daemon, right: &[&str], named: &str) {
+    let lacks = &lacks(named);
+    eventually(lacks, LIMIT, || daemon.log_text().contains(lacks));
+    let log = daemon.log_text();
+    let line = log.lines().find(|line| line.contains(lacks)).unwrap();
+    let command = format!("--add --allow-principal User:archiver {}", right.join(" "));
+    assert!(line.contains("User:archiver lacks") && line.contains(&command), "{line}");
+    assert!(!log.contains("does not exist"), "{log}");
+}
+
+/// Each right is missing once when a daemon starts. At first the topic of partial counts is not
+/// there: only then Create is needed.
+fn rights_at_a_start(cluster: &Cluster, config: &str) {
+    let home: PathBuf = cluster.home("rights");
+    let (right, named, _) = CREATE;
+    let (code, log) = Daemon::start(&home, "a", config).wait(LIMIT);
+    assert_eq!(code, 69, "{log}");
+    assert!(log.lines().last().unwrap().contains(&lacks(named)), "{log}");
+    allow(cluster, true, right);
+    let daemon = Daemon::start(&home, "a", config);
+    write_words(cluster);
+    eventually("the least privileges suffice", LIMIT, || {
+        is_ready(&daemon) && 1.0 <= daemon.of_topic("alluvium_archive_position", "out")
+    });
+    assert_eq!(daemon.stop(), 0);
+    allow(cluster, false, right);
+    for (right, named, _) in RIGHTS {
+        allow(cluster, false, right);
+        let daemon = Daemon::start(&home, "a", config);
+        write_words(cluster);
+        says(&daemon, right, named);
+        eventually("it is not ready", LIMIT, || !is_ready(&daemon));
+        let _ = daemon.stop();
+        allow(cluster, true, right);
+    }
+}
+
+/// Each right is taken away from a running daemon, and given back.
+fn rights_under_a_daemon(cluster: &Cluster, config: &str) {
+    let daemon = Daemon::start(&cluster.home("rights"), "a", config);
+    eventually("it is ready", LIMIT, || is_ready(&daemon));
+    for (right, named, _) in RIGHTS.into_iter().filter(|(.., under_a_daemon)| *under_a_daemon) {
+        allow(cluster, false, right);
+        write_words(cluster);
+        says(&daemon, right, named);
+        eventually("it is not ready", LIMIT, || !is_ready(&daemon));
+        allow(cluster, true, right);
+        eventually("it is ready again", LIMIT, || is_ready(&daemon));
+    }
+    write_words(cluster);
+    let written = cluster.log_end(("in", 0)) as f64;
+    eventually("it goes on", LIMIT, || {
+        written <= daemon.of_topic("alluvium_archive_position", "in")
+    });
+    assert_eq!(daemon.stop(), 0);
+}
