@@ -98,7 +98,7 @@ impl Security {
                 ),
             );
         }
-        if text.contains("SASL") && text.contains("failed") || text.contains("OAUTHBEARER") {
+        if text.contains("SASL") && text.contains("failed") {
             return fault(FaultClass::Login, self.refused(text));
         }
         if text.contains("certificate verify failed") {
@@ -119,10 +119,6 @@ impl Security {
         let keys = match self.mechanism.as_str() {
             "GSSAPI" => {
                 "correct kafka.properties.\"sasl.kerberos.principal\" and \"sasl.kerberos.keytab\""
-            }
-            "OAUTHBEARER" => {
-                "correct kafka.properties.\"sasl.oauthbearer.client.id\" and \
-                 kafka.secrets.\"sasl.oauthbearer.client.secret\""
             }
             _ => "correct kafka.properties.\"sasl.username\" or kafka.secrets.\"sasl.password\"",
         };

@@ -112,7 +112,7 @@ pub(super) fn is_of_a_connection(error: &Rd) -> bool {
 }
 
 /// Whether an error is a refusal: whoever asked for it is told, too.
-fn is_told_elsewhere(error: &Rd) -> bool {
+pub(super) fn is_told_elsewhere(error: &Rd) -> bool {
     let code = error.rdkafka_error_code();
     matches!(
         code,

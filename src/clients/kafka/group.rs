@@ -21,7 +21,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, ClientContext, Offset as RdOffset, TopicPartitionList};
 
 use crate::clients::kafka::client_errors::Security;
-use crate::clients::kafka::connection::{Errors, is_of_a_connection};
+use crate::clients::kafka::connection::{Errors, is_of_a_connection, is_told_elsewhere};
 use crate::clients::kafka::error::{Fatal, KafkaError};
 use crate::clients::kafka::generation::Generation;
 use crate::clients::kafka::native::{GroupMetadata, Rebalances};
@@ -343,7 +343,7 @@ impl PollControl {
     }
 
     /// The client cannot continue.
-    pub fn end(&self, reason: Fatal) {
+    fn end(&self, reason: Fatal) {
         *self.fatal.lock() = Some(reason);
     }
 
@@ -436,7 +436,9 @@ fn answer(
             control.unknown_topic.notify_one();
         }
         // It is told as an outage of the brokers, or of the partitions that can't be read.
-        Err(e) if is_of_a_connection(&e) => tracing::debug!(error = %e, "poll"),
+        Err(e) if is_of_a_connection(&e) || is_told_elsewhere(&e) => {
+            tracing::debug!(error = %e, "poll")
+        }
         Err(e) => tracing::warn!(error = %e, "poll"),
         Ok(m) => {
             use rdkafka::Message as _;

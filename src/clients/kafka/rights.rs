@@ -139,7 +139,6 @@ fn of_sasl(settings: &ClientConfig) -> (&str, Option<&'static str>) {
     let text = |key: &str| settings.get(key).unwrap_or_default();
     let mechanism = settings.get("sasl.mechanism").unwrap_or_else(|| text("sasl.mechanisms"));
     match mechanism.to_ascii_uppercase().as_str() {
-        "OAUTHBEARER" => ("NAME", Some("NAME is the subject (sub) of the client's token")),
         // The client library's default is GSSAPI.
         "GSSAPI" | "" => {
             let principal = settings.get("sasl.kerberos.principal").unwrap_or("kafkaclient");
@@ -229,7 +228,6 @@ mod tests {
         assert_eq!(name(&[kerberos]), known("kafkaclient"));
         let unknown = ("User:NAME".to_string(), true);
         assert_eq!(name(&[("security.protocol", "ssl")]), unknown);
-        assert_eq!(name(&[kerberos, ("sasl.mechanism", "OAUTHBEARER")]), unknown);
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub fn base_config(kafka: &Kafka, client_id: &str) -> Result<ClientConfig, Kafka
     for (key, value) in &kafka.properties {
         let _ = config.set(key, value);
     }
+    if let Some(fault) = kafka.unreadable.first() {
+        return Err(KafkaError::new("read a secret", fault));
+    }
     for (key, secret) in &kafka.secrets {
         let text = std::fs::read_to_string(&secret.0)
             .map_err(|e| KafkaError::new(format!("read {}", secret.0.display()), e))?;
@@ -188,6 +191,9 @@ fn transactional_id(group_id: &str, instance: &str, mapping: &str, nth: usize) -
 /// The clients are made without the address of a broker, and dropped: nothing is connected.
 #[must_use]
 pub fn refused(config: &Config) -> Vec<ConfigFault> {
+    if !config.kafka.unreadable.is_empty() {
+        return config.kafka.unreadable.clone();
+    }
     let mut faults: Vec<ConfigFault> = Vec::new();
     let settings = [consumer_config(config), producer_config(config, "", 0)];
     for (client, settings) in settings.into_iter().enumerate() {

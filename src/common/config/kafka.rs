@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use toml::Value;
 
-use crate::common::config::fields::{Faults, Fields};
+use crate::common::config::fields::{ConfigFault, Faults, Fields};
 
 /// How the group shares out partitions; see docs/decisions/0003-assignor.md.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +34,9 @@ pub struct Kafka {
     /// librdkafka keys, checked against the lists below.
     pub properties: BTreeMap<String, String>,
     pub secrets: BTreeMap<String, Secret>,
+    /// Secrets that can't be read here. Only a client needs them: a command that asks no broker
+    /// works without, beside a unit that alone has the credentials.
+    pub unreadable: Vec<ConfigFault>,
 }
 
 impl Kafka {
@@ -41,6 +44,34 @@ impl Kafka {
     #[must_use]
     pub fn property(&self, key: &str, default: &str) -> String {
         self.properties.get(key).map_or(default, String::as_str).to_string()
+    }
+
+    /// The files of secrets, keys and key tables that everybody on this host can read, in words.
+    #[must_use]
+    pub fn exposed(&self) -> Vec<String> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let keys = self.properties.iter().filter(|(key, _)| KEYS.contains(&key.as_str()));
+        let keys =
+            keys.map(|(key, path)| (format!("kafka.properties.{key:?}"), PathBuf::from(path)));
+        let secrets = self.secrets.iter();
+        let secrets = secrets.map(|(key, file)| (format!("kafka.secrets.{key:?}"), file.0.clone()));
+        let is_open = |path: &PathBuf| {
+            std::fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o004 != 0)
+        };
+        let open = keys.chain(secrets).filter(|(_, path)| is_open(path));
+        let text = |(key, path): (String, PathBuf)| {
+            let path = path.display();
+            format!("{key}: everybody on this host can read {path}: chmod o-rwx {path}")
+        };
+        open.map(text).collect()
+    }
+
+    /// The files that clients read: secrets, certificates, keys, key tables.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let named = |(key, _): &(&String, &String)| FILES.contains(&key.as_str());
+        let named = self.properties.iter().filter(named).map(|(_, path)| PathBuf::from(path));
+        named.chain(self.secrets.values().map(|secret| secret.0.clone())).collect()
     }
 }
 
@@ -80,25 +111,6 @@ const ALLOWED: &[&str] = &[
     "sasl.kerberos.service.name",
     "sasl.mechanism",
     "sasl.mechanisms",
-    "sasl.oauthbearer.assertion.algorithm",
-    "sasl.oauthbearer.assertion.claim.aud",
-    "sasl.oauthbearer.assertion.claim.exp.seconds",
-    "sasl.oauthbearer.assertion.claim.iss",
-    "sasl.oauthbearer.assertion.claim.jti.include",
-    "sasl.oauthbearer.assertion.claim.nbf.seconds",
-    "sasl.oauthbearer.assertion.claim.sub",
-    "sasl.oauthbearer.assertion.file",
-    "sasl.oauthbearer.assertion.jwt.template.file",
-    "sasl.oauthbearer.assertion.private.key.file",
-    "sasl.oauthbearer.client.credentials.client.id",
-    "sasl.oauthbearer.client.id",
-    "sasl.oauthbearer.config",
-    "sasl.oauthbearer.extensions",
-    "sasl.oauthbearer.grant.type",
-    "sasl.oauthbearer.metadata.authentication.type",
-    "sasl.oauthbearer.method",
-    "sasl.oauthbearer.scope",
-    "sasl.oauthbearer.token.endpoint.url",
     "sasl.username",
     "security.protocol",
     "session.timeout.ms",
@@ -120,6 +132,17 @@ const ALLOWED: &[&str] = &[
     "topic.metadata.refresh.interval.ms",
     "transaction.timeout.ms",
 ];
+/// Those of them that name a file.
+const FILES: &[&str] = &[
+    "sasl.kerberos.keytab",
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.crl.location",
+    "ssl.key.location",
+    "ssl.keystore.location",
+];
+/// Those of them whose files nobody else should read.
+const KEYS: &[&str] = &["sasl.kerberos.keytab", "ssl.key.location", "ssl.keystore.location"];
 /// The client puts these into a command line of a shell, with `kinit`.
 const IN_A_SHELL: &[&str] = &[
     "sasl.kerberos.keytab",
@@ -127,6 +150,19 @@ const IN_A_SHELL: &[&str] = &[
     "sasl.kerberos.service.name",
     "sasl.kerberos.min.time.before.relogin",
 ];
+
+/// The keys of OAUTHBEARER, which the client library needs OIDC for.
+const OF_OAUTHBEARER: &str = "sasl.oauthbearer.";
+const NO_OAUTHBEARER: &str = "OAUTHBEARER is not in this build, whose client library has no OIDC: \
+                              use SCRAM-SHA-512, SCRAM-SHA-256, PLAIN, GSSAPI or a client \
+                              certificate";
+
+/// Whether the key, or its value, is about OAUTHBEARER.
+fn is_oauthbearer(name: &str, value: &Value) -> bool {
+    let mechanism = matches!(name, "sasl.mechanism" | "sasl.mechanisms");
+    let named = value.as_str().is_some_and(|v| v.eq_ignore_ascii_case("oauthbearer"));
+    name.starts_with(OF_OAUTHBEARER) || mechanism && named
+}
 
 /// Keys that are refused, with the reason.
 const REFUSED: &[(&str, &str)] = &[
@@ -156,16 +192,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("transactional.id", "the value is made from daemon.instance"),
 ];
 /// The keys of librdkafka whose values are secrets.
-pub const SECRETS: &[&str] = &[
-    "sasl.password",
-    "ssl.key.password",
-    "ssl.keystore.password",
-    "ssl.key.pem",
-    "sasl.oauthbearer.assertion.private.key.passphrase",
-    "sasl.oauthbearer.assertion.private.key.pem",
-    "sasl.oauthbearer.client.credentials.client.secret",
-    "sasl.oauthbearer.client.secret",
-];
+pub const SECRETS: &[&str] =
+    &["sasl.password", "ssl.key.password", "ssl.keystore.password", "ssl.key.pem"];
 
 pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
     let servers = f.text("bootstrap_servers", faults);
@@ -180,10 +208,13 @@ pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
     );
     let assignors = [Assignor::CooperativeSticky, Assignor::Range].map(|a| (a.name(), a));
     let assignor = f.choice("assignor", &assignors, faults).unwrap_or(Assignor::CooperativeSticky);
+    let mut unreadable = Faults::default();
     let mut properties = BTreeMap::new();
     for (name, value) in f.entries("properties", faults) {
         let key = format!("kafka.properties.{name:?}");
-        if let Some((_, why)) = REFUSED.iter().find(|(k, _)| *k == name) {
+        if is_oauthbearer(&name, &value) {
+            faults.add(key, NO_OAUTHBEARER);
+        } else if let Some((_, why)) = REFUSED.iter().find(|(k, _)| *k == name) {
             faults.add(key, format!("can't be set: {why}"));
         } else if SECRETS.contains(&name.as_str()) {
             faults.add(key, "is a secret: write it under [kafka.secrets] as { file = \"…\" }");
@@ -197,7 +228,7 @@ pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
                 ),
             );
         } else if value.get("credential").is_some() {
-            let path = secret(&value, &key, faults);
+            let path = secret(&value, &key, faults, &mut unreadable);
             properties.extend(path.map(|p| (name, p.0.to_string_lossy().into_owned())));
         } else if IN_A_SHELL.contains(&name.as_str())
             && scalar(&value).is_some_and(|t| for_a_shell(&t))
@@ -214,17 +245,20 @@ pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
     let mut secrets = BTreeMap::new();
     for (name, value) in f.entries("secrets", faults) {
         let key = format!("kafka.secrets.{name:?}");
-        if !SECRETS.contains(&name.as_str()) {
+        if name.starts_with(OF_OAUTHBEARER) {
+            faults.add(key, NO_OAUTHBEARER);
+        } else if !SECRETS.contains(&name.as_str()) {
             faults.add(
                 key,
                 format!("is not a key for secrets; these keys are {}", SECRETS.join(", ")),
             );
-        } else if let Some(secret) = secret(&value, &key, faults) {
+        } else if let Some(secret) = secret(&value, &key, faults, &mut unreadable) {
             let _ = secrets.insert(name, secret);
         }
     }
     f.finish(faults);
-    Some(Kafka { bootstrap_servers: servers?, group_id: group?, assignor, properties, secrets })
+    let (bootstrap_servers, group_id, unreadable) = (servers?, group?, unreadable.0);
+    Some(Kafka { bootstrap_servers, group_id, assignor, properties, secrets, unreadable })
 }
 
 fn scalar(value: &Value) -> Option<String> {
@@ -241,17 +275,27 @@ fn for_a_shell(text: &str) -> bool {
     !text.chars().all(|c| c.is_ascii_alphanumeric() || "/@._-".contains(c))
 }
 
-fn secret(value: &Value, key: &str, faults: &mut Faults) -> Option<Secret> {
+/// `unreadable` gets what is right in the file and can't be read here.
+fn secret(
+    value: &Value,
+    key: &str,
+    faults: &mut Faults,
+    unreadable: &mut Faults,
+) -> Option<Secret> {
     let table = value.as_table();
     let text = |name: &str| table.and_then(|t| t.get(name)).and_then(Value::as_str);
     let path = match (text("file"), text("credential")) {
         (Some(file), None) => PathBuf::from(file),
         (None, Some(name)) => {
             let Some(dir) = std::env::var_os("CREDENTIALS_DIRECTORY") else {
-                faults.add(
+                unreadable.add(
                     key,
-                    "names a systemd credential, but CREDENTIALS_DIRECTORY is not set: start the \
-                     daemon by systemd with LoadCredential=, or use { file = \"…\" }",
+                    format!(
+                        "names a systemd credential, but CREDENTIALS_DIRECTORY is not set: start \
+                         the daemon by systemd with LoadCredential=, and a command in a shell by \
+                         systemd-run --pipe --property=LoadCredential={name}:FILE; or use \
+                         {{ file = \"…\" }}"
+                    ),
                 );
                 return None;
             };
@@ -263,7 +307,7 @@ fn secret(value: &Value, key: &str, faults: &mut Faults) -> Option<Secret> {
         }
     };
     if let Err(e) = std::fs::metadata(&path) {
-        faults.add(key, format!("can't read {}: {e}", path.display()));
+        unreadable.add(key, format!("can't read {}: {e}", path.display()));
         return None;
     }
     Some(Secret(path))

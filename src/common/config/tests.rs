@@ -274,3 +274,44 @@ fn the_fingerprint_of_settings_is_the_same_in_every_version() {
         assert_eq!(counts(&archive), of_counts, "counts: {archive}");
     }
 }
+
+#[test]
+fn a_secret_that_cannot_be_read_is_a_fault_for_clients_alone() {
+    let secrets = "[kafka.secrets]\n\"sasl.password\" = { file = \"/no/such/file\" }\n\
+                   \"ssl.key.password\" = { credential = \"of-the-unit\" }\n";
+    let text = format!(
+        "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n{secrets}[archive]\n\
+         root = \"file:///x\"\n[mapping.m]\ntopics = [\"t\"]\n"
+    );
+    let kafka = Config::parse(&text, Some("i")).unwrap_or_else(|e| panic!("{e}")).kafka;
+    let unreadable: Vec<String> = kafka.unreadable.iter().map(ToString::to_string).collect();
+    assert_eq!(unreadable.len(), 2, "{unreadable:?}");
+    assert!(unreadable[0].contains("can't read /no/such/file"), "{unreadable:?}");
+    assert!(unreadable[1].contains("LoadCredential=of-the-unit:FILE"), "{unreadable:?}");
+}
+
+#[test]
+fn oauthbearer_is_refused_as_a_whole() {
+    let why = "OAUTHBEARER is not in this build";
+    check("[kafka.properties]\n\"sasl.mechanism\" = \"OAUTHBEARER\"", &[why]);
+    check("[kafka.properties]\n\"sasl.oauthbearer.method\" = \"oidc\"", &[why]);
+    check("[kafka.secrets]\n\"sasl.oauthbearer.client.secret\" = { file = \"/x\" }", &[why]);
+}
+
+#[test]
+fn secrets_that_everybody_can_read_are_named() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("password");
+    std::fs::write(&file, "x").unwrap();
+    let text = format!(
+        "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[kafka.secrets]\n\
+         \"sasl.password\" = {{ file = {file:?} }}\n[archive]\nroot = \"file:///x\"\n\
+         [mapping.m]\ntopics = [\"t\"]\n"
+    );
+    let kafka = Config::parse(&text, Some("i")).unwrap().kafka;
+    for (mode, exposed) in [(0o604, 1), (0o600, 0), (0o640, 0)] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(kafka.exposed().len(), exposed, "{mode:o}");
+    }
+}

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::clients::kafka::offsets::{BrokerPositions, Positions as _};
-use crate::clients::kafka::{Consumer, KafkaError, consumer_config, group, topics};
+use crate::clients::kafka::{Consumer, KafkaError, consumer_config, first_contact, group, topics};
 use crate::clients::store::{Store, StoreError};
 use crate::common::config::{ArchiveConfig, Config};
 use crate::engine::archive::ledger::{LedgerError, LedgerStore, ledger_of};
@@ -66,6 +66,10 @@ impl Brokers {
     pub async fn new(config: &Config, stores: &[Arc<dyn Store>]) -> Result<Brokers, LookError> {
         let settings = consumer_config(config)?;
         let consumer = group::observer(&settings)?;
+        let asking = Arc::clone(&consumer);
+        let met = tokio::task::spawn_blocking(move || first_contact(&asking)).await;
+        let failed = |e: &dyn std::fmt::Display| LookError::Other(e.to_string());
+        met.map_err(|e| failed(&e))?.map_err(|e| failed(&e))?;
         let positions = BrokerPositions::new(settings, Arc::default());
         let _ = positions.consumer.set(Arc::downgrade(&consumer));
         let mut by_url = HashMap::new();

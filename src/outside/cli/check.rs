@@ -5,7 +5,7 @@ use clap::Args;
 use crate::common::config::{ArchiveConfig, Config, Topics};
 use crate::engine::archive::calls::{CALLS_A_FILE, CALLS_A_ROLL};
 use crate::outside::cli::arguments::ConfigArgs;
-use crate::outside::cli::output::say;
+use crate::outside::cli::output::{complain, say};
 use crate::pure::layout::names::PartitionPaths;
 use crate::pure::record::Offset;
 
@@ -21,6 +21,9 @@ impl Check {
         match self.config.load_for_clients() {
             Ok(config) => {
                 say(&format!("{}: no faults", self.config.path().display()));
+                for warning in config.kafka.exposed() {
+                    complain(&format!("warning: {warning}"));
+                }
                 say(&describe(&config, jiff::Timestamp::now().as_millisecond()));
                 0
             }

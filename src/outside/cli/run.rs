@@ -10,7 +10,7 @@ use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::exit::{EX_CONFIG, EX_UNAVAILABLE};
 use crate::outside::cli::log::{self, LogFormat};
 use crate::outside::cli::output::complain;
-use crate::outside::daemon::{self, Launch, LoginRefused, Misconfigured, Unavailable};
+use crate::outside::daemon::{self, Launch, LoginRefused, Misconfigured, StartAgain, Unavailable};
 
 /// Arguments of `run`.
 #[derive(Args, Debug)]
@@ -56,7 +56,7 @@ impl Run {
             }
             Ok::<_, String>((signals, set_log))
         });
-        let (signals, set_log) = match started {
+        let (mut signals, set_log) = match started {
             Ok(started) => started,
             Err(e) => {
                 complain(&e);
@@ -69,23 +69,93 @@ impl Run {
         let repair = format!("alluvium repair --config {}", self.config.path().display());
         let (reload, reloads) = tokio::sync::mpsc::channel(1);
         let read_again = Box::new(move || self.config.read());
-        let launch = Launch { config, registry, repair, read_again, reloads, set_log };
-        let done = runtime.block_on(daemon::run(launch, signals.shutdown(reload)));
+        let done = runtime.block_on(async {
+            if std::env::var(AFTER_REFUSAL).is_ok_and(|mark| mark == TO_PAUSE) {
+                let waited = daemon::pause_after_refusal(&config.kafka, signals.shutdown(reload));
+                return Ok(match waited.await {
+                    true => Next::Again { mark: Some(PAUSED) },
+                    false => Next::End { drained: true },
+                });
+            }
+            let launch = Launch { config, registry, repair, read_again, reloads, set_log };
+            next(daemon::run(launch, signals.shutdown(reload)).await)
+        });
         // Tasks that wait for a store that does not answer would hold the process.
         runtime.shutdown_background();
-        match done {
-            Ok(true) => 0,
-            Ok(false) => 1,
-            Err(e) => {
-                complain(&format!("{e:#}"));
-                match () {
-                    () if e.is::<Unavailable>() => EX_UNAVAILABLE,
-                    () if e.is::<Misconfigured>() || e.is::<LoginRefused>() => EX_CONFIG,
-                    () => 1,
-                }
+        let done = match done {
+            Ok(Next::Again { mark }) => Err(start_again(mark)),
+            Ok(Next::End { drained }) => Ok(drained),
+            Err(e) => Err(e),
+        };
+        exit_code(done)
+    }
+}
+
+/// The exit code of a daemon that has ended; an error is printed.
+fn exit_code(done: anyhow::Result<bool>) -> u8 {
+    match done {
+        Ok(true) => 0,
+        Ok(false) => 1,
+        Err(e) => {
+            complain(&format!("{e:#}"));
+            match () {
+                () if e.is::<Unavailable>() => EX_UNAVAILABLE,
+                () if e.is::<Misconfigured>() || e.is::<LoginRefused>() => EX_CONFIG,
+                () => 1,
             }
         }
     }
+}
+
+/// Set in a process that was started anew after a login that was refused. The pause is in a new
+/// process, because a client that can't log in tries again as long as its process lives.
+const AFTER_REFUSAL: &str = "ALLUVIUM_AFTER_REFUSAL";
+/// The process begins with the pause.
+const TO_PAUSE: &str = "pause";
+/// The pause is over. If the login is refused again, the process does not end either.
+const PAUSED: &str = "paused";
+
+/// What comes after a daemon's end.
+enum Next {
+    End {
+        drained: bool,
+    },
+    /// This process starts anew, with this value of [`AFTER_REFUSAL`].
+    Again {
+        mark: Option<&'static str>,
+    },
+}
+
+/// Decides whether the process ends.
+fn next(done: anyhow::Result<bool>) -> anyhow::Result<Next> {
+    let error = match done {
+        Ok(drained) => return Ok(Next::End { drained }),
+        Err(error) => error,
+    };
+    if error.is::<StartAgain>() {
+        return Ok(Next::Again { mark: None });
+    }
+    match error.downcast_ref::<LoginRefused>() {
+        Some(refused) if refused.was_running || std::env::var_os(AFTER_REFUSAL).is_some() => {
+            Ok(Next::Again { mark: Some(TO_PAUSE) })
+        }
+        _ => Err(error),
+    }
+}
+
+/// Replaces this process by a new one with the same arguments and the same id; returns why it
+/// could not.
+fn start_again(mark: Option<&str>) -> anyhow::Error {
+    use std::os::unix::process::CommandExt as _;
+    // The file of this process may have been replaced by that of a newer package.
+    let program = std::env::current_exe().ok().filter(|path| path.exists());
+    let program = program.unwrap_or_else(|| "/proc/self/exe".into());
+    let mut command = std::process::Command::new(program);
+    let _ = command.args(std::env::args_os().skip(1)).env_remove(AFTER_REFUSAL);
+    if let Some(mark) = mark {
+        let _ = command.env(AFTER_REFUSAL, mark);
+    }
+    anyhow::Error::from(command.exec()).context("start anew")
 }
 
 /// Caught before anything else is done: a signal at the start is no kill.
@@ -105,7 +175,7 @@ impl Signals {
     }
 
     /// Until the process is to end; asks for a reload at each SIGHUP on the way.
-    async fn shutdown(mut self, reload: tokio::sync::mpsc::Sender<()>) {
+    async fn shutdown(&mut self, reload: tokio::sync::mpsc::Sender<()>) {
         loop {
             tokio::select! {
                 _ = self.term.recv() => return tracing::info!("SIGTERM"),

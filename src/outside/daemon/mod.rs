@@ -8,6 +8,7 @@
 //! * `roots` and `topics`: what stores and brokers have to say, at the start and later; `written`
 //!   has the topics that the daemon makes itself, and `retention` how long brokers keep records.
 //! * `refused`: topics that the brokers do not let this client see.
+//! * `secrets`: the files of secrets and certificates, and what happens when they change.
 //! * `held`: mappings that can't run now, and do not hold up the others.
 //! * `admin`, `unavailable`: the clients that ask for settings, and the errors of a start.
 //! * `http`, `page`, `connections`: what is answered, and to whom.
@@ -28,6 +29,7 @@ mod reload;
 mod retention;
 pub(crate) mod roots;
 mod run;
+mod secrets;
 mod systemd;
 pub(crate) mod topics;
 mod unavailable;
@@ -36,4 +38,5 @@ mod written;
 pub(crate) use http::COMMAND;
 pub use reload::SetLog;
 pub use run::{Launch, run};
-pub use unavailable::{LoginRefused, Misconfigured, Unavailable};
+pub use secrets::pause_after_refusal;
+pub use unavailable::{LoginRefused, Misconfigured, StartAgain, Unavailable};

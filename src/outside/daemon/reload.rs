@@ -20,6 +20,7 @@ use crate::engine::topics::treats_alike;
 use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::health::Health;
 use crate::outside::daemon::roots::Stores;
+use crate::outside::daemon::secrets::Secrets;
 use crate::outside::daemon::unavailable::Refusals;
 use crate::outside::daemon::{beginnings, held, roots, systemd, topics, written};
 
@@ -43,6 +44,9 @@ pub(super) struct Reloading {
     pub(super) health: Arc<Health>,
     pub(super) limits: Arc<BatchLimits>,
     pub(super) beginnings: Arc<Beginnings>,
+    pub(super) secrets: Arc<Secrets>,
+    /// Gets the files whose change needs new clients.
+    pub(super) again: mpsc::Sender<String>,
 }
 
 impl Reloading {
@@ -76,6 +80,10 @@ impl Reloading {
             ),
         }
         systemd::ready();
+        let kafka = &self.in_force.borrow().config.kafka;
+        if let Some(files) = self.secrets.changed(kafka) {
+            let _ = self.again.try_send(files);
+        }
     }
 
     /// Tries to let the mappings run that are held.

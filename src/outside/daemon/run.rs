@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use crate::clients::kafka::beginnings::Beginnings;
 use crate::clients::kafka::group::{self, PollControl};
 use crate::clients::kafka::offsets::{BrokerPositions, log_range};
+use crate::clients::kafka::topics::refused_login;
 use crate::clients::kafka::{
     BatchLimits, Consumer, Fatal, KafkaError, NoContact, Prefetch, Transactions, Twins,
     consumer_config, first_contact, producer_config,
@@ -32,7 +33,10 @@ use crate::engine::worker::{Env, Memory, Paused, Pool, PoolSetup};
 use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::health::{Health, now_ms};
 use crate::outside::daemon::reload::{ReadAgain, Reloading, SetLog};
-use crate::outside::daemon::unavailable::{LoginRefused, Misconfigured, Refusals, Unavailable};
+use crate::outside::daemon::secrets::Secrets;
+use crate::outside::daemon::unavailable::{
+    LoginRefused, Misconfigured, Refusals, StartAgain, Unavailable,
+};
 use crate::outside::daemon::{
     admin, beginnings, held, http, kerberos, retention, roots, systemd, topics, written,
 };
@@ -56,14 +60,15 @@ pub struct Launch {
 /// had), or the daemon can't go on.
 pub async fn run(launch: Launch, shutdown: impl Future<Output = ()>) -> anyhow::Result<bool> {
     let mut running = Running::start(launch).await?;
-    let failure = running.wait(shutdown).await;
-    let drain = failure.is_none();
-    let failure = match failure {
-        Some(fatal) => Some(failed(&running.config, fatal).await),
-        None => None,
+    let (drain, failure) = match running.wait(shutdown).await {
+        End::Asked => (true, None),
+        End::Again(files) => (true, Some(StartAgain(files).into())),
+        End::Fatal(fatal) => (false, Some(failed(&running, fatal).await)),
     };
-    if let Some(reason) = &failure {
-        tracing::error!("the daemon can't go on: {reason}");
+    match &failure {
+        Some(reason) if reason.is::<StartAgain>() => tracing::info!("{reason}"),
+        Some(reason) => tracing::error!("the daemon can't go on: {reason}"),
+        None => systemd::stopping(),
     }
     let drained = running.stop(drain).await?;
     match failure {
@@ -74,10 +79,16 @@ pub async fn run(launch: Launch, shutdown: impl Future<Output = ()>) -> anyhow::
 
 /// The error that the daemon ends with. The brokers are asked for the limits that a setting is
 /// outside of.
-async fn failed(config: &Config, fatal: Fatal) -> anyhow::Error {
+async fn failed(running: &Running, fatal: Fatal) -> anyhow::Error {
+    let config = &running.config;
     let limits = match &fatal {
         Fatal::Refused { limits, .. } => limits,
-        Fatal::LoginRefused(why) => return LoginRefused(why.clone()).into(),
+        Fatal::LoginRefused(text) => {
+            let refused = LoginRefused { text: text.clone(), was_running: true };
+            // Whoever changed them has not asked for a reload.
+            let changed = running.ends.secrets.changed(&config.kafka);
+            return changed.map_or_else(|| refused.into(), |files| StartAgain(files).into());
+        }
         Fatal::Ended(why) => return anyhow::anyhow!(why.clone()),
     };
     let values = match admin::broker_settings(config).await {
@@ -90,6 +101,24 @@ async fn failed(config: &Config, fatal: Fatal) -> anyhow::Error {
     Misconfigured(format!("{fatal} ({values})")).into()
 }
 
+/// Why a daemon ends.
+enum End {
+    Asked,
+    /// These files have changed.
+    Again(String),
+    Fatal(Fatal),
+}
+
+/// What can end a daemon beside a signal.
+struct Ends {
+    /// Why a worker can't go on.
+    fatal: mpsc::Receiver<Fatal>,
+    /// What the clients have read.
+    secrets: Arc<Secrets>,
+    /// Files that have changed, when a reload finds some.
+    changed: mpsc::Receiver<String>,
+}
+
 /// A daemon between its start and its end.
 struct Running {
     config: Arc<Config>,
@@ -99,8 +128,7 @@ struct Running {
     poll: std::thread::JoinHandle<()>,
     http: Option<tokio::task::JoinHandle<()>>,
     tasks: Essential,
-    /// Why a worker can't go on.
-    fatal: mpsc::Receiver<Fatal>,
+    ends: Ends,
     /// Ends what serves until the end.
     stop: watch::Sender<bool>,
 }
@@ -113,10 +141,11 @@ impl Running {
         let board = Arc::new(Board::default());
         let store_timer = store_timer(&metrics, &board);
         let (stores, refusals) = roots::open_all(&config, None, Some(&store_timer)).await;
-        let mut refusals = held::unless_all(&config, refusals)?;
+        let refusals = held::unless_all(&config, refusals)?;
         let first = ActiveConfig { config: Arc::clone(&config), stores, held: BTreeSet::new() };
         let (in_force, following) = watch::channel(Arc::new(first));
         let (fatal_tx, fatal) = mpsc::channel::<Fatal>(8);
+        let secrets = Arc::new(Secrets::read(&config.kafka));
         let settings = consumer_config(&config)?;
         let beginnings = Arc::new(Beginnings::default());
         let positions = BrokerPositions::new(settings.clone(), Arc::clone(&beginnings));
@@ -148,48 +177,48 @@ impl Running {
             board,
             positions,
         });
-        contact(&consumer).await?;
-        let _ = topics::find(&config, &BTreeSet::new(), &consumer, &health).await?;
-        beginnings::note(&config, None, &consumer, &beginnings)
-            .await
-            .map_err(|e| Unavailable(e.to_string()))?;
-        refusals.extend(written::create(&config, |_| true, &consumer, &limits).await?);
-        let held = begin_to_hold(&in_force, refusals, &health)?;
-        let wanted = topics::find(&config, &held, &consumer, &health).await?.wanted;
-        note_twins(twins, &consumer).await?;
-        let (stop, stopped) = watch::channel(false);
-        let http = http::serve(config.daemon.listen, Arc::clone(&health), stopped.clone()).await?;
-        control.subscribe(wanted);
-        let poll = spawn_poll(&config, &consumer, &control, &health)?;
-        let (of, to) = (Arc::clone(&consumer), Arc::clone(&control));
+        let (again, changed) = mpsc::channel(1);
         let reloading = Reloading {
             store_timer,
             read_again,
             set_log,
             in_force,
-            consumer: of,
-            control: to,
-            health,
+            consumer: Arc::clone(&consumer),
+            control: Arc::clone(&control),
+            health: Arc::clone(&health),
             limits,
             beginnings,
+            secrets: Arc::clone(&secrets),
+            again,
         };
+        let wanted = meet(&reloading, &config, refusals, twins).await?;
+        let (stop, stopped) = watch::channel(false);
+        let http = http::serve(config.daemon.listen, Arc::clone(&health), stopped.clone()).await?;
+        control.subscribe(wanted);
+        let poll = spawn_poll(&config, &consumer, &control, &health)?;
         let tasks = spawn_tasks(&config, reloading, reloads, following, stopped);
         tracing::info!(instance = config.daemon.instance, group = config.kafka.group_id, "running");
-        Ok(Running { config, consumer, control, pool, poll, http, tasks, fatal, stop })
+        let ends = Ends { fatal, secrets, changed };
+        Ok(Running { config, consumer, control, pool, poll, http, tasks, ends, stop })
     }
 
     /// Waits for `shutdown`, or for the reason why the daemon can't go on.
-    async fn wait(&mut self, shutdown: impl Future<Output = ()>) -> Option<Fatal> {
+    async fn wait(&mut self, shutdown: impl Future<Output = ()>) -> End {
         let mut check = tokio::time::interval(Duration::from_millis(500));
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
-                () = &mut shutdown => return None,
-                reason = self.fatal.recv() => return reason,
-                ended = self.tasks.one_ended() => return Some(Fatal::Ended(ended)),
+                () = &mut shutdown => return End::Asked,
+                Some(files) = self.ends.changed.recv() => return End::Again(files),
+                Some(reason) = self.ends.fatal.recv() => return End::Fatal(reason),
+                ended = self.tasks.one_ended() => return End::Fatal(Fatal::Ended(ended)),
                 _ = check.tick() => {
+                    // Each further try counts where accounts are locked.
+                    if let Some(why) = refused_login(&self.consumer) {
+                        return End::Fatal(Fatal::LoginRefused(why));
+                    }
                     if let Some(reason) = self.control.fatal() {
-                        return Some(reason);
+                        return End::Fatal(reason);
                     }
                 }
             }
@@ -198,7 +227,6 @@ impl Running {
 
     /// Ends everything; whether all that was read was appended, if it was to be drained.
     async fn stop(mut self, drain: bool) -> anyhow::Result<bool> {
-        systemd::stopping();
         self.tasks.abort();
         let drained = stop_all(&self.config, &self.pool, &self.control, self.poll, drain).await?;
         let _ = self.stop.send(true);
@@ -211,12 +239,35 @@ impl Running {
     }
 }
 
+/// Meets the brokers for the first time: what exists, what is to be made, who is there. Returns the
+/// topics to subscribe to.
+async fn meet(
+    all: &Reloading,
+    config: &Arc<Config>,
+    mut refusals: Refusals,
+    twins: Arc<Twins>,
+) -> anyhow::Result<Vec<String>> {
+    let (consumer, health) = (&all.consumer, &all.health);
+    contact(consumer).await?;
+    let _ = topics::find(config, &BTreeSet::new(), consumer, health).await?;
+    beginnings::note(config, None, consumer, &all.beginnings)
+        .await
+        .map_err(|e| Unavailable(e.to_string()))?;
+    refusals.extend(written::create(config, consumer, &all.limits).await?);
+    let held = begin_to_hold(&all.in_force, refusals, health)?;
+    let wanted = topics::find(config, &held, consumer, health).await?.wanted;
+    note_twins(twins, consumer).await?;
+    Ok(wanted)
+}
+
 /// No broker answers, or one does.
 async fn contact(consumer: &Arc<Consumer>) -> anyhow::Result<()> {
     let consumer = Arc::clone(consumer);
     let met = tokio::task::spawn_blocking(move || first_contact(&consumer)).await?;
     met.map_err(|e: NoContact| match () {
-        () if e.is_refused_login() => LoginRefused(e.to_string()).into(),
+        () if e.is_refused_login() => {
+            LoginRefused { text: e.to_string(), was_running: false }.into()
+        }
         () if e.is_misconfigured() => Misconfigured(e.to_string()).into(),
         () => Unavailable(e.to_string()).into(),
     })

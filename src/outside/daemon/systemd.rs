@@ -58,6 +58,11 @@ pub(super) fn ready() {
     notify(&[NotifyState::Ready]);
 }
 
+/// A sign of life of a daemon that waits, and why it does.
+pub(super) fn waits(why: &str) {
+    notify(&[NotifyState::Watchdog, NotifyState::Status(why)]);
+}
+
 pub(super) fn stopping() {
     notify(&[NotifyState::Stopping]);
 }

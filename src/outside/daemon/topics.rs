@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::clients::kafka::group::PollControl;
-use crate::clients::kafka::{BatchLimits, Consumer, Fatal, KafkaError, offsets, topics};
+use crate::clients::kafka::{BatchLimits, Consumer, KafkaError, offsets, topics};
 use crate::common::config::Config;
 use crate::common::health::Subject;
 use crate::common::retry::Pauses;
@@ -91,9 +91,6 @@ pub(super) async fn watch_brokers(
         let Some(topic) = control.subscribed().into_iter().next() else { continue };
         let (asking, asked_at) = (Arc::clone(&consumer), now_ms());
         let asked = tokio::task::spawn_blocking(move || topics::reach(&asking, &topic)).await;
-        if let Some(why) = topics::refused_login(&consumer) {
-            control.end(Fatal::LoginRefused(why));
-        }
         match asked {
             Ok(Ok(())) => board.worked(&Subject::Brokers, WHO, now_ms()),
             Ok(Err(e)) => {

@@ -14,8 +14,17 @@ pub struct Misconfigured(pub String);
 
 /// The brokers do not let this client log in: another try soon could lock the account.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct LoginRefused(pub String);
+#[error("{text}")]
+pub struct LoginRefused {
+    pub text: String,
+    /// The client was logged in before, so that this may pass.
+    pub was_running: bool,
+}
+
+/// Clients are to be made anew, because files that they have read have changed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} has changed: starting anew, with new clients")]
+pub struct StartAgain(pub String);
 
 /// Why a mapping can't run now.
 #[derive(Debug, thiserror::Error)]

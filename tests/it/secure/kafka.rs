@@ -233,6 +233,7 @@ pub(crate) fn logins_and_rights() {
     }
     rights_at_a_start(&cluster, &config);
     rights_under_a_daemon(&cluster, &config);
+    passwords_that_change(&cluster);
 }
 
 fn allow(cluster: &Cluster, add: bool, right: &[&str]) {
@@ -434,5 +435,44 @@ fn rights_under_a_daemon(cluster: &Cluster, config: &str) {
     eventually("it goes on", LIMIT, || {
         written <= daemon.of_topic("alluvium_archive_position", "in")
     });
+    assert_eq!(daemon.stop(), 0);
+}
+
+/// Under a running daemon the password changes: before a reload, and without the daemon's being
+/// told. It starts anew in its process, and no try is made meanwhile that could lock the account.
+fn passwords_that_change(cluster: &Cluster) {
+    let name = "login-rotated";
+    let config = configured(cluster, name, &WORK[0], name, "topics = [\"logins\"]\n", None);
+    let (home, password) = (cluster.home(name), cluster.home(name).join("sasl.password"));
+    let mut daemon = Daemon::start(&home, "a", &config);
+    let begun = |n: usize| daemon.log_text().matches(" INFO running ").count() == n;
+    eventually("it runs", LIMIT, || begun(1) && is_ready(&daemon));
+    let change = |to: &str| {
+        let scram = format!("SCRAM-SHA-512=[password={to}]");
+        let user = ["--entity-type", "users", "--entity-name", "archiver"];
+        let _ = cluster
+            .run(&[&["kafka", "configs", "--alter", "--add-config", &scram], &user[..]].concat());
+    };
+    change("second");
+    std::fs::write(&password, "second").unwrap();
+    daemon.signal("-HUP");
+    eventually("it starts anew", LIMIT, || begun(2) && is_ready(&daemon));
+
+    change("third");
+    for command in ["stop", "start"] {
+        let _ = cluster.run(&[command, "kafka1"]);
+    }
+    let waits = "the brokers refuse the login: all clients are closed";
+    eventually("it waits", LIMIT, || daemon.log_text().contains(waits));
+    std::fs::write(&password, "third").unwrap();
+    eventually("it starts anew again", LIMIT, || begun(3) && is_ready(&daemon));
+    let producer = cluster.producer();
+    send(&producer, "logins", 0, b"after all", None);
+    flush(&producer);
+    let written = cluster.log_end(("logins", 0)) as f64;
+    eventually("it goes on", LIMIT, || {
+        written <= daemon.of_topic("alluvium_archive_position", "logins")
+    });
+    assert!(daemon.is_running(), "it is the same process");
     assert_eq!(daemon.stop(), 0);
 }
