@@ -111,7 +111,8 @@ pub(super) fn is_of_a_connection(error: &Rd) -> bool {
     )
 }
 
-/// Whether an error is a refusal: whoever asked for it is told, too.
+/// Whether an error is told by others: a refusal by whoever asked for it, and which topics are
+/// missing by the daemon itself. A topic that it has just made is not known to every broker yet.
 pub(super) fn is_told_elsewhere(error: &Rd) -> bool {
     let code = error.rdkafka_error_code();
     matches!(
@@ -121,6 +122,7 @@ pub(super) fn is_told_elsewhere(error: &Rd) -> bool {
                 | RDKafkaErrorCode::TopicAuthorizationFailed
                 | RDKafkaErrorCode::Authentication
                 | RDKafkaErrorCode::SSL
+                | RDKafkaErrorCode::UnknownTopicOrPartition
         )
     )
 }

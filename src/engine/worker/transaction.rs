@@ -182,6 +182,9 @@ impl Worker {
             for subject in [Subject::Commits(self.name()), Subject::Producer(self.name())] {
                 self.env.board.ended(&subject, now.millis);
             }
+            let name = self.name();
+            let may_write = Subject::MayWrite(name.mapping.to_string());
+            self.env.board.worked(&may_write, &name.to_string(), now.millis);
         }
     }
 
@@ -196,9 +199,6 @@ impl Worker {
             gone.iter().for_each(|tp| self.failing.forget(tp));
             self.commits_may_work(now);
         }
-        let name = self.name();
-        let may_write = Subject::MayWrite(name.mapping.to_string());
-        self.env.board.worked(&may_write, &name.to_string(), now.millis);
     }
 
     /// While no broker answers, the outage of the brokers is reported instead.

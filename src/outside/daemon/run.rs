@@ -253,7 +253,7 @@ async fn meet(
     beginnings::note(config, None, consumer, &all.beginnings)
         .await
         .map_err(|e| Unavailable(e.to_string()))?;
-    refusals.extend(written::create(config, consumer, &all.limits).await?);
+    refusals.extend(written::create(config, |_| true, consumer, &all.limits).await?);
     let held = begin_to_hold(&all.in_force, refusals, health)?;
     let wanted = topics::find(config, &held, consumer, health).await?.wanted;
     note_twins(twins, consumer).await?;
