@@ -22,6 +22,8 @@ const SHORT_LINE: usize = 300;
 pub(crate) const LAST: usize = usize::MAX;
 /// Above this share of the machine's time no scenario begins beside another one.
 const BUSY: f64 = 0.85;
+/// The first lanes, up to this one, go on however busy the machine is.
+const GO_ON: usize = 1;
 /// How often a scenario that waits looks at how busy the machine is.
 const LOOK: Duration = Duration::from_secs(1);
 /// How many scenarios of a run may be too late beside others. If there are more, the machine is not
@@ -174,9 +176,13 @@ fn may_begin(slots: &[Slot], mine: usize) -> bool {
     running < width
 }
 
-/// Whether nothing of its lane runs. The others of a lane need a machine that has time for them.
+/// Whether it begins however busy the machine is: the first two lanes always go on, and whatever
+/// is alone. All others need a machine that has time for them.
 fn is_first(slots: &[Slot], mine: usize) -> bool {
-    !slots.iter().any(|s| s.place.lane == slots[mine].place.lane && s.is_running())
+    let lane = slots[mine].place.lane;
+    let running =
+        |s: &&Slot| s.is_running() && (lane == LAST || GO_ON < lane || s.place.lane == lane);
+    !slots.iter().any(|s| running(&s))
 }
 
 /// A scenario that runs. Dropped, it has ended.
