@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::runtime::Handle;
 
 use crate::clients::store::api::{Deadlines, Store, Writer};
 use crate::clients::store::error::{ErrorKind, StoreError};
@@ -33,7 +34,7 @@ impl Local {
         let full = self.root.join(path);
         let shown = full.display().to_string();
         let name = shown.clone();
-        within(self.deadlines.call, operation, &shown, async move {
+        within(&Handle::current(), self.deadlines.call, operation, &shown, async move {
             let done = tokio::task::spawn_blocking(move || work(&full)).await;
             match done {
                 Ok(answer) => answer.map_err(|e| classify(operation, &name, &e)),
@@ -104,7 +105,7 @@ impl Store for Local {
         });
         let (file, full) = made.await?;
         let file = LocalFile { file: Arc::new(file), path: full };
-        Ok(Box::new(TaskWriter::spawn(path, file, self.deadlines)))
+        Ok(Box::new(TaskWriter::spawn(&Handle::current(), path, file, self.deadlines)))
     }
 
     async fn make_dirs(&self, path: &str) -> Result<(), StoreError> {

@@ -7,7 +7,8 @@
 //! * Every call answers within its deadline. An answer of [`ErrorKind::Unknown`] means that the
 //!   call may have happened, may not have, or may happen yet: the caller looks.
 //! * No operation of a client library is ever cancelled: each runs in a task of its own, and a
-//!   caller that stops waiting leaves it running.
+//!   caller that stops waiting leaves it running. Those of HDFS run on threads of their own
+//!   (`threads`), because some of them block.
 
 mod api;
 mod error;
@@ -17,6 +18,7 @@ pub mod measured;
 mod mounts;
 mod open;
 mod tasks;
+mod threads;
 
 pub use api::{Deadlines, Store, Writer};
 pub use error::{ErrorKind, StoreError};

@@ -5,21 +5,28 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clients::store::api::{Deadlines, Writer};
 use crate::clients::store::error::{ErrorKind, StoreError};
 use crate::common::spawn::{spawn_detached, spawn_named};
 
-/// Runs `work` in a task of its own and waits for it, `deadline` at most.
+/// Runs `work` in a task of its own on the runtime `on` and waits for it, `deadline` at most. The
+/// deadline is measured on the caller's runtime: it holds if the other one stands still.
 pub(super) async fn within<T: Send + 'static>(
+    on: &Handle,
     deadline: Duration,
     operation: &'static str,
     path: &str,
     work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> Result<T, StoreError> {
     let unknown = |detail: String| StoreError::new(ErrorKind::Unknown, operation, path, detail);
-    match tokio::time::timeout(deadline, spawn_named("store-call", work)).await {
+    let task = {
+        let _there = on.enter();
+        spawn_named("store-call", work)
+    };
+    match tokio::time::timeout(deadline, task).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(join)) => Err(unknown(format!("the client library failed: {join}"))),
         Err(_) => Err(unknown(format!("no answer within {} s", deadline.as_secs_f32()))),
@@ -50,9 +57,16 @@ pub(super) struct TaskWriter {
 }
 
 impl TaskWriter {
-    pub(super) fn spawn(path: &str, file: impl RawFile, deadlines: Deadlines) -> TaskWriter {
+    /// The file is written, and closed, by a task on the runtime `on`.
+    pub(super) fn spawn(
+        on: &Handle,
+        path: &str,
+        file: impl RawFile,
+        deadlines: Deadlines,
+    ) -> TaskWriter {
         let (commands, inbox) = mpsc::channel(CHUNKS_IN_FLIGHT);
         let (failed, failure) = oneshot::channel();
+        let _there = on.enter();
         spawn_detached("store-file", own(file, inbox, failed));
         TaskWriter { path: path.into(), deadlines, commands, failure: Some(failure) }
     }

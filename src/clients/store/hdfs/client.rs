@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use hdfs_native::{Client, ClientBuilder, HdfsError};
+use tokio::runtime::Handle;
 
 use crate::clients::store::api::{Deadlines, Store, Writer};
 use crate::clients::store::error::{ErrorKind, StoreError};
@@ -13,10 +14,13 @@ use crate::clients::store::hdfs::error::classify;
 use crate::clients::store::hdfs::options::options;
 use crate::clients::store::hdfs::pipelines::{HdfsFile, Pipelines};
 use crate::clients::store::tasks::{TaskWriter, within};
+use crate::clients::store::threads::of_the_store;
 use crate::common::config::HdfsOptions;
 
 pub struct Hdfs {
     client: Arc<Client>,
+    /// Where every call of the client runs.
+    threads: Handle,
     url: String,
     /// The path part of the URL, without a slash at its end.
     base: String,
@@ -40,8 +44,12 @@ impl Hdfs {
         let key = "dfs.client.block.write.replace-datanode-on-failure.best-effort";
         let mut properties = vec![(key.to_string(), "true".to_string())];
         properties.extend(options.properties.clone());
-        let mut builder =
-            ClientBuilder::new().with_url(format!("hdfs://{authority}")).with_config(properties);
+        let threads =
+            of_the_store().map_err(|e| StoreError::new(ErrorKind::Other, "connect to", url, e))?;
+        let mut builder = ClientBuilder::new()
+            .with_url(format!("hdfs://{authority}"))
+            .with_config(properties)
+            .with_io_runtime(threads.clone());
         if let Some(dir) = &options.conf_dir {
             builder = builder.with_config_dir(dir);
         }
@@ -52,7 +60,7 @@ impl Hdfs {
         let base = format!("/{}", path.trim_matches('/')).trim_end_matches('/').to_string();
         let (client, pipelines) = (Arc::new(client), Arc::default());
         let erasure = Arc::new(Erasure::new(options.erasure_coding.clone()));
-        Ok(Hdfs { client, url: url.into(), base, deadlines, pipelines, erasure })
+        Ok(Hdfs { client, threads, url: url.into(), base, deadlines, pipelines, erasure })
     }
 
     fn full(&self, path: &str) -> String {
@@ -76,7 +84,7 @@ impl Hdfs {
         let full = self.full(path);
         let work = work(Arc::clone(&self.client), full.clone());
         let name = full.clone();
-        within(self.deadlines.call, operation, &full, async move {
+        within(&self.threads, self.deadlines.call, operation, &full, async move {
             work.await.map_err(|e| classify(operation, &name, &e))
         })
         .await
@@ -97,10 +105,10 @@ impl Store for Hdfs {
         if self.erasure.is_due() {
             let (erasure, of, name) = (Arc::clone(&self.erasure), client.clone(), full.clone());
             let checked = async move { erasure.check(&of, &name).await };
-            within(self.deadlines.call, "look at", &full, checked).await?;
+            within(&self.threads, self.deadlines.call, "look at", &full, checked).await?;
         }
         let file = HdfsFile::new(client, full, pipelines, made);
-        Ok(Box::new(TaskWriter::spawn(&self.full(path), file, self.deadlines)))
+        Ok(Box::new(TaskWriter::spawn(&self.threads, &self.full(path), file, self.deadlines)))
     }
 
     async fn make_dirs(&self, path: &str) -> Result<(), StoreError> {
