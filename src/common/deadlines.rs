@@ -43,6 +43,8 @@ const _: () = assert!(sum(&[COMMIT_PATIENCE, PRODUCER_CALL_OVERDUE]) < sum(&[TRA
 pub const STORE_CALL: Duration = seconds(15);
 /// One call of the store that moves data; HDFS completes a file in up to 15.5 s.
 pub const STORE_DATA: Duration = seconds(45);
+/// A question whether the NameNode answers, while a call on a file takes long.
+pub const STORE_PROBE: Duration = seconds(5);
 /// The first chunk of a file on its way to every replica.
 pub const PIPELINE_BEGIN: Duration = seconds(3);
 /// A call on a file that takes so long has met a DataNode that stands still.
@@ -52,6 +54,10 @@ pub const PIPELINE_TRIES: Duration = seconds(35);
 
 const _: () = assert!(sum(&[PIPELINE_BEGIN]) < sum(&[PIPELINE_SLOW]));
 const _: () = assert!(15_500 < sum(&[STORE_DATA]));
+// A silent NameNode is noticed, by two questions with a pause between them, before the file is
+// given up.
+const _: () =
+    assert!(sum(&[PIPELINE_SLOW, STORE_PROBE, STORE_PROBE, STORE_PROBE]) < sum(&[STORE_DATA]));
 const _: () = assert!(sum(&[PIPELINE_TRIES, PIPELINE_BEGIN]) < sum(&[STORE_DATA]));
 
 // ---- progress --------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ struct Planned {
 }
 
 /// All scenarios. Lane 0 has the shared cluster, lane 1 the incidents with clusters of their own,
-/// lane 2 servers that ask who somebody is, and the last one what compares times.
+/// lane 2 secured and highly available servers, and the last one what compares times.
 fn plan(one_by_one: bool) -> Vec<Planned> {
     let shared = ["servers", "servers-again"].map(Shared::new);
     let shared = Arc::new(shared);
@@ -101,7 +101,11 @@ fn plan(one_by_one: bool) -> Vec<Planned> {
         Planned { name: name.into(), place, run }
     });
     all.extend(own);
-    let secured: [(&str, fn()); 1] = [("secure::logins_and_rights", secure::logins_and_rights)];
+    let secured: [(&str, fn()); 3] = [
+        ("secure::kerberos", secure::kerberos),
+        ("secure::logins_and_rights", secure::logins_and_rights),
+        ("secure::namenodes_fail_over", secure::namenodes_fail_over),
+    ];
     let place = if one_by_one { place } else { Place { lane: 2, stage: 0, width: 1 } };
     let secured = secured.map(|(name, run)| {
         let run = Box::new(move |_| run());

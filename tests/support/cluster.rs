@@ -106,7 +106,13 @@ impl Cluster {
     }
 
     pub fn hdfs(&self) -> String {
-        format!("hdfs://127.0.0.1:{}", 8020 + self.ports.offset)
+        let is_set = |name: &str| self.environment.contains(&(name, "yes"));
+        match (is_set("TESTBED_HA"), is_set("TESTBED_KERBEROS")) {
+            (true, _) => "hdfs://testbed".into(),
+            // Its principal has the host's name.
+            (_, true) => format!("hdfs://localhost:{}", 8020 + self.ports.offset),
+            _ => format!("hdfs://127.0.0.1:{}", 8020 + self.ports.offset),
+        }
     }
 
     /// The head of a configuration for this cluster: group and root have the same name, and a dead
@@ -127,6 +133,15 @@ root = "{}/{name}"
             self.bootstrap(),
             self.hdfs()
         )
+    }
+
+    /// The archive of a topic below a root whose servers this process cannot ask: Hadoop's own tool
+    /// copies it first.
+    pub fn copied_archive(&self, name: &str, topic: &str) -> Archived {
+        let to = self.state.join("copied");
+        std::fs::create_dir_all(&to).unwrap();
+        let _ = self.run(&["dfs", "-get", &format!("/{name}"), to.to_str().unwrap()]);
+        self.archive(&format!("file://{}/{name}", to.display()), topic, topic)
     }
 
     pub fn producer(&self) -> Producing {

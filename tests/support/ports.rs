@@ -22,14 +22,17 @@ pub fn free_port() -> u16 {
 }
 
 /// The ports of a testbed at offset 0 (testbed/testbed): brokers, with their listeners for TLS and
-/// SASL, their controllers, NameNode, DataNodes.
+/// SASL, their controllers, NameNodes, KDC, JournalNode, DataNodes.
 const TESTBED: &[std::ops::RangeInclusive<u16>] = &[
     9_092..=9_094,
     9_062..=9_064,
     9_072..=9_074,
     9_082..=9_084,
-    8_020..=8_020,
-    9_870..=9_870,
+    8_020..=8_021,
+    8_088..=8_088,
+    8_480..=8_480,
+    8_485..=8_485,
+    9_870..=9_871,
     9_811..=9_813,
     9_821..=9_823,
     9_831..=9_833,

@@ -9,6 +9,9 @@ pub enum ErrorKind {
     NotFound,
     /// The user may not do this: a person has to change permissions or the user.
     Permission,
+    /// Nobody was logged in: a key, a ticket, a principal or the KDC is not as it should be.
+    /// Nothing was asked of the store.
+    Authentication,
     /// The disk is full, or the quota is exhausted.
     NoSpace,
     /// What would be written there could not be read back for certain: a person has to choose
@@ -22,10 +25,11 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    pub const ALL: [ErrorKind; 8] = [
+    pub const ALL: [ErrorKind; 9] = [
         ErrorKind::AlreadyExists,
         ErrorKind::NotFound,
         ErrorKind::Permission,
+        ErrorKind::Authentication,
         ErrorKind::NoSpace,
         ErrorKind::Unsuitable,
         ErrorKind::Unavailable,
@@ -46,6 +50,7 @@ impl ErrorKind {
             ErrorKind::AlreadyExists => "already_exists",
             ErrorKind::NotFound => "not_found",
             ErrorKind::Permission => "permission",
+            ErrorKind::Authentication => "authentication",
             ErrorKind::NoSpace => "no_space",
             ErrorKind::Unsuitable => "unsuitable",
             ErrorKind::Unavailable => "unavailable",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clients::store::api::{Deadlines, Writer};
 use crate::clients::store::error::{ErrorKind, StoreError};
@@ -54,6 +54,8 @@ pub(super) struct TaskWriter {
     deadlines: Deadlines,
     commands: mpsc::Sender<FileCommand>,
     failure: Option<oneshot::Receiver<StoreError>>,
+    /// Becomes true when the file's client was replaced.
+    replaced: Option<watch::Receiver<bool>>,
 }
 
 impl TaskWriter {
@@ -68,7 +70,33 @@ impl TaskWriter {
         let (failed, failure) = oneshot::channel();
         let _there = on.enter();
         spawn_detached("store-file", own(file, inbox, failed));
-        TaskWriter { path: path.into(), deadlines, commands, failure: Some(failure) }
+        let failure = Some(failure);
+        TaskWriter { path: path.into(), deadlines, commands, failure, replaced: None }
+    }
+
+    /// The same, which gives up when its client was replaced: nothing more is heard from that one.
+    pub(super) fn until(self, replaced: watch::Receiver<bool>) -> TaskWriter {
+        TaskWriter { replaced: Some(replaced), ..self }
+    }
+
+    /// Until there is no more to be waited for.
+    async fn given_up(&self) -> String {
+        let deadline = self.deadlines.data;
+        let replaced = async {
+            let heard = match self.replaced.clone() {
+                Some(mut replaced) => replaced.wait_for(|gone| *gone).await.is_ok(),
+                None => false,
+            };
+            if !heard {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(deadline) => {
+                format!("no progress in {} s", deadline.as_secs_f32())
+            }
+            () = replaced => "the NameNode of this file does not answer".into(),
+        }
     }
 
     async fn send(
@@ -76,13 +104,15 @@ impl TaskWriter {
         command: FileCommand,
         operation: &'static str,
     ) -> Result<(), StoreError> {
-        match tokio::time::timeout(self.deadlines.data, self.commands.send(command)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(self.cause(operation).await),
-            Err(_) => {
-                let detail = format!("no progress in {} s", self.deadlines.data.as_secs_f32());
-                Err(StoreError::new(ErrorKind::Unknown, operation, &self.path, detail))
+        let sent = tokio::select! {
+            sent = self.commands.send(command) => sent,
+            why = self.given_up() => {
+                return Err(StoreError::new(ErrorKind::Unknown, operation, &self.path, why));
             }
+        };
+        match sent {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.cause(operation).await),
         }
     }
 
@@ -129,13 +159,15 @@ impl Writer for TaskWriter {
     async fn close(&mut self) -> Result<(), StoreError> {
         let (answer, closed) = oneshot::channel();
         self.send(FileCommand::Close(answer), "close").await?;
-        match tokio::time::timeout(self.deadlines.data, closed).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(self.cause("close").await),
-            Err(_) => {
-                let detail = format!("no answer in {} s", self.deadlines.data.as_secs_f32());
-                Err(StoreError::new(ErrorKind::Unknown, "close", &self.path, detail))
+        let answer = tokio::select! {
+            answer = closed => answer,
+            why = self.given_up() => {
+                return Err(StoreError::new(ErrorKind::Unknown, "close", &self.path, why));
             }
+        };
+        match answer {
+            Ok(result) => result,
+            Err(_) => Err(self.cause("close").await),
         }
     }
 }

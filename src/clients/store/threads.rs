@@ -1,9 +1,9 @@
 //! The threads on which the client library of HDFS runs.
 //!
-//! hdfs-native logs in to Kerberos with a library that blocks its thread for as long as the KDC does
-//! not answer. On the runtime of the process that would silence HTTP, heartbeats and timers. So
-//! every call of the library runs on a runtime of its own, and whoever waits for such a call waits
-//! on the runtime that it runs on itself: there, deadlines hold whatever the library does.
+//! hdfs-native logs in to Kerberos with a library that blocks its thread for as long as the KDC
+//! does not answer. On the runtime of the process that would silence HTTP, heartbeats and timers.
+//! So every call of the library runs on a runtime of its own, and whoever waits for such a call
+//! waits on the runtime that it runs on itself: there, deadlines hold whatever the library does.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 /// A client logs in to a NameNode once at a time, so each client that waits for a KDC takes one of
 /// these threads.
-const THREADS: usize = 4;
+const THREADS: usize = 8;
 
 /// Started with the first root in HDFS; it ends with the process.
 static STORE: LazyLock<Result<Runtime, String>> =

@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use toml::{Table, Value};
 
 use crate::common::config::fields::{Faults, Fields};
+use crate::common::config::kerberos::Kerberos;
 use crate::common::config::root::{ErasureCoding, HdfsOptions, Root};
 use crate::pure::layout::format::{Format, ParquetCodec, Rows, TextCodec, TextPolicy};
 use crate::pure::layout::{RollPolicy, Template};
@@ -32,6 +33,7 @@ pub(super) struct ArchiveKeys {
     root: Option<String>,
     conf_dir: Option<String>,
     user: Option<String>,
+    kerberos: Option<Kerberos>,
     hadoop: BTreeMap<String, String>,
     erasure_coding: Option<ErasureCoding>,
     path: Option<String>,
@@ -71,6 +73,7 @@ impl ArchiveKeys {
             value: f.choice("value", &bytes8, faults),
             ..ArchiveKeys::default()
         };
+        keys.kerberos = f.table("kerberos", faults).and_then(|k| Kerberos::read(k, faults));
         for (name, value) in f.entries("hadoop", faults) {
             match value.as_str() {
                 Some(text) => drop(keys.hadoop.insert(name, text.into())),
@@ -96,6 +99,7 @@ impl ArchiveKeys {
             root: self.root.or_else(|| d.root.clone()),
             conf_dir: self.conf_dir.or_else(|| d.conf_dir.clone()),
             user: self.user.or_else(|| d.user.clone()),
+            kerberos: self.kerberos.or_else(|| d.kerberos.clone()),
             hadoop,
             erasure_coding: self.erasure_coding.or_else(|| d.erasure_coding.clone()),
             path: self.path.or_else(|| d.path.clone()),
@@ -207,6 +211,7 @@ fn root(text: &str, keys: &ArchiveKeys) -> Result<Root, String> {
             conf_dir: keys.conf_dir.clone(),
             properties: keys.hadoop.clone(),
             user: keys.user.clone(),
+            kerberos: keys.kerberos.clone(),
             erasure_coding: keys.erasure_coding.clone(),
         };
         return Ok(Root::Hdfs { url: text.trim_end_matches('/').into(), options });

@@ -1,12 +1,13 @@
 //! The configuration: TOML in, checked values out, all faults at once.
 //!
-//! Nothing here touches the network or the disk, but for the secrets' files. `docs/` and
-//! `config/alluvium.toml` describe every key; a test reads that file.
+//! Nothing here touches the network or the disk, but for the secrets' and Kerberos's files. `docs/`
+//! and `config/alluvium.toml` describe every key; a test reads that file.
 
 mod archive;
 mod daemon;
 mod fields;
 mod kafka;
+mod kerberos;
 mod mapping;
 mod places;
 mod root;
@@ -18,6 +19,7 @@ pub use archive::ArchiveConfig;
 pub use daemon::Daemon;
 pub use fields::ConfigFault;
 pub use kafka::{Kafka, SECRETS};
+pub use kerberos::Kerberos;
 pub use mapping::{Mapping, Start, Topics};
 pub use places::KeyPlaces;
 pub use root::{ErasureCoding, HdfsOptions, Root};

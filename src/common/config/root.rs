@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::common::config::kerberos::Kerberos;
+
 /// The checked root of a mapping's archive.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Root {
@@ -29,6 +31,8 @@ pub struct HdfsOptions {
     pub properties: BTreeMap<String, String>,
     /// The user, with simple authentication; [`None`] for HADOOP_USER_NAME, or the process's user.
     pub user: Option<String>,
+    /// The identity in Kerberos; [`None`] for that of the environment, if HDFS asks for one.
+    pub kerberos: Option<Kerberos>,
     /// The erasure-coding policy of the root, if it has one.
     pub erasure_coding: Option<ErasureCoding>,
 }

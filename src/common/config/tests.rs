@@ -61,6 +61,18 @@ fn a_policy_of_another_codec_is_refused() {
 }
 
 #[test]
+fn the_identity_of_a_root_is_one() {
+    check(
+        "archive = { kerberos = { keytab = \"k\" } }",
+        &["mapping.hello.archive.kerberos.principal: is missing", "archive.kerberos.keytab"],
+    );
+    check(
+        "[mapping.b]\ntopics = [\"b\"]\narchive = { kerberos = { principal = \"b@C\" } }",
+        &["mapping.b.archive.kerberos: differs from mapping.hello.archive.kerberos"],
+    );
+}
+
+#[test]
 fn each_fault_names_its_key_and_says_what_to_do() {
     check("tpoics = 1", &["mapping.hello.tpoics", "did you mean \"topics\""]);
     check("archive = { path = \"{tpoic}\" }", &["mapping.hello.archive.path", "{tpoic}"]);

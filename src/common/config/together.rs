@@ -87,6 +87,7 @@ fn check_roots(mappings: &[Mapping], faults: &mut Faults) {
             let (first, other) = seen.entry(url.clone()).or_insert((table.clone(), options));
             for (key, same) in [
                 ("user", options.user == other.user),
+                ("kerberos", options.kerberos == other.kerberos),
                 ("hadoop_conf_dir", options.conf_dir == other.conf_dir),
                 ("hadoop", options.properties == other.properties),
                 ("erasure_coding", options.erasure_coding == other.erasure_coding),

@@ -10,8 +10,10 @@ use crate::common::config::archive::{ArchiveConfig, ArchiveKeys};
 use crate::common::config::daemon::{self, Daemon};
 use crate::common::config::fields::{ConfigFault, Faults, Fields};
 use crate::common::config::kafka::{self, Kafka};
+use crate::common::config::kerberos::Kerberos;
 use crate::common::config::mapping::{self, Mapping};
 use crate::common::config::places::{KeyPlaces, TextPlace};
+use crate::common::config::root::Root;
 use crate::common::config::together;
 
 /// A whole configuration; every relation between keys was checked.
@@ -116,6 +118,14 @@ impl Config {
     /// The archives of all mappings, of records and of counts.
     pub fn archives(&self) -> impl Iterator<Item = &ArchiveConfig> {
         self.mappings.iter().flat_map(Mapping::archives)
+    }
+
+    /// The identities of all roots in HDFS that have one.
+    pub fn kerberos(&self) -> impl Iterator<Item = &Kerberos> {
+        self.archives().filter_map(|archive| match &archive.root {
+            Root::Hdfs { options, .. } => options.kerberos.as_ref(),
+            Root::Local { .. } => None,
+        })
     }
 
     /// What is written in `new` and can't be taken by a running daemon, by key.

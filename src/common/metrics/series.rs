@@ -134,5 +134,5 @@ pub(super) const MEMORY_BUDGET: Text =
     ("alluvium_memory_budget_bytes", "daemon.memory, which all workers share.");
 pub(super) const TICKET_AGE: Text = (
     "alluvium_kerberos_ticket_age_seconds",
-    "Seconds since the Kerberos credential cache was written; absent without a cache.",
+    "Seconds since the Kerberos credential cache was written, unless the daemon has a keytab.",
 );

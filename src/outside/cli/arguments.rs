@@ -34,7 +34,12 @@ impl ConfigArgs {
     /// As [`ConfigArgs::load`], with the checks that only the client library of Kafka can make.
     pub(super) fn load_for_clients(&self) -> Result<Config, u8> {
         let config = self.load()?;
-        let faults = kafka::refused(&config);
+        let mut faults = kafka::refused(&config);
+        for kerberos in config.kerberos() {
+            let more = kerberos.refused();
+            let more: Vec<_> = more.into_iter().filter(|f| !faults.contains(f)).collect();
+            faults.extend(more);
+        }
         if faults.is_empty() {
             return Ok(config);
         }

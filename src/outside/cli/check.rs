@@ -1,8 +1,10 @@
 //! `alluvium check`
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
-use crate::common::config::{ArchiveConfig, Config, Topics};
+use crate::common::config::{ArchiveConfig, Config, Kerberos, Topics};
 use crate::engine::archive::calls::{CALLS_A_FILE, CALLS_A_ROLL};
 use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::output::{complain, say};
@@ -21,9 +23,11 @@ impl Check {
         match self.config.load_for_clients() {
             Ok(config) => {
                 say(&format!("{}: no faults", self.config.path().display()));
-                for warning in config.kafka.exposed() {
-                    complain(&format!("warning: {warning}"));
-                }
+                let exposed = config.kafka.exposed();
+                let of_kerberos = config.kerberos().flat_map(Kerberos::warnings);
+                let warnings: BTreeSet<String> =
+                    exposed.into_iter().chain(of_kerberos).collect();
+                warnings.iter().for_each(|text| complain(&format!("warning: {text}")));
                 say(&describe(&config, jiff::Timestamp::now().as_millisecond()));
                 0
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clients::store::measured::{Call, Measured, StoreTimer};
-use crate::clients::store::{self, Deadlines, ErrorKind, Store, mount_below};
+use crate::clients::store::{self, Deadlines, ErrorKind, Store, StoreError, mount_below};
 use crate::common::config::{Config, Root};
 use crate::common::health::{Board, Subject};
 use crate::common::spawn::spawn_detached;
@@ -76,10 +76,12 @@ async fn open(root: &Root) -> Result<(Arc<dyn Store>, String), String> {
         ));
     }
     let store = store::open(root, Deadlines::default()).map_err(|e| e.to_string())?;
-    let id = identity(&*store).await.map_err(|e| match e.kind {
+    let id = first_answer(root, &*store).await.map_err(|e| match e.kind {
         ErrorKind::Permission => {
             format!("{e}. Give the daemon's user write access to the root, or set archive.user")
         }
+        // It says itself what to look at.
+        ErrorKind::Authentication => format!("can't log in: {}; while: {}", e.detail, e.operation),
         ErrorKind::Unknown | ErrorKind::Unavailable => {
             format!("{e}. Is the store up, and is archive.root right?")
         }
@@ -90,6 +92,25 @@ async fn open(root: &Root) -> Result<(Arc<dyn Store>, String), String> {
     }
     tracing::info!(root = store.url(), id, "root opened");
     Ok((store, id))
+}
+
+/// Reads or writes the id. Of several NameNodes, the first that is asked may stand still: after a
+/// call without an answer, the store asks another one first.
+async fn first_answer(root: &Root, store: &dyn Store) -> Result<String, StoreError> {
+    let is_silent = |e: &StoreError| e.kind == ErrorKind::Unknown;
+    let several = matches!(root, Root::Hdfs { url, .. } if !authority(url).contains(':'));
+    let mut id = identity(store).await;
+    for _ in 0..if several { 2 } else { 0 } {
+        if !id.as_ref().is_err_and(is_silent) {
+            break;
+        }
+        id = identity(store).await;
+    }
+    id
+}
+
+fn authority(url: &str) -> &str {
+    url.trim_start_matches("hdfs://").split('/').next().unwrap_or_default()
 }
 
 /// What an operation says of its root. A root that does not answer works again with its first
@@ -165,7 +186,7 @@ fn works(board: &Board, root: &Subject, (operation, path): Operation<'_>, now: i
 
 /// A NameNode that does not listen: the client would try for minutes and then say less.
 async fn reach(url: &str) -> Result<(), String> {
-    let authority = url.trim_start_matches("hdfs://").split('/').next().unwrap_or_default();
+    let authority = authority(url);
     if !authority.contains(':') {
         return Ok(());
     }

@@ -344,7 +344,8 @@ fn spawn_tasks(
     let (health, limits) = (Arc::clone(&reloading.health), Arc::clone(&reloading.limits));
     let mut tasks = Essential::default();
     tasks.spawn("reload", reloading.watch(reloads));
-    tasks.spawn("log ends", watch_ends(Arc::clone(&consumer), Arc::clone(&health)));
+    let in_force = following.clone();
+    tasks.spawn("log ends", watch_ends(Arc::clone(&consumer), Arc::clone(&health), in_force));
     let (asking, to) = (Arc::clone(&consumer), Arc::clone(&control));
     tasks.spawn("brokers", topics::watch_brokers(asking, to, Arc::clone(&health)));
     tasks.spawn("retention", retention::watch(Arc::clone(config), Arc::clone(&health)));
@@ -446,13 +447,18 @@ fn store_timer(metrics: &Arc<Metrics>, board: &Arc<Board>) -> Arc<StoreTimer> {
     })
 }
 
-async fn watch_ends(consumer: Arc<Consumer>, health: Arc<Health>) {
+async fn watch_ends(
+    consumer: Arc<Consumer>,
+    health: Arc<Health>,
+    in_force: watch::Receiver<Arc<ActiveConfig>>,
+) {
     let mut every = tokio::time::interval(status::SAMPLE);
     loop {
         let _ = every.tick().await;
         let read = health.pool.records();
         health.throughput.lock().sample(read);
-        if let Some(age) = kerberos::ticket_age() {
+        let config = Arc::clone(&in_force.borrow().config);
+        if let Some(age) = kerberos::ticket_age(&config) {
             health.pool.metrics().ticket_age.with_label_values(&["file"]).set(age as i64);
         }
         let (consumer, pool) = (Arc::clone(&consumer), Arc::clone(&health.pool));

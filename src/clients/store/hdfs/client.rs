@@ -1,6 +1,8 @@
 //! HDFS through hdfs-native.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,16 +11,18 @@ use tokio::runtime::Handle;
 
 use crate::clients::store::api::{Deadlines, Store, Writer};
 use crate::clients::store::error::{ErrorKind, StoreError};
+use crate::clients::store::hdfs::clients::{Clients, InUse};
 use crate::clients::store::hdfs::erasure::Erasure;
 use crate::clients::store::hdfs::error::classify;
+use crate::clients::store::hdfs::name_service::NameService;
 use crate::clients::store::hdfs::options::options;
 use crate::clients::store::hdfs::pipelines::{HdfsFile, Pipelines};
-use crate::clients::store::tasks::{TaskWriter, within};
+use crate::clients::store::tasks::{RawFile, TaskWriter, within};
 use crate::clients::store::threads::of_the_store;
 use crate::common::config::HdfsOptions;
 
 pub struct Hdfs {
-    client: Arc<Client>,
+    clients: Arc<Clients>,
     /// Where every call of the client runs.
     threads: Handle,
     url: String,
@@ -39,28 +43,26 @@ impl Hdfs {
     ) -> Result<Hdfs, StoreError> {
         let rest = url.trim_start_matches("hdfs://");
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        // A pipeline that lost a node goes on with those that are left: the NameNode makes up
-        // for it later. Waiting for a node that is not there would stop the file.
-        let key = "dfs.client.block.write.replace-datanode-on-failure.best-effort";
-        let mut properties = vec![(key.to_string(), "true".to_string())];
-        properties.extend(options.properties.clone());
         let threads =
             of_the_store().map_err(|e| StoreError::new(ErrorKind::Other, "connect to", url, e))?;
-        let mut builder = ClientBuilder::new()
-            .with_url(format!("hdfs://{authority}"))
-            .with_config(properties)
-            .with_io_runtime(threads.clone());
-        if let Some(dir) = &options.conf_dir {
-            builder = builder.with_config_dir(dir);
+        if let Some(fault) = options.kerberos.as_ref().and_then(|k| k.refused().into_iter().next())
+        {
+            // The library would only say that there are no credentials.
+            return Err(StoreError::new(ErrorKind::Authentication, "log in to", url, fault));
         }
-        if let Some(user) = &options.user {
-            builder = builder.with_user(user);
-        }
-        let client = builder.build().map_err(|e| classify("connect to", url, &e))?;
+        let name_service = NameService::read(authority, options);
+        let namenodes = name_service.namenodes();
+        let (on, of, to) = (threads.clone(), options.clone(), format!("hdfs://{authority}"));
+        let build = move |first| {
+            let builder = builder(&of, name_service.overrides(first));
+            builder.with_url(&to).with_io_runtime(on.clone()).build()
+        };
+        let clients = Clients::new(url, namenodes, build);
+        let clients = Arc::new(clients.map_err(|e| classify("connect to", url, &e))?);
         let base = format!("/{}", path.trim_matches('/')).trim_end_matches('/').to_string();
-        let (client, pipelines) = (Arc::new(client), Arc::default());
         let erasure = Arc::new(Erasure::new(options.erasure_coding.clone()));
-        Ok(Hdfs { client, threads, url: url.into(), base, deadlines, pipelines, erasure })
+        let pipelines = Arc::default();
+        Ok(Hdfs { clients, threads, url: url.into(), base, deadlines, pipelines, erasure })
     }
 
     fn full(&self, path: &str) -> String {
@@ -81,13 +83,85 @@ impl Hdfs {
         T: Send + 'static,
         F: Future<Output = Result<T, HdfsError>> + Send + 'static,
     {
+        let (by, began) = (self.clients.in_use(), Instant::now());
+        self.run_by(&by, began, operation, path, work).await
+    }
+
+    /// Runs `work` by this client, and notes whether it came back.
+    async fn run_by<T, F>(
+        &self,
+        by: &InUse,
+        began: Instant,
+        operation: &'static str,
+        path: &str,
+        work: impl FnOnce(Arc<Client>, String) -> F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, HdfsError>> + Send + 'static,
+    {
         let full = self.full(path);
-        let work = work(Arc::clone(&self.client), full.clone());
-        let name = full.clone();
-        within(&self.threads, self.deadlines.call, operation, &full, async move {
-            work.await.map_err(|e| classify(operation, &name, &e))
+        let work = work(Arc::clone(&by.client), full.clone());
+        let (name, clients, of) = (full.clone(), Arc::clone(&self.clients), by.clone());
+        let answer = within(&self.threads, self.deadlines.call, operation, &full, async move {
+            let answer = work.await;
+            clients.answered(&of);
+            answer.map_err(|e| classify(operation, &name, &e))
         })
-        .await
+        .await;
+        if answer.as_ref().is_err_and(|e| e.kind == ErrorKind::Unknown) {
+            self.clients.overdue(by, began);
+        }
+        answer
+    }
+}
+
+/// A client of this root, with what its configuration says and these overrides.
+fn builder(options: &HdfsOptions, overrides: BTreeMap<String, String>) -> ClientBuilder {
+    // A pipeline that lost a node goes on with those that are left: the NameNode makes up
+    // for it later. Waiting for a node that is not there would stop the file.
+    let key = "dfs.client.block.write.replace-datanode-on-failure.best-effort";
+    let mut properties = BTreeMap::from([(key.to_string(), "true".to_string())]);
+    if options.kerberos.is_some() {
+        let key = "hadoop.security.authentication".to_string();
+        let _ = properties.insert(key, "kerberos".into());
+    }
+    properties.extend(options.properties.clone());
+    properties.extend(overrides);
+    let mut builder = ClientBuilder::new().with_config(properties);
+    if let Some(dir) = &options.conf_dir {
+        builder = builder.with_config_dir(dir);
+    }
+    if let Some(user) = &options.user {
+        builder = builder.with_user(user);
+    }
+    if let Some(kerberos) = &options.kerberos {
+        builder = builder.with_kerberos_principal(&kerberos.principal);
+        if let Some(keytab) = &kerberos.keytab {
+            builder = builder.with_kerberos_keytab(keytab);
+        }
+        if let Some(cache) = &kerberos.cache {
+            builder = builder.with_kerberos_cache(cache);
+        }
+    }
+    builder
+}
+
+/// A file whose calls are not waited for in vain when its NameNode is silent.
+struct Attended {
+    file: HdfsFile,
+    clients: Arc<Clients>,
+    by: InUse,
+}
+
+#[async_trait]
+impl RawFile for Attended {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
+        self.clients.attended(&self.by, self.file.write(bytes)).await
+    }
+
+    async fn close(&mut self) -> Result<(), StoreError> {
+        self.clients.attended(&self.by, self.file.close()).await
     }
 }
 
@@ -98,9 +172,10 @@ impl Store for Hdfs {
     }
 
     async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError> {
-        let made = self.run("create", path, |c, p| async move { c.create(&p, options()).await });
-        let made = made.await?;
-        let (client, pipelines) = (Arc::clone(&self.client), Arc::clone(&self.pipelines));
+        let (by, began) = (self.clients.in_use(), Instant::now());
+        let create = |c: Arc<Client>, p: String| async move { c.create(&p, options()).await };
+        let made = self.run_by(&by, began, "create", path, create).await?;
+        let (client, pipelines) = (Arc::clone(&by.client), Arc::clone(&self.pipelines));
         let full = self.full(path);
         if self.erasure.is_due() {
             let (erasure, of, name) = (Arc::clone(&self.erasure), client.clone(), full.clone());
@@ -108,7 +183,9 @@ impl Store for Hdfs {
             within(&self.threads, self.deadlines.call, "look at", &full, checked).await?;
         }
         let file = HdfsFile::new(client, full, pipelines, made);
-        Ok(Box::new(TaskWriter::spawn(&self.threads, &self.full(path), file, self.deadlines)))
+        let file = Attended { file, clients: Arc::clone(&self.clients), by: by.clone() };
+        let writer = TaskWriter::spawn(&self.threads, &self.full(path), file, self.deadlines);
+        Ok(Box::new(writer.until(by.replaced)))
     }
 
     async fn make_dirs(&self, path: &str) -> Result<(), StoreError> {

@@ -8,13 +8,18 @@ pub(super) fn classify(operation: &'static str, path: &str, e: &HdfsError) -> St
     let kind = match e {
         HdfsError::AlreadyExists(_) => ErrorKind::AlreadyExists,
         HdfsError::FileNotFound(_) => ErrorKind::NotFound,
-        HdfsError::RPCError(class, _) | HdfsError::FatalRPCError(class, _) => {
+        HdfsError::RPCError(class, text) | HdfsError::FatalRPCError(class, text) => {
             match class.rsplit('.').next().unwrap_or_default() {
                 "FileNotFoundException" | "ParentNotDirectoryException" => ErrorKind::NotFound,
                 "FileAlreadyExistsException" | "AlreadyBeingCreatedException" => {
                     ErrorKind::AlreadyExists
                 }
+                // What a server says that takes Kerberos alone.
+                "AccessControlException" if is_login(text) => ErrorKind::Authentication,
                 "AccessControlException" | "AuthorizationException" => ErrorKind::Permission,
+                "SaslException" | "GSSException" | "SecretManager$InvalidToken" => {
+                    ErrorKind::Authentication
+                }
                 "DSQuotaExceededException"
                 | "NSQuotaExceededException"
                 | "QuotaExceededException"
@@ -25,6 +30,10 @@ pub(super) fn classify(operation: &'static str, path: &str, e: &HdfsError) -> St
                 _ => ErrorKind::Other,
             }
         }
+        HdfsError::SASLError(_) | HdfsError::GSSAPIError(..) | HdfsError::NoSASLMechanism => {
+            ErrorKind::Authentication
+        }
+        HdfsError::OperationFailed(text) if text.contains("libgssapi") => ErrorKind::Authentication,
         HdfsError::IOError(_)
         | HdfsError::DataTransferError(_)
         | HdfsError::InvalidRPCResponse(_)
@@ -33,8 +42,79 @@ pub(super) fn classify(operation: &'static str, path: &str, e: &HdfsError) -> St
         | HdfsError::ChecksumError => ErrorKind::Unknown,
         _ => ErrorKind::Other,
     };
-    StoreError::new(kind, operation, path, first_line(&e.to_string()))
+    let detail = match kind {
+        ErrorKind::Authentication => login(e),
+        _ => first_line(&e.to_string()),
+    };
+    StoreError::new(kind, operation, path, detail)
 }
+
+/// Whether the NameNode refused because nobody was logged in.
+fn is_login(text: &str) -> bool {
+    text.contains("SIMPLE authentication is not enabled") || text.contains("Client cannot auth")
+}
+
+/// Why nobody was logged in: the cause first, and then what to look at.
+fn login(e: &HdfsError) -> String {
+    let cause = match e {
+        // The codes before the text tell people nothing.
+        HdfsError::GSSAPIError(_, _, text) => {
+            GENERAL.iter().fold(text.as_str(), |text, general| text.trim_start_matches(general))
+        }
+        HdfsError::SASLError(text)
+        | HdfsError::OperationFailed(text)
+        | HdfsError::RPCError(_, text)
+        | HdfsError::FatalRPCError(_, text) => text,
+        _ => "the NameNode offers no way of logging in that the client knows",
+    };
+    let hint = HINTS.iter().find(|(part, _)| cause.contains(part)).map_or(ANY, |(_, hint)| hint);
+    format!("{}; {hint}", first_line(cause).trim_end_matches('.'))
+}
+
+/// How texts begin that say nothing by themselves.
+const GENERAL: [&str; 2] = [
+    "Unspecified GSS failure.  Minor code may provide more information: ",
+    "No credentials were supplied, or the credentials were unavailable or inaccessible: ",
+];
+
+const ANY: &str = "check archive.kerberos and the KDC, with `kinit -k -t KEYTAB PRINCIPAL`";
+const KEY: &str =
+    "the key in archive.kerberos.keytab is not that of the KDC: export the keytab again";
+const NO_KEY: &str = "archive.kerberos.keytab has no key of archive.kerberos.principal that the \
+                      KDC takes: `klist -ke KEYTAB` shows what it has";
+
+/// Parts of what the libraries say, and what to look at then.
+const HINTS: [(&str, &str); 11] = [
+    (
+        "not found in Kerberos database",
+        "the KDC does not know archive.kerberos.principal, or else the NameNode's principal",
+    ),
+    ("reauthentication failed", KEY),
+    ("ntegrity check failed", KEY),
+    ("assword incorrect", KEY),
+    ("No key table entry", NO_KEY),
+    ("no suitable keys", NO_KEY),
+    (
+        "No credentials cache found",
+        "there is no ticket: archive.kerberos.keytab has no key of archive.kerberos.principal \
+         (`klist -k KEYTAB` shows what it has), or nobody has filled archive.kerberos.cache",
+    ),
+    (
+        "expired",
+        "the tickets in the credential cache have expired: set archive.kerberos.keytab, or renew \
+         them",
+    ),
+    ("ontact any KDC", "no KDC of /etc/krb5.conf answers"),
+    (
+        "SIMPLE authentication is not enabled",
+        "HDFS asks for Kerberos: set archive.kerberos, or hadoop_conf_dir to files that set \
+         hadoop.security.authentication",
+    ),
+    (
+        "libgssapi",
+        "the library is not installed: install the package libgssapi-krb5-2 (Debian) or krb5-libs",
+    ),
+];
 
 /// Shortens an answer of the NameNode, which contains a whole stack trace.
 fn first_line(text: &str) -> String {
@@ -60,8 +140,39 @@ mod tests {
             rpc("org.apache.hadoop.hdfs.server.namenode.SafeModeException"),
             ErrorKind::Unavailable,
         );
+        check(HdfsError::SASLError("x".into()), ErrorKind::Authentication);
+        check(HdfsError::NoSASLMechanism, ErrorKind::Authentication);
+        check(rpc("javax.security.sasl.SaslException"), ErrorKind::Authentication);
         check(HdfsError::IOError(std::io::ErrorKind::ConnectionAborted.into()), ErrorKind::Unknown);
         let shown = classify("rename", "/p", &rpc("a.B")).to_string();
         assert_eq!(shown, "rename /p: RPC error: a.B text");
+    }
+
+    #[test]
+    fn the_cause_of_a_failed_login_comes_first() {
+        let denied = "SIMPLE authentication is not enabled.  Available:[TOKEN, KERBEROS]";
+        for (e, begins, hint) in [
+            (HdfsError::SASLError("odd".into()), "odd; ", "archive.kerberos"),
+            (
+                HdfsError::FatalRPCError("a.AccessControlException".into(), denied.into()),
+                denied,
+                "set archive.kerberos",
+            ),
+            (
+                HdfsError::OperationFailed("Failed to load libgssapi_krb".into()),
+                "Failed to load",
+                "libgssapi-krb5-2",
+            ),
+            (
+                HdfsError::SASLError("Cannot contact any KDC for realm 'A'".into()),
+                "Cannot contact any KDC for realm 'A'; ",
+                "no KDC",
+            ),
+        ] {
+            let error = classify("list", "/p", &e);
+            assert_eq!(error.kind, ErrorKind::Authentication, "{e}");
+            assert!(error.detail.starts_with(begins), "{error}");
+            assert!(error.detail.contains(hint), "{error}");
+        }
     }
 }

@@ -1,13 +1,16 @@
 //! HDFS through hdfs-native.
 //!
-//! * `client`: the store.
+//! * `client`: the store; `clients`: the client in use, and its successor.
+//! * `name_service`: the NameNodes of a root.
 //! * `pipelines`: files while a DataNode is dead.
 //! * `erasure`: the codecs under which files may be written.
 //! * `options`: how files are created; `error`: what an answer means.
 
 mod client;
+mod clients;
 mod erasure;
 mod error;
+mod name_service;
 mod options;
 mod pipelines;
 

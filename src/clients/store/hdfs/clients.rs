@@ -1,0 +1,204 @@
+//! The client of a root, and its successor when a NameNode stands still.
+//!
+//! hdfs-native waits on a connection for as long as it is open, so a NameNode that neither answers
+//! nor dies keeps the client for ever, whichever other NameNode has become the active one. A client
+//! whose calls are overdue while nothing answers is dropped, and another one is built that asks the
+//! next NameNode first (docs/decisions/0017-silent-namenodes.md).
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hdfs_native::{Client, HdfsError};
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::clients::store::hdfs::error::classify;
+use crate::clients::store::tasks::within;
+use crate::common::deadlines;
+
+/// So many calls of a client are overdue before it is replaced; of one that has never answered, one
+/// is enough.
+const OVERDUE: u32 = 2;
+/// How long a client is kept at least. One that waits for a KDC takes a thread until it gives up.
+const KEPT: Duration = Duration::from_secs(12);
+/// The same where there is no other NameNode.
+const ALONE: Duration = Duration::from_secs(60);
+
+/// Builds a client that asks the NameNode of this number first.
+type Build = dyn Fn(usize) -> Result<Client, HdfsError> + Send + Sync;
+
+/// A client, and how to hear that it was replaced.
+#[derive(Clone)]
+pub(super) struct InUse {
+    pub(super) client: Arc<Client>,
+    /// Becomes true.
+    pub(super) replaced: watch::Receiver<bool>,
+    number: usize,
+}
+
+/// What is known of the client in use.
+#[derive(Clone, Copy)]
+struct Health {
+    built: Instant,
+    answered: Option<Instant>,
+    overdue: u32,
+}
+
+struct State {
+    in_use: InUse,
+    replaced: watch::Sender<bool>,
+    health: Health,
+}
+
+pub(super) struct Clients {
+    build: Box<Build>,
+    namenodes: usize,
+    url: String,
+    state: Mutex<State>,
+}
+
+impl Health {
+    fn new(now: Instant) -> Health {
+        Health { built: now, answered: None, overdue: 0 }
+    }
+
+    /// Notes a call that began at `began` and is overdue; whether the client is to be replaced.
+    fn is_lost(&mut self, began: Instant, now: Instant, namenodes: usize) -> bool {
+        // Others were answered meanwhile: it is not the NameNode that is silent.
+        if self.answered.is_some_and(|at| began <= at) {
+            return false;
+        }
+        self.overdue += 1;
+        let (enough, kept) = match (namenodes, self.answered) {
+            (1, _) => (OVERDUE, ALONE),
+            (_, None) => (1, KEPT),
+            (_, Some(_)) => (OVERDUE, KEPT),
+        };
+        enough <= self.overdue && kept <= now.saturating_duration_since(self.built)
+    }
+}
+
+impl State {
+    fn of(client: Client, number: usize) -> State {
+        let (sender, replaced) = watch::channel(false);
+        let in_use = InUse { client: Arc::new(client), replaced, number };
+        State { in_use, replaced: sender, health: Health::new(Instant::now()) }
+    }
+}
+
+impl Clients {
+    /// Builds the first client.
+    ///
+    /// # Errors
+    /// The configuration is not usable.
+    pub(super) fn new(
+        url: &str,
+        namenodes: usize,
+        build: impl Fn(usize) -> Result<Client, HdfsError> + Send + Sync + 'static,
+    ) -> Result<Clients, HdfsError> {
+        let state = Mutex::new(State::of(build(0)?, 0));
+        Ok(Clients { build: Box::new(build), namenodes, url: url.into(), state })
+    }
+
+    pub(super) fn in_use(&self) -> InUse {
+        self.state.lock().in_use.clone()
+    }
+
+    /// A call of this client has come back, whatever it says.
+    pub(super) fn answered(&self, by: &InUse) {
+        let mut state = self.state.lock();
+        if state.in_use.number == by.number {
+            state.health.answered = Some(Instant::now());
+            state.health.overdue = 0;
+        }
+    }
+
+    /// Waits for a call on a file of this client. Such a call may be held up by a DataNode or by
+    /// the NameNode: when it takes long, the NameNode is asked whether it answers.
+    pub(super) async fn attended<T>(
+        self: &Arc<Self>,
+        of: &InUse,
+        call: impl Future<Output = T>,
+    ) -> T {
+        tokio::pin!(call);
+        tokio::select! {
+            answer = &mut call => return answer,
+            () = tokio::time::sleep(deadlines::PIPELINE_SLOW) => {}
+        }
+        tokio::select! {
+            answer = call => answer,
+            never = self.ask(of) => match never {},
+        }
+    }
+
+    /// Asks the NameNode of this client again and again, until the client was replaced.
+    async fn ask(self: &Arc<Self>, of: &InUse) -> Infallible {
+        const PROBE: Duration = deadlines::STORE_PROBE;
+        let here = Handle::current();
+        while !*of.replaced.borrow() {
+            let (began, clients, by) = (Instant::now(), Arc::clone(self), of.clone());
+            let asked = within(&here, PROBE, "look at", "/", async move {
+                let answer = by.client.get_file_info("/").await;
+                clients.answered(&by);
+                answer.map_err(|e| classify("look at", "/", &e))
+            });
+            if asked.await.is_err() {
+                self.overdue(of, began);
+            }
+            tokio::time::sleep(PROBE).await;
+        }
+        std::future::pending().await
+    }
+
+    /// A call of this client that began at `began` was given up.
+    pub(super) fn overdue(&self, by: &InUse, began: Instant) {
+        let (mut state, now) = (self.state.lock(), Instant::now());
+        if state.in_use.number != by.number || !state.health.is_lost(began, now, self.namenodes) {
+            return;
+        }
+        let number = by.number + 1;
+        match (self.build)(number) {
+            Ok(client) => {
+                let old = std::mem::replace(&mut *state, State::of(client, number));
+                // Whoever waits for one of its files stops waiting.
+                let _ = old.replaced.send(true);
+                tracing::warn!(
+                    root = self.url,
+                    "the NameNode does not answer: its connection is given up, and another \
+                     NameNode is asked first, where there is one"
+                );
+            }
+            Err(error) => {
+                tracing::warn!(root = self.url, %error, "another client can't be built");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_lost_when_nothing_answers() {
+        let (built, s) = (Instant::now(), Duration::from_secs);
+        let at = |seconds| built + s(seconds);
+        let mut health = Health { answered: Some(at(0)), ..Health::new(built) };
+        assert!(!health.is_lost(at(1), at(16), 2), "one may be slow");
+        assert!(health.is_lost(at(1), at(16), 2), "two are not");
+        health.answered = Some(at(17));
+        health.overdue = 0;
+        for _ in 0..5 {
+            assert!(!health.is_lost(at(5), at(20), 2), "others were answered since");
+        }
+        // The first call of all.
+        assert!(Health::new(built).is_lost(at(0), at(15), 2));
+        assert!(!Health::new(built).is_lost(at(0), at(3), 2), "it has just been built");
+        // Nobody else is there: the connection is given up all the same, and seldom.
+        let mut alone = Health::new(built);
+        assert!(!alone.is_lost(at(0), at(15), 1) && !alone.is_lost(at(0), at(30), 1));
+        assert!(alone.is_lost(at(46), at(61), 1));
+    }
+}

@@ -1,0 +1,142 @@
+//! The NameNodes of a root, from Hadoop's configuration, in the order in which they are tried.
+//!
+//! Hadoop trims the values of its files, and the parts of lists; hdfs-native does not, so that of
+//! `nn1, nn2` it would know the first alone. What trimming changes is handed to it as an override.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::common::config::HdfsOptions;
+
+/// What the client of a root is given beside Hadoop's files.
+#[derive(Debug, Default)]
+pub(super) struct NameService {
+    /// The name; [`None`] for a single NameNode with a port.
+    name: Option<String>,
+    /// The ids of its NameNodes.
+    ids: Vec<String>,
+    /// Values of the files that trimming changes.
+    trimmed: BTreeMap<String, String>,
+}
+
+impl NameService {
+    /// Reads the files that the client will read. One that cannot be read is the client's to tell.
+    pub(super) fn read(authority: &str, options: &HdfsOptions) -> NameService {
+        let mut values = BTreeMap::new();
+        if let Some(directory) = directory(options) {
+            for file in ["core-site.xml", "hdfs-site.xml"] {
+                values.extend(properties(&directory.join(file)));
+            }
+        }
+        values.extend(options.properties.clone());
+        NameService::of(authority, &values)
+    }
+
+    fn of(authority: &str, values: &BTreeMap<String, String>) -> NameService {
+        let trim = |(key, value): (&String, &String)| {
+            let trimmed = value.trim();
+            (trimmed != value).then(|| (key.clone(), trimmed.to_string()))
+        };
+        let mut trimmed: BTreeMap<_, _> = values.iter().filter_map(trim).collect();
+        if authority.contains(':') {
+            return NameService { trimmed, ..NameService::default() };
+        }
+        let key = format!("dfs.ha.namenodes.{authority}");
+        let list = values.get(&key).map_or("", String::as_str).split(',');
+        let ids: Vec<String> =
+            list.map(str::trim).filter(|id| !id.is_empty()).map(Into::into).collect();
+        let _ = trimmed.insert(key, ids.join(","));
+        NameService { name: Some(authority.into()), ids, trimmed }
+    }
+
+    /// How many NameNodes there are.
+    pub(super) fn namenodes(&self) -> usize {
+        self.ids.len().max(1)
+    }
+
+    /// The overrides for a client that asks the `first`th NameNode first.
+    pub(super) fn overrides(&self, first: usize) -> BTreeMap<String, String> {
+        let mut overrides = self.trimmed.clone();
+        if let (Some(name), 1..) = (&self.name, self.ids.len()) {
+            let mut ids = self.ids.clone();
+            ids.rotate_left(first % self.ids.len());
+            let _ = overrides.insert(format!("dfs.ha.namenodes.{name}"), ids.join(","));
+            if first != 0 {
+                // The order that is asked for is meant.
+                let random = format!("dfs.client.failover.random.order.{name}");
+                let _ = overrides.insert(random, "false".into());
+            }
+        }
+        overrides
+    }
+}
+
+/// The directory of the files, found as hdfs-native finds it.
+fn directory(options: &HdfsOptions) -> Option<PathBuf> {
+    let home = || Some(PathBuf::from(std::env::var_os("HADOOP_HOME")?).join("etc/hadoop"));
+    let named = options.conf_dir.as_ref().map(PathBuf::from);
+    named.or_else(|| std::env::var_os("HADOOP_CONF_DIR").map(PathBuf::from)).or_else(home)
+}
+
+/// The properties of one of Hadoop's files.
+fn properties(file: &Path) -> Vec<(String, String)> {
+    std::fs::read_to_string(file).map_or_else(|_| Vec::new(), |text| parsed(&text))
+}
+
+fn parsed(text: &str) -> Vec<(String, String)> {
+    let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
+    let Ok(tree) = roxmltree::Document::parse_with_options(text, options) else {
+        return Vec::new();
+    };
+    let all = tree.root_element().children().filter(|n| n.has_tag_name("property"));
+    let text = |property: roxmltree::Node<'_, '_>, name: &str| {
+        let child = property.children().find(|n| n.has_tag_name(name))?;
+        Some(child.text()?.to_string())
+    };
+    all.filter_map(|p| Some((text(p, "name")?.trim().to_string(), text(p, "value")?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(authority: &str, xml: &str) -> NameService {
+        let text = format!("<?xml version=\"1.0\"?><configuration>{xml}</configuration>");
+        NameService::of(authority, &parsed(&text).into_iter().collect())
+    }
+
+    #[test]
+    fn lists_and_values_are_trimmed_as_hadoop_does() {
+        let nameservice = of(
+            "n",
+            "<property><name>dfs.ha.namenodes.n</name><value>\n  nn1, nn2 ,\n</value></property>\
+             <property><name>dfs.namenode.rpc-address.n.nn2</name><value> b:1\n</value></property>\
+             <property><name>plain</name><value>x</value></property>",
+        );
+        assert_eq!(nameservice.namenodes(), 2);
+        let overrides = nameservice.overrides(0);
+        let get = |key: &str| overrides.get(key).map(String::as_str);
+        assert_eq!(get("dfs.ha.namenodes.n"), Some("nn1,nn2"));
+        assert_eq!(get("dfs.namenode.rpc-address.n.nn2"), Some("b:1"));
+        assert_eq!(get("plain"), None, "the client reads this one itself");
+    }
+
+    #[test]
+    fn another_namenode_is_first_after_each_replacement() {
+        let list = "<property><name>dfs.ha.namenodes.n</name><value>a,b,c</value></property>";
+        let nameservice = of("n", list);
+        let order = |first| nameservice.overrides(first)["dfs.ha.namenodes.n"].clone();
+        assert_eq!([0, 1, 2, 3].map(order), ["a,b,c", "b,c,a", "c,a,b", "a,b,c"]);
+        let random = "dfs.client.failover.random.order.n";
+        assert_eq!(nameservice.overrides(1)[random], "false");
+        assert!(!nameservice.overrides(0).contains_key(random));
+    }
+
+    #[test]
+    fn a_namenode_with_a_port_is_the_only_one() {
+        let one = of("n:8020", "<property><name>a</name><value> b</value></property>");
+        assert_eq!(one.namenodes(), 1);
+        assert_eq!(one.overrides(3), BTreeMap::from([("a".to_string(), "b".to_string())]));
+        assert_eq!(of("n", "").overrides(1).len(), 1, "the client says that it knows no NameNode");
+    }
+}

@@ -1,0 +1,186 @@
+//! `kerberos` of an archive: who the client of HDFS is, and the files that prove it.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use crate::common::config::fields::{ConfigFault, Faults, Fields};
+
+/// The identity of a root's client.
+#[derive(Clone, Debug)]
+pub struct Kerberos {
+    /// The principal: `alluvium@EXAMPLE.COM` or `alluvium/host@EXAMPLE.COM`.
+    pub principal: String,
+    /// The path of the keytab from which tickets are acquired, and acquired again before they
+    /// expire; [`None`] if somebody else puts tickets into `cache`.
+    pub keytab: Option<String>,
+    /// The credential cache, as MIT's library names it (`FILE:/run/alluvium/krb5cc`, or a path).
+    /// [`None`] for one in memory with a keytab, and without for that of the environment.
+    pub cache: Option<String>,
+    /// The full path of the table in the configuration.
+    key: String,
+}
+
+/// Where the same identity is written down does not make it another one.
+impl PartialEq for Kerberos {
+    fn eq(&self, other: &Kerberos) -> bool {
+        (&self.principal, &self.keytab, &self.cache)
+            == (&other.principal, &other.keytab, &other.cache)
+    }
+}
+
+impl Eq for Kerberos {}
+
+/// What is wrong with a file.
+enum Trouble {
+    Missing(String),
+    Open,
+}
+
+impl Kerberos {
+    pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kerberos> {
+        let principal = f.parsed("principal", faults, |text| {
+            let plain = !text.is_empty() && !text.contains(char::is_whitespace);
+            if plain { Ok(text.to_string()) } else { Err(format!("{text:?} is no principal")) }
+        });
+        let keytab = f.parsed("keytab", faults, |text| {
+            let path = text.strip_prefix("FILE:").unwrap_or(text);
+            let absolute = path.starts_with('/');
+            absolute
+                .then(|| path.to_string())
+                .ok_or_else(|| format!("{text:?} is not the absolute path of a file"))
+        });
+        let cache = f.parsed("cache", faults, |text| {
+            let named = text.starts_with('/') || text.contains(':');
+            named.then(|| text.to_string()).ok_or_else(|| {
+                format!("{text:?} is no credential cache; write \"FILE:/run/alluvium/krb5cc\"")
+            })
+        });
+        let hint = "the name of the daemon in Kerberos, such as \"alluvium@EXAMPLE.COM\"; `klist \
+                    -k KEYTAB` shows those of a keytab";
+        let principal = f.require("principal", principal, hint, faults);
+        let key = f.key("").trim_end_matches('.').to_string();
+        f.finish(faults);
+        Some(Kerberos { principal: principal?, keytab, cache, key })
+    }
+
+    /// The path of the credential cache, if it is a file that the configuration names.
+    #[must_use]
+    pub fn cache_file(&self) -> Option<&str> {
+        let cache = self.cache.as_deref()?;
+        cache.strip_prefix("FILE:").or_else(|| cache.starts_with('/').then_some(cache))
+    }
+
+    /// The files that have to be there: their keys and paths. A cache is made where there is a
+    /// keytab.
+    fn files(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let keytab = self.keytab.as_deref().map(|path| ("keytab", path));
+        let cache = self.cache_file().filter(|_| self.keytab.is_none());
+        keytab.into_iter().chain(cache.map(|path| ("cache", path)))
+    }
+
+    fn of_kind<T>(&self, tell: impl Fn(String, &str, Trouble) -> Option<T>) -> Vec<T> {
+        let told =
+            |(name, path)| tell(format!("{}.{name}", self.key), path, trouble(Path::new(path))?);
+        self.files().filter_map(told).collect()
+    }
+
+    /// The files that are not there, or that the user of this process may not read.
+    #[must_use]
+    pub fn refused(&self) -> Vec<ConfigFault> {
+        self.of_kind(|key, path, trouble| match trouble {
+            Trouble::Missing(why) => Some(ConfigFault::new(
+                key,
+                format!("can't read {path}: {why}. The user of the daemon has to read this file"),
+            )),
+            Trouble::Open => None,
+        })
+    }
+
+    /// The files that everybody on this host may read: who has them is the daemon.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        self.of_kind(|key, path, trouble| match trouble {
+            Trouble::Open => Some(format!(
+                "{key}: every user of this host can read {path}, and with it be {}; `chmod 600 \
+                 {path}`",
+                self.principal
+            )),
+            Trouble::Missing(_) => None,
+        })
+    }
+}
+
+fn trouble(path: &Path) -> Option<Trouble> {
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(e) => return Some(Trouble::Missing(e.to_string())),
+    };
+    match file.metadata() {
+        Ok(found) if !found.is_file() => Some(Trouble::Missing("it is not a file".into())),
+        Ok(found) if found.permissions().mode() & 0o004 != 0 => Some(Trouble::Open),
+        Ok(_) => None,
+        Err(e) => Some(Trouble::Missing(e.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use toml::Table;
+
+    use super::*;
+
+    fn read(text: &str) -> (Option<Kerberos>, Vec<String>) {
+        let (table, mut faults) = (text.parse::<Table>().expect("TOML"), Faults::default());
+        let kerberos = Kerberos::read(Fields::new("archive.kerberos", table), &mut faults);
+        (kerberos, faults.0.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn each_value_is_checked() {
+        for (text, key) in [
+            ("keytab = \"/k\"", "archive.kerberos.principal: is missing"),
+            ("principal = \"\"", "archive.kerberos.principal"),
+            ("principal = \"a b\"", "archive.kerberos.principal"),
+            ("principal = \"a\"\nkeytab = \"k\"", "archive.kerberos.keytab"),
+            ("principal = \"a\"\ncache = \"c\"", "archive.kerberos.cache"),
+            ("principal = \"a\"\ncahce = \"/c\"", "did you mean \"cache\""),
+        ] {
+            let (_, faults) = read(text);
+            assert!(faults.len() == 1 && faults[0].contains(key), "{text}: {faults:?}");
+        }
+    }
+
+    #[test]
+    fn files_that_are_not_there_or_open_to_all_are_named() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("a.keytab");
+        let shown = file.display();
+        let kerberos = || {
+            let text = format!("principal = \"a@B\"\nkeytab = \"{shown}\"\ncache = \"FILE:/no\"");
+            read(&text).0.expect("no faults")
+        };
+        let refused = kerberos().refused();
+        assert!(kerberos().warnings().is_empty());
+        assert_eq!(refused.len(), 1, "the cache is made: {refused:?}");
+        assert_eq!(refused[0].key, "archive.kerberos.keytab");
+        assert!(refused[0].message.contains("No such file"), "{}", refused[0].message);
+        std::fs::write(&file, "keys").expect("a file");
+        for (mode, open) in [(0o600, false), (0o640, false), (0o644, true)] {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(&file, mode).expect("its mode");
+            assert!(kerberos().refused().is_empty());
+            assert_eq!(!kerberos().warnings().is_empty(), open);
+        }
+        let (alone, _) = read("principal = \"a@B\"\ncache = \"/no/cache\"");
+        let refused = alone.expect("no faults").refused();
+        assert_eq!(refused[0].key, "archive.kerberos.cache", "nobody else makes it");
+    }
+
+    #[test]
+    fn one_identity_may_be_written_twice() {
+        let (a, _) = read("principal = \"a@B\"\nkeytab = \"FILE:/k\"");
+        let table = "principal = \"a@B\"\nkeytab = \"/k\"".parse().expect("TOML");
+        let again = Fields::new("mapping.m.archive.kerberos", table);
+        assert_eq!(a, Kerberos::read(again, &mut Faults::default()));
+    }
+}

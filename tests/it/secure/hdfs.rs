@@ -1,0 +1,169 @@
+//! HDFS that takes Kerberos alone: keytabs that do not suit, tickets that expire, and a KDC that
+//! stands still.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::support::load::Load;
+use crate::support::{Cluster, Daemon, alluvium, assert_each_once, eventually};
+
+const REALM: &str = "TESTBED.LOCAL";
+const TICKET: Duration = Duration::from_secs(10);
+const NAME: &str = "secured";
+
+pub(crate) fn kerberos() {
+    let environment = &[("TESTBED_KERBEROS", "yes"), ("TESTBED_TICKET_MS", "10000")];
+    let cluster = Cluster::start_with("kerberos", 1, 1, environment);
+    cluster.create_topic("secured-in", 4);
+    cluster.create_topic("other-in", 1);
+    keytabs_that_do_not_suit(&cluster);
+    tickets_expire_and_the_kdc_stands_still(&cluster);
+}
+
+fn keytab(cluster: &Cluster) -> PathBuf {
+    cluster.state.join("hdfs/all.keytab")
+}
+
+/// Where the client's library finds its KDC.
+fn krb5(cluster: &Cluster) -> String {
+    cluster.state.join("hdfs/krb5-client.conf").to_str().unwrap().into()
+}
+
+/// The configuration of a daemon that archives one topic; `more`: other mappings.
+fn configured(cluster: &Cluster, principal: &str, keytab: &Path, more: &str) -> String {
+    let conf = cluster.state.join("hdfs/conf");
+    format!(
+        "{}hadoop_conf_dir = {conf:?}\nkerberos = {{ principal = \"{principal}@{REALM}\", keytab = \
+         {keytab:?} }}\n[archive.roll]\nage = \"1s\"\n[daemon]\nworkers = 1\n[mapping.{NAME}]\n\
+         topics = [\"{NAME}-in\"]\n{more}",
+        cluster.head(NAME, 10_000)
+    )
+}
+
+/// A keytab with one key, which is no key of the KDC's.
+fn invented(name: &str) -> Vec<u8> {
+    let counted = |text: &str| [&(text.len() as u16).to_be_bytes()[..], text.as_bytes()].concat();
+    let entry = [
+        &1_u16.to_be_bytes()[..],
+        &counted(REALM),
+        &counted(name),
+        &1_u32.to_be_bytes(),
+        &0_u32.to_be_bytes(),
+        &[1],
+        // aes128-cts-hmac-sha1-96, which the KDC has, too.
+        &17_u16.to_be_bytes(),
+        &16_u16.to_be_bytes(),
+        &[7; 16],
+    ]
+    .concat();
+    [&[5, 2], &(entry.len() as u32).to_be_bytes()[..], &entry].concat()
+}
+
+/// Each ends with its cause, and names the key to look at.
+fn keytabs_that_do_not_suit(cluster: &Cluster) {
+    let dir = cluster.home("refused");
+    std::fs::create_dir_all(&dir).unwrap();
+    let at = |name: &str, content: Option<&[u8]>| {
+        let file = dir.join(name);
+        if let Some(content) = content {
+            std::fs::write(&file, content).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        file
+    };
+    let wrong = at("wrong.keytab", Some(&invented("alluvium")));
+    let nobody = at("nobody.keytab", Some(&invented("nobody")));
+    let missing = at("missing.keytab", None);
+    for (what, principal, keytab, code, wanted) in [
+        ("a wrong key", "alluvium", &wrong, 69, ["can't log in: ", "archive.kerberos.keytab"]),
+        ("a principal", "nobody", &nobody, 69, ["can't log in: ", "archive.kerberos.principal"]),
+        ("another's key", "alluvium", &nobody, 69, ["can't log in: ", "archive.kerberos.keytab"]),
+        ("no file", "alluvium", &missing, 78, ["archive.kerberos.keytab: can't read", "No such"]),
+    ] {
+        let config = configured(cluster, principal, keytab, "");
+        let began = Instant::now();
+        let variables = [("KRB5_CONFIG", &*krb5(cluster))];
+        let daemon = Daemon::start_with(&dir, "a", &config, &variables);
+        let (got, log) = daemon.wait(Duration::from_secs(30));
+        println!("{what}, {:.1?}: {}", began.elapsed(), log.lines().last().unwrap_or_default());
+        assert_eq!(got, code, "{what}: {log}");
+        for want in wanted {
+            assert!(log.contains(want), "{what}: no {want:?} in\n{log}");
+        }
+        assert!(!log.contains("GssMajorCodes"), "codes before the cause: {log}");
+    }
+    // A keytab that everybody can read works, and is warned of.
+    let open = dir.join("open.keytab");
+    let _ = std::fs::copy(keytab(cluster), &open).unwrap();
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let file = dir.join("open.toml");
+    std::fs::write(&file, configured(cluster, "alluvium", &open, "")).unwrap();
+    let (code, said) = alluvium(&["check", "--config", file.to_str().unwrap()]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("warning: archive.kerberos.keytab: every user"), "{said}");
+}
+
+fn tickets_expire_and_the_kdc_stands_still(cluster: &Cluster) {
+    let config = configured(cluster, "alluvium", &keytab(cluster), "");
+    let variables = [("KRB5_CONFIG", &*krb5(cluster))];
+    let daemon = Daemon::start_with(&cluster.home(NAME), "a", &config, &variables);
+    let archived = || daemon.of_topic("alluvium_archive_position", "secured-in");
+    let load = Load::begin(cluster, "secured-in", 4, 400);
+    eventually("archived", Duration::from_secs(60), || 400.0 <= archived());
+    // An open connection outlives its ticket; the next one needs another ticket.
+    for _ in 0..2 {
+        std::thread::sleep(TICKET + Duration::from_secs(1));
+        let _ = cluster.run(&["kill", "nn"]);
+        let _ = cluster.run(&["start", "nn"]);
+        let before = archived();
+        eventually("it goes on", Duration::from_secs(60), || before + 800.0 <= archived());
+    }
+    the_kdc_stands_still(cluster, &daemon, &config, &archived);
+    let sent = load.end();
+    eventually("all archived", Duration::from_secs(60), || sent.records as f64 <= archived());
+    assert_eq!(daemon.stop(), 0);
+    let raw = cluster.copied_archive(NAME, "secured-in");
+    let want = (0..4).flat_map(|p| (0..sent.records as i64 / 4).map(move |o| (p, o)));
+    assert_each_once(&raw.offsets(), want);
+    println!("records={} lost=0 doubled=0", sent.records);
+}
+
+/// A root that is added needs a ticket. Nothing else waits for it.
+fn the_kdc_stands_still(
+    cluster: &Cluster,
+    daemon: &Daemon,
+    config: &str,
+    archived: &dyn Fn() -> f64,
+) {
+    std::thread::sleep(TICKET);
+    let _ = cluster.run(&["pause", "kdc"]);
+    let other = format!(
+        "[mapping.other]\ntopics = [\"other-in\"]\narchive = {{ root = \"{}/other\" }}\n",
+        cluster.hdfs()
+    );
+    daemon.reconfigure(&(config.to_string() + &other));
+    let (began, before) = (Instant::now(), archived());
+    let mut longest = Duration::ZERO;
+    while began.elapsed() < Duration::from_secs(20) {
+        let asked = Instant::now();
+        assert!(daemon.get("/livez").is_some(), "/livez does not answer");
+        longest = longest.max(asked.elapsed());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    println!("/livez answered within {longest:?} while the KDC stood still");
+    assert!(longest < Duration::from_secs(2), "/livez took {longest:?}");
+    assert!(before + 2_000.0 <= archived(), "the first root went on");
+    let _ = cluster.run(&["resume", "kdc"]);
+    // The reload was refused as a whole. The login that was under way may take its time.
+    let mut asked = Instant::now();
+    daemon.signal("-HUP");
+    eventually("the other root is opened", Duration::from_secs(90), || {
+        if Duration::from_secs(20) < asked.elapsed() {
+            asked = Instant::now();
+            daemon.signal("-HUP");
+        }
+        let log = daemon.log_text();
+        log.lines().any(|line| line.contains("root opened") && line.contains("/other"))
+    });
+}
