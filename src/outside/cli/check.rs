@@ -25,8 +25,7 @@ impl Check {
                 say(&format!("{}: no faults", self.config.path().display()));
                 let exposed = config.kafka.exposed();
                 let of_kerberos = config.kerberos().flat_map(Kerberos::warnings);
-                let warnings: BTreeSet<String> =
-                    exposed.into_iter().chain(of_kerberos).collect();
+                let warnings: BTreeSet<String> = exposed.into_iter().chain(of_kerberos).collect();
                 warnings.iter().for_each(|text| complain(&format!("warning: {text}")));
                 say(&describe(&config, jiff::Timestamp::now().as_millisecond()));
                 0
