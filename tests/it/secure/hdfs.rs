@@ -153,7 +153,10 @@ fn the_kdc_stands_still(
     }
     println!("/livez answered within {longest:?} while the KDC stood still");
     assert!(longest < Duration::from_secs(2), "/livez took {longest:?}");
-    assert!(before + 2_000.0 <= archived(), "the first root went on");
+    // Its connection outlives the ticket.
+    eventually("the first root goes on", Duration::from_secs(60), || {
+        before + 2_000.0 <= archived()
+    });
     let _ = cluster.run(&["resume", "kdc"]);
     // The reload was refused as a whole. The login that was under way may take its time.
     let mut asked = Instant::now();
