@@ -80,6 +80,21 @@ pub async fn check_files(store: &dyn Store) -> Result<(), StoreError> {
     }
 }
 
+/// Does with a file what an append does, and deletes it.
+///
+/// # Errors
+/// The store does not answer, or refuses a step.
+pub async fn try_files(store: &dyn Store) -> Result<(), StoreError> {
+    let probe = names::staged_identity(&format!("probe-{}", uuid::Uuid::new_v4().simple()));
+    let renamed = format!("{probe}-renamed");
+    store.make_dirs(STAGING).await?;
+    let mut file = store.create(&probe).await?;
+    file.write(Bytes::from_static(b"probe")).await?;
+    file.close().await?;
+    store.rename(&probe, &renamed).await?;
+    store.delete(&renamed).await
+}
+
 /// Writes a root's id, unless one stands there; the id that stands there then.
 ///
 /// # Errors

@@ -1,9 +1,10 @@
 //! Reading an archive back: ledgers, files and brokers against each other. Changes nothing.
 //!
 //! `verify` and `recount` look at everything, `where` and `explain` at one place. All of them read
-//! the ledger first: what it does not name does not exist.
+//! the ledger first: what it does not name does not exist. `check --live` tries what a daemon needs.
 
 pub mod brokers;
+pub mod live;
 pub mod recount;
 pub mod report;
 pub mod rows;

@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
+use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::common::config::{ArchiveConfig, Config, Kerberos, Topics};
 use crate::engine::archive::calls::{CALLS_A_FILE, CALLS_A_ROLL};
+use crate::outside::audit::live::{self, Outcome, Tried};
 use crate::outside::cli::arguments::ConfigArgs;
+use crate::outside::cli::exit::EX_UNAVAILABLE;
 use crate::outside::cli::output::{complain, say};
 use crate::pure::layout::names::PartitionPaths;
 use crate::pure::record::Offset;
@@ -16,6 +19,10 @@ use crate::pure::record::Offset;
 pub(super) struct Check {
     #[command(flatten)]
     config: ConfigArgs,
+    /// Also tries what the daemon needs: the login at the brokers, topics, transactions, and files
+    /// in each root. It makes no topic, sends no record, and deletes the file that it writes.
+    #[arg(long)]
+    live: bool,
 }
 
 impl Check {
@@ -28,11 +35,42 @@ impl Check {
                 let warnings: BTreeSet<String> = exposed.into_iter().chain(of_kerberos).collect();
                 warnings.iter().for_each(|text| complain(&format!("warning: {text}")));
                 say(&describe(&config, jiff::Timestamp::now().as_millisecond()));
-                0
+                if self.live { try_live(&config) } else { 0 }
             }
             Err(code) => code,
         }
     }
+}
+
+/// Tries everything, and prints a line for each thing; the exit code.
+fn try_live(config: &Config) -> u8 {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            complain(&format!("start: {e}"));
+            return 1;
+        }
+    };
+    let tried = runtime.block_on(live::try_all(config));
+    // A call that does not come back is not waited for.
+    runtime.shutdown_background();
+    say(&format!("\n{}", table_of(&tried)));
+    let wrong = tried.iter().filter(|t| t.outcome == Outcome::Wrong).count();
+    if wrong == 0 {
+        return 0;
+    }
+    complain(&format!("{wrong} of {} tries failed; the lines with WRONG say why", tried.len()));
+    EX_UNAVAILABLE
+}
+
+fn table_of(tried: &[Tried]) -> Table {
+    let mut table = Table::new();
+    let _ =
+        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    for t in tried {
+        let _ = table.add_row([t.outcome.to_string(), t.what.clone(), t.text.clone()]);
+    }
+    table
 }
 
 /// What each mapping would do with a record of this moment.

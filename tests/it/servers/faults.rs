@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::config;
 use crate::support::load::{Load, check, mapping};
-use crate::support::{Cluster, Daemon, eventually, flush, send};
+use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send};
 
 /// A scenario that fails midway must not leave its servers down for those that follow.
 struct StartAgain<'a>(&'a Cluster, &'static [&'static str]);
@@ -181,6 +181,49 @@ pub(crate) fn every_wrong_start_says_what_is_wrong(cluster: &Cluster) {
     });
     eventually("it is alive", Duration::from_secs(30), || daemon.get("/livez").is_some());
     assert!(daemon.get("/readyz").is_none());
+    assert_eq!(daemon.stop(), 0);
+}
+
+/// `check --live` names what a daemon would meet, before there is one.
+pub(crate) fn what_a_start_would_meet_is_tried(cluster: &Cluster) {
+    let name = "tried";
+    let right = config(cluster, name, &mapping(name));
+    let home = cluster.home(name);
+    std::fs::create_dir_all(&home).unwrap();
+    let file = home.join("tried.toml");
+    let tried = |config: &str| {
+        std::fs::write(&file, config).unwrap();
+        alluvium(&["check", "--live", "--config", file.to_str().unwrap()])
+    };
+    let wrong = |what: &str, config: &str, wants: &[&str]| {
+        let (code, said) = tried(config);
+        assert_eq!(code, 69, "{what}: {said}");
+        let line =
+            said.lines().find(|l| l.contains("WRONG") && wants.iter().all(|w| l.contains(w)));
+        assert!(line.is_some(), "{what}: no line with WRONG and {wants:?} in\n{said}");
+    };
+    wrong("no topic", &right, &["topic tried-in", "kafka-topics --create --topic tried-in"]);
+    cluster.create_topic("tried-in", 4);
+    let (code, said) = tried(&right);
+    assert_eq!(code, 0, "{said}");
+    for want in ["they answer", "partitions: 4", "the daemon creates it", "renamed and deleted"] {
+        assert!(said.contains(want), "no {want:?} in\n{said}");
+    }
+    assert!(!cluster.has_topic("tried-counts"), "no topic is made");
+    cluster.create_topic("tried-counts", 1);
+    cluster.configure_topic("tried-counts", &[("cleanup.policy", "compact")]);
+    wrong("compaction", &right, &["topic tried-counts", "cleanup.policy=compact"]);
+    cluster.configure_topic("tried-counts", &[("cleanup.policy", "delete")]);
+    let slow =
+        right.replace("\"transaction.timeout.ms\" = 10000", "\"transaction.timeout.ms\" = 3600000");
+    wrong("timeout", &slow, &["transactional id tried-check", "transaction.max.timeout.ms"]);
+    let user = right.replace("[archive]", "[archive]\nuser = \"nobody\"");
+    wrong("root", &user.replace("/tried\"", "/forbidden\""), &["/forbidden", "Permission denied"]);
+    let away = right.replace(&cluster.bootstrap(), "127.0.0.1:1");
+    wrong("brokers", &away, &["brokers 127.0.0.1:1"]);
+    // What was tried has left nothing that a daemon would meet.
+    let daemon = Daemon::start(&home, "a", &right);
+    eventually("ready", Duration::from_secs(60), || daemon.get("/readyz").is_some());
     assert_eq!(daemon.stop(), 0);
 }
 

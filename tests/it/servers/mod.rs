@@ -60,6 +60,7 @@ pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
     ("mappings_that_cannot_run", starts::mappings_that_cannot_run),
     ("damage_is_found", audit::damage_is_found),
     ("aborted_and_compacted_input", mistakes::aborted_and_compacted_input),
+    ("what_a_start_would_meet_is_tried", faults::what_a_start_would_meet_is_tried),
     ("every_wrong_start_says_what_is_wrong", faults::every_wrong_start_says_what_is_wrong),
 ];
 
