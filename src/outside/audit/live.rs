@@ -1,6 +1,6 @@
 //! What a daemon of a configuration would meet at its start: brokers, topics and roots are tried
-//! one after the other. Nothing that counts stays of it: no topic is made, no record is sent, and the
-//! file that is written is deleted (the directory for staged files stays).
+//! one after the other. Nothing that counts stays of it: no topic is made, no record is sent, and
+//! the file that is written is deleted (the directory for staged files stays).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,7 +1,8 @@
 //! Reading an archive back: ledgers, files and brokers against each other. Changes nothing.
 //!
 //! `verify` and `recount` look at everything, `where` and `explain` at one place. All of them read
-//! the ledger first: what it does not name does not exist. `check --live` tries what a daemon needs.
+//! the ledger first: what it does not name does not exist. `check --live` tries what a daemon
+//! needs.
 
 pub mod brokers;
 pub mod live;
