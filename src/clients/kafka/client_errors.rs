@@ -54,6 +54,13 @@ pub struct Security {
     certificate: Option<String>,
 }
 
+/// Words of an error that came from no broker's answer.
+const NO_ANSWER: [&str; 5] =
+    ["Local: ", "Timed out", "timed out", "ontact any KDC", "parsing failed"];
+
+/// The alerts of TLS that are about a certificate (RFC 8446, 6.2).
+const CERTIFICATE_ALERTS: [&str; 9] = ["42", "43", "44", "45", "46", "47", "48", "49", "116"];
+
 impl Security {
     #[must_use]
     pub fn of(settings: &ClientConfig) -> Security {
@@ -84,6 +91,11 @@ impl Security {
         let fault = |class, text: String| Some(LoginFault { class, text });
         // What follows is how long it took.
         let text = text.split(" (after ").next().unwrap_or(text);
+        // A connection that ends, or a KDC that does not answer, in the middle of a login is told
+        // in the words of a refusal.
+        if text.contains("SASL") && NO_ANSWER.iter().any(|words| text.contains(words)) {
+            return None;
+        }
         if let Some((_, why)) = text.split_once("SASL authentication error: ") {
             return fault(FaultClass::Login, self.refused(why));
         }
@@ -105,7 +117,9 @@ impl Security {
             return fault(FaultClass::Untrusted, "the broker's certificate is not trusted".into());
         }
         if let Some((_, alert)) = text.split_once("SSL alert number ") {
-            return fault(FaultClass::Login, self.alert(alert.trim()));
+            let of_certificate = CERTIFICATE_ALERTS.contains(&alert.trim());
+            return of_certificate
+                .then(|| LoginFault { class: FaultClass::Login, text: self.alert(alert.trim()) });
         }
         self.closed(text).and_then(|text| fault(FaultClass::Closed, text))
     }
@@ -225,6 +239,25 @@ mod tests {
         }
         for other in ["b:1: Connect to ipv4#127.0.0.1:1 failed: Connection refused", ""] {
             assert_eq!(scram().fault(other), None);
+        }
+    }
+
+    /// A broker that dies, or a KDC that is away, in the middle of a login.
+    #[test]
+    fn who_does_not_answer_has_refused_nobody() {
+        for text in [
+            "b:1: SASL authentication error: SaslAuthenticateRequest failed: Local: Broker \
+             transport failure (after 5ms in state AUTH_REQ)",
+            "b:1: SASL authentication error: SaslAuthenticateRequest failed: Local: Timed out",
+            "b:1: SASL SCRAM-SHA-512 mechanism handshake failed: Local: Broker transport failure: \
+             broker's supported mechanisms: ",
+            "b:1: SASL handshake failed (start (-1)): SASL(-1): generic failure: GSSAPI Error: \
+             Unspecified GSS failure (Cannot contact any KDC for realm 'EXAMPLE.ORG')",
+            "b:1: SSL handshake failed: error:0A000438:SSL routines::tlsv1 alert internal error: \
+             SSL alert number 80",
+        ] {
+            let fault = scram().fault(text);
+            assert!(fault.is_none(), "{text}: {fault:?}");
         }
     }
 }

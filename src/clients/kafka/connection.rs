@@ -88,7 +88,8 @@ impl Errors {
         self.refusal.lock().take()
     }
 
-    /// A broker has answered.
+    /// A broker has answered. That takes no refusal back: a connection that is older than the
+    /// refusal may have brought the answer.
     pub(super) fn connected(&self) {
         *self.connection.lock() = None;
         *self.fault.lock() = None;

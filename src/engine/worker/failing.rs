@@ -2,13 +2,17 @@
 //! up nobody, and groups of them are divided until those that fail are alone.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::pure::protocol::backoff::Backoff;
 use crate::pure::record::TopicPartition;
 
 /// So many failures in a row count as failing. One alone is normal after a rebalance.
 const FAILS: u32 = 2;
+
+/// A partition that has had nothing to commit since its last failure fails no more after this time.
+/// Its commit may have been done, and the answer lost.
+const FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// Partitions of which some transaction has failed since each was last committed.
 #[derive(Debug)]
@@ -28,6 +32,7 @@ struct Group {
     partitions: BTreeSet<TopicPartition>,
     /// In a row.
     failures: u32,
+    failed_at: Instant,
     /// Whether another transaction of this worker was committed since the group's first failure. If
     /// not, everything may fail, and smaller groups would only be more work.
     others_work: bool,
@@ -37,8 +42,8 @@ impl Group {
     /// Its parts, after a failure: by topic at first, for topics have rights and limits; then by
     /// halves.
     fn divided(self) -> Vec<Group> {
-        let (failures, others_work) = (self.failures, self.others_work);
-        let group = |partitions| Group { partitions, failures, others_work };
+        let (failures, failed_at, others_work) = (self.failures, self.failed_at, self.others_work);
+        let group = |partitions| Group { partitions, failures, failed_at, others_work };
         let mut by_topic: BTreeMap<_, BTreeSet<TopicPartition>> = BTreeMap::new();
         for tp in &self.partitions {
             let _ = by_topic.entry(&tp.topic).or_default().insert(tp.clone());
@@ -68,6 +73,13 @@ impl Failing {
 
     pub(super) fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
         self.groups.iter().flat_map(|g| &g.partitions)
+    }
+
+    /// Those whose last failure is so long ago that they are forgotten if nothing is to be
+    /// committed of them.
+    pub(super) fn long_ago(&self, now: Instant) -> impl Iterator<Item = &TopicPartition> {
+        let groups = self.groups.iter().filter(move |g| g.failed_at + FORGOTTEN <= now);
+        groups.flat_map(|g| &g.partitions)
     }
 
     /// Whether the partition is tried apart.
@@ -107,7 +119,7 @@ impl Failing {
         let others_work = before.clone().any(|g| g.others_work);
         partitions.iter().for_each(|tp| self.forget(tp));
         let failures = if at_once { failures.max(FAILS) } else { failures };
-        let group = Group { partitions: tried, failures, others_work };
+        let group = Group { partitions: tried, failures, failed_at: now, others_work };
         if failures < FAILS {
             self.groups.push_back(group);
             return;

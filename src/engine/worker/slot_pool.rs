@@ -4,11 +4,16 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::Thread;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 /// One partition is read, and the next one is fetched, whatever the budget.
 const LEAST: usize = 2;
+
+/// A worker that waits asks again at least once a second. One that has not asked for so long is
+/// busy with something else, such as a transaction that does not end, and nobody waits for it.
+const ASKS: Duration = Duration::from_secs(3);
 
 /// How many slots there are, and who waits for one.
 #[derive(Debug)]
@@ -22,7 +27,21 @@ struct State {
     taken: usize,
     next_holder: u64,
     /// Each once; who has waited longest is first.
-    waiting: VecDeque<(u64, Thread)>,
+    waiting: VecDeque<Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    holder: u64,
+    thread: Thread,
+    asked: Instant,
+}
+
+impl State {
+    /// The workers that wait and would take a slot now, in order.
+    fn ready(&self, now: Instant) -> impl Iterator<Item = &Waiter> {
+        self.waiting.iter().filter(move |w| now < w.asked + ASKS)
+    }
 }
 
 impl SlotPool {
@@ -61,19 +80,24 @@ impl HeldSlots {
     /// Takes one more, unless all are taken or others have waited longer for those that are free;
     /// then this worker waits. Its thread, which must be the caller, is woken when it may try
     /// again.
-    pub(super) fn take(&mut self) -> bool {
+    pub(super) fn take(&mut self, now: Instant) -> bool {
         let mut state = self.pool.state.lock();
-        let place = state.waiting.iter().position(|(holder, _)| *holder == self.holder);
+        let place = state.waiting.iter().position(|w| w.holder == self.holder);
         let free = self.pool.slots.saturating_sub(state.taken);
-        if place.unwrap_or(state.waiting.len()) < free {
+        let ahead = state.ready(now).take_while(|w| w.holder != self.holder).count();
+        if ahead < free {
             place.and_then(|place| state.waiting.remove(place));
             state.taken += 1;
             self.held += 1;
             self.waits = false;
             return true;
         }
-        if place.is_none() {
-            state.waiting.push_back((self.holder, std::thread::current()));
+        match place {
+            Some(place) => state.waiting[place].asked = now,
+            None => {
+                let (holder, thread) = (self.holder, std::thread::current());
+                state.waiting.push_back(Waiter { holder, thread, asked: now });
+            }
         }
         self.waits = true;
         false
@@ -88,20 +112,20 @@ impl HeldSlots {
         self.held = kept;
         let mut state = self.pool.state.lock();
         state.taken -= given;
-        let free = self.pool.slots.saturating_sub(state.taken);
-        state.waiting.iter().take(free).for_each(|(_, thread)| thread.unpark());
+        // One of them may be busy: all see whether it is their turn.
+        state.waiting.iter().for_each(|w| w.thread.unpark());
     }
 
     /// This worker waits for none.
     pub(super) fn wait_no_more(&mut self) {
         if std::mem::take(&mut self.waits) {
-            self.pool.state.lock().waiting.retain(|(holder, _)| *holder != self.holder);
+            self.pool.state.lock().waiting.retain(|w| w.holder != self.holder);
         }
     }
 
     /// Whether another worker waits for one.
-    pub(super) fn are_wanted(&self) -> bool {
-        self.pool.state.lock().waiting.iter().any(|(holder, _)| *holder != self.holder)
+    pub(super) fn are_wanted(&self, now: Instant) -> bool {
+        self.pool.state.lock().ready(now).any(|w| w.holder != self.holder)
     }
 }
 
@@ -118,32 +142,50 @@ mod tests {
 
     #[test]
     fn there_are_never_more_than_the_budget_has_and_who_waits_longest_comes_first() {
-        let pool = Arc::new(SlotPool::new(3_000, 1_000));
+        let (pool, now) = (Arc::new(SlotPool::new(3_000, 1_000)), Instant::now());
         let [mut a, mut b, mut c] = [(); 3].map(|()| HeldSlots::none_of(Arc::clone(&pool)));
-        assert!(a.take() && a.take() && b.take());
-        assert!(!c.take() && !b.take(), "all are taken");
-        assert!(a.are_wanted() && b.are_wanted());
+        assert!(a.take(now) && a.take(now) && b.take(now));
+        assert!(!c.take(now) && !b.take(now), "all are taken");
+        assert!(a.are_wanted(now) && b.are_wanted(now));
         a.keep(1);
-        assert!(!a.take() && !b.take(), "the third has waited longer");
-        assert!(c.take());
+        assert!(!a.take(now) && !b.take(now), "the third has waited longer");
+        assert!(c.take(now));
         a.keep(0);
-        assert!(b.take(), "it came second, and asked before the first did");
+        assert!(b.take(now), "it came second, and asked before the first did");
         assert_eq!([&a, &b, &c].map(|of| of.count()), [0, 2, 1]);
         a.wait_no_more();
-        assert!(!b.are_wanted() && !c.are_wanted());
+        assert!(!b.are_wanted(now) && !c.are_wanted(now));
         drop(b);
-        assert!(c.take() && c.take(), "a worker that ends gives back what it had");
+        assert!(c.take(now) && c.take(now), "a worker that ends gives back what it had");
         drop(c);
-        assert!(a.take());
+        assert!(a.take(now));
     }
 
     #[test]
     fn who_waits_and_ends_is_waited_for_by_nobody() {
-        let pool = Arc::new(SlotPool::new(0, 1_000));
+        let (pool, now) = (Arc::new(SlotPool::new(0, 1_000)), Instant::now());
         let [mut a, mut b, mut c] = [(); 3].map(|()| HeldSlots::none_of(Arc::clone(&pool)));
-        assert!(a.take() && a.take() && !b.take() && !c.take(), "there are two at least");
+        assert!(
+            a.take(now) && a.take(now) && !b.take(now) && !c.take(now),
+            "there are two at least"
+        );
         drop(b);
         a.keep(1);
-        assert!(c.take());
+        assert!(c.take(now));
+    }
+
+    /// Its thread is in a transaction that does not end.
+    #[test]
+    fn who_waits_and_does_not_ask_any_more_holds_up_nobody() {
+        let (pool, now) = (Arc::new(SlotPool::new(0, 1_000)), Instant::now());
+        let [mut a, mut b, mut c] = [(); 3].map(|()| HeldSlots::none_of(Arc::clone(&pool)));
+        assert!(a.take(now) && a.take(now) && !b.take(now) && !c.take(now));
+        a.keep(1);
+        assert!(!c.take(now), "the second has waited longer");
+        let later = now + ASKS;
+        assert!(!a.are_wanted(later), "neither has asked for long");
+        assert!(c.take(later));
+        a.keep(0);
+        assert!(b.take(later), "it is back");
     }
 }

@@ -43,9 +43,9 @@ impl Slots {
         };
         let waiting = owned.values().filter(|p| waits(p)).count();
         let mut taken = owned.values().filter(|p| p.fetching.needs_slot()).count();
-        while self.held.count() < taken && self.held.take() {}
+        while self.held.count() < taken && self.held.take(now.instant) {}
         self.held.keep(taken);
-        let elsewhere = 0 < taken && self.held.are_wanted();
+        let elsewhere = 0 < taken && self.held.are_wanted(now.instant);
         if waiting == 0 && !elsewhere && taken == self.held.count() {
             return self.held.wait_no_more();
         }
@@ -67,7 +67,7 @@ impl Slots {
             let Some(p) = parked.min_by_key(|p| p.fetching.parked_as) else {
                 return self.held.wait_no_more();
             };
-            if !self.held.take() {
+            if !self.held.take(now.instant) {
                 return;
             }
             p.fetching.parked = false;

@@ -188,13 +188,22 @@ impl Worker {
         }
     }
 
-    /// Partitions that have left, or have stopped, do not fail any more.
+    /// Partitions that have left or have stopped do not fail any more, nor do those that have had
+    /// nothing to commit for long.
     pub(super) fn forget_failing(&mut self, now: Now) {
         let gone = self
             .failing
             .partitions()
             .filter(|tp| self.owned.get(*tp).is_none_or(|p| p.sinks.machine.stopped().is_some()));
-        let gone: Vec<TopicPartition> = gone.cloned().collect();
+        let has_nothing = |p: &OwnedPartition| {
+            let sinks = &p.sinks;
+            let recovered = sinks.machine.start().is_some();
+            let counted = sinks.results_due_in(now, &self.env).is_some();
+            recovered && !sinks.wants_commit() && !counted
+        };
+        let idle = self.failing.long_ago(now.instant);
+        let idle = idle.filter(|tp| self.owned.get(*tp).is_some_and(has_nothing));
+        let gone: Vec<TopicPartition> = gone.chain(idle).cloned().collect();
         if !gone.is_empty() {
             gone.iter().for_each(|tp| self.failing.forget(tp));
             self.commits_may_work(now);

@@ -28,10 +28,6 @@ const BLOCKING_THREADS: usize = 48;
 
 impl Run {
     pub(super) fn main(self) -> u8 {
-        let config = match self.config.load_for_clients() {
-            Ok(config) => Arc::new(config),
-            Err(code) => return code,
-        };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .max_blocking_threads(BLOCKING_THREADS)
@@ -44,20 +40,21 @@ impl Run {
                 return 1;
             }
         };
-        let started = runtime.block_on(async {
-            let signals = Signals::catch().map_err(|e| format!("catch signals: {e}"))?;
-            let set_log = log::begin(self.log, &config.daemon.log)?;
-            if let Some(armed) = crash::arm()? {
-                tracing::warn!(
-                    "{}={armed}: this process will die or stop on purpose; \
-                     unset the variable anywhere but in a test",
-                    crash::VARIABLE
-                );
+        // A reload may be asked for while a process that starts anew reads its configuration.
+        let signals = runtime.block_on(async { Signals::catch() });
+        let mut signals = match signals {
+            Ok(signals) => signals,
+            Err(e) => {
+                complain(&format!("catch signals: {e}"));
+                return 1;
             }
-            Ok::<_, String>((signals, set_log))
-        });
-        let (mut signals, set_log) = match started {
-            Ok(started) => started,
+        };
+        let config = match self.config.load_for_clients() {
+            Ok(config) => Arc::new(config),
+            Err(code) => return code,
+        };
+        let set_log = match runtime.block_on(async { begin_log(self.log, &config.daemon.log) }) {
+            Ok(set_log) => set_log,
             Err(e) => {
                 complain(&e);
                 return 1;
@@ -78,7 +75,12 @@ impl Run {
                 });
             }
             let launch = Launch { config, registry, repair, read_again, reloads, set_log };
-            next(daemon::run(launch, signals.shutdown(reload)).await)
+            let next = next(daemon::run(launch, signals.shutdown(reload)).await)?;
+            // A signal that came after the end had begun is of the process that would start anew.
+            Ok(match next {
+                Next::Again { .. } if signals.has_ended().await => Next::End { drained: true },
+                next => next,
+            })
         });
         // Tasks that wait for a store that does not answer would hold the process.
         runtime.shutdown_background();
@@ -89,6 +91,19 @@ impl Run {
         };
         exit_code(done)
     }
+}
+
+/// Begins to log, and says if the process is to die on purpose; sets what is logged.
+fn begin_log(format: LogFormat, what: &str) -> Result<Box<daemon::SetLog>, String> {
+    let set_log = log::begin(format, what)?;
+    if let Some(armed) = crash::arm()? {
+        tracing::warn!(
+            "{}={armed}: this process will die or stop on purpose; unset the variable anywhere but \
+             in a test",
+            crash::VARIABLE
+        );
+    }
+    Ok(set_log)
 }
 
 /// The exit code of a daemon that has ended; an error is printed.
@@ -172,6 +187,16 @@ impl Signals {
             int: signal(SignalKind::interrupt())?,
             hup: signal(SignalKind::hangup())?,
         })
+    }
+
+    /// Whether the process was told to end, since that was last waited for.
+    async fn has_ended(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            _ = self.term.recv() => true,
+            _ = self.int.recv() => true,
+            () = std::future::ready(()) => false,
+        }
     }
 
     /// Until the process is to end; asks for a reload at each SIGHUP on the way.

@@ -154,14 +154,24 @@ impl Clients {
 
     /// A call of this client that began at `began` was given up.
     pub(super) fn overdue(&self, by: &InUse, began: Instant) {
-        let (mut state, now) = (self.state.lock(), Instant::now());
-        if state.in_use.number != by.number || !state.health.is_lost(began, now, self.namenodes) {
-            return;
+        {
+            let (mut state, now) = (self.state.lock(), Instant::now());
+            let is_in_use = state.in_use.number == by.number;
+            if !is_in_use || !state.health.is_lost(began, now, self.namenodes) {
+                return;
+            }
         }
+        // It reads files, and nobody waits for the lock meanwhile.
         let number = by.number + 1;
         match (self.build)(number) {
             Ok(client) => {
-                let old = std::mem::replace(&mut *state, State::of(client, number));
+                let new = State::of(client, number);
+                let mut state = self.state.lock();
+                if state.in_use.number != by.number {
+                    return;
+                }
+                let old = std::mem::replace(&mut *state, new);
+                drop(state);
                 // Whoever waits for one of its files stops waiting.
                 let _ = old.replaced.send(true);
                 tracing::warn!(

@@ -418,3 +418,25 @@ fn a_partition_whose_results_are_refused_holds_up_no_other_and_is_reported() {
         world.finish().await;
     });
 }
+
+/// The brokers commit, and the answers are lost; then the topic rests.
+#[test]
+fn a_commit_whose_answer_was_lost_is_no_failure_for_ever() {
+    in_paused_time(async {
+        let is_commit = |call: &str| call == "commit";
+        let mut world = World::begin(Some((is_commit, Failure::After)));
+        let subject = Subject::Commits(world.processes[0].worker.name());
+        let reported =
+            |world: &World| world.processes[0].worker.env.board.outage(&subject).is_some();
+        for batch in 1..20 {
+            feed(&world, batch);
+            world.steps(Duration::from_secs(3)).await;
+        }
+        let failed = world.processes[0].worker.failing.is_reported();
+        world.processes[0].network.always(None);
+        world.steps(Duration::from_secs(90)).await;
+        assert!(failed && !reported(&world), "{failed}: nothing is left that could fail");
+        assert_eq!(world.processes[0].worker.failing.partitions().count(), 0);
+        world.finish().await;
+    });
+}

@@ -108,7 +108,7 @@ fn workers_whose_slots_do_not_suffice_take_turns() {
         let mut world = World::new(None);
         let pool = Arc::new(SlotPool::new(2, 1));
         let mut other = HeldSlots::none_of(Arc::clone(&pool));
-        assert!(other.take());
+        assert!(other.take(clock().instant));
         let generation = world.next_generation();
         let both = [tp("in", 0), tp("in", 1)];
         for tp in &both {
