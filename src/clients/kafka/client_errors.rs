@@ -47,9 +47,11 @@ impl fmt::Display for LoginFault {
 /// How a client secures its connections, as far as texts need it.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Security {
-    protocol: String,
-    mechanism: String,
-    user: String,
+    /// In small letters.
+    pub(super) protocol: String,
+    /// In capitals.
+    pub(super) mechanism: String,
+    pub(super) user: String,
     /// Whether the client has a certificate of its own, and where it is configured.
     certificate: Option<String>,
 }
@@ -58,14 +60,28 @@ pub struct Security {
 const NO_ANSWER: [&str; 5] =
     ["Local: ", "Timed out", "timed out", "ontact any KDC", "parsing failed"];
 
-/// The alerts of TLS that are about a certificate (RFC 8446, 6.2).
-const CERTIFICATE_ALERTS: [&str; 9] = ["42", "43", "44", "45", "46", "47", "48", "49", "116"];
+/// What an alert of TLS says of the client's certificate, by its number (RFC 8446, 6.2); [`None`]
+/// if it is not about one.
+fn of_certificate(alert: &str) -> Option<&'static str> {
+    Some(match alert {
+        "44" => "the certificate is revoked",
+        "45" => "the certificate has expired",
+        "48" => "the certificate is signed by an authority that the brokers do not know",
+        "116" => "the brokers ask for a certificate",
+        "42" | "43" | "46" | "47" | "49" => {
+            "the certificate has expired, or the brokers do not know who has signed it"
+        }
+        _ => return None,
+    })
+}
 
 impl Security {
     #[must_use]
     pub fn of(settings: &ClientConfig) -> Security {
         let text = |key: &str| settings.get(key).unwrap_or_default().to_string();
+        // Without one the client library uses GSSAPI.
         let mechanism = settings.get("sasl.mechanism").or_else(|| settings.get("sasl.mechanisms"));
+        let mechanism = mechanism.filter(|mechanism| !mechanism.is_empty());
         let protocol = text("security.protocol").to_ascii_lowercase();
         let certificates =
             ["ssl.certificate.location", "ssl.certificate.pem", "ssl.keystore.location"];
@@ -117,9 +133,9 @@ impl Security {
             return fault(FaultClass::Untrusted, "the broker's certificate is not trusted".into());
         }
         if let Some((_, alert)) = text.split_once("SSL alert number ") {
-            let of_certificate = CERTIFICATE_ALERTS.contains(&alert.trim());
-            return of_certificate
-                .then(|| LoginFault { class: FaultClass::Login, text: self.alert(alert.trim()) });
+            let number = alert.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+            return of_certificate(number)
+                .and_then(|why| fault(FaultClass::Login, self.refused_certificate(why)));
         }
         self.closed(text).and_then(|text| fault(FaultClass::Closed, text))
     }
@@ -139,22 +155,12 @@ impl Security {
         format!("the brokers refuse {who} with {} ({}): {keys}", self.mechanism, why.trim())
     }
 
-    /// The brokers refuse the client's certificate; `number`: of the alert (RFC 8446, 6).
-    fn alert(&self, number: &str) -> String {
+    fn refused_certificate(&self, why: &str) -> String {
         let Some(key) = &self.certificate else {
             return "the brokers ask for a certificate of the client, and none is configured: set \
                     kafka.properties.\"ssl.certificate.location\" and \"ssl.key.location\", or \
                     \"ssl.keystore.location\""
                 .into();
-        };
-        let why = match number.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default() {
-            "40" => "no common cipher or protocol (handshake failure)",
-            "44" => "the certificate is revoked",
-            "45" => "the certificate has expired",
-            "48" => "the certificate is signed by an authority that the brokers do not know",
-            "70" => "no common version of TLS",
-            "116" => "the brokers ask for a certificate",
-            _ => "the certificate has expired, or the brokers do not know who has signed it",
         };
         format!("the brokers refuse the client's certificate ({why}): correct {key}")
     }

@@ -9,6 +9,8 @@ use std::fmt;
 use rdkafka::ClientConfig;
 use rdkafka::types::RDKafkaRespErr;
 
+use crate::clients::kafka::client_errors::Security;
+
 /// How librdkafka's texts name a refusal.
 const OF_TOPIC: &str = "Topic authorization failed";
 const OF_GROUP: &str = "Group authorization failed";
@@ -52,24 +54,28 @@ impl Rights {
     #[must_use]
     pub fn of(settings: &ClientConfig, group: &str) -> Rights {
         let text = |key: &str| settings.get(key).unwrap_or_default();
-        let protocol = text("security.protocol").to_ascii_lowercase();
-        let (name, unknown) = match protocol.as_str() {
-            "" | "plaintext" => ("ANONYMOUS", None),
-            "ssl" => (
+        let security = Security::of(settings);
+        let (name, unknown) = match (security.protocol.as_str(), security.mechanism.as_str()) {
+            ("plaintext", _) => ("ANONYMOUS", None),
+            ("ssl", _) => (
                 "NAME",
                 Some(
                     "NAME is the subject of the client's certificate, or what \
                      ssl.principal.mapping.rules of the brokers makes of it",
                 ),
             ),
-            _ => of_sasl(settings),
+            (_, "GSSAPI") => {
+                let principal = settings.get("sasl.kerberos.principal").unwrap_or("kafkaclient");
+                (principal.split(['/', '@']).next().unwrap_or(principal), None)
+            }
+            _ => (security.user.as_str(), None),
         };
         Rights {
             servers: text("bootstrap.servers").into(),
             group: group.into(),
             principal: format!("User:{name}"),
             unknown,
-            secured: !matches!(protocol.as_str(), "" | "plaintext"),
+            secured: security.protocol != "plaintext",
         }
     }
 
@@ -131,20 +137,6 @@ impl Rights {
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
-    }
-}
-
-/// The name of a principal that logs in with SASL, or what stands for it.
-fn of_sasl(settings: &ClientConfig) -> (&str, Option<&'static str>) {
-    let text = |key: &str| settings.get(key).unwrap_or_default();
-    let mechanism = settings.get("sasl.mechanism").unwrap_or_else(|| text("sasl.mechanisms"));
-    match mechanism.to_ascii_uppercase().as_str() {
-        // The client library's default is GSSAPI.
-        "GSSAPI" | "" => {
-            let principal = settings.get("sasl.kerberos.principal").unwrap_or("kafkaclient");
-            (principal.split(['/', '@']).next().unwrap_or(principal), None)
-        }
-        _ => (text("sasl.username"), None),
     }
 }
 
