@@ -99,18 +99,26 @@ impl TaskWriter {
         }
     }
 
+    /// What is waited for, unless that is given up first.
+    async fn unless_given_up<T>(
+        &self,
+        operation: &'static str,
+        wait: impl Future<Output = T>,
+    ) -> Result<T, StoreError> {
+        tokio::select! {
+            done = wait => Ok(done),
+            why = self.given_up() => {
+                Err(StoreError::new(ErrorKind::Unknown, operation, &self.path, why))
+            }
+        }
+    }
+
     async fn send(
         &mut self,
         command: FileCommand,
         operation: &'static str,
     ) -> Result<(), StoreError> {
-        let sent = tokio::select! {
-            sent = self.commands.send(command) => sent,
-            why = self.given_up() => {
-                return Err(StoreError::new(ErrorKind::Unknown, operation, &self.path, why));
-            }
-        };
-        match sent {
+        match self.unless_given_up(operation, self.commands.send(command)).await? {
             Ok(()) => Ok(()),
             Err(_) => Err(self.cause(operation).await),
         }
@@ -159,13 +167,7 @@ impl Writer for TaskWriter {
     async fn close(&mut self) -> Result<(), StoreError> {
         let (answer, closed) = oneshot::channel();
         self.send(FileCommand::Close(answer), "close").await?;
-        let answer = tokio::select! {
-            answer = closed => answer,
-            why = self.given_up() => {
-                return Err(StoreError::new(ErrorKind::Unknown, "close", &self.path, why));
-            }
-        };
-        match answer {
+        match self.unless_given_up("close", closed).await? {
             Ok(result) => result,
             Err(_) => Err(self.cause("close").await),
         }
