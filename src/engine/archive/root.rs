@@ -89,10 +89,15 @@ pub async fn try_files(store: &dyn Store) -> Result<(), StoreError> {
     let renamed = format!("{probe}-renamed");
     store.make_dirs(STAGING).await?;
     let mut file = store.create(&probe).await?;
-    file.write(Bytes::from_static(b"probe")).await?;
-    file.close().await?;
-    store.rename(&probe, &renamed).await?;
-    store.delete(&renamed).await
+    let appended = async {
+        file.write(Bytes::from_static(b"probe")).await?;
+        file.close().await?;
+        store.rename(&probe, &renamed).await
+    }
+    .await;
+    let left = if appended.is_ok() { &renamed } else { &probe };
+    let deleted = store.delete(left).await;
+    appended.and(deleted)
 }
 
 /// Writes a root's id, unless one stands there; the id that stands there then.
