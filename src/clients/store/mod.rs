@@ -22,5 +22,5 @@ mod threads;
 
 pub use api::{Deadlines, Store, Writer};
 pub use error::{ErrorKind, StoreError};
-pub use mounts::mount_below;
+pub use mounts::refuse_mounts_below;
 pub use open::open;

@@ -3,10 +3,22 @@
 
 use std::path::{Path, PathBuf};
 
+/// Refuses a directory for a root below which another file system is mounted.
+///
+/// # Errors
+/// There is such a mount; the text names the first one, and what to do.
+pub fn refuse_mounts_below(directory: &Path) -> Result<(), String> {
+    let Some(mount) = mount_below(directory) else { return Ok(()) };
+    Err(format!(
+        "another file system is mounted at {}, below the root, and no file can be renamed into it: \
+         mount it at the root itself, or choose another root",
+        mount.display()
+    ))
+}
+
 /// The first mount point below a directory, by name; [`None`] if there is none, or if the kernel
 /// does not say.
-#[must_use]
-pub fn mount_below(directory: &Path) -> Option<PathBuf> {
+fn mount_below(directory: &Path) -> Option<PathBuf> {
     let whole = std::fs::canonicalize(directory).ok()?;
     let mounts = procfs::process::Process::myself().and_then(|p| p.mountinfo()).ok()?;
     first_below(&whole, mounts.into_iter().map(|m| m.mount_point))

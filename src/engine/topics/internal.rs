@@ -74,6 +74,21 @@ impl Internal<'_> {
         settings
     }
 
+    /// Why a topic that exists with so many partitions is not this one; [`None`] if it may be.
+    #[must_use]
+    pub fn other_partitions(&self, there: usize, mapping: &str) -> Option<String> {
+        let wanted = self.partitions.filter(|_| self.partials)?;
+        (there != wanted as usize).then(|| {
+            format!(
+                "topic {:?} has {there} partitions, and \
+                 mapping.{mapping}.wordcount.partials.partitions is {wanted}: the number of \
+                 partitions decides where a word is merged, and can't change. Write {there}, or \
+                 use another partials.topic",
+                self.topic
+            )
+        })
+    }
+
     /// What does not suit among the settings of a topic that exists.
     #[must_use]
     pub fn compare(&self, settings: &Settings) -> Vec<Unfit> {

@@ -8,6 +8,8 @@ mod source_lists;
 mod topic_role;
 
 pub use role::Role;
-pub use select::{Selection, mapping_of, news, select, treats_alike};
+pub use select::{
+    CURE_OF_AMBIGUOUS, Selection, cure_of_missing, mapping_of, news, select, treats_alike,
+};
 pub use source_lists::SourceLists;
 pub use topic_role::TopicRole;

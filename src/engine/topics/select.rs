@@ -71,6 +71,15 @@ pub fn select<'c>(
     Selection { wanted, missing, absent_outputs, absent_partials, ambiguous, sources }
 }
 
+/// What a person does about a topic that a mapping names and no broker has.
+#[must_use]
+pub fn cure_of_missing(topic: &str) -> String {
+    format!("create it with kafka-topics --create --topic {topic}, or correct the name")
+}
+
+/// What a person does about a topic that the regexes of two mappings match.
+pub const CURE_OF_AMBIGUOUS: &str = "let one regex be narrower, or name the topic in one mapping";
+
 /// Whether the regex of a mapping may select a topic: the topic is not Kafka's own, no mapping
 /// names it exactly, and no mapping publishes to it.
 fn is_free(config: &Config, mapping: &Mapping, topic: &str) -> bool {

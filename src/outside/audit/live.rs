@@ -2,7 +2,7 @@
 //! one after the other. Nothing that counts stays of it: no topic is made, no record is sent, and
 //! the file that is written is deleted (the directory for staged files stays).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,15 +10,13 @@ use std::time::Duration;
 
 use crate::clients::kafka::rights::Operation;
 use crate::clients::kafka::topics::{self, Admin, Topic};
-use crate::clients::kafka::{
-    Consumer, Transactions, consumer_config, first_contact, group, producer_config,
-};
-use crate::clients::store::{self, Deadlines, mount_below};
+use crate::clients::kafka::{Consumer, Transactions, consumer_config, producer_config};
+use crate::clients::store::{self, Deadlines, refuse_mounts_below};
 use crate::common::config::{Config, Root};
 use crate::engine::archive::root::{FoundIdentity, find_identity, try_files};
 use crate::engine::topics::internal::{self, Internal, Unfit};
-use crate::engine::topics::{mapping_of, select};
-use crate::outside::audit::brokers::blocking;
+use crate::engine::topics::{CURE_OF_AMBIGUOUS, TopicRole, cure_of_missing, mapping_of, select};
+use crate::outside::audit::brokers::{Brokers, blocking};
 
 /// How long the brokers have to answer a producer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -89,18 +87,9 @@ pub async fn try_all(config: &Config) -> Vec<Tried> {
 
 async fn brokers(config: &Config, report: &mut Report) -> Option<Arc<Consumer>> {
     let what = format!("brokers {}", config.kafka.bootstrap_servers);
-    let made = consumer_config(config).and_then(|settings| group::observer(&settings));
-    let consumer = match made {
-        Ok(consumer) => consumer,
-        Err(error) => {
-            report.add(what, Outcome::Wrong, error.to_string());
-            return None;
-        }
-    };
-    let asking = Arc::clone(&consumer);
-    let met = tokio::task::spawn_blocking(move || first_contact(&asking)).await;
-    let met = met.map_err(|e| e.to_string()).and_then(|met| met.map_err(|e| e.to_string()));
-    report.of(&what, met, "they answer, and accept this client").map(|()| consumer)
+    let met = Brokers::new(config, &[]).await;
+    let met = report.of(&what, met, "they answer, and accept this client");
+    met.map(|brokers| brokers.consumer)
 }
 
 async fn topics_of(config: &Config, consumer: &Arc<Consumer>, report: &mut Report) {
@@ -113,31 +102,22 @@ async fn topics_of(config: &Config, consumer: &Arc<Consumer>, report: &mut Repor
     for topic in &selection.missing {
         let text = match refused(consumer, topic, Operation::Read).await {
             Some(lacks) => lacks,
-            None => format!(
-                "the topic does not exist: create it with kafka-topics --create --topic {topic}, \
-                 or correct the name"
-            ),
+            None => format!("the topic does not exist: {}", cure_of_missing(topic)),
         };
         report.add(format!("topic {topic}"), Outcome::Wrong, text);
     }
     for topic in &selection.ambiguous {
-        let text = "topics_regex of two mappings match this topic, so nobody would read it: let \
-                    one regex be narrower, or name the topic in one mapping";
+        let text = format!(
+            "topics_regex of two mappings match this topic, so nobody would read it: \
+             {CURE_OF_AMBIGUOUS}"
+        );
         report.add(format!("topic {topic}"), Outcome::Wrong, text);
     }
-    let partitions: BTreeMap<&str, usize> =
-        existing.iter().map(|(topic, partitions)| (topic.as_str(), *partitions)).collect();
-    let written: BTreeSet<&str> = config
-        .mappings
-        .iter()
-        .filter_map(|m| m.count.as_deref())
-        .flat_map(|count| internal::of(count).into_iter().map(|i| i.topic).collect::<Vec<_>>())
-        .collect();
-    for topic in selection.wanted.iter().filter(|topic| !written.contains(topic.as_str())) {
-        let mapping = mapping_of(config, topic).map_or("?", |(m, _)| m.name.as_str());
-        let count = partitions.get(topic.as_str()).copied().unwrap_or(0);
-        let text = format!("mapping.{mapping} reads it; partitions: {count}");
-        report.add(format!("topic {topic}"), Outcome::Good, text);
+    for (topic, partitions) in existing.iter().filter(|(t, _)| selection.wanted.contains(t)) {
+        if let Some((mapping, TopicRole::Source)) = mapping_of(config, topic) {
+            let text = format!("mapping.{} reads it; partitions: {partitions}", mapping.name);
+            report.add(format!("topic {topic}"), Outcome::Good, text);
+        }
     }
     written_topics(config, consumer, &existing, report).await;
 }
@@ -183,14 +163,8 @@ async fn written_topics(
                 }
                 continue;
             };
-            if let Some(wanted) = internal.partitions.filter(|_| internal.partials)
-                && *partitions != wanted as usize
-            {
-                let text = format!(
-                    "the topic has {partitions} partitions, and \
-                     mapping.{name}.wordcount.partials.partitions is {wanted}: write {partitions}"
-                );
-                report.add(what, Outcome::Wrong, text);
+            if let Some(why) = internal.other_partitions(*partitions, name) {
+                report.add(what, Outcome::Wrong, why);
                 continue;
             }
             let (outcome, text) = suits(&admin, &internal).await;
@@ -222,9 +196,6 @@ async fn suits(admin: &Admin, internal: &Internal<'_>) -> (Outcome, Option<Strin
 
 /// A producer under a name that no worker has: its id and its timeout are accepted, or refused.
 async fn transactions(config: &Config, report: &mut Report) {
-    if config.mappings.iter().all(|m| m.count.is_none() && m.archive.is_none()) {
-        return;
-    }
     let id = format!("{}-check", config.kafka.group_id);
     let what = format!("transactional id {id}");
     let settings = producer_config(config, "check", 0);
@@ -258,13 +229,9 @@ async fn roots(config: &Config, report: &mut Report) {
 async fn root(root: &Root, report: &mut Report) {
     let what = format!("root {}", root.url());
     if let Root::Local { directory } = root
-        && let Some(mount) = mount_below(Path::new(directory))
+        && let Err(why) = refuse_mounts_below(Path::new(directory))
     {
-        let text = format!(
-            "another file system is mounted at {}, and no file can be renamed into it",
-            mount.display()
-        );
-        return report.add(what, Outcome::Wrong, text);
+        return report.add(what, Outcome::Wrong, why);
     }
     let store = match store::open(root, Deadlines::default()) {
         Ok(store) => store,

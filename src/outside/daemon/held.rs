@@ -52,13 +52,11 @@ pub(super) fn forget(before: &BTreeSet<String>, config: &Config, board: &Board) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outside::daemon::examples;
     use crate::outside::daemon::unavailable::{Misconfigured, Unavailable};
 
     fn config() -> Config {
-        let text = "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[archive]\n\
-                    root = \"file:///x\"\n[mapping.a]\ntopics = [\"a\"]\n[mapping.b]\n\
-                    topics = [\"b\"]";
-        Config::parse(text, Some("i")).unwrap()
+        examples::config("[mapping.a]\ntopics = [\"a\"]\n[mapping.b]\ntopics = [\"b\"]")
     }
 
     fn unavailable(names: &[&str]) -> Refusals {

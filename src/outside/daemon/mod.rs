@@ -18,6 +18,8 @@ mod active;
 mod admin;
 mod beginnings;
 mod connections;
+#[cfg(test)]
+mod examples;
 mod health;
 mod held;
 mod http;

@@ -91,13 +91,11 @@ fn report(config: &Config, board: &Board, refused: &RefusedTopics, seen: &[Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outside::daemon::examples::counting;
 
     #[test]
     fn a_refused_topic_is_told_until_it_is_seen_again() {
-        let text = "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[archive]\n\
-                    root = \"file:///x\"\n[mapping.m]\ntopics = [\"t\"]\n[mapping.m.wordcount]\n\
-                    output_topic = \"o\"";
-        let config = Config::parse(text, Some("i")).unwrap();
+        let config = counting();
         let board = Board::default();
         let refused = |topics: &[&str]| -> RefusedTopics {
             topics.iter().map(|t| (t.to_string(), format!("lacks {t}"))).collect()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clients::store::measured::{Call, Measured, StoreTimer};
-use crate::clients::store::{self, Deadlines, ErrorKind, Store, StoreError, mount_below};
+use crate::clients::store::{self, Deadlines, ErrorKind, Store, StoreError, refuse_mounts_below};
 use crate::common::config::{Config, Root};
 use crate::common::health::{Board, Subject};
 use crate::common::spawn::spawn_detached;
@@ -66,14 +66,8 @@ async fn open(root: &Root) -> Result<(Arc<dyn Store>, String), String> {
     if let Root::Hdfs { url, .. } = root {
         reach(url).await?;
     }
-    if let Root::Local { directory } = root
-        && let Some(mount) = mount_below(Path::new(directory))
-    {
-        return Err(format!(
-            "another file system is mounted at {}, below the root, and no file can be renamed into \
-             it: mount it at the root itself, or choose another root",
-            mount.display()
-        ));
+    if let Root::Local { directory } = root {
+        refuse_mounts_below(Path::new(directory))?;
     }
     let store = store::open(root, Deadlines::default()).map_err(|e| e.to_string())?;
     let id = first_answer(root, &*store).await.map_err(|e| match e.kind {

@@ -79,6 +79,7 @@ pub async fn pause_after_refusal(kafka: &Kafka, shutdown: impl Future<Output = (
 mod tests {
     use super::*;
     use crate::common::config::Config;
+    use crate::outside::daemon::examples;
 
     #[test]
     fn a_file_with_another_content_is_named() {
@@ -104,9 +105,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_login_is_tried_again_after_minutes_and_an_end_is_heard() {
-        let text = "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[archive]\n\
-                    root = \"file:///x\"\n[mapping.m]\ntopics = [\"t\"]";
-        let kafka = Config::parse(text, Some("i")).unwrap().kafka;
+        let kafka = examples::config("[mapping.m]\ntopics = [\"t\"]").kafka;
         let begun = tokio::time::Instant::now();
         assert!(pause_after_refusal(&kafka, std::future::pending()).await);
         assert!(Duration::from_secs(300) <= begun.elapsed());

@@ -11,7 +11,7 @@ use crate::clients::kafka::{BatchLimits, Consumer, KafkaError, offsets, topics};
 use crate::common::config::Config;
 use crate::common::health::Subject;
 use crate::common::retry::Pauses;
-use crate::engine::topics::{mapping_of, news, select};
+use crate::engine::topics::{CURE_OF_AMBIGUOUS, cure_of_missing, mapping_of, news, select};
 use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::health::{Health, now_ms};
 use crate::outside::daemon::refused;
@@ -45,9 +45,10 @@ pub(super) async fn find(
     for topic in news(&mut health.missing.lock(), selection.missing) {
         tracing::error!(
             topic,
-            "topic {topic:?} of mapping.{} does not exist: create it with kafka-topics --create \
-             --topic {topic}, or correct the name; the daemon looks for the topic again every {:?}",
+            "topic {topic:?} of mapping.{} does not exist: {}; the daemon looks for the topic \
+             again every {:?}",
             mapping_of(config, &topic).map_or("?", |(m, _)| m.name.as_str()),
+            cure_of_missing(&topic),
             config.daemon.topics_refresh,
         );
     }
@@ -55,7 +56,7 @@ pub(super) async fn find(
         tracing::error!(
             topic,
             "topics_regex of two mappings match this topic, so nobody reads it, and the brokers \
-             may delete its records: let one regex be narrower, or name the topic in one mapping"
+             may delete its records: {CURE_OF_AMBIGUOUS}"
         );
     }
     Ok(Found { wanted: selection.wanted, absent })

@@ -64,17 +64,8 @@ async fn create_of(
             if made.map_err(unavailable)? {
                 tracing::info!(topic, "topic created");
             }
-        } else if let Some(wanted) = partitions.filter(|_| internal.partials)
-            && there != wanted as usize
-        {
-            return Err(Misconfigured(format!(
-                "topic {topic:?} has {there} partitions, and \
-                 mapping.{}.wordcount.partials.partitions is {wanted}: the number of partitions \
-                 decides where a word is merged, and can't change. Write {there}, or use another \
-                 partials.topic",
-                mapping.name,
-            ))
-            .into());
+        } else if let Some(why) = internal.other_partitions(there, &mapping.name) {
+            return Err(Misconfigured(why).into());
         }
         largest.push(inspect(admin, &mapping.name, &internal).await?);
     }
@@ -189,18 +180,17 @@ pub(super) async fn restore(
         return health.gone.lock().clear();
     }
     health.gone.lock().clone_from(&gone);
-    let writes = |mapping: &Mapping, is: &dyn Fn(&str) -> bool| {
+    let writes = |mapping: &Mapping, topic: &String| {
         let count = mapping.count.as_deref();
-        count.is_some_and(|count| internal::of(count).iter().any(|internal| is(internal.topic)))
+        count.is_some_and(|count| internal::of(count).iter().any(|i| i.topic == topic))
     };
-    let is_meant = |mapping: &Mapping| writes(mapping, &|topic| gone.iter().any(|g| g == topic));
+    let is_meant = |mapping: &Mapping| gone.iter().any(|topic| writes(mapping, topic));
     let refusals = create(config, is_meant, consumer, limits).await.unwrap_or_default();
     for (mapping, error) in &refusals {
         tracing::debug!(mapping, %error, "topics that were deleted are not created again yet");
     }
     let is_refused = |topic: &String| {
-        let refused = config.mappings.iter().filter(|m| refusals.contains_key(&m.name));
-        refused.into_iter().any(|mapping| writes(mapping, &|written| written == topic))
+        config.mappings.iter().any(|m| refusals.contains_key(&m.name) && writes(m, topic))
     };
     health.gone.lock().retain(is_refused);
 }
@@ -208,13 +198,11 @@ pub(super) async fn restore(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outside::daemon::examples::counting;
 
     #[test]
     fn a_topic_that_was_there_and_is_deleted_is_reported_once() {
-        let text = "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[archive]\n\
-                    root = \"file:///x\"\n[mapping.m]\ntopics = [\"t\"]\n[mapping.m.wordcount]\n\
-                    output_topic = \"o\"";
-        let config = Config::parse(text, Some("i")).unwrap();
+        let config = counting();
         let mut written = Written::default();
         let mut look = |absent: &[&str]| {
             let absent: Vec<String> = absent.iter().map(ToString::to_string).collect();
