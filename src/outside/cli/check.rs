@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::Table;
 
 use crate::common::config::{ArchiveConfig, Config, Kerberos, Topics};
 use crate::engine::archive::calls::{CALLS_A_FILE, CALLS_A_ROLL};
 use crate::outside::audit::live::{self, Outcome, Tried};
 use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::exit::EX_UNAVAILABLE;
-use crate::outside::cli::output::{complain, say};
+use crate::outside::cli::output::{complain, plain_table, say};
+use crate::outside::cli::shared::runtime;
 use crate::pure::layout::names::PartitionPaths;
 use crate::pure::record::Offset;
 
@@ -44,12 +45,9 @@ impl Check {
 
 /// Tries everything, and prints a line for each thing; the exit code.
 fn try_live(config: &Config) -> u8 {
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(e) => {
-            complain(&format!("start: {e}"));
-            return 1;
-        }
+        Err(code) => return code,
     };
     let tried = runtime.block_on(live::try_all(config));
     // A call that does not come back is not waited for.
@@ -64,9 +62,7 @@ fn try_live(config: &Config) -> u8 {
 }
 
 fn table_of(tried: &[Tried]) -> Table {
-    let mut table = Table::new();
-    let _ =
-        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    let mut table = plain_table();
     for t in tried {
         let _ = table.add_row([t.outcome.to_string(), t.what.clone(), t.text.clone()]);
     }

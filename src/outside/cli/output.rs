@@ -2,7 +2,17 @@
 
 use std::io::{ErrorKind, Result, Write};
 
+use comfy_table::{ContentArrangement, Table, presets};
+
 use crate::outside::cli::exit::EX_DATAERR;
+
+/// A table without lines and without the width of a terminal: each row is one line.
+pub(super) fn plain_table() -> Table {
+    let mut table = Table::new();
+    let _ =
+        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table
+}
 
 pub(super) fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "alluvium: {}", text.trim_end());

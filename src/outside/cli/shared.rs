@@ -12,6 +12,14 @@ use crate::outside::cli::output::complain;
 use crate::outside::daemon;
 use crate::pure::record::TopicPartition;
 
+/// What a command runs on, or its exit code.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, u8> {
+    tokio::runtime::Runtime::new().map_err(|e| {
+        complain(&format!("start: {e}"));
+        1
+    })
+}
+
 /// Runs `work` on the stores of a configuration's roots, one a root.
 pub(super) fn on_stores(
     config: &ConfigArgs,
@@ -22,12 +30,9 @@ pub(super) fn on_stores(
         Err(code) => return code,
     };
     let roots: BTreeMap<String, _> = config.archives().map(|a| (a.root.url(), &a.root)).collect();
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(e) => {
-            complain(&format!("start: {e}"));
-            return 1;
-        }
+        Err(code) => return code,
     };
     let done = runtime.block_on(async {
         let open = |root: &&Root| store::open(root, Deadlines::default());

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use clap::Args;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::CellAlignment;
 
 use crate::common::health::spell;
 use crate::common::status::{Condition, InstanceStatus, OutageOf, PartitionStatus, Wait};
 use crate::outside::cli::arguments::DaemonArgs;
 use crate::outside::cli::exit::{EX_DATAERR, EX_UNAVAILABLE};
-use crate::outside::cli::output::{complain, say};
+use crate::outside::cli::output::{complain, plain_table, say};
 
 /// Arguments of `status`.
 #[derive(Args, Debug)]
@@ -78,9 +78,7 @@ impl Status {
 fn text_of(s: &InstanceStatus) -> String {
     let mut text =
         format!("{} of group {}, version {}: {}\n", s.instance, s.group, s.version, s.line());
-    let mut table = Table::new();
-    let _ =
-        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    let mut table = plain_table();
     let head = ["partition", "role", "state", "results", "lag", "archive", "lag", "oldest", "open"];
     let _ = table.set_header(head);
     for i in [3, 4, 5, 6, 7] {
