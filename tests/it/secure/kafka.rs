@@ -28,9 +28,20 @@ enum Listener {
 struct Login {
     what: &'static str,
     listener: Listener,
-    properties: &'static [(&'static str, &'static str)],
+    properties: Settings,
     /// Keys, and what their files contain.
-    secrets: &'static [(&'static str, &'static str)],
+    secrets: Settings,
+}
+
+type Settings = &'static [(&'static str, &'static str)];
+
+const fn login(
+    what: &'static str,
+    listener: Listener,
+    properties: Settings,
+    secrets: Settings,
+) -> Login {
+    Login { what, listener, properties, secrets }
 }
 
 const CA: (&str, &str) = ("ssl.ca.location", "$/ca.crt");
@@ -44,36 +55,26 @@ const OF_KEY: &[(&str, &str)] = &[("ssl.key.password", "changeit")];
 const CERTIFICATE: (&str, &str) = ("ssl.certificate.location", "$/client.crt");
 
 const WORK: [Login; 5] = [
-    Login {
-        what: "scram",
-        listener: Listener::Sasl,
-        properties: &[SASL, SCRAM, USER, CA],
-        secrets: PASSWORD,
-    },
-    Login {
-        what: "plain",
-        listener: Listener::Sasl,
-        properties: &[SASL, PLAIN, USER, CA],
-        secrets: PASSWORD,
-    },
-    Login {
-        what: "certificate",
-        listener: Listener::Tls,
-        properties: &[TLS, CA, CERTIFICATE, ("ssl.key.location", "$/client.key")],
-        secrets: &[],
-    },
-    Login {
-        what: "encrypted-key",
-        listener: Listener::Tls,
-        properties: &[TLS, CA, CERTIFICATE, ("ssl.key.location", "$/client-encrypted.key")],
-        secrets: OF_KEY,
-    },
-    Login {
-        what: "pkcs12",
-        listener: Listener::Tls,
-        properties: &[TLS, CA, ("ssl.keystore.location", "$/client.p12")],
-        secrets: &[("ssl.keystore.password", "changeit")],
-    },
+    login("scram", Listener::Sasl, &[SASL, SCRAM, USER, CA], PASSWORD),
+    login("plain", Listener::Sasl, &[SASL, PLAIN, USER, CA], PASSWORD),
+    login(
+        "certificate",
+        Listener::Tls,
+        &[TLS, CA, CERTIFICATE, ("ssl.key.location", "$/client.key")],
+        &[],
+    ),
+    login(
+        "encrypted-key",
+        Listener::Tls,
+        &[TLS, CA, CERTIFICATE, ("ssl.key.location", "$/client-encrypted.key")],
+        OF_KEY,
+    ),
+    login(
+        "pkcs12",
+        Listener::Tls,
+        &[TLS, CA, ("ssl.keystore.location", "$/client.p12")],
+        &[("ssl.keystore.password", "changeit")],
+    ),
 ];
 
 /// A login that is refused, the exit code, and parts of the last line.
@@ -81,107 +82,82 @@ type Refused = (Login, i32, &'static [&'static str]);
 
 const REFUSED: [Refused; 10] = [
     (
-        Login {
-            what: "wrong password",
-            listener: Listener::Sasl,
-            properties: &[SASL, SCRAM, USER, CA],
-            secrets: &[("sasl.password", "wrong")],
-        },
+        login(
+            "wrong password",
+            Listener::Sasl,
+            &[SASL, SCRAM, USER, CA],
+            &[("sasl.password", "wrong")],
+        ),
         78,
         &["\"archiver\"", "invalid credentials", "kafka.secrets.\"sasl.password\""],
     ),
     (
-        Login {
-            what: "wrong password of PLAIN",
-            listener: Listener::Sasl,
-            properties: &[SASL, PLAIN, USER, CA],
-            secrets: &[("sasl.password", "wrong")],
-        },
+        login(
+            "wrong password of PLAIN",
+            Listener::Sasl,
+            &[SASL, PLAIN, USER, CA],
+            &[("sasl.password", "wrong")],
+        ),
         78,
         &["\"archiver\"", "kafka.secrets.\"sasl.password\""],
     ),
     (
-        Login {
-            what: "mechanism",
-            listener: Listener::Sasl,
-            properties: &[SASL, ("sasl.mechanism", "SCRAM-SHA-256"), USER, CA],
-            secrets: PASSWORD,
-        },
+        login(
+            "mechanism",
+            Listener::Sasl,
+            &[SASL, ("sasl.mechanism", "SCRAM-SHA-256"), USER, CA],
+            PASSWORD,
+        ),
         78,
         &["SCRAM-SHA-256", "but SCRAM-SHA-512,PLAIN", "\"sasl.mechanism\""],
     ),
     (
-        Login {
-            what: "wrong authority",
-            listener: Listener::Sasl,
-            properties: &[SASL, SCRAM, USER, ("ssl.ca.location", "$/other-ca.crt")],
-            secrets: PASSWORD,
-        },
+        login(
+            "wrong authority",
+            Listener::Sasl,
+            &[SASL, SCRAM, USER, ("ssl.ca.location", "$/other-ca.crt")],
+            PASSWORD,
+        ),
         78,
         &["is not signed by", "other-ca.crt", "kafka.properties.\"ssl.ca.location\""],
     ),
     (
-        Login {
-            what: "wrong name",
-            listener: Listener::SaslByName,
-            properties: &[SASL, SCRAM, USER, CA],
-            secrets: PASSWORD,
-        },
+        login("wrong name", Listener::SaslByName, &[SASL, SCRAM, USER, CA], PASSWORD),
         78,
         &["not for the name \"localhost\", but for 127.0.0.1", "kafka.bootstrap_servers"],
     ),
     (
-        Login {
-            what: "expired",
-            listener: Listener::Expired,
-            properties: &[SASL, SCRAM, USER, CA],
-            secrets: PASSWORD,
-        },
+        login("expired", Listener::Expired, &[SASL, SCRAM, USER, CA], PASSWORD),
         69,
         &["the certificate of the broker", "has expired at"],
     ),
     (
-        Login {
-            what: "no certificate",
-            listener: Listener::Tls,
-            properties: &[TLS, CA],
-            secrets: &[],
-        },
+        login("no certificate", Listener::Tls, &[TLS, CA], &[]),
         78,
         &["none is configured", "kafka.properties.\"ssl.certificate.location\""],
     ),
     (
-        Login {
-            what: "expired client",
-            listener: Listener::Tls,
-            properties: &[
+        login(
+            "expired client",
+            Listener::Tls,
+            &[
                 TLS,
                 CA,
                 ("ssl.certificate.location", "$/expired-client.crt"),
                 ("ssl.key.location", "$/client.key"),
             ],
-            secrets: &[],
-        },
+            &[],
+        ),
         78,
         &["has expired at", "kafka.properties.\"ssl.certificate.location\""],
     ),
     (
-        Login {
-            what: "plaintext to TLS",
-            listener: Listener::Sasl,
-            properties: &[("security.protocol", "plaintext")],
-            secrets: &[],
-        },
+        login("plaintext to TLS", Listener::Sasl, &[("security.protocol", "plaintext")], &[]),
         78,
         &["is a port for TLS", "kafka.properties.\"security.protocol\""],
     ),
     (
-        Login {
-            what: "TLS to plaintext",
-            listener: Listener::Plain,
-            properties: &[SASL, SCRAM, USER, CA],
-            secrets: PASSWORD,
-        },
+        login("TLS to plaintext", Listener::Plain, &[SASL, SCRAM, USER, CA], PASSWORD),
         69,
         &["does not speak TLS", "kafka.properties.\"security.protocol\""],
     ),
