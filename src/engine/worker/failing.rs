@@ -155,8 +155,6 @@ impl Failing {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn tp(topic: &str, partition: i32) -> TopicPartition {
