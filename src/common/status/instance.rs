@@ -278,6 +278,29 @@ pub(super) mod tests {
 
     /// `/status.json` is a promise to scripts, and `alluvium status` reads it from daemons of other
     /// versions: a field may be added, none may be renamed or removed.
+    /// A part of the format: a renamed variant is another format.
+    #[test]
+    fn each_kind_of_outage_has_its_word() {
+        use OutageOf::{
+            Brokers, Commits, Mapping, MayJoin, MayRead, MayWrite, Positions, Producer, Reading,
+            Root,
+        };
+        for (of, word) in [
+            (Brokers, "brokers"),
+            (Root, "root"),
+            (Mapping, "mapping"),
+            (Positions, "positions"),
+            (Reading, "reading"),
+            (MayRead, "may_read"),
+            (MayWrite, "may_write"),
+            (MayJoin, "may_join"),
+            (Producer, "producer"),
+            (Commits, "commits"),
+        ] {
+            assert_eq!(serde_json::to_value(of).unwrap(), word);
+        }
+    }
+
     #[test]
     fn the_status_is_the_golden_one() {
         let golden =
