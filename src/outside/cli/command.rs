@@ -21,12 +21,13 @@ enum CliCommand {
     /// Run the daemon until SIGTERM or SIGINT.
     ///
     /// SIGHUP reads the configuration again: mappings, their archives and the log level change
-    /// without a restart; the daemon reports what can't change. Example: alluvium run --config
-    /// /etc/alluvium/alluvium.toml
+    /// without a restart; the daemon reports what can't change. When a file of a secret or a
+    /// certificate has changed, the daemon drains and starts anew in the same process. Example:
+    /// alluvium run --config /etc/alluvium/alluvium.toml
     Run(run::Run),
     /// Read a configuration, report all of its faults, and show the paths that records would get.
     ///
-    /// The command asks neither brokers nor stores. Example: alluvium check --config
+    /// Without --live the command asks neither brokers nor stores. Example: alluvium check --config
     /// config/tutorial.toml
     Check(check::Check),
     /// Write a first configuration, with comments.
