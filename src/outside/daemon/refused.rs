@@ -30,7 +30,10 @@ pub(super) async fn among(
         };
         names.into_iter().filter(refused).map(lacks).collect()
     };
-    tokio::task::spawn_blocking(ask).await.unwrap_or_default()
+    tokio::task::spawn_blocking(ask).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "the job that asks which topics are refused has panicked");
+        RefusedTopics::new()
+    })
 }
 
 /// The operations that the daemon needs on a topic that exists.
