@@ -26,6 +26,8 @@ pub struct Env {
     pub positions: Arc<dyn Positions>,
     pub runtime: tokio::runtime::Handle,
     pub commit_interval: Duration,
+    /// Another number for each instance, so that instances do not all try again at the same moment.
+    pub jitter: u32,
     pub memory: Arc<Memory>,
     /// Partitions that may have fetched something that is not read for now.
     pub slots: Arc<SlotPool>,

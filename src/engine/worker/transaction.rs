@@ -84,7 +84,7 @@ fn partitions_of(transfers: &[Transfer]) -> Vec<TopicPartition> {
 }
 
 impl Worker {
-    /// Commits whatever is due: what works in one transaction, and then a group of what fails.
+    /// Commits whatever is due: what works in one transaction, and then a set of what fails.
     pub(super) fn commit_due(&mut self, now: Now) {
         self.owned.values_mut().for_each(|p| p.sinks.note_results_state());
         let (mut together, mut apart) = (BTreeMap::new(), BTreeMap::new());
@@ -96,8 +96,8 @@ impl Worker {
             }
         }
         self.transact_due(&together, now);
-        if let Some(group) = self.failing.next(now.instant, |tp| apart.contains_key(tp)) {
-            apart.retain(|tp, _| group.contains(tp));
+        if let Some(set) = self.failing.next(now.instant, |tp| apart.contains_key(tp)) {
+            apart.retain(|tp, _| set.contains(tp));
             self.transact_due(&apart, now);
         }
         self.transactions.rest();
@@ -172,7 +172,7 @@ impl Worker {
     /// requests, and this process a producer. `at_once`: already the first failure needs a pause.
     fn commits_failed(&mut self, partitions: &[TopicPartition], at_once: bool) {
         let now = (self.env.clock)();
-        let jitter = (self.index as u32).wrapping_mul(0x9E37_79B9);
+        let jitter = self.env.jitter ^ (self.index as u32).wrapping_mul(0x9E37_79B9);
         self.failing.failed(partitions, at_once, jitter, now.instant);
     }
 

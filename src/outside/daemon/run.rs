@@ -1,6 +1,7 @@
 //! The daemon's life: what is opened at the start, what runs beside the workers, and how it ends.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
@@ -297,6 +298,13 @@ async fn note_twins(twins: Arc<Twins>, consumer: &Arc<Consumer>) -> anyhow::Resu
     Ok(())
 }
 
+/// A number that hardly two instances have in common.
+fn jitter_of(instance: &str) -> u32 {
+    let mut hasher = DefaultHasher::new();
+    instance.hash(&mut hasher);
+    hasher.finish() as u32
+}
+
 /// What the workers work with.
 fn environment(
     config: &Config,
@@ -320,6 +328,7 @@ fn environment(
         positions: Arc::new(positions),
         runtime: tokio::runtime::Handle::current(),
         commit_interval: config.daemon.commit_interval,
+        jitter: jitter_of(&config.daemon.instance),
         slots: Arc::new(memory.slots(Prefetch::of(config.daemon.memory_bytes).of_partition())),
         memory: Arc::new(memory),
         open_files: OpenFiles::default(),

@@ -116,6 +116,7 @@ pub(super) fn env(brokers: &Brokers, registry: &prometheus::Registry) -> Env {
         runtime: tokio::runtime::Handle::current(),
         // Longer than a roll, so that either position may be ahead of the other.
         commit_interval: Duration::from_secs(2),
+        jitter: 0,
         memory: Arc::new(env::Memory::new(1 << 30)),
         slots: Arc::new(SlotPool::new(SLOTS.get(), 1)),
         open_files: OpenFiles::default(),
