@@ -13,20 +13,32 @@ const WINDOW: Duration = Duration::from_secs(5);
 const APART: Duration = Duration::from_millis(900);
 
 /// Times of all processors since the machine started, in the kernel's ticks.
-struct Noted {
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Noted {
     at: Instant,
     all: u64,
     idle: u64,
 }
 
 impl Noted {
-    fn now() -> Noted {
+    pub(crate) fn now() -> Noted {
         let times = KernelStats::current().unwrap().total;
         let idle = times.idle + times.iowait.unwrap_or(0);
         // What a hypervisor gave to other machines is time that this one did not have.
         let others = [times.irq, times.softirq, times.steal].map(|t| t.unwrap_or(0));
         let all = idle + times.user + times.nice + times.system + others.iter().sum::<u64>();
         Noted { at: Instant::now(), all, idle }
+    }
+
+    /// The share of the time from then to `later` in which processors were not idle; 1 where no
+    /// time has passed.
+    pub(crate) fn share_until(&self, later: &Noted) -> f64 {
+        let all = later.all - self.all;
+        if all == 0 { 1.0 } else { 1.0 - (later.idle - self.idle) as f64 / all as f64 }
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.at.elapsed()
     }
 }
 
@@ -46,11 +58,7 @@ impl Busy {
             let _ = noted.pop_front();
         }
         let (Some(first), Some(last)) = (noted.front(), noted.back()) else { return 1.0 };
-        let all = (last.all - first.all) as f64;
-        if last.at - first.at + APART < WINDOW || all == 0.0 {
-            return 1.0;
-        }
-        1.0 - (last.idle - first.idle) as f64 / all
+        if last.at - first.at + APART < WINDOW { 1.0 } else { first.share_until(last) }
     }
 
     /// What was seen until now says nothing of what comes: more runs.

@@ -3,16 +3,17 @@
 //! one begins when all others have ended.
 //!
 //! A machine that is slow, or that does other work, too, gets less to do at the same time: while it
-//! is busy, no scenario begins beside another one. A scenario that was too late all the same runs
-//! once more in the last lane, where nothing runs beside it ([`Turn::again`]).
+//! is busy, no scenario begins beside another one. A scenario that was too late all the same, on a
+//! machine that was busy, runs once more in the last lane, where nothing runs beside it
+//! ([`Turn::again`]).
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::busy::Busy;
+use crate::busy::{Busy, Noted};
 
 /// How many lines the summary has of one reason, and how many characters of each.
 const SHORT_LINES: usize = 4;
@@ -26,6 +27,8 @@ const BUSY: f64 = 0.85;
 const GO_ON: usize = 1;
 /// How often a scenario that waits looks at how busy the machine is.
 const LOOK: Duration = Duration::from_secs(1);
+/// A scenario that was too late while the machine was less busy than this has no excuse.
+const EXCUSES: f64 = 0.5;
 /// How many scenarios of a run may be too late beside others. If there are more, the machine is not
 /// the reason.
 const MOST_AGAIN: usize = 6;
@@ -42,7 +45,8 @@ pub(crate) struct Place {
 #[derive(Clone, PartialEq, Eq)]
 enum State {
     Waits,
-    Runs(Instant),
+    /// Since then.
+    Runs(Noted),
     /// With the reason, when the scenario failed.
     Ended {
         duration: Duration,
@@ -85,7 +89,7 @@ impl Lanes {
         while !(may_begin(&slots, mine) && (is_first(&slots, mine) || self.busy.share() < BUSY)) {
             let _ = self.changed.wait_for(&mut slots, LOOK);
         }
-        slots[mine].state = State::Runs(Instant::now());
+        slots[mine].state = State::Runs(Noted::now());
         let beside = slots.iter().filter(|s| s.is_running()).count() - 1;
         println!("{name} begins, beside {beside} others; the machine is busy to {}", self.busy);
         self.busy.forget();
@@ -96,20 +100,21 @@ impl Lanes {
 
     fn end(&self, mine: usize, failure: Option<String>) {
         let mut slots = self.slots.lock();
-        if let State::Runs(started) = slots[mine].state {
+        if let State::Runs(started) = &slots[mine].state {
             slots[mine].state = State::Ended { duration: started.elapsed(), failure };
         }
         drop(slots);
         let _ = self.changed.notify_all();
     }
 
-    /// Whether the scenario may be tried again; if so, it waits for that.
-    fn again(&self, mine: usize, reason: &str) -> bool {
+    /// Whether the scenario may be tried again; if so, it waits for that. `excused`: the machine was
+    /// busy.
+    fn again(&self, mine: usize, reason: &str, excused: bool) -> bool {
         let mut slots = self.slots.lock();
         let tried = slots.iter().filter(|s| s.first.is_some()).count();
         let slot = &mut slots[mine];
-        let State::Runs(started) = slot.state else { return false };
-        if slot.place.lane == LAST || tried >= MOST_AGAIN {
+        let State::Runs(started) = &slot.state else { return false };
+        if !excused || slot.place.lane == LAST || tried >= MOST_AGAIN {
             return false;
         }
         slot.first = Some((started.elapsed(), reason.to_string()));
@@ -192,10 +197,15 @@ pub(crate) struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// Whether the scenario, which was too late for `reason`, is to be tried again. It then waits
-    /// once more ([`Lanes::wait_for`]).
+    /// Whether the scenario, which was too late for `reason`, is to be tried again, because the
+    /// machine was busy. It then waits once more ([`Lanes::wait_for`]).
     pub(crate) fn again(&self, reason: &str) -> bool {
-        self.lanes.again(self.mine, reason)
+        let began = match &self.lanes.slots.lock()[self.mine].state {
+            State::Runs(began) => began.clone(),
+            _ => return false,
+        };
+        let busy = began.share_until(&Noted::now());
+        self.lanes.again(self.mine, reason, EXCUSES <= busy)
     }
 
     /// Ends the scenario; with the reason, when it failed.
@@ -231,14 +241,15 @@ pub(crate) fn assert_order_is_kept() {
         lanes.slots.lock().iter_mut().find(|s| s.name == name).unwrap().state = state;
         Turn { lanes: &lanes, mine: all.iter().position(|(n, _)| *n == name).unwrap() }
     };
-    let runs = || State::Runs(Instant::now());
+    let runs = || State::Runs(Noted::now());
     may([true, false, false, false, true, false]);
     let a = set("a", runs());
     may([false, true, false, false, true, false]);
     let b = set("b", runs());
     may([false, false, false, false, true, false]);
     // It is tried again when all has ended, and does not hold up its own lane.
-    assert!(b.again("too late"));
+    assert!(!lanes.again(b.mine, "too late", false), "the machine had time");
+    assert!(lanes.again(b.mine, "too late", true));
     may([false, false, true, false, true, false]);
     a.ended(None);
     set("c", runs()).ended(None);
@@ -249,5 +260,6 @@ pub(crate) fn assert_order_is_kept() {
     may([false, false, false, false, false, true]);
     set("compares", runs()).ended(None);
     may([false, true, false, false, false, false]);
-    assert!(!set("b", runs()).again("too late"), "there is one second try");
+    let b = set("b", runs());
+    assert!(!lanes.again(b.mine, "too late", true), "there is one second try");
 }
