@@ -120,7 +120,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
     ),
     (
         "outside/audit",
-        "reads an archive back; changes nothing",
+        "reads an archive back, changing nothing; tries what a daemon needs",
         &[
             "engine/archive",
             "engine/topics",

@@ -78,7 +78,8 @@ impl Errors {
         self.connection.lock().clone()
     }
 
-    /// Why connections can't be used, as far as the client says; so for the rest.
+    /// Why connections can't be used; [`None`] if the client has not said why, or if a broker has
+    /// answered since.
     pub(super) fn fault(&self) -> Option<LoginFault> {
         self.fault.lock().clone()
     }
@@ -112,8 +113,9 @@ pub(super) fn is_of_a_connection(error: &Rd) -> bool {
     )
 }
 
-/// Whether an error is told by others: a refusal by whoever asked for it, and which topics are
-/// missing by the daemon itself. A topic that it has just made is not known to every broker yet.
+/// Whether other code reports the error: the call that was refused reports a refusal, and the
+/// daemon's look at the topics reports a missing one. A topic that the daemon has just made is not
+/// known to every broker yet.
 pub(super) fn is_told_elsewhere(error: &Rd) -> bool {
     let code = error.rdkafka_error_code();
     matches!(

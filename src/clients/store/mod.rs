@@ -9,6 +9,8 @@
 //! * No operation of a client library is ever cancelled: each runs in a task of its own, and a
 //!   caller that stops waiting leaves it running. Those of HDFS run on threads of their own
 //!   (`threads`), because some of them block.
+//!
+//! `mounts` refuses a local root into parts of which no file can be renamed.
 
 mod api;
 mod error;

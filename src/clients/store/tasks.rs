@@ -13,7 +13,7 @@ use crate::clients::store::error::{ErrorKind, StoreError};
 use crate::common::spawn::{spawn_detached, spawn_named};
 
 /// Runs `work` in a task of its own on the runtime `on` and waits for it, `deadline` at most. The
-/// deadline is measured on the caller's runtime: it holds if the other one stands still.
+/// deadline is measured on the caller's runtime: it holds if the other one is blocked.
 pub(super) async fn within<T: Send + 'static>(
     on: &Handle,
     deadline: Duration,

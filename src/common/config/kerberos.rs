@@ -31,7 +31,7 @@ impl PartialEq for Kerberos {
 impl Eq for Kerberos {}
 
 /// What is wrong with a file.
-enum Trouble {
+enum FileFault {
     Missing(String),
     Open,
 }
@@ -78,9 +78,9 @@ impl Kerberos {
         keytab.into_iter().chain(cache.map(|path| ("cache", path)))
     }
 
-    fn of_kind<T>(&self, tell: impl Fn(String, &str, Trouble) -> Option<T>) -> Vec<T> {
+    fn of_kind<T>(&self, tell: impl Fn(String, &str, FileFault) -> Option<T>) -> Vec<T> {
         let told =
-            |(name, path)| tell(format!("{}.{name}", self.key), path, trouble(Path::new(path))?);
+            |(name, path)| tell(format!("{}.{name}", self.key), path, fault_of(Path::new(path))?);
         self.files().filter_map(told).collect()
     }
 
@@ -88,11 +88,11 @@ impl Kerberos {
     #[must_use]
     pub fn refused(&self) -> Vec<ConfigFault> {
         self.of_kind(|key, path, trouble| match trouble {
-            Trouble::Missing(why) => Some(ConfigFault::new(
+            FileFault::Missing(why) => Some(ConfigFault::new(
                 key,
                 format!("can't read {path}: {why}. The user of the daemon has to read this file"),
             )),
-            Trouble::Open => None,
+            FileFault::Open => None,
         })
     }
 
@@ -100,26 +100,26 @@ impl Kerberos {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         self.of_kind(|key, path, trouble| match trouble {
-            Trouble::Open => Some(format!(
+            FileFault::Open => Some(format!(
                 "{key}: every user of this host can read {path}, and with it be {}; `chmod 600 \
                  {path}`",
                 self.principal
             )),
-            Trouble::Missing(_) => None,
+            FileFault::Missing(_) => None,
         })
     }
 }
 
-fn trouble(path: &Path) -> Option<Trouble> {
+fn fault_of(path: &Path) -> Option<FileFault> {
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
-        Err(e) => return Some(Trouble::Missing(e.to_string())),
+        Err(e) => return Some(FileFault::Missing(e.to_string())),
     };
     match file.metadata() {
-        Ok(found) if !found.is_file() => Some(Trouble::Missing("it is not a file".into())),
-        Ok(found) if found.permissions().mode() & 0o004 != 0 => Some(Trouble::Open),
+        Ok(found) if !found.is_file() => Some(FileFault::Missing("it is not a file".into())),
+        Ok(found) if found.permissions().mode() & 0o004 != 0 => Some(FileFault::Open),
         Ok(_) => None,
-        Err(e) => Some(Trouble::Missing(e.to_string())),
+        Err(e) => Some(FileFault::Missing(e.to_string())),
     }
 }
 

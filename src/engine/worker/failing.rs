@@ -1,5 +1,5 @@
 //! Partitions whose transactions fail. They are committed apart from the others, so that they hold
-//! up nobody, and groups of them are divided until those that fail are alone.
+//! up nobody, and sets of them are divided until those that fail are alone.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -16,40 +16,40 @@ const FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// Partitions of which some transaction has failed since each was last committed.
 #[derive(Debug)]
-pub(super) struct Failing {
-    /// Those that wait longest are first. A partition is in one group at most.
-    groups: VecDeque<Group>,
-    /// No group is tried before.
+pub(super) struct FailingPartitions {
+    /// Those that wait longest are first. A partition is in one set at most.
+    sets: VecDeque<FailingSet>,
+    /// No set is tried before.
     not_before: Option<Instant>,
-    /// For all groups together, because each try keeps the worker's thread for a while. It is reset
-    /// when a group is committed.
+    /// For all sets together, because each try keeps the worker's thread for a while. It is reset
+    /// when a set is committed.
     backoff: Backoff,
 }
 
 /// Partitions that are committed in one transaction, which fails.
 #[derive(Debug)]
-struct Group {
+struct FailingSet {
     partitions: BTreeSet<TopicPartition>,
     /// In a row.
     failures: u32,
     failed_at: Instant,
-    /// Whether another transaction of this worker was committed since the group's first failure. If
-    /// not, everything may fail, and smaller groups would only be more work.
+    /// Whether another transaction of this worker was committed since the set's first failure. If
+    /// not, everything may fail, and smaller sets would only be more work.
     others_work: bool,
 }
 
-impl Group {
+impl FailingSet {
     /// Its parts, after a failure: by topic at first, for topics have rights and limits; then by
     /// halves.
-    fn divided(self) -> Vec<Group> {
+    fn divided(self) -> Vec<FailingSet> {
         let (failures, failed_at, others_work) = (self.failures, self.failed_at, self.others_work);
-        let group = |partitions| Group { partitions, failures, failed_at, others_work };
+        let set = |partitions| FailingSet { partitions, failures, failed_at, others_work };
         let mut by_topic: BTreeMap<_, BTreeSet<TopicPartition>> = BTreeMap::new();
         for tp in &self.partitions {
             let _ = by_topic.entry(&tp.topic).or_default().insert(tp.clone());
         }
         if 1 < by_topic.len() {
-            return by_topic.into_values().map(group).collect();
+            return by_topic.into_values().map(set).collect();
         }
         let half = self.partitions.len() / 2;
         let Some(middle) = self.partitions.iter().nth(half).filter(|_| others_work && 0 < half)
@@ -58,33 +58,33 @@ impl Group {
         };
         let (mut first, middle) = (self.partitions.clone(), middle.clone());
         let second = first.split_off(&middle);
-        vec![group(first), group(second)]
+        vec![set(first), set(second)]
     }
 }
 
-impl Failing {
-    pub(super) const NONE: Failing =
-        Failing { groups: VecDeque::new(), not_before: None, backoff: Backoff::NONE };
+impl FailingPartitions {
+    pub(super) const NONE: FailingPartitions =
+        FailingPartitions { sets: VecDeque::new(), not_before: None, backoff: Backoff::NONE };
 
     /// Whether some transaction fails, which is more than a failure after a rebalance.
     pub(super) fn is_reported(&self) -> bool {
-        self.groups.iter().any(|g| FAILS <= g.failures)
+        self.sets.iter().any(|s| FAILS <= s.failures)
     }
 
     pub(super) fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
-        self.groups.iter().flat_map(|g| &g.partitions)
+        self.sets.iter().flat_map(|s| &s.partitions)
     }
 
     /// Those whose last failure is so long ago that they are forgotten if nothing is to be
     /// committed of them.
     pub(super) fn long_ago(&self, now: Instant) -> impl Iterator<Item = &TopicPartition> {
-        let groups = self.groups.iter().filter(move |g| g.failed_at + FORGOTTEN <= now);
-        groups.flat_map(|g| &g.partitions)
+        let sets = self.sets.iter().filter(move |s| s.failed_at + FORGOTTEN <= now);
+        sets.flat_map(|s| &s.partitions)
     }
 
     /// Whether the partition is tried apart.
     pub(super) fn has(&self, tp: &TopicPartition) -> bool {
-        self.groups.iter().any(|g| g.partitions.contains(tp))
+        self.sets.iter().any(|s| s.partitions.contains(tp))
     }
 
     /// Whether these partitions have to wait until they are tried again.
@@ -92,15 +92,15 @@ impl Failing {
         self.not_before.is_some_and(|at| now < at)
     }
 
-    /// The partitions of the group that is tried next, of those with a partition that is `due`;
+    /// The partitions of the set that is tried next, of those with a partition that is `due`;
     /// [`None`] in a pause.
     pub(super) fn next(
         &self,
         now: Instant,
         due: impl Fn(&TopicPartition) -> bool,
     ) -> Option<&BTreeSet<TopicPartition>> {
-        let groups = self.groups.iter().filter(|_| !self.rests(now));
-        groups.map(|g| &g.partitions).find(|partitions| partitions.iter().any(&due))
+        let sets = self.sets.iter().filter(|_| !self.rests(now));
+        sets.map(|s| &s.partitions).find(|partitions| partitions.iter().any(&due))
     }
 
     /// A transaction of these partitions has failed. `jitter`: any number, for the pause.
@@ -113,29 +113,29 @@ impl Failing {
         now: Instant,
     ) {
         let tried: BTreeSet<TopicPartition> = partitions.iter().cloned().collect();
-        // A group may have been tried in part: the others of it had nothing to commit.
-        let before = self.groups.iter().filter(|g| !g.partitions.is_disjoint(&tried));
-        let failures = before.clone().map(|g| g.failures).max().unwrap_or(0).saturating_add(1);
-        let others_work = before.clone().any(|g| g.others_work);
+        // A set may have been tried in part: the others of it had nothing to commit.
+        let before = self.sets.iter().filter(|s| !s.partitions.is_disjoint(&tried));
+        let failures = before.clone().map(|s| s.failures).max().unwrap_or(0).saturating_add(1);
+        let others_work = before.clone().any(|s| s.others_work);
         partitions.iter().for_each(|tp| self.forget(tp));
         let failures = if at_once { failures.max(FAILS) } else { failures };
-        let group = Group { partitions: tried, failures, failed_at: now, others_work };
+        let set = FailingSet { partitions: tried, failures, failed_at: now, others_work };
         if failures < FAILS {
-            self.groups.push_back(group);
+            self.sets.push_back(set);
             return;
         }
-        self.groups.extend(group.divided());
+        self.sets.extend(set.divided());
         self.not_before = Some(now + self.backoff.next(jitter));
     }
 
     /// A transaction of these partitions was committed.
     pub(super) fn committed(&mut self, partitions: &[TopicPartition]) {
         let failed = partitions.iter().any(|tp| self.has(tp));
-        for group in &mut self.groups {
-            let worked = partitions.iter().any(|tp| group.partitions.contains(tp));
-            group.others_work |= !worked;
+        for set in &mut self.sets {
+            let worked = partitions.iter().any(|tp| set.partitions.contains(tp));
+            set.others_work |= !worked;
             // The rest of it had nothing to commit, and was perhaps never the reason.
-            group.failures = if worked { 1 } else { group.failures };
+            set.failures = if worked { 1 } else { set.failures };
         }
         partitions.iter().for_each(|tp| self.forget(tp));
         if failed {
@@ -146,10 +146,10 @@ impl Failing {
 
     /// The partition has left, or has stopped.
     pub(super) fn forget(&mut self, tp: &TopicPartition) {
-        for group in &mut self.groups {
-            let _ = group.partitions.remove(tp);
+        for set in &mut self.sets {
+            let _ = set.partitions.remove(tp);
         }
-        self.groups.retain(|g| !g.partitions.is_empty());
+        self.sets.retain(|s| !s.partitions.is_empty());
     }
 }
 
@@ -161,21 +161,21 @@ mod tests {
         TopicPartition { topic: topic.into(), partition }
     }
 
-    /// Tries groups, as a worker does, for `tries` times, until nothing fails any more.
+    /// Tries sets, as a worker does, for `tries` times, until nothing fails any more.
     fn tries(
-        failing: &mut Failing,
+        failing: &mut FailingPartitions,
         now: &mut Instant,
         tries: u32,
         fails: &[TopicPartition],
     ) -> u32 {
         for done in 0..tries {
             *now += Backoff::LONGEST;
-            let Some(group) = failing.next(*now, |_| true) else { return done };
-            let group: Vec<TopicPartition> = group.iter().cloned().collect();
-            if group.iter().any(|tp| fails.contains(tp)) {
-                failing.failed(&group, false, 0, *now);
+            let Some(set) = failing.next(*now, |_| true) else { return done };
+            let set: Vec<TopicPartition> = set.iter().cloned().collect();
+            if set.iter().any(|tp| fails.contains(tp)) {
+                failing.failed(&set, false, 0, *now);
             } else {
-                failing.committed(&group);
+                failing.committed(&set);
             }
         }
         tries
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn one_failure_is_not_reported_and_has_no_pause() {
-        let (mut failing, now) = (Failing::NONE, Instant::now());
+        let (mut failing, now) = (FailingPartitions::NONE, Instant::now());
         failing.failed(&all(), false, 0, now);
         assert!(!failing.is_reported() && !failing.rests(now) && failing.has(&tp("in", 3)));
         failing.committed(&all());
@@ -199,14 +199,14 @@ mod tests {
     #[test]
     fn those_that_fail_are_alone_in_the_end_and_all_others_are_committed() {
         for bad in [vec![tp("in", 5)], vec![tp("in", 0), tp("in", 7)], vec![tp("partials", 2)]] {
-            let (mut failing, mut now) = (Failing::NONE, Instant::now());
+            let (mut failing, mut now) = (FailingPartitions::NONE, Instant::now());
             failing.failed(&all(), false, 0, now);
             let _ = tries(&mut failing, &mut now, 40, &bad);
             let left: Vec<TopicPartition> =
                 all().into_iter().filter(|tp| failing.has(tp)).collect();
             assert_eq!(left, bad);
             assert!(failing.is_reported());
-            // What failed works again: at once, and without a pause between the groups.
+            // What failed works again: at once, and without a pause between the sets.
             assert_eq!(tries(&mut failing, &mut now, 9, &[]), bad.len() as u32);
             assert!(!failing.is_reported() && !failing.rests(now));
         }
@@ -214,18 +214,18 @@ mod tests {
 
     #[test]
     fn while_everything_fails_groups_stay_large() {
-        let (mut failing, mut now) = (Failing::NONE, Instant::now());
+        let (mut failing, mut now) = (FailingPartitions::NONE, Instant::now());
         failing.failed(&all(), false, 0, now);
         let _ = tries(&mut failing, &mut now, 50, &all());
-        assert_eq!(failing.groups.len(), 2, "by topic, and no more");
+        assert_eq!(failing.sets.len(), 2, "by topic, and no more");
     }
 
     #[test]
     fn pauses_grow_until_a_group_is_committed_and_others_do_not_shorten_them() {
-        let (mut failing, mut now) = (Failing::NONE, Instant::now());
+        let (mut failing, mut now) = (FailingPartitions::NONE, Instant::now());
         let bad = [tp("in", 1)];
         failing.failed(&bad, false, 0, now);
-        let mut pause = |failing: &mut Failing| {
+        let mut pause = |failing: &mut FailingPartitions| {
             failing.failed(&bad, false, 0, now);
             let pause = failing.not_before.unwrap() - now;
             now += Duration::from_secs(60);
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_part_that_works_does_not_accuse_the_rest_of_its_group() {
-        let (mut failing, now) = (Failing::NONE, Instant::now());
+        let (mut failing, now) = (FailingPartitions::NONE, Instant::now());
         let both = [tp("in", 1), tp("in", 2)];
         failing.failed(&both, true, 0, now);
         failing.committed(&both[..1]);

@@ -12,7 +12,7 @@ use crate::common::clock::Now;
 use crate::common::crash::{self, Step};
 use crate::common::health::WorkerName;
 use crate::engine::worker::env::Env;
-use crate::engine::worker::failing::Failing;
+use crate::engine::worker::failing::FailingPartitions;
 use crate::engine::worker::inbox::{Added, Answer, Message, Wake, WorkerView};
 use crate::engine::worker::partition::{OwnedPartition, PartitionSinks};
 use crate::engine::worker::slots::Slots;
@@ -36,7 +36,7 @@ pub(super) struct Worker {
     pub(super) generation: Option<Arc<Generation>>,
     pub(super) transactions: Box<dyn Commit>,
     /// Partitions whose transactions have failed.
-    pub(super) failing: Failing,
+    pub(super) failing: FailingPartitions,
     pub(super) epochs: u64,
     pub(super) view: Arc<WorkerView>,
     pub(super) drain: Drain,
@@ -90,7 +90,7 @@ impl Worker {
             handovers: Vec::new(),
             generation: None,
             transactions,
-            failing: Failing::NONE,
+            failing: FailingPartitions::NONE,
             epochs: 0,
             view,
             drain: Drain::No,

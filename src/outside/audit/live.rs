@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
     Good,
-    /// The daemon would run, and somebody should look at this.
+    /// The daemon would run, and this needs attention.
     Doubtful,
     /// The daemon, or one of its mappings, would not run.
     Wrong,
@@ -35,7 +35,7 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Outcome::Good => "ok",
-            Outcome::Doubtful => "look",
+            Outcome::Doubtful => "warning",
             Outcome::Wrong => "WRONG",
         })
     }
@@ -52,9 +52,9 @@ pub struct Tried {
 
 /// Everything that was tried, in order.
 #[derive(Default)]
-struct Report(Vec<Tried>);
+struct Attempted(Vec<Tried>);
 
-impl Report {
+impl Attempted {
     fn add(&mut self, what: impl Into<String>, outcome: Outcome, text: impl Into<String>) {
         self.0.push(Tried { what: what.into(), outcome, text: text.into() });
     }
@@ -76,7 +76,7 @@ impl Report {
 
 /// Tries everything that a configuration names.
 pub async fn try_all(config: &Config) -> Vec<Tried> {
-    let mut report = Report::default();
+    let mut report = Attempted::default();
     if let Some(consumer) = brokers(config, &mut report).await {
         topics_of(config, &consumer, &mut report).await;
         transactions(config, &mut report).await;
@@ -85,14 +85,14 @@ pub async fn try_all(config: &Config) -> Vec<Tried> {
     report.0
 }
 
-async fn brokers(config: &Config, report: &mut Report) -> Option<Arc<Consumer>> {
+async fn brokers(config: &Config, report: &mut Attempted) -> Option<Arc<Consumer>> {
     let what = format!("brokers {}", config.kafka.bootstrap_servers);
     let met = Brokers::new(config, &[]).await;
     let met = report.of(&what, met, "they answer, and accept this client");
     met.map(|brokers| brokers.consumer)
 }
 
-async fn topics_of(config: &Config, consumer: &Arc<Consumer>, report: &mut Report) {
+async fn topics_of(config: &Config, consumer: &Arc<Consumer>, report: &mut Attempted) {
     let (asking, servers) = (Arc::clone(consumer), config.kafka.bootstrap_servers.clone());
     let existing = match blocking(move || topics::all(&asking, &servers)).await {
         Ok(existing) => existing,
@@ -137,7 +137,7 @@ async fn written_topics(
     config: &Config,
     consumer: &Arc<Consumer>,
     existing: &[Topic],
-    report: &mut Report,
+    report: &mut Attempted,
 ) {
     let admin = match consumer_config(config).and_then(|settings| Admin::new(&settings)) {
         Ok(admin) => admin,
@@ -178,7 +178,9 @@ async fn suits(admin: &Admin, internal: &Internal<'_>) -> (Outcome, Option<Strin
     let settings = match admin.settings(internal.topic).await {
         Ok(settings) => settings,
         Err(error) => {
-            let text = format!("its settings are not known, so nobody checks them: {error}");
+            let text = format!(
+                "its settings are not known and cannot be compared with what counts need: {error}"
+            );
             return (Outcome::Doubtful, Some(text));
         }
     };
@@ -195,7 +197,7 @@ async fn suits(admin: &Admin, internal: &Internal<'_>) -> (Outcome, Option<Strin
 }
 
 /// A producer under a name that no worker has: its id and its timeout are accepted, or refused.
-async fn transactions(config: &Config, report: &mut Report) {
+async fn transactions(config: &Config, report: &mut Attempted) {
     let id = format!("{}-check", config.kafka.group_id);
     let what = format!("transactional id {id}");
     let settings = producer_config(config, "check", 0);
@@ -215,7 +217,7 @@ async fn transactions(config: &Config, report: &mut Report) {
     let _ = report.of(&what, tried, good);
 }
 
-async fn roots(config: &Config, report: &mut Report) {
+async fn roots(config: &Config, report: &mut Attempted) {
     let mut seen = BTreeSet::new();
     for mapping in &config.mappings {
         for archive in mapping.archives() {
@@ -226,7 +228,7 @@ async fn roots(config: &Config, report: &mut Report) {
     }
 }
 
-async fn root(root: &Root, report: &mut Report) {
+async fn root(root: &Root, report: &mut Attempted) {
     let what = format!("root {}", root.url());
     if let Root::Local { directory } = root
         && let Err(why) = refuse_mounts_below(Path::new(directory))

@@ -1,4 +1,4 @@
-//! Reading an archive back: ledgers, files and brokers against each other. Changes nothing.
+//! Reading an archive back: ledgers, files and brokers against each other. Changes nothing in it.
 //!
 //! `verify` and `recount` look at everything, `where` and `explain` at one place. All of them read
 //! the ledger first: what it does not name does not exist. `check --live` tries what a daemon

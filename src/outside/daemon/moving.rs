@@ -9,11 +9,11 @@ const WINDOW: i64 = 1_800_000;
 
 /// How fast the beginnings of logs move.
 #[derive(Debug, Default)]
-pub(super) struct Moving(BTreeMap<TopicPartition, Beginnings>);
+pub(super) struct Moving(BTreeMap<TopicPartition, LogStarts>);
 
 /// Where a log began, at times of the wall clock in milliseconds; the newest is last.
 #[derive(Debug, Default)]
-struct Beginnings {
+struct LogStarts {
     seen: VecDeque<(i64, Offset)>,
     /// The most records that went away between two looks.
     step: i64,
@@ -31,7 +31,7 @@ impl Moving {
             let mut of = before.remove(&tp).unwrap_or_default();
             // A topic that was made again begins at zero, and so does what is known of it.
             match of.seen.back() {
-                Some((_, last)) if start < *last => of = Beginnings::default(),
+                Some((_, last)) if start < *last => of = LogStarts::default(),
                 Some((_, last)) => of.step = of.step.max(start.0 - last.0),
                 None => {}
             }
@@ -46,7 +46,7 @@ impl Moving {
     /// The time until the record at `needed` is deleted if the beginning moves on as it did,
     /// seconds; [`None`] while it does not move. 0 if the largest step that was seen reaches it.
     pub(super) fn left_s(&self, tp: &TopicPartition, needed: Offset) -> Option<i64> {
-        let Beginnings { seen, step } = self.0.get(tp)?;
+        let LogStarts { seen, step } = self.0.get(tp)?;
         let ((from, first), (to, last)) = (seen.front()?, seen.back()?);
         let (moved, millis) = (last.0 - first.0, to - from);
         if moved <= 0 || millis <= 0 {

@@ -88,7 +88,7 @@ async fn open(root: &Root) -> Result<(Arc<dyn Store>, String), String> {
     Ok((store, id))
 }
 
-/// Reads or writes the id. Of several NameNodes, the first that is asked may stand still: after a
+/// Reads or writes the id. Of several NameNodes, the first that is asked may hang: after a
 /// call without an answer, the store asks another one first.
 async fn first_answer(root: &Root, store: &dyn Store) -> Result<String, StoreError> {
     let is_silent = |e: &StoreError| e.kind == ErrorKind::Unknown;

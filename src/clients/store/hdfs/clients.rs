@@ -1,4 +1,4 @@
-//! The client of a root, and its successor when a NameNode stands still.
+//! The client of a root, and its successor when a NameNode hangs.
 //!
 //! hdfs-native waits on a connection for as long as it is open, so a NameNode that neither answers
 //! nor dies keeps the client for ever, whichever other NameNode has become the active one. A client
@@ -40,7 +40,7 @@ pub(super) struct InUse {
 
 /// What is known of the client in use.
 #[derive(Clone, Copy)]
-struct Health {
+struct ClientHealth {
     built: Instant,
     answered: Option<Instant>,
     overdue: u32,
@@ -49,7 +49,7 @@ struct Health {
 struct State {
     in_use: InUse,
     replaced: watch::Sender<bool>,
-    health: Health,
+    health: ClientHealth,
 }
 
 pub(super) struct Clients {
@@ -59,9 +59,9 @@ pub(super) struct Clients {
     state: Mutex<State>,
 }
 
-impl Health {
-    fn new(now: Instant) -> Health {
-        Health { built: now, answered: None, overdue: 0 }
+impl ClientHealth {
+    fn new(now: Instant) -> ClientHealth {
+        ClientHealth { built: now, answered: None, overdue: 0 }
     }
 
     /// Notes a call that began at `began` and is overdue; whether the client is to be replaced.
@@ -84,7 +84,7 @@ impl State {
     fn of(client: Client, number: usize) -> State {
         let (sender, replaced) = watch::channel(false);
         let in_use = InUse { client: Arc::new(client), replaced, number };
-        State { in_use, replaced: sender, health: Health::new(Instant::now()) }
+        State { in_use, replaced: sender, health: ClientHealth::new(Instant::now()) }
     }
 }
 
@@ -195,7 +195,7 @@ mod tests {
     fn a_client_is_lost_when_nothing_answers() {
         let (built, s) = (Instant::now(), Duration::from_secs);
         let at = |seconds| built + s(seconds);
-        let mut health = Health { answered: Some(at(0)), ..Health::new(built) };
+        let mut health = ClientHealth { answered: Some(at(0)), ..ClientHealth::new(built) };
         assert!(!health.is_lost(at(1), at(16), 2), "one may be slow");
         assert!(health.is_lost(at(1), at(16), 2), "two are not");
         health.answered = Some(at(17));
@@ -204,10 +204,10 @@ mod tests {
             assert!(!health.is_lost(at(5), at(20), 2), "others were answered since");
         }
         // The first call of all.
-        assert!(Health::new(built).is_lost(at(0), at(15), 2));
-        assert!(!Health::new(built).is_lost(at(0), at(3), 2), "it has just been built");
+        assert!(ClientHealth::new(built).is_lost(at(0), at(15), 2));
+        assert!(!ClientHealth::new(built).is_lost(at(0), at(3), 2), "it has just been built");
         // Nobody else is there: the connection is given up all the same, and seldom.
-        let mut alone = Health::new(built);
+        let mut alone = ClientHealth::new(built);
         assert!(!alone.is_lost(at(0), at(15), 1) && !alone.is_lost(at(0), at(30), 1));
         assert!(alone.is_lost(at(46), at(61), 1));
     }
