@@ -107,8 +107,8 @@ impl Lanes {
         let _ = self.changed.notify_all();
     }
 
-    /// Whether the scenario may be tried again; if so, it waits for that. `excused`: the machine was
-    /// busy.
+    /// Whether the scenario may be tried again; if so, it waits for that. `excused`: the machine
+    /// was busy.
     fn again(&self, mine: usize, reason: &str, excused: bool) -> bool {
         let mut slots = self.slots.lock();
         let tried = slots.iter().filter(|s| s.first.is_some()).count();

@@ -6,8 +6,8 @@
 //! * `health`: what the parts of the daemon share, and what people are told of it.
 //! * `beginnings`: what existed before the group began.
 //! * `roots` and `topics`: what stores and brokers have to say, at the start and later; `written`
-//!   has the topics that the daemon makes itself, and `retention` how long brokers keep records (`moving`: by
-//!   size).
+//!   has the topics that the daemon makes itself, and `retention` how long brokers keep records
+//!   (`moving`: by size).
 //! * `refused`: topics that the brokers do not let this client see.
 //! * `secrets`: the files of secrets and certificates, and what happens when they change.
 //! * `held`: mappings that can't run now, and do not hold up the others.
