@@ -44,6 +44,12 @@ pub enum LedgerError {
         "{entry} names {path}, which is neither in its attempt's directory nor at its final path"
     )]
     Missing { entry: String, path: String },
+    /// Another program's file lies where a file of an entry belongs, and both are kept.
+    #[error(
+        "{path}, which {entry} names, is a file of another program: the archive's own file waits \
+         at {staged}; move the other one away"
+    )]
+    Occupied { entry: String, path: String, staged: String },
     /// Nothing was decided by it: recovery looks at what there is.
     #[error("the archive task of the partition has panicked: {0}")]
     Died(#[from] Panicked),
@@ -174,10 +180,15 @@ impl LedgerStore {
             match self.bring(&staged, &file.path).await {
                 Ok(()) => crash::at(Step::Renamed),
                 Err(e) if matches!(e.kind, ErrorKind::NotFound | ErrorKind::AlreadyExists) => {
-                    // Somebody else was faster: then it lies at its place.
-                    if self.store.length(&file.path).await? != Some(file.bytes) {
-                        let entry = self.paths.entry(entry.key());
-                        return Err(LedgerError::Missing { entry, path: file.path.clone() });
+                    // Somebody else was faster: then it lies at its place. A rename moves the only
+                    // copy, so what lies there while the staged file exists came otherwise.
+                    let (found, path) = (self.store.length(&file.path).await?, file.path.clone());
+                    let entry = || self.paths.entry(entry.key());
+                    if found.is_some() && self.store.length(&staged).await?.is_some() {
+                        return Err(LedgerError::Occupied { entry: entry(), path, staged });
+                    }
+                    if found != Some(file.bytes) {
+                        return Err(LedgerError::Missing { entry: entry(), path });
                     }
                 }
                 Err(e) => return Err(e.into()),
@@ -347,4 +358,63 @@ impl EntryTemplate {
 /// A name that no other attempt ever has.
 pub fn new_attempt() -> AttemptId {
     AttemptId(uuid::Uuid::new_v4().as_u128())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fakes::store::Memory;
+    use crate::pure::protocol::FileRef;
+
+    async fn put(store: &Memory, path: &str, bytes: &'static [u8]) {
+        store.make_dirs(path.rsplit_once('/').expect("a directory").0).await.expect("made");
+        let mut file = store.create(path).await.expect("created");
+        file.write(Bytes::from_static(bytes)).await.expect("written");
+        file.close().await.expect("closed");
+    }
+
+    /// Even if it has the length of the file that belongs there.
+    #[tokio::test]
+    async fn a_file_of_another_program_is_never_taken_for_a_published_one() {
+        let (memory, paths) = (Memory::default(), PartitionPaths::new("t", 0, 0));
+        let ledger = LedgerStore { store: Arc::new(memory.clone()), paths: paths.clone() };
+        let (id, path) = (new_attempt(), "t/dt=1/0-0.jsonl".to_string());
+        let file = FileRef {
+            staged: "0.staged".into(),
+            path: path.clone(),
+            rows: 1,
+            bytes: 4,
+            checksum: String::new(),
+            first_offset: Offset(0),
+            last_offset: Offset(0),
+            min_time: None,
+            max_time: None,
+        };
+        let tp = TopicPartition { topic: "t".into(), partition: 0 };
+        let template = EntryTemplate {
+            topic: tp.topic.to_string(),
+            incarnation: 0,
+            partition: tp.partition,
+            root: "root".into(),
+            topic_id: "id".into(),
+            config: String::new(),
+        };
+        let entry = Entry {
+            attempt: id,
+            files: vec![file],
+            ..template.entry(EntryKind::Data, (Offset(0), Offset(1)), 0)
+        };
+        let staged = format!("{}/0.staged", paths.attempt(entry.key(), id));
+        put(&memory, &staged, b"mine").await;
+        put(&memory, &path, b"else").await;
+        let published = ledger.publish(&entry).await;
+        assert!(matches!(published, Err(LedgerError::Occupied { .. })), "{published:?}");
+        assert_eq!(memory.length(&staged).await.expect("read"), Some(4), "the only copy is kept");
+        memory.delete(&path).await.expect("deleted");
+        ledger.publish(&entry).await.expect("there is room now");
+        let read = memory.read(&path).await.expect("read");
+        assert_eq!(read.as_deref(), Some(b"mine".as_slice()));
+        // Another owner has published it already.
+        ledger.publish(&entry).await.expect("it is there");
+    }
 }
