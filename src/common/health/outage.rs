@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Dependency {
     outage: Option<Outage>,
+    /// When its last outage ended that was reported.
+    ended: Option<i64>,
 }
 
 /// A thing has failed, and has not worked since.
@@ -26,10 +28,21 @@ pub struct Outage {
     reported: bool,
     /// The cause was found out otherwise, and says more than the failures do.
     explained: bool,
+    /// It began soon after the end of another one.
+    repeated: bool,
+    /// Since when nobody has met a failure, if this is not yet believed.
+    works_since: Option<i64>,
 }
 
 /// Milliseconds between two failures that do not belong together, unless the first was reported.
 const APART: i64 = 60_000;
+
+/// A thing that fails within so many milliseconds after the end of an outage may fail and work in
+/// turn: a store that is nearly full takes one file and refuses the next.
+const SOON: i64 = 60_000;
+
+/// Then it works when there was no failure for so many milliseconds.
+const STEADY: i64 = 10_000;
 
 /// What is to be reported to an operator, once.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,6 +68,7 @@ impl Dependency {
         if self.outage.as_ref().is_some_and(apart) {
             self.outage = None;
         }
+        let repeated = self.ended.is_some_and(|at| now.saturating_sub(at) < SOON);
         let outage = self.outage.get_or_insert_with(|| Outage {
             since: now,
             last: now,
@@ -63,7 +77,10 @@ impl Dependency {
             failing: BTreeSet::new(),
             reported: false,
             explained: false,
+            repeated,
+            works_since: None,
         });
+        outage.works_since = None;
         if !outage.explained {
             outage.cause = cause.into();
         }
@@ -80,32 +97,44 @@ impl Dependency {
     }
 
     /// A call of `who` has worked, or nothing more will be heard of it. The outage ends when this
-    /// is true of everybody who has met a failure.
+    /// is true of everybody who has met a failure; if it came soon after another one, it ends only
+    /// after some time without a failure, in [`Dependency::expire`].
     pub fn worked(&mut self, who: &str, now: i64) -> Option<News> {
+        let _ = self.outage.as_mut()?.failing.remove(who);
+        self.end_if_steady(now)
+    }
+
+    /// Ends the outage if nobody fails any more, and if this can be believed.
+    fn end_if_steady(&mut self, now: i64) -> Option<News> {
         let outage = self.outage.as_mut()?;
-        let _ = outage.failing.remove(who);
         if !outage.failing.is_empty() {
             return None;
         }
-        self.end(now)
+        let since = *outage.works_since.get_or_insert(now);
+        let steady = !outage.repeated || STEADY <= now.saturating_sub(outage.last);
+        if steady { self.end(since) } else { None }
     }
 
     /// A call has worked that stands for all who have met a failure but those that `stays` names.
     pub fn worked_for_all(&mut self, stays: fn(&str) -> bool, now: i64) -> Option<News> {
-        let outage = self.outage.as_mut()?;
-        outage.failing.retain(|who| stays(who));
-        if outage.failing.is_empty() { self.end(now) } else { None }
+        self.outage.as_mut()?.failing.retain(|who| stays(who));
+        self.end_if_steady(now)
     }
 
     /// The outage is over, whoever has met it.
     pub fn end(&mut self, now: i64) -> Option<News> {
         let Outage { since, failures, reported, .. } = self.outage.take()?;
+        self.ended = if reported { Some(now) } else { self.ended };
         reported.then(|| News::Ended { lasted: now.saturating_sub(since).max(0), failures })
     }
 
-    /// Forgets an outage of which nothing was heard for so long; [`None`]: it ends only when the
-    /// thing works. Whether the thing works then is not known.
+    /// Ends an outage if nobody fails any more and there was no failure for some time. Forgets one
+    /// of which nothing was heard for so long; [`None`]: it ends only when the thing works. Whether
+    /// the thing works then is not known.
     pub fn expire(&mut self, now: i64, after: Option<i64>) -> Option<News> {
+        if self.outage.as_ref()?.works_since.is_some() {
+            return self.end_if_steady(now);
+        }
         let silent = now.saturating_sub(self.outage.as_ref()?.last);
         if silent <= after? {
             return None;
@@ -180,8 +209,9 @@ mod tests {
         assert_eq!(d.worked_for_all(is_partition, 2), None);
         assert!(!d.is_failing("list") && d.is_failing("t/0"));
         assert_eq!(d.worked("t/0", 5), Some(News::Ended { lasted: 5, failures: 2 }));
-        let _ = d.failed("list", "refused", 10, 0);
-        assert!(matches!(d.worked_for_all(is_partition, 12), Some(News::Ended { .. })));
+        let _ = d.failed("list", "refused", 5 + SOON, 0);
+        let ended = d.worked_for_all(is_partition, 6 + SOON);
+        assert!(matches!(ended, Some(News::Ended { .. })));
     }
 
     #[test]
@@ -210,6 +240,31 @@ mod tests {
         let silent = Some(News::Silent { silent: 101 });
         assert_eq!(d.expire(9 * APART + 101, Some(100)), silent);
         assert_eq!(d.outage(), None);
+    }
+
+    /// A store that is nearly full takes one file and refuses the next, for hours.
+    #[test]
+    fn what_fails_and_works_in_turn_is_one_outage() {
+        let mut d = Dependency::default();
+        assert_eq!(d.failed("t/0", "full", 0, 0), began("full"));
+        assert_eq!(d.worked("t/0", 5), Some(News::Ended { lasted: 5, failures: 1 }));
+        assert_eq!(d.failed("t/1", "full", 20, 0), began("full"));
+        for round in 1..900 {
+            let now = 20 + round * (STEADY - 1);
+            assert_eq!(d.worked("t/1", now), None);
+            assert_eq!(d.expire(now, Some(1)), None);
+            assert!(d.outage().is_some() && !d.is_failing("t/1"));
+            assert_eq!(d.failed("t/1", "full", now, 0), None);
+        }
+        let last = d.outage().unwrap().last;
+        assert_eq!(d.worked("t/1", last + 30), None);
+        assert_eq!(d.expire(last + STEADY - 1, Some(1)), None);
+        let ended = Some(News::Ended { lasted: last + 30 - 20, failures: 900 });
+        assert_eq!((d.expire(last + STEADY, Some(1)), d.outage()), (ended, None));
+        // Much later, it is a new one.
+        let later = last + 30 + SOON;
+        assert_eq!(d.failed("t/0", "full", later, 0), began("full"));
+        assert!(d.worked("t/0", later + 1).is_some());
     }
 
     #[test]
