@@ -20,7 +20,24 @@ impl Root {
             Root::Local { directory } => format!("file://{directory}"),
         }
     }
+
+    /// The memory that the client needs for each file that is open, beside the file's own bytes.
+    /// Bytes.
+    #[must_use]
+    pub fn bytes_of_open_file(&self) -> usize {
+        match self {
+            Root::Hdfs { options, .. } => match &options.erasure_coding {
+                // It has a pipeline for each cell of a stripe.
+                Some(of) => usize::try_from(of.stripe_bytes).unwrap_or(usize::MAX),
+                None => PIPELINE,
+            },
+            Root::Local { .. } => 0,
+        }
+    }
 }
+
+/// What hdfs-native has for a file that grows: its tasks and queues, and a packet that is not full.
+const PIPELINE: usize = 128 << 10;
 
 /// How to reach HDFS.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -42,9 +59,11 @@ pub struct HdfsOptions {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ErasureCoding {
     /// The name, as `hdfs ec -getPolicy` prints it: `RS-6-3-1024k`.
-    pub policy: String,
+    pub policy: Box<str>,
     /// Parity units of a stripe.
     pub parity: u64,
+    /// The size of a stripe with its parity, bytes.
+    pub stripe_bytes: u64,
 }
 
 impl ErasureCoding {
@@ -58,8 +77,12 @@ impl ErasureCoding {
         match parts[..] {
             ["RS", data, parity, cell] if units(data).is_some() => {
                 let cell = cell.strip_suffix('k').and_then(units);
-                let parity = units(parity).filter(|_| cell.is_some());
-                parity.map(|parity| ErasureCoding { policy: policy.into(), parity })
+                let all = units(data).zip(units(parity)).zip(cell);
+                all.map(|((data, parity), cell)| {
+                    let cells = data.saturating_add(parity);
+                    let stripe_bytes = cells.saturating_mul(cell).saturating_mul(1_024);
+                    ErasureCoding { policy: policy.into(), parity, stripe_bytes }
+                })
             }
             _ => None,
         }

@@ -59,6 +59,8 @@ enum Body {
     /// open in the store whatever the others are.
     Growing {
         encoder: Encoder,
+        /// What the store's client needs for the file, bytes.
+        store_bytes: usize,
         _leave: Option<Growing>,
     },
 }
@@ -75,7 +77,7 @@ impl Body {
     fn memory_bytes(&self) -> usize {
         match self {
             Body::Kept(kept) => kept.memory_bytes(),
-            Body::Growing { encoder, .. } => encoder.memory_bytes(),
+            Body::Growing { encoder, store_bytes, .. } => encoder.memory_bytes() + store_bytes,
         }
     }
 
@@ -192,7 +194,8 @@ impl Files {
         }
         let (encoder, leave) = (encoded(kept, archive, &self.of)?, growing.flatten());
         self.first_grows = true;
-        self.open[at].body = Body::Growing { encoder, _leave: leave };
+        let store_bytes = archive.root.bytes_of_open_file();
+        self.open[at].body = Body::Growing { encoder, store_bytes, _leave: leave };
         Ok(true)
     }
 

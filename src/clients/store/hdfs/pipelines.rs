@@ -187,10 +187,24 @@ impl HdfsFile {
     }
 
     async fn append(&mut self, bytes: Bytes) -> Result<(), StoreError> {
-        let Some(writer) = &mut self.writer else { return Err(self.unusable()) };
-        let written = watched(&self.pipelines, writer.write_bytes(bytes)).await;
-        written.map(drop).map_err(|e| self.error("write", &e))
+        for bytes in apart(bytes) {
+            let Some(writer) = &mut self.writer else { return Err(self.unusable()) };
+            let written = watched(&self.pipelines, writer.write_bytes(bytes)).await;
+            let _ = written.map_err(|e| self.error("write", &e))?;
+        }
+        Ok(())
     }
+}
+
+/// The client cuts files into packets of at most this size.
+const PACKET: usize = 64 << 10;
+
+/// A chunk, whose last bytes have memory of their own: the client keeps a packet that is not full
+/// until the next chunk comes, and would keep all of a chunk with it.
+fn apart(mut bytes: Bytes) -> Vec<Bytes> {
+    let last = bytes.split_off(bytes.len().saturating_sub(PACKET));
+    let last = Bytes::copy_from_slice(&last);
+    [bytes, last].into_iter().filter(|part| !part.is_empty()).collect()
 }
 
 /// Writes the first chunk and waits until all replicas have it. A call of the writer must not be
@@ -258,6 +272,19 @@ impl RawFile for HdfsFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_client_may_keep_does_not_keep_the_chunk() {
+        for length in [0, 1, PACKET, PACKET + 1, 1 << 20] {
+            let chunk: Bytes = (0..length).map(|i| i as u8).collect();
+            let parts = apart(chunk.clone());
+            assert_eq!(parts.concat(), chunk);
+            let Some(last) = parts.last() else { continue };
+            assert!(last.len() <= PACKET && (length == 0 || parts.len() <= 2));
+            let within = chunk.as_ptr_range();
+            assert!(!within.contains(&last.as_ptr()), "{length}: it shares the chunk's memory");
+        }
+    }
 
     #[test]
     fn one_replica_is_the_last_resort() {
