@@ -145,11 +145,17 @@ root = "{}/{name}"
     }
 
     pub fn producer(&self) -> Producing {
+        self.producer_of(1_000_000)
+    }
+
+    /// A producer of messages that have at most so many bytes.
+    pub fn producer_of(&self, bytes: usize) -> Producing {
         ClientConfig::new()
             .set("bootstrap.servers", self.bootstrap())
             .set("enable.idempotence", "true")
             .set("linger.ms", "20")
             .set("queue.buffering.max.messages", "200000")
+            .set("message.max.bytes", bytes.to_string())
             .create()
             .unwrap()
     }
