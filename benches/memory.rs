@@ -68,7 +68,8 @@ struct Peak {
 
 fn main() -> ExitCode {
     if std::env::args().any(|a| a == "--test" || a == "--list") {
-        return ExitCode::SUCCESS; // `cargo test --all-targets` asks; benchmarks are run by `make bench-memory`.
+        // `cargo test --all-targets` asks; benchmarks are run by `make bench-memory`.
+        return ExitCode::SUCCESS;
     }
     let size = Size {
         records: number("RECORDS", 300_000) as i64,

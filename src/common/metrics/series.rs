@@ -66,6 +66,11 @@ pub(super) const REBALANCES: Text =
     ("alluvium_rebalances_total", "Generations of the group that this instance took part in.");
 pub(super) const ASSIGNED: Text =
     ("alluvium_assigned_partitions", "Partitions that this instance owns.");
+pub(super) const DORMANT: Text = (
+    "alluvium_dormant_partitions",
+    "Partitions without a record for a minute, where this instance has hundreds: nothing is \
+     fetched for them until the end of their log, which is asked for every second, has moved.",
+);
 pub(super) const RESULTS_POSITION: Text =
     ("alluvium_results_position", "P: the next offset whose results are not committed.");
 pub(super) const ARCHIVE_POSITION: Text =

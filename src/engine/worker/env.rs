@@ -14,6 +14,7 @@ use crate::common::health::Board;
 use crate::common::metrics::Metrics;
 use crate::engine::archive::open::OpenFiles;
 use crate::engine::topics::SourceLists;
+use crate::engine::worker::fetching::Dormancy;
 use crate::engine::worker::slot_pool::SlotPool;
 use crate::pure::record::TopicPartition;
 
@@ -31,6 +32,7 @@ pub struct Env {
     pub memory: Arc<Memory>,
     /// Partitions that may have fetched something that is not read for now.
     pub slots: Arc<SlotPool>,
+    pub dormancy: Dormancy,
     /// What the process has open in its stores.
     pub open_files: OpenFiles,
     /// Called once with the reason if the whole process has to end.

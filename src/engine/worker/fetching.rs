@@ -10,9 +10,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::clients::kafka::Read;
+use crate::pure::record::Offset;
 
 /// An empty queue is looked at this often, whether the client has announced records or not.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// When partitions become dormant.
+#[derive(Clone, Copy, Debug)]
+pub struct Dormancy {
+    /// A worker with fewer partitions has none that is dormant.
+    pub many: usize,
+    /// The time without a record.
+    pub after: Duration,
+}
+
+impl Dormancy {
+    /// The first record after a long time comes up to a second later, which only pays where there
+    /// are many partitions.
+    pub const USUAL: Dormancy = Dormancy { many: 100, after: Duration::from_secs(60) };
+}
 
 /// What a worker knows of the fetching of one partition.
 #[derive(Debug)]
@@ -27,6 +43,9 @@ pub(super) struct Fetching {
     pub(super) slot_since: Instant,
     /// Who waits longer comes first.
     pub(super) parked_as: u64,
+    /// The end of the log, where it waits without being fetched because nothing has come for long
+    /// (see `dormant`).
+    pub(super) dormant: Option<Offset>,
     /// It was its [`super::turns::BacklogTurn`] since it got its slot.
     pub(super) had_turn: bool,
     /// Set by the client when its queue is not empty any more.
@@ -44,6 +63,7 @@ impl Fetching {
             gave: now,
             slot_since: now,
             parked_as: 0,
+            dormant: None,
             had_turn: false,
             woken: Arc::default(),
             empty: None,
@@ -68,12 +88,18 @@ impl Fetching {
 
     /// It is not read now, so that what comes stays in memory.
     pub(super) fn is_not_read(&mut self) {
-        self.at_end = false;
+        // Nothing comes for a partition that is dormant.
+        self.at_end &= self.dormant.is_some();
     }
 
-    /// Everything in the log was read, and what comes next is fetched.
+    /// Nothing is fetched from now on, although it has everything up to `end`.
+    pub(super) fn is_dormant(&mut self, end: Offset) {
+        (self.parked, self.parked_as, self.dormant) = (true, 0, Some(end));
+    }
+
+    /// Everything in the log was read, and what comes next is fetched, or asked for.
     pub(super) fn is_at_end(&self) -> bool {
-        !self.parked && self.at_end
+        (!self.parked || self.dormant.is_some()) && self.at_end
     }
 
     pub(super) fn needs_slot(&self) -> bool {

@@ -1,5 +1,6 @@
 //! The messages that a worker receives, and how the worker is woken.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::mpsc::{Sender, SyncSender};
 use std::sync::{Arc, OnceLock};
@@ -14,7 +15,7 @@ use crate::common::status::PartitionStatus;
 use crate::engine::archive::task::Event;
 use crate::engine::topics::Role;
 use crate::pure::protocol::machine::{LogAnswer, Ticket};
-use crate::pure::record::TopicPartition;
+use crate::pure::record::{Offset, TopicPartition};
 
 /// A message to a worker.
 pub enum Message {
@@ -31,6 +32,8 @@ pub enum Message {
     Drain { done: SyncSender<bool>, timeout: Duration },
     /// The oldest record of the open attempt of this partition is soon deleted by retention.
     RollEarly(TopicPartition),
+    /// The logs of these partitions, which are dormant, have grown, or may have.
+    Awaken(Vec<TopicPartition>),
     /// A repair was made: stopped partitions recover now.
     Retry,
     /// End the thread.
@@ -88,6 +91,8 @@ impl Wake {
 pub struct WorkerView {
     /// Wall clock of its last round, milliseconds: a worker without progress is stuck.
     pub last_round: AtomicI64,
+    /// Partitions that are not fetched, and where they wait for their logs to grow.
+    pub dormant: Mutex<BTreeMap<TopicPartition, Offset>>,
     /// Its partitions, in order.
     pub partitions: Mutex<Vec<PartitionStatus>>,
 }

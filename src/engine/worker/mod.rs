@@ -13,12 +13,14 @@
 //! * `idle`: how long a worker may sleep.
 //! * `slots`: which partitions fetch, if the budget is small for their number; `slot_pool`: how
 //!   many may at a time, of all workers; `fetching`: what is known of one partition for that.
+//! * `dormant`: partitions without records for long, which are not fetched.
 //! * `questions`: what is asked outside of the thread, and what operators see of a worker.
 //! * `report`, `delay`: what operators see of a partition.
 //! * `pool`: all workers of an instance; `inbox`, `env`: their messages and what they work with.
 
 mod answers;
 mod delay;
+mod dormant;
 mod env;
 mod failing;
 mod fetching;
@@ -37,4 +39,5 @@ mod transaction;
 mod turns;
 
 pub use env::{Env, Memory, Paused};
+pub use fetching::Dormancy;
 pub use pool::{Pool, PoolSetup};

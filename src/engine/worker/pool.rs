@@ -161,6 +161,32 @@ impl Pool {
         }
     }
 
+    /// Asks for the ends of the logs that are not fetched, and has those fetched that have grown;
+    /// all, if nobody answers. Blocks.
+    pub fn refresh_dormant(&self, ends: impl Fn(&[TopicPartition]) -> Option<Vec<Offset>>) {
+        let workers = self.workers();
+        let dormant = |w: &WorkerHandle| w.view.dormant.lock().clone();
+        let dormant: Vec<BTreeMap<TopicPartition, Offset>> =
+            workers.iter().map(|w| dormant(w)).collect();
+        let names: Vec<TopicPartition> = dormant.iter().flat_map(|d| d.keys()).cloned().collect();
+        self.env.metrics.dormant.set(names.len() as i64);
+        if names.is_empty() {
+            return;
+        }
+        let mut ends = ends(&names).unwrap_or_default().into_iter();
+        for (worker, dormant) in workers.iter().zip(dormant) {
+            let mut grown = Vec::new();
+            for (tp, at) in dormant {
+                if ends.next().is_none_or(|end| at < end) {
+                    grown.push(tp);
+                }
+            }
+            if !grown.is_empty() {
+                worker.wake.send(Message::Awaken(grown));
+            }
+        }
+    }
+
     /// The partitions that are assigned, in order.
     #[must_use]
     pub fn owned_partitions(&self) -> Vec<TopicPartition> {

@@ -45,6 +45,8 @@ pub(super) struct Worker {
     pub(super) held_back: BTreeMap<TopicPartition, Duration>,
     pub(super) turn: BacklogTurn,
     pub(super) slots: Slots,
+    /// When it looked last for partitions that become dormant.
+    pub(super) dormant_look: Option<Instant>,
     /// Questions for positions that the brokers have not answered yet.
     pub(super) asking: usize,
 }
@@ -98,6 +100,7 @@ impl Worker {
             held_back: BTreeMap::new(),
             turn: BacklogTurn::default(),
             slots,
+            dormant_look: None,
             asking: 0,
         };
         (worker, wake)
@@ -178,6 +181,7 @@ impl Worker {
                 }
                 self.drain = Drain::Until { deadline: now.instant + timeout, done };
             }
+            Message::Awaken(partitions) => self.awaken(&partitions),
             Message::Retry => self.input_to_all(&Input::Retry, now),
             Message::End => {}
         }
@@ -297,6 +301,7 @@ impl Worker {
         self.turn.choose(&backlogged.collect::<Vec<_>>(), now);
         let turn = self.turn.whose.as_ref();
         self.slots.share(&mut self.owned, turn, now);
+        self.look_for_dormant(now);
         if stands_still {
             return false;
         }

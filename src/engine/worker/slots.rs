@@ -39,7 +39,8 @@ impl Slots {
     ) {
         let waits = |p: &OwnedPartition| {
             let step = p.sinks.machine.next_read(now.moment());
-            p.fetching.parked && step != ReadStep::Wait && !p.sinks.is_clogged()
+            let reads = p.fetching.parked && step != ReadStep::Wait && !p.sinks.is_clogged();
+            reads && p.dormant_at(now).is_none()
         };
         let waiting = owned.values().filter(|p| waits(p)).count();
         let mut taken = owned.values().filter(|p| p.fetching.needs_slot()).count();
@@ -70,7 +71,7 @@ impl Slots {
             if !self.held.take(now.instant) {
                 return;
             }
-            p.fetching.parked = false;
+            (p.fetching.parked, p.fetching.dormant) = (false, None);
             p.fetching.gave = now.instant;
             p.fetching.slot_since = now.instant;
             p.fetching.had_turn = false;

@@ -5,6 +5,7 @@
 //!   another one take its place.
 //! * `health`: what the parts of the daemon share, and what people are told of it.
 //! * `beginnings`: what existed before the group began.
+//! * `ends`: where logs end.
 //! * `roots` and `topics`: what stores and brokers have to say, at the start and later; `written`
 //!   has the topics that the daemon makes itself, and `retention` how long brokers keep records
 //!   (`moving`: by size).
@@ -19,6 +20,7 @@ mod active;
 mod admin;
 mod beginnings;
 mod connections;
+mod ends;
 #[cfg(test)]
 mod examples;
 mod health;

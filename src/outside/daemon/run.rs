@@ -1,6 +1,6 @@
 //! The daemon's life: what is opened at the start, what runs beside the workers, and how it ends.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::clients::kafka::beginnings::Beginnings;
 use crate::clients::kafka::group::{self, PollControl};
-use crate::clients::kafka::offsets::{BrokerPositions, log_range};
+use crate::clients::kafka::offsets::BrokerPositions;
 use crate::clients::kafka::topics::refused_login;
 use crate::clients::kafka::{
     BatchLimits, Consumer, Fatal, KafkaError, NoContact, Prefetch, Transactions, Twins,
@@ -24,13 +24,12 @@ use crate::clients::store::measured::StoreTimer;
 use crate::common::clock::Now;
 use crate::common::config::Config;
 use crate::common::deadlines;
-use crate::common::health::{Board, Subject};
+use crate::common::health::Board;
 use crate::common::metrics::Metrics;
 use crate::common::spawn::Essential;
-use crate::common::status;
 use crate::engine::archive::open::OpenFiles;
 use crate::engine::topics::SourceLists;
-use crate::engine::worker::{Env, Memory, Paused, Pool, PoolSetup};
+use crate::engine::worker::{Dormancy, Env, Memory, Paused, Pool, PoolSetup};
 use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::health::{Health, now_ms};
 use crate::outside::daemon::reload::{ReadAgain, Reloading, SetLog};
@@ -39,7 +38,7 @@ use crate::outside::daemon::unavailable::{
     LoginRefused, Misconfigured, Refusals, StartAgain, Unavailable,
 };
 use crate::outside::daemon::{
-    admin, beginnings, held, http, kerberos, retention, roots, systemd, topics, written,
+    admin, beginnings, ends, held, http, retention, roots, systemd, topics, written,
 };
 
 /// The arguments of the command line that the daemon needs.
@@ -329,6 +328,7 @@ fn environment(
         runtime: tokio::runtime::Handle::current(),
         commit_interval: config.daemon.commit_interval,
         jitter: jitter_of(&config.daemon.instance),
+        dormancy: Dormancy::USUAL,
         slots: Arc::new(memory.slots(Prefetch::of(config.daemon.memory_bytes).of_partition())),
         memory: Arc::new(memory),
         open_files: OpenFiles::default(),
@@ -354,7 +354,9 @@ fn spawn_tasks(
     let mut tasks = Essential::default();
     tasks.spawn("reload", reloading.watch(reloads));
     let in_force = following.clone();
-    tasks.spawn("log ends", watch_ends(Arc::clone(&consumer), Arc::clone(&health), in_force));
+    let dormant = ends::watch_dormant(Arc::clone(&health));
+    tasks.spawn("ends of logs that are not fetched", dormant);
+    tasks.spawn("log ends", ends::watch(Arc::clone(&consumer), Arc::clone(&health), in_force));
     let (asking, to) = (Arc::clone(&consumer), Arc::clone(&control));
     tasks.spawn("brokers", topics::watch_brokers(asking, to, Arc::clone(&health)));
     tasks.spawn("retention", retention::watch(Arc::clone(config), Arc::clone(&health)));
@@ -454,40 +456,4 @@ fn store_timer(metrics: &Arc<Metrics>, board: &Arc<Board>) -> Arc<StoreTimer> {
         seconds.observe(call.duration.as_secs_f64());
         roots::heard(&board, call);
     })
-}
-
-async fn watch_ends(
-    consumer: Arc<Consumer>,
-    health: Arc<Health>,
-    in_force: watch::Receiver<Arc<ActiveConfig>>,
-) {
-    let mut every = tokio::time::interval(status::SAMPLE);
-    loop {
-        let _ = every.tick().await;
-        let read = health.pool.records();
-        health.throughput.lock().sample(read);
-        let config = Arc::clone(&in_force.borrow().config);
-        if let Some(age) = kerberos::ticket_age(&config) {
-            health.pool.metrics().ticket_age.with_label_values(&["file"]).set(age as i64);
-        }
-        let (consumer, pool) = (Arc::clone(&consumer), Arc::clone(&health.pool));
-        let (board, positions) = (Arc::clone(&health.board), health.positions.clone());
-        let asked = tokio::task::spawn_blocking(move || {
-            // Each question would wait for its whole deadline.
-            let away = || board.outage(&Subject::Brokers).is_some();
-            let owned = pool.owned_partitions();
-            let stable = if away() { None } else { positions.stable_ends(&owned).ok() };
-            let stable: BTreeMap<_, _> =
-                owned.into_iter().zip(stable.into_iter().flatten()).collect();
-            // One leader that does not answer leaves all unanswered: then each is asked for alone.
-            let alone = |tp: &_| log_range(&consumer, tp).ok().map(|log| log.to);
-            let end = |tp: &_| stable.get(tp).copied().or_else(|| alone(tp));
-            pool.refresh_ends(|tp| if away() { None } else { end(tp) }, now_ms());
-            let full = |all: &[_]| if away() { None } else { positions.ends(all).ok() };
-            pool.refresh_full_ends(full, now_ms());
-        });
-        if let Err(error) = asked.await {
-            tracing::error!(%error, "the job that asks for the ends of the logs has panicked");
-        }
-    }
 }

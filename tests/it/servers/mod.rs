@@ -25,6 +25,7 @@ pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
     ("roots_that_were_wiped_or_changed", mistakes::roots_that_were_wiped_or_changed),
     ("join_stop_and_kill_under_load", group::join_stop_and_kill_under_load),
     ("a_group_that_never_rests", group::a_group_that_never_rests),
+    ("partitions_without_records_for_long", starts::partitions_without_records_for_long),
     ("a_transactional_id_that_is_taken", group::a_transactional_id_that_is_taken),
     ("what_another_version_wrote", mistakes::what_another_version_wrote),
     ("more_words_than_memory", merge::more_words_than_memory),

@@ -1,9 +1,9 @@
 //! Where partitions begin, which topics a pattern takes, and files of topics that fell silent.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::config;
-use crate::support::{Cluster, Daemon, Producing, eventually, flush, send};
+use crate::support::{Cluster, Daemon, Producing, assert_each_once, eventually, flush, send};
 
 const FIRST_MS: i64 = 1_700_000_000_000;
 
@@ -148,4 +148,37 @@ output_topic = "held-counts"
         let offsets = cluster.archive(root, topic, topic).offsets();
         assert_eq!(offsets, (0..5).map(|o| (0, o)).collect::<Vec<_>>(), "{topic}");
     }
+}
+
+/// Partitions without a record for a minute are not fetched any more, where there are many; a
+/// record that comes later is read all the same, and the others go on to rest.
+pub(crate) fn partitions_without_records_for_long(cluster: &Cluster) {
+    let (name, topic, partitions) = ("rest", "rest-in", 240_u32);
+    cluster.create_topic(topic, partitions);
+    let config = config(cluster, name, &format!("[mapping.rest]\ntopics = [\"{topic}\"]"));
+    let daemon = Daemon::start(&cluster.home(name), "a", &config);
+    let dormant = || daemon.metric("alluvium_dormant_partitions", &[]);
+    eventually("all rest", Duration::from_secs(150), || dormant() == f64::from(partitions));
+    let producer = cluster.producer();
+    let mut expected = Vec::new();
+    for (round, some) in [vec![0, 7, 100, 239], vec![7, 8, 238]].into_iter().enumerate() {
+        for p in &some {
+            let before = expected.iter().filter(|(of, _)| of == p).count() as i64;
+            send(&producer, topic, *p, b"late words", None);
+            expected.push((*p, before));
+        }
+        flush(&producer);
+        let sent = Instant::now();
+        eventually("read", Duration::from_secs(20), || {
+            expected.len() as f64 <= daemon.metric("alluvium_records_total", &[("mapping", name)])
+        });
+        println!("round {round}: read after {:.1} s", sent.elapsed().as_secs_f32());
+        // Those that have had none rest still.
+        assert!(f64::from(partitions) - 20.0 < dormant(), "{} rest", dormant());
+    }
+    let lags = daemon.metric("alluvium_archive_lag_records", &[("topic", topic)]);
+    assert!(lags <= expected.len() as f64, "the lags are known: {lags}");
+    assert_eq!(daemon.stop(), 0);
+    let root = format!("{}/{name}", cluster.hdfs());
+    assert_each_once(&cluster.archive(&root, topic, topic).offsets(), expected.into_iter());
 }

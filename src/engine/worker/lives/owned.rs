@@ -17,7 +17,7 @@ use crate::common::clock::Now;
 use crate::engine::topics::Role;
 use crate::engine::worker::lives::topics::{MERGED, tp};
 use crate::engine::worker::lives::world::{env, role};
-use crate::engine::worker::{Env, Paused, Pool, PoolSetup};
+use crate::engine::worker::{Dormancy, Env, Paused, Pool, PoolSetup};
 use crate::fakes::brokers::Brokers;
 use crate::fakes::store::Memory;
 use crate::pure::record::{Offset, TopicPartition};
@@ -56,17 +56,23 @@ impl Commit for Hanging {
 }
 
 fn pool(registry: &Registry, brokers: &Brokers) -> Pool {
-    pool_and_pauses(registry, brokers).0
+    pool_and_pauses(registry, brokers, NEVER).0
 }
 
+const NEVER: Dormancy = Dormancy { many: usize::MAX, after: Duration::MAX };
+
 /// The pool, and what pauses its mappings.
-fn pool_and_pauses(registry: &Registry, brokers: &Brokers) -> (Pool, Arc<Paused>) {
+fn pool_and_pauses(
+    registry: &Registry,
+    brokers: &Brokers,
+    dormancy: Dormancy,
+) -> (Pool, Arc<Paused>) {
     let store = Memory::default();
     MERGED.set(true);
     let mut roles: Vec<_> = ["in", "g-m-partials"].map(|t| (t, role(t, &store))).into();
     roles.push(("other", Role { mapping: "other".into(), ..role("in", &store) }));
     MERGED.set(false);
-    let env = Env { clock: Now::read, ..env(brokers, registry) };
+    let env = Env { clock: Now::read, dormancy, ..env(brokers, registry) };
     let paused = Arc::clone(&env.paused);
     let role = move |topic: &str| roles.iter().find(|(t, _)| *t == topic).map(|r| r.1.clone());
     let brokers = brokers.clone();
@@ -157,7 +163,7 @@ fn value(registry: &Registry, name: &str, of: &TopicPartition) -> Option<f64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_operators_see_of_a_partition_has_the_value_that_it_says() {
     let (registry, brokers) = (Registry::new(), Brokers::default());
-    let (pool, paused) = pool_and_pauses(&registry, &brokers);
+    let (pool, paused) = pool_and_pauses(&registry, &brokers, NEVER);
     let (source, partials) = (tp("in", 0), tp("g-m-partials", 0));
     brokers.produce(&source, 1_700_000_000_000, "one two");
     assign(&pool, &brokers, &[source.clone(), partials.clone()]);
@@ -218,5 +224,59 @@ async fn partitions_of_a_mapping_share_its_workers_and_an_idle_one_comes_first()
     pool.revoked(&[tp("other", 0)], false);
     assign(&pool, &brokers, &[tp("other", 1)]);
     assert_eq!(of(&pool), ["m", "other"], "the idle worker is used again");
+    assert!(pool.end(Duration::from_secs(5)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_fetched_is_read_as_soon_as_its_log_has_grown_or_may_have() {
+    let (registry, brokers) = (Registry::new(), Brokers::default());
+    let dormancy = Dormancy { many: 3, after: Duration::from_millis(100) };
+    let (pool, paused) = pool_and_pauses(&registry, &brokers, dormancy);
+    let all = [0, 1, 2].map(|p| tp("other", p));
+    let produce = |tp: &TopicPartition| brokers.produce(tp, 1_700_000_000_000, "one two");
+    all.iter().for_each(produce);
+    assign(&pool, &brokers, &all);
+    let committed = |tp: &TopicPartition| brokers.lock().committed.get(tp).map(|(o, _)| *o);
+    let grown = Cell::new([1; 3]);
+    let dormant = || {
+        let asked = Cell::new(0);
+        pool.refresh_dormant(|names| {
+            asked.set(names.len());
+            Some(names.iter().map(|tp| Offset(grown.get()[tp.partition as usize])).collect())
+        });
+        asked.get()
+    };
+    eventually("sleep", || dormant() == 3);
+    assert_eq!(pool.metrics().dormant.get(), 3);
+    // What was read before is committed meanwhile.
+    eventually("commits", || all.iter().all(|tp| committed(tp) == Some(Offset(1))));
+    eventually("sleep", || dormant() == 3);
+
+    produce(&all[1]);
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert_eq!(committed(&all[1]), Some(Offset(1)), "nobody has said that there is more");
+    grown.set([1, 2, 1]);
+    eventually("the record", || dormant() < 4 && committed(&all[1]) == Some(Offset(2)));
+
+    // A pause and its end leave everything as it was.
+    eventually("sleep again", || dormant() == 3);
+    for is in [true, false] {
+        let _ = paused.set("other", is);
+        std::thread::sleep(Duration::from_millis(1_200));
+    }
+    produce(&all[2]);
+    grown.set([1, 2, 2]);
+    eventually("its record", || dormant() < 4 && committed(&all[2]) == Some(Offset(2)));
+
+    // Nobody knows the ends.
+    eventually("sleep once more", || dormant() == 3);
+    produce(&all[0]);
+    pool.refresh_dormant(|_| None);
+    eventually("the last record", || committed(&all[0]) == Some(Offset(2)));
+
+    // What is taken away is not asked for.
+    eventually("sleep at last", || dormant() == 3);
+    pool.revoked(&all[..1], false);
+    eventually("the others", || dormant() == 2);
     assert!(pool.end(Duration::from_secs(5)));
 }

@@ -13,6 +13,7 @@ use crate::common::metrics::Metrics;
 use crate::engine::archive::open::OpenFiles;
 use crate::engine::topics::{Role, SourceLists};
 use crate::engine::worker::env::{self, Env};
+use crate::engine::worker::fetching::Dormancy;
 use crate::engine::worker::inbox::{Added, Message, Wake, WorkerView};
 use crate::engine::worker::lives::oracle::{Visible, check, explain, is_whole};
 use crate::engine::worker::lives::topics::{MERGED, all, tp};
@@ -117,6 +118,7 @@ pub(super) fn env(brokers: &Brokers, registry: &prometheus::Registry) -> Env {
         // Longer than a roll, so that either position may be ahead of the other.
         commit_interval: Duration::from_secs(2),
         jitter: 0,
+        dormancy: Dormancy { many: usize::MAX, after: Duration::MAX },
         memory: Arc::new(env::Memory::new(1 << 30)),
         slots: Arc::new(SlotPool::new(SLOTS.get(), 1)),
         open_files: OpenFiles::default(),
