@@ -280,8 +280,24 @@ impl BrokerPositions {
     }
 }
 
+/// The client looks through the whole list of a question for each answer: many partitions are
+/// asked for in several questions.
+const ASKED_AT_ONCE: usize = 200;
+
 /// The beginnings or the ends of these logs for the client's isolation level, in order.
 fn edges_for<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    partitions: &[TopicPartition],
+    edge: RdOffset,
+) -> Result<Vec<Offset>, KafkaError> {
+    let mut edges = Vec::with_capacity(partitions.len());
+    for some in partitions.chunks(ASKED_AT_ONCE) {
+        edges.extend(edges_of_some(client, some, edge)?);
+    }
+    Ok(edges)
+}
+
+fn edges_of_some<C: ConsumerContext>(
     client: &BaseConsumer<C>,
     partitions: &[TopicPartition],
     edge: RdOffset,
