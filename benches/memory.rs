@@ -228,6 +228,11 @@ fn measure(cluster: &Cluster, size: &Size, run: &Run<'_>, filled: &mut BTreeSet<
     });
     // What is still on its way into the store, and pages that the allocator keeps for a moment.
     std::thread::sleep(Duration::from_secs(3));
+    // A worker has half of the partitions of a mapping.
+    if 200 <= each {
+        let dormant = || daemon.metric("alluvium_dormant_partitions", &[]);
+        eventually("all are dormant", Duration::from_secs(120), || all <= dormant());
+    }
     let before = cpu_seconds(pid);
     std::thread::sleep(size.idle);
     let idle = (cpu_seconds(pid) - before) / size.idle.as_secs_f64() * 100.0;
