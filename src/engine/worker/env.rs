@@ -78,29 +78,34 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// A budget for the whole process in bytes, for one worker at first.
+    /// A budget for the whole process in bytes, for so many workers at first: one for each mapping.
     #[must_use]
-    pub fn new(budget: usize) -> Memory {
+    pub fn new(budget: usize, workers: usize) -> Memory {
         let whole = budget - budget.min(SMALL) / 4;
-        Memory { whole, workers: AtomicUsize::new(1) }
+        Memory { whole, workers: AtomicUsize::new(workers.max(1)) }
     }
 
     /// What the client may have fetched for all partitions, in slots that cost so many bytes each.
     #[must_use]
     pub fn slots(&self, bytes_of_one: usize) -> SlotPool {
-        SlotPool::new(self.whole / HOLDERS, bytes_of_one)
+        SlotPool::new(self.for_records() / HOLDERS, bytes_of_one)
     }
 
     pub(super) fn share_among(&self, workers: usize) {
         self.workers.store(workers.max(1), Ordering::Relaxed);
     }
 
-    /// One worker's part, bytes. Where producers would need nearly all of the budget, a quarter is
+    /// What producers leave, bytes. Where they would need nearly all of the budget, a quarter is
     /// left for records.
-    fn share(&self) -> usize {
+    fn for_records(&self) -> usize {
         let workers = self.workers.load(Ordering::Relaxed);
         let rest = self.whole.saturating_sub(PRODUCER.saturating_mul(workers));
-        rest.max(self.whole / 4) / workers
+        rest.max(self.whole / 4)
+    }
+
+    /// One worker's part, bytes.
+    fn share(&self) -> usize {
+        self.for_records() / self.workers.load(Ordering::Relaxed)
     }
 }
 

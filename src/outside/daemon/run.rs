@@ -319,7 +319,7 @@ fn environment(
         let _ = metrics.store_errors.with_label_values(&[kind.label()]);
     }
     let (anew, control) = (Arc::clone(control), Arc::clone(control));
-    let memory = Memory::new(config.daemon.memory_bytes as usize);
+    let memory = Memory::new(config.daemon.memory_bytes as usize, config.mappings.len());
     Env {
         sources: Arc::new(SourceLists::default()),
         paused: Arc::new(Paused::default()),

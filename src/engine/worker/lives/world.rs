@@ -119,7 +119,7 @@ pub(super) fn env(brokers: &Brokers, registry: &prometheus::Registry) -> Env {
         commit_interval: Duration::from_secs(2),
         jitter: 0,
         dormancy: Dormancy { many: usize::MAX, after: Duration::MAX },
-        memory: Arc::new(env::Memory::new(1 << 30)),
+        memory: Arc::new(env::Memory::new(1 << 30, 1)),
         slots: Arc::new(SlotPool::new(SLOTS.get(), 1)),
         open_files: OpenFiles::default(),
         fatal: Arc::new(|reason| panic!("{reason}")),
