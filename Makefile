@@ -4,7 +4,8 @@
 # make bench   the whole daemon on 5 million lines; RECORDS=… RUNS=arrival|record PARTITIONS=…
 # make bench-memory  memory, threads and idle CPU with 1 to 1,000 partitions, against the budget
 # make crashes every named step of the protocol: killed there, and stopped there until replaced
-# make chaos   random incidents on real servers; MINUTES=10 SEED=7
+# make chaos   random incidents on real servers; MINUTES=10 SEED=7; SECURE=1: servers with Kerberos,
+#              TLS, access lists and two NameNodes (make crashes SECURE=1 too)
 # make deb     a Debian package, in target/debian; make package-test tries it in a clean Debian tree
 # make prove   what takes longer than `make test` may, some hours; writes docs/proof.md; ONLY="search chaos"
 # make search  the largest of the exhaustive searches (minutes)
@@ -35,11 +36,11 @@ bench-memory: setup
 	$(CARGO) bench --bench memory
 
 chaos: setup
-	MINUTES=$(MINUTES) SEED=$(SEED) $(CARGO) test $(PROFILE) --test it chaos
+	MINUTES=$(MINUTES) SEED=$(SEED) SECURE=$(SECURE) $(CARGO) test $(PROFILE) --test it chaos
 
 # Writes the tables in docs/crashes.md and README.md anew.
 crashes: setup
-	ALLUVIUM_TABLE=1 $(CARGO) test $(PROFILE) --test it crashes
+	ALLUVIUM_TABLE=$(if $(SECURE),,1) SECURE=$(SECURE) $(CARGO) test $(PROFILE) --test it crashes
 
 search:
 	ALLUVIUM_SEARCH=full $(CARGO) test $(PROFILE) --lib search -- --nocapture

@@ -2,14 +2,16 @@
 //! NameNode and DataNodes are killed, stand still and come back; HDFS takes nothing for a while.
 //! Seeded and printed; at the end everything is computed anew from the input.
 //!
-//! `make chaos MINUTES=10 SEED=7`; without, one minute and a half and a seed of the day.
+//! `make chaos MINUTES=10 SEED=7`; without, one minute and a half and a seed of the day. With
+//! SECURE=1 the servers ask for logins and rights, tickets are valid for 20 s, the KDC stands still
+//! now and then, and two NameNodes take each other's place.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::support::scene::Scene;
-use crate::support::{Cluster, Daemon, eventually};
+use crate::support::{Daemon, eventually, secured};
 
 const MOST: usize = 4;
 
@@ -21,7 +23,7 @@ pub(crate) fn random_incidents() {
     let minutes: f64 = number("MINUTES").unwrap_or(1.5);
     let seed: u64 = number("SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
     println!("seed={seed} minutes={minutes}");
-    let cluster = Arc::new(Cluster::start("chaos", 3, 3));
+    let cluster = Arc::new(secured::start("chaos", 3, 3));
     let scene = Scene::new(&cluster, "chaos");
     let mut chaos = Chaos {
         scene: &scene,
@@ -29,6 +31,7 @@ pub(crate) fn random_incidents() {
         started: Instant::now(),
         running: BTreeMap::new(),
         tally: BTreeMap::new(),
+        active: "nn",
     };
     chaos.join();
     chaos.join();
@@ -60,6 +63,18 @@ struct Chaos<'a> {
     started: Instant,
     running: BTreeMap<String, Daemon>,
     tally: BTreeMap<&'static str, u32>,
+    /// The NameNode that is the active one, where there are two.
+    active: &'static str,
+}
+
+/// Files and their numbers of replicas, as `hdfs dfs -ls -R` lists them.
+fn listed(text: &str) -> Vec<(String, u32)> {
+    let file = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let replicas = fields.get(1)?.parse().ok()?;
+        Some((fields.last()?.to_string(), replicas))
+    };
+    text.lines().filter(|line| line.starts_with('-')).filter_map(file).collect()
 }
 
 impl Chaos<'_> {
@@ -114,11 +129,38 @@ impl Chaos<'_> {
     /// Files that were begun with fewer replicas are to have all of them in the end.
     fn every_file_has_its_replicas(&self) {
         // What a killed instance left in staging was never closed; the next owner deletes it.
-        let mut files = self.scene.cluster.files().walk("/chaos");
+        let mut files = if secured::is_wanted() {
+            listed(&self.scene.cluster.run(&["dfs", "-ls", "-R", "/chaos"]))
+        } else {
+            self.scene.cluster.files().walk("/chaos")
+        };
         files.retain(|(path, _)| !path.contains("/staging/"));
         assert!(!files.is_empty());
         for (file, replicas) in files {
             assert_eq!(replicas, 3, "{file}");
+        }
+    }
+
+    /// The active NameNode dies, stands still, or becomes a standby; the other one is active then.
+    fn fail_over(&mut self) {
+        let old = self.active;
+        let new = if old == "nn" { "nn2" } else { "nn" };
+        let cluster = &self.scene.cluster;
+        let testbed = |args: &[&str]| drop(cluster.run(args));
+        let how = self.random.choice(["kill", "pause", "standby"]).unwrap();
+        self.note("failovers", &format!("{how} {old}"));
+        testbed(&[how, old]);
+        testbed(&["active", new]);
+        self.active = new;
+        self.wait(3..15);
+        if how == "pause" {
+            // It has been fenced, and ends when it notices.
+            testbed(&["resume", old]);
+            std::thread::sleep(Duration::from_secs(3));
+            let _ = cluster.pipe(&["kill", old], "");
+        }
+        if how != "standby" {
+            testbed(&["start", old]);
         }
     }
 
@@ -161,6 +203,14 @@ impl Chaos<'_> {
                 let name = format!("kafka{}", self.random.u8(1..=3));
                 self.server("brokers", &name, "kill", "start");
             }
+            8 if secured::is_wanted() && self.random.u8(0..4) == 0 => {
+                self.note("kdc", "stands still");
+                let _ = self.scene.cluster.run(&["pause", "kdc"]);
+                // Longer than any ticket is valid.
+                self.wait(3..secured::TICKET_S + 10);
+                let _ = self.scene.cluster.run(&["resume", "kdc"]);
+            }
+            8 | 10 if secured::is_wanted() => self.fail_over(),
             8 if self.random.bool() => self.server("namenodes", "nn", "stop", "start"),
             8 => self.server("namenodes", "nn", "pause", "resume"),
             9 | 10 => {

@@ -2,7 +2,8 @@
 //! daemon dies there, or stands still until another instance has taken over, with a load going on,
 //! a read_committed reader and somebody who looks at the files beside it. At the end everything is
 //! computed anew from the input. `cargo test --release --test it crashes`; STEP=NAME
-//! runs one step alone (or `namenode-stands-still`); `make crashes` writes docs/crashes.md.
+//! runs one step alone (or `namenode-stands-still`); `make crashes` writes docs/crashes.md; with
+//! SECURE=1 the servers ask for logins and rights, and have tickets of 20 s.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use alluvium::testing::Step;
 
 use crate::support::scene::{Outcome, Scene};
-use crate::support::{Cluster, Daemon, eventually};
+use crate::support::{Daemon, eventually, secured};
 
 /// Standing still here, a process comes back as a zombie with something to do.
 const STOPS: &[Step] = &[
@@ -33,7 +34,7 @@ const STANDSTILL: &str = "namenode-stands-still";
 pub(crate) fn every_step() {
     let only = std::env::var("STEP").ok();
     let wanted = |s: &&Step| only.as_ref().is_none_or(|o| s.label() == o);
-    let cluster = Arc::new(Cluster::start("crashes", 3, 1));
+    let cluster = Arc::new(secured::start("crashes", 3, 1));
     let scene = Scene::new(&cluster, "crashes");
     let running = scene.begin();
     let mut table = Vec::new();
@@ -152,7 +153,7 @@ fn report(table: &[(&str, &str)], outcome: &Outcome) {
         outcome.files
     );
     println!("{last}");
-    if std::env::var_os("ALLUVIUM_TABLE").is_none() {
+    if std::env::var("ALLUVIUM_TABLE").as_deref() != Ok("1") {
         return;
     }
     let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -135,13 +135,17 @@ root = "{}/{name}"
         )
     }
 
-    /// The archive of a topic below a root whose servers this process cannot ask: Hadoop's own tool
-    /// copies it first.
+    /// The archive of a topic below a root whose servers this process cannot ask.
     pub fn copied_archive(&self, name: &str, topic: &str) -> Archived {
+        self.archive(&self.copied_root(name), topic, topic)
+    }
+
+    /// A root as Hadoop's own tool copies it.
+    pub fn copied_root(&self, name: &str) -> String {
         let to = self.state.join("copied");
         std::fs::create_dir_all(&to).unwrap();
         let _ = self.run(&["dfs", "-get", &format!("/{name}"), to.to_str().unwrap()]);
-        self.archive(&format!("file://{}/{name}", to.display()), topic, topic)
+        format!("file://{}/{name}", to.display())
     }
 
     pub fn producer(&self) -> Producing {

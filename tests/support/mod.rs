@@ -14,6 +14,7 @@ mod ports;
 mod promtool;
 pub mod recording;
 pub mod scene;
+pub mod secured;
 
 use std::time::{Duration, Instant};
 

@@ -11,6 +11,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Message as _;
 
+use super::secured::{self, Access};
 use super::{Cluster, Daemon, Lines, assert_each_once, eventually, flush, read_names, send, tree};
 
 /// One topic of lines, one mapping, one group; all named alike.
@@ -19,6 +20,8 @@ pub struct Scene {
     name: &'static str,
     topic: String,
     counts: String,
+    /// On servers that ask who somebody is.
+    access: Option<Access>,
 }
 
 /// What the end found; nothing was lost or doubled, or there would be none.
@@ -36,7 +39,8 @@ impl Scene {
         let (topic, counts) = (format!("{name}-in"), format!("{name}-counts"));
         cluster.create_topic(&topic, PARTITIONS as u32);
         cluster.create_topic(&counts, COUNT_PARTITIONS as u32);
-        Scene { cluster: Arc::clone(cluster), name, topic, counts }
+        let access = secured::is_wanted().then(|| Access::allow(cluster, name));
+        Scene { cluster: Arc::clone(cluster), name, topic, counts, access }
     }
 
     fn root(&self) -> String {
@@ -60,8 +64,14 @@ idle_after = "1s"
 partials = {{ partitions = {COUNT_PARTITIONS} }}
 archive = {{ format = "parquet", roll = {{ age = "2s" }} }}
 "#,
-            self.cluster.head(name, 6_000)
+            match &self.access {
+                Some(access) => access.head(&self.cluster, 6_000),
+                None => self.cluster.head(name, 6_000),
+            }
         );
+        if let Some(access) = &self.access {
+            return access.daemon(&self.cluster, instance, &config, variables);
+        }
         Daemon::start_with(&self.cluster.state.join("tests"), instance, &config, variables)
     }
 
@@ -142,8 +152,12 @@ archive = {{ format = "parquet", roll = {{ age = "2s" }} }}
         })
     }
 
-    /// Files that are visible are named by the ledger, at every moment; how many were seen.
+    /// Files that are visible are named by the ledger, at every moment; how many were seen. This
+    /// process does not get into a secured HDFS.
     fn watcher(&self, on: &Arc<AtomicBool>) -> JoinHandle<usize> {
+        if self.access.is_some() {
+            return std::thread::spawn(|| 0);
+        }
         let (cluster, on, root) = (Arc::clone(&self.cluster), Arc::clone(on), self.root());
         let topics = [self.topic.clone(), self.counts.clone()];
         std::thread::spawn(move || {
@@ -202,13 +216,17 @@ impl Running {
         last.archived_all(counts, &published);
         assert_eq!(last.stop(), 0);
 
-        let raw = cluster.archive(&scene.root(), topic, topic);
+        let root = match &scene.access {
+            Some(_) => cluster.copied_root(name),
+            None => scene.root(),
+        };
+        let raw = cluster.archive(&root, topic, topic);
         let each = records / i64::from(PARTITIONS);
         let want = (0..PARTITIONS).flat_map(|p| (0..each).map(move |o| (p, o)));
         assert_each_once(&raw.offsets(), want);
         assert!(read == lines.expected(), "the reader's sums by word");
         assert!(cluster.published_words(counts) == lines.expected(), "published sums by word");
-        let archived = cluster.archive(&scene.root(), counts, counts);
+        let archived = cluster.archive(&root, counts, counts);
         assert!(archived.words() == lines.expected(), "archived sums by word");
         assert_eq!(archived.rows as usize, published.len());
         Outcome { records, files }
