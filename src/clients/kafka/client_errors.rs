@@ -5,6 +5,8 @@ use std::fmt;
 
 use rdkafka::ClientConfig;
 
+use crate::clients::kafka::login_hints::{kerberos, token};
+
 /// Why no connection to a broker can be used.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LoginFault {
@@ -56,9 +58,16 @@ pub struct Security {
     certificate: Option<String>,
 }
 
-/// Words of an error that came from no broker's answer.
-const NO_ANSWER: [&str; 5] =
-    ["Local: ", "Timed out", "timed out", "ontact any KDC", "parsing failed"];
+/// Words of an error that refuses nobody: no broker has answered, or one was asked for another
+/// login a moment after the last one.
+const NO_ANSWER: [&str; 6] = [
+    "Local: ",
+    "Timed out",
+    "timed out",
+    "ontact any KDC",
+    "parsing failed",
+    "Request not valid in current SASL state",
+];
 
 /// What an alert of TLS says of the client's certificate, by its number (RFC 8446, 6.2); [`None`]
 /// if it is not about one.
@@ -115,6 +124,9 @@ impl Security {
         if let Some((_, why)) = text.split_once("SASL authentication error: ") {
             return fault(FaultClass::Login, self.refused(why));
         }
+        if let Some(text) = token(text) {
+            return fault(FaultClass::Login, text);
+        }
         if text.contains("Unsupported SASL mechanism") {
             let offered = text.rsplit_once("supported mechanisms: ").map_or("", |(_, all)| all);
             return fault(
@@ -125,6 +137,9 @@ impl Security {
                     self.mechanism
                 ),
             );
+        }
+        if let Some(text) = kerberos(text) {
+            return fault(FaultClass::Login, text);
         }
         if text.contains("SASL") && text.contains("failed") {
             return fault(FaultClass::Login, self.refused(text));
@@ -140,15 +155,30 @@ impl Security {
         self.closed(text).and_then(|text| fault(FaultClass::Closed, text))
     }
 
+    /// Who else than a broker may be silent, if none answers.
+    #[must_use]
+    pub(super) fn silent(&self) -> &'static str {
+        let is_sasl = self.protocol.starts_with("sasl");
+        match self.mechanism.as_str() {
+            "GSSAPI" if is_sasl => " A KDC of /etc/krb5.conf that is silent looks the same.",
+            "OAUTHBEARER" if is_sasl => " A token server that is silent looks the same.",
+            _ => "",
+        }
+    }
+
     fn refused(&self, why: &str) -> String {
         let who = match (self.mechanism.as_str(), self.user.as_str()) {
             ("GSSAPI", _) => "the Kerberos principal".to_string(),
+            ("OAUTHBEARER", _) => "the token".to_string(),
             (_, "") => "this client".into(),
             (_, user) => format!("the user {user:?}"),
         };
         let keys = match self.mechanism.as_str() {
-            "GSSAPI" => {
-                "correct kafka.properties.\"sasl.kerberos.principal\" and \"sasl.kerberos.keytab\""
+            "GSSAPI" => "correct kafka.kerberos",
+            "OAUTHBEARER" => {
+                "its issuer, audience and times have to be those that the brokers expect, and \
+                 their key set has to have its key; kafka.properties.\"sasl.oauthbearer.scope\" \
+                 asks for another token"
             }
             _ => "correct kafka.properties.\"sasl.username\" or kafka.secrets.\"sasl.password\"",
         };
@@ -255,6 +285,8 @@ mod tests {
             "b:1: SASL authentication error: SaslAuthenticateRequest failed: Local: Broker \
              transport failure (after 5ms in state AUTH_REQ)",
             "b:1: SASL authentication error: SaslAuthenticateRequest failed: Local: Timed out",
+            "b:1: SASL OAUTHBEARER mechanism handshake failed: Broker: Request not valid in \
+             current SASL state: broker's supported mechanisms:",
             "b:1: SASL SCRAM-SHA-512 mechanism handshake failed: Local: Broker transport failure: \
              broker's supported mechanisms: ",
             "b:1: SASL handshake failed (start (-1)): SASL(-1): generic failure: GSSAPI Error: \

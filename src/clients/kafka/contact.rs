@@ -75,7 +75,8 @@ pub fn first_contact(consumer: &Consumer) -> Result<(), NoContact> {
         Some(fault) => (fault.text, Some(fault.class)),
         None => {
             let why = errors.of_connection().unwrap_or_else(|| "no broker answers".into());
-            (format!("{why}. Is a broker up there, and is the address right?"), None)
+            let silent = Security::of(settings).silent();
+            (format!("{why}. Is a broker up there, and is the address right?{silent}"), None)
         }
     };
     Err(NoContact { servers, text, class })

@@ -16,6 +16,9 @@
 //! * `limit`: how large a message may be.
 //! * `twins`: which of two instances of one name is the newer one.
 //! * `settings`: of consumers and producers.
+//! * `key_files`: what is wrong with a file of a key or a certificate.
+//! * `login_hints`: what the texts of Kerberos and of token servers mean.
+//! * `identity`, `krb5`: who the clients are with Kerberos.
 //! * `headers`: the headers of messages, with every byte of their names.
 //! * [`native`]: what rust-rdkafka has no safe way for: captured group metadata, and topic ids.
 
@@ -30,7 +33,12 @@ mod generation;
 pub mod group;
 #[allow(unsafe_code)]
 mod headers;
+mod identity;
+mod key_files;
+#[allow(unsafe_code)]
+mod krb5;
 mod limit;
+mod login_hints;
 #[allow(unsafe_code)]
 mod native;
 mod offset_commit;
@@ -50,6 +58,7 @@ pub use contact::{NoContact, first_contact};
 pub use error::{Fatal, KafkaError, TransactionError};
 pub use generation::Generation;
 pub use group::{Assignments, Consumer, Queue};
+pub use identity::{environment_before, take_identity};
 pub use limit::BatchLimits;
 pub use offset_commit::OffsetCommit;
 pub use queue::{Read, Source, Trouble};

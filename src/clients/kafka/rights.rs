@@ -68,6 +68,10 @@ impl Rights {
                 let principal = settings.get("sasl.kerberos.principal").unwrap_or("kafkaclient");
                 (principal.split(['/', '@']).next().unwrap_or(principal), None)
             }
+            (_, "OAUTHBEARER") => (
+                "NAME",
+                Some("NAME is the claim `sub` of the token, or what the brokers take instead"),
+            ),
             _ => (security.user.as_str(), None),
         };
         Rights {

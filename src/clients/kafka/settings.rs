@@ -7,6 +7,7 @@ use rdkafka::{ClientConfig, ClientContext};
 
 use crate::clients::kafka::error::KafkaError;
 use crate::clients::kafka::queue::BATCH;
+use crate::clients::kafka::{identity, key_files};
 use crate::common::config::{Config, ConfigFault, Kafka, SECRETS};
 use crate::common::deadlines;
 
@@ -43,6 +44,12 @@ pub fn base_config(kafka: &Kafka, client_id: &str) -> Result<ClientConfig, Kafka
     if let Some(fault) = kafka.unreadable.first() {
         return Err(KafkaError::new("read a secret", fault));
     }
+    if let Some(fault) = identity::fault() {
+        return Err(KafkaError::new("be the principal of kafka.kerberos", fault));
+    }
+    if let Some(kerberos) = &kafka.kerberos {
+        let _ = config.set("sasl.kerberos.principal", &kerberos.principal);
+    }
     for (key, secret) in &kafka.secrets {
         let text = std::fs::read_to_string(&secret.0)
             .map_err(|e| KafkaError::new(format!("read {}", secret.0.display()), e))?;
@@ -51,6 +58,8 @@ pub fn base_config(kafka: &Kafka, client_id: &str) -> Result<ClientConfig, Kafka
     let _ = config
         .set("bootstrap.servers", &kafka.bootstrap_servers)
         .set("client.id", client_id)
+        // Zero: no kinit is run, which would need a shell (decision 0019).
+        .set("sasl.kerberos.min.time.before.relogin", "0")
         .set("allow.auto.create.topics", "false");
     Ok(config)
 }
@@ -194,6 +203,9 @@ pub fn refused(config: &Config) -> Vec<ConfigFault> {
     if !config.kafka.unreadable.is_empty() {
         return config.kafka.unreadable.clone();
     }
+    if let Some(fault) = identity::fault() {
+        return vec![fault];
+    }
     let mut faults: Vec<ConfigFault> = Vec::new();
     let settings = [consumer_config(config), producer_config(config, "", 0)];
     for (client, settings) in settings.into_iter().enumerate() {
@@ -218,7 +230,10 @@ pub fn refused(config: &Config) -> Vec<ConfigFault> {
         };
         match made {
             Ok(()) => {}
-            Err(Rd::ClientCreation(why)) => faults.push(fault(&config.kafka, "", &why)),
+            Err(Rd::ClientCreation(why)) => {
+                let of_a_file = key_files::explained(&config.kafka, &why);
+                faults.push(of_a_file.unwrap_or_else(|| fault(&config.kafka, "", &why)));
+            }
             Err(e) => faults.push(fault(&config.kafka, "", &e.to_string())),
         }
     }
@@ -307,6 +322,37 @@ mod tests {
         let found = refused_with(tls);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].contains("ssl.ca.location"), "{found:?}");
+    }
+
+    #[test]
+    fn no_client_runs_kinit_in_a_shell() {
+        let text = "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\nkerberos = { principal \
+                    = \"a@B\", keytab = \"/k\" }\n[kafka.properties]\n\"security.protocol\" = \
+                    \"sasl_plaintext\"\n[archive]\nroot = \"file:///x\"\n[mapping.m]\ntopics = \
+                    [\"t\"]";
+        let config = Config::parse(text, Some("i")).unwrap_or_else(|e| panic!("{e}"));
+        for settings in [consumer_config(&config), producer_config(&config, "m", 0)] {
+            let settings = settings.expect("settings");
+            assert_eq!(settings.get("sasl.kerberos.principal"), Some("a@B"));
+            assert_eq!(settings.get("sasl.kerberos.min.time.before.relogin"), Some("0"));
+            assert_eq!(settings.get("sasl.kerberos.keytab"), None);
+        }
+        assert_eq!(refused(&config), []);
+    }
+
+    /// That the client library was built with libcurl.
+    #[test]
+    fn a_client_can_get_tokens() {
+        let secret = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(&secret, "secret").expect("a secret");
+        let oidc = format!(
+            "\"security.protocol\" = \"sasl_ssl\"\n\"sasl.mechanism\" = \"OAUTHBEARER\"\n\
+             \"sasl.oauthbearer.method\" = \"oidc\"\n\"sasl.oauthbearer.client.id\" = \
+             \"alluvium\"\n\"sasl.oauthbearer.token.endpoint.url\" = \"https://idp/token\"\n\
+             [kafka.secrets]\n\"sasl.oauthbearer.client.secret\" = {{ file = {:?} }}",
+            secret.path()
+        );
+        assert_eq!(refused_with(&oidc), [""; 0]);
     }
 
     #[test]

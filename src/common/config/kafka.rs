@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use toml::Value;
 
 use crate::common::config::fields::{ConfigFault, Faults, Fields};
+use crate::common::config::kerberos::Kerberos;
+use crate::common::config::oauthbearer;
 
 /// How the group shares out partitions; see docs/decisions/0003-assignor.md.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +36,8 @@ pub struct Kafka {
     /// librdkafka keys, checked against the lists below.
     pub properties: BTreeMap<String, String>,
     pub secrets: BTreeMap<String, Secret>,
+    /// Who the clients are with GSSAPI; [`None`] for the identity of the environment.
+    pub kerberos: Option<Kerberos>,
     /// Secrets that can't be read here. Only a client needs them: a command that asks no broker
     /// works without, beside a unit that alone has the credentials.
     pub unreadable: Vec<ConfigFault>,
@@ -46,7 +50,7 @@ impl Kafka {
         self.properties.get(key).map_or(default, String::as_str).to_string()
     }
 
-    /// The files of secrets, keys and key tables that everybody on this host can read, in words.
+    /// The files of secrets and keys that everybody on this host can read, in words.
     #[must_use]
     pub fn exposed(&self) -> Vec<String> {
         use std::os::unix::fs::PermissionsExt as _;
@@ -63,7 +67,7 @@ impl Kafka {
             let path = path.display();
             format!("{key}: everybody on this host can read {path}: chmod o-rwx {path}")
         };
-        open.map(text).collect()
+        open.map(text).chain(oauthbearer::sends_in_the_clear(&self.properties)).collect()
     }
 
     /// The files that clients read: secrets, certificates, keys, key tables.
@@ -71,7 +75,20 @@ impl Kafka {
     pub fn files(&self) -> Vec<PathBuf> {
         let named = |(key, _): &(&String, &String)| FILES.contains(&key.as_str());
         let named = self.properties.iter().filter(named).map(|(_, path)| PathBuf::from(path));
-        named.chain(self.secrets.values().map(|secret| secret.0.clone())).collect()
+        let keytab = self.kerberos.as_ref().and_then(|kerberos| kerberos.keytab.as_ref());
+        let secrets = self.secrets.values().map(|secret| secret.0.clone());
+        named.chain(secrets).chain(keytab.map(PathBuf::from)).collect()
+    }
+
+    /// The SASL mechanism in capitals; [`None`] if the clients do not use SASL.
+    #[must_use]
+    pub fn mechanism(&self) -> Option<String> {
+        let property = |key: &str| self.properties.get(key).filter(|value| !value.is_empty());
+        let protocol = property("security.protocol")?.to_ascii_lowercase();
+        let named = property("sasl.mechanism").or_else(|| property("sasl.mechanisms"));
+        // The client library's default.
+        let mechanism = named.map_or("GSSAPI", String::as_str);
+        protocol.starts_with("sasl").then(|| mechanism.to_ascii_uppercase())
     }
 }
 
@@ -93,6 +110,7 @@ const ALLOWED: &[&str] = &[
     "fetch.message.max.bytes",
     "fetch.min.bytes",
     "fetch.wait.max.ms",
+    "https.ca.location",
     "heartbeat.interval.ms",
     "linger.ms",
     "max.partition.fetch.bytes",
@@ -105,12 +123,14 @@ const ALLOWED: &[&str] = &[
     "request.timeout.ms",
     "retry.backoff.max.ms",
     "retry.backoff.ms",
-    "sasl.kerberos.keytab",
-    "sasl.kerberos.min.time.before.relogin",
-    "sasl.kerberos.principal",
     "sasl.kerberos.service.name",
     "sasl.mechanism",
     "sasl.mechanisms",
+    "sasl.oauthbearer.client.id",
+    "sasl.oauthbearer.extensions",
+    "sasl.oauthbearer.method",
+    "sasl.oauthbearer.scope",
+    "sasl.oauthbearer.token.endpoint.url",
     "sasl.username",
     "security.protocol",
     "session.timeout.ms",
@@ -134,7 +154,7 @@ const ALLOWED: &[&str] = &[
 ];
 /// Those of them that name a file.
 const FILES: &[&str] = &[
-    "sasl.kerberos.keytab",
+    "https.ca.location",
     "ssl.ca.location",
     "ssl.certificate.location",
     "ssl.crl.location",
@@ -142,27 +162,10 @@ const FILES: &[&str] = &[
     "ssl.keystore.location",
 ];
 /// Those of them whose files nobody else should read.
-const KEYS: &[&str] = &["sasl.kerberos.keytab", "ssl.key.location", "ssl.keystore.location"];
-/// The client puts these into a command line of a shell, with `kinit`.
-const IN_A_SHELL: &[&str] = &[
-    "sasl.kerberos.keytab",
-    "sasl.kerberos.principal",
-    "sasl.kerberos.service.name",
-    "sasl.kerberos.min.time.before.relogin",
-];
-
-/// The keys of OAUTHBEARER, which the client library needs OIDC for.
-const OF_OAUTHBEARER: &str = "sasl.oauthbearer.";
-const NO_OAUTHBEARER: &str = "OAUTHBEARER is not in this build, whose client library has no OIDC: \
-                              use SCRAM-SHA-512, SCRAM-SHA-256, PLAIN, GSSAPI or a client \
-                              certificate";
-
-/// Whether the key, or its value, is about OAUTHBEARER.
-fn is_oauthbearer(name: &str, value: &Value) -> bool {
-    let mechanism = matches!(name, "sasl.mechanism" | "sasl.mechanisms");
-    let named = value.as_str().is_some_and(|v| v.eq_ignore_ascii_case("oauthbearer"));
-    name.starts_with(OF_OAUTHBEARER) || mechanism && named
-}
+const KEYS: &[&str] = &["ssl.key.location", "ssl.keystore.location"];
+/// Why the client library gets no keytab: it would put it into the command line of a shell.
+const KINIT: &str = "the client library would run kinit in a shell. Write kafka.kerberos = { \
+                     principal = \"…\", keytab = \"/…\" }";
 
 /// Keys that are refused, with the reason.
 const REFUSED: &[(&str, &str)] = &[
@@ -185,15 +188,23 @@ const REFUSED: &[(&str, &str)] = &[
     ("isolation.level", "recovery needs read_committed"),
     ("partition.assignment.strategy", "write kafka.assignor"),
     ("plugin.library.paths", "the setting would load code"),
-    ("sasl.kerberos.kinit.cmd", "the setting would run a shell"),
+    ("sasl.kerberos.keytab", KINIT),
+    ("sasl.kerberos.kinit.cmd", KINIT),
+    ("sasl.kerberos.min.time.before.relogin", KINIT),
+    ("sasl.kerberos.principal", KINIT),
     ("ssl.engine.id", "the setting would load code"),
     ("ssl.engine.location", "the setting would load code"),
     ("ssl.providers", "the setting would load code"),
     ("transactional.id", "the value is made from daemon.instance"),
 ];
 /// The keys of librdkafka whose values are secrets.
-pub const SECRETS: &[&str] =
-    &["sasl.password", "ssl.key.password", "ssl.keystore.password", "ssl.key.pem"];
+pub const SECRETS: &[&str] = &[
+    "sasl.oauthbearer.client.secret",
+    "sasl.password",
+    "ssl.key.password",
+    "ssl.key.pem",
+    "ssl.keystore.password",
+];
 
 pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
     let servers = f.text("bootstrap_servers", faults);
@@ -212,9 +223,7 @@ pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
     let mut properties = BTreeMap::new();
     for (name, value) in f.entries("properties", faults) {
         let key = format!("kafka.properties.{name:?}");
-        if is_oauthbearer(&name, &value) {
-            faults.add(key, NO_OAUTHBEARER);
-        } else if let Some((_, why)) = REFUSED.iter().find(|(k, _)| *k == name) {
+        if let Some((_, why)) = REFUSED.iter().find(|(k, _)| *k == name) {
             faults.add(key, format!("can't be set: {why}"));
         } else if SECRETS.contains(&name.as_str()) {
             faults.add(key, "is a secret: write it under [kafka.secrets] as { file = \"…\" }");
@@ -230,10 +239,6 @@ pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
         } else if value.get("credential").is_some() {
             let path = secret(&value, &key, faults, &mut unreadable);
             properties.extend(path.map(|p| (name, p.0.to_string_lossy().into_owned())));
-        } else if IN_A_SHELL.contains(&name.as_str())
-            && scalar(&value).is_some_and(|t| for_a_shell(&t))
-        {
-            faults.add(key, "stands in a command of a shell: use letters, digits and /@._- alone");
         } else if let Some(text) = scalar(&value) {
             let _ = properties.insert(name, text);
         } else {
@@ -245,9 +250,7 @@ pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
     let mut secrets = BTreeMap::new();
     for (name, value) in f.entries("secrets", faults) {
         let key = format!("kafka.secrets.{name:?}");
-        if name.starts_with(OF_OAUTHBEARER) {
-            faults.add(key, NO_OAUTHBEARER);
-        } else if !SECRETS.contains(&name.as_str()) {
+        if !SECRETS.contains(&name.as_str()) {
             faults.add(
                 key,
                 format!("is not a key for secrets; these keys are {}", SECRETS.join(", ")),
@@ -256,9 +259,39 @@ pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
             let _ = secrets.insert(name, secret);
         }
     }
+    let kerberos = f.table("kerberos", faults).and_then(|table| Kerberos::read(table, faults));
     f.finish(faults);
-    let (bootstrap_servers, group_id, unreadable) = (servers?, group?, unreadable.0);
-    Some(Kafka { bootstrap_servers, group_id, assignor, properties, secrets, unreadable })
+    let unreadable = unreadable.0;
+    let (bootstrap_servers, group_id) = (servers?, group?);
+    let kafka =
+        Kafka { bootstrap_servers, group_id, assignor, properties, secrets, kerberos, unreadable };
+    check_login(&kafka, faults);
+    Some(kafka)
+}
+
+/// Adds what an identity of Kerberos, or a token, lacks.
+fn check_login(kafka: &Kafka, faults: &mut Faults) {
+    let mechanism = kafka.mechanism();
+    if let Some(kerberos) = &kafka.kerberos {
+        if kerberos.keytab.is_none() && kerberos.cache.is_none() {
+            faults.add("kafka.kerberos", "needs a keytab, or a cache that another job fills");
+        }
+        if mechanism.as_deref() != Some("GSSAPI") {
+            let set = "set kafka.properties.\"security.protocol\" to \"sasl_ssl\" and \
+                       \"sasl.mechanism\" to \"GSSAPI\"";
+            faults.add("kafka.kerberos", format!("has a meaning with GSSAPI alone: {set}"));
+        }
+    }
+    let is_set = |key: &str| kafka.properties.contains_key(key);
+    let has_secret = |key: &str| {
+        let key_of_fault = format!("kafka.secrets.{key:?}");
+        kafka.secrets.contains_key(key)
+            || kafka.unreadable.iter().any(|fault| fault.key == key_of_fault)
+    };
+    match mechanism.as_deref() == Some("OAUTHBEARER") {
+        true => oauthbearer::check(&kafka.properties, has_secret, faults),
+        false => oauthbearer::check_unused(is_set, has_secret, faults),
+    }
 }
 
 fn scalar(value: &Value) -> Option<String> {
@@ -268,11 +301,6 @@ fn scalar(value: &Value) -> Option<String> {
         Value::Boolean(b) => Some(b.to_string()),
         _ => None,
     }
-}
-
-/// Whether a shell could see more than one word in this text.
-fn for_a_shell(text: &str) -> bool {
-    !text.chars().all(|c| c.is_ascii_alphanumeric() || "/@._-".contains(c))
 }
 
 /// `unreadable` gets what is right in the file and can't be read here.

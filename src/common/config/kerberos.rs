@@ -1,11 +1,16 @@
-//! `kerberos` of an archive: who the client of HDFS is, and the files that prove it.
+//! `kerberos` of an archive and of `[kafka]`: who a client is, and the files that prove it.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use toml::Value;
+
 use crate::common::config::fields::{ConfigFault, Faults, Fields};
 
-/// The identity of a root's client.
+/// Where systemd puts the credentials of a unit.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
+/// The identity of a root's client, or of the clients of Kafka.
 #[derive(Clone, Debug)]
 pub struct Kerberos {
     /// The principal: `alluvium@EXAMPLE.COM` or `alluvium/host@EXAMPLE.COM`.
@@ -42,13 +47,7 @@ impl Kerberos {
             let plain = !text.is_empty() && !text.contains(char::is_whitespace);
             if plain { Ok(text.to_string()) } else { Err(format!("{text:?} is no principal")) }
         });
-        let keytab = f.parsed("keytab", faults, |text| {
-            let path = text.strip_prefix("FILE:").unwrap_or(text);
-            let absolute = path.starts_with('/');
-            absolute
-                .then(|| path.to_string())
-                .ok_or_else(|| format!("{text:?} is not the absolute path of a file"))
-        });
+        let keytab = keytab(&mut f, faults);
         let cache = f.parsed("cache", faults, |text| {
             let named = text.starts_with('/') || text.contains(':');
             named.then(|| text.to_string()).ok_or_else(|| {
@@ -88,6 +87,13 @@ impl Kerberos {
     #[must_use]
     pub fn refused(&self) -> Vec<ConfigFault> {
         self.of_kind(|key, path, trouble| match trouble {
+            FileFault::Missing(_) if path.starts_with('$') => Some(ConfigFault::new(
+                key,
+                format!(
+                    "names a systemd credential, but {CREDENTIALS} is not set: start the daemon by \
+                     systemd with LoadCredential="
+                ),
+            )),
             FileFault::Missing(why) => Some(ConfigFault::new(
                 key,
                 format!("can't read {path}: {why}. The user of the daemon has to read this file"),
@@ -108,6 +114,24 @@ impl Kerberos {
             FileFault::Missing(_) => None,
         })
     }
+}
+
+/// The path of a keytab. That of a credential that this process does not have begins with `$`.
+fn keytab(f: &mut Fields, faults: &mut Faults) -> Option<String> {
+    let key = f.key("keytab");
+    let value = f.take("keytab")?;
+    if let Some(name) = value.get("credential").and_then(Value::as_str) {
+        let directory = std::env::var(CREDENTIALS).unwrap_or_else(|_| format!("${CREDENTIALS}"));
+        return Some(format!("{directory}/{name}"));
+    }
+    let text = value.as_str().unwrap_or_default();
+    let path = text.strip_prefix("FILE:").unwrap_or(text);
+    if path.starts_with('/') {
+        return Some(path.to_string());
+    }
+    let credential = "or { credential = \"name\" } for a systemd credential";
+    faults.add(key, format!("{value} is not the absolute path of a file, {credential}"));
+    None
 }
 
 fn fault_of(path: &Path) -> Option<FileFault> {
@@ -141,7 +165,8 @@ mod tests {
             ("keytab = \"/k\"", "archive.kerberos.principal: is missing"),
             ("principal = \"\"", "archive.kerberos.principal"),
             ("principal = \"a b\"", "archive.kerberos.principal"),
-            ("principal = \"a\"\nkeytab = \"k\"", "archive.kerberos.keytab"),
+            ("principal = \"a\"\nkeytab = \"k\"", "archive.kerberos.keytab: \"k\" is not"),
+            ("principal = \"a\"\nkeytab = { file = \"/k\" }", "archive.kerberos.keytab"),
             ("principal = \"a\"\ncache = \"c\"", "archive.kerberos.cache"),
             ("principal = \"a\"\ncahce = \"/c\"", "did you mean \"cache\""),
         ] {
@@ -174,6 +199,14 @@ mod tests {
         let (alone, _) = read("principal = \"a@B\"\ncache = \"/no/cache\"");
         let refused = alone.expect("no faults").refused();
         assert_eq!(refused[0].key, "archive.kerberos.cache", "nobody else makes it");
+    }
+
+    #[test]
+    fn a_credential_that_the_process_does_not_have_is_named() {
+        let (kerberos, faults) = read("principal = \"a@B\"\nkeytab = { credential = \"k\" }");
+        assert!(faults.is_empty(), "a command that needs no ticket goes on: {faults:?}");
+        let refused = kerberos.expect("no faults").refused();
+        assert!(refused[0].message.contains("LoadCredential="), "{refused:?}");
     }
 
     #[test]

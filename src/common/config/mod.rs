@@ -9,6 +9,7 @@ mod fields;
 mod kafka;
 mod kerberos;
 mod mapping;
+mod oauthbearer;
 mod places;
 mod root;
 mod together;

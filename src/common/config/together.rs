@@ -74,6 +74,29 @@ pub(super) fn check_message_size(kafka: &Kafka, mappings: &[Mapping], faults: &m
     }
 }
 
+/// A cache holds the tickets of one principal, so two identities need two caches.
+pub(super) fn check_caches(kafka: &Kafka, mappings: &[Mapping], faults: &mut Faults) {
+    let Some(of_kafka) = &kafka.kerberos else { return };
+    let Some(cache) = &of_kafka.cache else { return };
+    for archive in mappings.iter().flat_map(Mapping::archives) {
+        let Root::Hdfs { options, .. } = &archive.root else { continue };
+        let Some(of_root) = &options.kerberos else { continue };
+        let one_file =
+            of_root.cache_file().is_some() && of_root.cache_file() == of_kafka.cache_file();
+        let shared = one_file || of_root.cache.as_ref() == Some(cache);
+        if shared && of_root.principal != of_kafka.principal {
+            faults.add(
+                "kafka.kerberos.cache",
+                format!(
+                    "is also the cache of {} (archive.kerberos), and a cache holds the tickets of \
+                     one principal: name another one for {}",
+                    of_root.principal, of_kafka.principal
+                ),
+            );
+        }
+    }
+}
+
 /// Two archives in one root that would open it differently: it is opened once, so that one of them
 /// would be written or read with the other's options.
 fn check_roots(mappings: &[Mapping], faults: &mut Faults) {

@@ -99,6 +99,7 @@ impl Config {
         together::check_together(&mappings, &mut faults);
         if let Some(kafka) = &kafka {
             together::check_message_size(kafka, &mappings, &mut faults);
+            together::check_caches(kafka, &mappings, &mut faults);
         }
         match (kafka, faults.0.is_empty()) {
             (Some(kafka), true) => Ok(Config { kafka, daemon, mappings, defaults: defaults_table }),
@@ -120,12 +121,13 @@ impl Config {
         self.mappings.iter().flat_map(Mapping::archives)
     }
 
-    /// The identities of all roots in HDFS that have one.
+    /// The identities of all clients that have one: of Kafka, and of roots in HDFS.
     pub fn kerberos(&self) -> impl Iterator<Item = &Kerberos> {
-        self.archives().filter_map(|archive| match &archive.root {
+        let of_roots = self.archives().filter_map(|archive| match &archive.root {
             Root::Hdfs { options, .. } => options.kerberos.as_ref(),
             Root::Local { .. } => None,
-        })
+        });
+        self.kafka.kerberos.iter().chain(of_roots)
     }
 
     /// What is written in `new` and can't be taken by a running daemon, by key.

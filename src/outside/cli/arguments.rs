@@ -34,6 +34,7 @@ impl ConfigArgs {
     /// As [`ConfigArgs::load`], with the checks that only the client library of Kafka can make.
     pub(super) fn load_for_clients(&self) -> Result<Config, u8> {
         let config = self.load()?;
+        kafka::take_identity(&config.kafka);
         let mut faults = kafka::refused(&config);
         for kerberos in config.kerberos() {
             let more = kerberos.refused();

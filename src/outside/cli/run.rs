@@ -5,6 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::clients::kafka;
 use crate::common::crash;
 use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::exit::{EX_CONFIG, EX_UNAVAILABLE};
@@ -68,9 +69,9 @@ impl Run {
         let read_again = Box::new(move || self.config.read());
         let done = runtime.block_on(async {
             if std::env::var(AFTER_REFUSAL).is_ok_and(|mark| mark == TO_PAUSE) {
-                let waited = daemon::pause_after_refusal(&config.kafka, signals.shutdown(reload));
+                let waited = daemon::pause_after_refusal(&config, signals.shutdown(reload));
                 return Ok(match waited.await {
-                    true => Next::Again { mark: Some(PAUSED) },
+                    true => Next::Again { mark: PAUSED },
                     false => Next::End { drained: true },
                 });
             }
@@ -122,12 +123,13 @@ fn exit_code(done: anyhow::Result<bool>) -> u8 {
     }
 }
 
-/// Set in a process that was started anew after a login that was refused. The pause is in a new
+/// Set in a process that was started anew. The pause after a login that was refused is in a new
 /// process, because a client that can't log in tries again as long as its process lives.
 const AFTER_REFUSAL: &str = "ALLUVIUM_AFTER_REFUSAL";
 /// The process begins with the pause.
 const TO_PAUSE: &str = "pause";
-/// The pause is over. If the login is refused again, the process does not end either.
+/// The pause is over, or secrets have changed. If the login is refused now, the process does not
+/// end either.
 const PAUSED: &str = "paused";
 
 /// What comes after a daemon's end.
@@ -137,7 +139,7 @@ enum Next {
     },
     /// This process starts anew, with this value of [`AFTER_REFUSAL`].
     Again {
-        mark: Option<&'static str>,
+        mark: &'static str,
     },
 }
 
@@ -148,11 +150,12 @@ fn next(done: anyhow::Result<bool>) -> anyhow::Result<Next> {
         Err(error) => error,
     };
     if error.is::<StartAgain>() {
-        return Ok(Next::Again { mark: None });
+        // What a reload has brought may be refused, and a daemon that runs does not end of that.
+        return Ok(Next::Again { mark: PAUSED });
     }
     match error.downcast_ref::<LoginRefused>() {
         Some(refused) if refused.was_running || std::env::var_os(AFTER_REFUSAL).is_some() => {
-            Ok(Next::Again { mark: Some(TO_PAUSE) })
+            Ok(Next::Again { mark: TO_PAUSE })
         }
         _ => Err(error),
     }
@@ -160,16 +163,19 @@ fn next(done: anyhow::Result<bool>) -> anyhow::Result<Next> {
 
 /// Replaces this process by a new one with the same arguments and the same id; returns why it
 /// could not.
-fn start_again(mark: Option<&str>) -> anyhow::Error {
+fn start_again(mark: &str) -> anyhow::Error {
     use std::os::unix::process::CommandExt as _;
     // The file of this process may have been replaced by that of a newer package.
     let program = std::env::current_exe().ok().filter(|path| path.exists());
     let program = program.unwrap_or_else(|| "/proc/self/exe".into());
     let mut command = std::process::Command::new(program);
-    let _ = command.args(std::env::args_os().skip(1)).env_remove(AFTER_REFUSAL);
-    if let Some(mark) = mark {
-        let _ = command.env(AFTER_REFUSAL, mark);
+    for (name, value) in kafka::environment_before() {
+        let _ = match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
     }
+    let _ = command.args(std::env::args_os().skip(1)).env(AFTER_REFUSAL, mark);
     anyhow::Error::from(command.exec()).context("start anew")
 }
 

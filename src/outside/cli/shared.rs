@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::clients::kafka;
 use crate::clients::store::{self, Deadlines, Store, StoreError};
 use crate::common::config::{Config, Root};
 use crate::outside::audit::brokers::{Brokers, LookError, blocking};
@@ -29,6 +30,8 @@ pub(super) fn on_stores(
         Ok(config) => Arc::new(config),
         Err(code) => return code,
     };
+    // A client that is made without the identity says why.
+    kafka::take_identity(&config.kafka);
     let roots: BTreeMap<String, _> = config.archives().map(|a| (a.root.url(), &a.root)).collect();
     let runtime = match runtime() {
         Ok(runtime) => runtime,

@@ -1,5 +1,5 @@
-//! How old the Kerberos tickets are that the HDFS client uses, where somebody else has to renew
-//! them.
+//! How old the Kerberos tickets are that the clients of Kafka and HDFS use, where somebody else has
+//! to renew them.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,8 @@ pub(super) fn ticket_age(config: &Config) -> Option<u64> {
         Root::Hdfs { options, .. } => Some(options.kerberos.as_ref()),
         Root::Local { .. } => None,
     });
-    used.filter_map(|kerberos| age(&cache(kerberos)?)).max()
+    let of_kafka = config.kafka.kerberos.as_ref().map(Some);
+    used.chain(of_kafka).filter_map(|kerberos| age(&cache(kerberos)?)).max()
 }
 
 /// The cache that a client of this identity takes its tickets from, unless it has a keytab.

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::clients::kafka::beginnings::Beginnings;
 use crate::clients::kafka::group::PollControl;
-use crate::clients::kafka::{BatchLimits, Consumer};
+use crate::clients::kafka::{self, BatchLimits, Consumer};
 use crate::clients::store::measured::StoreTimer;
 use crate::common::config::{Config, Daemon, Mapping};
 use crate::common::retry::Pauses;
@@ -80,9 +80,25 @@ impl Reloading {
             ),
         }
         systemd::ready();
-        let kafka = &self.in_force.borrow().config.kafka;
-        if let Some(files) = self.secrets.changed(kafka) {
-            let _ = self.again.try_send(files);
+        if let Some(files) = self.secrets.changed() {
+            self.start_anew(files).await;
+        }
+    }
+
+    /// Asks for new clients, if clients can be made with what the files contain now.
+    async fn start_anew(&self, files: String) {
+        let config = Arc::clone(&self.in_force.borrow().config);
+        let faults = tokio::task::spawn_blocking(move || kafka::refused(&config)).await;
+        match faults {
+            Ok(faults) if !faults.is_empty() => tracing::error!(
+                "{files} has changed and can't be used; the clients go on with what they have \
+                 read before: {}",
+                faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+            ),
+            Ok(_) => {
+                let _ = self.again.try_send(files);
+            }
+            Err(error) => tracing::error!(%error, "the job that tries new secrets has panicked"),
         }
     }
 

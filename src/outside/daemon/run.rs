@@ -86,7 +86,7 @@ async fn failed(running: &Running, fatal: Fatal) -> anyhow::Error {
         Fatal::LoginRefused(text) => {
             let refused = LoginRefused { text: text.clone(), was_running: true };
             // Whoever changed them has not asked for a reload.
-            let changed = running.ends.secrets.changed(&config.kafka);
+            let changed = running.ends.secrets.changed();
             return changed.map_or_else(|| refused.into(), |files| StartAgain(files).into());
         }
         Fatal::Ended(why) => return anyhow::anyhow!(why.clone()),

@@ -6,12 +6,17 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::common::config::Kafka;
+use crate::clients::kafka;
+use crate::common::config::{Config, Kafka};
 use crate::outside::daemon::systemd;
 
-/// How long a daemon waits whose login the brokers refuse, before it logs in again: an account that
-/// is locked after some failures stays usable.
+/// The least time that a daemon waits whose login the brokers refuse, before it logs in again: an
+/// account that is locked after some failures stays usable.
 const PAUSE: Duration = Duration::from_secs(300);
+
+/// The pauses of the instances differ by up to this time, so that a fleet whose account is refused
+/// does not log in at the same moment.
+const SPREAD: Duration = Duration::from_secs(60);
 
 /// How often it looks meanwhile whether a person has mended a file.
 const LOOK: Duration = Duration::from_secs(1);
@@ -27,20 +32,24 @@ pub(super) struct Secrets {
 impl Secrets {
     /// Reads all files that the clients of a configuration read.
     pub(super) fn read(kafka: &Kafka) -> Secrets {
+        Secrets::of(kafka.files())
+    }
+
+    fn of(files: Vec<PathBuf>) -> Secrets {
         let hash = |path: &PathBuf| {
             let content = std::fs::read(path).ok()?;
             let mut hasher = DefaultHasher::new();
             content.hash(&mut hasher);
             Some(hasher.finish())
         };
-        let files = kafka.files().into_iter().map(|path| (hash(&path), path));
+        let files = files.into_iter().map(|path| (hash(&path), path));
         Secrets { files: files.map(|(hash, path)| (path, hash)).collect() }
     }
 
     /// The files whose content is another one now, in words; [`None`] if there are none. A file
     /// that can't be read now is not one of them.
-    pub(super) fn changed(&self, kafka: &Kafka) -> Option<String> {
-        let now = Secrets::read(kafka);
+    pub(super) fn changed(&self) -> Option<String> {
+        let now = Secrets::of(self.files.keys().cloned().collect());
         let differs = |(path, hash): &(&PathBuf, &Option<u64>)| {
             hash.is_some() && self.files.get(*path) != Some(*hash)
         };
@@ -52,22 +61,28 @@ impl Secrets {
 
 /// Waits until the brokers may be asked again to let this client log in, or until a file has
 /// changed: without any client, so nothing is sent to the brokers. False if the process is to end.
-pub async fn pause_after_refusal(kafka: &Kafka, shutdown: impl Future<Output = ()>) -> bool {
-    let secrets = Secrets::read(kafka);
+pub async fn pause_after_refusal(config: &Config, shutdown: impl Future<Output = ()>) -> bool {
+    let kerberos = config.kafka.kerberos.as_ref();
+    // Another job may renew the tickets meanwhile.
+    let cache = kerberos.and_then(|kerberos| kerberos.cache_file()).map(PathBuf::from);
+    let secrets = Secrets::of(config.kafka.files().into_iter().chain(cache).collect());
     let begun = tokio::time::Instant::now();
+    let pause = pause_of(&config.daemon.instance);
     tracing::error!(
-        "the brokers refuse the login: all clients are closed, and the next try is in {} minutes, \
-         or as soon as a file of kafka.secrets or a certificate has changed",
-        PAUSE.as_secs() / 60
+        "the brokers refuse the login: all clients are closed, and the next try is in {} seconds, \
+         or as soon as a file of kafka.secrets, a certificate, a keytab or a ticket has changed",
+        pause.as_secs()
     );
     tokio::pin!(shutdown);
-    while begun.elapsed() < PAUSE {
+    while begun.elapsed() < pause {
         systemd::waits("the brokers refuse the login; waiting before the next try");
         tokio::select! {
             () = &mut shutdown => return false,
             () = tokio::time::sleep(LOOK) => {}
         }
-        if let Some(files) = secrets.changed(kafka) {
+        let Some(files) = secrets.changed() else { continue };
+        // A certificate comes without its key at first, for a moment.
+        if kafka::refused(config).is_empty() {
             tracing::info!("{files} has changed; logging in again");
             return true;
         }
@@ -75,10 +90,16 @@ pub async fn pause_after_refusal(kafka: &Kafka, shutdown: impl Future<Output = (
     true
 }
 
+/// The pause of an instance: always the same one, and mostly another one than that of the others.
+fn pause_of(instance: &str) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    instance.hash(&mut hasher);
+    PAUSE + Duration::from_millis(hasher.finish() % SPREAD.as_millis() as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::common::config::Config;
     use crate::outside::daemon::examples;
 
     #[test]
@@ -94,21 +115,32 @@ mod tests {
         );
         let kafka = Config::parse(&text, Some("i")).unwrap().kafka;
         let secrets = Secrets::read(&kafka);
-        assert_eq!(secrets.changed(&kafka), None);
+        assert_eq!(secrets.changed(), None);
         std::fs::write(&ca, "a").unwrap();
-        assert_eq!(secrets.changed(&kafka), None, "written again, with the same content");
+        assert_eq!(secrets.changed(), None, "written again, with the same content");
         std::fs::write(&password, "two").unwrap();
-        assert_eq!(secrets.changed(&kafka), Some(password.display().to_string()));
+        assert_eq!(secrets.changed(), Some(password.display().to_string()));
         std::fs::remove_file(&password).unwrap();
-        assert_eq!(secrets.changed(&kafka), None, "half of a change");
+        assert_eq!(secrets.changed(), None, "half of a change");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_login_is_tried_again_after_minutes_and_an_end_is_heard() {
-        let kafka = examples::config("[mapping.m]\ntopics = [\"t\"]").kafka;
+        let config = examples::config("[mapping.m]\ntopics = [\"t\"]");
         let begun = tokio::time::Instant::now();
-        assert!(pause_after_refusal(&kafka, std::future::pending()).await);
+        assert!(pause_after_refusal(&config, std::future::pending()).await);
         assert!(Duration::from_secs(300) <= begun.elapsed());
-        assert!(!pause_after_refusal(&kafka, std::future::ready(())).await);
+        assert!(!pause_after_refusal(&config, std::future::ready(())).await);
+    }
+
+    #[test]
+    fn the_pauses_of_a_fleet_are_spread_and_none_is_shorter() {
+        let pauses: Vec<Duration> = (0..100).map(|n| pause_of(&format!("host-{n}"))).collect();
+        assert!(pauses.iter().all(|pause| (PAUSE..PAUSE + SPREAD).contains(pause)));
+        let mut seconds: Vec<u64> = pauses.iter().map(Duration::as_secs).collect();
+        seconds.sort_unstable();
+        seconds.dedup();
+        assert!(40 < seconds.len(), "{seconds:?}");
+        assert_eq!(pause_of("a"), pause_of("a"));
     }
 }

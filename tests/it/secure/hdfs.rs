@@ -1,33 +1,31 @@
 //! HDFS that takes Kerberos alone: keytabs that do not suit, tickets that expire, and a KDC that
-//! stands still.
+//! stands still. Daemons that log in to Kafka by Kerberos, too, run beside it.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::gssapi;
+use super::realm::{REALM, invented, keytab, krb5};
 use crate::support::load::Load;
 use crate::support::{Cluster, Daemon, alluvium, assert_each_once, eventually};
 
-const REALM: &str = "TESTBED.LOCAL";
 const TICKET: Duration = Duration::from_secs(10);
 const NAME: &str = "secured";
 
 pub(crate) fn kerberos() {
-    let environment = &[("TESTBED_KERBEROS", "yes"), ("TESTBED_TICKET_MS", "10000")];
+    let environment = &[
+        ("TESTBED_KERBEROS", "yes"),
+        ("TESTBED_TICKET_MS", "10000"),
+        ("TESTBED_SECURE", "yes"),
+        ("TESTBED_KAFKA_EXTRA", gssapi::SUPERUSERS),
+    ];
     let cluster = Cluster::start_with("kerberos", 1, 1, environment);
     cluster.create_topic("secured-in", 4);
     cluster.create_topic("other-in", 1);
     keytabs_that_do_not_suit(&cluster);
+    gssapi::keytabs_that_do_not_suit(&cluster);
     tickets_expire_and_the_kdc_stands_still(&cluster);
-}
-
-fn keytab(cluster: &Cluster) -> PathBuf {
-    cluster.state.join("hdfs/all.keytab")
-}
-
-/// Where the client's library finds its KDC.
-fn krb5(cluster: &Cluster) -> String {
-    cluster.state.join("hdfs/krb5-client.conf").to_str().unwrap().into()
 }
 
 /// The configuration of a daemon that archives one topic; `more`: other mappings.
@@ -41,40 +39,13 @@ fn configured(cluster: &Cluster, principal: &str, keytab: &Path, more: &str) -> 
     )
 }
 
-/// A keytab with one key, which is no key of the KDC's.
-fn invented(name: &str) -> Vec<u8> {
-    let counted = |text: &str| [&(text.len() as u16).to_be_bytes()[..], text.as_bytes()].concat();
-    let entry = [
-        &1_u16.to_be_bytes()[..],
-        &counted(REALM),
-        &counted(name),
-        &1_u32.to_be_bytes(),
-        &0_u32.to_be_bytes(),
-        &[1],
-        // aes128-cts-hmac-sha1-96, which the KDC has, too.
-        &17_u16.to_be_bytes(),
-        &16_u16.to_be_bytes(),
-        &[7; 16],
-    ]
-    .concat();
-    [&[5, 2], &(entry.len() as u32).to_be_bytes()[..], &entry].concat()
-}
-
 /// Each ends with its cause, and names the key to look at.
 fn keytabs_that_do_not_suit(cluster: &Cluster) {
     let dir = cluster.home("refused");
     std::fs::create_dir_all(&dir).unwrap();
-    let at = |name: &str, content: Option<&[u8]>| {
-        let file = dir.join(name);
-        if let Some(content) = content {
-            std::fs::write(&file, content).unwrap();
-            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-        }
-        file
-    };
-    let wrong = at("wrong.keytab", Some(&invented("alluvium")));
-    let nobody = at("nobody.keytab", Some(&invented("nobody")));
-    let missing = at("missing.keytab", None);
+    let wrong = invented(&dir, "alluvium");
+    let nobody = invented(&dir, "nobody");
+    let missing = dir.join("missing.keytab");
     for (what, principal, keytab, code, wanted) in [
         ("a wrong key", "alluvium", &wrong, 69, ["can't log in: ", "archive.kerberos.keytab"]),
         ("a principal", "nobody", &nobody, 69, ["can't log in: ", "archive.kerberos.principal"]),
@@ -110,6 +81,7 @@ fn tickets_expire_and_the_kdc_stands_still(cluster: &Cluster) {
     let daemon = Daemon::start_with(&cluster.home(NAME), "a", &config, &variables);
     let archived = || daemon.of_topic("alluvium_archive_position", "secured-in");
     let load = Load::begin(cluster, "secured-in", 4, 400);
+    let by_gssapi = gssapi::LoggedIn::begin(cluster);
     eventually("archived", Duration::from_secs(60), || 400.0 <= archived());
     // An open connection outlives its ticket; the next one needs another ticket.
     for _ in 0..2 {
@@ -119,6 +91,7 @@ fn tickets_expire_and_the_kdc_stands_still(cluster: &Cluster) {
         let before = archived();
         eventually("it goes on", Duration::from_secs(60), || before + 800.0 <= archived());
     }
+    by_gssapi.end(cluster);
     the_kdc_stands_still(cluster, &daemon, &config, &archived);
     let sent = load.end();
     eventually("all archived", Duration::from_secs(60), || sent.records as f64 <= archived());

@@ -7,161 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use super::logins::{Listener, Login, REFUSED, WORK};
+use super::side_by_side;
+use super::tokens::TokenServer;
 use crate::support::{Cluster, Daemon, eventually, flush, free_port, send};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const RECORDS: usize = 100;
-
-/// Where a daemon connects to.
-#[derive(Clone, Copy)]
-enum Listener {
-    Sasl,
-    /// By a name that the certificate is not for.
-    SaslByName,
-    Tls,
-    Plain,
-    /// A server whose certificate has expired.
-    Expired,
-}
-
-/// The settings of a login. `$` stands for the directory of the certificates.
-struct Login {
-    what: &'static str,
-    listener: Listener,
-    properties: Settings,
-    /// Keys, and what their files contain.
-    secrets: Settings,
-}
-
-type Settings = &'static [(&'static str, &'static str)];
-
-const fn login(
-    what: &'static str,
-    listener: Listener,
-    properties: Settings,
-    secrets: Settings,
-) -> Login {
-    Login { what, listener, properties, secrets }
-}
-
-const CA: (&str, &str) = ("ssl.ca.location", "$/ca.crt");
-const USER: (&str, &str) = ("sasl.username", "archiver");
-const SASL: (&str, &str) = ("security.protocol", "sasl_ssl");
-const TLS: (&str, &str) = ("security.protocol", "ssl");
-const SCRAM: (&str, &str) = ("sasl.mechanism", "SCRAM-SHA-512");
-const PLAIN: (&str, &str) = ("sasl.mechanism", "PLAIN");
-const PASSWORD: &[(&str, &str)] = &[("sasl.password", "archiver-secret")];
-const OF_KEY: &[(&str, &str)] = &[("ssl.key.password", "changeit")];
-const CERTIFICATE: (&str, &str) = ("ssl.certificate.location", "$/client.crt");
-
-const WORK: [Login; 5] = [
-    login("scram", Listener::Sasl, &[SASL, SCRAM, USER, CA], PASSWORD),
-    login("plain", Listener::Sasl, &[SASL, PLAIN, USER, CA], PASSWORD),
-    login(
-        "certificate",
-        Listener::Tls,
-        &[TLS, CA, CERTIFICATE, ("ssl.key.location", "$/client.key")],
-        &[],
-    ),
-    login(
-        "encrypted-key",
-        Listener::Tls,
-        &[TLS, CA, CERTIFICATE, ("ssl.key.location", "$/client-encrypted.key")],
-        OF_KEY,
-    ),
-    login(
-        "pkcs12",
-        Listener::Tls,
-        &[TLS, CA, ("ssl.keystore.location", "$/client.p12")],
-        &[("ssl.keystore.password", "changeit")],
-    ),
-];
-
-/// A login that is refused, the exit code, and parts of the last line.
-type Refused = (Login, i32, &'static [&'static str]);
-
-const REFUSED: [Refused; 10] = [
-    (
-        login(
-            "wrong password",
-            Listener::Sasl,
-            &[SASL, SCRAM, USER, CA],
-            &[("sasl.password", "wrong")],
-        ),
-        78,
-        &["\"archiver\"", "invalid credentials", "kafka.secrets.\"sasl.password\""],
-    ),
-    (
-        login(
-            "wrong password of PLAIN",
-            Listener::Sasl,
-            &[SASL, PLAIN, USER, CA],
-            &[("sasl.password", "wrong")],
-        ),
-        78,
-        &["\"archiver\"", "kafka.secrets.\"sasl.password\""],
-    ),
-    (
-        login(
-            "mechanism",
-            Listener::Sasl,
-            &[SASL, ("sasl.mechanism", "SCRAM-SHA-256"), USER, CA],
-            PASSWORD,
-        ),
-        78,
-        &["SCRAM-SHA-256", "but SCRAM-SHA-512,PLAIN", "\"sasl.mechanism\""],
-    ),
-    (
-        login(
-            "wrong authority",
-            Listener::Sasl,
-            &[SASL, SCRAM, USER, ("ssl.ca.location", "$/other-ca.crt")],
-            PASSWORD,
-        ),
-        78,
-        &["is not signed by", "other-ca.crt", "kafka.properties.\"ssl.ca.location\""],
-    ),
-    (
-        login("wrong name", Listener::SaslByName, &[SASL, SCRAM, USER, CA], PASSWORD),
-        78,
-        &["not for the name \"localhost\", but for 127.0.0.1", "kafka.bootstrap_servers"],
-    ),
-    (
-        login("expired", Listener::Expired, &[SASL, SCRAM, USER, CA], PASSWORD),
-        69,
-        &["the certificate of the broker", "has expired at"],
-    ),
-    (
-        login("no certificate", Listener::Tls, &[TLS, CA], &[]),
-        78,
-        &["none is configured", "kafka.properties.\"ssl.certificate.location\""],
-    ),
-    (
-        login(
-            "expired client",
-            Listener::Tls,
-            &[
-                TLS,
-                CA,
-                ("ssl.certificate.location", "$/expired-client.crt"),
-                ("ssl.key.location", "$/client.key"),
-            ],
-            &[],
-        ),
-        78,
-        &["has expired at", "kafka.properties.\"ssl.certificate.location\""],
-    ),
-    (
-        login("plaintext to TLS", Listener::Sasl, &[("security.protocol", "plaintext")], &[]),
-        78,
-        &["is a port for TLS", "kafka.properties.\"security.protocol\""],
-    ),
-    (
-        login("TLS to plaintext", Listener::Plain, &[SASL, SCRAM, USER, CA], PASSWORD),
-        69,
-        &["does not speak TLS", "kafka.properties.\"security.protocol\""],
-    ),
-];
 
 /// What `archiver` needs for the mapping below, as arguments of kafka-acls; the operation and the
 /// resource as the daemon names them; and whether it is taken away from a running daemon, too.
@@ -199,17 +51,20 @@ pub(crate) fn logins_and_rights() {
     for topic in ["in", "out", "logins"] {
         cluster.create_topic(topic, 1);
     }
-    refused_logins(&cluster);
-    logins_that_work(&cluster);
+    let beside = Beside::start(&cluster);
+    refused_logins(&cluster, &beside);
+    prepare_logins(&cluster);
+    let both: [fn(&Cluster, &Beside); 2] = [logins_that_work, certificates_that_are_renewed];
+    side_by_side(&both, |scenario| scenario(&cluster, &beside));
     let mapping = "topics = [\"in\"]\n[mapping.m.wordcount]\noutput_topic = \"out\"\n\
                    window = \"1s\"\narchive = {}\n";
-    let config = configured(&cluster, "rights", &WORK[0], "g", mapping, None);
+    let config = configured(&cluster, "rights", &WORK[0], "g", mapping, &beside);
     for (right, ..) in RIGHTS {
         allow(&cluster, true, right);
     }
     rights_at_a_start(&cluster, &config);
     rights_under_a_daemon(&cluster, &config);
-    passwords_that_change(&cluster);
+    passwords_that_change(&cluster, &beside);
 }
 
 fn allow(cluster: &Cluster, add: bool, right: &[&str]) {
@@ -225,7 +80,7 @@ fn configured(
     login: &Login,
     group: &str,
     mapping: &str,
-    expired: Option<u16>,
+    beside: &Beside,
 ) -> String {
     let home = cluster.home(name);
     std::fs::create_dir_all(home.join("root")).unwrap();
@@ -235,14 +90,16 @@ fn configured(
         Listener::SaslByName => cluster.listener(9_071).replace("127.0.0.1", "localhost"),
         Listener::Tls => cluster.listener(9_061),
         Listener::Plain => cluster.listener(9_091),
-        Listener::Expired => format!("127.0.0.1:{}", expired.unwrap()),
+        Listener::Expired => format!("127.0.0.1:{}", beside.expired.port),
     };
     let mut text = format!(
         "[kafka]\nbootstrap_servers = {servers:?}\ngroup_id = {group:?}\n[kafka.properties]\n\
          \"session.timeout.ms\" = 6000\n\"transaction.timeout.ms\" = 10000\n"
     );
     for (key, value) in login.properties {
-        let _ = writeln!(text, "{key:?} = {:?}", value.replace('$', &certificates));
+        let tokens = beside.tokens.port.to_string();
+        let value = value.replace('$', &certificates).replace('%', &tokens);
+        let _ = writeln!(text, "{key:?} = {value:?}");
     }
     text += "[kafka.secrets]\n";
     for (key, secret) in login.secrets {
@@ -255,6 +112,20 @@ fn configured(
          commit_interval = \"500ms\"\ntopics_refresh = \"1s\"\n[mapping.m]\n{mapping}",
         home.join("root").display()
     )
+}
+
+/// Servers beside the brokers.
+struct Beside {
+    expired: ExpiredServer,
+    tokens: TokenServer,
+}
+
+impl Beside {
+    fn start(cluster: &Cluster) -> Beside {
+        let certificates = cluster.state.join("tls");
+        let tokens = TokenServer::start(&certificates.join("token.key"));
+        Beside { expired: ExpiredServer::start(&certificates), tokens }
+    }
 }
 
 /// A server that shows a certificate which has expired.
@@ -289,12 +160,11 @@ impl Drop for ExpiredServer {
 }
 
 /// Each of them ends by itself, and its last line names the cause.
-fn refused_logins(cluster: &Cluster) {
-    let expired = ExpiredServer::start(&cluster.state.join("tls"));
+fn refused_logins(cluster: &Cluster, beside: &Beside) {
     let mapping = "topics = [\"logins\"]\n";
     side_by_side(&REFUSED, |(login, code, parts)| {
         let name = login.what.replace(' ', "-");
-        let config = configured(cluster, &name, login, "g", mapping, Some(expired.port));
+        let config = configured(cluster, &name, login, "g", mapping, beside);
         let daemon = Daemon::start(&cluster.home(&name), "a", &config);
         let (got, log) = daemon.wait(LIMIT);
         let last = log.lines().last().unwrap_or_default();
@@ -306,18 +176,8 @@ fn refused_logins(cluster: &Cluster) {
     });
 }
 
-/// Does it for all at the same time; the first failure is passed on.
-fn side_by_side<T: Sync>(all: &[T], run: impl Fn(&T) + Sync) {
-    let failures: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = all.iter().map(|one| scope.spawn(|| run(one))).collect();
-        threads.into_iter().filter_map(|thread| thread.join().err()).collect()
-    });
-    if let Some(failure) = failures.into_iter().next() {
-        std::panic::resume_unwind(failure);
-    }
-}
-
-fn logins_that_work(cluster: &Cluster) {
+/// Gives the rights that the logins below need, and writes what they archive.
+fn prepare_logins(cluster: &Cluster) {
     allow(cluster, true, &["--operation", "Read", "--topic", "logins"]);
     let prefixed = ["--resource-pattern-type", "prefixed"];
     allow(cluster, true, &[&["--operation", "Read", "--group", "login-"], &prefixed[..]].concat());
@@ -328,13 +188,21 @@ fn logins_that_work(cluster: &Cluster) {
         send(&producer, "logins", 0, format!("record {n}").as_bytes(), None);
     }
     flush(&producer);
+}
+
+fn logins_that_work(cluster: &Cluster, beside: &Beside) {
     side_by_side(&WORK, |login| {
         let name = format!("login-{}", login.what);
-        let config = configured(cluster, &name, login, &name, "topics = [\"logins\"]\n", None);
+        let config = configured(cluster, &name, login, &name, "topics = [\"logins\"]\n", beside);
         let daemon = Daemon::start(&cluster.home(&name), "a", &config);
         eventually(login.what, LIMIT, || {
             RECORDS as f64 <= daemon.of_topic("alluvium_archive_position", "logins")
         });
+        if login.what == "token" {
+            let given = beside.tokens.given();
+            eventually("tokens expire", LIMIT, || given + 2 <= beside.tokens.given());
+            assert!(is_ready(&daemon), "{}", daemon.log_text());
+        }
         assert_eq!(daemon.stop(), 0, "{}", login.what);
         let root = format!("file://{}", cluster.home(&name).join("root").display());
         let archived = cluster.archive(&root, "logins", "logins").records().len();
@@ -414,11 +282,53 @@ fn rights_under_a_daemon(cluster: &Cluster, config: &str) {
     assert_eq!(daemon.stop(), 0);
 }
 
+/// Under a running daemon the certificate changes: to one without its key, which is not taken; to a
+/// renewed one; to one that has expired, so that the brokers refuse it; and back.
+fn certificates_that_are_renewed(cluster: &Cluster, beside: &Beside) {
+    let name = "login-renewed";
+    let (certificates, home) = (cluster.state.join("tls"), cluster.home(name));
+    std::fs::create_dir_all(&home).unwrap();
+    let put = |from: &str, to: &str| {
+        let _ = std::fs::copy(certificates.join(from), home.join(to)).unwrap();
+    };
+    put("client.crt", "own.crt");
+    put("client.key", "own.key");
+    let config = configured(cluster, name, &WORK[2], name, "topics = [\"logins\"]\n", beside)
+        .replace(
+            certificates.join("client.").to_str().unwrap(),
+            home.join("own.").to_str().unwrap(),
+        );
+    let mut daemon = Daemon::start(&home, "a", &config);
+    let begun = |n: usize| daemon.log_text().matches(" INFO running ").count() == n;
+    eventually("it runs", LIMIT, || begun(1) && is_ready(&daemon));
+    put("renewed.crt", "own.crt");
+    daemon.signal("-HUP");
+    let refused = "own.crt has changed and can't be used";
+    eventually("it goes on", LIMIT, || daemon.log_text().contains(refused));
+    assert!(daemon.log_text().contains("own.key is not the key of the certificate"));
+    assert!(begun(1) && is_ready(&daemon));
+    put("renewed.key", "own.key");
+    daemon.signal("-HUP");
+    eventually("it starts anew", LIMIT, || begun(2) && is_ready(&daemon));
+    put("expired-client.crt", "own.crt");
+    put("client.key", "own.key");
+    daemon.signal("-HUP");
+    let waits = "the brokers refuse the login: all clients are closed";
+    eventually("it waits", LIMIT, || daemon.log_text().contains(waits));
+    put("renewed.key", "own.key");
+    // The daemon looks each second, and does not take a key without its certificate.
+    std::thread::sleep(Duration::from_secs(2));
+    put("renewed.crt", "own.crt");
+    eventually("it starts anew again", LIMIT, || begun(3) && is_ready(&daemon));
+    assert!(daemon.is_running(), "it is the same process");
+    assert_eq!(daemon.stop(), 0);
+}
+
 /// Under a running daemon the password changes: before a reload, and without the daemon's being
 /// told. It starts anew in its process, and no try is made meanwhile that could lock the account.
-fn passwords_that_change(cluster: &Cluster) {
+fn passwords_that_change(cluster: &Cluster, beside: &Beside) {
     let name = "login-rotated";
-    let config = configured(cluster, name, &WORK[0], name, "topics = [\"logins\"]\n", None);
+    let config = configured(cluster, name, &WORK[0], name, "topics = [\"logins\"]\n", beside);
     let (home, password) = (cluster.home(name), cluster.home(name).join("sasl.password"));
     let mut daemon = Daemon::start(&home, "a", &config);
     let begun = |n: usize| daemon.log_text().matches(" INFO running ").count() == n;

@@ -1,0 +1,79 @@
+//! Who the clients are with Kerberos (docs/decisions/0019-kerberos-of-kafka.md).
+//!
+//! The client library logs in with the credentials that GSSAPI finds by the environment of the
+//! process. A cache that names a principal and has no tickets lets GSSAPI acquire the tickets of
+//! this principal from the key table, and acquire them again before they expire.
+
+use std::ffi::{OsStr, OsString};
+use std::sync::OnceLock;
+
+use crate::clients::kafka::krb5::{Krb5, set_variable};
+use crate::common::config::{ConfigFault, Kafka, Kerberos};
+
+/// Where GSSAPI finds tickets.
+const CACHE: &str = "KRB5CCNAME";
+/// Where GSSAPI finds keys to acquire tickets with.
+const KEYTAB: &str = "KRB5_CLIENT_KTNAME";
+
+/// A cache that only this process sees.
+const IN_MEMORY: &str = "MEMORY:alluvium-kafka";
+
+/// What the environment said before.
+static BEFORE: OnceLock<[(&str, Option<OsString>); 2]> = OnceLock::new();
+
+/// What came of taking the identity.
+static TAKEN: OnceLock<Result<(), ConfigFault>> = OnceLock::new();
+
+/// Makes this process the principal of `kafka.kerberos`, if there is one, for all clients of Kafka
+/// and for those clients of HDFS that have no identity of their own. No server is asked. To be
+/// called by a command before any other thread has work, because it sets variables.
+///
+/// Without an identity no client is made: [`fault`] says why.
+pub fn take_identity(kafka: &Kafka) {
+    if let Some(kerberos) = &kafka.kerberos {
+        let _ = TAKEN.get_or_init(|| take(kerberos));
+    }
+}
+
+/// Why this process does not have the identity of `kafka.kerberos`.
+pub(super) fn fault() -> Option<ConfigFault> {
+    TAKEN.get()?.clone().err()
+}
+
+fn take(kerberos: &Kerberos) -> Result<(), ConfigFault> {
+    if let Some(fault) = kerberos.refused().into_iter().next() {
+        return Err(fault);
+    }
+    let Kerberos { principal, keytab, cache, .. } = kerberos;
+    let krb5 = Krb5::load().map_err(|why| ConfigFault::new("kafka.kerberos", why))?;
+    let cache = cache.as_deref().unwrap_or(IN_MEMORY);
+    let of_cache = |why: String| of("cache", format!("{cache}: {why}"));
+    let found = krb5.cache(cache).map_err(of_cache)?;
+    if let Some(keytab) = keytab {
+        krb5.find_key(keytab, principal).map_err(|why| {
+            let look = format!("`klist -k {keytab}` shows whose keys it has");
+            of("keytab", format!("{keytab} has no key of {principal} ({why}); {look}"))
+        })?;
+        found.be_of(principal).map_err(of_cache)?;
+    } else {
+        let has = found.principal().map_err(of_cache)?;
+        if &has != principal {
+            return Err(of("cache", format!("{cache} has tickets of {has}, not of {principal}")));
+        }
+    }
+    let _ = BEFORE.get_or_init(|| [CACHE, KEYTAB].map(|name| (name, std::env::var_os(name))));
+    let keytab = keytab.as_ref().map(|path| format!("FILE:{path}"));
+    set_variable(CACHE, Some(OsStr::new(cache)));
+    set_variable(KEYTAB, keytab.as_ref().map(OsStr::new));
+    Ok(())
+}
+
+fn of(name: &str, why: String) -> ConfigFault {
+    ConfigFault::new(format!("kafka.kerberos.{name}"), why)
+}
+
+/// The variables that were changed, with what they said before: for a process that starts anew.
+pub fn environment_before() -> impl Iterator<Item = (&'static str, Option<&'static OsStr>)> {
+    let before = BEFORE.get().into_iter().flatten();
+    before.map(|(name, value)| (*name, value.as_deref()))
+}

@@ -1,0 +1,126 @@
+//! Kafka by Kerberos: no kinit, no shell, and tickets that are renewed.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::realm::{REALM, invented, keytab, krb5};
+use super::side_by_side;
+use crate::support::load::Load;
+use crate::support::{Cluster, Daemon, assert_each_once, eventually};
+
+/// `alluvium` is none of them: it needs rights of its own.
+pub(super) const SUPERUSERS: &str = "super.users=User:ANONYMOUS;User:archiver";
+
+const LIMIT: Duration = Duration::from_secs(60);
+const TOPIC: &str = "gssapi-in";
+/// The groups of two daemons: one has the same principal for HDFS and for Kafka, and one has two.
+const ONE: &str = "one-principal";
+const TWO: &str = "two-principals";
+
+/// A configuration that logs in to the brokers as `principal` by a keytab, and to HDFS as
+/// `alluvium`.
+fn configured(cluster: &Cluster, group: &str, principal: &str, of_kafka: &Path) -> String {
+    let (conf, of_hdfs) = (cluster.state.join("hdfs/conf"), keytab(cluster));
+    let head = cluster.head(group, 10_000).replace(&cluster.bootstrap(), &cluster.listener(9_071));
+    let ca = cluster.state.join("tls/ca.crt");
+    let login = format!(
+        "[kafka.kerberos]\nprincipal = \"{principal}@{REALM}\"\nkeytab = {of_kafka:?}\n\
+         [kafka.properties]\n\"security.protocol\" = \"sasl_ssl\"\n\"sasl.mechanism\" = \
+         \"GSSAPI\"\n\"ssl.ca.location\" = {ca:?}\n"
+    );
+    format!(
+        "{}hadoop_conf_dir = {conf:?}\nkerberos = {{ principal = \"alluvium@{REALM}\", keytab = \
+         {of_hdfs:?} }}\n[archive.roll]\nage = \"1s\"\n[daemon]\nworkers = 1\n[mapping.m]\n\
+         topics = [{TOPIC:?}]\n",
+        head.replace("[kafka.properties]\n", &login)
+    )
+}
+
+/// Each ends with its cause, and names the key to look at.
+pub(super) fn keytabs_that_do_not_suit(cluster: &Cluster) {
+    let dir = cluster.home("refused-by-kafka");
+    std::fs::create_dir_all(&dir).unwrap();
+    let (wrong, nobody) = (invented(&dir, "archiver"), invented(&dir, "nobody"));
+    let missing = dir.join("missing.keytab");
+    let rows: [(&str, &str, &Path, [&str; 2]); 4] = [
+        ("wrong-key", "archiver", &wrong, ["integrity check failed; ", "kafka.kerberos.keytab"]),
+        ("principal", "nobody", &nobody, ["not found in Kerberos", "kafka.kerberos.principal"]),
+        ("anothers-key", "archiver", &nobody, ["kafka.kerberos.keytab: ", "no key of archiver@"]),
+        ("no-file", "archiver", &missing, ["kafka.kerberos.keytab: can't read", "No such"]),
+    ];
+    side_by_side(&rows, |(what, principal, keytab, wanted)| {
+        let config = configured(cluster, "refused", principal, keytab);
+        let variables = [("KRB5_CONFIG", &*krb5(cluster))];
+        let daemon = Daemon::start_with(&dir.join(what), "a", &config, &variables);
+        let (code, log) = daemon.wait(LIMIT);
+        let last = log.lines().last().unwrap_or_default();
+        println!("{what}: {last}");
+        assert_eq!(code, 78, "{what}: {log}");
+        for want in wanted {
+            assert!(last.contains(want), "{what}: no {want:?} in {last}");
+        }
+    });
+}
+
+/// Two daemons that have logged in to brokers and HDFS, while records arrive.
+pub(super) struct LoggedIn {
+    daemons: [(&'static str, Daemon); 2],
+    load: Load,
+    /// A program is there if somebody has run kinit.
+    kinit: PathBuf,
+}
+
+impl LoggedIn {
+    pub(super) fn begin(cluster: &Cluster) -> LoggedIn {
+        cluster.create_topic(TOPIC, 1);
+        let who = ["--allow-principal", "User:alluvium"];
+        for right in [
+            &["--operation", "Read", "--topic", TOPIC, "--group", ONE][..],
+            &[
+                "--operation",
+                "Write",
+                "--transactional-id",
+                ONE,
+                "--resource-pattern-type",
+                "prefixed",
+            ],
+        ] {
+            let _ = cluster.run(&[&["kafka", "acls", "--add"], &who[..], right].concat());
+        }
+        let kinit = cluster.home("kinit");
+        let path = shadowed(&kinit);
+        let start = |group, principal| {
+            let config = configured(cluster, group, principal, &keytab(cluster));
+            let variables = [("KRB5_CONFIG", &*krb5(cluster)), ("PATH", &path)];
+            (group, Daemon::start_with(&cluster.home(group), "a", &config, &variables))
+        };
+        let daemons = [start(ONE, "alluvium"), start(TWO, "archiver")];
+        LoggedIn { daemons, load: Load::begin(cluster, TOPIC, 1, 50), kinit }
+    }
+
+    /// To be called when tickets have expired twice. Meanwhile the brokers have asked for a ticket
+    /// every four seconds.
+    pub(super) fn end(self, cluster: &Cluster) {
+        let sent = self.load.end();
+        for (group, daemon) in self.daemons {
+            eventually(group, LIMIT, || {
+                sent.records as f64 <= daemon.of_topic("alluvium_archive_position", TOPIC)
+            });
+            assert_eq!(daemon.stop(), 0, "{group}");
+            let archived = cluster.copied_archive(group, TOPIC).offsets();
+            assert_each_once(&archived, (0..sent.records as i64).map(|offset| (0, offset)));
+        }
+        assert!(!self.kinit.join("ran").exists(), "somebody has run kinit");
+    }
+}
+
+/// A PATH whose first directory has a kinit that leaves a trace.
+fn shadowed(directory: &Path) -> String {
+    std::fs::create_dir_all(directory).unwrap();
+    let program = directory.join("kinit");
+    let trace = directory.join("ran");
+    std::fs::write(&program, format!("#!/bin/sh\ntouch {}\n", trace.display())).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:{}", directory.display(), std::env::var("PATH").unwrap())
+}

@@ -1,0 +1,104 @@
+//! A small token server: client credentials in, signed tokens out (RFC 6749, 4.4).
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use openssl::hash::MessageDigest;
+use openssl::pkey::{PKey, Private};
+use openssl::rsa::Rsa;
+use openssl::sign::Signer;
+
+/// How long a token is valid. A client asks for the next one after four fifths of that, and brokers
+/// do not let a client log in twice within a second.
+const VALID: Duration = Duration::from_secs(12);
+
+/// The secret of every client.
+const SECRET: &str = "changeit";
+
+/// Serves until the test ends.
+pub(super) struct TokenServer {
+    pub(super) port: u16,
+    given: Arc<AtomicUsize>,
+}
+
+impl TokenServer {
+    /// `key` signs the tokens of `archiver`; those of anybody else have another key.
+    pub(super) fn start(key: &Path) -> TokenServer {
+        let key = PKey::private_key_from_pem(&std::fs::read(key).unwrap()).unwrap();
+        let other = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let given = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&given);
+        let _ = std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                // A client that goes away is none of this server's faults.
+                if answer(stream, &key, &other).is_ok_and(|gave| gave) {
+                    let _ = counted.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        });
+        TokenServer { port, given }
+    }
+
+    /// How many tokens were given.
+    pub(super) fn given(&self) -> usize {
+        self.given.load(Ordering::SeqCst)
+    }
+}
+
+/// Whether a token was given.
+fn answer(
+    mut stream: TcpStream,
+    key: &PKey<Private>,
+    other: &PKey<Private>,
+) -> std::io::Result<bool> {
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let (mut request, mut part) = (Vec::new(), [0; 4096]);
+    // The body is small, and comes with the last line of the head or right after it.
+    while !String::from_utf8_lossy(&request).contains("grant_type=client_credentials") {
+        match stream.read(&mut part)? {
+            0 => return Ok(false),
+            n => request.extend_from_slice(&part[..n]),
+        }
+    }
+    let request = String::from_utf8_lossy(&request).into_owned();
+    let client = request.lines().find_map(|line| {
+        let encoded = line.strip_prefix("Authorization: Basic ")?;
+        let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+        let (client, secret) = decoded.split_once(':')?;
+        (secret == SECRET).then(|| client.to_string())
+    });
+    let (status, body) = match &client {
+        Some(client) => {
+            let token = token(client, if client == "archiver" { key } else { other });
+            let seconds = VALID.as_secs();
+            ("200 OK", format!(r#"{{"access_token":"{token}","expires_in":{seconds}}}"#))
+        }
+        None => ("401 Unauthorized", r#"{"error":"invalid_client"}"#.to_string()),
+    };
+    let length = body.len();
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{body}"
+    )?;
+    Ok(client.is_some())
+}
+
+fn token(client: &str, key: &PKey<Private>) -> String {
+    let now = jiff::Timestamp::now().as_second();
+    let until = now + VALID.as_secs() as i64;
+    let head = r#"{"alg":"RS256","kid":"testbed"}"#;
+    let claims = format!(r#"{{"sub":"{client}","iat":{now},"exp":{until}}}"#);
+    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(head), URL_SAFE_NO_PAD.encode(claims));
+    let mut signer = Signer::new(MessageDigest::sha256(), key).unwrap();
+    signer.update(signed.as_bytes()).unwrap();
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signer.sign_to_vec().unwrap()))
+}
