@@ -58,6 +58,13 @@ pub(super) fn token(text: &str) -> Option<String> {
     if SILENT.iter().any(|words| why.contains(words)) {
         return None;
     }
+    if why.contains("certificate") {
+        return Some(format!(
+            "the token server is not trusted ({}): name the file of the authority that has signed \
+             its certificate in kafka.properties.\"https.ca.location\"",
+            first_line(why)
+        ));
+    }
     Some(format!(
         "the token server gives no token ({}): correct \
          kafka.properties.\"sasl.oauthbearer.client.id\", \
@@ -128,6 +135,9 @@ mod tests {
         assert!(said.contains("kafka.secrets.\"sasl.oauthbearer.client.secret\""), "{said}");
         let silent = "Failed to connect to 127.0.0.1 port 1: Connection refused";
         assert_eq!(token(&format!("{NO_TOKEN}{silent}")), None);
+        let stranger = "SSL certificate problem: unable to get local issuer certificate";
+        let said = token(&format!("{NO_TOKEN}{stranger}")).expect("no trust");
+        assert!(said.contains("kafka.properties.\"https.ca.location\""), "{said}");
         assert_eq!(token("SASL authentication error: x"), None);
     }
 }

@@ -72,7 +72,18 @@ impl Reloading {
 
     async fn reload_and_report(&self) {
         systemd::reloading();
-        match self.reload().await {
+        let changed = self.secrets.changed();
+        // A reload makes clients, too.
+        let done = match &changed {
+            Some(files) => self.try_files(files).await,
+            None => Ok(()),
+        };
+        let done = match done {
+            Ok(()) => self.reload().await,
+            Err(e) => Err(e),
+        };
+        let is_usable = done.is_ok();
+        match done {
             Ok(what) => tracing::info!("configuration reloaded: {what}"),
             Err(e) => tracing::error!(
                 "configuration not reloaded; the previous configuration stays in force: {}",
@@ -80,26 +91,26 @@ impl Reloading {
             ),
         }
         systemd::ready();
-        if let Some(files) = self.secrets.changed() {
-            self.start_anew(files).await;
+        if let Some(files) = changed.filter(|_| is_usable) {
+            let _ = self.again.try_send(files);
         }
     }
 
-    /// Asks for new clients, if clients can be made with what the files contain now.
-    async fn start_anew(&self, files: String) {
+    /// Tries whether clients can be made with what the files contain now.
+    async fn try_files(&self, files: &str) -> Result<(), String> {
         let config = Arc::clone(&self.in_force.borrow().config);
         let faults = tokio::task::spawn_blocking(move || kafka::refused(&config)).await;
-        match faults {
-            Ok(faults) if !faults.is_empty() => tracing::error!(
-                "{files} has changed and can't be used; the clients go on with what they have \
-                 read before: {}",
-                faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-            ),
-            Ok(_) => {
-                let _ = self.again.try_send(files);
-            }
-            Err(error) => tracing::error!(%error, "the job that tries new secrets has panicked"),
+        let faults =
+            faults.map_err(|e| format!("the job that tries new secrets has panicked: {e}"))?;
+        if faults.is_empty() {
+            return Ok(());
         }
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        Err(format!(
+            "{files} has changed and can't be used, so the clients go on with what they have read \
+             before: {}",
+            faults.join("; ")
+        ))
     }
 
     /// Tries to let the mappings run that are held.

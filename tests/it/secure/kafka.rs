@@ -123,7 +123,7 @@ struct Beside {
 impl Beside {
     fn start(cluster: &Cluster) -> Beside {
         let certificates = cluster.state.join("tls");
-        let tokens = TokenServer::start(&certificates.join("token.key"));
+        let tokens = TokenServer::start(&certificates);
         Beside { expired: ExpiredServer::start(&certificates), tokens }
     }
 }

@@ -50,7 +50,17 @@ const TOKEN: Settings = &[
     ("sasl.mechanism", "OAUTHBEARER"),
     ("sasl.oauthbearer.method", "oidc"),
     ("sasl.oauthbearer.client.id", "archiver"),
-    ("sasl.oauthbearer.token.endpoint.url", "http://127.0.0.1:%/token"),
+    ("sasl.oauthbearer.token.endpoint.url", "https://127.0.0.1:%/token"),
+    ("https.ca.location", "$/ca.crt"),
+];
+const UNTRUSTED: Settings = &[
+    SASL,
+    CA,
+    ("sasl.mechanism", "OAUTHBEARER"),
+    ("sasl.oauthbearer.method", "oidc"),
+    ("sasl.oauthbearer.client.id", "archiver"),
+    ("sasl.oauthbearer.token.endpoint.url", "https://127.0.0.1:%/token"),
+    ("https.ca.location", "$/other-ca.crt"),
 ];
 /// The token server gives it tokens that the brokers do not trust.
 const STRANGER: Settings = &[
@@ -59,7 +69,8 @@ const STRANGER: Settings = &[
     ("sasl.mechanism", "OAUTHBEARER"),
     ("sasl.oauthbearer.method", "oidc"),
     ("sasl.oauthbearer.client.id", "stranger"),
-    ("sasl.oauthbearer.token.endpoint.url", "http://127.0.0.1:%/token"),
+    ("sasl.oauthbearer.token.endpoint.url", "https://127.0.0.1:%/token"),
+    ("https.ca.location", "$/ca.crt"),
 ];
 
 pub(super) const WORK: [Login; 6] = [
@@ -84,7 +95,7 @@ pub(super) const WORK: [Login; 6] = [
 /// A login that is refused, the exit code, and parts of the last line.
 pub(super) type Refused = (Login, i32, &'static [&'static str]);
 
-pub(super) const REFUSED: [Refused; 14] = [
+pub(super) const REFUSED: [Refused; 15] = [
     (
         login(
             "wrong password",
@@ -199,5 +210,15 @@ pub(super) const REFUSED: [Refused; 14] = [
         ),
         78,
         &["the brokers refuse the token with OAUTHBEARER", "key set"],
+    ),
+    (
+        login(
+            "token server of others",
+            Listener::Sasl,
+            UNTRUSTED,
+            &[("sasl.oauthbearer.client.secret", "changeit")],
+        ),
+        78,
+        &["the token server is not trusted", "kafka.properties.\"https.ca.location\""],
     ),
 ];

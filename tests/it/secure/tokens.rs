@@ -13,6 +13,7 @@ use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
 use openssl::sign::Signer;
+use openssl::ssl::{SslAcceptor, SslFiletype, SslMethod, SslStream};
 
 /// How long a token is valid. A client asks for the next one after four fifths of that, and brokers
 /// do not let a client log in twice within a second.
@@ -28,9 +29,15 @@ pub(super) struct TokenServer {
 }
 
 impl TokenServer {
-    /// `key` signs the tokens of `archiver`; those of anybody else have another key.
-    pub(super) fn start(key: &Path) -> TokenServer {
-        let key = PKey::private_key_from_pem(&std::fs::read(key).unwrap()).unwrap();
+    /// The testbed's key signs the tokens of `archiver`; those of anybody else have another key.
+    pub(super) fn start(certificates: &Path) -> TokenServer {
+        let key = std::fs::read(certificates.join("token.key")).unwrap();
+        let key = PKey::private_key_from_pem(&key).unwrap();
+        let mut tls = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).unwrap();
+        let own = certificates.join("server.pem");
+        tls.set_private_key_file(&own, SslFiletype::PEM).unwrap();
+        tls.set_certificate_chain_file(&own).unwrap();
+        let tls = tls.build();
         let other = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -38,7 +45,9 @@ impl TokenServer {
         let counted = Arc::clone(&given);
         let _ = std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // A client that goes away is none of this server's faults.
+                let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+                // A client that goes away, or does not trust this server, is none of its faults.
+                let Ok(stream) = tls.accept(stream) else { continue };
                 if answer(stream, &key, &other).is_ok_and(|gave| gave) {
                     let _ = counted.fetch_add(1, Ordering::SeqCst);
                 }
@@ -55,11 +64,10 @@ impl TokenServer {
 
 /// Whether a token was given.
 fn answer(
-    mut stream: TcpStream,
+    mut stream: SslStream<TcpStream>,
     key: &PKey<Private>,
     other: &PKey<Private>,
 ) -> std::io::Result<bool> {
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let (mut request, mut part) = (Vec::new(), [0; 4096]);
     // The body is small, and comes with the last line of the head or right after it.
     while !String::from_utf8_lossy(&request).contains("grant_type=client_credentials") {
