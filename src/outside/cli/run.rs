@@ -176,7 +176,15 @@ fn start_again(mark: &str) -> anyhow::Error {
         };
     }
     let _ = command.args(std::env::args_os().skip(1)).env(AFTER_REFUSAL, mark);
+    hand_nothing_over();
     anyhow::Error::from(command.exec()).context("start anew")
+}
+
+/// Lets a new process image have the standard streams alone. librdkafka's pipes stay open across an
+/// `exec`, and clients that could not end at a stop still have them.
+fn hand_nothing_over() {
+    const AFTER_THE_STREAMS: i32 = 3;
+    close_fds::set_fds_cloexec_threadsafe(AFTER_THE_STREAMS, &[]);
 }
 
 /// Caught before anything else is done: a signal at the start is no kill.
@@ -218,5 +226,27 @@ impl Signals {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd as _;
+    use std::process::Command;
+
+    /// `dup` gives a descriptor that a new process image has, as those of librdkafka's pipes.
+    #[test]
+    fn a_new_process_image_has_the_standard_streams_alone() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        let leaking = rustix::io::dup(&file).unwrap();
+        let path = format!("/proc/self/fd/{}", leaking.as_raw_fd());
+        let is_handed_over =
+            || Command::new("test").args(["-e", &path]).status().unwrap().success();
+        assert!(is_handed_over());
+        hand_nothing_over();
+        assert!(!is_handed_over());
+        let is_open = std::fs::read_link(&path);
+        assert!(is_open.is_ok(), "it stays open until then: {is_open:?}");
     }
 }

@@ -333,6 +333,7 @@ fn passwords_that_change(cluster: &Cluster, beside: &Beside) {
     let mut daemon = Daemon::start(&home, "a", &config);
     let begun = |n: usize| daemon.log_text().matches(" INFO running ").count() == n;
     eventually("it runs", LIMIT, || begun(1) && is_ready(&daemon));
+    let pipes_at_first = pipes(&daemon);
     let change = |to: &str| {
         let scram = format!("SCRAM-SHA-512=[password={to}]");
         let user = ["--entity-type", "users", "--entity-name", "archiver"];
@@ -360,5 +361,15 @@ fn passwords_that_change(cluster: &Cluster, beside: &Beside) {
         written <= daemon.of_topic("alluvium_archive_position", "logins")
     });
     assert!(daemon.is_running(), "it is the same process");
+    // A client that ends may have its pipe for a moment more. Each of the three new images of this
+    // process would have kept all pipes of the one before.
+    eventually("no pipe of an image before is open", LIMIT, || pipes(&daemon) <= pipes_at_first);
     assert_eq!(daemon.stop(), 0);
+}
+
+/// How many pipes the daemon has open: each thread of the client library is woken by one.
+fn pipes(daemon: &Daemon) -> usize {
+    let descriptors = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap();
+    let targets = descriptors.filter_map(|d| std::fs::read_link(d.ok()?.path()).ok());
+    targets.filter(|target| target.to_string_lossy().starts_with("pipe:")).count()
 }
