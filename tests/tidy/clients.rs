@@ -9,13 +9,13 @@ use crate::tokens::{each_level, paths, program, tokens, word};
 const LIBRARIES: [(&str, &[&str]); 9] = [
     ("rdkafka", &["src/clients/kafka/"]),
     ("rdkafka_sys", &["src/clients/kafka/"]),
-    ("openssl", &["src/clients/kafka/"]),
+    ("openssl", &["src/clients/kafka/", "src/outside/web/"]),
     ("libloading", &["src/clients/kafka/"]),
     ("hdfs_native", &["src/clients/store/"]),
     // The audit reads files back, without the code that wrote them.
     ("arrow", &["src/clients/encode/", "src/outside/audit/"]),
     ("parquet", &["src/clients/encode/", "src/outside/audit/"]),
-    ("axum", &["src/outside/daemon/"]),
+    ("axum", &["src/outside/daemon/", "src/outside/web/"]),
     ("clap", &["src/outside/cli/"]),
 ];
 

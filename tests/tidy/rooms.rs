@@ -135,9 +135,15 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
+        "outside/web",
+        "TLS and passwords of the listener, at both ends",
+        &["common/config", "common/spawn"],
+    ),
+    (
         "outside/daemon",
         "the life of the process",
         &[
+            "outside/web",
             "engine/archive",
             "engine/topics",
             "engine/worker",
@@ -161,6 +167,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
         &[
             "outside/audit",
             "outside/daemon",
+            "outside/web",
             "engine/archive",
             "clients/kafka",
             "clients/store",

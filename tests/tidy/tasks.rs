@@ -8,12 +8,17 @@ use crate::source::check;
 use crate::tokens::{each_level, is_mark, is_path_mark, program, tokens, word};
 
 /// Tasks and threads that run without a handle: file, name, and how their end is heard.
-const DETACHED: [(&str, &str, &str); 7] = [
+const DETACHED: [(&str, &str, &str); 8] = [
     ("src/engine/archive/task.rs", "archiver", "a panic is caught and told as Event::Failed"),
     ("src/clients/store/tasks.rs", "store-file", "its channel closes, and the next call fails"),
     ("src/clients/store/hdfs/pipelines.rs", "hdfs-pipeline", "its answer has a deadline"),
     ("src/clients/store/hdfs/pipelines.rs", "hdfs-abandon", "it frees a lease; its file is gone"),
     ("src/outside/daemon/roots.rs", "root-trouble", "it only explains an outage that is known"),
+    (
+        "src/outside/web/guard.rs",
+        "web-config",
+        "its channel closes, and passwords get an answer 500",
+    ),
     ("src/clients/kafka/calls.rs", "producer-call", "its answer has a deadline"),
     ("src/clients/kafka/transaction.rs", "producer-end", "its answer has a deadline"),
 ];

@@ -1,11 +1,13 @@
 //! `[daemon]`: one instance on its host.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::common::config::fields::{Faults, Fields};
+use crate::common::config::fields::{ConfigFault, Faults, Fields};
+use crate::common::config::secret::Secret;
 use crate::common::deadlines;
 
 /// `[daemon]`
@@ -19,10 +21,67 @@ pub struct Daemon {
     pub revoke_timeout: Duration,
     pub drain_timeout: Duration,
     pub listen: Option<SocketAddr>,
+    /// The file, in the format of Prometheus' exporters, that gives the listener TLS and passwords.
+    pub web_config: Option<PathBuf>,
+    pub login: Option<WebLogin>,
     /// How often topics are matched anew.
     pub topics_refresh: Duration,
     /// What is logged, as `info` or `info,alluvium::clients::kafka=debug`.
     pub log: String,
+}
+
+/// How commands log in at a listener that asks for it; the daemon itself has no use for this.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct WebLogin {
+    pub user: Option<String>,
+    pub password: Option<Secret>,
+    /// The authorities that sign the listeners' certificates; [`None`] for those of the system.
+    pub ca: Option<PathBuf>,
+    /// A certificate of the commands with its key, for a listener that asks for one.
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    /// The password can't be read here; only a command that needs it fails.
+    pub unreadable: Vec<ConfigFault>,
+}
+
+impl WebLogin {
+    fn read(mut f: Fields, faults: &mut Faults) -> WebLogin {
+        let mut unreadable = Faults::default();
+        let user = f.text("user", faults);
+        let password = f.take("password");
+        let key_of_password = f.key("password");
+        let password = password
+            .map(|value| Secret::named_by(&value, &key_of_password, faults, &mut unreadable));
+        let ca = f.parsed("ca", faults, path);
+        let certificate = f.parsed("certificate", faults, path);
+        let key = f.parsed("key", faults, path);
+        let pairs = [
+            (("user", user.is_some()), ("password", password.is_some())),
+            (("certificate", certificate.is_some()), ("key", key.is_some())),
+        ];
+        for ((first, has_first), (second, has_second)) in pairs {
+            if has_first != has_second {
+                let (here, missing) = if has_first { (first, second) } else { (second, first) };
+                faults.add(f.key(missing), format!("is missing; {} needs it", f.key(here)));
+            }
+        }
+        f.finish(faults);
+        let (password, unreadable) = (password.flatten(), unreadable.0);
+        WebLogin { user, password, ca, certificate, key, unreadable }
+    }
+
+    /// The files of this login that everybody on this host can read, in words.
+    #[must_use]
+    pub fn exposed(&self) -> Vec<String> {
+        let password = self.password.iter().map(|secret| ("daemon.login.password", &secret.0));
+        let all = password.chain(self.key.iter().map(|path| ("daemon.login.key", path)));
+        all.filter_map(|(key, path)| Secret::exposed(key, path)).collect()
+    }
+}
+
+fn path(text: &str) -> Result<PathBuf, String> {
+    let absolute = text.starts_with('/').then(|| PathBuf::from(text));
+    absolute.ok_or_else(|| format!("{text:?} is not the absolute path of a file"))
 }
 
 pub(super) fn read(fields: Option<Fields>, instance: Option<&str>, faults: &mut Faults) -> Daemon {
@@ -45,6 +104,8 @@ pub(super) fn read(fields: Option<Fields>, instance: Option<&str>, faults: &mut 
         topics_refresh: f.duration("topics_refresh", ms(1_000), faults).unwrap_or(ms(30_000)),
         log: f.parsed("log", faults, log).unwrap_or_else(|| "info".into()),
         listen: f.parsed("listen", faults, listen).unwrap_or(Some(DEFAULT_LISTEN)),
+        web_config: f.parsed("web_config", faults, path),
+        login: f.table("login", faults).map(|login| WebLogin::read(login, faults)),
     };
     // The group must not give a partition away while its owner still drains.
     if Duration::from_secs(30) < daemon.revoke_timeout {

@@ -8,6 +8,7 @@ use toml::Value;
 use crate::common::config::fields::{ConfigFault, Faults, Fields};
 use crate::common::config::kerberos::Kerberos;
 use crate::common::config::oauthbearer;
+use crate::common::config::secret::Secret;
 
 /// How the group shares out partitions; see docs/decisions/0003-assignor.md.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,21 +54,13 @@ impl Kafka {
     /// The files of secrets and keys that everybody on this host can read, in words.
     #[must_use]
     pub fn exposed(&self) -> Vec<String> {
-        use std::os::unix::fs::PermissionsExt as _;
         let keys = self.properties.iter().filter(|(key, _)| KEYS.contains(&key.as_str()));
         let keys =
             keys.map(|(key, path)| (format!("kafka.properties.{key:?}"), PathBuf::from(path)));
         let secrets = self.secrets.iter();
         let secrets = secrets.map(|(key, file)| (format!("kafka.secrets.{key:?}"), file.0.clone()));
-        let is_open = |path: &PathBuf| {
-            std::fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o004 != 0)
-        };
-        let open = keys.chain(secrets).filter(|(_, path)| is_open(path));
-        let text = |(key, path): (String, PathBuf)| {
-            let path = path.display();
-            format!("{key}: everybody on this host can read {path}: chmod o-rwx {path}")
-        };
-        open.map(text).chain(oauthbearer::sends_in_the_clear(&self.properties)).collect()
+        let open = keys.chain(secrets).filter_map(|(key, path)| Secret::exposed(&key, &path));
+        open.chain(oauthbearer::sends_in_the_clear(&self.properties)).collect()
     }
 
     /// The files that clients read: secrets, certificates, keys, key tables.
@@ -91,10 +84,6 @@ impl Kafka {
         protocol.starts_with("sasl").then(|| mechanism.to_ascii_uppercase())
     }
 }
-
-/// Where a secret lies; it is read at start and never shown.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Secret(pub PathBuf);
 
 /// What a user may set: connection, security, sizes and times. Everything else is either ours
 /// (it holds the guarantee) or unheard of.
@@ -237,7 +226,7 @@ pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
                 ),
             );
         } else if value.get("credential").is_some() {
-            let path = secret(&value, &key, faults, &mut unreadable);
+            let path = Secret::named_by(&value, &key, faults, &mut unreadable);
             properties.extend(path.map(|p| (name, p.0.to_string_lossy().into_owned())));
         } else if let Some(text) = scalar(&value) {
             let _ = properties.insert(name, text);
@@ -255,7 +244,7 @@ pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
                 key,
                 format!("is not a key for secrets; these keys are {}", SECRETS.join(", ")),
             );
-        } else if let Some(secret) = secret(&value, &key, faults, &mut unreadable) {
+        } else if let Some(secret) = Secret::named_by(&value, &key, faults, &mut unreadable) {
             let _ = secrets.insert(name, secret);
         }
     }
@@ -301,42 +290,4 @@ fn scalar(value: &Value) -> Option<String> {
         Value::Boolean(b) => Some(b.to_string()),
         _ => None,
     }
-}
-
-/// `unreadable` gets what is right in the file and can't be read here.
-fn secret(
-    value: &Value,
-    key: &str,
-    faults: &mut Faults,
-    unreadable: &mut Faults,
-) -> Option<Secret> {
-    let table = value.as_table();
-    let text = |name: &str| table.and_then(|t| t.get(name)).and_then(Value::as_str);
-    let path = match (text("file"), text("credential")) {
-        (Some(file), None) => PathBuf::from(file),
-        (None, Some(name)) => {
-            let Some(dir) = std::env::var_os("CREDENTIALS_DIRECTORY") else {
-                unreadable.add(
-                    key,
-                    format!(
-                        "names a systemd credential, but CREDENTIALS_DIRECTORY is not set: start \
-                         the daemon by systemd with LoadCredential=, and a command in a shell by \
-                         systemd-run --pipe --property=LoadCredential={name}:FILE; or use \
-                         {{ file = \"…\" }}"
-                    ),
-                );
-                return None;
-            };
-            PathBuf::from(dir).join(name)
-        }
-        _ => {
-            faults.add(key, "must be { file = \"/path\" } or { credential = \"name\" }");
-            return None;
-        }
-    };
-    if let Err(e) = std::fs::metadata(&path) {
-        unreadable.add(key, format!("can't read {}: {e}", path.display()));
-        return None;
-    }
-    Some(Secret(path))
 }

@@ -12,18 +12,20 @@ mod mapping;
 mod oauthbearer;
 mod places;
 mod root;
+mod secret;
 mod together;
 mod whole;
 mod wordcount;
 
 pub use archive::ArchiveConfig;
-pub use daemon::Daemon;
+pub use daemon::{Daemon, WebLogin};
 pub use fields::ConfigFault;
 pub use kafka::{Kafka, SECRETS};
 pub use kerberos::Kerberos;
 pub use mapping::{Mapping, Start, Topics};
 pub use places::KeyPlaces;
 pub use root::{ErasureCoding, HdfsOptions, Root};
+pub use secret::Secret;
 pub use whole::{Config, Faulty};
 pub use wordcount::{MergeConfig, WordCount};
 

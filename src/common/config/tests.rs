@@ -340,3 +340,26 @@ fn secrets_that_everybody_can_read_are_named() {
         assert_eq!(kafka.exposed().len(), exposed, "{mode:o}");
     }
 }
+
+#[test]
+fn a_login_at_the_listener_is_whole() {
+    check("[daemon]\nweb_config = \"web.yml\"", &["daemon.web_config", "absolute path"]);
+    check("[daemon]\nlogin = { user = \"a\" }", &["daemon.login.password: is missing"]);
+    let password = "password = { file = \"/no/such/file\" }";
+    check(&format!("[daemon]\nlogin = {{ {password} }}"), &["daemon.login.user: is missing"]);
+    check(
+        "[daemon]\nlogin = { user = \"a\", password = \"in the clear\" }",
+        &["daemon.login.password: must be { file"],
+    );
+    check("[daemon]\nlogin = { certificate = \"/c\" }", &["daemon.login.key: is missing"]);
+    check("[daemon]\nlogin = { certificat = \"/c\" }", &["did you mean \"certificate\"?"]);
+    let text = format!(
+        "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[archive]\nroot = \"file:///x\"\n\
+         [mapping.m]\ntopics = [\"t\"]\n[daemon]\nweb_config = \"/etc/web.yml\"\nlogin = {{ user = \
+         \"ops\", {password} }}\n"
+    );
+    let daemon = Config::parse(&text, Some("i")).unwrap_or_else(|e| panic!("{e}")).daemon;
+    let login = daemon.login.unwrap();
+    assert!(login.unreadable[0].to_string().contains("can't read /no/such/file"));
+    assert_eq!((login.user.as_deref(), login.password), (Some("ops"), None));
+}

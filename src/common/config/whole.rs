@@ -144,6 +144,7 @@ impl Config {
         differs("daemon.drain_timeout", a.drain_timeout == b.drain_timeout);
         differs("daemon.topics_refresh", a.topics_refresh == b.topics_refresh);
         differs("daemon.listen", a.listen == b.listen);
+        differs("daemon.web_config", a.web_config == b.web_config);
         keys
     }
 }

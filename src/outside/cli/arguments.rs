@@ -1,8 +1,6 @@
 //! Arguments that several commands take.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::Args;
 
@@ -10,6 +8,7 @@ use crate::clients::kafka;
 use crate::common::config::{Config, Faulty, KeyPlaces};
 use crate::outside::cli::exit::{EX_CONFIG, EX_USAGE};
 use crate::outside::cli::output::complain;
+use crate::outside::web::{self, Asked};
 
 /// Which configuration.
 #[derive(Args, Debug)]
@@ -41,6 +40,7 @@ impl ConfigArgs {
             let more: Vec<_> = more.into_iter().filter(|f| !faults.contains(f)).collect();
             faults.extend(more);
         }
+        faults.extend(web::refused(&config.daemon));
         if faults.is_empty() {
             return Ok(config);
         }
@@ -75,49 +75,31 @@ pub(super) struct DaemonArgs {
     #[command(flatten)]
     pub(super) config: ConfigArgs,
     /// Ask the instance at this address instead of the one at daemon.listen.
-    #[arg(long, value_name = "http://HOST:PORT")]
+    #[arg(long, value_name = "http[s]://HOST:PORT")]
     pub(super) url: Option<String>,
 }
 
 impl DaemonArgs {
-    /// Where it listens.
-    pub(super) fn url(&self) -> Result<String, u8> {
-        if let Some(url) = &self.url {
-            return Ok(url.trim_end_matches('/').to_string());
-        }
-        match self.config.load()?.daemon.listen {
-            Some(address) => Ok(reached_at(address)),
-            None => {
-                complain("daemon.listen is \"off\": this daemon does not answer requests");
-                Err(EX_USAGE)
+    /// The daemon at `--url`, or the one of the configuration.
+    pub(super) fn asked(&self) -> Result<Asked, u8> {
+        let asked = match &self.url {
+            // A configuration that can't be read names no login.
+            Some(url) => {
+                let config = self.config.read().ok();
+                Asked::at(url, config.as_ref().and_then(|c| c.daemon.login.as_ref()))
             }
-        }
+            None => {
+                let config = self.config.load()?;
+                let Some(listen) = config.daemon.listen else {
+                    complain("daemon.listen is \"off\": this daemon does not answer requests");
+                    return Err(EX_USAGE);
+                };
+                Asked::here(&config, listen)
+            }
+        };
+        asked.map_err(|text| {
+            complain(&text);
+            EX_CONFIG
+        })
     }
-
-    pub(super) fn agent(&self) -> ureq::Agent {
-        agent()
-    }
-
-    pub(super) fn silent(&self, url: &str, e: &ureq::Error) -> String {
-        format!(
-            "no daemon answers at {url}: {e}. Is the daemon running? (systemctl status alluvium)"
-        )
-    }
-}
-
-/// How a daemon that listens there is reached from this host.
-pub(super) fn reached_at(mut listen: SocketAddr) -> String {
-    if listen.ip().is_unspecified() {
-        listen.set_ip(match listen {
-            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    format!("http://{listen}")
-}
-
-/// A client of HTTP that gives a call up after ten seconds.
-pub(super) fn agent() -> ureq::Agent {
-    const LIMIT: Duration = Duration::from_secs(10);
-    ureq::Agent::config_builder().timeout_global(Some(LIMIT)).build().into()
 }

@@ -12,6 +12,7 @@ use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::exit::EX_UNAVAILABLE;
 use crate::outside::cli::output::{complain, plain_table, say};
 use crate::outside::cli::shared::runtime;
+use crate::outside::web;
 use crate::pure::layout::names::PartitionPaths;
 use crate::pure::record::Offset;
 
@@ -33,7 +34,9 @@ impl Check {
                 say(&format!("{}: no faults", self.config.path().display()));
                 let exposed = config.kafka.exposed();
                 let of_kerberos = config.kerberos().flat_map(Kerberos::warnings);
-                let warnings: BTreeSet<String> = exposed.into_iter().chain(of_kerberos).collect();
+                let of_web = web::warnings(&config.daemon);
+                let warnings: BTreeSet<String> =
+                    exposed.into_iter().chain(of_kerberos).chain(of_web).collect();
                 warnings.iter().for_each(|text| complain(&format!("warning: {text}")));
                 say(&describe(&config, jiff::Timestamp::now().as_millisecond()));
                 if self.live { try_live(&config) } else { 0 }

@@ -19,14 +19,13 @@ pub(super) struct Pause {
 impl Pause {
     /// `verb`: `pause` or `resume`.
     pub(super) fn main(&self, verb: &str) -> u8 {
-        let url = match self.daemon.url() {
-            Ok(url) => url,
+        let daemon = match self.daemon.asked() {
+            Ok(daemon) => daemon,
             Err(code) => return code,
         };
-        let sent = self
-            .daemon
-            .agent()
-            .post(format!("{url}/mappings/{}/{verb}", self.mapping))
+        let sent = daemon
+            .agent
+            .post(format!("{}/mappings/{}/{verb}", daemon.url, self.mapping))
             .header(COMMAND, verb)
             .config()
             .http_status_as_error(false)
@@ -46,7 +45,7 @@ impl Pause {
                 EX_USAGE
             }
             Err(e) => {
-                complain(&self.daemon.silent(&url, &e));
+                complain(&daemon.silent(&e));
                 EX_UNAVAILABLE
             }
         }

@@ -17,12 +17,13 @@ use crate::engine::archive::ledger::EntryTemplate;
 use crate::engine::archive::listing::{LedgerListing, LedgerPath};
 use crate::engine::archive::root::{FoundIdentity, find_identity, write as write_identity};
 use crate::outside::audit::brokers::{Brokers, Diagnosis, LookError, blocking};
-use crate::outside::cli::arguments::{ConfigArgs, agent, reached_at};
+use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
 use crate::outside::cli::holes::{self, Holes};
 use crate::outside::cli::output::{complain, say};
 use crate::outside::cli::shared::{on_stores, partitions};
 use crate::outside::daemon::{COMMAND, roots};
+use crate::outside::web::Asked;
 use crate::pure::layout::names::{self, PartitionPaths};
 use crate::pure::protocol::repair::{Facts, Put, Refused, RepairPlan};
 use crate::pure::protocol::{Committed, Entry, EntryKind, LedgerTail, Stop};
@@ -313,8 +314,12 @@ async fn strays(
 /// the partition, or none may run: a daemon that is not told retries after 20 seconds.
 async fn tell_the_daemon(config: &Config) {
     let Some(listen) = config.daemon.listen else { return };
-    let url = format!("{}/repaired", reached_at(listen));
-    let post = move || agent().post(url).header(COMMAND, "repair").send_empty().is_ok();
+    let daemon = match Asked::here(config, listen) {
+        Ok(daemon) => daemon,
+        Err(why) => return complain(&format!("the daemon at {listen} is not told: {why}")),
+    };
+    let url = format!("{}/repaired", daemon.url);
+    let post = move || daemon.agent.post(url).header(COMMAND, "repair").send_empty().is_ok();
     if tokio::task::spawn_blocking(post).await.unwrap_or(false) {
         say(&format!("the daemon at {listen} looks at once"));
     }

@@ -10,6 +10,7 @@ use crate::common::status::{Condition, InstanceStatus, OutageOf, PartitionStatus
 use crate::outside::cli::arguments::DaemonArgs;
 use crate::outside::cli::exit::{EX_DATAERR, EX_UNAVAILABLE};
 use crate::outside::cli::output::{complain, plain_table, say};
+use crate::outside::web::Asked;
 
 /// Arguments of `status`.
 #[derive(Args, Debug)]
@@ -26,12 +27,12 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) fn main(&self) -> u8 {
-        let url = match self.daemon.url() {
-            Ok(url) => url,
+        let daemon = match self.daemon.asked() {
+            Ok(daemon) => daemon,
             Err(code) => return code,
         };
         loop {
-            let code = self.once(&url);
+            let code = self.once(&daemon);
             if !self.watch {
                 return code;
             }
@@ -39,13 +40,14 @@ impl Status {
         }
     }
 
-    fn once(&self, url: &str) -> u8 {
-        let asked = self.daemon.agent().get(format!("{url}/status.json")).call();
+    fn once(&self, daemon: &Asked) -> u8 {
+        let url = &daemon.url;
+        let asked = daemon.agent.get(format!("{url}/status.json")).call();
         let text = asked.and_then(|mut answer| answer.body_mut().read_to_string());
         let text = match text {
             Ok(text) => text,
             Err(e) => {
-                complain(&self.daemon.silent(url, &e));
+                complain(&daemon.silent(&e));
                 return EX_UNAVAILABLE;
             }
         };

@@ -20,9 +20,11 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
+
+use crate::outside::web::{Guard, Stream};
 
 /// A few for each program that looks, and some for people.
 pub(super) const MOST: usize = 128;
@@ -32,13 +34,19 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// A listener that drops connections beyond a number, at once.
 pub(super) struct Bounded {
     listener: TcpListener,
+    /// What asks for TLS, if anything does.
+    guard: Option<Guard>,
     free: Arc<Semaphore>,
     patience: Duration,
 }
 
 impl Bounded {
     pub(super) fn new(listener: TcpListener, most: usize, patience: Duration) -> Bounded {
-        Bounded { listener, free: Arc::new(Semaphore::new(most)), patience }
+        Bounded { listener, guard: None, free: Arc::new(Semaphore::new(most)), patience }
+    }
+
+    pub(super) fn guarded(self, guard: Option<Guard>) -> Bounded {
+        Bounded { guard, ..self }
     }
 }
 
@@ -49,11 +57,21 @@ impl Listener for Bounded {
     async fn accept(&mut self) -> (Patient, SocketAddr) {
         loop {
             let (stream, from) = Listener::accept(&mut self.listener).await;
-            if let Ok(slot) = Arc::clone(&self.free).try_acquire_owned() {
-                let idle = Box::pin(tokio::time::sleep(self.patience));
-                return (Patient { stream, idle, patience: self.patience, _slot: slot }, from);
+            let Ok(slot) = Arc::clone(&self.free).try_acquire_owned() else {
+                tracing::debug!(%from, "too many connections; this one is closed");
+                continue;
+            };
+            let stream = match &self.guard {
+                Some(guard) => guard.begin(stream),
+                None => Ok(Stream::Plain(stream)),
+            };
+            match stream {
+                Ok(stream) => {
+                    let idle = Box::pin(tokio::time::sleep(self.patience));
+                    return (Patient { stream, idle, patience: self.patience, _slot: slot }, from);
+                }
+                Err(error) => tracing::error!(%from, %error, "a connection can't begin TLS"),
             }
-            tracing::debug!(%from, "too many connections; this one is closed");
         }
     }
 
@@ -63,9 +81,9 @@ impl Listener for Bounded {
 }
 
 /// A connection that ends when nothing of an answer was written for a while: a request that comes
-/// byte by byte gets no more time than one that does not come.
+/// byte by byte gets no more time than one that does not come, and a handshake none at all.
 pub(super) struct Patient {
-    stream: TcpStream,
+    stream: Stream,
     idle: Pin<Box<Sleep>>,
     patience: Duration,
     _slot: OwnedSemaphorePermit,
@@ -170,6 +188,7 @@ mod tests {
     use crate::common::spawn::spawn_named;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
 
     async fn served(most: usize, patience: Duration) -> (SocketAddr, tokio::task::JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -13,19 +13,27 @@ use axum::routing::{get, post};
 use prometheus::{Encoder as _, TextEncoder};
 use tokio::sync::watch;
 
+use crate::common::config::Daemon;
 use crate::common::spawn::spawn_named;
 use crate::outside::daemon::connections::{self, Bounded, Peer, guarded};
 use crate::outside::daemon::health::Health;
 use crate::outside::daemon::page;
+use crate::outside::daemon::unavailable::Misconfigured;
+use crate::outside::web::{Guard, open_to_others};
 
 pub(super) async fn serve(
-    listen: Option<SocketAddr>,
+    daemon: &Daemon,
     health: Arc<Health>,
     mut stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<Option<tokio::task::JoinHandle<()>>> {
-    let Some(address) = listen else {
+    let Some(address) = daemon.listen else {
         return Ok(None);
     };
+    let guard = daemon.web_config.as_deref().map(Guard::start).transpose();
+    let guard = guard.map_err(|e| Misconfigured(format!("daemon.web_config: {e}")))?;
+    if let Some(warning) = open_to_others(address, guard.as_ref()) {
+        tracing::warn!("{warning}");
+    }
     let listener = tokio::net::TcpListener::bind(address).await.with_context(|| {
         format!("listen on {address} (daemon.listen): is another instance running here?")
     })?;
@@ -38,8 +46,12 @@ pub(super) async fn serve(
         .route("/mappings/{mapping}/{verb}", post(command))
         .route("/repaired", post(repaired))
         .with_state(health);
+    let router = match guard.clone() {
+        Some(guard) => guard.around(router),
+        None => router,
+    };
     let router = guarded(router).into_make_service_with_connect_info::<Peer>();
-    let listener = Bounded::new(listener, connections::MOST, connections::PATIENCE);
+    let listener = Bounded::new(listener, connections::MOST, connections::PATIENCE).guarded(guard);
     Ok(Some(spawn_named("http", async move {
         let until = async move {
             let _ = stopped.wait_for(|s| *s).await;

@@ -193,7 +193,7 @@ impl Running {
         };
         let wanted = meet(&reloading, &config, refusals, twins).await?;
         let (stop, stopped) = watch::channel(false);
-        let http = http::serve(config.daemon.listen, Arc::clone(&health), stopped.clone()).await?;
+        let http = http::serve(&config.daemon, Arc::clone(&health), stopped.clone()).await?;
         control.subscribe(wanted);
         let poll = spawn_poll(&config, &consumer, &control, &health)?;
         let tasks = spawn_tasks(&config, reloading, reloads, following, stopped);
