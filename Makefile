@@ -8,10 +8,11 @@
 #              TLS, access lists and two NameNodes (make crashes SECURE=1 too)
 # make deb     a Debian package, in target/debian; make package-test tries it in a clean Debian tree
 # make prove   what takes longer than `make test` may, some hours; writes docs/proof.md; ONLY="search chaos"
+# make fuzz    every decoder of what others may have written, MINUTES=15 in all; ONLY="entry field"
 # make search  the largest of the exhaustive searches (minutes)
 #
 # Each installs what is missing (Debian packages, jars from Maven Central) and says so.
-.PHONY: demo check test bench bench-memory chaos crashes search prove setup python browser build lint clean deb package-test
+.PHONY: demo check test bench bench-memory chaos crashes fuzz search prove setup python browser build lint clean deb package-test
 
 # Named by `alluvium --version`.
 export ALLUVIUM_COMMIT ?= $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
@@ -41,6 +42,9 @@ chaos: setup
 # Writes the tables in docs/crashes.md and README.md anew.
 crashes: setup
 	ALLUVIUM_TABLE=$(if $(SECURE),,1) SECURE=$(SECURE) $(CARGO) test $(PROFILE) --test it crashes
+
+fuzz: setup
+	MINUTES=$(MINUTES) ONLY="$(ONLY)" CARGO="$(CARGO)" testbed/fuzz
 
 search:
 	ALLUVIUM_SEARCH=full $(CARGO) test $(PROFILE) --lib search -- --nocapture

@@ -17,7 +17,8 @@
 //! * `engine`: joins them; a record's whole life is in `engine/worker/partition.rs`.
 //! * `outside`: the daemon's life, the commands, and the audit, which reads an archive back.
 //!
-//! `fakes` stands beside them, for tests alone: servers in memory.
+//! `fakes` and `foreign` stand beside them, for tests alone: servers in memory, and the table of
+//! everything that decodes bytes of others.
 //!
 //! All of them are private, so that the compiler sees what nobody uses.
 
@@ -26,6 +27,8 @@ mod common;
 mod engine;
 #[cfg(test)]
 mod fakes;
+#[cfg(test)]
+mod foreign;
 mod outside;
 mod pure;
 

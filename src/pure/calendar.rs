@@ -2,6 +2,7 @@
 //!
 //! A timestamp of the library ends a day before the year 9999 does, so that every zone can show it;
 //! records know no such limit, so what is shown is computed as civil time.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use jiff::civil::DateTime;
 use jiff::fmt::temporal::Pieces;
@@ -43,7 +44,8 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
     let pieces = Pieces::parse(text).ok()?;
     let (time, offset) = (pieces.time()?, pieces.to_numeric_offset()?);
     let local = pieces.date().to_datetime(time).duration_since(EPOCH).as_nanos();
-    Some(floor_millis(local - i128::from(offset.seconds()) * 1_000_000_000))
+    let ahead = i128::from(offset.seconds()).saturating_mul(1_000_000_000);
+    Some(floor_millis(local.saturating_sub(ahead)))
 }
 
 fn floor_millis(nanos: i128) -> i64 {

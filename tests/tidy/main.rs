@@ -9,6 +9,7 @@
 mod circles;
 mod clients;
 mod dependencies;
+mod foreign;
 mod hubs;
 mod imports;
 mod purity;

@@ -2,10 +2,12 @@
 //!
 //! Nothing here touches the network or the disk, but for the secrets' and Kerberos's files. `docs/`
 //! and `config/alluvium.toml` describe every key; a test reads that file.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod archive;
 mod daemon;
 mod fields;
+mod hadoop;
 mod kafka;
 mod kerberos;
 mod mapping;
@@ -20,6 +22,7 @@ mod wordcount;
 pub use archive::ArchiveConfig;
 pub use daemon::{Daemon, WebLogin};
 pub use fields::ConfigFault;
+pub use hadoop::hadoop_properties;
 pub use kafka::{Kafka, SECRETS};
 pub use kerberos::Kerberos;
 pub use mapping::{Mapping, Start, Topics};

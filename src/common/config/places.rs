@@ -24,10 +24,10 @@ impl TextPlace {
     /// The place of a byte of `text`; the last place, if `at` is beyond its end.
     pub(super) fn of(text: &str, at: usize) -> TextPlace {
         let before = text.get(..at).unwrap_or(text);
-        let line_begins = before.rfind('\n').map_or(0, |n| n + 1);
+        let line_begins = before.rfind('\n').map_or(0, |n| n.saturating_add(1));
         TextPlace {
-            line: before.matches('\n').count() + 1,
-            column: before[line_begins..].chars().count() + 1,
+            line: before.matches('\n').count().saturating_add(1),
+            column: before[line_begins..].chars().count().saturating_add(1),
         }
     }
 }

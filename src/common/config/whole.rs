@@ -113,7 +113,7 @@ impl Config {
     #[must_use]
     pub fn workers_per_mapping(&self) -> usize {
         let workers = self.daemon.workers;
-        (2 * workers).div_ceil(self.mappings.len().max(1)).clamp(1, workers)
+        workers.saturating_mul(2).div_ceil(self.mappings.len().max(1)).clamp(1, workers)
     }
 
     /// The archives of all mappings, of records and of counts.

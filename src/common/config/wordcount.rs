@@ -54,7 +54,7 @@ impl WordCount {
     pub fn longest_message(&self) -> usize {
         // JSON writes a control character as six bytes, and the word is the key as well. Headers
         // and the batch's own bytes are the rest.
-        1_024 + 7 * self.by.max_bytes()
+        self.by.max_bytes().saturating_mul(7).saturating_add(1_024)
     }
 
     /// How much earlier than the highest time seen a record's time may be, milliseconds.
@@ -236,13 +236,14 @@ fn no_topic_name(topic: &str) -> String {
 /// a daemon that stands still.
 fn needed_retention(window: u128, patience: &Patience) -> Duration {
     let millis = |n: i64| u128::try_from(n).unwrap_or(0);
-    let open = window + millis(patience.out_of_order) + millis(patience.lost.max(patience.idle));
-    Duration::from_millis(u64::try_from(open + open / 2).unwrap_or(u64::MAX))
+    let waits = [patience.out_of_order, patience.lost.max(patience.idle)];
+    let open = waits.into_iter().map(millis).fold(window, u128::saturating_add);
+    Duration::from_millis(u64::try_from(open.saturating_add(open / 2)).unwrap_or(u64::MAX))
 }
 
 /// A duration as it can be written in a configuration.
 fn shown(duration: Duration) -> String {
-    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() != 0);
+    let seconds = duration.as_secs().saturating_add((duration.subsec_nanos() != 0).into());
     match seconds {
         s if s % 86_400 == 0 => format!("{}d", s / 86_400),
         s if s % 3_600 == 0 => format!("{}h", s / 3_600),

@@ -191,7 +191,7 @@ impl PartitionGauges {
             [(&self.results_lag, known.results), (&self.archive_lag, known.archive)]
         {
             if let Some(position) = position {
-                gauge.set((end.0 - position.0).max(0));
+                gauge.set(end.0.saturating_sub(position.0).max(0));
             }
         }
     }

@@ -119,6 +119,6 @@ impl PartitionStatus {
             self.archive.or(self.last_archive).filter(|_| self.archives),
         ];
         let end = self.end.map(|end| positions[0].max(positions[1]).map_or(end, |at| at.max(end)));
-        positions.map(|at| Some(end? - at?))
+        positions.map(|at| Some(end?.saturating_sub(at?)))
     }
 }

@@ -271,10 +271,10 @@ impl PartitionSinks {
 fn moved(before: Option<Offset>, to: Offset) -> String {
     match before {
         Some(before) if to < before => {
-            format!("offsets {to} to {} are counted again", Offset(before.0 - 1))
+            format!("offsets {to} to {} are counted again", Offset(before.0.saturating_sub(1)))
         }
         Some(before) if before < to => {
-            format!("offsets {before} to {} are not counted", Offset(to.0 - 1))
+            format!("offsets {before} to {} are not counted", Offset(to.0.saturating_sub(1)))
         }
         Some(_) => "counting continues at the same offset".into(),
         None => format!("the counts go on at {to}, and where they were is not known"),

@@ -148,7 +148,7 @@ impl PartitionSinks {
         let known = self.machine.rules().and_then(Partition::a);
         let archived = known.or(self.view.last_a);
         let beyond = |to: Offset| match archived {
-            Some(a) => (to.0 - a.0).max(0).unsigned_abs(),
+            Some(a) => to.0.saturating_sub(a.0).max(0).unsigned_abs(),
             None => 1,
         };
         // While the root refuses files, what was counted should have been archived, too.

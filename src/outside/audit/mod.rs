@@ -3,6 +3,7 @@
 //! `verify` and `recount` look at everything, `where` and `explain` at one place. All of them read
 //! the ledger first: what it does not name does not exist. `check --live` tries what a daemon
 //! needs.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 pub mod brokers;
 pub mod live;

@@ -215,7 +215,8 @@ impl Sheet<'_> {
             }
             if !by_window || range.contains(&start) {
                 let words = self.windows.entry(by_window.then_some(start)).or_default();
-                sums(words, word).published += i128::from(n);
+                let sum = &mut sums(words, word).published;
+                *sum = sum.saturating_add(n.into());
             }
         })
     }
@@ -225,7 +226,7 @@ impl Sheet<'_> {
         rows::raw(path, bytes, |record| {
             let (time, own) = count.time.of(record, 0);
             if !own && record.timestamp.millis().is_none() {
-                recount.untimed += 1;
+                recount.untimed = recount.untimed.saturating_add(1);
                 return;
             }
             let window = (count.time != Time::Arrival).then(|| count.window.start(time));
@@ -235,11 +236,12 @@ impl Sheet<'_> {
             if window.is_some_and(|start| !range.contains(&start)) {
                 return;
             }
-            recount.records += 1;
+            recount.records = recount.records.saturating_add(1);
             let words = windows.entry(window).or_default();
             let _ = count.by.each_term(record, |word| {
-                sums(words, word).recounted += 1;
-                recount.words += 1;
+                let sum = &mut sums(words, word).recounted;
+                *sum = sum.saturating_add(1);
+                recount.words = recount.words.saturating_add(1);
             });
         })
     }

@@ -47,7 +47,8 @@ impl RootReport {
     /// How much does not fit together.
     #[must_use]
     pub fn findings(&self) -> usize {
-        self.findings.len() + self.partitions.iter().map(|p| p.findings.len()).sum::<usize>()
+        let of_partitions = self.partitions.iter().map(|p| p.findings.len());
+        of_partitions.fold(self.findings.len(), usize::saturating_add)
     }
 }
 

@@ -216,10 +216,10 @@ fn lines<T: DeserializeOwned>(
     text: Box<dyn Read>,
     mut row: impl FnMut(T) -> Result<(), String>,
 ) -> Result<(), String> {
-    for (i, line) in BufReader::new(text).lines().enumerate() {
+    for (number, line) in (1_u64..).zip(BufReader::new(text).lines()) {
         let line = line.map_err(|e| e.to_string())?;
         let parsed = serde_json::from_str(&line).map_err(|e| e.to_string());
-        parsed.and_then(&mut row).map_err(|e| format!("line {}: {e}", i + 1))?;
+        parsed.and_then(&mut row).map_err(|e| format!("line {number}: {e}"))?;
     }
     Ok(())
 }

@@ -32,20 +32,21 @@ pub async fn verify(
     let Survey { ledgers, findings } = Survey::read(store, config).await?;
     report.findings = findings;
     let entries = || ledgers.iter().flat_map(|(_, b)| &b.entries);
-    let total = entries().flat_map(|e| &e.files).map(|f| f.bytes).sum();
-    let mut done = 0;
+    let total = entries().flat_map(|e| &e.files).map(|f| f.bytes);
+    let total = total.fold(0, u64::saturating_add);
+    let mut done = 0_u64;
     for (place, listing) in ledgers {
         let mut of = PartitionReport::new(&place, &listing);
         for entry in listing.entries.iter().filter(|e| e.kind == EntryKind::Data) {
             let mut seen = BTreeSet::new();
             for file in &entry.files {
                 of.check_file(store, (entry, file), now, &mut seen).await?;
-                done += file.bytes;
+                done = done.saturating_add(file.bytes);
                 progress(done, total);
             }
-            let width = (entry.to.0 - entry.from.0).unsigned_abs();
+            let width = entry.to.0.saturating_sub(entry.from.0).unsigned_abs();
             let rows = entry.files.iter().map(|f| f.rows).fold(0, u64::saturating_add);
-            of.holes += width.saturating_sub(rows);
+            of.holes = of.holes.saturating_add(width.saturating_sub(rows));
         }
         report.partitions.push(of);
     }
@@ -94,10 +95,10 @@ impl PartitionReport {
             return Ok(());
         };
         if found.path == file.path {
-            self.files += 1;
-            self.bytes += found.bytes.len() as u64;
+            self.files = self.files.saturating_add(1);
+            self.bytes = self.bytes.saturating_add(found.bytes.len() as u64);
         } else {
-            self.unpublished += 1;
+            self.unpublished = self.unpublished.saturating_add(1);
             let late = UNPUBLISHED_MS < now.saturating_sub(entry.written_at);
             if late && found.damage.is_none() {
                 let detail = format!(
@@ -116,7 +117,7 @@ impl PartitionReport {
         match rows::offsets(&file.path, found.bytes) {
             Ok(offsets) => {
                 if found.path == file.path {
-                    self.rows += offsets.len() as u64;
+                    self.rows = self.rows.saturating_add(offsets.len() as u64);
                 }
                 if let Some(detail) = wrong_rows(entry, file, &offsets, seen) {
                     self.find(FindingKind::WrongRows, file, detail);

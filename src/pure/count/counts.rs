@@ -42,8 +42,9 @@ impl Counts {
     pub fn record_terms(&mut self, start: i64) -> RecordTerms<'_> {
         if self.windows.get(self.last).is_none_or(|(s, _)| *s != start) {
             self.last = *self.index_by_start.entry(start).or_insert_with(|| {
+                let at = self.windows.len();
                 self.windows.push((start, self.spare.take().unwrap_or_default()));
-                self.windows.len() - 1
+                at
             });
         }
         RecordTerms(&mut self.windows[self.last].1)

@@ -5,6 +5,7 @@
 //! what is published ([`output`]). Else they travel as
 //! [`crate::pure::formats::partials`], and [`merge`] sums them over all source partitions, one
 //! partition of the partials topic at a time, until a window is whole.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod aggregate;
 pub mod counts;
@@ -14,6 +15,8 @@ pub mod merge;
 pub mod output;
 pub mod tokenizer;
 pub mod window;
+// Its numbers are places in a table of its own; sums are checked.
+#[allow(clippy::arithmetic_side_effects)]
 pub mod words;
 
 pub use aggregate::{Aggregate, By, Terms};

@@ -94,7 +94,7 @@ fn count_at_end(value: &[u8], kind: CountKind) -> Option<i64> {
     let text = text.strip_suffix("\"}")?.strip_suffix(kind.label())?;
     let text = text.strip_suffix(",\"kind\":\"")?;
     let digits = text.bytes().rev().take_while(u8::is_ascii_digit).count();
-    let (head, number) = text.split_at(text.len() - digits);
+    let (head, number) = text.split_at(text.len().saturating_sub(digits));
     head.ends_with("\",\"count\":").then(|| number.parse().ok()).flatten()
 }
 

@@ -99,7 +99,7 @@ fn split_as_java(line: &str, mut word: impl FnMut(&str)) {
     let mut start = 0;
     for space in memchr::memchr_iter(b' ', trimmed.as_bytes()) {
         word(&trimmed[start..space]);
-        start = space + 1;
+        start = space.saturating_add(1);
     }
     word(&trimmed[start..]);
 }

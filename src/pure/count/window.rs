@@ -82,21 +82,21 @@ fn scaled(number: &str, power: i64) -> Option<i64> {
         if !digit.is_ascii_digit() {
             return None;
         }
-        let digit = i64::from(digit - b'0');
+        let digit = i64::from(digit & 0x0f);
         if at < point {
             sum = sum.saturating_mul(10).saturating_add(digit);
         } else {
             rest |= digit != 0;
         }
     }
-    let digits = i64::try_from(whole.len() + fraction.len()).ok()?;
+    let digits = i64::try_from(whole.len().saturating_add(fraction.len())).ok()?;
     for _ in digits..point {
         if sum == 0 || sum == i64::MAX {
             break;
         }
         sum = sum.saturating_mul(10);
     }
-    Some(if negative { -sum - i64::from(rest) } else { sum })
+    Some(if negative { sum.saturating_neg().saturating_sub(rest.into()) } else { sum })
 }
 
 /// A window's length in milliseconds; at least one.

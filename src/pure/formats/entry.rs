@@ -224,7 +224,8 @@ impl Entry {
         let entry: Entry = serde_json::from_value(value).map_err(malformed)?;
         entry.check_paths()?;
         let tiles = entry.kind == EntryKind::Genesis || entry.from < entry.to;
-        if entry.key() != key || !tiles {
+        let possible = [entry.from, entry.to, entry.p].iter().all(|offset| 0 <= offset.0);
+        if entry.key() != key || !tiles || !possible {
             let range = OffsetRange { from: entry.from, to: entry.to };
             return Err(EntryError::Range { key: key.to_string(), range });
         }

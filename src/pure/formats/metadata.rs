@@ -12,8 +12,9 @@
 //! milliseconds. Fields are written in this order and read in any.
 //!
 //! *Version rule*: the first field names the version. A reader refuses any other first field and
-//! any field that it does not know, and the partition stops. Empty metadata is what the standard
-//! tools write when an operator moves an offset; it is no metadata of this format.
+//! any field that it does not know, and the partition stops; so it does for an offset below 0.
+//! Empty metadata is what the standard tools write when an operator moves an offset; it is no
+//! metadata of this format.
 //!
 //! *Written by* the worker with each transaction, and by `alluvium repair`. *Read by* recovery, by
 //! the check after a commit, by the merge (of its source partitions), and by `verify` and `repair`.
@@ -107,12 +108,16 @@ impl Metadata {
         let (mut lost, mut partials) = (None, None);
         let bad = |field| MetadataError::Malformed { field, text: text.into() };
         let number = |field, v: &str| v.parse::<i64>().map_err(|_| bad(field));
+        let offset = |field, v: &str| match number(field, v)? {
+            n @ 0.. => Ok(Offset(n)),
+            _ => Err(bad(field)),
+        };
         for field in fields {
             match field.split_once('=') {
-                Some(("o", v)) => o = Some(Offset(number("o", v)?)),
-                Some(("p", v)) => p = Some(Offset(number("p", v)?)),
+                Some(("o", v)) => o = Some(offset("o", v)?),
+                Some(("p", v)) => p = Some(offset("p", v)?),
                 Some(("e", "g")) => key = Some(EntryKey::Genesis),
-                Some(("e", v)) => key = Some(EntryKey::At(Offset(number("e", v)?))),
+                Some(("e", v)) => key = Some(EntryKey::At(offset("e", v)?)),
                 Some(("i", v)) => incarnation = v.parse().map_err(|_| bad("i"))?,
                 Some(("r", v)) => r = Some(v.to_string()),
                 Some(("t", v)) => t = Some(v.to_string()),
@@ -120,7 +125,7 @@ impl Metadata {
                 Some(("g", v)) => marks.in_parts_until = Some(number("g", v)?),
                 Some(("l", v)) => {
                     let (from, to) = v.split_once('-').ok_or_else(|| bad("l"))?;
-                    let (from, to) = (Offset(number("l", from)?), Offset(number("l", to)?));
+                    let (from, to) = (offset("l", from)?, offset("l", to)?);
                     lost = Some(OffsetRange { from, to });
                 }
                 Some(("c", v)) => partials = Some(v.to_string()),
@@ -199,6 +204,10 @@ mod tests {
             "alluvium1;o=1;p=x;r=a;t=b",
             "alluvium1;o=1",
             "alluvium1;o=1;p=1;r=a;t=b;z=1",
+            "alluvium1;o=1;p=-1;r=a;t=b",
+            "alluvium1;o=1;p=9223372036854775808;r=a;t=b",
+            "alluvium1;o=1;p=1;e=-1;r=a;t=b",
+            "alluvium1;o=1;p=1;r=a;t=b;l=5--3",
         ] {
             assert!(Metadata::decode(text).is_err(), "{text}");
         }

@@ -17,6 +17,7 @@
 //! Each format has a golden sample under `tests/golden`, which a test beside the codec compares
 //! byte for byte, in both directions. No test writes these files: whoever changes a format changes
 //! its sample by hand, and decides at the same time what happens to what is already written.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 pub mod entry;
 pub mod header;

@@ -80,8 +80,8 @@ impl Packer {
                 let at = partition_of(word, self.bodies.len());
                 let body = &mut self.bodies[at];
                 // The word, its length and count, the start of its window, flags, and two ends.
-                let more = word.len() + 3 * VARINT_BYTES + 3;
-                if !body.is_empty() && self.limit < body.len() + more {
+                let more = word.len().saturating_add(3 * VARINT_BYTES + 3);
+                if !body.is_empty() && self.limit < body.len().saturating_add(more) {
                     if self.window_started[at] {
                         write_varint(body, 0);
                     }
@@ -94,7 +94,7 @@ impl Packer {
                     write_varint(body, u64::from(ahead));
                     self.window_started[at] = true;
                 }
-                write_varint(body, word.len() as u64 + 1);
+                write_varint(body, (word.len() as u64).saturating_add(1));
                 body.extend_from_slice(word.as_bytes());
                 write_varint(body, n);
             }
@@ -109,7 +109,8 @@ impl Packer {
 /// The partition of the partials topic that merges this word.
 #[must_use]
 pub fn partition_of(word: &str, partitions: usize) -> usize {
-    crc32c::crc32c(word.as_bytes()) as usize % partitions
+    let hash = crc32c::crc32c(word.as_bytes()) as usize;
+    hash.checked_rem(partitions).unwrap_or_default()
 }
 
 /// The header of a commit's messages. Only the last message for each partition carries the
@@ -211,7 +212,7 @@ fn zigzag(n: i64) -> u64 {
 }
 
 fn unzigzag(n: u64) -> i64 {
-    (n >> 1) as i64 ^ -((n & 1) as i64)
+    (n >> 1) as i64 ^ ((n & 1) as i64).wrapping_neg()
 }
 
 fn write_varint(out: &mut Vec<u8>, mut n: u64) {

@@ -1,6 +1,7 @@
 //! Where files lie and what they are called. Pure: the clock and the zone are arguments.
 //!
 //! Arrow inward: this room knows neither Kafka nor a store.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 pub mod format;
 pub mod names;

@@ -159,7 +159,8 @@ pub fn shortened(topic: &str) -> Cow<'_, str> {
     }
     let hash = crc32c::crc32c(topic.as_bytes());
     let mut short = topic.to_string();
-    short.truncate(TOPIC_BYTES_IN_NAME - 9);
+    // Kafka's topics are ASCII; the name of a directory in a store need not be.
+    short.truncate(short.floor_char_boundary(TOPIC_BYTES_IN_NAME - 9));
     let _ = write!(short, "~{hash:08x}");
     short.into()
 }
@@ -235,6 +236,13 @@ pub fn escape_segment(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_name_that_is_not_ascii_is_shortened() {
+        let topic = "\u{e4}".repeat(100);
+        let short = shortened(&topic);
+        assert!(short.len() <= TOPIC_BYTES_IN_NAME && short.contains('~'), "{short}");
+    }
 
     #[test]
     fn names_sort_and_hide_nothing() {

@@ -100,7 +100,7 @@ impl RollPolicy {
         if self.size_bytes <= open.bytes {
             return Some(RollReason::Size);
         }
-        if self.open_files * DIRECTORIES_A_FILE < open.files {
+        if self.open_files.saturating_mul(DIRECTORIES_A_FILE) < open.files {
             return Some(RollReason::OpenFiles);
         }
         if self.age <= open.since_first {

@@ -127,9 +127,13 @@ impl Template {
     ) -> bool {
         let table =
             |pieces: &Vec<Piece>| pieces.iter().any(|p| matches!(p, Piece::Topic | Piece::Time(_)));
-        let head = self.segments.iter().position(table).map_or(self.segments.len(), |at| at + 1);
+        let head = self
+            .segments
+            .iter()
+            .position(table)
+            .map_or(self.segments.len(), |at| at.saturating_add(1));
         let directories: Vec<&str> = path.split('/').collect();
-        let directories = &directories[..directories.len() - 1];
+        let Some((_, directories)) = directories.split_last() else { return false };
         head <= directories.len()
             && self.segments[..head]
                 .iter()
@@ -156,7 +160,8 @@ impl Template {
         }
         // The library's timestamps end a day before the year 9999 does.
         let at = Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX);
-        let local = millis + i64::from(self.zone.to_offset(at).seconds()) * 1_000;
+        let ahead = i64::from(self.zone.to_offset(at).seconds()).saturating_mul(1_000);
+        let local = millis.saturating_add(ahead);
         (local <= YEARS.1).then_some(local)
     }
 
@@ -184,8 +189,10 @@ impl Template {
                         // `dt=%Y-%m-%d` becomes `dt=__HIVE_DEFAULT_PARTITION__`.
                         None if nulled => {}
                         None => {
-                            let start = out.rfind('/').map_or(0, |s| s + 1);
-                            let keep = out[start..].find('=').map_or(start, |e| start + e + 1);
+                            let start = out.rfind('/').map_or(0, |s| s.saturating_add(1));
+                            let keep = out[start..].find('=');
+                            let keep = keep.map_or(0, |e| e.saturating_add(1));
+                            let keep = start.saturating_add(keep);
                             out.truncate(keep);
                             out.push_str(NULL_PARTITION);
                             nulled = true;
@@ -207,18 +214,48 @@ fn fits<'a>(
     text: &str,
     topics: &(impl Iterator<Item = &'a str> + Clone),
 ) -> bool {
-    let Some((first, rest)) = pieces.split_first() else { return text.is_empty() };
-    let follows = |after: Option<&str>| after.is_some_and(|after| fits(rest, after, topics));
-    let any = |good: fn(char) -> bool| {
-        let ends = text.char_indices().take_while(|(_, c)| good(*c)).map(|(i, c)| i + c.len_utf8());
-        ends.into_iter().any(|end| fits(rest, &text[end..], topics))
-    };
-    match first {
-        Piece::Text(literal) => follows(text.strip_prefix(literal.as_str())),
-        Piece::Topic => topics.clone().any(|topic| follows(text.strip_prefix(topic))),
-        Piece::Partition => any(|c| c.is_ascii_digit()),
-        Piece::Time(_) => any(|_| true),
+    // Where in the text the pieces so far can end. One pass for each piece, because a stranger's
+    // name can be read in very many ways.
+    let mut ends = vec![false; text.len().saturating_add(1)];
+    ends[0] = true;
+    for piece in pieces {
+        ends = match piece {
+            Piece::Text(literal) => after_text(&ends, text, std::iter::once(literal.as_str())),
+            Piece::Topic => after_text(&ends, text, topics.clone()),
+            Piece::Partition => after_some(&ends, text, |c| c.is_ascii_digit()),
+            Piece::Time(_) => after_some(&ends, text, |_| true),
+        };
     }
+    ends.last() == Some(&true)
+}
+
+/// The ends of these literals, where they stand after one of these ends.
+fn after_text<'a>(
+    ends: &[bool],
+    text: &str,
+    literals: impl Iterator<Item = &'a str> + Clone,
+) -> Vec<bool> {
+    let mut after = vec![false; ends.len()];
+    for (at, _) in ends.iter().enumerate().filter(|(_, is_end)| **is_end) {
+        let rest = text.get(at..).unwrap_or_default();
+        for literal in literals.clone().filter(|literal| rest.starts_with(literal)) {
+            after[at.saturating_add(literal.len())] = true;
+        }
+    }
+    after
+}
+
+/// The ends of one or more such characters, after one of these ends.
+fn after_some(ends: &[bool], text: &str, good: fn(char) -> bool) -> Vec<bool> {
+    let mut after = vec![false; ends.len()];
+    let mut begun = false;
+    for (at, c) in text.char_indices() {
+        begun = (begun || ends[at]) && good(c);
+        if begun {
+            after[at.saturating_add(c.len_utf8())] = true;
+        }
+    }
+    after
 }
 
 impl Piece {
@@ -375,6 +412,19 @@ mod tests {
         ] {
             assert!(check(bad).unwrap_err().contains(want), "{bad}: {:?}", check(bad));
         }
+    }
+
+    /// A stranger's file may have a name that can be read in very many ways, and a template with
+    /// many times: looking is no search through all of them.
+    #[test]
+    fn a_long_name_is_compared_at_once() {
+        let template = Template::parse("dt=%Y%m%d%H%M%S{partition}x", TimeZone::UTC).unwrap();
+        let topics = || ["t", "tt"].into_iter();
+        let digits = "1".repeat(4_000);
+        assert!(template.may_contain(&format!("dt={digits}x/f"), topics()));
+        assert!(!template.may_contain(&format!("dt={digits}y/f"), topics()));
+        assert!(!template.may_contain("dt=111111x/f", topics()), "one for each of seven fields");
+        assert!(!template.may_contain("x", topics()) && !template.may_contain("", topics()));
     }
 
     const ZONES: [&str; 6] = [

@@ -275,7 +275,9 @@ impl Facts {
 
     /// The incarnation after this partition's, or the one that other partitions are in already.
     fn next(&self) -> u32 {
-        self.ledger.as_ref().map_or(self.newest, |l| self.newest.max(l.incarnation + 1))
+        self.ledger
+            .as_ref()
+            .map_or(self.newest, |l| self.newest.max(l.incarnation.saturating_add(1)))
     }
 
     fn entry(&self) -> Option<EntryName> {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::common::config::HdfsOptions;
+use crate::common::config::{HdfsOptions, hadoop_properties};
 
 /// What the client of a root is given beside Hadoop's files.
 #[derive(Debug, Default)]
@@ -80,20 +80,7 @@ fn directory(options: &HdfsOptions) -> Option<PathBuf> {
 
 /// The properties of one of Hadoop's files.
 fn properties(file: &Path) -> Vec<(String, String)> {
-    std::fs::read_to_string(file).map_or_else(|_| Vec::new(), |text| parsed(&text))
-}
-
-fn parsed(text: &str) -> Vec<(String, String)> {
-    let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
-    let Ok(tree) = roxmltree::Document::parse_with_options(text, options) else {
-        return Vec::new();
-    };
-    let all = tree.root_element().children().filter(|n| n.has_tag_name("property"));
-    let text = |property: roxmltree::Node<'_, '_>, name: &str| {
-        let child = property.children().find(|n| n.has_tag_name(name))?;
-        Some(child.text()?.to_string())
-    };
-    all.filter_map(|p| Some((text(p, "name")?.trim().to_string(), text(p, "value")?))).collect()
+    std::fs::read_to_string(file).map_or_else(|_| Vec::new(), |text| hadoop_properties(&text))
 }
 
 #[cfg(test)]
@@ -102,7 +89,7 @@ mod tests {
 
     fn of(authority: &str, xml: &str) -> NameService {
         let text = format!("<?xml version=\"1.0\"?><configuration>{xml}</configuration>");
-        NameService::of(authority, &parsed(&text).into_iter().collect())
+        NameService::of(authority, &hadoop_properties(&text).into_iter().collect())
     }
 
     #[test]
