@@ -118,6 +118,14 @@ impl Daemon {
         let _ = self.child.wait().unwrap();
     }
 
+    /// SIGABRT; how it ended.
+    pub fn abort(mut self) -> std::process::ExitStatus {
+        recording::left(&self.instance);
+        self.signal("-ABRT");
+        self.ended(Duration::from_secs(60));
+        self.child.wait().unwrap()
+    }
+
     /// SIGTERM; the exit code.
     pub fn stop(mut self) -> i32 {
         recording::left(&self.instance);

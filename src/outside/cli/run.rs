@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use clap::Args;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::clients::kafka;
@@ -29,6 +30,7 @@ const BLOCKING_THREADS: usize = 48;
 
 impl Run {
     pub(super) fn main(self) -> u8 {
+        keep_memory_private();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .max_blocking_threads(BLOCKING_THREADS)
@@ -92,6 +94,13 @@ impl Run {
         };
         exit_code(done)
     }
+}
+
+/// Lets the kernel write no core of this process, for whatever limit, and lets no process of the
+/// same user read its memory: the client library has passwords and keys there.
+fn keep_memory_private() {
+    let kept = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    debug_assert!(kept.is_ok(), "{kept:?}");
 }
 
 /// Begins to log, and says if the process is to die on purpose; sets what is logged.

@@ -24,7 +24,7 @@ pub(super) struct Login {
 
 pub(super) type Settings = &'static [(&'static str, &'static str)];
 
-const fn login(
+pub(super) const fn login(
     what: &'static str,
     listener: Listener,
     properties: Settings,
@@ -33,11 +33,11 @@ const fn login(
     Login { what, listener, properties, secrets }
 }
 
-const CA: (&str, &str) = ("ssl.ca.location", "$/ca.crt");
-const USER: (&str, &str) = ("sasl.username", "archiver");
-const SASL: (&str, &str) = ("security.protocol", "sasl_ssl");
-const TLS: (&str, &str) = ("security.protocol", "ssl");
-const SCRAM: (&str, &str) = ("sasl.mechanism", "SCRAM-SHA-512");
+pub(super) const CA: (&str, &str) = ("ssl.ca.location", "$/ca.crt");
+pub(super) const USER: (&str, &str) = ("sasl.username", "archiver");
+pub(super) const SASL: (&str, &str) = ("security.protocol", "sasl_ssl");
+pub(super) const TLS: (&str, &str) = ("security.protocol", "ssl");
+pub(super) const SCRAM: (&str, &str) = ("sasl.mechanism", "SCRAM-SHA-512");
 const PLAIN: (&str, &str) = ("sasl.mechanism", "PLAIN");
 const PASSWORD: &[(&str, &str)] = &[("sasl.password", "archiver-secret")];
 const OF_KEY: &[(&str, &str)] = &[("ssl.key.password", "changeit")];

@@ -1,6 +1,7 @@
 //! Servers that ask who somebody is and what that one may do, and servers that take each other's
 //! place.
 
+mod canaries;
 mod gssapi;
 mod hdfs;
 mod kafka;
