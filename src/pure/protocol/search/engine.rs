@@ -78,13 +78,17 @@ pub(super) fn hash(world: &impl Hash) -> Key {
 
 /// Walks everything that is reachable from `first`, up to the first broken invariant.
 pub(super) fn explore<M: Model>(first: &M, scope: &Scope) -> SearchReport {
+    explore_whole(first, &scope.in_this_run())
+}
+
+/// The same, as far as the scope says, in every run: a planted fault must be found.
+pub(super) fn explore_whole<M: Model>(first: &M, scope: &Scope) -> SearchReport {
     let mut parents = Parents::default();
     let mut healthy = Healthy::default();
     // Most steps lead to where another step has led before: those worlds are not mirrored.
     let mut exactly = HashSet::with_hasher(fast::FixedState::default());
     let _ = parents.insert(key(first, scope), 0);
     let mut level = vec![(key(first, scope), first.clone())];
-    let scope = &scope.in_this_run();
     let mut steps = 0;
     while !level.is_empty() && scope.steps.is_none_or(|most| steps < most) {
         steps += 1;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::engine::{SearchReport, explore};
+use super::engine::{SearchReport, explore_whole};
 use super::merging::{Bounds, Merging};
 use super::model::Model;
 use super::pair::Pair;
@@ -40,7 +40,7 @@ fn finds_in(first: &impl Model, fault: PlantedFault, scope: Scope, want: &str) {
     // A lone owner that gets stuck would hide the worse things that the fault does.
     let scope = Scope { live: want == "I6", ..scope };
     PLANTED.with(|p| p.set(Some(fault)));
-    let report = explore(first, &scope);
+    let report = explore_whole(first, &scope);
     PLANTED.with(|p| p.set(None));
     assert_found(&format!("{fault:?}"), report, want);
 }
@@ -59,7 +59,7 @@ fn assert_found(fault: &str, report: SearchReport, want: &str) {
 #[test]
 fn appends_that_replace_an_entry() {
     let scope = Scope { overwrites: true, live: false, ..base() };
-    assert_found("Overwrites", explore(&World::new(), &scope), "I7");
+    assert_found("Overwrites", explore_whole(&World::new(), &scope), "I7");
 }
 
 /// The machine compares with the log anew only after it has read the positions back, so no walk
