@@ -169,7 +169,8 @@ pub trait Positions: Send + Sync {
         counts_into: Option<&str>,
     ) -> Result<PositionsRead, KafkaError>;
 
-    /// The topic's id, and the log's start.
+    /// The topic's id, and the log's start: beyond all offsets if the topic has no such partition
+    /// any more.
     ///
     /// # Errors
     /// No broker answers, or the topic is gone.
@@ -318,6 +319,13 @@ fn edges_of_some<C: ConsumerContext>(
     ends.and_then(|all| all.into_iter().collect()).map_err(|e| failed(&e))
 }
 
+/// Whether the topic, which is there, has no such partition.
+fn is_no_partition(error: &rdkafka::error::KafkaError) -> bool {
+    use rdkafka::error::RDKafkaErrorCode as Code;
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(Code::UnknownPartition | Code::UnknownTopicOrPartition))
+}
+
 impl Positions for BrokerPositions {
     fn read(
         &self,
@@ -349,7 +357,13 @@ impl Positions for BrokerPositions {
     fn log(&self, tp: &TopicPartition) -> Result<LogAnswer, KafkaError> {
         let consumer = self.consumer()?;
         let topic_id = topic_id(&consumer, &tp.topic)?;
-        Ok(LogAnswer { topic_id, start: log_range(&consumer, tp)?.from })
+        let start = match consumer.fetch_watermarks(&tp.topic, tp.partition, CALL_TIMEOUT) {
+            Ok((start, _)) => Offset(start),
+            // A topic that was created again may have fewer partitions.
+            Err(e) if is_no_partition(&e) => Offset(i64::MAX),
+            Err(e) => return Err(KafkaError::new(format!("ask for the ends of {tp}"), e)),
+        };
+        Ok(LogAnswer { topic_id, start })
     }
 
     fn committed(

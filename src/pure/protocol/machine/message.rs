@@ -43,7 +43,7 @@ pub struct PositionsAnswer {
 pub struct LogAnswer {
     /// Kafka's id of the topic.
     pub topic_id: String,
-    /// The log's start.
+    /// The log's start; [`i64::MAX`] if there is no such log any more.
     pub start: Offset,
 }
 
