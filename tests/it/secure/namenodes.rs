@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::realm::{REALM, invented};
 use crate::support::load::Load;
 use crate::support::{Cluster, Daemon, assert_each_once, eventually};
 
@@ -19,6 +20,7 @@ pub(crate) fn namenodes_fail_over() {
         cluster.head(NAME, 10_000),
         cluster.state.join("hdfs/conf")
     );
+    a_server_without_a_login(&cluster, &config);
     let daemon = Daemon::start(&cluster.home(NAME), "a", &config);
     let archived = || daemon.of_topic("alluvium_archive_position", topic);
     let load = Load::begin(&cluster, topic, 4, 400);
@@ -52,6 +54,28 @@ pub(crate) fn namenodes_fail_over() {
     let want = (0..4).flat_map(|p| (0..sent.records as i64 / 4).map(move |o| (p, o)));
     assert_each_once(&raw.offsets(), want);
     println!("records={} lost=0 doubled=0", sent.records);
+}
+
+/// A client with Kerberos does not archive into an HDFS that lets everybody in, unless it is told
+/// to.
+fn a_server_without_a_login(cluster: &Cluster, config: &str) {
+    let home = cluster.home("simple");
+    std::fs::create_dir_all(&home).unwrap();
+    let keytab = invented(&home, "alluvium");
+    let kerberos = format!(
+        "kerberos = {{ principal = \"alluvium@{REALM}\", keytab = {keytab:?} }}\n[archive.roll]"
+    );
+    let another = config.replace(NAME, "simple").replace("[archive.roll]", &kerberos);
+    cluster.create_topic("simple-in", 1);
+    let (code, log) = Daemon::start(&home, "c", &another).wait(GOES_ON);
+    let last = log.lines().last().unwrap_or_default();
+    assert!(last.contains("lets clients in without a login"), "{code}: {log}");
+    assert_eq!(code, 69, "{log}");
+    let allowed = "[archive.hadoop]\n\"ipc.client.fallback-to-simple-auth-allowed\" = \"true\"\n";
+    let another = another.replace("[archive.roll]", &format!("{allowed}[archive.roll]"));
+    let daemon = Daemon::start(&home, "c", &another);
+    eventually("ready without a login", GOES_ON, || daemon.get("/readyz").is_some());
+    assert_eq!(daemon.stop(), 0);
 }
 
 /// The first NameNode of the list is a standby that stands still: a daemon starts all the same.

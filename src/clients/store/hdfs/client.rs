@@ -17,6 +17,7 @@ use crate::clients::store::hdfs::error::classify;
 use crate::clients::store::hdfs::name_service::NameService;
 use crate::clients::store::hdfs::options::options;
 use crate::clients::store::hdfs::pipelines::{HdfsFile, Pipelines};
+use crate::clients::store::hdfs::simple::SimpleLogin;
 use crate::clients::store::tasks::{RawFile, TaskWriter, within};
 use crate::clients::store::threads::of_the_store;
 use crate::common::config::HdfsOptions;
@@ -31,6 +32,7 @@ pub struct Hdfs {
     deadlines: Deadlines,
     pipelines: Arc<Pipelines>,
     erasure: Arc<Erasure>,
+    simple: Arc<SimpleLogin>,
 }
 
 const DIRECTORY_MODE: u32 = 0o755;
@@ -53,6 +55,11 @@ impl Hdfs {
         let name_service = NameService::read(authority, options);
         let namenodes = name_service.namenodes();
         let (on, of, to) = (threads.clone(), options.clone(), format!("hdfs://{authority}"));
+        let stranger = builder(options, name_service.overrides(0)).with_url(&to);
+        let stranger = stranger.with_io_runtime(on.clone());
+        let simple =
+            SimpleLogin::new(stranger, name_service.properties(), options.kerberos.is_some());
+        let simple = Arc::new(simple.map_err(|e| classify("connect to", url, &e))?);
         let build = move |first| {
             let builder = builder(&of, name_service.overrides(first));
             builder.with_url(&to).with_io_runtime(on.clone()).build()
@@ -62,7 +69,8 @@ impl Hdfs {
         let base = format!("/{}", path.trim_matches('/')).trim_end_matches('/').to_string();
         let erasure = Arc::new(Erasure::new(options.erasure_coding.clone()));
         let pipelines = Arc::default();
-        Ok(Hdfs { clients, threads, url: url.into(), base, deadlines, pipelines, erasure })
+        let url = url.into();
+        Ok(Hdfs { clients, threads, url, base, deadlines, pipelines, erasure, simple })
     }
 
     fn full(&self, path: &str) -> String {
@@ -112,7 +120,27 @@ impl Hdfs {
         if answer.as_ref().is_err_and(|e| e.kind == ErrorKind::Unknown) {
             self.clients.overdue(by, began);
         }
+        if answer.is_ok()
+            && let Some(stranger) = self.simple.stranger(Instant::now())
+        {
+            self.stays_out(stranger, operation, &full).await?;
+        }
         answer
+    }
+
+    /// The first call that works is followed by this one, of a client that can't log in.
+    async fn stays_out(
+        &self,
+        stranger: Arc<Client>,
+        operation: &'static str,
+        path: &str,
+    ) -> Result<(), StoreError> {
+        let (simple, name) = (Arc::clone(&self.simple), path.to_string());
+        within(&self.threads, self.deadlines.call, operation, path, async move {
+            simple.heard(stranger.get_file_info("/").await, operation, &name)
+        })
+        .await
+        .or_else(|e| if e.kind == ErrorKind::Unknown { Ok(()) } else { Err(e) })
     }
 }
 

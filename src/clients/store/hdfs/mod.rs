@@ -3,6 +3,7 @@
 //! * `client`: the store; `clients`: the client in use, and its successor.
 //! * `name_service`: the NameNodes of a root.
 //! * `pipelines`: files while a DataNode is dead.
+//! * `simple`: servers that let everybody in, where Kerberos is configured.
 //! * `erasure`: the codecs under which files may be written.
 //! * `options`: how files are created; `error`: what an answer means.
 
@@ -13,5 +14,6 @@ mod error;
 mod name_service;
 mod options;
 mod pipelines;
+mod simple;
 
 pub use client::Hdfs;

@@ -17,6 +17,8 @@ pub(super) struct NameService {
     ids: Vec<String>,
     /// Values of the files that trimming changes.
     trimmed: BTreeMap<String, String>,
+    /// All values of the files and of the configuration.
+    values: BTreeMap<String, String>,
 }
 
 impl NameService {
@@ -29,7 +31,12 @@ impl NameService {
             }
         }
         values.extend(options.properties.clone());
-        NameService::of(authority, &values)
+        NameService { values: values.clone(), ..NameService::of(authority, &values) }
+    }
+
+    /// All Hadoop properties that the client knows.
+    pub(super) fn properties(&self) -> &BTreeMap<String, String> {
+        &self.values
     }
 
     fn of(authority: &str, values: &BTreeMap<String, String>) -> NameService {
@@ -46,7 +53,7 @@ impl NameService {
         let ids: Vec<String> =
             list.map(str::trim).filter(|id| !id.is_empty()).map(Into::into).collect();
         let _ = trimmed.insert(key, ids.join(","));
-        NameService { name: Some(authority.into()), ids, trimmed }
+        NameService { name: Some(authority.into()), ids, trimmed, ..NameService::default() }
     }
 
     /// How many NameNodes there are.
