@@ -108,10 +108,20 @@ pub fn committed_partitions(
 /// # Errors
 /// The partition's leader does not answer.
 pub fn log_range(consumer: &Consumer, tp: &TopicPartition) -> Result<OffsetRange, KafkaError> {
-    let (low, high) = consumer
-        .fetch_watermarks(&tp.topic, tp.partition, CALL_TIMEOUT)
-        .map_err(|e| KafkaError::new(format!("ask for the ends of {tp}"), e))?;
+    let (low, high) = watermarks(consumer, tp).map_err(|e| no_ends(tp, &e))?;
     Ok(OffsetRange { from: Offset(low), to: Offset(high) })
+}
+
+/// The start of a log and its last stable offset, as the client tells them.
+fn watermarks(
+    consumer: &Consumer,
+    tp: &TopicPartition,
+) -> Result<(i64, i64), rdkafka::error::KafkaError> {
+    consumer.fetch_watermarks(&tp.topic, tp.partition, CALL_TIMEOUT)
+}
+
+fn no_ends(tp: &TopicPartition, why: &rdkafka::error::KafkaError) -> KafkaError {
+    KafkaError::new(format!("ask for the ends of {tp}"), why)
 }
 
 /// Where a partition starts that has neither a committed offset nor a ledger.
@@ -357,11 +367,11 @@ impl Positions for BrokerPositions {
     fn log(&self, tp: &TopicPartition) -> Result<LogAnswer, KafkaError> {
         let consumer = self.consumer()?;
         let topic_id = topic_id(&consumer, &tp.topic)?;
-        let start = match consumer.fetch_watermarks(&tp.topic, tp.partition, CALL_TIMEOUT) {
+        let start = match watermarks(&consumer, tp) {
             Ok((start, _)) => Offset(start),
             // A topic that was created again may have fewer partitions.
             Err(e) if is_no_partition(&e) => Offset(i64::MAX),
-            Err(e) => return Err(KafkaError::new(format!("ask for the ends of {tp}"), e)),
+            Err(e) => return Err(no_ends(tp, &e)),
         };
         Ok(LogAnswer { topic_id, start })
     }

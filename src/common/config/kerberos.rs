@@ -1,14 +1,11 @@
 //! `kerberos` of an archive and of `[kafka]`: who a client is, and the files that prove it.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use toml::Value;
 
 use crate::common::config::fields::{ConfigFault, Faults, Fields};
-
-/// Where systemd puts the credentials of a unit.
-const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+use crate::common::config::secret::{CREDENTIALS, Secret};
 
 /// The identity of a root's client, or of the clients of Kafka.
 #[derive(Clone, Debug)]
@@ -141,7 +138,7 @@ fn fault_of(path: &Path) -> Option<FileFault> {
     };
     match file.metadata() {
         Ok(found) if !found.is_file() => Some(FileFault::Missing("it is not a file".into())),
-        Ok(found) if found.permissions().mode() & 0o004 != 0 => Some(FileFault::Open),
+        Ok(_) if Secret::is_open(path) => Some(FileFault::Open),
         Ok(_) => None,
         Err(e) => Some(FileFault::Missing(e.to_string())),
     }
@@ -150,6 +147,8 @@ fn fault_of(path: &Path) -> Option<FileFault> {
 #[cfg(test)]
 mod tests {
     use toml::Table;
+
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 

@@ -6,6 +6,9 @@ use toml::Value;
 
 use crate::common::config::fields::Faults;
 
+/// Where systemd puts the credentials of a unit.
+pub(super) const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
 /// Where a secret lies; it is read where it is needed, and never shown.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Secret(pub PathBuf);
@@ -24,11 +27,11 @@ impl Secret {
         let path = match (text("file"), text("credential")) {
             (Some(file), None) => PathBuf::from(file),
             (None, Some(name)) => {
-                let Some(dir) = std::env::var_os("CREDENTIALS_DIRECTORY") else {
+                let Some(dir) = std::env::var_os(CREDENTIALS) else {
                     unreadable.add(
                         key,
                         format!(
-                            "names a systemd credential, but CREDENTIALS_DIRECTORY is not set: \
+                            "names a systemd credential, but {CREDENTIALS} is not set: \
                              start the daemon by systemd with LoadCredential=, and a command in a \
                              shell by systemd-run --pipe --property=LoadCredential={name}:FILE; \
                              or use {{ file = \"…\" }}"
