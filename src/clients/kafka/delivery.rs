@@ -108,8 +108,10 @@ impl ProducerContext for Events {
     type DeliveryOpaque = ();
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         let Err((e, message)) = result else { return };
-        if e.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
-            self.limit.doubt();
+        match e.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => self.limit.message_was_refused(),
+            Some(RDKafkaErrorCode::MessageTimedOut) => self.limit.messages_were_late(),
+            _ => {}
         }
         let mut failed = self.failed.lock();
         if failed.is_some() {

@@ -299,6 +299,7 @@ impl Commit for Transactions {
         let started = Instant::now();
         let deadline = started + self.patience;
         if !producer.flush(self.patience) {
+            self.limit.messages_were_late();
             let topics = self.topics.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             let text = format!("no broker confirmed the results for {topics} in time");
             return Err(self.refused("deliver", &text));

@@ -361,6 +361,8 @@ fn spawn_tasks(
     tasks.spawn("brokers", topics::watch_brokers(asking, to, Arc::clone(&health)));
     tasks.spawn("retention", retention::watch(Arc::clone(config), Arc::clone(&health)));
     tasks.spawn("systemd", systemd::watch(Arc::clone(&health)));
+    let asked = written::watch_limits(following.clone(), Arc::clone(&limits));
+    tasks.spawn("limits of messages", asked);
     tasks.spawn("topics", topics::watch(following, consumer, control, health, limits, stopped));
     tasks
 }

@@ -130,10 +130,6 @@ async fn made_again(
 /// goes on.
 const SOON: Duration = Duration::from_millis(500);
 
-/// Looks for topics, between two questions for the limits of the topics that are written to. After
-/// a message that was refused for its size the next look asks.
-const LIMITS: u64 = 10;
-
 /// Asks for the topics every `topics_refresh`; subscribes anew when something changed.
 pub(super) async fn watch(
     in_force: watch::Receiver<Arc<ActiveConfig>>,
@@ -145,7 +141,7 @@ pub(super) async fn watch(
 ) {
     let mut pauses = None;
     let mut ids = HashMap::new();
-    let (mut written, mut looks) = (Written::default(), 1_u64);
+    let mut written = Written::default();
     while !*stopped.borrow() {
         let active = Arc::clone(&in_force.borrow());
         let config = &active.config;
@@ -166,10 +162,6 @@ pub(super) async fn watch(
             }
             Err(e) => tracing::debug!(error = %e, "looking for topics"),
         }
-        if limits.take_doubts() || looks.is_multiple_of(LIMITS) {
-            written::refresh_limits(config, &limits).await;
-        }
-        looks += 1;
         if tokio::time::timeout(refresh, control.unknown_topic()).await.is_ok() {
             let every = Pauses { first: SOON, longest: refresh };
             let next = pauses.get_or_insert_with(|| every.begin()).next();

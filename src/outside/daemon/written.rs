@@ -3,12 +3,16 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use crate::clients::kafka::topics::{self, Admin};
 use crate::clients::kafka::{BatchLimits, Consumer, KafkaError};
 use crate::common::config::{Config, Mapping, WordCount};
 use crate::engine::topics::internal::{self, Internal, Unfit};
 use crate::engine::topics::news;
+use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::admin::admin_of;
 use crate::outside::daemon::health::Health;
 use crate::outside::daemon::refused;
@@ -110,8 +114,24 @@ async fn inspect(
     Ok(internal::largest_message(&settings))
 }
 
-/// Asks again how large a message the topics take, which a person may have changed.
-pub(super) async fn refresh_limits(config: &Config, limits: &BatchLimits) {
+/// Between two questions for the limits of topics, at least.
+const LIMITS_PAUSE: Duration = Duration::from_secs(2);
+
+/// Asks again and again how large a message the topics take, which a person may change.
+pub(super) async fn watch_limits(
+    in_force: watch::Receiver<Arc<ActiveConfig>>,
+    limits: Arc<BatchLimits>,
+) {
+    loop {
+        let refresh = in_force.borrow().config.daemon.topics_refresh;
+        limits.due(refresh).await;
+        let active = Arc::clone(&in_force.borrow());
+        refresh_limits(&active.config, &limits).await;
+        tokio::time::sleep(LIMITS_PAUSE).await;
+    }
+}
+
+async fn refresh_limits(config: &Config, limits: &BatchLimits) {
     let Ok(admin) = admin_of(config) else { return };
     for (mapping, count) in counting(config) {
         let mut largest = Vec::new();
