@@ -5,7 +5,9 @@
 //! (a test reads the sources for it).
 
 use std::any::Any;
+use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
+use std::sync::Once;
 
 use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
@@ -31,6 +33,31 @@ impl Panicked {
 /// It panicked.
 pub async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
     AssertUnwindSafe(future).catch_unwind().await.map_err(|payload| Panicked::of(&*payload))
+}
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs the code of a library that may panic at foreign input, and writes nothing to standard error
+/// if it does.
+///
+/// # Errors
+/// It panicked.
+pub fn caught_quietly<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                usual(panic);
+            }
+        }));
+    });
+    let before = QUIET.replace(true);
+    let done = std::panic::catch_unwind(AssertUnwindSafe(work));
+    QUIET.set(before);
+    done.map_err(|payload| Panicked::of(&*payload))
 }
 
 /// Logs the name of a task whose panic drops this.
@@ -140,6 +167,16 @@ mod tests {
         assert_eq!(all.one_ended().await, "the task \"ends\" has ended by itself");
         all.abort();
         assert!(all.one_ended().await.contains("cancelled"));
+    }
+
+    #[test]
+    fn a_panic_of_a_library_is_an_error() {
+        assert_eq!(caught_quietly(|| 3), Ok(3));
+        assert_eq!(
+            caught_quietly(|| -> () { panic!("of {}", "bounds") }).unwrap_err().to_string(),
+            "panic: of bounds"
+        );
+        assert!(!QUIET.get(), "later panics are printed");
     }
 
     #[tokio::test]

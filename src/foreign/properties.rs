@@ -105,6 +105,19 @@ fn files_of_an_archive() {
     run.unwrap_or_else(|e| panic!("{e}"));
 }
 
+/// Two bytes are written over one, at every place of a Parquet file. The Parquet library panics at
+/// some of these files; whoever reads them gets an error.
+#[test]
+fn files_at_which_the_library_panics() {
+    let sample = include_bytes!("../../tests/golden/raw-v1.parquet");
+    let answers = (0..sample.len()).map(|at| {
+        let bytes = bytes::Bytes::from([&sample[..at], &[45, 49], &sample[at + 1..]].concat());
+        rows::raw("f.parquet", bytes, |_| {})
+    });
+    let panics = answers.filter(|answer| answer.as_ref().is_err_and(|e| e.contains("panics")));
+    assert!(0 < panics.count(), "the library does not panic any more: is this still needed?");
+}
+
 /// A test for each decoder of the table, and a table that has a test for each.
 macro_rules! total {
     ($($name:ident),* $(,)?) => {

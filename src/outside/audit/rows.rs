@@ -1,6 +1,7 @@
 //! Rows of the archive's files, whatever their format.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io::{BufRead, BufReader, Cursor, Read};
 
 use arrow::array::{Array, AsArray, BinaryArray, Int64Array, RecordBatch, StringArray};
@@ -15,6 +16,7 @@ use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::common::spawn::caught_quietly;
 use crate::pure::calendar::parse_iso_millis;
 use crate::pure::record::{Offset, Record, Timestamp};
 
@@ -25,7 +27,7 @@ use crate::pure::record::{Offset, Record, Timestamp};
 /// # Errors
 /// The bytes are no Parquet file.
 pub fn footer(bytes: Bytes) -> Result<BTreeMap<String, String>, String> {
-    let file = SerializedFileReader::new(bytes).map_err(|e| e.to_string())?;
+    let file = parquet(|| SerializedFileReader::new(bytes))?;
     let pairs = file.metadata().file_metadata().key_value_metadata();
     let ours = pairs.into_iter().flatten().filter_map(|pair| {
         let name = pair.key.strip_prefix("alluvium.")?;
@@ -224,16 +226,25 @@ fn lines<T: DeserializeOwned>(
     Ok(())
 }
 
+/// A call of the Parquet library, which panics at some damaged files (arrow-buffer 60.1: "offset +
+/// len out of bounds").
+fn parquet<T, E: Display>(call: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
+    match caught_quietly(call) {
+        Ok(answer) => answer.map_err(|e| e.to_string()),
+        Err(panic) => Err(format!("the Parquet library panics at it: {panic}")),
+    }
+}
+
 fn batches(
     bytes: Bytes,
     columns: &[&str],
     mut batch: impl FnMut(&RecordBatch) -> Result<(), String>,
 ) -> Result<(), String> {
-    let text = |e: &dyn std::fmt::Display| e.to_string();
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|e| text(&e))?;
+    let builder = parquet(|| ParquetRecordBatchReaderBuilder::try_new(bytes))?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-    for read in builder.with_projection(mask).build().map_err(|e| text(&e))? {
-        batch(&read.map_err(|e| text(&e))?)?;
+    let mut read = parquet(|| builder.with_projection(mask).build())?;
+    while let Some(next) = parquet(|| read.next().transpose())? {
+        batch(&next)?;
     }
     Ok(())
 }
