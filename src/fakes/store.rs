@@ -241,6 +241,10 @@ pub(crate) async fn promises(store: &dyn Store) {
     other.close().await.unwrap();
     assert_eq!(kind(store.rename("a/b/f", "a/g").await), ErrorKind::AlreadyExists);
     assert_eq!(store.read("a/g").await.unwrap(), Some(text("hello")), "overwritten");
+    let mut deleted = store.create("a/b/deleted").await.unwrap();
+    deleted.write(text("hello")).await.unwrap();
+    store.delete("a/b/deleted").await.unwrap();
+    assert_eq!(kind(deleted.close().await), ErrorKind::NotFound, "closed after it was deleted");
     store.delete("a").await.unwrap();
     store.delete("a").await.unwrap();
     assert_eq!(store.length("a/g").await.unwrap(), None);

@@ -321,7 +321,7 @@ fn names(text: &str) {
     for name in text.lines() {
         let file = names::parse_file(name);
         assert!(file.is_none_or(|f| 0 <= f.first.0 && 0 <= f.last.0), "{name}");
-        let _ = (names::parse_entry(name), names::parse_attempt(name), names::staged_by(name));
+        let _ = (names::parse_entry(name), names::parse_staged(name), names::staged_by(name));
         assert!(names::shortened(name).len() <= 150);
         let _ = ErasureCoding::parse(name);
         if !name.is_empty() {
@@ -330,7 +330,7 @@ fn names(text: &str) {
                 paths.ledger(),
                 paths.staging(),
                 paths.entry(EntryKey::Genesis),
-                paths.attempt(EntryKey::Genesis, AttemptId(1)),
+                paths.old_attempt(EntryKey::Genesis, AttemptId(1)),
                 paths.file(Offset(0), Offset(i64::MAX), "parquet"),
             ];
             assert!(all.iter().all(|path| stays_below(path)), "{all:?}");

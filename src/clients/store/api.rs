@@ -44,12 +44,15 @@ pub trait Store: Send + Sync + 'static {
 }
 
 /// A file that is being written. A writer that is dropped without [`Writer::close`] abandons its
-/// file: what the store has of it is incomplete, and its directory must be deleted.
+/// file: what the store has of it is incomplete, and must be deleted.
 #[async_trait]
 pub trait Writer: Send + Sync {
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError>;
 
     /// Completes the file. It may be called once.
+    ///
+    /// # Errors
+    /// [`NotFound`](super::ErrorKind::NotFound) if somebody has deleted the file since it was created.
     async fn close(&mut self) -> Result<(), StoreError>;
 }
 

@@ -88,8 +88,18 @@ impl RawFile for LocalFile {
         self.run("write", move |mut file| file.write_all(&bytes)).await
     }
 
+    /// Fails if the file was deleted meanwhile, as a file of HDFS does.
     async fn close(&mut self) -> Result<(), StoreError> {
-        self.run("close", std::fs::File::sync_all).await
+        let path = self.path.clone();
+        self.run("close", move |file| {
+            use std::os::unix::fs::MetadataExt as _;
+            file.sync_all()?;
+            let (mine, there) = (file.metadata()?, std::fs::metadata(&path)?);
+            let is_mine = (mine.dev(), mine.ino()) == (there.dev(), there.ino());
+            let other = || std::io::Error::new(Io::NotFound, "another file lies at its place");
+            is_mine.then_some(()).ok_or_else(other)
+        })
+        .await
     }
 }
 

@@ -3,22 +3,23 @@
 //! The decisions are [`crate::pure::protocol`]'s; here they are carried out, and ambiguous answers
 //! are settled by looking.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::clients::store::{ErrorKind, Store, StoreError};
+use crate::clients::store::{ErrorKind, Store, StoreError, Writer};
 use crate::common::crash::{self, Step};
 use crate::common::retry::{self, Pauses};
 use crate::common::spawn::Panicked;
 use crate::engine::topics::Role;
 use crate::pure::formats::entry::{self, EntryError};
-use crate::pure::layout::names::{self, MANIFEST, PartitionPaths};
+use crate::pure::layout::names::{self, MANIFEST, PartitionPaths, StagedName};
 use crate::pure::protocol::append::verdict;
 use crate::pure::protocol::{
-    AppendFacts, AppendVerdict, AttemptId, Entry, EntryKey, EntryKind, EntryName, Head, Identity,
-    LedgerTail, Settle, settle,
+    AppendFacts, AppendVerdict, AttemptId, Entry, EntryKey, EntryKind, EntryName, FileRef, Head,
+    Identity, LedgerTail, Settle, settle,
 };
 use crate::pure::record::{Offset, TopicPartition};
 
@@ -40,9 +41,7 @@ pub enum LedgerError {
     Entry { path: String, error: EntryError },
     /// A file that an entry names is neither staged nor published. Never seen while nobody
     /// deletes files by hand.
-    #[error(
-        "{entry} names {path}, which is neither in its attempt's directory nor at its final path"
-    )]
+    #[error("{entry} names {path}, which is neither staged nor at its final path")]
     Missing { entry: String, path: String },
     /// Another program's file lies where a file of an entry belongs, and both are kept.
     #[error(
@@ -106,7 +105,7 @@ impl LedgerStore {
         Ok(Some(tail))
     }
 
-    /// Recovery's store half: the newest incarnation's tail, and every left-over directory
+    /// Recovery's store half: the newest incarnation's tail, and every attempt that is left over
     /// settled.
     pub async fn recover(
         &mut self,
@@ -143,28 +142,46 @@ impl LedgerStore {
         Ok(Incarnations { older: all, newest })
     }
 
-    /// Rule 7, for every directory under the partition's staging place; the attempts that are left
-    /// alone, because they may still be appended.
-    pub async fn settle_all(&self, tail: Option<Head>) -> Result<Vec<AttemptId>, LedgerError> {
-        let mut left = Vec::new();
+    /// The attempts of which something is staged.
+    async fn staged(&self) -> Result<BTreeMap<(EntryKey, AttemptId), StagedAttempt>, LedgerError> {
+        let mut all: BTreeMap<_, StagedAttempt> = BTreeMap::new();
         for name in self.store.list(&self.paths.staging()).await? {
-            let Some((key, id)) = names::parse_attempt(&name) else {
+            let Some(StagedName { key, id, file }) = names::parse_staged(&name) else {
                 tracing::warn!(
                     name,
-                    "a directory under staging does not belong to an attempt, and is left alone"
+                    "a file or directory under staging does not belong to an attempt, and is left \
+                     alone"
                 );
                 continue;
             };
+            let attempt = all.entry((key, id)).or_default();
+            match file {
+                Some(file) => attempt.files.push(file.to_string()),
+                None => attempt.in_directory = true,
+            }
+        }
+        Ok(all)
+    }
+
+    /// Rule 7, for every attempt of which something is staged; the attempts that are left alone,
+    /// because they may still be appended.
+    pub async fn settle_all(&self, tail: Option<Head>) -> Result<Vec<AttemptId>, LedgerError> {
+        let mut left = Vec::new();
+        for ((key, id), mut attempt) in self.staged().await? {
             let entry = self.entry(key).await?;
             match settle(key, id, entry.as_ref().map(Entry::head), tail) {
                 Settle::RollForward => {
                     let entry = entry.expect("settle rolls forward what an entry names");
-                    self.publish(&entry).await?;
+                    self.publish_from(&entry, &attempt).await?;
+                    let is_named =
+                        |name: &String| entry.files.iter().any(|file| file.staged == *name);
+                    attempt.files.retain(|name| !is_named(name));
+                    self.delete(key, id, attempt).await?;
                     crash::at(Step::RolledForward);
                 }
                 Settle::Delete => {
                     crash::at(Step::SettleDecided);
-                    self.store.delete(&self.paths.attempt(key, id)).await?;
+                    self.delete(key, id, attempt).await?;
                 }
                 Settle::HandsOff => left.push(id),
             }
@@ -172,11 +189,63 @@ impl LedgerStore {
         Ok(left)
     }
 
-    /// Renames what is left of an appended attempt to the final paths, then deletes its directory.
+    /// Settles after an append that was refused, because another entry stands at its place.
+    pub async fn settle_lost(&self, key: EntryKey) -> Result<(), LedgerError> {
+        let entry = self.entry(key).await?;
+        match entry {
+            Some(entry) => self.settle_all(Some(entry.head())).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Deletes what is staged of these attempts, whose append was never sent.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn discard(&self, attempts: &[(EntryKey, AttemptId)]) -> Result<(), LedgerError> {
+        let mut staged = match attempts.is_empty() {
+            true => BTreeMap::new(),
+            false => self.staged().await?,
+        };
+        for (key, id) in attempts {
+            crash::at(Step::LeaveDiscarding);
+            if let Some(attempt) = staged.remove(&(*key, *id)) {
+                self.delete(*key, *id, attempt).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The manifest goes first: an attempt without its files is never appended.
+    async fn delete(
+        &self,
+        key: EntryKey,
+        id: AttemptId,
+        mut attempt: StagedAttempt,
+    ) -> Result<(), StoreError> {
+        attempt.files.sort_by_key(|name| name != MANIFEST);
+        for name in &attempt.files {
+            self.store.delete(&self.paths.staged(key, id, name)).await?;
+        }
+        match attempt.in_directory {
+            true => self.store.delete(&self.paths.old_attempt(key, id)).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Renames the files of an appended attempt to their final paths.
     pub async fn publish(&self, entry: &Entry) -> Result<(), LedgerError> {
-        let directory = self.paths.attempt(entry.key(), entry.attempt);
+        self.publish_from(entry, &StagedAttempt::default()).await
+    }
+
+    async fn publish_from(
+        &self,
+        entry: &Entry,
+        attempt: &StagedAttempt,
+    ) -> Result<(), LedgerError> {
         for file in &entry.files {
-            let staged = format!("{directory}/{}", file.staged);
+            let [now, old] = staged_paths(&self.paths, entry, file);
+            let staged = if attempt.in_directory { old } else { now };
             match self.bring(&staged, &file.path).await {
                 Ok(()) => crash::at(Step::Renamed),
                 Err(e) if matches!(e.kind, ErrorKind::NotFound | ErrorKind::AlreadyExists) => {
@@ -195,7 +264,7 @@ impl LedgerStore {
             }
         }
         crash::at(Step::Published);
-        Ok(self.store.delete(&directory).await?)
+        Ok(())
     }
 
     /// Renames a file to its final path. Most often other files lie there already: the directory
@@ -211,10 +280,30 @@ impl LedgerStore {
         }
     }
 
+    /// Creates a file of an attempt. Most often the partition's staging directory is there: it is
+    /// made only if the store says that something is missing.
+    ///
+    /// # Errors
+    /// The store takes no file now.
+    pub async fn stage(
+        &self,
+        key: EntryKey,
+        id: AttemptId,
+        name: &str,
+    ) -> Result<Box<dyn Writer>, StoreError> {
+        let path = self.paths.staged(key, id, name);
+        match self.store.create(&path).await {
+            Err(e) if e.kind == ErrorKind::NotFound => {
+                self.store.make_dirs(&self.paths.staging()).await?;
+                self.store.create(&path).await
+            }
+            made => made,
+        }
+    }
+
     /// Writes the manifest, the last file of an attempt.
     pub async fn write_manifest(&self, entry: &Entry) -> Result<(), StoreError> {
-        let directory = self.paths.attempt(entry.key(), entry.attempt);
-        let mut file = self.store.create(&format!("{directory}/{MANIFEST}")).await?;
+        let mut file = self.stage(entry.key(), entry.attempt, MANIFEST).await?;
         file.write(Bytes::from(entry.encode())).await?;
         file.close().await?;
         crash::at(Step::ManifestClosed);
@@ -239,7 +328,7 @@ impl LedgerStore {
     }
 
     async fn append_once(&self, key: EntryKey, id: AttemptId) -> Result<AppendAnswer, LedgerError> {
-        let manifest = format!("{}/{MANIFEST}", self.paths.attempt(key, id));
+        let manifest = self.paths.staged(key, id, MANIFEST);
         crash::at(Step::AppendDue);
         let sent = self.store.rename(&manifest, &self.paths.entry(key)).await;
         let Err(e) = sent else {
@@ -253,22 +342,22 @@ impl LedgerStore {
         Ok(AppendAnswer { verdict, error: Some(e) })
     }
 
-    /// Writes a small file into a directory of its own, and deletes both: a store that answers
-    /// reads alone fails here, before records are read that it does not take. What a crash leaves
-    /// behind looks like an attempt, and is settled like one.
+    /// Writes a small file, and deletes it: a store that answers reads alone fails here, before
+    /// records are read that it does not take. What a crash leaves behind looks like an attempt,
+    /// and is settled like one.
     ///
     /// # Errors
     /// The store takes no file now.
     pub async fn probe(&self) -> Result<(), StoreError> {
-        let directory = self.paths.attempt(EntryKey::Genesis, new_attempt());
-        self.store.make_dirs(&directory).await?;
+        let id = new_attempt();
         let written = async {
-            let mut file = self.store.create(&format!("{directory}/{MANIFEST}")).await?;
+            let mut file = self.stage(EntryKey::Genesis, id, MANIFEST).await?;
             file.write(Bytes::from_static(b"probe")).await?;
             file.close().await
         };
         let written = written.await;
-        let deleted = self.store.delete(&directory).await;
+        let path = self.paths.staged(EntryKey::Genesis, id, MANIFEST);
+        let deleted = self.store.delete(&path).await;
         written.and(deleted)
     }
 
@@ -278,15 +367,30 @@ impl LedgerStore {
     /// # Errors
     /// The store does not answer, or refuses the entry again and again: its last error.
     pub async fn put(&self, entry: &Entry) -> Result<bool, LedgerError> {
-        let directory = self.paths.attempt(entry.key(), entry.attempt);
         self.store.make_dirs(&self.paths.ledger()).await?;
-        self.store.make_dirs(&directory).await?;
         self.write_manifest(entry).await?;
         match self.append(entry.key(), entry.attempt).await? {
             AppendAnswer { verdict: AppendVerdict::Again, error: Some(e) } => Err(e.into()),
             answer => Ok(answer.verdict == AppendVerdict::Appended),
         }
     }
+}
+
+/// What is staged of an attempt.
+#[derive(Default)]
+struct StagedAttempt {
+    /// Names of files, as entries have them, and perhaps [`MANIFEST`].
+    files: Vec<String>,
+    /// The first version made a directory, which contains the files.
+    in_directory: bool,
+}
+
+/// Where a file that an entry names is staged until it is published: by this version, and by the
+/// first one.
+pub fn staged_paths(paths: &PartitionPaths, entry: &Entry, file: &FileRef) -> [String; 2] {
+    let (key, id) = (entry.key(), entry.attempt);
+    let old = paths.old_attempt(key, id);
+    [paths.staged(key, id, &file.staged), format!("{old}/{}", file.staged)]
 }
 
 /// The lives of a topic that an archive knows of.
@@ -404,7 +508,7 @@ mod tests {
             files: vec![file],
             ..template.entry(EntryKind::Data, (Offset(0), Offset(1)), 0)
         };
-        let staged = format!("{}/0.staged", paths.attempt(entry.key(), id));
+        let staged = paths.staged(entry.key(), id, "0.staged");
         put(&memory, &staged, b"mine").await;
         put(&memory, &path, b"else").await;
         let published = ledger.publish(&entry).await;

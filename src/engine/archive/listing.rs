@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::clients::store::{Store, StoreError};
+use crate::engine::archive::ledger::staged_paths;
 use crate::pure::layout::names::{self, LEDGERS, PartitionPaths};
 use crate::pure::protocol::{Entry, EntryKey, EntryKind, FileRef};
 use crate::pure::record::{Offset, OffsetRange};
@@ -288,11 +289,12 @@ impl LedgerListing {
     }
 }
 
-/// The directory of the attempt that became this entry; it is gone when all files are published.
+/// Where a file that an entry names is staged until it is published: by this version, and by the
+/// first one.
 #[must_use]
-pub fn staged_directory(entry: &Entry) -> String {
-    PartitionPaths::new(&entry.topic, entry.incarnation, entry.partition)
-        .attempt(entry.key(), entry.attempt)
+pub fn staged_at(entry: &Entry, file: &FileRef) -> [String; 2] {
+    let paths = PartitionPaths::new(&entry.topic, entry.incarnation, entry.partition);
+    staged_paths(&paths, entry, file)
 }
 
 /// A file that an entry names, and the path where it lies: at its place, or staged still.
@@ -304,9 +306,9 @@ pub async fn read_file(
     entry: &Entry,
     file: &FileRef,
 ) -> Result<Option<(String, Bytes)>, StoreError> {
-    let staged = format!("{}/{}", staged_directory(entry), file.staged);
+    let [staged, old] = staged_at(entry, file);
     // Looked at in this order, a rename in between is seen.
-    for path in [&file.path, &staged, &file.path] {
+    for path in [&file.path, &staged, &old, &file.path] {
         if let Some(bytes) = store.read(path).await? {
             return Ok(Some((path.clone(), bytes)));
         }

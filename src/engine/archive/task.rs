@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::clients::store::{StoreError, Writer};
+use crate::clients::store::{ErrorKind, StoreError, Writer};
 use crate::common::crash::{self, Step};
 use crate::common::spawn::{caught, spawn_detached};
 use crate::engine::archive::ledger::{AppendAnswer, LedgerError, LedgerStore};
@@ -27,13 +27,13 @@ use crate::pure::record::OffsetRange;
 /// What the worker asks for.
 #[derive(Debug)]
 pub enum ArchiveCommand {
-    /// Makes the attempt's directory.
+    /// Begins an attempt.
     Open { key: EntryKey, id: AttemptId },
     /// A chunk of the attempt's file number `file`; the first one makes the file.
     Write { file: usize, bytes: Bytes },
     /// All of the attempt's file number `file`: it is made, written and closed.
     WriteComplete { file: usize, chunks: Vec<Bytes> },
-    /// Closes all files, checks their lengths, writes the manifest.
+    /// Closes all files, writes the manifest.
     Seal(Box<Entry>),
     /// Sends the append of a sealed attempt; when it stands, publishes.
     Append(AttemptId),
@@ -181,8 +181,8 @@ struct ArchiveTask {
 }
 
 struct OpenAttempt {
+    key: EntryKey,
     id: AttemptId,
-    directory: String,
     /// Files that grow, by number.
     files: BTreeMap<usize, Box<dyn Writer>>,
     /// Complete files on their way.
@@ -205,6 +205,7 @@ impl ArchiveTask {
     async fn run(mut self, mut inbox: mpsc::Receiver<ArchiveCommand>) {
         while let Some(command) = inbox.recv().await {
             let size = UnderWay { bytes: command.size(), all: Arc::clone(&self.under_way) };
+            let open = self.open.as_ref().map(|open| (open.key, open.id));
             // A panic is one more way to fail: the task goes on to hear that it is to recover.
             let done = caught(self.carry_out(command, size)).await;
             if let Err(panic) = &done {
@@ -213,8 +214,21 @@ impl ArchiveTask {
             if let Err(e) = done.unwrap_or_else(|panic| Err(panic.into())) {
                 self.broken = true;
                 self.open = None;
+                self.clear_away(open, &e).await;
                 (self.tell)(Event::Failed(e));
             }
+        }
+    }
+
+    /// Somebody has settled an attempt under its author, which was never to be appended. What the
+    /// author has written since goes, too.
+    async fn clear_away(&self, open: Option<(EntryKey, AttemptId)>, error: &LedgerError) {
+        let LedgerError::Store(StoreError { kind: ErrorKind::NotFound, .. }) = error else {
+            return;
+        };
+        let discarded = self.ledger.discard(open.as_slice()).await;
+        if let Err(error) = discarded {
+            tracing::debug!(%error, "an attempt that was settled goes with the next look");
         }
     }
 
@@ -235,7 +249,11 @@ impl ArchiveTask {
                 self.recover(ticket, hint, discard, put).await
             }
             _ if self.broken => Ok(()),
-            ArchiveCommand::Open { key, id } => self.open(key, id).await,
+            ArchiveCommand::Open { key, id } => {
+                let (files, complete) = (BTreeMap::new(), JoinSet::new());
+                self.open = Some(OpenAttempt { key, id, files, complete });
+                Ok(())
+            }
             ArchiveCommand::Write { file, bytes } => self.write(file, bytes).await,
             ArchiveCommand::WriteComplete { file, chunks } => {
                 self.complete(file, chunks, size).await
@@ -252,10 +270,7 @@ impl ArchiveTask {
         discard: Vec<(EntryKey, AttemptId)>,
         put: Option<Box<Entry>>,
     ) -> Result<(), LedgerError> {
-        for (key, id) in discard {
-            crash::at(Step::LeaveDiscarding);
-            self.ledger.store.delete(&self.ledger.paths.attempt(key, id)).await?;
-        }
+        self.ledger.discard(&discard).await?;
         if let Some(entry) = put {
             let stands = self.ledger.put(&entry).await?;
             crash::at(Step::GenesisPut);
@@ -270,22 +285,14 @@ impl ArchiveTask {
         Ok(())
     }
 
-    async fn open(&mut self, key: EntryKey, id: AttemptId) -> Result<(), LedgerError> {
-        let directory = self.ledger.paths.attempt(key, id);
-        self.ledger.store.make_dirs(&directory).await?;
-        crash::at(Step::AttemptMade);
-        self.open =
-            Some(OpenAttempt { id, directory, files: BTreeMap::new(), complete: JoinSet::new() });
-        Ok(())
-    }
-
     async fn write(&mut self, file: usize, bytes: Bytes) -> Result<(), LedgerError> {
         let open = self.open.as_mut().expect("the worker opens before it writes");
         let writer = match open.files.entry(file) {
             Slot::Occupied(known) => known.into_mut(),
             Slot::Vacant(new) => {
-                let path = format!("{}/{}", open.directory, staged_name(file));
-                new.insert(self.ledger.store.create(&path).await?)
+                let made = self.ledger.stage(open.key, open.id, &staged_name(file)).await?;
+                crash::at(Step::AttemptMade);
+                new.insert(made)
             }
         };
         writer.write(bytes).await?;
@@ -302,11 +309,10 @@ impl ArchiveTask {
     ) -> Result<(), LedgerError> {
         let permit = self.open_in_store.complete().await;
         let open = self.open.as_mut().expect("the worker opens before it writes");
-        let path = format!("{}/{}", open.directory, staged_name(file));
-        let store = Arc::clone(&self.ledger.store);
+        let (key, id, ledger) = (open.key, open.id, self.ledger.clone());
         open.complete.spawn(async move {
             let _until_closed = (permit, size);
-            let mut writer = store.create(&path).await?;
+            let mut writer = ledger.stage(key, id, &staged_name(file)).await?;
             for bytes in chunks {
                 writer.write(bytes).await?;
                 crash::at(Step::MidFile);
@@ -327,21 +333,6 @@ impl ArchiveTask {
             closed.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
         }
         crash::at(Step::FilesClosed);
-        let lengths = self.ledger.store.walk(&open.directory).await?;
-        let lengths: HashMap<String, u64> = lengths.into_iter().collect();
-        for file in &entry.files {
-            let path = format!("{}/{}", open.directory, file.staged);
-            let found = lengths.get(&path);
-            if found != Some(&file.bytes) {
-                return Err(LedgerError::Missing {
-                    entry: format!(
-                        "the sealed attempt {} ({found:?} bytes found, {} written)",
-                        entry.attempt, file.bytes
-                    ),
-                    path,
-                });
-            }
-        }
         self.ledger.write_manifest(&entry).await?;
         let id = entry.attempt;
         let _ = self.sealed.insert(id, entry);
@@ -357,6 +348,10 @@ impl ArchiveTask {
             self.ledger.publish(&entry).await?;
         }
         let AppendAnswer { verdict, error } = self.ledger.append(entry.key(), id).await?;
+        if verdict == AppendVerdict::Lost {
+            // Whoever appended before may have looked at the staging directory for the last time.
+            self.ledger.settle_lost(entry.key()).await?;
+        }
         (self.tell)(Event::Answered(id, verdict, error));
         if verdict != AppendVerdict::Appended {
             // Not mine, or no answer that can be trusted: the worker has to recover.

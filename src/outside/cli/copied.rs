@@ -187,8 +187,6 @@ mod tests {
         });
         ledger.store.make_dirs(&ledger.paths.ledger()).await.unwrap();
         for entry in [genesis, entry] {
-            let directory = ledger.paths.attempt(entry.key(), entry.attempt);
-            ledger.store.make_dirs(&directory).await.unwrap();
             ledger.write_manifest(&entry).await.unwrap();
             let _ = ledger.append(entry.key(), entry.attempt).await.unwrap();
         }

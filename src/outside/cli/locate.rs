@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use clap::Args;
 
 use crate::clients::store::{Store, StoreError};
-use crate::engine::archive::listing::{LedgerListing, LedgerPath, staged_directory};
+use crate::engine::archive::listing::{LedgerListing, LedgerPath, staged_at};
 use crate::outside::audit::rows;
 use crate::outside::audit::survey::{are_named, find_file, identity_findings};
 use crate::outside::cli::arguments::ConfigArgs;
@@ -264,8 +264,8 @@ pub(super) async fn explain(store: &dyn Store, path: &str) -> Result<Answer, Sto
                 known = true;
             }
             for file in &entry.files {
-                let staged = format!("{}/{}", staged_directory(entry), file.staged);
-                if file.path == path || staged == path {
+                let staged = staged_at(entry, file);
+                if file.path == path || staged.iter().any(|staged| staged == path) {
                     describe(store, place, entry, &mut answer);
                     state(store, (entry, file), path, &mut answer).await?;
                     known = true;

@@ -1,8 +1,8 @@
 //! The ledger entry: what is written down about one appended range. Format version 1.
 //!
 //! An entry is a JSON object in a file of its own, `<from, 20 digits>.entry` (`genesis.entry` for
-//! the first). It is never changed, moved or deleted once it stands. The same text, still inside
-//! the attempt's directory, is the attempt's *manifest*: appending is renaming it.
+//! the first). It is never changed, moved or deleted once it stands. The same text, while it is
+//! staged, is the attempt's *manifest*: appending is renaming it.
 //!
 //! *Bytes*: the fields of [`Entry`] in the order of their declaration, as indented JSON (two
 //! spaces) in UTF-8, and a line feed. Optional fields are written as `null`. Offsets and times are
@@ -113,7 +113,7 @@ pub enum EntryKind {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileRef {
-    /// Name inside the attempt's directory.
+    /// Name among the staged files of the attempt.
     pub staged: String,
     /// Path that readers see.
     #[serde(rename = "final")]

@@ -4,14 +4,17 @@
 //! <root>/<path template>/part-<topic>-<incarnation>-<partition>-<first>-<last>.<ext>
 //! <root>/_alluvium/identity
 //! <root>/_alluvium/ledger/<topic>/<incarnation>/<partition>/<from, 20 digits>.entry
-//! <root>/_alluvium/staging/<topic>/<incarnation>/<partition>/<from>-<attempt>/<n>.staged
+//! <root>/_alluvium/staging/<topic>/<incarnation>/<partition>/<from>-<attempt>.<n>.staged
+//! <root>/_alluvium/staging/<topic>/<incarnation>/<partition>/<from>-<attempt>.manifest
 //! ```
 //! Topics stand as [`escape_segment`] writes them; in a file's name a long one is shortened, and
 //! ends with `~` and the CRC-32C of the whole. `<from>` is 20 digits or `genesis`, `<attempt>` 32
 //! hexadecimal digits, `<first>` and `<last>` are 20 digits each.
 //!
-//! *Version rule*: none; these names never change, because what lies there already is found by
-//! them. They are written and read here alone.
+//! *Version rule*: these names never change, because what lies there already is found by them, with
+//! one exception: the first version staged the files of an attempt in a directory of its own,
+//! `<from>-<attempt>/<n>.staged`. Such a directory is found and settled; none is made any more.
+//! Names are written and read here alone.
 //!
 //! Readers (Hive, Spark, Hadoop) skip what begins with `_` or `.`, so no data may begin so.
 
@@ -28,7 +31,7 @@ pub const IDENTITY: &str = "_alluvium/identity";
 pub const LEDGERS: &str = "_alluvium/ledger";
 /// Holds what is being written.
 pub const STAGING: &str = "_alluvium/staging";
-/// The manifest's name inside an attempt's directory.
+/// The manifest's name among the files of an attempt.
 pub const MANIFEST: &str = "manifest";
 /// The NameNode's default limit on a name (`dfs.namenode.fs-limits.max-component-length`).
 #[cfg(test)]
@@ -90,8 +93,15 @@ impl PartitionPaths {
         format!("{STAGING}/{}/{}/{}", self.topic, self.incarnation, self.partition)
     }
 
+    /// A file of an attempt: the manifest, or a file by the name that the entry has for it.
     #[must_use]
-    pub fn attempt(&self, key: EntryKey, id: AttemptId) -> String {
+    pub fn staged(&self, key: EntryKey, id: AttemptId, name: &str) -> String {
+        format!("{}/{key}-{id}.{name}", self.staging())
+    }
+
+    /// The directory in which the first version staged the files of an attempt.
+    #[must_use]
+    pub fn old_attempt(&self, key: EntryKey, id: AttemptId) -> String {
         format!("{}/{key}-{id}", self.staging())
     }
 
@@ -206,11 +216,24 @@ pub fn parse_entry(name: &str) -> Option<EntryKey> {
     EntryKey::parse(name.strip_suffix(".entry")?)
 }
 
-/// Reads an attempt directory's name.
+/// A name in a partition's staging directory, taken apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StagedName<'a> {
+    pub key: EntryKey,
+    pub id: AttemptId,
+    /// Which file of the attempt it is; [`None`] for the directory that the first version made.
+    pub file: Option<&'a str>,
+}
+
+/// Reads the name of a file of an attempt, or of its directory.
 #[must_use]
-pub fn parse_attempt(name: &str) -> Option<(EntryKey, AttemptId)> {
-    let (key, id) = name.rsplit_once('-')?;
-    Some((EntryKey::parse(key)?, AttemptId::parse(id)?))
+pub fn parse_staged(name: &str) -> Option<StagedName<'_>> {
+    let (attempt, file) = match name.split_once('.') {
+        Some((attempt, file)) => (attempt, Some(file)),
+        None => (name, None),
+    };
+    let (key, id) = attempt.rsplit_once('-')?;
+    Some(StagedName { key: EntryKey::parse(key)?, id: AttemptId::parse(id)?, file })
 }
 
 /// Makes any text one path segment, as Hive escapes partition values: `%XX` for what a path, a
@@ -237,6 +260,9 @@ pub fn escape_segment(text: &str) -> String {
 mod tests {
     use super::*;
 
+    const GOLDEN: &str =
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/names-v2.txt"));
+
     #[test]
     fn a_long_name_that_is_not_ascii_is_shortened() {
         let topic = "\u{e4}".repeat(100);
@@ -256,8 +282,9 @@ mod tests {
     fn what_is_staged_names_its_partition() {
         let p = PartitionPaths::new("_orders", 2, 3);
         assert_eq!(p.in_root(), "%5Forders/3");
-        let attempt = p.attempt(EntryKey::Genesis, AttemptId::parse(&"0".repeat(32)).unwrap());
-        for path in [p.staging(), format!("{attempt}/0.staged"), attempt] {
+        let (key, id) = (EntryKey::Genesis, AttemptId::parse(&"0".repeat(32)).unwrap());
+        let old = p.old_attempt(key, id);
+        for path in [p.staging(), p.staged(key, id, "0.staged"), format!("{old}/0.staged"), old] {
             assert_eq!(staged_by(&path).unwrap(), p.in_root(), "{path}");
         }
         for path in [IDENTITY, STAGING, &staged_identity("x"), &p.ledger()] {
@@ -281,14 +308,20 @@ mod tests {
     fn attempts_and_entries_read_back() {
         let p = PartitionPaths::new("t", 0, 0);
         for key in [EntryKey::Genesis, EntryKey::At(Offset(42))] {
-            let dir = p.attempt(key, AttemptId(9));
-            let name = dir.rsplit_once('/').unwrap().1;
-            assert_eq!(parse_attempt(name), Some((key, AttemptId(9))));
+            let id = AttemptId(9);
+            for (path, file) in [
+                (p.staged(key, id, "0.staged"), Some("0.staged")),
+                (p.staged(key, id, MANIFEST), Some(MANIFEST)),
+                (p.old_attempt(key, id), None),
+            ] {
+                let name = path.rsplit_once('/').unwrap().1;
+                assert_eq!(parse_staged(name), Some(StagedName { key, id, file }));
+            }
             let entry = p.entry(key);
             assert_eq!(parse_entry(entry.rsplit_once('/').unwrap().1), Some(key));
         }
-        for foreign in ["x", "1-2", ".entry", "genesis", "genesis-zz"] {
-            assert_eq!(parse_attempt(foreign), None, "{foreign}");
+        for foreign in ["x", "1-2", ".entry", "genesis", "genesis-zz", "genesis-zz.manifest"] {
+            assert_eq!(parse_staged(foreign), None, "{foreign}");
             assert_eq!(parse_entry(foreign), None, "{foreign}");
         }
     }
@@ -319,8 +352,6 @@ mod tests {
     /// Every place under a root, of an ordinary topic and of an awkward one.
     #[test]
     fn the_names_are_the_golden_ones() {
-        let golden =
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/names-v1.txt"));
         let id = AttemptId(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
         let mut written =
             vec![PRIVATE.into(), IDENTITY.into(), staged_identity("fedcba98"), LEDGERS.into()];
@@ -332,14 +363,28 @@ mod tests {
         ] {
             written.extend([paths.ledgers(), paths.ledger(), paths.staging()]);
             for key in [EntryKey::Genesis, EntryKey::At(Offset(1_000))] {
-                let attempt = paths.attempt(key, id);
-                written.extend([paths.entry(key), format!("{attempt}/{MANIFEST}"), attempt]);
+                let staged = |name| paths.staged(key, id, name);
+                written.extend([paths.entry(key), staged(MANIFEST), staged("0.staged")]);
             }
             for extension in ["parquet", "jsonl"] {
                 written.push(paths.file(Offset(1_000), Offset(1_199), extension));
             }
         }
         let written: String = written.into_iter().map(|line| line + "\n").collect();
-        assert_eq!(written, golden);
+        assert_eq!(written, GOLDEN);
+    }
+
+    /// The first version had the same names, and directories of attempts.
+    #[test]
+    fn the_names_of_the_first_version_are_found() {
+        let first = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/names-v1.txt"));
+        let mut attempts = 0;
+        for line in first.lines().filter(|line| !GOLDEN.lines().any(|now| now == *line)) {
+            let within = line.strip_suffix("/manifest").unwrap_or(line);
+            let name = within.rsplit('/').next().and_then(parse_staged).expect(line);
+            assert_eq!(name.file, None, "{line}");
+            attempts += 1;
+        }
+        assert_eq!(attempts, 12, "two lines for each attempt");
     }
 }

@@ -13,7 +13,7 @@ pub struct AppendFacts {
     pub mine: AttemptId,
     /// The entry that stands at the attempt's `from` now.
     pub entry: Option<Head>,
-    /// Whether the manifest is still in the attempt's directory. This is looked at *before* the
+    /// Whether the manifest is still staged. This is looked at *before* the
     /// entry: a rename that happens between the two looks must not be taken for a deletion.
     pub manifest: bool,
 }
@@ -23,7 +23,7 @@ pub struct AppendFacts {
 pub enum AppendVerdict {
     /// The entry stands and is mine: A is the attempt's end.
     Appended,
-    /// The entry is another's, or my directory is gone: forget this attempt and all stacked on
+    /// The entry is another's, or my manifest is gone: forget this attempt and all stacked on
     /// it, read the ledger again. P stays.
     Lost,
     /// Nothing is known to have happened: send it again.
@@ -59,7 +59,7 @@ mod tests {
             (entry(AttemptId(2)), true, AppendVerdict::Lost),
             (entry(AttemptId(2)), false, AppendVerdict::Lost),
             (None, true, AppendVerdict::Again),
-            // Somebody has deleted the directory: nothing can be sent again.
+            // Somebody has deleted the manifest: nothing can be sent again.
             (None, false, AppendVerdict::Lost),
         ] {
             let facts = AppendFacts { mine, entry, manifest };

@@ -1,10 +1,10 @@
-//! Rule 7: what may be done with an attempt's directory, by anyone, at any time.
+//! Rule 7: what may be done with an attempt, by anyone, at any time.
 
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::{AttemptId, EntryKey, Head};
 use crate::pure::record::Offset;
 
-/// The fate of one directory under `staging/`.
+/// The fate of an attempt of which something is staged.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Settle {
     /// The ledger names it: rename what is left in it to the final paths (no overwrite), then
@@ -16,7 +16,7 @@ pub enum Settle {
     HandsOff,
 }
 
-/// Decides about the directory of `attempt`, whose range begins at `key`.
+/// Decides about what is staged of `attempt`, whose range begins at `key`.
 ///
 /// `entry` is the entry that stands at `key`; `tail` the ledger's tail, which may be older than
 /// the truth: a tail never goes back, so an old one only makes this more careful.

@@ -9,8 +9,8 @@
 //! chosen are alive. When the file is closed it gets its full number of replicas, and HDFS adds the
 //! missing ones (docs/decisions/0012-dead-datanodes.md).
 //!
-//! Fencing is not affected: a directory that was deleted is never created again, and neither is a
-//! file in it.
+//! A file that was deleted and made again by its author, after somebody else has settled its
+//! attempt, harms nobody: the ledger has passed the attempt, and its append is refused.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

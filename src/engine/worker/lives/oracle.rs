@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::engine::archive::ledger::LedgerStore;
 use crate::engine::worker::lives::topics::all;
 use crate::fakes::brokers::Brokers;
 use crate::fakes::store::Memory;
@@ -147,6 +149,16 @@ pub(super) fn is_whole(brokers: &Brokers, store: &Memory) -> bool {
     let counted = total(&expected(brokers)) <= total(&counted(brokers));
     let rows = |tp| brokers.lock().logs[tp].rows.len();
     counted && archives().iter().all(|tp| rows(tp) <= archived(store, tp).len())
+}
+
+/// What the next owners do with what is left in staging.
+pub(super) async fn settle_all(store: &Memory) {
+    for tp in archives() {
+        let tail = ledger(store, &tp).last().map(Entry::head);
+        let paths = PartitionPaths::new(&tp.topic, 0, tp.partition);
+        let left = LedgerStore { store: Arc::new(store.clone()), paths }.settle_all(tail).await;
+        assert_eq!(left.expect("settled"), [], "{tp}: an attempt that may still be appended");
+    }
 }
 
 /// Everything, exactly once.

@@ -15,7 +15,7 @@ use crate::engine::topics::{Role, SourceLists};
 use crate::engine::worker::env::{self, Env};
 use crate::engine::worker::fetching::Dormancy;
 use crate::engine::worker::inbox::{Added, Message, Wake, WorkerView};
-use crate::engine::worker::lives::oracle::{Visible, check, explain, is_whole};
+use crate::engine::worker::lives::oracle::{Visible, check, explain, is_whole, settle_all};
 use crate::engine::worker::lives::topics::{MERGED, all, tp};
 use crate::engine::worker::round::Worker;
 use crate::engine::worker::slot_pool::SlotPool;
@@ -282,6 +282,10 @@ impl World {
                 let wait = self.drain(who);
                 self.drained(who, &wait).await;
             }
+        }
+        if self.plan.is_some_and(|(_, how)| how == Failure::Late) {
+            // A file that came into being when its author had given it up goes with the next look.
+            settle_all(&self.store).await;
         }
         check(&self.brokers, &self.store);
     }

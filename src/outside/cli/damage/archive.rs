@@ -193,11 +193,9 @@ impl SampleArchive {
         let mut entry = template.entry(kind, (Offset(range.0), Offset(range.1)), NOW);
         let paths = PartitionPaths::new(&tp.topic, 0, tp.partition);
         let ledger = LedgerStore { store: Arc::new(self.store.clone()), paths };
-        let directory = ledger.paths.attempt(entry.key(), entry.attempt);
-        ledger.store.make_dirs(&directory).await.unwrap();
         ledger.store.make_dirs(&ledger.paths.ledger()).await.unwrap();
         for (file, bytes) in files {
-            let staged = format!("{directory}/{}", file.staged);
+            let staged = ledger.paths.staged(entry.key(), entry.attempt, &file.staged);
             let _ = self.store.lock().files.insert(staged, bytes);
             entry.files.push(file);
         }

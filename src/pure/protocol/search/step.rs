@@ -64,7 +64,8 @@ pub(super) enum Event {
     IsPublished(AttemptId),
     /// A planted fault: published before the append.
     IsPublishedFirst(AttemptId),
-    DirectoryIsRemoved(AttemptId),
+    /// Its files, without the manifest that came after the decision.
+    SettleDeletesFiles(AttemptId),
     LateAppendLands(AttemptId),
     SessionExpires,
     OffsetIsMoved {
@@ -222,7 +223,7 @@ impl Event {
             | Event::SettleDeletes(_)
             | Event::IsPublished(_)
             | Event::IsPublishedFirst(_)
-            | Event::DirectoryIsRemoved(_)
+            | Event::SettleDeletesFiles(_)
             | Event::LateAppendLands(_)
             | Event::SessionExpires
             | Event::OffsetIsMoved { .. }
@@ -294,8 +295,8 @@ impl fmt::Display for Event {
             Event::IsPublishedFirst(id) => {
                 write!(f, "attempt {} is published before its append", id.0)
             }
-            Event::DirectoryIsRemoved(id) => {
-                write!(f, "the directory of attempt {} is removed", id.0)
+            Event::SettleDeletesFiles(id) => {
+                write!(f, "somebody who settles deletes the files of attempt {}", id.0)
             }
             Event::LateAppendLands(id) => write!(f, "the late append of attempt {} arrives", id.0),
             Event::SessionExpires => f.write_str("the session of the owner expires"),

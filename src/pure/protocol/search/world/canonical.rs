@@ -15,7 +15,7 @@ impl World {
             let id = AttemptId(i as u128);
             let Some(f) = self.attempts[i] else { continue };
             let known = self.workers.iter().flatten().any(|w| w.machine.knows(id));
-            if known || self.doomed == Some(id) || f.directory {
+            if known || self.doomed == Some(id) || f.is_in_staging() {
                 continue;
             }
             match self.entry_of(&f) {
@@ -75,7 +75,7 @@ impl World {
                 let doomed = self.doomed == Some(id);
                 let [a, b] = &self.workers;
                 let known = [place(a, id), place(b, id)];
-                let bits = [f.directory, f.manifest, f.staged, f.published, f.late, named, doomed];
+                let bits = [f.manifest, f.staged, f.published, f.late, named, doomed];
                 ((f.life, f.from, f.to, f.content, bits, known), id)
             })
             .collect();

@@ -95,7 +95,9 @@ impl World {
             && self.of_this_life()
             && self.p() == n
             && self.committed.as_ref().is_some_and(|c| c.offset == n)
-            && self.ids().all(|(_, f)| !f.directory || f.life != self.life && !self.is_named(&f))
+            && self
+                .ids()
+                .all(|(_, f)| !f.is_in_staging() || f.life != self.life && !self.is_named(&f))
             && self
                 .ledger
                 .iter()

@@ -1,4 +1,4 @@
-//! The store's side: attempts, their directories and final files, and the ledgers.
+//! The store's side: attempts, their staged and final files, and the ledgers.
 
 use super::state::GAP;
 use super::state::{ATTEMPTS, DONE, Files, LIVES, RECORDS, World, identity};
@@ -60,7 +60,7 @@ impl World {
         let f = *self.files(id);
         self.files(id).late = false;
         let slot = &mut self.ledger[usize::from(f.life)][f.from.0 as usize];
-        if f.directory && f.manifest && (slot.is_none() || overwrites) {
+        if f.manifest && (slot.is_none() || overwrites) {
             *slot = Some(Head { key: EntryKey::At(f.from), attempt: id, to: f.to });
             self.files(id).manifest = false;
         }
@@ -87,7 +87,15 @@ impl World {
 
     pub(super) fn delete(&mut self, id: AttemptId) {
         if let Some(f) = &mut self.attempts[id.0 as usize] {
-            (f.directory, f.manifest, f.staged) = (false, false, false);
+            (f.manifest, f.staged) = (false, false);
+        }
+    }
+
+    /// Deletes the files that were there when somebody decided to settle the attempt; its manifest
+    /// came later.
+    pub(super) fn delete_files(&mut self, id: AttemptId) {
+        if let Some(f) = &mut self.attempts[id.0 as usize] {
+            f.staged = false;
         }
     }
 
@@ -101,18 +109,21 @@ impl World {
 }
 
 impl Files {
-    /// A new directory, with files in it that are still empty.
+    /// A new attempt, with files that are still empty.
     pub(super) fn writing(life: u8, from: Offset) -> Files {
         Files {
             life,
             from,
             to: from,
             content: 0,
-            directory: true,
             manifest: false,
             staged: true,
             published: false,
             late: false,
         }
+    }
+
+    pub(super) fn is_in_staging(&self) -> bool {
+        self.manifest || self.staged
     }
 }

@@ -86,7 +86,7 @@ fn i4_offset_is_safe(world: &World, _: &Scope) -> Option<&'static str> {
 
 /// No file that an entry names is deleted unpublished.
 fn i5_named_files_are_kept(world: &World, _: &Scope) -> Option<&'static str> {
-    let kept = |e| world.named_by(e).is_none_or(|f| f.published || f.directory && f.staged);
+    let kept = |e| world.named_by(e).is_none_or(|f| f.published || f.staged);
     let gone = !world.ledger.iter().flatten().flatten().all(|e| kept(*e));
     gone.then_some("I5: a file that an entry names is gone unpublished")
 }

@@ -57,19 +57,22 @@ impl World {
                 w.delete(id);
                 w.doomed = None;
             });
+            if self.attempts[id.0 as usize].is_some_and(|f| f.manifest) {
+                self.event(out, Event::SettleDeletesFiles(id), |w| {
+                    w.delete_files(id);
+                    w.doomed = None;
+                });
+            }
         }
-        for (id, f) in self.ids().filter(|(_, f)| f.directory) {
+        for (id, f) in self.ids().filter(|(_, f)| f.is_in_staging()) {
             match settle(EntryKey::At(f.from), id, self.entry_of(&f), self.tail(f.life)) {
                 Settle::RollForward if f.staged => {
                     self.event(out, Event::IsPublished(id), |w| w.publish(id));
                 }
-                Settle::RollForward => {
-                    self.event(out, Event::DirectoryIsRemoved(id), |w| w.delete(id));
-                }
                 Settle::Delete if self.doomed.is_none() => {
                     self.event(out, Event::SettleDecides(id), |w| w.doomed = Some(id));
                 }
-                Settle::Delete | Settle::HandsOff => {}
+                Settle::RollForward | Settle::Delete | Settle::HandsOff => {}
             }
             if planted(PlantedFault::PublishFirst) && f.manifest && f.staged {
                 self.event(out, Event::IsPublishedFirst(id), |w| w.publish(id));

@@ -82,10 +82,12 @@ impl World {
         if attached && (scope.store_fails || writer_is_gone) {
             self.act(out, i, Act::ArchiveFails, |w| w.on_archive_failed(i, scope));
         }
-        if worker.machine.open_attempt().is_some() && !writer_is_gone {
+        // An attempt that somebody has settled may be completed all the same: its author does not
+        // know.
+        if worker.machine.open_attempt().is_some() {
             self.act(out, i, Act::Seals, |w| w.seal(i));
         }
-        if let Some(id) = worker.machine.sealed_attempt().filter(|_| !writer_is_gone) {
+        if let Some(id) = worker.machine.sealed_attempt() {
             self.act(out, i, Act::WritesManifest(id), |w| w.write_manifest(i, id, scope));
         }
         let sent = |id| worker.machine.append_was_sent(id) && worker.machine.may_append(id);
@@ -109,10 +111,11 @@ impl World {
         }
     }
 
-    /// A directory that the worker writes into was deleted.
+    /// A file that the worker writes into was deleted.
     pub(super) fn open_writer_is_gone(&self, i: usize) -> bool {
         let machine = &self.workers[i].as_ref().expect("is up").machine;
-        let gone = |id: AttemptId| self.attempts[id.0 as usize].is_none_or(|f| !f.directory);
+        let gone =
+            |id: AttemptId| self.attempts[id.0 as usize].is_none_or(|f| !f.staged && !f.published);
         [machine.open_attempt(), machine.sealed_attempt()].into_iter().flatten().any(gone)
     }
 

@@ -45,9 +45,9 @@ fn rank_of_event(event: Event) -> Option<u8> {
         Event::IsRepaired(_) => 2,
         Event::SettleDeletes(_) => 7,
         Event::IsPublished(_) | Event::IsPublishedFirst(_) => 8,
-        Event::DirectoryIsRemoved(_) => 9,
         Event::SettleDecides(_) => 10,
-        Event::RepairDies
+        Event::SettleDeletesFiles(_)
+        | Event::RepairDies
         | Event::LateAppendLands(_)
         | Event::SessionExpires
         | Event::OffsetIsMoved { .. }

@@ -11,7 +11,7 @@ use crate::pure::record::{Offset, OffsetRange};
 
 pub(super) const RECORDS: usize = 3;
 pub(super) const ATTEMPTS: usize = 4;
-/// An attempt whose files are published, whose directory is gone, and that nothing refers to.
+/// An attempt whose files are published, and that nothing refers to.
 pub(super) const DONE: AttemptId = AttemptId(99);
 /// What stands in the place of a gap entry's attempt.
 pub(super) const GAP: AttemptId = AttemptId(98);
@@ -48,7 +48,7 @@ pub(in super::super) struct World {
     /// Answers of the brokers on their way to a worker: they may come after the worker's
     /// assignment.
     pub(super) letters: [Option<Box<Letter>>; 2],
-    /// Somebody who settles has decided to delete this directory, and has not done so yet.
+    /// Somebody who settles has decided to delete this attempt, and has not done so yet.
     pub(super) doomed: Option<AttemptId>,
     pub(super) alarm: Option<&'static str>,
 }
@@ -91,7 +91,6 @@ pub(super) struct Files {
     pub from: Offset,
     pub to: Offset,
     pub content: u8,
-    pub directory: bool,
     pub manifest: bool,
     pub staged: bool,
     pub published: bool,
