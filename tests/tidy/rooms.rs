@@ -127,6 +127,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
             "clients/kafka",
             "clients/store",
             "common/config",
+            "common/spawn",
             "pure/calendar",
             "pure/count",
             "pure/layout",

@@ -52,7 +52,8 @@ pub trait Writer: Send + Sync {
     /// Completes the file. It may be called once.
     ///
     /// # Errors
-    /// [`NotFound`](super::ErrorKind::NotFound) if somebody has deleted the file since it was created.
+    /// [`NotFound`](super::ErrorKind::NotFound) if somebody has deleted the file since it was
+    /// created.
     async fn close(&mut self) -> Result<(), StoreError>;
 }
 

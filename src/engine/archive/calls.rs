@@ -1,7 +1,7 @@
 //! What archiving costs the NameNode: `alluvium check` tells it to whoever plans for one.
 
-/// The calls of a NameNode that each roll costs, beside those of its files: the manifest is created,
-/// gets its block and is completed, and the append renames it.
+/// The calls of a NameNode that each roll costs, beside those of its files: the manifest is
+/// created, gets its block and is completed, and the append renames it.
 pub const CALLS_A_ROLL: u32 = 4;
 
 /// The calls of a NameNode that each file of a roll costs: it is created, gets its block (one more

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::clients::store::{Store, StoreError};
-use crate::engine::archive::ledger::staged_paths;
+use crate::engine::archive::staging::staged_paths;
 use crate::pure::layout::names::{self, LEDGERS, PartitionPaths};
 use crate::pure::protocol::{Entry, EntryKey, EntryKind, FileRef};
 use crate::pure::record::{Offset, OffsetRange};

@@ -2,7 +2,7 @@
 //! and appends its attempts, and reading it all back.
 //!
 //! * `root`: the id of an archive's root.
-//! * `ledger`: the ledger and the staging directory of one partition.
+//! * `ledger`: the ledger of one partition; `staging`: what is staged of it.
 //! * `task`: carries out, in order, what a worker asks of the store.
 //! * `files`: the open files of one attempt; `kept`: records that wait as bytes.
 //! * `open`: how many files the process has open in its stores.
@@ -18,4 +18,5 @@ pub mod ledger;
 pub mod listing;
 pub mod open;
 pub mod root;
+mod staging;
 pub mod task;

@@ -1,0 +1,187 @@
+//! What is staged of one partition: files of attempts are created, published, discarded and settled.
+
+use std::collections::BTreeMap;
+
+use crate::clients::store::{ErrorKind, StoreError, Writer};
+use crate::common::crash::{self, Step};
+use crate::engine::archive::ledger::{LedgerError, LedgerStore};
+use crate::pure::layout::names::{self, MANIFEST, PartitionPaths, StagedName};
+use crate::pure::protocol::{AttemptId, Entry, EntryKey, FileRef, Head, Settle, settle};
+
+/// What is staged of an attempt.
+#[derive(Default)]
+struct StagedAttempt {
+    /// Names of files, as entries have them, and perhaps [`MANIFEST`].
+    files: Vec<String>,
+    /// The first version made a directory, which contains the files.
+    in_directory: bool,
+}
+
+/// Where a file that an entry names is staged until it is published: by this version, and by the
+/// first one.
+pub fn staged_paths(paths: &PartitionPaths, entry: &Entry, file: &FileRef) -> [String; 2] {
+    let (key, id) = (entry.key(), entry.attempt);
+    let old = paths.old_attempt(key, id);
+    [paths.staged(key, id, &file.staged), format!("{old}/{}", file.staged)]
+}
+
+impl LedgerStore {
+    /// The attempts of which something is staged.
+    async fn staged(&self) -> Result<BTreeMap<(EntryKey, AttemptId), StagedAttempt>, LedgerError> {
+        let mut all: BTreeMap<_, StagedAttempt> = BTreeMap::new();
+        for name in self.store.list(&self.paths.staging()).await? {
+            let Some(StagedName { key, id, file }) = names::parse_staged(&name) else {
+                tracing::warn!(
+                    name,
+                    "a file or directory under staging does not belong to an attempt, and is left \
+                     alone"
+                );
+                continue;
+            };
+            let attempt = all.entry((key, id)).or_default();
+            match file {
+                Some(file) => attempt.files.push(file.to_string()),
+                None => attempt.in_directory = true,
+            }
+        }
+        Ok(all)
+    }
+
+    /// Rule 7, for every attempt of which something is staged; the attempts that are left alone,
+    /// because they may still be appended.
+    pub async fn settle_all(&self, tail: Option<Head>) -> Result<Vec<AttemptId>, LedgerError> {
+        let mut left = Vec::new();
+        for ((key, id), mut attempt) in self.staged().await? {
+            let entry = self.entry(key).await?;
+            match settle(key, id, entry.as_ref().map(Entry::head), tail) {
+                Settle::RollForward => {
+                    let entry = entry.expect("settle rolls forward what an entry names");
+                    self.publish_from(&entry, &attempt).await?;
+                    let is_named =
+                        |name: &String| entry.files.iter().any(|file| file.staged == *name);
+                    attempt.files.retain(|name| !is_named(name));
+                    self.delete(key, id, attempt).await?;
+                    crash::at(Step::RolledForward);
+                }
+                Settle::Delete => {
+                    crash::at(Step::SettleDecided);
+                    self.delete(key, id, attempt).await?;
+                }
+                Settle::HandsOff => left.push(id),
+            }
+        }
+        Ok(left)
+    }
+
+    /// Settles after an append that was refused, because another entry stands at its place.
+    pub async fn settle_lost(&self, key: EntryKey) -> Result<(), LedgerError> {
+        let entry = self.entry(key).await?;
+        match entry {
+            Some(entry) => self.settle_all(Some(entry.head())).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Deletes what is staged of these attempts, whose append was never sent.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn discard(&self, attempts: &[(EntryKey, AttemptId)]) -> Result<(), LedgerError> {
+        let mut staged = match attempts.is_empty() {
+            true => BTreeMap::new(),
+            false => self.staged().await?,
+        };
+        for (key, id) in attempts {
+            crash::at(Step::LeaveDiscarding);
+            if let Some(attempt) = staged.remove(&(*key, *id)) {
+                self.delete(*key, *id, attempt).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The manifest goes first: an attempt without its files is never appended.
+    async fn delete(
+        &self,
+        key: EntryKey,
+        id: AttemptId,
+        mut attempt: StagedAttempt,
+    ) -> Result<(), StoreError> {
+        attempt.files.sort_by_key(|name| name != MANIFEST);
+        for name in &attempt.files {
+            self.store.delete(&self.paths.staged(key, id, name)).await?;
+        }
+        match attempt.in_directory {
+            true => self.store.delete(&self.paths.old_attempt(key, id)).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Renames the files of an appended attempt to their final paths.
+    pub async fn publish(&self, entry: &Entry) -> Result<(), LedgerError> {
+        self.publish_from(entry, &StagedAttempt::default()).await
+    }
+
+    async fn publish_from(
+        &self,
+        entry: &Entry,
+        attempt: &StagedAttempt,
+    ) -> Result<(), LedgerError> {
+        for file in &entry.files {
+            let [now, old] = staged_paths(&self.paths, entry, file);
+            let staged = if attempt.in_directory { old } else { now };
+            match self.bring(&staged, &file.path).await {
+                Ok(()) => crash::at(Step::Renamed),
+                Err(e) if matches!(e.kind, ErrorKind::NotFound | ErrorKind::AlreadyExists) => {
+                    // Somebody else was faster: then it lies at its place. A rename moves the only
+                    // copy, so what lies there while the staged file exists came otherwise.
+                    let (found, path) = (self.store.length(&file.path).await?, file.path.clone());
+                    let entry = || self.paths.entry(entry.key());
+                    if found.is_some() && self.store.length(&staged).await?.is_some() {
+                        return Err(LedgerError::Occupied { entry: entry(), path, staged });
+                    }
+                    if found != Some(file.bytes) {
+                        return Err(LedgerError::Missing { entry: entry(), path });
+                    }
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
+        crash::at(Step::Published);
+        Ok(())
+    }
+
+    /// Renames a file to its final path. Most often other files lie there already: the directory
+    /// is made only if the rename says that something is missing.
+    async fn bring(&self, staged: &str, path: &str) -> Result<(), StoreError> {
+        let renamed = self.store.rename(staged, path).await;
+        match (renamed, path.rsplit_once('/')) {
+            (Err(e), Some((parent, _))) if e.kind == ErrorKind::NotFound => {
+                self.store.make_dirs(parent).await?;
+                self.store.rename(staged, path).await
+            }
+            (renamed, _) => renamed,
+        }
+    }
+
+    /// Creates a file of an attempt. Most often the partition's staging directory is there: it is
+    /// made only if the store says that something is missing.
+    ///
+    /// # Errors
+    /// The store takes no file now.
+    pub async fn stage(
+        &self,
+        key: EntryKey,
+        id: AttemptId,
+        name: &str,
+    ) -> Result<Box<dyn Writer>, StoreError> {
+        let path = self.paths.staged(key, id, name);
+        match self.store.create(&path).await {
+            Err(e) if e.kind == ErrorKind::NotFound => {
+                self.store.make_dirs(&self.paths.staging()).await?;
+                self.store.create(&path).await
+            }
+            made => made,
+        }
+    }
+}
