@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::realm::{REALM, invented};
 use crate::support::load::Load;
-use crate::support::{Cluster, Daemon, assert_each_once, eventually};
+use crate::support::{Cluster, Daemon, TOO_LATE, assert_each_once, eventually};
 
 const NAME: &str = "available";
 /// From the moment at which the other NameNode is the active one.
@@ -39,7 +39,11 @@ pub(crate) fn namenodes_fail_over() {
     };
     fails_over("the active one is killed", &[&["kill", "nn"], &["active", "nn2"]]);
     testbed(&["start", "nn"]);
+    let replaced = || daemon.log_text().matches("its connection is given up").count();
+    let before = replaced();
     fails_over("the active one stands still", &[&["pause", "nn2"], &["active", "nn"]]);
+    // A second client is right where the other NameNode was too slow, too.
+    assert!(replaced() <= before + 1, "{TOO_LATE}more than one client was given up");
     // What it has in its buffers must not count: it has been fenced, and ends when it notices.
     testbed(&["resume", "nn2"]);
     std::thread::sleep(Duration::from_secs(3));

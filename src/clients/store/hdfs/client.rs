@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 
 use crate::clients::store::api::{Deadlines, Store, Writer};
 use crate::clients::store::error::{ErrorKind, StoreError};
-use crate::clients::store::hdfs::clients::{Clients, InUse};
+use crate::clients::store::hdfs::clients::{Asks, Clients, InUse};
 use crate::clients::store::hdfs::erasure::Erasure;
 use crate::clients::store::hdfs::error::classify;
 use crate::clients::store::hdfs::name_service::NameService;
@@ -60,11 +60,17 @@ impl Hdfs {
         let simple =
             SimpleLogin::new(stranger, name_service.properties(), options.kerberos.is_some());
         let simple = Arc::new(simple.map_err(|e| classify("connect to", url, &e))?);
-        let build = move |first| {
-            let builder = builder(&of, name_service.overrides(first));
+        let build = move |asks| {
+            let builder = builder(
+                &of,
+                match asks {
+                    Asks::First(nth) => name_service.overrides(nth),
+                    Asks::Only(nth) => name_service.only(nth),
+                },
+            );
             builder.with_url(&to).with_io_runtime(on.clone()).build()
         };
-        let clients = Clients::new(url, namenodes, build);
+        let clients = Clients::new(url, namenodes, threads.clone(), build);
         let clients = Arc::new(clients.map_err(|e| classify("connect to", url, &e))?);
         let base = format!("/{}", path.trim_matches('/')).trim_end_matches('/').to_string();
         let erasure = Arc::new(Erasure::new(options.erasure_coding.clone()));
@@ -118,7 +124,7 @@ impl Hdfs {
         })
         .await;
         if answer.as_ref().is_err_and(|e| e.kind == ErrorKind::Unknown) {
-            self.clients.overdue(by, began);
+            self.clients.overdue(by, began).await;
         }
         if answer.is_ok()
             && let Some(stranger) = self.simple.stranger(Instant::now())

@@ -3,7 +3,8 @@
 //! hdfs-native waits on a connection for as long as it is open, so a NameNode that neither answers
 //! nor dies keeps the client for ever, whichever other NameNode has become the active one. A client
 //! whose calls are overdue while nothing answers is dropped, and another one is built that asks the
-//! next NameNode first (docs/decisions/0017-silent-namenodes.md).
+//! active NameNode first (docs/decisions/0017-silent-namenodes.md). Which one that is, a client of
+//! each NameNode alone finds out.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,11 +13,12 @@ use std::time::{Duration, Instant};
 use hdfs_native::{Client, HdfsError};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::clients::store::hdfs::error::classify;
 use crate::clients::store::tasks::within;
 use crate::common::deadlines;
+use crate::common::spawn::spawn_detached;
 
 /// So many calls of a client are overdue before it is replaced; of one that has never answered, one
 /// is enough.
@@ -26,8 +28,20 @@ const KEPT: Duration = Duration::from_secs(12);
 /// The same where there is no other NameNode.
 const ALONE: Duration = Duration::from_secs(60);
 
-/// Builds a client that asks the NameNode of this number first.
-type Build = dyn Fn(usize) -> Result<Client, HdfsError> + Send + Sync;
+/// How long the NameNodes have to say which one is active.
+const ACTIVE: Duration = Duration::from_secs(3);
+
+/// Which NameNodes a client asks, by their numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Asks {
+    /// This one first.
+    First(usize),
+    /// No other one.
+    Only(usize),
+}
+
+/// Builds a client.
+type Build = dyn Fn(Asks) -> Result<Client, HdfsError> + Send + Sync;
 
 /// A client, and how to hear that it was replaced.
 #[derive(Clone)]
@@ -36,6 +50,8 @@ pub(super) struct InUse {
     /// Becomes true.
     pub(super) replaced: watch::Receiver<bool>,
     number: usize,
+    /// The number of the NameNode that it asks first.
+    first: usize,
 }
 
 /// What is known of the client in use.
@@ -54,6 +70,8 @@ struct State {
 
 pub(super) struct Clients {
     build: Box<Build>,
+    /// Where calls of clients run.
+    threads: Handle,
     namenodes: usize,
     url: String,
     state: Mutex<State>,
@@ -81,9 +99,9 @@ impl ClientHealth {
 }
 
 impl State {
-    fn of(client: Client, number: usize) -> State {
+    fn of(client: Client, number: usize, first: usize) -> State {
         let (sender, replaced) = watch::channel(false);
-        let in_use = InUse { client: Arc::new(client), replaced, number };
+        let in_use = InUse { client: Arc::new(client), replaced, number, first };
         State { in_use, replaced: sender, health: ClientHealth::new(Instant::now()) }
     }
 }
@@ -96,10 +114,11 @@ impl Clients {
     pub(super) fn new(
         url: &str,
         namenodes: usize,
-        build: impl Fn(usize) -> Result<Client, HdfsError> + Send + Sync + 'static,
+        threads: Handle,
+        build: impl Fn(Asks) -> Result<Client, HdfsError> + Send + Sync + 'static,
     ) -> Result<Clients, HdfsError> {
-        let state = Mutex::new(State::of(build(0)?, 0));
-        Ok(Clients { build: Box::new(build), namenodes, url: url.into(), state })
+        let state = Mutex::new(State::of(build(Asks::First(0))?, 0, 0));
+        Ok(Clients { build: Box::new(build), threads, namenodes, url: url.into(), state })
     }
 
     pub(super) fn in_use(&self) -> InUse {
@@ -145,7 +164,7 @@ impl Clients {
                 answer.map_err(|e| classify("look at", "/", &e))
             });
             if asked.await.is_err() {
-                self.overdue(of, began);
+                self.overdue(of, began).await;
             }
             tokio::time::sleep(PROBE).await;
         }
@@ -153,7 +172,7 @@ impl Clients {
     }
 
     /// A call of this client that began at `began` was given up.
-    pub(super) fn overdue(&self, by: &InUse, began: Instant) {
+    pub(super) async fn overdue(&self, by: &InUse, began: Instant) {
         {
             let (mut state, now) = (self.state.lock(), Instant::now());
             let is_in_use = state.in_use.number == by.number;
@@ -161,11 +180,13 @@ impl Clients {
                 return;
             }
         }
-        // It reads files, and nobody waits for the lock meanwhile.
+        // Nobody waits for the lock meanwhile. The library does not tell which NameNode it used.
+        let first = self.find_active().await;
+        let first = first.unwrap_or(by.first.wrapping_add(1)) % self.namenodes;
         let number = by.number + 1;
-        match (self.build)(number) {
+        match (self.build)(Asks::First(first)) {
             Ok(client) => {
-                let new = State::of(client, number);
+                let new = State::of(client, number, first);
                 let mut state = self.state.lock();
                 if state.in_use.number != by.number {
                     return;
@@ -184,6 +205,27 @@ impl Clients {
                 tracing::warn!(root = self.url, %error, "another client can't be built");
             }
         }
+    }
+
+    /// The NameNode that answers as the active one, if one does at once. A standby refuses, and one
+    /// that is silent keeps its client until its connection ends.
+    async fn find_active(&self) -> Option<usize> {
+        if self.namenodes < 2 {
+            return None;
+        }
+        let (found, mut first) = mpsc::channel(self.namenodes);
+        for nth in 0..self.namenodes {
+            let Ok(client) = (self.build)(Asks::Only(nth)) else { continue };
+            let found = found.clone();
+            let _there = self.threads.enter();
+            spawn_detached("namenode-probe", async move {
+                if client.get_file_info("/").await.is_ok() {
+                    let _ = found.try_send(nth);
+                }
+            });
+        }
+        drop(found);
+        tokio::time::timeout(ACTIVE, first.recv()).await.ok().flatten()
     }
 }
 

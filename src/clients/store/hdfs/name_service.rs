@@ -61,6 +61,15 @@ impl NameService {
         self.ids.len().max(1)
     }
 
+    /// The overrides for a client that knows only the `nth` NameNode.
+    pub(super) fn only(&self, nth: usize) -> BTreeMap<String, String> {
+        let mut overrides = self.trimmed.clone();
+        if let (Some(name), Some(id)) = (&self.name, self.ids.get(nth)) {
+            let _ = overrides.insert(format!("dfs.ha.namenodes.{name}"), id.clone());
+        }
+        overrides
+    }
+
     /// The overrides for a client that asks the `first`th NameNode first.
     pub(super) fn overrides(&self, first: usize) -> BTreeMap<String, String> {
         let mut overrides = self.trimmed.clone();
@@ -124,6 +133,7 @@ mod tests {
         let random = "dfs.client.failover.random.order.n";
         assert_eq!(nameservice.overrides(1)[random], "false");
         assert!(!nameservice.overrides(0).contains_key(random));
+        assert_eq!(nameservice.only(1)["dfs.ha.namenodes.n"], "b");
     }
 
     #[test]
