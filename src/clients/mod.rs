@@ -2,4 +2,5 @@
 
 pub mod encode;
 pub mod kafka;
+pub mod kerberos;
 pub mod store;

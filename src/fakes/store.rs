@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::clients::store::{ErrorKind, Store, StoreError, Writer};
+use crate::clients::store::{ErrorKind, FileFacts, Limit, Store, StoreError, Writer};
 use crate::common::spawn::spawn_detached;
 use crate::fakes::network::{Failure, LATE, Network};
 
@@ -209,6 +209,16 @@ impl Store for Memory {
         let at = path.to_string();
         self.call("read", path, move |c| Ok(c.files.get(&at).cloned().map(Bytes::from))).await
     }
+
+    async fn facts(&self, path: &str) -> Result<Option<FileFacts>, StoreError> {
+        let at = path.to_string();
+        let facts = FileFacts { modified: 0, copies: 1, block: 1 };
+        self.call("facts", path, move |c| Ok(c.files.contains_key(&at).then_some(facts))).await
+    }
+
+    async fn limits(&self) -> Result<Vec<Limit>, StoreError> {
+        self.call("limits", "", |_| Ok(Vec::new())).await
+    }
 }
 
 /// What every store must do; run over each of them.
@@ -245,9 +255,14 @@ pub(crate) async fn promises(store: &dyn Store) {
     deleted.write(text("hello")).await.unwrap();
     store.delete("a/b/deleted").await.unwrap();
     assert_eq!(kind(deleted.close().await), ErrorKind::NotFound, "closed after it was deleted");
+    assert!(store.facts("a/g").await.unwrap().is_some_and(|facts| 0 < facts.copies));
     store.delete("a").await.unwrap();
     store.delete("a").await.unwrap();
     assert_eq!(store.length("a/g").await.unwrap(), None);
+    assert_eq!(store.facts("a/g").await.unwrap(), None);
+    for limit in store.limits().await.unwrap() {
+        assert!(limit.used <= limit.limit, "{limit:?}");
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use regex::Regex;
 
 use crate::common::config::{Config, ErasureCoding, hadoop_properties};
 use crate::common::status::InstanceStatus;
-use crate::pure::calendar::{iso_millis, parse_iso_millis, parse_rfc3339};
+use crate::pure::calendar::{iso_millis, parse_http_date, parse_iso_millis, parse_rfc3339};
 use crate::pure::count::{Count, FieldPath, Split, Time, Tokenizer, Unit};
 use crate::pure::formats::entry::{AttemptId, Entry, EntryKey, EntryName, PRIVATE};
 use crate::pure::formats::header::{AlluviumHeader, NAME};
@@ -98,7 +98,12 @@ pub const DECODERS: &[Decoder] = &[
     },
     Decoder {
         name: "time",
-        samples: &[b"2026-11-22T17:03:02.5+05:45", b"9999-12-31T23:59:59-01:00", b"-1"],
+        samples: &[
+            b"2026-11-22T17:03:02.5+05:45",
+            b"9999-12-31T23:59:59-01:00",
+            b"-1",
+            b"Sun, 06 Nov 1994 08:49:37 GMT",
+        ],
         decode: |bytes| with_text(bytes, time),
         memory: LITTLE,
     },
@@ -286,7 +291,7 @@ fn field(bytes: &[u8]) {
 }
 
 fn time(text: &str) {
-    let _ = parse_rfc3339(text);
+    let _ = (parse_rfc3339(text), parse_http_date(text));
     if let Some(millis) = parse_iso_millis(text) {
         assert_eq!(parse_iso_millis(&iso_millis(millis)), Some(millis));
     }

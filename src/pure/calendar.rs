@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use jiff::civil::DateTime;
+use jiff::fmt::rfc2822::DateTimeParser;
 use jiff::fmt::temporal::Pieces;
 use jiff::{SignedDuration, Timestamp};
 
@@ -48,6 +49,13 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
     Some(floor_millis(local.saturating_sub(ahead)))
 }
 
+/// Reads the time of a message of HTTP (RFC 9110, 5.6.7), as milliseconds since the epoch.
+#[must_use]
+pub fn parse_http_date(text: &str) -> Option<i64> {
+    let parsed = DateTimeParser::new().parse_timestamp(text).ok();
+    parsed.map(|time| floor_millis(time.as_nanosecond()))
+}
+
 fn floor_millis(nanos: i128) -> i64 {
     nanos.div_euclid(1_000_000) as i64
 }
@@ -63,6 +71,8 @@ mod tests {
             assert_eq!(parse_iso_millis(&iso_millis(millis)), Some(millis));
         }
         assert_eq!(parse_iso_millis("today"), None);
+        assert_eq!(parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777_000));
+        assert_eq!(parse_http_date("yesterday"), None);
     }
 
     #[test]

@@ -181,7 +181,28 @@ impl Drop for Daemon {
 
 /// Runs a command of the program; its exit code, and all that it printed.
 pub fn alluvium(arguments: &[&str]) -> (i32, String) {
-    let out = Command::new(env!("CARGO_BIN_EXE_alluvium")).args(arguments).output().unwrap();
+    alluvium_with(arguments, &[])
+}
+
+/// As [`alluvium`], with environment variables.
+pub fn alluvium_with(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_alluvium"));
+    let out = program.args(arguments).envs(variables.iter().copied()).output().unwrap();
     let text = [out.stdout, out.stderr].map(|b| String::from_utf8_lossy(&b).into_owned()).concat();
     (out.status.code().unwrap_or(-1), text)
+}
+
+/// Writes a configuration beside those of daemons, and tries it with `check --live`.
+pub fn check_live(dir: &Path, config: &str, variables: &[(&str, &str)]) -> (i32, String) {
+    std::fs::create_dir_all(dir).unwrap();
+    let file = dir.join("checked.toml");
+    std::fs::write(&file, config).unwrap();
+    alluvium_with(&["check", "--live", "--config", file.to_str().unwrap()], variables)
+}
+
+/// The line of `check --live` that has this outcome and all these parts.
+pub fn assert_line<'a>(said: &'a str, outcome: &str, parts: &[&str]) -> &'a str {
+    let is_it =
+        |line: &&str| line.trim().starts_with(outcome) && parts.iter().all(|p| line.contains(p));
+    said.lines().find(is_it).unwrap_or_else(|| panic!("no {outcome} with {parts:?} in\n{said}"))
 }

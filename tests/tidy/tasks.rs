@@ -8,7 +8,7 @@ use crate::source::check;
 use crate::tokens::{each_level, is_mark, is_path_mark, program, tokens, word};
 
 /// Tasks and threads that run without a handle: file, name, and how their end is heard.
-const DETACHED: [(&str, &str, &str); 9] = [
+const DETACHED: [(&str, &str, &str); 10] = [
     ("src/engine/archive/task.rs", "archiver", "a panic is caught and told as Event::Failed"),
     ("src/clients/store/tasks.rs", "store-file", "its channel closes, and the next call fails"),
     ("src/clients/store/hdfs/pipelines.rs", "hdfs-pipeline", "its answer has a deadline"),
@@ -20,6 +20,7 @@ const DETACHED: [(&str, &str, &str); 9] = [
         "its channel closes, and passwords get an answer 500",
     ),
     ("src/clients/store/hdfs/clients.rs", "namenode-probe", "its answer has a deadline"),
+    ("src/clients/kerberos/tickets.rs", "kerberos", "its answer has a deadline"),
     ("src/clients/kafka/calls.rs", "producer-call", "its answer has a deadline"),
     ("src/clients/kafka/transaction.rs", "producer-end", "its answer has a deadline"),
 ];

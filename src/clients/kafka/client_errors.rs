@@ -5,7 +5,7 @@ use std::fmt;
 
 use rdkafka::ClientConfig;
 
-use crate::clients::kafka::login_hints::{kerberos, token};
+use crate::clients::kafka::login_hints::{NoToken, kerberos, silent_kdc, token};
 
 /// Why no connection to a broker can be used.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,6 +30,8 @@ pub enum FaultClass {
     Closed,
     /// The brokers have to be mended.
     Brokers,
+    /// A KDC or a token server does not answer: no broker can be asked before it does.
+    Silent,
 }
 
 impl FaultClass {
@@ -56,15 +58,16 @@ pub struct Security {
     pub(super) user: String,
     /// Whether the client has a certificate of its own, and where it is configured.
     certificate: Option<String>,
+    /// The URL of the server that gives tokens.
+    token_server: Option<String>,
 }
 
 /// Words of an error that refuses nobody: no broker has answered, or one was asked for another
 /// login a moment after the last one.
-const NO_ANSWER: [&str; 6] = [
+const NO_ANSWER: [&str; 5] = [
     "Local: ",
     "Timed out",
     "timed out",
-    "ontact any KDC",
     "parsing failed",
     "Request not valid in current SASL state",
 ];
@@ -100,6 +103,7 @@ impl Security {
             mechanism: mechanism.unwrap_or("GSSAPI").to_ascii_uppercase(),
             user: text("sasl.username"),
             certificate: of_client.map(|key| format!("kafka.properties.{key:?}")),
+            token_server: settings.get("sasl.oauthbearer.token.endpoint.url").map(String::from),
         }
     }
 
@@ -116,16 +120,21 @@ impl Security {
         let fault = |class, text: String| Some(LoginFault { class, text });
         // What follows is how long it took.
         let text = text.split(" (after ").next().unwrap_or(text);
-        // A connection that ends, or a KDC that does not answer, in the middle of a login is told
-        // in the words of a refusal.
+        if text.contains("SASL") && text.contains("ontact any KDC") {
+            return fault(FaultClass::Silent, silent_kdc(text));
+        }
+        // A connection that ends in the middle of a login is told in the words of a refusal.
         if text.contains("SASL") && NO_ANSWER.iter().any(|words| text.contains(words)) {
             return None;
         }
         if let Some((_, why)) = text.split_once("SASL authentication error: ") {
             return fault(FaultClass::Login, self.refused(why));
         }
-        if let Some(text) = token(text) {
-            return fault(FaultClass::Login, text);
+        if let Some(no_token) = token(text) {
+            return Some(match no_token {
+                NoToken::Refused(text) => LoginFault { class: FaultClass::Login, text },
+                NoToken::Silent(why) => self.silent_token_server(why),
+            });
         }
         if text.contains("Unsupported SASL mechanism") {
             let offered = text.rsplit_once("supported mechanisms: ").map_or("", |(_, all)| all);
@@ -155,15 +164,30 @@ impl Security {
         self.closed(text).and_then(|text| fault(FaultClass::Closed, text))
     }
 
-    /// Who else than a broker may be silent, if none answers.
+    /// Whether clients log in with a ticket of Kerberos.
     #[must_use]
-    pub(super) fn silent(&self) -> &'static str {
-        let is_sasl = self.protocol.starts_with("sasl");
-        match self.mechanism.as_str() {
-            "GSSAPI" if is_sasl => " A KDC of /etc/krb5.conf that is silent looks the same.",
-            "OAUTHBEARER" if is_sasl => " A token server that is silent looks the same.",
-            _ => "",
-        }
+    pub(super) fn is_kerberos(&self) -> bool {
+        self.protocol.starts_with("sasl") && self.mechanism == "GSSAPI"
+    }
+
+    /// Where clients get their tokens from; [`None`] if they need none, or if somebody else gets
+    /// them.
+    #[must_use]
+    pub(super) fn token_server(&self) -> Option<&str> {
+        let has_tokens = self.protocol.starts_with("sasl") && self.mechanism == "OAUTHBEARER";
+        self.token_server.as_deref().filter(|_| has_tokens)
+    }
+
+    /// A token server that has not answered.
+    #[must_use]
+    pub(super) fn silent_token_server(&self, why: &str) -> LoginFault {
+        let server = self.token_server.as_deref().unwrap_or_default();
+        let text = format!(
+            "the token server {server} does not answer ({why}), and without a token no broker \
+             lets this client in: is it up, and is \
+             kafka.properties.\"sasl.oauthbearer.token.endpoint.url\" right?"
+        );
+        LoginFault { class: FaultClass::Silent, text }
     }
 
     fn refused(&self, why: &str) -> String {
@@ -278,7 +302,32 @@ mod tests {
         }
     }
 
-    /// A broker that dies, or a KDC that is away, in the middle of a login.
+    #[test]
+    fn a_kdc_and_a_token_server_that_are_silent_are_named() {
+        let text = "b:1: SASL handshake failed (start (-1)): SASL(-1): generic failure: GSSAPI \
+                    Error: Unspecified GSS failure (Cannot contact any KDC for realm \
+                    'EXAMPLE.ORG')";
+        let fault = scram().fault(text).expect("silence");
+        assert_eq!(fault.class, FaultClass::Silent);
+        assert!(
+            fault.text.starts_with("Cannot contact any KDC for realm 'EXAMPLE.ORG'"),
+            "{fault}"
+        );
+        let url = "https://idp:1/token";
+        let tokens = security(&[
+            ("security.protocol", "sasl_ssl"),
+            ("sasl.mechanism", "OAUTHBEARER"),
+            ("sasl.oauthbearer.token.endpoint.url", url),
+        ]);
+        assert_eq!(tokens.token_server(), Some(url));
+        let text = "Failed to acquire SASL OAUTHBEARER token: Failed to connect to idp port 1";
+        let fault = tokens.fault(text).expect("silence");
+        assert_eq!(fault.class, FaultClass::Silent);
+        assert!(fault.text.contains(url) && fault.text.contains("does not answer"), "{fault}");
+        assert!(!fault.class.is_misconfigured());
+    }
+
+    /// A broker that dies in the middle of a login.
     #[test]
     fn who_does_not_answer_has_refused_nobody() {
         for text in [
@@ -289,8 +338,6 @@ mod tests {
              current SASL state: broker's supported mechanisms:",
             "b:1: SASL SCRAM-SHA-512 mechanism handshake failed: Local: Broker transport failure: \
              broker's supported mechanisms: ",
-            "b:1: SASL handshake failed (start (-1)): SASL(-1): generic failure: GSSAPI Error: \
-             Unspecified GSS failure (Cannot contact any KDC for realm 'EXAMPLE.ORG')",
             "b:1: SSL handshake failed: error:0A000438:SSL routines::tlsv1 alert internal error: \
              SSL alert number 80",
         ] {

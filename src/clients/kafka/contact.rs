@@ -1,5 +1,6 @@
 //! The first contact with the brokers, and why there is none.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -8,7 +9,9 @@ use rdkafka::consumer::Consumer as _;
 use crate::clients::kafka::client_errors::{FaultClass, LoginFault, Security};
 use crate::clients::kafka::error::CALL_TIMEOUT;
 use crate::clients::kafka::group::Consumer;
+use crate::clients::kafka::identity;
 use crate::clients::kafka::tls::{self, Handshake};
+use crate::clients::kafka::token_server::{self, TokenServer};
 
 /// How long one look waits for a broker.
 const LOOK: Duration = Duration::from_millis(200);
@@ -48,7 +51,7 @@ impl NoContact {
 ///
 /// # Errors
 /// No broker answers; the error says why, as far as it can be found out.
-pub fn first_contact(consumer: &Consumer) -> Result<(), NoContact> {
+pub fn first_contact(consumer: &Arc<Consumer>) -> Result<(), NoContact> {
     let errors = consumer.context().errors();
     let settings = consumer.context().settings();
     let deadline = Instant::now() + CALL_TIMEOUT;
@@ -63,7 +66,8 @@ pub fn first_contact(consumer: &Consumer) -> Result<(), NoContact> {
             let _ = consumer.poll(Duration::ZERO);
         }
         let class = errors.fault().map(|fault| fault.class);
-        if class.is_some_and(|class| class != FaultClass::Closed) {
+        let may_end = |class| !matches!(class, FaultClass::Closed | FaultClass::Silent);
+        if class.is_some_and(may_end) {
             let at = *refused_at.get_or_insert_with(Instant::now);
             if AFTER_REFUSAL < at.elapsed() {
                 break;
@@ -71,15 +75,38 @@ pub fn first_contact(consumer: &Consumer) -> Result<(), NoContact> {
         }
     }
     let servers = settings.get("bootstrap.servers").unwrap_or_default().to_string();
-    let (text, class) = match explained(errors.fault(), &servers, settings) {
+    let fault = explained(errors.fault(), &servers, settings);
+    let (text, class) = match fault.or_else(|| silent(&servers, settings)) {
         Some(fault) => (fault.text, Some(fault.class)),
         None => {
             let why = errors.of_connection().unwrap_or_else(|| "no broker answers".into());
-            let silent = Security::of(settings).silent();
-            (format!("{why}. Is a broker up there, and is the address right?{silent}"), None)
+            (format!("{why}. Is a broker up there, and is the address right?"), None)
         }
     };
+    if class == Some(FaultClass::Silent) {
+        // To end a client takes as long as its thread waits for the KDC or the token server, which
+        // may be more than a minute. This one is left behind: the process ends.
+        std::mem::forget(Arc::clone(consumer));
+    }
     Err(NoContact { servers, text, class })
+}
+
+/// Who else than a broker is silent, if none answers: the client waits for a ticket or a token
+/// without a word.
+fn silent(servers: &str, settings: &ClientConfig) -> Option<LoginFault> {
+    let security = Security::of(settings);
+    if security.is_kerberos() {
+        let first = servers.split(',').next().unwrap_or_default();
+        let address = first.rsplit_once("://").map_or(first, |(_, address)| address);
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        let service = settings.get("sasl.kerberos.service.name").unwrap_or("kafka");
+        let text = identity::silent_kdc(&format!("{service}/{}", host.trim()))?;
+        return Some(LoginFault { class: FaultClass::Silent, text });
+    }
+    match token_server::ask(security.token_server()?) {
+        TokenServer::Silent(why) => Some(security.silent_token_server(&why)),
+        TokenServer::Answers(_) | TokenServer::Unknown => None,
+    }
 }
 
 /// A fault with its cause, for which a handshake is tried where the client library does not tell.

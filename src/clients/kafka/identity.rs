@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::sync::OnceLock;
 
-use crate::clients::kafka::krb5::{Krb5, set_variable};
+use crate::clients::kerberos::{self, Krb5, set_variable};
 use crate::common::config::{ConfigFault, Kafka, Kerberos};
 
 /// Where GSSAPI finds tickets.
@@ -24,6 +24,9 @@ static BEFORE: OnceLock<[(&str, Option<OsString>); 2]> = OnceLock::new();
 /// What came of taking the identity.
 static TAKEN: OnceLock<Result<(), ConfigFault>> = OnceLock::new();
 
+/// Who this process is with Kerberos, if the configuration says so.
+static IDENTITY: OnceLock<Kerberos> = OnceLock::new();
+
 /// Makes this process the principal of `kafka.kerberos`, if there is one, for all clients of Kafka
 /// and for those clients of HDFS that have no identity of their own. No server is asked. To be
 /// called by a command before any other thread has work, because it sets variables.
@@ -31,6 +34,7 @@ static TAKEN: OnceLock<Result<(), ConfigFault>> = OnceLock::new();
 /// Without an identity no client is made: [`fault`] says why.
 pub fn take_identity(kafka: &Kafka) {
     if let Some(kerberos) = &kafka.kerberos {
+        let _ = IDENTITY.get_or_init(|| kerberos.clone());
         let _ = TAKEN.get_or_init(|| take(kerberos));
     }
 }
@@ -38,6 +42,12 @@ pub fn take_identity(kafka: &Kafka) {
 /// Why this process does not have the identity of `kafka.kerberos`.
 pub(super) fn fault() -> Option<ConfigFault> {
     TAKEN.get()?.clone().err()
+}
+
+/// Says that no KDC answers this process, if that is so. `service` is one that the KDC may be asked
+/// for. Blocks for some seconds at most.
+pub(super) fn silent_kdc(service: &str) -> Option<String> {
+    kerberos::silent_kdc(IDENTITY.get(), service)
 }
 
 fn take(kerberos: &Kerberos) -> Result<(), ConfigFault> {

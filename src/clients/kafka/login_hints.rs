@@ -35,6 +35,16 @@ const HINTS: [(&str, &str); 9] = [
     ("No worthy mechs found", MODULE),
 ];
 
+/// What a text says of a KDC that has not answered.
+pub(super) fn silent_kdc(text: &str) -> String {
+    const WORDS: &str = "Cannot contact any KDC";
+    let cause = text.find(WORDS).map_or(WORDS, |at| &text[at..]);
+    let cause = cause.split_once(')').map_or(cause, |(cause, _)| cause);
+    format!(
+        "{cause}: check the hosts that /etc/krb5.conf (or KRB5_CONFIG) or DNS names as its KDCs"
+    )
+}
+
 /// What a text says of a login by Kerberos that this host or the KDC has refused.
 pub(super) fn kerberos(text: &str) -> Option<String> {
     let (_, detail) = text.split_once("SASL handshake failed ")?;
@@ -52,26 +62,35 @@ pub(super) fn kerberos(text: &str) -> Option<String> {
     Some(format!("can't log in with GSSAPI: {cause}; {hint}"))
 }
 
-/// What a text says of a token server that has refused this client.
-pub(super) fn token(text: &str) -> Option<String> {
+/// Why a token server gave no token.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) enum NoToken<'a> {
+    /// It refuses this client, or this client does not trust it; what to set.
+    Refused(String),
+    /// It has not answered; what the library says of it.
+    Silent(&'a str),
+}
+
+/// What a text says of a token server that gave no token.
+pub(super) fn token(text: &str) -> Option<NoToken<'_>> {
     let (_, why) = text.split_once(NO_TOKEN)?;
     if SILENT.iter().any(|words| why.contains(words)) {
-        return None;
+        return Some(NoToken::Silent(first_line(why)));
     }
     if why.contains("certificate") {
-        return Some(format!(
+        return Some(NoToken::Refused(format!(
             "the token server is not trusted ({}): name the file of the authority that has signed \
              its certificate in kafka.properties.\"https.ca.location\"",
             first_line(why)
-        ));
+        )));
     }
-    Some(format!(
+    Some(NoToken::Refused(format!(
         "the token server gives no token ({}): correct \
          kafka.properties.\"sasl.oauthbearer.client.id\", \
          kafka.secrets.\"sasl.oauthbearer.client.secret\" or \
          kafka.properties.\"sasl.oauthbearer.token.endpoint.url\"",
         first_line(why)
-    ))
+    )))
 }
 
 /// The body of an answer may be a page.
@@ -130,13 +149,15 @@ mod tests {
     #[test]
     fn a_token_server_that_is_silent_has_refused_nobody() {
         let refused = format!("{NO_TOKEN}{{\"error\":\"invalid_client\"}}\n<p>");
-        let said = token(&refused).expect("a refusal");
+        let Some(NoToken::Refused(said)) = token(&refused) else { panic!("no refusal") };
         assert!(said.contains("({\"error\":\"invalid_client\"})"), "{said}");
         assert!(said.contains("kafka.secrets.\"sasl.oauthbearer.client.secret\""), "{said}");
         let silent = "Failed to connect to 127.0.0.1 port 1: Connection refused";
-        assert_eq!(token(&format!("{NO_TOKEN}{silent}")), None);
+        let text = format!("{NO_TOKEN}{silent}");
+        assert_eq!(token(&text), Some(NoToken::Silent(silent)));
         let stranger = "SSL certificate problem: unable to get local issuer certificate";
-        let said = token(&format!("{NO_TOKEN}{stranger}")).expect("no trust");
+        let text = format!("{NO_TOKEN}{stranger}");
+        let Some(NoToken::Refused(said)) = token(&text) else { panic!("no refusal") };
         assert!(said.contains("kafka.properties.\"https.ca.location\""), "{said}");
         assert_eq!(token("SASL authentication error: x"), None);
     }

@@ -6,6 +6,7 @@
 //! * [`transaction`]: results and offsets, all or nothing; `calls`: each with a deadline.
 //! * [`offsets`]: stable reads, watermarks, and where to start.
 //! * [`beginnings`]: what existed before the group began.
+//! * [`authorized`]: which operations the brokers allow, without trying them.
 //! * [`topics`]: which topics there are, and making those that are written to.
 //! * `generation`: what a member may commit by, while its generation lasts.
 //! * `producer`: a producer whose events are heard.
@@ -13,21 +14,26 @@
 //! * [`rights`]: which operation of which principal is missing, and the command that allows it.
 //! * `connection`, `client_errors`: what a client says of its connections, and what that means;
 //!   `contact` and `tls` find out the rest.
+//! * `token_server`: whether the server of tokens answers, and its clock.
 //! * `limit`: how large a message may be.
 //! * `twins`: which of two instances of one name is the newer one.
 //! * `settings`: of consumers and producers.
 //! * `key_files`: what is wrong with a file of a key or a certificate.
 //! * `login_hints`: what the texts of Kerberos and of token servers mean.
-//! * `identity`, `krb5`: who the clients are with Kerberos.
+//! * `identity`: who the clients are with Kerberos.
 //! * `headers`: the headers of messages, with every byte of their names.
-//! * [`native`]: what rust-rdkafka has no safe way for: captured group metadata, and topic ids.
+//! * [`native`]: what rust-rdkafka has no safe way for: captured group metadata.
+//! * `describe`: the same for topic ids and allowed operations.
 
+pub mod authorized;
 pub mod beginnings;
 mod calls;
 mod client_errors;
 mod connection;
 mod contact;
 mod delivery;
+#[allow(unsafe_code)]
+mod describe;
 mod error;
 mod generation;
 pub mod group;
@@ -35,8 +41,6 @@ pub mod group;
 mod headers;
 mod identity;
 mod key_files;
-#[allow(unsafe_code)]
-mod krb5;
 mod limit;
 mod login_hints;
 #[allow(unsafe_code)]
@@ -49,6 +53,7 @@ pub mod queue;
 pub mod rights;
 mod settings;
 mod tls;
+mod token_server;
 mod topic_ids;
 pub mod topics;
 pub mod transaction;
@@ -66,5 +71,6 @@ pub use settings::{
     Prefetch, base_config, consumer_config, library_version, producer_config, refused,
     repair_config,
 };
+pub use token_server::told_by_token_server;
 pub use transaction::{Commit, Outgoing, Transactions};
 pub use twins::Twins;

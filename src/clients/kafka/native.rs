@@ -1,6 +1,6 @@
 //! What rust-rdkafka has no safe way for. Every `unsafe` block says why it is sound.
 
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::ffi::{CStr, CString, c_void};
 use std::fmt;
 use std::ptr;
 use std::sync::Arc;
@@ -104,74 +104,6 @@ pub(super) fn flush<C: ProducerContext>(producer: &impl Producer<C>, timeout: Du
     // SAFETY: the client lives during the call.
     let code = unsafe { sys::rd_kafka_flush(producer.client().native_ptr(), ms) };
     code == Code::RD_KAFKA_RESP_ERR_NO_ERROR
-}
-
-/// Kafka's id of a topic, 22 characters of Base64. Blocks for `timeout` at most.
-pub(super) fn topic_id<C: ConsumerContext>(
-    consumer: &BaseConsumer<C>,
-    topic: &str,
-    timeout: Duration,
-) -> Result<String, String> {
-    let name = CString::new(topic).map_err(|_| "the name holds a NUL".to_string())?;
-    let ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-    let client = consumer.client().native_ptr();
-    // SAFETY: each object is made here and destroyed here, in reverse order, after its last use;
-    // the id's text belongs to the event, and is copied before the event is destroyed.
-    unsafe {
-        let mut names: [*const c_char; 1] = [name.as_ptr()];
-        let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), 1);
-        let queue = sys::rd_kafka_queue_new(client);
-        let op = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
-        let options = sys::rd_kafka_AdminOptions_new(client, op);
-        let mut text = [0 as c_char; 256];
-        let _ = sys::rd_kafka_AdminOptions_set_request_timeout(
-            options,
-            ms,
-            text.as_mut_ptr(),
-            text.len(),
-        );
-        sys::rd_kafka_DescribeTopics(client, topics, options, queue);
-        let event = sys::rd_kafka_queue_poll(queue, ms);
-        let answer = if event.is_null() {
-            Err("no answer in time".to_string())
-        } else {
-            let answer = read_topic_id(event);
-            sys::rd_kafka_event_destroy(event);
-            answer
-        };
-        sys::rd_kafka_AdminOptions_destroy(options);
-        sys::rd_kafka_queue_destroy(queue);
-        sys::rd_kafka_TopicCollection_destroy(topics);
-        answer
-    }
-}
-
-/// # Safety
-/// `event` is a valid event, and outlives the call.
-unsafe fn read_topic_id(event: *mut sys::rd_kafka_event_t) -> Result<String, String> {
-    // SAFETY: per this function's contract; every pointer below belongs to the event.
-    unsafe {
-        let code = sys::rd_kafka_event_error(event);
-        if code != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return Err(CStr::from_ptr(sys::rd_kafka_err2str(code)).to_string_lossy().into());
-        }
-        let result = sys::rd_kafka_event_DescribeTopics_result(event);
-        if result.is_null() {
-            return Err("not an answer to DescribeTopics".into());
-        }
-        let mut count = 0;
-        let all = sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
-        if count != 1 {
-            return Err(format!("{count} topics in the answer"));
-        }
-        let one = *all;
-        let error = sys::rd_kafka_TopicDescription_error(one);
-        if !error.is_null() && sys::rd_kafka_error_code(error) != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return Err(CStr::from_ptr(sys::rd_kafka_error_string(error)).to_string_lossy().into());
-        }
-        let id = sys::rd_kafka_TopicDescription_topic_id(one);
-        Ok(CStr::from_ptr(sys::rd_kafka_Uuid_base64str(id)).to_string_lossy().into_owned())
-    }
 }
 
 /// Called when a queue stops being empty; boxed twice, because the inner pointer is fat.

@@ -12,7 +12,7 @@ use crate::clients::kafka::beginnings::{Beginnings, CommittedPartitions};
 use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
 use crate::clients::kafka::group::Consumer;
 use crate::clients::kafka::settings::Quiet;
-use crate::clients::kafka::{native, published};
+use crate::clients::kafka::{describe, published};
 use crate::common::config::Start;
 use crate::pure::formats::metadata::MetadataError;
 use crate::pure::protocol::machine::LogAnswer;
@@ -156,7 +156,7 @@ pub fn first_offset(
 /// No broker answers, or the topic is gone.
 pub fn topic_id(consumer: &Consumer, topic: &str) -> Result<String, KafkaError> {
     let rights = consumer.context().rights();
-    native::topic_id(consumer, topic, CALL_TIMEOUT).map_err(|e| {
+    describe::topic(consumer, topic).map(|described| described.id).map_err(|e| {
         let why = rights.explained(e, Some(topic));
         KafkaError::new(format!("ask for the id of topic {topic:?}"), why)
     })

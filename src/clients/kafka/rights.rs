@@ -17,7 +17,7 @@ const OF_GROUP: &str = "Group authorization failed";
 const OF_TRANSACTIONAL_ID: &str = "Transactional Id authorization failed";
 
 /// An operation, as kafka-acls names it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Operation {
     Read,
     Write,
@@ -81,6 +81,12 @@ impl Rights {
             unknown,
             secured: security.protocol != "plaintext",
         }
+    }
+
+    /// The group of the client.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        &self.group
     }
 
     /// Says that an operation is not allowed, and how to allow it.

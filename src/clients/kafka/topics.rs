@@ -9,6 +9,7 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::clients::kafka::contact;
+use crate::clients::kafka::describe;
 use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
 use crate::clients::kafka::group::{self, Consumer};
 use crate::clients::kafka::rights::{self, Operation, Resource, Rights};
@@ -128,6 +129,27 @@ pub fn is_limited_in_size(settings: &Settings) -> bool {
     most.is_some_and(|bytes| 0 <= bytes)
 }
 
+/// Whether the brokers stamp the records of a topic with their own time.
+#[must_use]
+pub fn is_stamped(settings: &Settings) -> bool {
+    settings.get("message.timestamp.type").is_some_and(|kind| kind == "LogAppendTime")
+}
+
+/// The newest timestamp of a topic, milliseconds since 1970; [`None`] if the topic is empty. The
+/// call blocks.
+///
+/// # Errors
+/// No broker answers, or the brokers are older than Kafka 3.0.
+pub fn newest_stamp(
+    consumer: &Consumer,
+    topic: &str,
+    partitions: usize,
+) -> Result<Option<i64>, KafkaError> {
+    let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
+    describe::newest(consumer, topic, partitions)
+        .map_err(|e| KafkaError::new(format!("ask for the newest timestamp of topic {topic:?}"), e))
+}
+
 /// Asks the brokers for settings, and makes topics.
 pub struct Admin {
     client: AdminClient<DefaultClientContext>,
@@ -192,14 +214,33 @@ impl Admin {
         replication: Option<i32>,
         settings: &[(&str, &str)],
     ) -> Result<bool, KafkaError> {
-        let failed = |e: &dyn std::fmt::Display| KafkaError::new(format!("make topic {name:?}"), e);
-        // −1: the broker's own defaults (KIP-464).
-        let replication = TopicReplication::Fixed(replication.unwrap_or(-1));
-        let topic = NewTopic::new(name, partitions.unwrap_or(-1), replication);
-        let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
         let options = AdminOptions::new().operation_timeout(Some(CALL_TIMEOUT));
-        let answers =
-            self.client.create_topics([&topic], &options).await.map_err(|e| failed(&e))?;
+        self.ask_for(new(name, partitions, replication, settings), &options).await
+    }
+
+    /// Asks whether a topic could be made; nothing is made.
+    ///
+    /// # Errors
+    /// The brokers would refuse, or they don't answer.
+    pub async fn could_create(
+        &self,
+        name: &str,
+        partitions: Option<i32>,
+        replication: Option<i32>,
+        settings: &[(&str, &str)],
+    ) -> Result<(), KafkaError> {
+        let options = AdminOptions::new().operation_timeout(Some(CALL_TIMEOUT)).validate_only(true);
+        self.ask_for(new(name, partitions, replication, settings), &options).await.map(drop)
+    }
+
+    async fn ask_for(
+        &self,
+        topic: NewTopic<'_>,
+        options: &AdminOptions,
+    ) -> Result<bool, KafkaError> {
+        let name = topic.name;
+        let failed = |e: &dyn std::fmt::Display| KafkaError::new(format!("make topic {name:?}"), e);
+        let answers = self.client.create_topics([&topic], options).await.map_err(|e| failed(&e))?;
         match answers.into_iter().next() {
             Some(Ok(_)) => Ok(true),
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
@@ -212,4 +253,17 @@ impl Admin {
             None => Err(failed(&"no answer")),
         }
     }
+}
+
+/// A topic that is to be made.
+fn new<'a>(
+    name: &'a str,
+    partitions: Option<i32>,
+    replication: Option<i32>,
+    settings: &[(&'a str, &'a str)],
+) -> NewTopic<'a> {
+    // −1: the broker's own defaults (KIP-464).
+    let replication = TopicReplication::Fixed(replication.unwrap_or(-1));
+    let topic = NewTopic::new(name, partitions.unwrap_or(-1), replication);
+    settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
 }

@@ -41,6 +41,44 @@ pub trait Store: Send + Sync + 'static {
 
     /// The content of a file; [`None`] if there is no file.
     async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError>;
+
+    /// What the store says of a file; [`None`] if there is no file.
+    async fn facts(&self, path: &str) -> Result<Option<FileFacts>, StoreError>;
+
+    /// The limits of what the root may contain, those of each directory above it included; a
+    /// directory above that may not be asked is left out. A store of HDFS counts all files there,
+    /// so it is not a question for a daemon.
+    async fn limits(&self) -> Result<Vec<Limit>, StoreError>;
+}
+
+/// What a store says of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileFacts {
+    /// When it was written last, by the clock of the store; milliseconds since 1970.
+    pub modified: i64,
+    /// How many bytes the store takes for a byte of it, at least.
+    pub copies: u64,
+    /// Space is given to it in blocks of this size; bytes.
+    pub block: u64,
+}
+
+/// What a limit is a number of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Limited {
+    /// Files and directories.
+    Names,
+    /// Bytes with all their copies.
+    Bytes,
+}
+
+/// A limit of what may be below a directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limit {
+    /// The full path of the directory, or of the disk's.
+    pub directory: String,
+    pub of: Limited,
+    pub limit: u64,
+    pub used: u64,
 }
 
 /// A file that is being written. A writer that is dropped without [`Writer::close`] abandons its

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
-use crate::clients::store::api::{Deadlines, Store, Writer};
+use crate::clients::store::api::{Deadlines, FileFacts, Limit, Limited, Store, Writer};
 use crate::clients::store::error::{ErrorKind, StoreError};
 use crate::clients::store::tasks::{RawFile, TaskWriter, within};
 
@@ -191,6 +191,39 @@ impl Store for Local {
             Ok(bytes) => Ok(Some(bytes.into())),
             Err(e) if e.kind() == Io::NotFound => Ok(None),
             Err(e) => Err(e),
+        })
+        .await
+    }
+
+    async fn facts(&self, path: &str) -> Result<Option<FileFacts>, StoreError> {
+        use std::os::unix::fs::MetadataExt as _;
+        self.run("look at", path, |p| match std::fs::metadata(p) {
+            Ok(m) => {
+                let modified = m.mtime() * 1_000 + m.mtime_nsec() / 1_000_000;
+                Ok(Some(FileFacts { modified, copies: 1, block: m.blksize() }))
+            }
+            Err(e) if e.kind() == Io::NotFound => Ok(None),
+            Err(e) => Err(e),
+        })
+        .await
+    }
+
+    /// Those of the disk, as they are for this user.
+    async fn limits(&self) -> Result<Vec<Limit>, StoreError> {
+        self.run("look at", "", |p| {
+            let disk = rustix::fs::statvfs(p)?;
+            let limit = |of, limit: u64, free: u64| {
+                let directory = format!("the disk of {}", p.display());
+                let directory = directory.trim_end_matches('/').to_string();
+                Limit { directory, of, limit, used: limit.saturating_sub(free) }
+            };
+            let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+            let mut all = vec![limit(Limited::Bytes, bytes(disk.f_blocks), bytes(disk.f_bavail))];
+            // Some file systems do not limit the number of files.
+            if 0 < disk.f_files {
+                all.push(limit(Limited::Names, disk.f_files, disk.f_favail));
+            }
+            Ok(all)
         })
         .await
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::clients::store::api::{Store, Writer};
+use crate::clients::store::api::{FileFacts, Limit, Store, Writer};
 use crate::clients::store::error::StoreError;
 
 /// An operation of a store that has ended.
@@ -87,6 +87,14 @@ impl Store for Measured {
 
     async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
         timed(&*self.timer, (self.url(), path), "read", self.inner.read(path)).await
+    }
+
+    async fn facts(&self, path: &str) -> Result<Option<FileFacts>, StoreError> {
+        timed(&*self.timer, (self.url(), path), "facts", self.inner.facts(path)).await
+    }
+
+    async fn limits(&self) -> Result<Vec<Limit>, StoreError> {
+        timed(&*self.timer, (self.url(), ""), "limits", self.inner.limits()).await
     }
 }
 

@@ -22,7 +22,7 @@ mod open;
 mod tasks;
 mod threads;
 
-pub use api::{Deadlines, Store, Writer};
+pub use api::{Deadlines, FileFacts, Limit, Limited, Store, Writer};
 pub use error::{ErrorKind, StoreError};
 pub use mounts::refuse_mounts_below;
 pub use open::open;

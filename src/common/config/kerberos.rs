@@ -59,6 +59,12 @@ impl Kerberos {
         Some(Kerberos { principal: principal?, keytab, cache, key })
     }
 
+    /// Where it is configured: the full path of its table.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// The path of the credential cache, if it is a file that the configuration names.
     #[must_use]
     pub fn cache_file(&self) -> Option<&str> {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::clients::store::{ErrorKind, Store, StoreError};
+use crate::clients::store::{ErrorKind, FileFacts, Store, StoreError};
 use crate::pure::formats::identity::RootIdentity;
 use crate::pure::layout::names::{self, IDENTITY, LEDGERS, STAGING};
 
@@ -80,11 +80,11 @@ pub async fn check_files(store: &dyn Store) -> Result<(), StoreError> {
     }
 }
 
-/// Does with a file what an append does, and deletes it.
+/// Does with a file what an append does, and deletes it. What the store said of the file.
 ///
 /// # Errors
 /// The store does not answer, or refuses a step.
-pub async fn try_files(store: &dyn Store) -> Result<(), StoreError> {
+pub async fn try_files(store: &dyn Store) -> Result<Option<FileFacts>, StoreError> {
     let probe = names::staged_identity(&format!("probe-{}", uuid::Uuid::new_v4().simple()));
     let renamed = format!("{probe}-renamed");
     store.make_dirs(STAGING).await?;
@@ -95,9 +95,13 @@ pub async fn try_files(store: &dyn Store) -> Result<(), StoreError> {
         store.rename(&probe, &renamed).await
     }
     .await;
+    let facts = match &appended {
+        Ok(()) => store.facts(&renamed).await,
+        Err(_) => Ok(None),
+    };
     let left = if appended.is_ok() { &renamed } else { &probe };
     let deleted = store.delete(left).await;
-    appended.and(deleted)
+    appended.and(facts).and_then(|facts| deleted.map(|()| facts))
 }
 
 /// Writes a root's id, unless one stands there; the id that stands there then.
@@ -128,6 +132,13 @@ pub async fn write(store: &dyn Store, id: String) -> Result<String, StoreError> 
 mod tests {
     use super::*;
     use crate::fakes::store::Memory;
+
+    #[tokio::test]
+    async fn a_try_leaves_no_file() {
+        let store = Memory::default();
+        assert!(try_files(&store).await.unwrap().is_some(), "the store tells of the file");
+        assert!(store.lock().files.is_empty());
+    }
 
     #[tokio::test]
     async fn a_root_keeps_its_id() {

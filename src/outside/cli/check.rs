@@ -21,8 +21,9 @@ use crate::pure::record::Offset;
 pub(super) struct Check {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Also tries what the daemon needs: the login at the brokers, topics, transactions, and files
-    /// in each root. It makes no topic, sends no record, and deletes the file that it writes.
+    /// Also tries what the daemon needs: tickets, the login at the brokers, rights, topics,
+    /// transactions, a file and the room in each root, and clocks. It makes no topic, sends no
+    /// record, joins no group, and deletes the file that it writes.
     #[arg(long)]
     live: bool,
 }

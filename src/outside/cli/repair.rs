@@ -9,7 +9,8 @@ use jiff::Timestamp;
 
 use crate::clients::kafka::OffsetCommit;
 use crate::clients::kafka::{
-    Commit as _, Generation, KafkaError, Transactions, consumer_config, published, repair_config,
+    Commit as _, Generation, KafkaError, Transactions, Twins, consumer_config, published,
+    repair_config,
 };
 use crate::clients::store::{Store, StoreError};
 use crate::common::config::Config;
@@ -357,8 +358,9 @@ async fn carry_out(
     blocking(move || {
         let failed = |e: &dyn std::fmt::Display| KafkaError::new("commit the repair", e);
         let generation = Generation::outside(&consumer).ok_or_else(|| failed(&"no group"))?;
+        let twins = Arc::new(Twins::of(&consumer_config(&config)?));
         let settings = move || repair_config(&config);
-        let mut transactions = Transactions::new(settings, PATIENCE);
+        let mut transactions = Transactions::new(settings, PATIENCE).beside(twins);
         transactions.begin().map_err(|e| failed(&e))?;
         let done = transactions.commit(&[offset], &generation, &|| true).map(drop);
         done.map_err(|e| failed(&e))

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clients::kerberos::silent_kdc;
 use crate::clients::store::measured::{Call, Measured, StoreTimer};
 use crate::clients::store::{self, Deadlines, ErrorKind, Store, StoreError, refuse_mounts_below};
 use crate::common::config::{Config, Root};
@@ -70,7 +71,13 @@ async fn open(root: &Root) -> Result<(Arc<dyn Store>, String), String> {
         refuse_mounts_below(Path::new(directory))?;
     }
     let store = store::open(root, Deadlines::default()).map_err(|e| e.to_string())?;
-    let id = first_answer(root, &*store).await.map_err(|e| match e.kind {
+    let answer = first_answer(root, &*store).await;
+    if answer.as_ref().is_err_and(|e| e.kind == ErrorKind::Unknown)
+        && let Some(why) = silent_kdc_of(root).await
+    {
+        return Err(why);
+    }
+    let id = answer.map_err(|e| match e.kind {
         ErrorKind::Permission => {
             format!("{e}. Give the daemon's user write access to the root, or set archive.user")
         }
@@ -86,6 +93,15 @@ async fn open(root: &Root) -> Result<(Arc<dyn Store>, String), String> {
     }
     tracing::info!(root = store.url(), id, "root opened");
     Ok((store, id))
+}
+
+/// A root that does not answer may wait for its KDC: says that no KDC answers, if that is so.
+async fn silent_kdc_of(root: &Root) -> Option<String> {
+    let Root::Hdfs { url, options } = root else { return None };
+    let kerberos = options.kerberos.clone()?;
+    let service = format!("hdfs/{}", authority(url).split(':').next().unwrap_or_default());
+    let asked = tokio::task::spawn_blocking(move || silent_kdc(Some(&kerberos), &service)).await;
+    asked.ok().flatten()
 }
 
 /// Reads or writes the id. Of several NameNodes, the first that is asked may hang: after a

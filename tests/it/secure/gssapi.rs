@@ -2,12 +2,12 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::realm::{REALM, invented, keytab, krb5};
 use super::side_by_side;
 use crate::support::load::Load;
-use crate::support::{Cluster, Daemon, assert_each_once, eventually};
+use crate::support::{Cluster, Daemon, assert_each_once, assert_line, check_live, eventually};
 
 /// `alluvium` is none of them: it needs rights of its own.
 pub(super) const SUPERUSERS: &str = "super.users=User:ANONYMOUS;User:archiver";
@@ -61,6 +61,74 @@ pub(super) fn keytabs_that_do_not_suit(cluster: &Cluster) {
             assert!(last.contains(want), "{what}: no {want:?} in {last}");
         }
     });
+}
+
+/// No broker and no NameNode can be asked while the KDC stands still: the KDC is named, and nobody
+/// else. `of_hdfs` logs in to HDFS alone.
+pub(super) fn a_silent_kdc_is_named(cluster: &Cluster, of_hdfs: &str) {
+    let dir = cluster.home("silent-kdc");
+    let of_both = configured(cluster, "silent", "archiver", &keytab(cluster));
+    let of_kafka = with_a_local_root(&of_both, &dir.join("root"));
+    let wanted = "no KDC of the realm TESTBED.LOCAL answers (none within 5 s)";
+    let _ = cluster.run(&["pause", "kdc"]);
+    let rows = [("kafka", &*of_kafka), ("hdfs", of_hdfs), ("check", &*of_both)];
+    side_by_side(&rows, |(what, config)| {
+        let variables = [("KRB5_CONFIG", &*krb5(cluster))];
+        let (began, home) = (Instant::now(), dir.join(what));
+        if *what == "check" {
+            let (code, said) = check_live(&home, config, &variables);
+            println!("checked beside a silent KDC, {:.1?}", began.elapsed());
+            assert_eq!(code, 69, "{said}");
+            for part in ["Kerberos archiver@", "Kerberos alluvium@", "brokers "] {
+                let _ = assert_line(&said, "WRONG", &[part, wanted]);
+            }
+            return;
+        }
+        let (code, log) = Daemon::start_with(&home, "a", config, &variables).wait(2 * LIMIT);
+        let last = log.lines().last().unwrap_or_default();
+        println!("{what} beside a silent KDC, {:.1?}: {last}", began.elapsed());
+        assert_eq!(code, 69, "{what}: {log}");
+        assert!(last.contains(wanted), "{what}: {log}");
+    });
+    let _ = cluster.run(&["resume", "kdc"]);
+    let variables = [("KRB5_CONFIG", &*krb5(cluster))];
+    let (_, said) = check_live(&dir.join("check"), &of_both, &variables);
+    for part in ["archiver@", "alluvium@"] {
+        let _ = assert_line(&said, "ok", &["Kerberos ", part, "valid for", "by the keytab"]);
+        let _ = assert_line(&said, "ok", &["clock of the KDC of", part, "agrees"]);
+    }
+    let _ = assert_line(&said, "ok", &["clock of the NameNode of", "agrees"]);
+    tickets_of_others(cluster, &dir.join("cache"), of_hdfs);
+}
+
+/// The same configuration without HDFS.
+fn with_a_local_root(config: &str, root: &Path) -> String {
+    std::fs::create_dir_all(root).unwrap();
+    let is_of_hdfs =
+        |line: &str| line.starts_with("hadoop_conf_dir") || line.starts_with("kerberos");
+    let lines = config.lines().filter(|line| !is_of_hdfs(line)).map(|line| match line {
+        line if line.starts_with("root = ") => format!("root = \"file://{}\"\n", root.display()),
+        line => format!("{line}\n"),
+    });
+    lines.collect()
+}
+
+/// A cache that the daemon does not fill: its ticket is valid for ten seconds, and then it is not.
+fn tickets_of_others(cluster: &Cluster, dir: &Path, of_hdfs: &str) {
+    let (cache, from) = (dir.join("tickets"), format!("keytab = {:?}", keytab(cluster)));
+    let variables = [("KRB5_CONFIG", &*krb5(cluster))];
+    let checked = |identity: &str| check_live(dir, &of_hdfs.replace(&from, identity), &variables);
+    let named = format!("cache = {cache:?}");
+    let (code, said) = checked(&format!("{from}, {named}"));
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = checked(&named);
+    assert_eq!(code, 0, "{said}");
+    let parts = ["the daemon does not renew it", "archive.kerberos.keytab"];
+    let _ = assert_line(&said, "warning", &parts);
+    std::thread::sleep(Duration::from_secs(11));
+    let (code, said) = checked(&named);
+    assert_eq!(code, 69, "{said}");
+    let _ = assert_line(&said, "WRONG", &["Kerberos alluvium@", "has ended at"]);
 }
 
 /// Two daemons that have logged in to brokers and HDFS, while records arrive.

@@ -25,6 +25,8 @@ pub(crate) fn kerberos() {
     cluster.create_topic("other-in", 1);
     keytabs_that_do_not_suit(&cluster);
     gssapi::keytabs_that_do_not_suit(&cluster);
+    let of_hdfs = configured(&cluster, "alluvium", &keytab(&cluster), "");
+    gssapi::a_silent_kdc_is_named(&cluster, &of_hdfs);
     tickets_expire_and_the_kdc_stands_still(&cluster);
 }
 

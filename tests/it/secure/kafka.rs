@@ -5,12 +5,14 @@ use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::logins::{Listener, Login, REFUSED, WORK};
 use super::side_by_side;
 use super::tokens::TokenServer;
-use crate::support::{Cluster, Daemon, eventually, flush, free_port, send};
+use crate::support::{
+    Cluster, Daemon, assert_line, check_live, eventually, flush, free_port, send,
+};
 
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
 const RECORDS: usize = 100;
@@ -63,6 +65,7 @@ pub(crate) fn logins_and_rights() {
         allow(&cluster, true, right);
     }
     rights_at_a_start(&cluster, &config);
+    rights_are_checked(&cluster, &config);
     rights_under_a_daemon(&cluster, &config);
     passwords_that_change(&cluster, &beside);
     super::canaries::are_found_nowhere(&cluster, &beside);
@@ -99,7 +102,8 @@ pub(super) fn configured(
     );
     for (key, value) in login.properties {
         let tokens = beside.tokens.port.to_string();
-        let value = value.replace('$', &certificates).replace('%', &tokens);
+        let silent = beside.silent.local_addr().unwrap().port().to_string();
+        let value = value.replace('$', &certificates).replace('%', &tokens).replace('#', &silent);
         let _ = writeln!(text, "{key:?} = {value:?}");
     }
     text += "[kafka.secrets]\n";
@@ -119,13 +123,16 @@ pub(super) fn configured(
 pub(super) struct Beside {
     expired: ExpiredServer,
     tokens: TokenServer,
+    /// Connections to it are made, and nobody answers.
+    silent: TcpListener,
 }
 
 impl Beside {
     fn start(cluster: &Cluster) -> Beside {
         let certificates = cluster.state.join("tls");
         let tokens = TokenServer::start(&certificates);
-        Beside { expired: ExpiredServer::start(&certificates), tokens }
+        let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        Beside { expired: ExpiredServer::start(&certificates), tokens, silent }
     }
 }
 
@@ -203,6 +210,12 @@ fn logins_that_work(cluster: &Cluster, beside: &Beside) {
             let given = beside.tokens.given();
             eventually("tokens expire", LIMIT, || given + 2 <= beside.tokens.given());
             assert!(is_ready(&daemon), "{}", daemon.log_text());
+            let (code, said) = check_live(&cluster.home(&name), &config, &[]);
+            assert_eq!(code, 0, "{said}");
+            let _ = assert_line(&said, "ok", &["clock of the token server", "agrees"]);
+            let _ = assert_line(&said, "not known", &["clock of the brokers"]);
+            // The disk of the test may be nearly full.
+            let _ = assert_line(&said, "", &["room in", "the disk of", "with all copies"]);
         }
         assert_eq!(daemon.stop(), 0, "{}", login.what);
         let root = format!("file://{}", cluster.home(&name).join("root").display());
@@ -241,10 +254,15 @@ fn says(daemon: &Daemon, right: &[&str], named: &str) {
 fn rights_at_a_start(cluster: &Cluster, config: &str) {
     let home: PathBuf = cluster.home("rights");
     let (right, named, _) = CREATE;
+    let said = checked(cluster, config, 69);
+    assert_line(&said, "WRONG", &["topic g-m-partials", &lacks(named)]);
     let (code, log) = Daemon::start(&home, "a", config).wait(LIMIT);
     assert_eq!(code, 69, "{log}");
     assert!(log.lines().last().unwrap().contains(&lacks(named)), "{log}");
     allow(cluster, true, right);
+    let said = checked(cluster, config, 0);
+    assert_line(&said, "warning", &["topic g-m-partials", "the daemon creates it"]);
+    assert!(!cluster.has_topic("g-m-partials"), "no topic is made");
     let daemon = Daemon::start(&home, "a", config);
     write_words(cluster);
     eventually("the least privileges suffice", LIMIT, || {
@@ -263,10 +281,44 @@ fn rights_at_a_start(cluster: &Cluster, config: &str) {
     }
 }
 
+/// What `check --live` says.
+fn checked(cluster: &Cluster, config: &str, expected: i32) -> String {
+    let (code, said) = check_live(&cluster.home("rights"), config, &[]);
+    assert_eq!(code, expected, "{said}");
+    said
+}
+
+/// Each right is missing once, and `check --live` names it, and nothing else, as wrong.
+fn rights_are_checked(cluster: &Cluster, config: &str) {
+    let ends = || ["in", "out", "g-m-partials"].map(|topic| cluster.log_end((topic, 0)));
+    let before = ends();
+    let good = checked(cluster, config, 0);
+    for part in ["topic in ", "topic out ", "topic g-m-partials ", "group g ", "id g-check "] {
+        assert_line(&good, "ok", &[part]);
+    }
+    assert_line(&good, "warning", &["topic in ", &lacks("DescribeConfigs on topic \"in\"")]);
+    let began = Instant::now();
+    for (right, named, _) in RIGHTS {
+        allow(cluster, false, right);
+        let said = checked(cluster, config, 69);
+        let command = format!("--add --allow-principal User:archiver {}", right.join(" "));
+        let _ = assert_line(&said, "WRONG", &[&lacks(named), "User:archiver lacks", &command]);
+        assert!(said.contains("1 of "), "{named}: {said}");
+        allow(cluster, true, right);
+    }
+    println!("each right was missed after {:.1?}", began.elapsed());
+    let _ = checked(cluster, config, 0);
+    assert_eq!(ends(), before, "nothing is written");
+}
+
 /// Each right is taken away from a running daemon, and given back.
 fn rights_under_a_daemon(cluster: &Cluster, config: &str) {
     let daemon = Daemon::start(&cluster.home("rights"), "a", config);
     eventually("it is ready", LIMIT, || is_ready(&daemon));
+    let assigned = || daemon.log_text().matches(" assignment: ").count();
+    let before = assigned();
+    let _ = checked(cluster, config, 0);
+    assert_eq!(assigned(), before, "a check joins no group: {}", daemon.log_text());
     for (right, named, _) in RIGHTS.into_iter().filter(|(.., under_a_daemon)| *under_a_daemon) {
         allow(cluster, false, right);
         write_words(cluster);

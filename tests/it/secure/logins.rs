@@ -13,7 +13,7 @@ pub(super) enum Listener {
 }
 
 /// The settings of a login. `$` stands for the directory of the certificates, and `%` for the port
-/// of the token server.
+/// of the token server, and `#` for that of a server that never answers.
 pub(super) struct Login {
     pub(super) what: &'static str,
     pub(super) listener: Listener,
@@ -62,6 +62,24 @@ const UNTRUSTED: Settings = &[
     ("sasl.oauthbearer.token.endpoint.url", "https://127.0.0.1:%/token"),
     ("https.ca.location", "$/other-ca.crt"),
 ];
+const AWAY: Settings = &[
+    SASL,
+    CA,
+    ("sasl.mechanism", "OAUTHBEARER"),
+    ("sasl.oauthbearer.method", "oidc"),
+    ("sasl.oauthbearer.client.id", "archiver"),
+    ("sasl.oauthbearer.token.endpoint.url", "https://127.0.0.1:1/token"),
+    ("https.ca.location", "$/ca.crt"),
+];
+const SILENT: Settings = &[
+    SASL,
+    CA,
+    ("sasl.mechanism", "OAUTHBEARER"),
+    ("sasl.oauthbearer.method", "oidc"),
+    ("sasl.oauthbearer.client.id", "archiver"),
+    ("sasl.oauthbearer.token.endpoint.url", "https://127.0.0.1:#/token"),
+    ("https.ca.location", "$/ca.crt"),
+];
 /// The token server gives it tokens that the brokers do not trust.
 const STRANGER: Settings = &[
     SASL,
@@ -95,7 +113,7 @@ pub(super) const WORK: [Login; 6] = [
 /// A login that is refused, the exit code, and parts of the last line.
 pub(super) type Refused = (Login, i32, &'static [&'static str]);
 
-pub(super) const REFUSED: [Refused; 15] = [
+pub(super) const REFUSED: [Refused; 17] = [
     (
         login(
             "wrong password",
@@ -220,5 +238,25 @@ pub(super) const REFUSED: [Refused; 15] = [
         ),
         78,
         &["the token server is not trusted", "kafka.properties.\"https.ca.location\""],
+    ),
+    (
+        login(
+            "token server that is away",
+            Listener::Sasl,
+            AWAY,
+            &[("sasl.oauthbearer.client.secret", "changeit")],
+        ),
+        69,
+        &["the token server https://127.0.0.1:1/token does not answer", "token.endpoint.url"],
+    ),
+    (
+        login(
+            "token server that is silent",
+            Listener::Sasl,
+            SILENT,
+            &[("sasl.oauthbearer.client.secret", "changeit")],
+        ),
+        69,
+        &["the token server https://127.0.0.1:", "/token does not answer", "accepts connections"],
     ),
 ];

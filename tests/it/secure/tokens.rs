@@ -70,7 +70,11 @@ fn answer(
 ) -> std::io::Result<bool> {
     let (mut request, mut part) = (Vec::new(), [0; 4096]);
     // The body is small, and comes with the last line of the head or right after it.
-    while !String::from_utf8_lossy(&request).contains("grant_type=client_credentials") {
+    let is_whole = |request: &[u8]| {
+        request.starts_with(b"GET ")
+            || String::from_utf8_lossy(request).contains("grant_type=client_credentials")
+    };
+    while !is_whole(&request) {
         match stream.read(&mut part)? {
             0 => return Ok(false),
             n => request.extend_from_slice(&part[..n]),
@@ -92,10 +96,11 @@ fn answer(
         None => ("401 Unauthorized", r#"{"error":"invalid_client"}"#.to_string()),
     };
     let length = body.len();
+    let date = jiff::fmt::rfc2822::to_string(&jiff::Zoned::now()).unwrap();
     write!(
         stream,
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
-         Connection: close\r\n\r\n{body}"
+         Date: {date}\r\nConnection: close\r\n\r\n{body}"
     )?;
     Ok(client.is_some())
 }

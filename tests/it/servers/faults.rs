@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::config;
 use crate::support::load::{Load, check, mapping};
-use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send};
+use crate::support::{Cluster, Daemon, alluvium, assert_line, eventually, flush, send};
 
 /// A scenario that fails midway must not leave its servers down for those that follow.
 struct StartAgain<'a>(&'a Cluster, &'static [&'static str]);
@@ -209,6 +209,16 @@ pub(crate) fn what_a_start_would_meet_is_tried(cluster: &Cluster) {
     for want in ["they answer", "partitions: 4", "the daemon creates it", "renamed and deleted"] {
         assert!(said.contains(want), "no {want:?} in\n{said}");
     }
+    let _ = assert_line(&said, "ok", &["room in", "neither the root nor a directory above it"]);
+    let _ = assert_line(&said, "ok", &["clock of the NameNode", "agrees"]);
+    let _ = assert_line(&said, "not known", &["clock of the brokers", "no answer of a broker"]);
+    room_is_told(cluster, &right, &tried);
+    cluster.configure_topic("tried-in", &[("message.timestamp.type", "LogAppendTime")]);
+    let producer = cluster.producer();
+    send(&producer, "tried-in", 2, b"a word", None);
+    flush(&producer);
+    let (_, said) = tried(&right);
+    let _ = assert_line(&said, "not known", &["clock of the brokers", "s behind this host"]);
     assert!(!cluster.has_topic("tried-counts"), "no topic is made");
     cluster.create_topic("tried-counts", 1);
     cluster.configure_topic("tried-counts", &[("cleanup.policy", "compact")]);
@@ -225,6 +235,26 @@ pub(crate) fn what_a_start_would_meet_is_tried(cluster: &Cluster) {
     let daemon = Daemon::start(&home, "a", &right);
     eventually("ready", Duration::from_secs(60), || daemon.get("/readyz").is_some());
     assert_eq!(daemon.stop(), 0);
+}
+
+/// Quotas are known before a file meets them. Space is given in blocks of 128 MiB.
+fn room_is_told(cluster: &Cluster, right: &str, tried: &dyn Fn(&str) -> (i32, String)) {
+    let quota = |args: &[&str]| drop(cluster.run(&[&["dfsadmin"], args, &["/tried"]].concat()));
+    let larger = right.replace("[archive.roll]\n", "[archive.roll]\nsize = \"200MiB\"\n");
+    for (set, config, code, outcome, parts) in [
+        (["-setSpaceQuota", "300m"], right, 0, "ok", ["room in", "300.0 MiB of 300.0 MiB"]),
+        (["-setSpaceQuota", "150m"], &larger, 0, "warning", ["room in", "takes up to 256.0 MiB"]),
+        (["-setQuota", "4"], right, 0, "ok", ["room in", "1 of 4 names"]),
+        (["-setQuota", "3"], right, 69, "WRONG", ["root hdfs://", "quota"]),
+    ] {
+        quota(&set);
+        let (got, said) = tried(config);
+        assert_eq!(got, code, "{said}");
+        let _ = assert_line(&said, outcome, &parts);
+    }
+    for clear in ["-clrQuota", "-clrSpaceQuota"] {
+        quota(&[clear]);
+    }
 }
 
 /// Starts a daemon with a configuration, by the name of the case, and expects its exit code and

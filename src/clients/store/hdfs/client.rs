@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hdfs_native::{Client, ClientBuilder, HdfsError};
 use tokio::runtime::Handle;
 
-use crate::clients::store::api::{Deadlines, Store, Writer};
+use crate::clients::store::api::{Deadlines, FileFacts, Limit, Store, Writer};
 use crate::clients::store::error::{ErrorKind, StoreError};
 use crate::clients::store::hdfs::clients::{Asks, Clients, InUse};
 use crate::clients::store::hdfs::erasure::Erasure;
@@ -17,6 +17,7 @@ use crate::clients::store::hdfs::error::classify;
 use crate::clients::store::hdfs::name_service::NameService;
 use crate::clients::store::hdfs::options::options;
 use crate::clients::store::hdfs::pipelines::{HdfsFile, Pipelines};
+use crate::clients::store::hdfs::quota::{above, limits};
 use crate::clients::store::hdfs::simple::SimpleLogin;
 use crate::clients::store::tasks::{RawFile, TaskWriter, within};
 use crate::clients::store::threads::of_the_store;
@@ -284,5 +285,34 @@ impl Store for Hdfs {
             Err(e) if e.kind == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    async fn facts(&self, path: &str) -> Result<Option<FileFacts>, StoreError> {
+        let found = self.run("look at", path, |c, p| async move { c.get_file_info(&p).await });
+        match found.await {
+            Ok(status) => Ok(Some(FileFacts {
+                modified: i64::try_from(status.modification_time).unwrap_or(i64::MAX),
+                copies: status.replication.unwrap_or(1).max(1).into(),
+                block: status.blocksize.unwrap_or(0),
+            })),
+            Err(e) if e.kind == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    async fn limits(&self) -> Result<Vec<Limit>, StoreError> {
+        let mut all = Vec::new();
+        for directory in above(&self.full("")) {
+            let of = directory.clone();
+            let summary =
+                self.run("count", "", |c, _| async move { c.get_content_summary(&of).await }).await;
+            match summary {
+                Ok(summary) => all.extend(limits(&directory, &summary)),
+                // The root's own limits are what is asked for.
+                Err(e) if directory == self.full("") => return Err(e),
+                Err(error) => tracing::debug!(directory, %error, "its quota is not known"),
+            }
+        }
+        Ok(all)
     }
 }

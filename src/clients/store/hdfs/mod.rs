@@ -5,6 +5,7 @@
 //! * `pipelines`: files while a DataNode is dead.
 //! * `simple`: servers that let everybody in, where Kerberos is configured.
 //! * `erasure`: the codecs under which files may be written.
+//! * `quota`: how much a directory may have.
 //! * `options`: how files are created; `error`: what an answer means.
 
 mod client;
@@ -14,6 +15,7 @@ mod error;
 mod name_service;
 mod options;
 mod pipelines;
+mod quota;
 mod simple;
 
 pub use client::Hdfs;

@@ -8,7 +8,7 @@ use std::ptr;
 use libloading::Library;
 
 /// A pointer to something that only the library looks into.
-type Opaque = *mut c_void;
+pub(super) type Opaque = *mut c_void;
 
 /// The name that Debian and Red Hat have it under.
 const FILE: &str = "libkrb5.so.3";
@@ -17,19 +17,19 @@ const FILE: &str = "libkrb5.so.3";
 type Entry = [u64; 32];
 
 /// The library, and a context of its calls.
-pub(super) struct Krb5 {
+pub struct Krb5 {
     library: Library,
     context: Opaque,
 }
 
 /// A principal of the library.
-struct Principal<'a> {
+pub(super) struct Principal<'a> {
     krb5: &'a Krb5,
     raw: Opaque,
 }
 
 /// A credential cache of the library.
-pub(super) struct Cache<'a> {
+pub struct Cache<'a> {
     krb5: &'a Krb5,
     raw: Opaque,
 }
@@ -41,7 +41,7 @@ pub(super) struct Cache<'a> {
     clippy::disallowed_methods,
     reason = "the SASL library does not take an identity, and GSSAPI reads it here"
 )]
-pub(super) fn set_variable(name: &str, value: Option<&OsStr>) {
+pub fn set_variable(name: &str, value: Option<&OsStr>) {
     // SAFETY: no other thread uses the environment, as is said above.
     unsafe {
         match value {
@@ -53,7 +53,10 @@ pub(super) fn set_variable(name: &str, value: Option<&OsStr>) {
 
 impl Krb5 {
     /// Loads the library.
-    pub(super) fn load() -> Result<Krb5, String> {
+    ///
+    /// # Errors
+    /// It is not installed.
+    pub fn load() -> Result<Krb5, String> {
         // SAFETY: loading it runs initializers of libkrb5, which have no preconditions.
         let library = unsafe { Library::new(FILE) }.map_err(|e| {
             format!(
@@ -71,18 +74,22 @@ impl Krb5 {
         Ok(krb5)
     }
 
+    pub(super) fn context(&self) -> Opaque {
+        self.context
+    }
+
     /// A function of the library.
     ///
     /// # Safety
     /// `F` is the function's type.
-    unsafe fn function<F: Copy>(&self, name: &CStr) -> Result<F, String> {
+    pub(super) unsafe fn function<F: Copy>(&self, name: &CStr) -> Result<F, String> {
         // SAFETY: per this function's contract. The library is never unloaded: see `drop`.
         let found = unsafe { self.library.get::<F>(name.to_bytes_with_nul()) };
         found.map(|f| *f).map_err(|e| format!("{FILE}: {e}"))
     }
 
     /// What a code means.
-    fn told(&self, code: i32) -> Result<(), String> {
+    pub(super) fn told(&self, code: i32) -> Result<(), String> {
         type Message = unsafe extern "C" fn(Opaque, i32) -> *const c_char;
         type Free = unsafe extern "C" fn(Opaque, *const c_char);
         if code == 0 {
@@ -98,7 +105,7 @@ impl Krb5 {
         }
     }
 
-    fn principal(&self, name: &str) -> Result<Principal<'_>, String> {
+    pub(super) fn principal(&self, name: &str) -> Result<Principal<'_>, String> {
         type Parse = unsafe extern "C" fn(Opaque, *const c_char, *mut Opaque) -> i32;
         let (name, mut raw) = (text(name)?, ptr::null_mut());
         // SAFETY: the type is that of krb5.h, and the context is valid.
@@ -109,7 +116,10 @@ impl Krb5 {
     }
 
     /// Finds a key of a principal in a key table.
-    pub(super) fn find_key(&self, keytab: &str, principal: &str) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn find_key(&self, keytab: &str, principal: &str) -> Result<(), String> {
         type Resolve = unsafe extern "C" fn(Opaque, *const c_char, *mut Opaque) -> i32;
         type Get = unsafe extern "C" fn(Opaque, Opaque, Opaque, c_uint, c_int, *mut Entry) -> i32;
         type FreeEntry = unsafe extern "C" fn(Opaque, *mut Entry) -> i32;
@@ -134,7 +144,10 @@ impl Krb5 {
     }
 
     /// The cache of this name, which need not exist.
-    pub(super) fn cache(&self, name: &str) -> Result<Cache<'_>, String> {
+    ///
+    /// # Errors
+    /// It is no name of a cache.
+    pub fn cache(&self, name: &str) -> Result<Cache<'_>, String> {
         type Resolve = unsafe extern "C" fn(Opaque, *const c_char, *mut Opaque) -> i32;
         let (name, mut raw) = (text(name)?, ptr::null_mut());
         // SAFETY: the type is that of krb5.h, the context is valid, and the name ends with a NUL.
@@ -144,11 +157,42 @@ impl Krb5 {
         self.told(code)?;
         Ok(Cache { krb5: self, raw })
     }
+
+    /// The cache of this environment.
+    ///
+    /// # Errors
+    /// The library has none, or its name is not one of a cache.
+    pub fn default_cache(&self) -> Result<Cache<'_>, String> {
+        type Default = unsafe extern "C" fn(Opaque, *mut Opaque) -> i32;
+        let mut raw = ptr::null_mut();
+        // SAFETY: the type is that of krb5.h, and the context is valid.
+        let code =
+            unsafe { self.function::<Default>(c"krb5_cc_default")?(self.context, &raw mut raw) };
+        self.told(code)?;
+        Ok(Cache { krb5: self, raw })
+    }
 }
 
-impl Cache<'_> {
+impl Principal<'_> {
+    pub(super) fn raw(&self) -> Opaque {
+        self.raw
+    }
+}
+
+impl<'a> Cache<'a> {
+    pub(super) fn krb5(&self) -> &'a Krb5 {
+        self.krb5
+    }
+
+    pub(super) fn raw(&self) -> Opaque {
+        self.raw
+    }
+
     /// Whose tickets it has or may have: its principal.
-    pub(super) fn principal(&self) -> Result<String, String> {
+    ///
+    /// # Errors
+    /// It does not exist.
+    pub fn principal(&self) -> Result<String, String> {
         type Get = unsafe extern "C" fn(Opaque, Opaque, *mut Opaque) -> i32;
         type Unparse = unsafe extern "C" fn(Opaque, Opaque, *mut *mut c_char) -> i32;
         type Free = unsafe extern "C" fn(Opaque, *mut c_char);
@@ -168,7 +212,10 @@ impl Cache<'_> {
     }
 
     /// Empties it for the tickets of this principal, unless it is for this principal already.
-    pub(super) fn be_of(&self, principal: &str) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub fn be_of(&self, principal: &str) -> Result<(), String> {
         type Initialize = unsafe extern "C" fn(Opaque, Opaque, Opaque) -> i32;
         type Unparsed = Result<String, String>;
         let krb5 = self.krb5;
@@ -185,7 +232,8 @@ impl Cache<'_> {
     }
 }
 
-fn text(name: &str) -> Result<CString, String> {
+/// A name as the library takes it.
+pub(super) fn text(name: &str) -> Result<CString, String> {
     CString::new(name).map_err(|_| format!("{name:?} contains a NUL"))
 }
 

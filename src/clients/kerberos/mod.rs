@@ -1,0 +1,15 @@
+//! MIT's library of Kerberos: the identity that this process has, its tickets, and its KDC.
+//!
+//! * `krb5`: the library, loaded when it is asked for.
+//! * `credentials`: the library's tickets.
+//! * [`ticket`], [`silent_kdc`]: what of them people are told.
+
+#[allow(unsafe_code)]
+mod credentials;
+#[allow(unsafe_code)]
+mod krb5;
+mod tickets;
+
+pub use credentials::TicketTimes;
+pub use krb5::{Krb5, set_variable};
+pub use tickets::{NoTicket, silent_kdc, ticket};
