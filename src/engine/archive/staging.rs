@@ -1,4 +1,4 @@
-//! What is staged of one partition: files of attempts are created, published, discarded and settled.
+//! What is staged of one partition: files of attempts are created, published and settled.
 
 use std::collections::BTreeMap;
 
