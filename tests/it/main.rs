@@ -101,10 +101,11 @@ fn plan(one_by_one: bool) -> Vec<Planned> {
         Planned { name: name.into(), place, run }
     });
     all.extend(own);
-    let secured: [(&str, fn()); 3] = [
+    let secured: [(&str, fn()); 4] = [
         ("secure::kerberos", secure::kerberos),
         ("secure::logins_and_rights", secure::logins_and_rights),
         ("secure::namenodes_fail_over", secure::namenodes_fail_over),
+        ("secure::roots_of_every_kind", secure::roots_of_every_kind),
     ];
     let place = if one_by_one { place } else { Place { lane: 2, stage: 0, width: 1 } };
     let secured = secured.map(|(name, run)| {

@@ -100,6 +100,11 @@ impl Cluster {
             .join(",")
     }
 
+    /// The address of the one server whose port is this one in a testbed at offset 0.
+    pub fn listener_of(&self, port: u16) -> String {
+        format!("127.0.0.1:{}", port + self.ports.offset)
+    }
+
     /// The directory of a scenario's daemons.
     pub fn home(&self, name: &str) -> PathBuf {
         self.state.join("tests").join(name)
@@ -167,7 +172,7 @@ root = "{}/{name}"
     /// A store on a root, as the daemon would open it.
     pub fn store(&self, root: &str) -> Arc<dyn Store> {
         let root = match root.strip_prefix("file://") {
-            Some(directory) => Root::Local { directory: directory.into() },
+            Some(directory) => Root::Local { directory: directory.into(), umask: None },
             None => Root::Hdfs { url: root.into(), options: HdfsOptions::default() },
         };
         let _guard = self.runtime.enter();

@@ -11,17 +11,21 @@ use tokio::runtime::Handle;
 
 use crate::clients::store::api::{Deadlines, FileFacts, Limit, Limited, Store, Writer};
 use crate::clients::store::error::{ErrorKind, StoreError};
+use crate::clients::store::local_modes::LocalModes;
 use crate::clients::store::tasks::{RawFile, TaskWriter, within};
+use crate::common::config::Umask;
 
 pub(super) struct Local {
     root: PathBuf,
     url: String,
     deadlines: Deadlines,
+    modes: LocalModes,
 }
 
 impl Local {
-    pub(super) fn open(directory: &str, deadlines: Deadlines) -> Local {
-        Local { root: directory.into(), url: format!("file://{directory}"), deadlines }
+    pub(super) fn open(directory: &str, umask: Option<Umask>, deadlines: Deadlines) -> Local {
+        let url = format!("file://{directory}");
+        Local { root: directory.into(), url, deadlines, modes: LocalModes::new(umask) }
     }
 
     /// Runs blocking work off the runtime's threads.
@@ -110,16 +114,16 @@ impl Store for Local {
     }
 
     async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError> {
-        let made = self.run("create", path, |p| {
-            std::fs::File::create_new(p).map(|file| (file, p.to_path_buf()))
-        });
+        let modes = self.modes;
+        let made = self.run("create", path, move |p| modes.create(p).map(|f| (f, p.to_path_buf())));
         let (file, full) = made.await?;
         let file = LocalFile { file: Arc::new(file), path: full };
         Ok(Box::new(TaskWriter::spawn(&Handle::current(), path, file, self.deadlines)))
     }
 
     async fn make_dirs(&self, path: &str) -> Result<(), StoreError> {
-        self.run("make directory", path, |p| std::fs::create_dir_all(p)).await
+        let modes = self.modes;
+        self.run("make directory", path, move |p| modes.make_dirs(p)).await
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
@@ -236,7 +240,7 @@ mod tests {
     #[tokio::test]
     async fn keeps_the_promises_of_a_store() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Local::open(dir.path().to_str().unwrap(), Deadlines::default());
+        let store = Local::open(dir.path().to_str().unwrap(), None, Deadlines::default());
         crate::fakes::store::promises(&store).await;
     }
 }

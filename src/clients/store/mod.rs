@@ -16,6 +16,7 @@ mod api;
 mod error;
 mod hdfs;
 mod local;
+mod local_modes;
 pub mod measured;
 mod mounts;
 mod open;

@@ -14,6 +14,8 @@ use crate::common::config::Root;
 pub fn open(root: &Root, deadlines: Deadlines) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match root {
         Root::Hdfs { url, options } => Arc::new(hdfs::Hdfs::open(url, options, deadlines)?),
-        Root::Local { directory } => Arc::new(local::Local::open(directory, deadlines)),
+        Root::Local { directory, umask } => {
+            Arc::new(local::Local::open(directory, *umask, deadlines))
+        }
     })
 }

@@ -10,6 +10,7 @@ use toml::{Table, Value};
 use crate::common::config::fields::{Faults, Fields};
 use crate::common::config::kerberos::Kerberos;
 use crate::common::config::root::{ErasureCoding, HdfsOptions, Root};
+use crate::common::config::umask::Umask;
 use crate::pure::layout::format::{Format, ParquetCodec, Rows, TextCodec, TextPolicy};
 use crate::pure::layout::{RollPolicy, Template};
 
@@ -36,6 +37,7 @@ pub(super) struct ArchiveKeys {
     kerberos: Option<Kerberos>,
     hadoop: BTreeMap<String, String>,
     erasure_coding: Option<ErasureCoding>,
+    umask: Option<Umask>,
     path: Option<String>,
     timezone: Option<TimeZone>,
     format: Option<String>,
@@ -61,6 +63,7 @@ impl ArchiveKeys {
             user: f.text("user", faults),
             hadoop: BTreeMap::new(),
             erasure_coding: f.parsed("erasure_coding", faults, ErasureCoding::parse),
+            umask: f.parsed("umask", faults, Umask::parse),
             path: f.text("path", faults),
             timezone: f.parsed("timezone", faults, |name| {
                 TimeZone::get(name).map_err(|_| {
@@ -102,6 +105,7 @@ impl ArchiveKeys {
             kerberos: self.kerberos.or_else(|| d.kerberos.clone()),
             hadoop,
             erasure_coding: self.erasure_coding.or_else(|| d.erasure_coding.clone()),
+            umask: self.umask.or(d.umask),
             path: self.path.or_else(|| d.path.clone()),
             timezone: self.timezone.or_else(|| d.timezone.clone()),
             // A codec belongs to its format.
@@ -197,14 +201,15 @@ fn root(text: &str, keys: &ArchiveKeys) -> Result<Root, String> {
                  \"file:///srv/archive\""
             ));
         }
-        return Ok(Root::Local { directory: path.trim_end_matches('/').into() });
+        let directory = path.trim_end_matches('/').into();
+        return Ok(Root::Local { directory, umask: keys.umask });
     }
-    if let Some(rest) = text.strip_prefix("hdfs://") {
+    if let Some(rest) = ["hdfs://", "viewfs://"].iter().find_map(|s| text.strip_prefix(s)) {
         let authority = rest.split('/').next().unwrap_or_default();
         if authority.is_empty() {
             return Err(format!(
-                "{text:?} names no NameNode; write \"hdfs://namenode:8020/data\" or \
-                 \"hdfs://nameservice/data\""
+                "{text:?} names no NameNode; write \"hdfs://namenode:8020/data\", \
+                 \"hdfs://nameservice/data\" or \"viewfs://mounttable/data\""
             ));
         }
         let options = HdfsOptions {
@@ -213,6 +218,7 @@ fn root(text: &str, keys: &ArchiveKeys) -> Result<Root, String> {
             user: keys.user.clone(),
             kerberos: keys.kerberos.clone(),
             erasure_coding: keys.erasure_coding.clone(),
+            umask: keys.umask,
         };
         return Ok(Root::Hdfs { url: text.trim_end_matches('/').into(), options });
     }

@@ -16,6 +16,7 @@ mod places;
 mod root;
 mod secret;
 mod together;
+mod umask;
 mod whole;
 mod wordcount;
 
@@ -29,6 +30,7 @@ pub use mapping::{Mapping, Start, Topics};
 pub use places::KeyPlaces;
 pub use root::{ErasureCoding, HdfsOptions, Root};
 pub use secret::Secret;
+pub use umask::Umask;
 pub use whole::{Config, Faulty};
 pub use wordcount::{MergeConfig, WordCount};
 

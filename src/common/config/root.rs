@@ -3,12 +3,20 @@
 use std::collections::BTreeMap;
 
 use crate::common::config::kerberos::Kerberos;
+use crate::common::config::umask::Umask;
 
 /// The checked root of a mapping's archive.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Root {
-    Hdfs { url: String, options: HdfsOptions },
-    Local { directory: String },
+    Hdfs {
+        url: String,
+        options: HdfsOptions,
+    },
+    /// `umask`: [`None`] for that of the process.
+    Local {
+        directory: String,
+        umask: Option<Umask>,
+    },
 }
 
 impl Root {
@@ -17,7 +25,7 @@ impl Root {
     pub fn url(&self) -> String {
         match self {
             Root::Hdfs { url, .. } => url.clone(),
-            Root::Local { directory } => format!("file://{directory}"),
+            Root::Local { directory, .. } => format!("file://{directory}"),
         }
     }
 
@@ -52,6 +60,8 @@ pub struct HdfsOptions {
     pub kerberos: Option<Kerberos>,
     /// The erasure-coding policy of the root, if it has one.
     pub erasure_coding: Option<ErasureCoding>,
+    /// The umask of what is made in the root; [`None`] for that of Hadoop's files.
+    pub umask: Option<Umask>,
 }
 
 /// An erasure-coding policy of HDFS whose codec is `rs`, the only one that the client library

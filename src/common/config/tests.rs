@@ -53,6 +53,22 @@ fn check(more: &str, wants: &[&str]) {
 }
 
 #[test]
+fn a_umask_is_one_of_a_root() {
+    check(
+        "archive = { umask = \"755\" }",
+        &["mapping.hello.archive.umask", "takes rights from the owner"],
+    );
+    let of =
+        |umask: &str| format!("archive = {{ root = \"file:///shared\", umask = \"{umask}\" }}\n");
+    check(
+        &(of("027") + "[mapping.b]\ntopics = [\"b\"]\n" + &of("022")),
+        &["mapping.b.archive.umask: differs from mapping.hello.archive.umask"],
+    );
+    let one = of("027") + "[mapping.b]\ntopics = [\"b\"]\n" + &of("u=rwx,g=rx,o=");
+    assert_eq!(faults(&one), "", "one umask may be written in two ways");
+}
+
+#[test]
 fn a_policy_of_another_codec_is_refused() {
     check(
         "archive = { erasure_coding = \"XOR-2-1-1024k\" }",

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::common::config::Root;
 use crate::common::config::fields::Faults;
 use crate::common::config::kafka::Kafka;
 use crate::common::config::mapping::{Mapping, Topics};
-use crate::common::config::{HdfsOptions, Root};
 use crate::pure::layout::template::TemplateError;
 
 /// Topics of two mappings, and directories of two archives.
@@ -100,33 +100,42 @@ pub(super) fn check_caches(kafka: &Kafka, mappings: &[Mapping], faults: &mut Fau
 /// Two archives in one root that would open it differently: it is opened once, so that one of them
 /// would be written or read with the other's options.
 fn check_roots(mappings: &[Mapping], faults: &mut Faults) {
-    let mut seen: BTreeMap<String, (String, &HdfsOptions)> = BTreeMap::new();
+    let mut seen: BTreeMap<String, (String, &Root)> = BTreeMap::new();
     for m in mappings {
         let raw = m.archive.as_ref().map(|a| ("archive", a));
         let counts = m.count.as_ref().and_then(|c| c.archive.as_ref());
         for (table, archive) in raw.into_iter().chain(counts.map(|a| ("wordcount.archive", a))) {
-            let Root::Hdfs { url, options } = &archive.root else { continue };
-            let table = format!("mapping.{}.{table}", m.name);
-            let (first, other) = seen.entry(url.clone()).or_insert((table.clone(), options));
-            for (key, same) in [
-                ("user", options.user == other.user),
-                ("kerberos", options.kerberos == other.kerberos),
-                ("hadoop_conf_dir", options.conf_dir == other.conf_dir),
-                ("hadoop", options.properties == other.properties),
-                ("erasure_coding", options.erasure_coding == other.erasure_coding),
-            ] {
-                if !same {
-                    faults.add(
-                        format!("{table}.{key}"),
-                        format!(
-                            "differs from {first}.{key}, and both archives lie in {url}: a root is \
-                             opened once. Write the same in both, or give one another root"
-                        ),
-                    );
-                }
+            let (table, url) = (format!("mapping.{}.{table}", m.name), archive.root.url());
+            let seen = seen.entry(url.clone()).or_insert((table.clone(), &archive.root));
+            let (first, other) = seen;
+            for key in differences(&archive.root, other) {
+                faults.add(
+                    format!("{table}.{key}"),
+                    format!(
+                        "differs from {first}.{key}, and both archives lie in {url}: a root is \
+                         opened once. Write the same in both, or give one another root"
+                    ),
+                );
             }
         }
     }
+}
+
+/// The keys in which two roots of one URL differ.
+fn differences(a: &Root, b: &Root) -> Vec<&'static str> {
+    let compared = match (a, b) {
+        (Root::Hdfs { options: a, .. }, Root::Hdfs { options: b, .. }) => vec![
+            ("user", a.user == b.user),
+            ("kerberos", a.kerberos == b.kerberos),
+            ("hadoop_conf_dir", a.conf_dir == b.conf_dir),
+            ("hadoop", a.properties == b.properties),
+            ("erasure_coding", a.erasure_coding == b.erasure_coding),
+            ("umask", a.umask == b.umask),
+        ],
+        (Root::Local { umask: a, .. }, Root::Local { umask: b, .. }) => vec![("umask", a == b)],
+        _ => Vec::new(),
+    };
+    compared.into_iter().filter_map(|(key, same)| (!same).then_some(key)).collect()
 }
 
 /// Two archives that would put files of different kinds into one directory.

@@ -67,7 +67,7 @@ async fn open(root: &Root) -> Result<(Arc<dyn Store>, String), String> {
     if let Root::Hdfs { url, .. } = root {
         reach(url).await?;
     }
-    if let Root::Local { directory } = root {
+    if let Root::Local { directory, .. } = root {
         refuse_mounts_below(Path::new(directory))?;
     }
     let store = store::open(root, Deadlines::default()).map_err(|e| e.to_string())?;
@@ -83,9 +83,7 @@ async fn open(root: &Root) -> Result<(Arc<dyn Store>, String), String> {
         }
         // It says itself what to look at.
         ErrorKind::Authentication => format!("can't log in: {}; while: {}", e.detail, e.operation),
-        ErrorKind::Unknown | ErrorKind::Unavailable => {
-            format!("{e}. Is the store up, and is archive.root right?")
-        }
+        ErrorKind::Unknown => format!("{e}. Is the store up, and is archive.root right?"),
         _ => e.to_string(),
     })?;
     if matches!(root, Root::Hdfs { .. }) {
@@ -108,7 +106,7 @@ async fn silent_kdc_of(root: &Root) -> Option<String> {
 /// call without an answer, the store asks another one first.
 async fn first_answer(root: &Root, store: &dyn Store) -> Result<String, StoreError> {
     let is_silent = |e: &StoreError| e.kind == ErrorKind::Unknown;
-    let several = matches!(root, Root::Hdfs { url, .. } if !authority(url).contains(':'));
+    let several = matches!(root, Root::Hdfs { url, .. } if namenode(url).is_none());
     let mut id = identity(store).await;
     for _ in 0..if several { 2 } else { 0 } {
         if !id.as_ref().is_err_and(is_silent) {
@@ -119,8 +117,10 @@ async fn first_answer(root: &Root, store: &dyn Store) -> Result<String, StoreErr
     id
 }
 
-fn authority(url: &str) -> &str {
-    url.trim_start_matches("hdfs://").split('/').next().unwrap_or_default()
+/// The host and port of a root with one NameNode.
+fn namenode(url: &str) -> Option<&str> {
+    let authority = url.strip_prefix("hdfs://")?.split('/').next()?;
+    authority.contains(':').then_some(authority)
 }
 
 /// What an operation says of its root. A root that does not answer works again with its first
@@ -142,7 +142,7 @@ pub(super) fn heard(board: &Arc<Board>, call: &Call<'_>) {
     spawn_detached("root-trouble", async move {
         let Subject::Root(url) = &root else { return };
         // The client only says that nothing came; why, a connection of its own can tell.
-        let why = if url.starts_with("hdfs://") { reach(url).await.err() } else { None };
+        let why = reach(url).await.err();
         board.explain(&root, &why.unwrap_or(cause));
     });
 }
@@ -196,10 +196,7 @@ fn works(board: &Board, root: &Subject, (operation, path): Operation<'_>, now: i
 
 /// A NameNode that does not listen: the client would try for minutes and then say less.
 async fn reach(url: &str) -> Result<(), String> {
-    let authority = authority(url);
-    if !authority.contains(':') {
-        return Ok(());
-    }
+    let Some(authority) = namenode(url) else { return Ok(()) };
     let hint =
         "check the host and port in archive.root (the NameNode's RPC port, often 8020 or 9000)";
     let connect = tokio::net::TcpStream::connect(authority);

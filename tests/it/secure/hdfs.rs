@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::gssapi;
 use super::realm::{REALM, invented, keytab, krb5};
+use super::{gssapi, refusals};
 use crate::support::load::Load;
 use crate::support::{Cluster, Daemon, alluvium, assert_each_once, eventually};
 
@@ -18,6 +18,7 @@ pub(crate) fn kerberos() {
         ("TESTBED_KERBEROS", "yes"),
         ("TESTBED_TICKET_MS", "10000"),
         ("TESTBED_SECURE", "yes"),
+        ("TESTBED_KMS", "yes"),
         ("TESTBED_KAFKA_EXTRA", gssapi::SUPERUSERS),
     ];
     let cluster = Cluster::start_with("kerberos", 1, 1, environment);
@@ -27,6 +28,8 @@ pub(crate) fn kerberos() {
     gssapi::keytabs_that_do_not_suit(&cluster);
     let of_hdfs = configured(&cluster, "alluvium", &keytab(&cluster), "");
     gssapi::a_silent_kdc_is_named(&cluster, &of_hdfs);
+    refusals::clients_that_do_not_suit(&cluster);
+    an_encryption_zone(&cluster);
     tickets_expire_and_the_kdc_stands_still(&cluster);
 }
 
@@ -75,6 +78,25 @@ fn keytabs_that_do_not_suit(cluster: &Cluster) {
     let (code, said) = alluvium(&["check", "--config", file.to_str().unwrap()]);
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("warning: archive.kerberos.keytab: every user"), "{said}");
+}
+
+/// The KMS, too, asks who the client is.
+fn an_encryption_zone(cluster: &Cluster) {
+    let _ = cluster.run(&["key", "create", "of-zone"]);
+    let _ = cluster.run(&["dfs", "-mkdir", "/zoned"]);
+    let _ = cluster.run(&["crypto", "-createZone", "-keyName", "of-zone", "-path", "/zoned"]);
+    let _ = cluster.run(&["dfs", "-chown", "alluvium", "/zoned"]);
+    cluster.create_topic("zoned-in", 1);
+    let config = configured(cluster, "alluvium", &keytab(cluster), "").replace(NAME, "zoned");
+    let variables = [("KRB5_CONFIG", &*krb5(cluster))];
+    let daemon = Daemon::start_with(&cluster.home("zone"), "z", &config, &variables);
+    eventually("ready", Duration::from_secs(60), || daemon.get("/readyz").is_some());
+    assert_eq!(daemon.stop(), 0);
+    let identity = "/zoned/_alluvium/identity";
+    let read = cluster.run(&["dfs", "-cat", identity]);
+    assert!(read.contains("\"root\""), "Hadoop reads something else: {read}");
+    let raw = cluster.run(&["dfs", "-cat", &format!("/.reserved/raw{identity}")]);
+    assert!(!raw.contains("\"root\""), "it is not encrypted");
 }
 
 fn tickets_expire_and_the_kdc_stands_still(cluster: &Cluster) {

@@ -1,5 +1,5 @@
 //! Servers that ask who somebody is and what that one may do, and servers that take each other's
-//! place.
+//! place; and roots that are no plain directories.
 
 mod canaries;
 mod gssapi;
@@ -8,10 +8,13 @@ mod kafka;
 mod logins;
 mod namenodes;
 mod realm;
+mod refusals;
+mod roots;
 mod together;
 mod tokens;
 
 pub(crate) use hdfs::kerberos;
 pub(crate) use kafka::logins_and_rights;
 pub(crate) use namenodes::namenodes_fail_over;
+pub(crate) use roots::roots_of_every_kind;
 use together::side_by_side;

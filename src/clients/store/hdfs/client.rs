@@ -1,24 +1,26 @@
 //! HDFS through hdfs-native.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use hdfs_native::{Client, ClientBuilder, HdfsError};
+use hdfs_native::{Client, HdfsError};
 use tokio::runtime::Handle;
 
 use crate::clients::store::api::{Deadlines, FileFacts, Limit, Store, Writer};
 use crate::clients::store::error::{ErrorKind, StoreError};
+use crate::clients::store::hdfs::builder::builder;
 use crate::clients::store::hdfs::clients::{Asks, Clients, InUse};
+use crate::clients::store::hdfs::creation::Creation;
 use crate::clients::store::hdfs::erasure::Erasure;
 use crate::clients::store::hdfs::error::classify;
-use crate::clients::store::hdfs::name_service::NameService;
-use crate::clients::store::hdfs::options::options;
+use crate::clients::store::hdfs::name_service::{NameService, properties};
 use crate::clients::store::hdfs::pipelines::{HdfsFile, Pipelines};
 use crate::clients::store::hdfs::quota::{above, limits};
+use crate::clients::store::hdfs::refusal::{Asked, PATIENCE, is_secured};
 use crate::clients::store::hdfs::simple::SimpleLogin;
+use crate::clients::store::hdfs::viewfs;
 use crate::clients::store::tasks::{RawFile, TaskWriter, within};
 use crate::clients::store::threads::of_the_store;
 use crate::common::config::HdfsOptions;
@@ -34,9 +36,9 @@ pub struct Hdfs {
     pipelines: Arc<Pipelines>,
     erasure: Arc<Erasure>,
     simple: Arc<SimpleLogin>,
+    creation: Arc<Creation>,
+    asked: Arc<Asked>,
 }
-
-const DIRECTORY_MODE: u32 = 0o755;
 
 impl Hdfs {
     pub fn open(
@@ -44,8 +46,10 @@ impl Hdfs {
         options: &HdfsOptions,
         deadlines: Deadlines,
     ) -> Result<Hdfs, StoreError> {
-        let rest = url.trim_start_matches("hdfs://");
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let unusable = |e: String| StoreError::new(ErrorKind::Unsuitable, "open", url, e);
+        let values = properties(options);
+        let viewfs::Place { authority, path: base } =
+            viewfs::resolve(url, &values).map_err(unusable)?;
         let threads =
             of_the_store().map_err(|e| StoreError::new(ErrorKind::Other, "connect to", url, e))?;
         if let Some(fault) = options.kerberos.as_ref().and_then(|k| k.refused().into_iter().next())
@@ -53,7 +57,9 @@ impl Hdfs {
             // The library would only say that there are no credentials.
             return Err(StoreError::new(ErrorKind::Authentication, "log in to", url, fault));
         }
-        let name_service = NameService::read(authority, options);
+        let name_service = NameService::new(&authority, values);
+        let creation = creation(options, &name_service, &base).map_err(unusable)?;
+        let is_secured = is_secured(options, &name_service);
         let namenodes = name_service.namenodes();
         let (on, of, to) = (threads.clone(), options.clone(), format!("hdfs://{authority}"));
         let stranger = builder(options, name_service.overrides(0)).with_url(&to);
@@ -61,23 +67,39 @@ impl Hdfs {
         let simple =
             SimpleLogin::new(stranger, name_service.properties(), options.kerberos.is_some());
         let simple = Arc::new(simple.map_err(|e| classify("connect to", url, &e))?);
+        let asked = Arc::new(Asked {
+            url: to.clone(),
+            options: of.clone(),
+            overrides: name_service.overrides(0),
+            is_secured,
+            threads: on.clone(),
+        });
         let build = move |asks| {
-            let builder = builder(
-                &of,
-                match asks {
-                    Asks::First(nth) => name_service.overrides(nth),
-                    Asks::Only(nth) => name_service.only(nth),
-                },
-            );
+            let overrides = match asks {
+                Asks::First(nth) => name_service.overrides(nth),
+                Asks::Only(nth) => name_service.only(nth),
+            };
+            let builder = builder(&of, overrides);
             builder.with_url(&to).with_io_runtime(on.clone()).build()
         };
         let clients = Clients::new(url, namenodes, threads.clone(), build);
         let clients = Arc::new(clients.map_err(|e| classify("connect to", url, &e))?);
-        let base = format!("/{}", path.trim_matches('/')).trim_end_matches('/').to_string();
         let erasure = Arc::new(Erasure::new(options.erasure_coding.clone()));
-        let pipelines = Arc::default();
+        let pipelines = Arc::new(Pipelines::new(is_secured));
         let url = url.into();
-        Ok(Hdfs { clients, threads, url, base, deadlines, pipelines, erasure, simple })
+        let creation = Arc::new(creation);
+        Ok(Hdfs {
+            clients,
+            threads,
+            url,
+            base,
+            deadlines,
+            pipelines,
+            erasure,
+            simple,
+            creation,
+            asked,
+        })
     }
 
     fn full(&self, path: &str) -> String {
@@ -118,12 +140,16 @@ impl Hdfs {
         let full = self.full(path);
         let work = work(Arc::clone(&by.client), full.clone());
         let (name, clients, of) = (full.clone(), Arc::clone(&self.clients), by.clone());
+        let is_first = !self.clients.has_answered();
         let answer = within(&self.threads, self.deadlines.call, operation, &full, async move {
             let answer = work.await;
             clients.answered(&of);
             answer.map_err(|e| classify(operation, &name, &e))
-        })
-        .await;
+        });
+        let answer = match is_first {
+            true => self.unless_refused(operation, &full, answer).await,
+            false => answer.await,
+        };
         if answer.as_ref().is_err_and(|e| e.kind == ErrorKind::Unknown) {
             self.clients.overdue(by, began).await;
         }
@@ -133,6 +159,31 @@ impl Hdfs {
             self.stays_out(stranger, operation, &full).await?;
         }
         answer
+    }
+
+    /// Waits for an answer, or for the reason why there will be none.
+    async fn unless_refused<T>(
+        &self,
+        operation: &'static str,
+        path: &str,
+        answer: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let refused = async {
+            tokio::time::sleep(PATIENCE).await;
+            let asked = Arc::clone(&self.asked);
+            let reason = async move { Ok(asked.reason().await) };
+            let reason = within(&self.threads, self.deadlines.call, operation, path, reason).await;
+            match reason {
+                Ok(Some(reason)) => reason,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            answer = answer => answer,
+            why = refused => {
+                Err(StoreError::new(ErrorKind::Authentication, operation, path, why))
+            }
+        }
     }
 
     /// The first call that works is followed by this one, of a client that can't log in.
@@ -151,35 +202,15 @@ impl Hdfs {
     }
 }
 
-/// A client of this root, with what its configuration says and these overrides.
-fn builder(options: &HdfsOptions, overrides: BTreeMap<String, String>) -> ClientBuilder {
-    // A pipeline that lost a node goes on with those that are left: the NameNode makes up
-    // for it later. Waiting for a node that is not there would stop the file.
-    let key = "dfs.client.block.write.replace-datanode-on-failure.best-effort";
-    let mut properties = BTreeMap::from([(key.to_string(), "true".to_string())]);
-    if options.kerberos.is_some() {
-        let key = "hadoop.security.authentication".to_string();
-        let _ = properties.insert(key, "kerberos".into());
-    }
-    properties.extend(options.properties.clone());
-    properties.extend(overrides);
-    let mut builder = ClientBuilder::new().with_config(properties);
-    if let Some(dir) = &options.conf_dir {
-        builder = builder.with_config_dir(dir);
-    }
-    if let Some(user) = &options.user {
-        builder = builder.with_user(user);
-    }
-    if let Some(kerberos) = &options.kerberos {
-        builder = builder.with_kerberos_principal(&kerberos.principal);
-        if let Some(keytab) = &kerberos.keytab {
-            builder = builder.with_kerberos_keytab(keytab);
-        }
-        if let Some(cache) = &kerberos.cache {
-            builder = builder.with_kerberos_cache(cache);
-        }
-    }
-    builder
+/// How files and directories are made in this root.
+fn creation(
+    options: &HdfsOptions,
+    name_service: &NameService,
+    base: &str,
+) -> Result<Creation, String> {
+    let umask = options.umask.map_or_else(|| name_service.umask(), Ok)?;
+    let inherits = !name_service.is_off("dfs.namenode.posix.acl.inheritance.enabled");
+    Ok(Creation::new(umask, base, inherits))
 }
 
 /// A file whose calls are not waited for in vain when its NameNode is silent.
@@ -208,7 +239,8 @@ impl Store for Hdfs {
 
     async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError> {
         let (by, began) = (self.clients.in_use(), Instant::now());
-        let create = |c: Arc<Client>, p: String| async move { c.create(&p, options()).await };
+        let creation = Arc::clone(&self.creation);
+        let create = |c: Arc<Client>, p: String| async move { creation.create(&c, &p, None).await };
         let made = self.run_by(&by, began, "create", path, create).await?;
         let (client, pipelines) = (Arc::clone(&by.client), Arc::clone(&self.pipelines));
         let full = self.full(path);
@@ -217,19 +249,16 @@ impl Store for Hdfs {
             let checked = async move { erasure.check(&of, &name).await };
             within(&self.threads, self.deadlines.call, "look at", &full, checked).await?;
         }
-        let file = HdfsFile::new(client, full, pipelines, made);
+        let file = HdfsFile::new(client, full, pipelines, Arc::clone(&self.creation), made);
         let file = Attended { file, clients: Arc::clone(&self.clients), by: by.clone() };
         let writer = TaskWriter::spawn(&self.threads, &self.full(path), file, self.deadlines);
         Ok(Box::new(writer.until(by.replaced)))
     }
 
     async fn make_dirs(&self, path: &str) -> Result<(), StoreError> {
-        self.run(
-            "make directory",
-            path,
-            |c, p| async move { c.mkdirs(&p, DIRECTORY_MODE, true).await },
-        )
-        .await
+        let creation = Arc::clone(&self.creation);
+        self.run("make directory", path, |c, p| async move { creation.make_dirs(&c, &p).await })
+            .await
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {

@@ -125,6 +125,12 @@ impl Clients {
         self.state.lock().in_use.clone()
     }
 
+    /// Whether a call of any of them has ever come back.
+    pub(super) fn has_answered(&self) -> bool {
+        let state = self.state.lock();
+        0 < state.in_use.number || state.health.answered.is_some()
+    }
+
     /// A call of this client has come back, whatever it says.
     pub(super) fn answered(&self, by: &InUse) {
         let mut state = self.state.lock();

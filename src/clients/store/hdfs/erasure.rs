@@ -13,8 +13,8 @@ use hdfs_native::{Client, HdfsError};
 use parking_lot::Mutex;
 
 use crate::clients::store::error::{ErrorKind, StoreError};
+use crate::clients::store::hdfs::creation::options;
 use crate::clients::store::hdfs::error::classify;
-use crate::clients::store::hdfs::options::options;
 use crate::common::config::ErasureCoding;
 
 /// A file that is created so long after the last look is looked at, before a byte is in it.

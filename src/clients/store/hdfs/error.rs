@@ -3,8 +3,14 @@
 use hdfs_native::HdfsError;
 
 use crate::clients::store::error::{ErrorKind, StoreError};
+use crate::clients::store::hdfs::kms::of_kms;
 
 pub(super) fn classify(operation: &'static str, path: &str, e: &HdfsError) -> StoreError {
+    if let HdfsError::OperationFailed(text) = e
+        && let Some((kind, text)) = of_kms(text)
+    {
+        return StoreError::new(kind, operation, path, first_line(&text));
+    }
     let kind = match e {
         HdfsError::AlreadyExists(_) => ErrorKind::AlreadyExists,
         HdfsError::FileNotFound(_) => ErrorKind::NotFound,

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::common::config::{HdfsOptions, hadoop_properties};
+use crate::common::config::{HdfsOptions, Umask, hadoop_properties};
+
+const UMASK: &str = "fs.permissions.umask-mode";
 
 /// What the client of a root is given beside Hadoop's files.
 #[derive(Debug, Default)]
@@ -22,21 +24,29 @@ pub(super) struct NameService {
 }
 
 impl NameService {
-    /// Reads the files that the client will read. One that cannot be read is the client's to tell.
-    pub(super) fn read(authority: &str, options: &HdfsOptions) -> NameService {
-        let mut values = BTreeMap::new();
-        if let Some(directory) = directory(options) {
-            for file in ["core-site.xml", "hdfs-site.xml"] {
-                values.extend(properties(&directory.join(file)));
-            }
-        }
-        values.extend(options.properties.clone());
+    /// The NameNodes of this authority, with these properties.
+    pub(super) fn new(authority: &str, values: BTreeMap<String, String>) -> NameService {
         NameService { values: values.clone(), ..NameService::of(authority, &values) }
     }
 
     /// All Hadoop properties that the client knows.
     pub(super) fn properties(&self) -> &BTreeMap<String, String> {
         &self.values
+    }
+
+    /// Whether a property of this name is set to false.
+    pub(super) fn is_off(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(|value| value.trim().eq_ignore_ascii_case("false"))
+    }
+
+    /// The umask of Hadoop's files, or Hadoop's own default.
+    ///
+    /// # Errors
+    /// What is written there is no umask.
+    pub(super) fn umask(&self) -> Result<Umask, String> {
+        let Some(text) = self.values.get(UMASK) else { return Ok(Umask::default()) };
+        Umask::parse(text)
+            .map_err(|e| format!("{UMASK} in Hadoop's files: {e}. archive.umask replaces it"))
     }
 
     fn of(authority: &str, values: &BTreeMap<String, String>) -> NameService {
@@ -87,6 +97,19 @@ impl NameService {
     }
 }
 
+/// All properties that the client of a root will know: those of Hadoop's files, and of the
+/// configuration. A file that cannot be read is the client's to tell.
+pub(super) fn properties(options: &HdfsOptions) -> BTreeMap<String, String> {
+    let mut values = BTreeMap::new();
+    if let Some(directory) = directory(options) {
+        for file in ["core-site.xml", "hdfs-site.xml"] {
+            values.extend(properties_of(&directory.join(file)));
+        }
+    }
+    values.extend(options.properties.clone());
+    values
+}
+
 /// The directory of the files, found as hdfs-native finds it.
 fn directory(options: &HdfsOptions) -> Option<PathBuf> {
     let home = || Some(PathBuf::from(std::env::var_os("HADOOP_HOME")?).join("etc/hadoop"));
@@ -95,7 +118,7 @@ fn directory(options: &HdfsOptions) -> Option<PathBuf> {
 }
 
 /// The properties of one of Hadoop's files.
-fn properties(file: &Path) -> Vec<(String, String)> {
+fn properties_of(file: &Path) -> Vec<(String, String)> {
     std::fs::read_to_string(file).map_or_else(|_| Vec::new(), |text| hadoop_properties(&text))
 }
 
@@ -122,6 +145,18 @@ mod tests {
         assert_eq!(get("dfs.ha.namenodes.n"), Some("nn1,nn2"));
         assert_eq!(get("dfs.namenode.rpc-address.n.nn2"), Some("b:1"));
         assert_eq!(get("plain"), None, "the client reads this one itself");
+    }
+
+    #[test]
+    fn the_umask_of_hadoop_files_is_taken() {
+        let umask = |value: &str| {
+            let values = BTreeMap::from([(UMASK.to_string(), value.to_string())]);
+            NameService { values, ..NameService::default() }.umask()
+        };
+        assert_eq!(NameService::default().umask(), Ok(Umask::default()));
+        assert_eq!(umask(" 027\n"), Umask::parse("027"));
+        let refused = umask("rw").unwrap_err();
+        assert!(refused.contains(UMASK) && refused.contains("archive.umask"), "{refused}");
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! attempt, harms nobody: the ledger has passed the attempt, and its append is refused.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -23,9 +24,9 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::clients::store::error::{ErrorKind, StoreError};
+use crate::clients::store::hdfs::creation::Creation;
 use crate::clients::store::hdfs::erasure::replicas;
 use crate::clients::store::hdfs::error::classify;
-use crate::clients::store::hdfs::options::options;
 use crate::clients::store::tasks::RawFile;
 use crate::common::deadlines;
 use crate::common::spawn::spawn_detached;
@@ -46,7 +47,11 @@ const SLOW: Duration = deadlines::PIPELINE_SLOW;
 
 /// What a client knows about the health of the DataNodes.
 #[derive(Debug, Default)]
-pub(super) struct Pipelines(Mutex<DataNodeHealth>);
+pub(super) struct Pipelines {
+    health: Mutex<DataNodeHealth>,
+    /// The cluster asks for logins, and no DataNode has taken anything yet.
+    is_unproven: AtomicBool,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct DataNodeHealth {
@@ -56,8 +61,37 @@ struct DataNodeHealth {
 }
 
 impl Pipelines {
+    /// `is_secured`: the client logs in by Kerberos.
+    pub(super) fn new(is_secured: bool) -> Pipelines {
+        Pipelines { is_unproven: is_secured.into(), ..Pipelines::default() }
+    }
+
     fn health(&self) -> parking_lot::MutexGuard<'_, DataNodeHealth> {
-        self.0.lock()
+        self.health.lock()
+    }
+
+    /// A DataNode has taken a file.
+    fn proven(&self) {
+        self.is_unproven.store(false, Ordering::Relaxed);
+    }
+
+    /// What may be wrong if the first file of all ends so: DataNodes close a connection without a
+    /// word where they expected another protection of the data.
+    fn doubt(&self, e: &HdfsError) -> Option<String> {
+        use std::io::ErrorKind as Io;
+        let HdfsError::IOError(io) = e else { return None };
+        let is_closed = matches!(
+            io.kind(),
+            Io::ConnectionReset | Io::ConnectionAborted | Io::UnexpectedEof | Io::BrokenPipe
+        );
+        (is_closed && self.is_unproven.load(Ordering::Relaxed)).then(|| {
+            format!(
+                "a DataNode has ended the connection of the first file ({io}): \
+                 dfs.data.transfer.protection must be as on the DataNodes. Set hadoop_conf_dir to \
+                 the cluster's hdfs-site.xml, or \"dfs.data.transfer.protection\" = \"privacy\" in \
+                 [archive.hadoop]"
+            )
+        })
     }
 
     fn failed(&self, now: Instant) {
@@ -94,6 +128,7 @@ pub(super) struct HdfsFile {
     client: Arc<Client>,
     path: String,
     pipelines: Arc<Pipelines>,
+    creation: Arc<Creation>,
     /// [`None`] once the file could not be started.
     writer: Option<FileWriter>,
     /// A chunk was given to the file, so its start is over.
@@ -107,13 +142,17 @@ impl HdfsFile {
         client: Arc<Client>,
         path: String,
         pipelines: Arc<Pipelines>,
+        creation: Arc<Creation>,
         writer: FileWriter,
     ) -> HdfsFile {
         let writer = Some(writer);
-        HdfsFile { client, path, pipelines, writer, written_to: false, wanted: None }
+        HdfsFile { client, path, pipelines, creation, writer, written_to: false, wanted: None }
     }
 
     fn error(&self, operation: &'static str, e: &HdfsError) -> StoreError {
+        if let Some(doubt) = self.pipelines.doubt(e) {
+            return StoreError::new(ErrorKind::Unsuitable, operation, &self.path, doubt);
+        }
         let error = classify(operation, &self.path, e);
         if error.kind == ErrorKind::Unknown {
             self.pipelines.failed(Instant::now());
@@ -182,7 +221,7 @@ impl HdfsFile {
             spawn_detached("hdfs-abandon", abandon(writer));
         }
         let _ = deleted.map_err(|e| self.error("delete", &e))?;
-        let made = self.client.create(&self.path, options().replication(replicas)).await;
+        let made = self.creation.create(&self.client, &self.path, Some(replicas)).await;
         made.map_err(|e| self.error("create", &e))
     }
 
@@ -261,6 +300,9 @@ impl RawFile for HdfsFile {
     async fn close(&mut self) -> Result<(), StoreError> {
         let Some(writer) = &mut self.writer else { return Err(self.unusable()) };
         watched(&self.pipelines, writer.close()).await.map_err(|e| self.error("close", &e))?;
+        if self.written_to {
+            self.pipelines.proven();
+        }
         if let Some(wanted) = self.wanted {
             let set = self.client.set_replication(&self.path, wanted).await;
             let _ = set.map_err(|e| self.error("set the replication of", &e))?;
@@ -284,6 +326,19 @@ mod tests {
             let within = chunk.as_ptr_range();
             assert!(!within.contains(&last.as_ptr()), "{length}: it shares the chunk's memory");
         }
+    }
+
+    #[test]
+    fn the_protection_of_data_is_doubted_until_a_file_was_written() {
+        let reset = HdfsError::IOError(std::io::ErrorKind::ConnectionReset.into());
+        let refused = HdfsError::IOError(std::io::ErrorKind::ConnectionRefused.into());
+        assert_eq!(Pipelines::new(false).doubt(&reset), None);
+        let secured = Pipelines::new(true);
+        assert_eq!(secured.doubt(&refused), None);
+        let said = secured.doubt(&reset).expect("a doubt");
+        assert!(said.contains("dfs.data.transfer.protection"), "{said}");
+        secured.proven();
+        assert_eq!(secured.doubt(&reset), None);
     }
 
     #[test]

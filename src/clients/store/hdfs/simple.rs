@@ -16,6 +16,7 @@ use hdfs_native::{Client, ClientBuilder, HdfsError};
 use parking_lot::Mutex;
 
 use crate::clients::store::error::{ErrorKind, StoreError};
+use crate::clients::store::hdfs::builder::stranger;
 use crate::clients::store::hdfs::error::classify;
 
 /// What is known of the server's login.
@@ -52,13 +53,7 @@ impl SimpleLogin {
         properties: &BTreeMap<String, String>,
         is_configured: bool,
     ) -> Result<SimpleLogin, HdfsError> {
-        let stranger = || {
-            let builder = builder
-                .with_kerberos_principal("nobody@NOWHERE.INVALID")
-                .with_kerberos_keytab("/nonexistent/alluvium.keytab")
-                .with_kerberos_cache("MEMORY:alluvium-nobody");
-            builder.build().map(Arc::new)
-        };
+        let stranger = || stranger(builder).build().map(Arc::new);
         let stranger = is_guarded(properties, is_configured).then(stranger).transpose()?;
         Ok(SimpleLogin { stranger, refused: AtomicBool::new(false), asked: Mutex::default() })
     }

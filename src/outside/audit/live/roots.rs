@@ -29,7 +29,7 @@ pub(super) async fn roots(config: &Config, report: &mut Attempted) {
 
 async fn try_root(root: &Root, largest: u64, report: &mut Attempted) {
     let what = format!("root {}", root.url());
-    if let Root::Local { directory } = root
+    if let Root::Local { directory, .. } = root
         && let Err(why) = refuse_mounts_below(Path::new(directory))
     {
         return report.add(what, Outcome::Wrong, why);

@@ -1,0 +1,214 @@
+//! How files and directories are made: their modes, and what they inherit.
+//!
+//! Hadoop's client sends two modes, with the umask and without. The NameNode takes the one without
+//! the umask where the parent has a default ACL, and the one with it otherwise. hdfs-native sends
+//! one mode alone, so what is made below a default ACL would have a mask that the umask has
+//! narrowed: `default:group:analysts:rwx` would give no more than `r-x` under 022, and nothing
+//! under 077. So what is made there gets the mode that Hadoop's client would have given it, in a
+//! second step.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use hdfs_native::acl::{AclEntry, AclEntryScope, AclEntryType};
+use hdfs_native::file::FileWriter;
+use hdfs_native::{Client, HdfsError, WriteOptions};
+use parking_lot::Mutex;
+
+use crate::common::config::Umask;
+
+/// A root's ACL is looked at again after this time.
+const LOOK: Duration = Duration::from_secs(60);
+/// Directories of which it is known what they hand down. When there are more, they are asked again.
+const KNOWN: usize = 1_024;
+
+pub(super) struct Creation {
+    umask: Umask,
+    /// The directory of the root.
+    base: String,
+    /// The NameNode is configured to let default ACLs replace the umask, as by default.
+    replaces_umask: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Whether the root had a default ACL, and when that was asked.
+    of_root: Option<(bool, Instant)>,
+    /// The modes that directories hand down; [`None`] for one without a default ACL.
+    known: HashMap<String, Option<u32>>,
+}
+
+/// A file that is never made in a directory that is not there.
+pub(super) fn options() -> WriteOptions {
+    // Whoever creates a file knows which directory it needs, and with which mode.
+    WriteOptions::default().overwrite(false).create_parent(false)
+}
+
+impl Creation {
+    pub(super) fn new(umask: Umask, base: &str, replaces_umask: bool) -> Creation {
+        Creation { umask, base: base.into(), replaces_umask, state: Mutex::default() }
+    }
+
+    /// Creates a file; `replicas`: [`None`] for as many as the NameNode says.
+    pub(super) async fn create(
+        &self,
+        client: &Client,
+        path: &str,
+        replicas: Option<u32>,
+    ) -> Result<FileWriter, HdfsError> {
+        let mode = self.umask.of_file();
+        let options = WriteOptions { replication: replicas, ..options().permission(mode) };
+        let file = client.create(path, options).await?;
+        if self.may_inherit(client).await {
+            let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+            if let Ok(Some(handed_down)) = self.hands_down(client, parent).await {
+                replace(client, path, mode, handed_down & 0o666).await;
+            }
+        }
+        Ok(file)
+    }
+
+    /// Creates a directory and its parents; it is no error if the directory exists.
+    pub(super) async fn make_dirs(&self, client: &Client, path: &str) -> Result<(), HdfsError> {
+        let mode = self.umask.of_directory();
+        if self.may_inherit(client).await {
+            // One after the other: each inherits from the one before.
+            for parent in self.directories(path) {
+                match self.hands_down(client, parent).await {
+                    Err(e) if is_missing(&e) => {}
+                    _ => continue,
+                }
+                client.mkdirs(parent, mode, true).await?;
+                if let Ok(Some(handed_down)) = self.hands_down(client, parent).await {
+                    replace(client, parent, mode, handed_down).await;
+                }
+            }
+        }
+        client.mkdirs(path, mode, true).await
+    }
+
+    /// The root's directory and those on the way from there to `path`, with it.
+    fn directories<'a>(&self, path: &'a str) -> impl Iterator<Item = &'a str> {
+        let from = self.base.len().max(1);
+        let ends = path.match_indices('/').map(|(at, _)| at).filter(move |at| from <= *at);
+        ends.chain([path.len()]).map(|end| &path[..end])
+    }
+
+    /// Whether anything below the root may inherit: the root has a default ACL, or is still to be
+    /// made below another one.
+    async fn may_inherit(&self, client: &Client) -> bool {
+        if !self.replaces_umask {
+            return false;
+        }
+        if let Some((inherits, at)) = self.state.lock().of_root
+            && at.elapsed() < LOOK
+        {
+            return inherits;
+        }
+        let root = if self.base.is_empty() { "/" } else { &self.base };
+        let inherits = match client.get_acl_status(root).await {
+            Ok(acl) => handed_down(&acl.entries).is_some(),
+            Err(e) if is_missing(&e) => return true,
+            // The NameNode has no ACLs, or this user may not see them.
+            Err(_) => false,
+        };
+        let mut state = self.state.lock();
+        state.of_root = Some((inherits, Instant::now()));
+        // An ACL may have been set on any of them.
+        state.known.clear();
+        inherits
+    }
+
+    /// The mode of a directory that is made in this one without a umask; [`None`] if this one has
+    /// no default ACL.
+    async fn hands_down(&self, client: &Client, directory: &str) -> Result<Option<u32>, HdfsError> {
+        if let Some(known) = self.state.lock().known.get(directory) {
+            return Ok(*known);
+        }
+        let acl = client.get_acl_status(directory).await?;
+        let mode = handed_down(&acl.entries);
+        let mut state = self.state.lock();
+        if KNOWN <= state.known.len() {
+            state.known.clear();
+        }
+        let _ = state.known.insert(directory.into(), mode);
+        Ok(mode)
+    }
+}
+
+/// Gives what was made with `mode` another one. If that fails it has fewer rights, and not more.
+async fn replace(client: &Client, path: &str, mode: u32, other: u32) {
+    if mode == other {
+        return;
+    }
+    if let Err(error) = client.set_permission(path, other).await {
+        tracing::debug!(path, %error, "the mode that a default ACL gives can't be set");
+    }
+}
+
+fn is_missing(e: &HdfsError) -> bool {
+    match e {
+        HdfsError::FileNotFound(_) => true,
+        HdfsError::RPCError(class, _) => class.ends_with("FileNotFoundException"),
+        _ => false,
+    }
+}
+
+/// What the default entries among these leave of 0777: the owner's bits, the mask's in place of the
+/// group's, and those of all others.
+fn handed_down(entries: &[AclEntry]) -> Option<u32> {
+    let of = |wanted: AclEntryType| {
+        let is = |e: &&AclEntry| {
+            e.scope == AclEntryScope::Default && e.r#type == wanted && e.name.is_none()
+        };
+        entries.iter().find(is).map(|e| e.permissions.clone() as u32)
+    };
+    let group = of(AclEntryType::Mask).or_else(|| of(AclEntryType::Group))?;
+    Some(of(AclEntryType::User)? << 6 | group << 3 | of(AclEntryType::Other)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use hdfs_native::acl::FsAction;
+
+    use super::*;
+
+    fn creation(base: &str) -> Creation {
+        Creation::new(Umask::default(), base, true)
+    }
+
+    #[test]
+    fn directories_begin_with_the_root() {
+        let all = |base: &str, path| creation(base).directories(path).collect::<Vec<_>>().join(" ");
+        assert_eq!(all("/data/k", "/data/k/t/dt"), "/data/k /data/k/t /data/k/t/dt");
+        assert_eq!(all("/data/k", "/data/k"), "/data/k");
+        assert_eq!(all("", "/t/dt"), "/t /t/dt");
+        assert_eq!(all("", "/t"), "/t");
+    }
+
+    #[test]
+    fn the_mask_stands_in_the_place_of_the_group() {
+        let entry = |kind, scope, permissions, name: Option<&str>| AclEntry {
+            r#type: kind,
+            scope,
+            permissions,
+            name: name.map(Into::into),
+        };
+        let default = |kind, rights| entry(kind, AclEntryScope::Default, rights, None);
+        let minimal = vec![
+            default(AclEntryType::User, FsAction::PermAll),
+            default(AclEntryType::Group, FsAction::ReadExecute),
+            default(AclEntryType::Other, FsAction::None),
+        ];
+        assert_eq!(handed_down(&minimal), Some(0o750));
+        let named =
+            entry(AclEntryType::Group, AclEntryScope::Default, FsAction::PermAll, Some("analysts"));
+        let mask = default(AclEntryType::Mask, FsAction::PermAll);
+        let whole: Vec<_> = [vec![named.clone()], minimal, vec![mask]].concat();
+        assert_eq!(handed_down(&whole), Some(0o770));
+        let access = AclEntry { scope: AclEntryScope::Access, ..named };
+        assert_eq!(handed_down(&[access]), None);
+        assert_eq!(handed_down(&[]), None);
+    }
+}
