@@ -111,7 +111,8 @@ impl Creation {
             Ok(acl) => handed_down(&acl.entries).is_some(),
             Err(e) if is_missing(&e) => return true,
             // The NameNode has no ACLs, or this user may not see them.
-            Err(_) => false,
+            Err(HdfsError::RPCError(..)) => false,
+            Err(_) => return false,
         };
         let mut state = self.state.lock();
         state.of_root = Some((inherits, Instant::now()));

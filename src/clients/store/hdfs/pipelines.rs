@@ -150,14 +150,14 @@ impl HdfsFile {
     }
 
     fn error(&self, operation: &'static str, e: &HdfsError) -> StoreError {
-        if let Some(doubt) = self.pipelines.doubt(e) {
-            return StoreError::new(ErrorKind::Unsuitable, operation, &self.path, doubt);
-        }
         let error = classify(operation, &self.path, e);
         if error.kind == ErrorKind::Unknown {
             self.pipelines.failed(Instant::now());
         }
-        error
+        match self.pipelines.doubt(e) {
+            Some(doubt) => StoreError { kind: ErrorKind::Unsuitable, detail: doubt, ..error },
+            None => error,
+        }
     }
 
     fn unusable(&self) -> StoreError {
@@ -201,7 +201,8 @@ impl HdfsFile {
                 Err((writer, e)) => {
                     self.writer = writer;
                     last = self.error("begin", &e);
-                    if last.kind != ErrorKind::Unknown && last.kind != ErrorKind::Other {
+                    let may_help = [ErrorKind::Unknown, ErrorKind::Other, ErrorKind::Unsuitable];
+                    if !may_help.contains(&last.kind) {
                         break; // No other node would help.
                     }
                 }

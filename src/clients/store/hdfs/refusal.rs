@@ -74,7 +74,10 @@ impl Asked {
         let user = self.options.user.as_ref()?;
         let oneself = HdfsOptions { user: None, ..self.options.clone() };
         let welcome = matches!(self.ask(self.builder(&oneself, &[])).await, Heard::Welcome);
-        welcome.then(|| self.impersonation(user))
+        // Once more: a NameNode that was just starting closes connections, too.
+        let again = self.builder(&self.options, &[]);
+        let is_refused = welcome && matches!(self.ask(again).await, Heard::Closed);
+        is_refused.then(|| self.impersonation(user))
     }
 
     fn impersonation(&self, user: &str) -> String {
