@@ -97,7 +97,8 @@ async fn open(root: &Root) -> Result<(Arc<dyn Store>, String), String> {
 async fn silent_kdc_of(root: &Root) -> Option<String> {
     let Root::Hdfs { url, options } = root else { return None };
     let kerberos = options.kerberos.clone()?;
-    let service = format!("hdfs/{}", authority(url).split(':').next().unwrap_or_default());
+    let authority = authority(url).unwrap_or_default();
+    let service = format!("hdfs/{}", authority.split(':').next().unwrap_or_default());
     let asked = tokio::task::spawn_blocking(move || silent_kdc(Some(&kerberos), &service)).await;
     asked.ok().flatten()
 }
@@ -119,8 +120,11 @@ async fn first_answer(root: &Root, store: &dyn Store) -> Result<String, StoreErr
 
 /// The host and port of a root with one NameNode.
 fn namenode(url: &str) -> Option<&str> {
-    let authority = url.strip_prefix("hdfs://")?.split('/').next()?;
-    authority.contains(':').then_some(authority)
+    authority(url).filter(|authority| authority.contains(':'))
+}
+
+fn authority(url: &str) -> Option<&str> {
+    url.strip_prefix("hdfs://")?.split('/').next()
 }
 
 /// What an operation says of its root. A root that does not answer works again with its first
