@@ -257,6 +257,14 @@ impl PartitionSinks {
                      them any more"
                 );
             }
+            Report::LeftUncounted(range) => {
+                tracing::error!(
+                    %tp, %range,
+                    "the partition was taken away before the counts of these offsets were \
+                     published, and the topic does not have their records any more: the published \
+                     counts lack them"
+                );
+            }
             Report::Overtaken => {
                 tracing::warn!(
                     %tp,

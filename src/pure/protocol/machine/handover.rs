@@ -21,7 +21,9 @@ impl Machine {
         if self.phase == Phase::Leaving {
             return;
         }
-        let Some(read) = self.rules.as_ref().and_then(Partition::not_in_ledger) else {
+        let rules = self.rules.as_ref();
+        let read = rules.and_then(Partition::not_in_ledger);
+        let Some(read) = read.or_else(|| rules.and_then(Partition::unpublished)) else {
             return self.leave(effects);
         };
         self.on_finish();
@@ -62,6 +64,12 @@ impl Machine {
             return;
         }
         let Some(answer) = answer else {
+            let whole = |rules: &Partition| rules.a().is_some() && rules.unarchived().is_none();
+            if !self.setup.sinks.archive || self.rules.as_ref().is_none_or(whole) {
+                // The next owner counts again, unless the log has lost the records meanwhile.
+                self.handover = None;
+                return self.leave(effects);
+            }
             if self.has_no_attempts() {
                 self.handover = Some(Handover::AskAt(now + LOG_AGAIN, read));
             } else {
@@ -73,13 +81,18 @@ impl Machine {
         self.handover = None;
         let ours = self.identity().is_some_and(|of| of.topic_id == answer.topic_id);
         let start = ours.then_some(answer.start);
-        // The store may have failed since the assignment ended.
-        let known = self.rules.as_ref().filter(|rules| rules.a().is_some());
-        let range = known.map_or(Some(read), Partition::unarchived);
         let kept = |range: &OffsetRange| {
             invariants::can_be_read_again(range.from, start)
                 || planted(PlantedFault::DiscardOnlyCopy)
         };
+        let unpublished = self.rules.as_ref().and_then(Partition::unpublished);
+        if let Some(range) = unpublished.filter(|range| !kept(range)) {
+            effects.push(Effect::Report(Report::LeftUncounted(range)));
+        }
+        // The store may have failed since the assignment ended.
+        let known = self.rules.as_ref().filter(|rules| rules.a().is_some());
+        let range = known.map_or(Some(read), Partition::unarchived);
+        let range = range.filter(|_| self.setup.sinks.archive);
         let Some(range) = range.filter(|range| !kept(range)) else {
             return self.leave(effects);
         };

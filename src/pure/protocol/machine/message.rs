@@ -180,6 +180,9 @@ pub enum Report {
     /// The assignment has ended, and the store takes no files, or a record does not fit the format:
     /// what was read is not archived, and the log may not have it any more.
     LeftUnarchived(OffsetRange),
+    /// The assignment has ended, the log does not have these records any more, and their counts
+    /// were not published.
+    LeftUncounted(OffsetRange),
 }
 
 /// Why a partition has stopped. A person has to decide; its data is safe where it is.

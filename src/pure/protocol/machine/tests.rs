@@ -25,7 +25,11 @@ struct Driven {
 
 impl Driven {
     fn assigned() -> Driven {
-        let sinks = Sinks { counts: true, archive: true, keeps_state: false };
+        Driven::with(true)
+    }
+
+    fn with(archive: bool) -> Driven {
+        let sinks = Sinks { counts: true, archive, keeps_state: false };
         let (root, on_gap) = ("r".into(), OnGap::Stop);
         let machine = Machine::assigned(Setup { sinks, on_gap, root, epoch: 1, jitter: 0 });
         let mut driven = Driven { machine, effects: Vec::new() };
@@ -239,7 +243,11 @@ fn an_owner_that_leaves_appends_what_no_log_has() {
     for answer in [log("t", 6), log("another", 0), None] {
         let (mut driven, ticket) = revoked();
         driven.input(Input::Log(ticket, answer.clone()), NOW);
-        assert_eq!(driven.effects, [Effect::EndAttempt(Cause::Revoked)], "{answer:?}");
+        let mut expected = vec![uncounted(), Effect::EndAttempt(Cause::Revoked)];
+        if answer.is_none() {
+            let _ = expected.remove(0);
+        }
+        assert_eq!(driven.effects, expected, "{answer:?}");
         let (id, range) = driven.machine.seal().expect("it is open");
         assert_eq!(range, OffsetRange { from: Offset(5), to: Offset(6) });
         driven.input(Input::ManifestWritten(id), NOW);
@@ -248,6 +256,40 @@ fn an_owner_that_leaves_appends_what_no_log_has() {
         driven.input(Input::Append(id, AppendVerdict::Appended), NOW);
         driven.input(Input::Published(id), NOW);
         assert!(driven.machine.is_drained());
+    }
+}
+
+/// The record of offset 5 was counted, and its count was not published.
+fn uncounted() -> Effect {
+    Effect::Report(Report::LeftUncounted(OffsetRange { from: Offset(5), to: Offset(6) }))
+}
+
+/// With an archive that has everything, and without one.
+#[test]
+fn counts_that_no_log_has_the_records_of_are_named() {
+    for archive in [true, false] {
+        for (answer, named) in
+            [(log("t", 5), false), (log("t", 6), true), (log("another", 0), true), (None, false)]
+        {
+            let mut driven = Driven::with(archive);
+            driven.answer_positions();
+            driven.input(Input::Tick, NOW);
+            if archive {
+                driven.answer_ledger(NOW);
+                driven.archive(5, NOW);
+            } else {
+                driven.input(Input::SeekTaken(Offset(5)), NOW);
+                let _ = driven.machine.accept(Offset(5), || unreachable!("nothing is archived"));
+            }
+            driven.input(Input::Revoke, NOW);
+            let ticket = driven.machine.pending_handover().expect("the log is asked for");
+            driven.input(Input::Log(ticket, answer.clone()), NOW);
+            let found = driven.effects.contains(&uncounted());
+            assert_eq!(found, named, "{archive} {answer:?}: {:?}", driven.effects);
+            let left = |e: &Effect| matches!(e, Effect::Report(Report::LeftUnarchived(_)));
+            assert!(!driven.effects.iter().any(left), "{:?}", driven.effects);
+            assert!(driven.machine.is_drained());
+        }
     }
 }
 

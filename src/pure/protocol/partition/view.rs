@@ -40,6 +40,14 @@ impl Partition {
         self.unarchived().or_else(alone)
     }
 
+    /// The offsets that are counted, and whose counts were not published.
+    #[must_use]
+    pub fn unpublished(&self) -> Option<OffsetRange> {
+        let results = self.results.as_ref().filter(|_| self.sinks.counts)?;
+        let range = OffsetRange { from: results.p, to: results.counted };
+        (range.from < range.to).then_some(range)
+    }
+
     /// The next offset to be counted, if P is known.
     #[must_use]
     pub fn counted(&self) -> Option<Offset> {
