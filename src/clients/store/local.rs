@@ -157,7 +157,7 @@ impl Store for Local {
     async fn list(&self, path: &str) -> Result<Vec<String>, StoreError> {
         self.run("list", path, |p| match std::fs::read_dir(p) {
             Ok(names) => names.map(|e| Ok(e?.file_name().to_string_lossy().into_owned())).collect(),
-            Err(e) if e.kind() == Io::NotFound => Ok(Vec::new()),
+            Err(e) if matches!(e.kind(), Io::NotFound | Io::NotADirectory) => Ok(Vec::new()),
             Err(e) => Err(e),
         })
         .await

@@ -18,6 +18,7 @@ use crate::outside::audit::rows;
 use crate::outside::audit::survey::{Survey, are_named, find_file};
 use crate::pure::calendar::iso_millis;
 use crate::pure::count::{Aggregate, CountKind, Time};
+use crate::pure::layout::names::LEDGERS;
 
 /// The result of recounting one mapping.
 #[derive(Debug, Default, Serialize)]
@@ -124,8 +125,12 @@ impl Ledgers {
         let recount = RecountReport { mapping: mapping.name.clone(), ..RecountReport::default() };
         let mut sheet =
             Sheet { count, range, windows: BTreeMap::new(), recount, newest: Vec::new() };
+        let mut has_ledger = false;
         for (store, survey) in &self.0 {
-            let mut used = false;
+            let of_mapping = [&mapping.archive, &count.archive];
+            let mut of_mapping = of_mapping.into_iter().flatten();
+            // Whatever is wrong with a root that the mapping uses, its ledgers may be the reason.
+            let used = of_mapping.any(|archive| archive.root.url() == store.url());
             for (place, listing) in &survey.ledgers {
                 let topic = listing.entries.first().map(|e| &*e.topic);
                 let topic = topic.unwrap_or(&place.topic);
@@ -134,13 +139,19 @@ impl Ledgers {
                 let archive = if output { &count.archive } else { &mapping.archive };
                 let here = archive.as_ref().is_some_and(|a| a.root.url() == store.url());
                 if of.name == mapping.name && here {
-                    used = true;
+                    has_ledger = true;
                     sheet.recount.findings.extend(listing.findings.iter().cloned());
                     sheet.add(&**store, listing, output).await?;
                 }
             }
             let of_root = survey.findings.iter().filter(|_| used);
             sheet.recount.findings.extend(of_root.cloned());
+        }
+        if !has_ledger {
+            let detail = "no ledger of the mapping's topics is there, so nothing was recounted: no \
+                          daemon has archived them yet, or the ledgers were deleted";
+            let (kind, path) = (FindingKind::MissingEntry, LEDGERS.into());
+            sheet.recount.findings.push(Finding { kind, path, detail: detail.into() });
         }
         Ok(sheet.close())
     }

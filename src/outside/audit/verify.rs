@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use crate::clients::store::{Store, StoreError};
 use crate::common::config::Config;
 use crate::engine::archive::listing::{Finding, FindingKind, LedgerListing, LedgerPath};
+use crate::engine::archive::root::{FoundIdentity, find_identity};
 use crate::outside::audit::report::{Gap, PartitionReport, RootReport};
 use crate::outside::audit::rows;
 use crate::outside::audit::survey::{Survey, find_file};
+use crate::pure::layout::names::IDENTITY;
 use crate::pure::protocol::{Entry, EntryKind, FileRef};
 use crate::pure::record::{Offset, OffsetRange};
 
@@ -31,6 +33,12 @@ pub async fn verify(
     let mut report = RootReport { root: store.url().into(), ..RootReport::default() };
     let Survey { ledgers, findings } = Survey::read(store, config).await?;
     report.findings = findings;
+    if ledgers.is_empty() && find_identity(store).await? == FoundIdentity::Missing {
+        let detail = "there is no archive here: no daemon has written to this root yet, or the \
+                      root is not what it was (is it mounted, and is archive.root right?)";
+        let kind = FindingKind::MissingIdentity;
+        report.findings.push(Finding { kind, path: IDENTITY.into(), detail: detail.into() });
+    }
     let entries = || ledgers.iter().flat_map(|(_, b)| &b.entries);
     let total = entries().flat_map(|e| &e.files).map(|f| f.bytes);
     let total = total.fold(0, u64::saturating_add);

@@ -245,6 +245,8 @@ pub(super) type Of = (&'static str, i32, i64);
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Damage {
     Delete,
+    /// Everything whose path begins so.
+    DeleteAll(&'static str),
     Truncate,
     Empty,
     Grow,
@@ -254,7 +256,9 @@ pub(super) enum Damage {
     MoveTo(&'static str),
     Edit(&'static str, &'static str),
 }
-pub(super) use Damage::{CopyTo, Delete, Edit, Empty, Flip, Grow, MoveTo, Swap, Truncate};
+pub(super) use Damage::{
+    CopyTo, Delete, DeleteAll, Edit, Empty, Flip, Grow, MoveTo, Swap, Truncate,
+};
 
 impl Damage {
     /// Returns the path that is then to be explained.
@@ -265,6 +269,10 @@ impl Damage {
         let bytes = files.get_mut(path).unwrap();
         match self {
             Delete => drop(files.remove(path)),
+            DeleteAll(begins) => {
+                files.retain(|path, _| !path.starts_with(begins));
+                directories.retain(|path| !path.starts_with(begins));
+            }
             Truncate => bytes.truncate(bytes.len() - 2),
             Empty => bytes.clear(),
             Grow => bytes.push(0),

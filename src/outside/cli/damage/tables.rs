@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::archive::{
-    CopyTo, Damage, Delete, Edit, Empty, FILES, Flip, Grow, MoveTo, NOW, Of, SampleArchive, Swap,
-    Truncate,
+    CopyTo, Damage, Delete, DeleteAll, Edit, Empty, FILES, Flip, Grow, MoveTo, NOW, Of,
+    SampleArchive, Swap, Truncate,
 };
 use crate::clients::store::Store;
 use crate::outside::audit::verify::UNPUBLISHED_MS;
@@ -87,7 +87,16 @@ const TABLE: &[(&str, Damage, [&str; 4])] = &[
     ("identity", Empty, ["wrong identity"; 4]),
     ("identity", Edit("/root", "\"x\""), ["wrong identity"; 4]),
     ("identity", Edit("/version", "9"), ["wrong identity"; 4]),
+    (
+        "data",
+        DeleteAll("_alluvium/ledger"),
+        ["foreign file", NO_LEDGER, "foreign", "missing entry"],
+    ),
+    ("data", DeleteAll("_alluvium"), ["missing identity", NO_LEDGER, "foreign", "missing entry"]),
+    ("data", DeleteAll(""), ["missing identity", NO_LEDGER, "missing", "missing entry"]),
 ];
+
+const NO_LEDGER: &str = "no root has a ledger";
 
 const BESIDE: &str =
     "or.ders/hr=0/part-or.ders-0-0-00000000000000000003-00000000000000000008.parquet";
