@@ -17,8 +17,8 @@ use crate::pure::formats::entry::{self, EntryError};
 use crate::pure::layout::names::{self, MANIFEST, PartitionPaths};
 use crate::pure::protocol::append::verdict;
 use crate::pure::protocol::{
-    AppendFacts, AppendVerdict, AttemptId, Entry, EntryKey, EntryKind, EntryName, Identity,
-    LedgerTail,
+    AppendFacts, AppendVerdict, AttemptId, Entry, EntryKey, EntryKind, EntryName, FileRef,
+    Identity, LedgerTail,
 };
 use crate::pure::record::{Offset, TopicPartition};
 
@@ -38,10 +38,6 @@ pub enum LedgerError {
     /// Stop: a person has to look.
     #[error("ledger entry {path}: {error}")]
     Entry { path: String, error: EntryError },
-    /// A file that an entry names is neither staged nor published. Never seen while nobody
-    /// deletes files by hand.
-    #[error("{entry} names {path}, which is neither staged nor at its final path")]
-    Missing { entry: String, path: String },
     /// Another program's file lies where a file of an entry belongs, and both are kept.
     #[error(
         "{path}, which {entry} names, is a file of another program: the archive's own file waits \
@@ -106,10 +102,7 @@ impl LedgerStore {
 
     /// Recovery's store half: the newest incarnation's tail, and every attempt that is left over
     /// settled.
-    pub async fn recover(
-        &mut self,
-        hint: Option<EntryName>,
-    ) -> Result<Option<LedgerTail>, LedgerError> {
+    pub async fn recover(&mut self, hint: Option<EntryName>) -> Result<Recovered, LedgerError> {
         for incarnation in self.find_incarnation().await?.older {
             let older = LedgerStore { paths: self.paths.of(incarnation), ..self.clone() };
             let tail = older.tail(None).await?;
@@ -119,7 +112,12 @@ impl LedgerStore {
         let hint = hint.filter(|name| name.incarnation == incarnation);
         let tail = self.tail(hint.map(|name| name.key)).await?;
         let _ = self.settle_all(tail.as_ref().map(Entry::head)).await?;
-        Ok(tail.as_ref().map(ledger_of))
+        // The owner that appended the tail may have died before its files were published.
+        let lost = match &tail {
+            Some(entry) => self.lost(entry).await?,
+            None => Vec::new(),
+        };
+        Ok(Recovered { tail: tail.as_ref().map(ledger_of), lost })
     }
 
     /// Turns to the newest incarnation that has a ledger of this partition, else to the topic's
@@ -142,8 +140,15 @@ impl LedgerStore {
     }
 
     /// Writes the manifest, the last file of an attempt.
+    ///
+    /// # Errors
+    /// The store takes no file now, or the directory of the attempt's other files is gone.
     pub async fn write_manifest(&self, entry: &Entry) -> Result<(), StoreError> {
-        let mut file = self.stage(entry.key(), entry.attempt, MANIFEST).await?;
+        let (key, id) = (entry.key(), entry.attempt);
+        let mut file = match entry.files.is_empty() {
+            true => self.stage(key, id, MANIFEST).await?,
+            false => self.store.create(&self.paths.staged(key, id, MANIFEST)).await?,
+        };
         file.write(Bytes::from(entry.encode())).await?;
         file.close().await?;
         crash::at(Step::ManifestClosed);
@@ -214,6 +219,13 @@ impl LedgerStore {
             answer => Ok(answer.verdict == AppendVerdict::Appended),
         }
     }
+}
+
+/// What recovery reads of a ledger.
+pub struct Recovered {
+    pub tail: Option<LedgerTail>,
+    /// Files of the tail that are neither staged nor published.
+    pub lost: Vec<FileRef>,
 }
 
 /// The lives of a topic that an archive knows of.
@@ -291,7 +303,6 @@ pub fn new_attempt() -> AttemptId {
 mod tests {
     use super::*;
     use crate::fakes::store::Memory;
-    use crate::pure::protocol::FileRef;
 
     async fn put(store: &Memory, path: &str, bytes: &'static [u8]) {
         store.make_dirs(path.rsplit_once('/').expect("a directory").0).await.expect("made");
@@ -338,10 +349,14 @@ mod tests {
         assert!(matches!(published, Err(LedgerError::Occupied { .. })), "{published:?}");
         assert_eq!(memory.length(&staged).await.expect("read"), Some(4), "the only copy is kept");
         memory.delete(&path).await.expect("deleted");
-        ledger.publish(&entry).await.expect("there is room now");
+        assert_eq!(ledger.publish(&entry).await.expect("there is room now"), []);
         let read = memory.read(&path).await.expect("read");
         assert_eq!(read.as_deref(), Some(b"mine".as_slice()));
         // Another owner has published it already.
-        ledger.publish(&entry).await.expect("it is there");
+        assert_eq!(ledger.publish(&entry).await.expect("it is there"), []);
+        // Somebody has deleted it, before or after its publication.
+        memory.delete(&path).await.expect("deleted");
+        assert_eq!(ledger.publish(&entry).await.expect("looked at"), entry.files);
+        assert_eq!(ledger.lost(&entry).await.expect("looked at"), entry.files);
     }
 }

@@ -8,6 +8,9 @@ use crate::engine::archive::ledger::{LedgerError, LedgerStore};
 use crate::pure::layout::names::{self, MANIFEST, PartitionPaths, StagedName};
 use crate::pure::protocol::{AttemptId, Entry, EntryKey, FileRef, Head, Settle, settle};
 
+/// Recovery looks for so many files of the tail; a backfill may have thousands.
+const LOOKED_AT: usize = 64;
+
 /// What is staged of an attempt.
 #[derive(Default)]
 struct StagedAttempt {
@@ -56,7 +59,8 @@ impl LedgerStore {
             match settle(key, id, entry.as_ref().map(Entry::head), tail) {
                 Settle::RollForward => {
                     let entry = entry.expect("settle rolls forward what an entry names");
-                    self.publish_from(&entry, &attempt).await?;
+                    // The ledger's tail is looked at by whoever recovers.
+                    let _ = self.publish_from(&entry, &attempt).await?;
                     let is_named =
                         |name: &String| entry.files.iter().any(|file| file.staged == *name);
                     attempt.files.retain(|name| !is_named(name));
@@ -117,8 +121,12 @@ impl LedgerStore {
         }
     }
 
-    /// Renames the files of an appended attempt to their final paths.
-    pub async fn publish(&self, entry: &Entry) -> Result<(), LedgerError> {
+    /// Renames the files of an appended attempt to their final paths; those that are lost, because
+    /// somebody has deleted them.
+    ///
+    /// # Errors
+    /// The store does not answer, or a file of another program lies at a final path.
+    pub async fn publish(&self, entry: &Entry) -> Result<Vec<FileRef>, LedgerError> {
         self.publish_from(entry, &StagedAttempt::default()).await
     }
 
@@ -126,7 +134,8 @@ impl LedgerStore {
         &self,
         entry: &Entry,
         attempt: &StagedAttempt,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<Vec<FileRef>, LedgerError> {
+        let mut lost = Vec::new();
         for file in &entry.files {
             let [now, old] = staged_paths(&self.paths, entry, file);
             let staged = if attempt.in_directory { old } else { now };
@@ -135,20 +144,43 @@ impl LedgerStore {
                 Err(e) if matches!(e.kind, ErrorKind::NotFound | ErrorKind::AlreadyExists) => {
                     // Somebody else was faster: then it lies at its place. A rename moves the only
                     // copy, so what lies there while the staged file exists came otherwise.
-                    let (found, path) = (self.store.length(&file.path).await?, file.path.clone());
-                    let entry = || self.paths.entry(entry.key());
-                    if found.is_some() && self.store.length(&staged).await?.is_some() {
-                        return Err(LedgerError::Occupied { entry: entry(), path, staged });
-                    }
-                    if found != Some(file.bytes) {
-                        return Err(LedgerError::Missing { entry: entry(), path });
+                    let found = self.store.length(&file.path).await?;
+                    match self.store.length(&staged).await? {
+                        Some(_) if found.is_some() => {
+                            let (entry, path) = (self.paths.entry(entry.key()), file.path.clone());
+                            return Err(LedgerError::Occupied { entry, path, staged });
+                        }
+                        Some(_) => return Err(e.into()),
+                        None if found == Some(file.bytes) => {}
+                        None => lost.push(file.clone()),
                     }
                 }
                 Err(e) => return Err(e.into()),
             }
         }
         crash::at(Step::Published);
-        Ok(())
+        Ok(lost)
+    }
+
+    /// The files of an entry that are neither staged nor published, of the first
+    /// [`LOOKED_AT`].
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn lost(&self, entry: &Entry) -> Result<Vec<FileRef>, StoreError> {
+        let mut lost = Vec::new();
+        for file in entry.files.iter().take(LOOKED_AT) {
+            let [now, old] = staged_paths(&self.paths, entry, file);
+            let mut is_there = false;
+            // In this order a rename in between is seen.
+            for path in [&file.path, &now, &old, &file.path] {
+                is_there = is_there || self.store.length(path).await?.is_some();
+            }
+            if !is_there {
+                lost.push(file.clone());
+            }
+        }
+        Ok(lost)
     }
 
     /// Renames a file to its final path. Most often other files lie there already: the directory

@@ -15,12 +15,12 @@ use tokio::task::JoinSet;
 use crate::clients::store::{ErrorKind, StoreError, Writer};
 use crate::common::crash::{self, Step};
 use crate::common::spawn::{caught, spawn_detached};
-use crate::engine::archive::ledger::{AppendAnswer, LedgerError, LedgerStore};
+use crate::engine::archive::ledger::{AppendAnswer, LedgerError, LedgerStore, Recovered};
 use crate::engine::archive::open::OpenFiles;
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::protocol::machine::Ticket;
 use crate::pure::protocol::{
-    AppendVerdict, AttemptId, Entry, EntryKey, EntryKind, EntryName, LedgerTail,
+    AppendVerdict, AttemptId, Entry, EntryKey, EntryKind, EntryName, FileRef, LedgerTail,
 };
 use crate::pure::record::OffsetRange;
 
@@ -69,6 +69,12 @@ pub enum Event {
     Published(Published),
     /// A gap entry stands now that was asked for here: these offsets are lost.
     GapStands(OffsetRange),
+    /// A file that an entry names is neither staged nor published; whether this was found when it
+    /// was to be published, or at a recovery.
+    FileLost {
+        file: FileRef,
+        at_publishing: bool,
+    },
     /// The incarnation, and its ledger if there is one.
     Ledger(Ticket, u32, Option<LedgerTail>),
     /// From here on everything is ignored, until [`ArchiveCommand::Recover`].
@@ -280,8 +286,9 @@ impl ArchiveTask {
                 (self.tell)(Event::GapStands(OffsetRange { from: entry.from, to: entry.to }));
             }
         }
-        let ledger = self.ledger.recover(hint).await?;
-        (self.tell)(Event::Ledger(ticket, self.ledger.paths.incarnation(), ledger));
+        let Recovered { tail, lost } = self.ledger.recover(hint).await?;
+        self.tell_lost(lost, false);
+        (self.tell)(Event::Ledger(ticket, self.ledger.paths.incarnation(), tail));
         Ok(())
     }
 
@@ -345,7 +352,7 @@ impl ArchiveTask {
             return Ok(());
         };
         if planted(PlantedFault::PublishFirst) {
-            self.ledger.publish(&entry).await?;
+            let _ = self.ledger.publish(&entry).await?;
         }
         let AppendAnswer { verdict, error } = self.ledger.append(entry.key(), id).await?;
         if verdict == AppendVerdict::Lost {
@@ -358,10 +365,15 @@ impl ArchiveTask {
             self.broken = true;
             return Ok(());
         }
-        self.ledger.publish(&entry).await?;
+        let lost = self.ledger.publish(&entry).await?;
+        self.tell_lost(lost, true);
         self.settle_others(&entry).await?;
         (self.tell)(Event::Published(Published::of(&entry)));
         Ok(())
+    }
+
+    fn tell_lost(&self, lost: Vec<FileRef>, at_publishing: bool) {
+        lost.into_iter().for_each(|file| (self.tell)(Event::FileLost { file, at_publishing }));
     }
 
     /// What others left below the new tail goes too, at each append after which staging is looked

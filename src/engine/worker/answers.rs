@@ -76,6 +76,17 @@ impl PartitionSinks {
             Event::GapStands(range) => {
                 metrics.gap_records.inc_by(range.to.0.abs_diff(range.from.0));
             }
+            Event::FileLost { file, at_publishing } => {
+                if at_publishing {
+                    metrics.gap_records.inc_by(file.rows);
+                }
+                tracing::error!(
+                    tp = %self.tp, path = file.path, rows = file.rows,
+                    first = file.first_offset.0, last = file.last_offset.0,
+                    "somebody has deleted a file before it was published: the ledger names it, and \
+                     readers lack its rows; `alluvium verify` shows what is missing"
+                );
+            }
             Event::Failed(LedgerError::Entry { path, error }) => {
                 // The task ignores everything from here on, attempts too.
                 self.input(Input::ArchiveFailed, now, env);
@@ -249,6 +260,20 @@ impl PartitionSinks {
                 // The daemon tells once of the whole root.
                 tracing::debug!(%tp, ?after, "the store takes files again; the archive continues");
             }
+            Report::LeftUnarchived(_) | Report::LeftUncounted(_) => self.tell_left(report),
+            Report::Overtaken => {
+                tracing::warn!(
+                    %tp,
+                    "the position is out of the log's range; what was read is appended first"
+                );
+            }
+        }
+    }
+
+    /// What an assignment leaves undone at its end.
+    fn tell_left(&self, report: &Report) {
+        let tp = &self.tp;
+        match report {
             Report::LeftUnarchived(range) => {
                 tracing::error!(
                     %tp, %range,
@@ -265,12 +290,7 @@ impl PartitionSinks {
                      counts lack them"
                 );
             }
-            Report::Overtaken => {
-                tracing::warn!(
-                    %tp,
-                    "the position is out of the log's range; what was read is appended first"
-                );
-            }
+            _ => {}
         }
     }
 }
