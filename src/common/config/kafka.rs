@@ -60,7 +60,38 @@ impl Kafka {
         let secrets = self.secrets.iter();
         let secrets = secrets.map(|(key, file)| (format!("kafka.secrets.{key:?}"), file.0.clone()));
         let open = keys.chain(secrets).filter_map(|(key, path)| Secret::exposed(&key, &path));
-        open.chain(oauthbearer::sends_in_the_clear(&self.properties)).collect()
+        let clear = oauthbearer::sends_in_the_clear(&self.properties);
+        open.chain(clear).chain(self.unprotected()).collect()
+    }
+
+    /// Settings that switch off what protects a login.
+    fn unprotected(&self) -> Vec<String> {
+        let is = |key: &str, wanted: &[&str]| {
+            let value = self.properties.get(key).map(|value| value.to_ascii_lowercase());
+            value.is_some_and(|value| wanted.contains(&value.as_str()))
+        };
+        let mut found = Vec::new();
+        let mut warn = |holds: bool, key: &str, text: &str| {
+            found.extend(holds.then(|| format!("kafka.properties.{key:?}: {text}")));
+        };
+        let key = "enable.ssl.certificate.verification";
+        let text = "certificates of brokers are not verified, so anybody may play the broker, and \
+                    gets the password";
+        warn(is(key, &["false"]), key, text);
+        let key = "ssl.endpoint.identification.algorithm";
+        let text = "names in certificates are not compared with the broker's, so whoever has any \
+                    certificate of this authority may play the broker";
+        warn(is(key, &["none"]), key, text);
+        let protocol = "security.protocol";
+        let text = "the password goes over the network in the clear; use sasl_ssl";
+        let plain = self.mechanism().as_deref() == Some("PLAIN");
+        warn(plain && is(protocol, &["sasl_plaintext"]), protocol, text);
+        let sasl = ["sasl.mechanism", "sasl.mechanisms", "sasl.username"];
+        let meant = sasl.iter().any(|key| self.properties.contains_key(*key));
+        let text = "it names no SASL, so nobody logs in, though a SASL mechanism or user is set; \
+                    use sasl_ssl";
+        warn(meant && self.mechanism().is_none(), protocol, text);
+        found
     }
 
     /// The files that clients read: secrets, certificates, keys, key tables.

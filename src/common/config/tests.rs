@@ -379,3 +379,26 @@ fn a_login_at_the_listener_is_whole() {
     assert!(login.unreadable[0].to_string().contains("can't read /no/such/file"));
     assert_eq!((login.user.as_deref(), login.password), (Some("ops"), None));
 }
+
+#[test]
+fn settings_that_switch_protection_off_are_warned_of() {
+    for (properties, words) in [
+        ("\"enable.ssl.certificate.verification\" = false", "not verified"),
+        ("\"ssl.endpoint.identification.algorithm\" = \"none\"", "not compared"),
+        ("\"sasl.mechanism\" = \"SCRAM-SHA-512\"", "nobody logs in"),
+        (
+            "\"security.protocol\" = \"SASL_PLAINTEXT\"\n\"sasl.mechanism\" = \"PLAIN\"",
+            "in the clear",
+        ),
+        ("\"security.protocol\" = \"sasl_ssl\"\n\"sasl.mechanism\" = \"PLAIN\"", ""),
+        ("\"security.protocol\" = \"ssl\"", ""),
+    ] {
+        let text = format!(
+            "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[kafka.properties]\n\
+             {properties}\n[archive]\nroot = \"file:///d\"\n[mapping.m]\ntopics = [\"t\"]\n"
+        );
+        let warnings = Config::parse(&text, None).expect("no faults").kafka.exposed().join("\n");
+        let found = if words.is_empty() { warnings.is_empty() } else { warnings.contains(words) };
+        assert!(found, "{properties}: {warnings}");
+    }
+}

@@ -40,6 +40,11 @@ impl ConfigArgs {
             let more: Vec<_> = more.into_iter().filter(|f| !faults.contains(f)).collect();
             faults.extend(more);
         }
+        for fault in config.archives().filter_map(|archive| archive.root.refused()) {
+            if !faults.contains(&fault) {
+                faults.push(fault);
+            }
+        }
         faults.extend(web::refused(&config.daemon));
         if faults.is_empty() {
             return Ok(config);

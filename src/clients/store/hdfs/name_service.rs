@@ -10,6 +10,11 @@ use crate::common::config::{HdfsOptions, Umask, hadoop_properties};
 
 const UMASK: &str = "fs.permissions.umask-mode";
 
+/// Which of several NameNodes a client asks.
+const PROVIDER: &str = "dfs.client.failover.proxy.provider.";
+const ACTIVE_ONLY: &str =
+    "org.apache.hadoop.hdfs.server.namenode.ha.ConfiguredFailoverProxyProvider";
+
 /// What the client of a root is given beside Hadoop's files.
 #[derive(Debug, Default)]
 pub(super) struct NameService {
@@ -55,6 +60,12 @@ impl NameService {
             (trimmed != value).then(|| (key.clone(), trimmed.to_string()))
         };
         let mut trimmed: BTreeMap<_, _> = values.iter().filter_map(trim).collect();
+        // An observer may not know yet what another owner has appended: only the active NameNode
+        // decides about ledgers.
+        let observers = values
+            .iter()
+            .filter(|(key, value)| key.starts_with(PROVIDER) && value.contains("Observer"));
+        trimmed.extend(observers.map(|(key, _)| (key.clone(), ACTIVE_ONLY.to_string())));
         if authority.contains(':') {
             return NameService { trimmed, ..NameService::default() };
         }
@@ -62,7 +73,10 @@ impl NameService {
         let list = values.get(&key).map_or("", String::as_str).split(',');
         let ids: Vec<String> =
             list.map(str::trim).filter(|id| !id.is_empty()).map(Into::into).collect();
-        let _ = trimmed.insert(key, ids.join(","));
+        // Without a list, the client says itself that the files have none.
+        if !ids.is_empty() {
+            let _ = trimmed.insert(key, ids.join(","));
+        }
         NameService { name: Some(authority.into()), ids, trimmed, ..NameService::default() }
     }
 
@@ -148,6 +162,27 @@ mod tests {
     }
 
     #[test]
+    fn observers_never_decide() {
+        for provider in ["ObserverReadProxyProvider", "RouterObserverReadProxyProvider"] {
+            for (authority, key) in [("n", "n"), ("router:8020", "router")] {
+                let key = format!("dfs.client.failover.proxy.provider.{key}");
+                let nameservice = of(
+                    authority,
+                    &format!(
+                        "<property><name>{key}</name><value>org.apache.hadoop.hdfs.server.namenode\
+                         .ha.{provider}</value></property><property><name>dfs.ha.namenodes.n</name>\
+                         <value>a,b</value></property>"
+                    ),
+                );
+                for overrides in [nameservice.overrides(0), nameservice.only(1)] {
+                    assert_eq!(overrides[&key], ACTIVE_ONLY, "{authority} {provider}");
+                }
+            }
+        }
+        assert!(!of("n", "").overrides(0).contains_key("dfs.ha.namenodes.n"));
+    }
+
+    #[test]
     fn the_umask_of_hadoop_files_is_taken() {
         let umask = |value: &str| {
             let values = BTreeMap::from([(UMASK.to_string(), value.to_string())]);
@@ -176,6 +211,6 @@ mod tests {
         let one = of("n:8020", "<property><name>a</name><value> b</value></property>");
         assert_eq!(one.namenodes(), 1);
         assert_eq!(one.overrides(3), BTreeMap::from([("a".to_string(), "b".to_string())]));
-        assert_eq!(of("n", "").overrides(1).len(), 1, "the client says that it knows no NameNode");
+        assert!(of("n", "").overrides(1).is_empty(), "the client says that it knows no NameNode");
     }
 }
