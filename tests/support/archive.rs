@@ -181,10 +181,11 @@ pub async fn read_archive(store: &dyn Store, topic: &str, directory: &str) -> Ar
         let _ = archived.ends.insert(partition.parse().unwrap(), end.0);
         let staged = format!("_alluvium/staging/{topic}/{incarnation}/{partition}");
         for name in store.list(&staged).await.unwrap() {
-            // A call that was not answered in time may create its file after the outage; a later
-            // look deletes it. Whatever has rows is settled.
+            // A call that was not answered in time may create its file after the outage: an empty
+            // file, or the empty manifest of a probe. A later look deletes it. Whatever has bytes
+            // is settled.
             let bytes = store.length(&format!("{staged}/{name}")).await.unwrap();
-            let is_empty = name.ends_with(".staged") && bytes.is_none_or(|n| n == 0);
+            let is_empty = bytes.is_none_or(|n| n == 0);
             assert!(is_empty, "{topic}/{partition}: {bytes:?} bytes left in {name}");
         }
     }
