@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::clients::store::{Store, StoreError};
+use crate::common::clock::Now;
 use crate::common::crash::{self, Step};
 use crate::common::retry::{self, Pauses};
 use crate::common::spawn::Panicked;
@@ -67,6 +68,9 @@ const APPEND_PAUSES: Pauses =
     Pauses { first: Duration::from_millis(400), longest: Duration::from_millis(3_200) };
 const APPEND_RETRIES: usize = 3;
 
+/// Milliseconds.
+const DAY: i64 = 86_400_000;
+
 impl LedgerStore {
     pub(super) async fn entry(&self, key: EntryKey) -> Result<Option<Entry>, LedgerError> {
         let path = self.paths.entry(key);
@@ -112,8 +116,10 @@ impl LedgerStore {
         let hint = hint.filter(|name| name.incarnation == incarnation);
         let tail = self.tail(hint.map(|name| name.key)).await?;
         let _ = self.settle_all(tail.as_ref().map(Entry::head)).await?;
-        // The owner that appended the tail may have died before its files were published.
-        let lost = match &tail {
+        // The owner that appended the tail may have died before its files were published. Files
+        // of an old entry may have been deleted since, because they were not needed any more.
+        let is_recent = |entry: &&Entry| Now::read().millis.saturating_sub(entry.written_at) < DAY;
+        let lost = match tail.as_ref().filter(is_recent) {
             Some(entry) => self.lost(entry).await?,
             None => Vec::new(),
         };

@@ -83,8 +83,8 @@ impl PartitionSinks {
                 tracing::error!(
                     tp = %self.tp, path = file.path, rows = file.rows,
                     first = file.first_offset.0, last = file.last_offset.0,
-                    "somebody has deleted a file before it was published: the ledger names it, and \
-                     readers lack its rows; `alluvium verify` shows what is missing"
+                    "a file that the ledger names is neither staged nor at its place: somebody has \
+                     deleted it, and readers lack its rows; `alluvium verify` shows what is missing"
                 );
             }
             Event::Failed(LedgerError::Entry { path, error }) => {
