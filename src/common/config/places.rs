@@ -40,7 +40,10 @@ impl KeyPlaces {
     /// Reads the keys of a configuration, as far as it can be read.
     #[must_use]
     pub fn read(text: &str) -> KeyPlaces {
-        KeyPlaces::of(text, DeTable::parse_recoverable(text).0.get_ref())
+        match line_of_dots(text) {
+            Some(_) => KeyPlaces::default(),
+            None => KeyPlaces::of(text, DeTable::parse_recoverable(text).0.get_ref()),
+        }
     }
 
     pub(super) fn of(text: &str, table: &DeTable<'_>) -> KeyPlaces {
@@ -87,9 +90,68 @@ fn written_at(
     if is_header && value.span().start < key.span().start { value.span() } else { key.span() }
 }
 
+/// More dots than a line with a key of a configuration has, outside of its strings.
+const DOTS: usize = 12;
+
+/// Where a line has so many dots, outside of strings and comments, that it must not be parsed:
+/// toml_parser (1.1.5) needs time and memory that double with each dot after an empty part of a
+/// key, which is 2 GB for twenty of them.
+pub(super) fn line_of_dots(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let is_at = |i: usize, what: &[u8]| bytes.get(i..).is_some_and(|rest| rest.starts_with(what));
+    let (mut i, mut dots, mut ends_with): (usize, usize, Option<&[u8]>) = (0, 0, None);
+    while let Some(byte) = bytes.get(i) {
+        let mut taken = 1;
+        match ends_with {
+            Some(end) if is_at(i, end) => (taken, ends_with) = (end.len(), None),
+            Some([b'"', ..]) if *byte == b'\\' => taken = 2,
+            // A string of one line ends with it, whether it is closed or not.
+            Some([_]) if *byte == b'\n' => (dots, ends_with) = (0, None),
+            Some(_) => {}
+            None if *byte == b'.' => dots = dots.saturating_add(1),
+            None if *byte == b'\n' => dots = 0,
+            None if *byte == b'#' => ends_with = Some(b"\n"),
+            None => {
+                let begins: [&[u8]; 4] = [b"\"\"\"", b"'''", b"\"", b"'"];
+                ends_with = begins.into_iter().find(|string| is_at(i, string));
+                taken = ends_with.map_or(1, <[u8]>::len);
+            }
+        }
+        if byte == &b'\n' {
+            dots = 0;
+        }
+        if DOTS <= dots {
+            return Some(i);
+        }
+        i = i.saturating_add(taken);
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_of_dots_is_found_where_it_is_no_string() {
+        let dots = ".".repeat(DOTS);
+        for found in [
+            format!("[{dots}"),
+            format!("a = 1\nx = {{ a{dots} = 1 }}"),
+            format!("a = \"\\\"\" # \"\"\"\n[{}", ". ".repeat(DOTS)),
+            format!("a = \"not closed\n[{dots}]"),
+            format!("a = \'\'\'{dots}\'\'\'\n[{dots}]"),
+        ] {
+            assert!(line_of_dots(&found).is_some(), "{found}");
+        }
+        for good in [
+            format!("a = \"{dots}\" # {dots}"),
+            format!("a = \"\"\"\n{dots}\n\"{dots}\"\"\" # b"),
+            "a.b.c = 1.5\n".repeat(20),
+        ] {
+            assert_eq!(line_of_dots(&good), None, "{good}");
+        }
+    }
 
     #[test]
     fn a_key_that_is_missing_has_the_place_of_its_table() {

@@ -12,7 +12,7 @@ use crate::common::config::fields::{ConfigFault, Faults, Fields};
 use crate::common::config::kafka::{self, Kafka};
 use crate::common::config::kerberos::Kerberos;
 use crate::common::config::mapping::{self, Mapping};
-use crate::common::config::places::{KeyPlaces, TextPlace};
+use crate::common::config::places::{KeyPlaces, TextPlace, line_of_dots};
 use crate::common::config::root::Root;
 use crate::common::config::together;
 
@@ -60,6 +60,11 @@ impl Config {
     /// # Errors
     /// All faults that were found, each with its key and its place, in the order of the file.
     pub fn parse(text: &str, instance: Option<&str>) -> Result<Config, Faulty> {
+        if let Some(at) = line_of_dots(text) {
+            let why = "a key has empty parts, or more parts than any key has";
+            let place = Some(TextPlace::of(text, at));
+            return Err(Faulty(vec![ConfigFault { place, ..ConfigFault::new("(syntax)", why) }]));
+        }
         let (document, errors) = DeTable::parse_recoverable(text);
         let places = KeyPlaces::of(text, document.get_ref());
         let table = Table::deserialize(Deserializer::from(document)).unwrap_or_default();
