@@ -5,7 +5,8 @@ use std::path::Path;
 use crate::common::config::fields::ConfigFault;
 use crate::common::config::root::{HdfsOptions, Root};
 
-const FILES: [&str; 2] = ["core-site.xml", "hdfs-site.xml"];
+/// The files that a client of HDFS reads, in this order.
+pub const HADOOP_FILES: [&str; 2] = ["core-site.xml", "hdfs-site.xml"];
 
 /// The properties of one file; none if it is not XML.
 #[must_use]
@@ -39,7 +40,7 @@ impl Root {
 fn refused(url: &str, options: &HdfsOptions, directory: &Path) -> Option<String> {
     let shown = directory.display();
     let mut texts = Vec::new();
-    for file in FILES {
+    for file in HADOOP_FILES {
         match std::fs::read_to_string(directory.join(file)) {
             Ok(text) => texts.push(text),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}

@@ -23,7 +23,7 @@ mod wordcount;
 pub use archive::ArchiveConfig;
 pub use daemon::{Daemon, WebLogin};
 pub use fields::ConfigFault;
-pub use hadoop::hadoop_properties;
+pub use hadoop::{HADOOP_FILES, hadoop_properties};
 pub use kafka::{Kafka, SECRETS};
 pub use kerberos::Kerberos;
 pub use mapping::{Mapping, Start, Topics};

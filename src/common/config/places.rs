@@ -106,10 +106,9 @@ pub(super) fn line_of_dots(text: &str) -> Option<usize> {
             Some(end) if is_at(i, end) => (taken, ends_with) = (end.len(), None),
             Some([b'"', ..]) if *byte == b'\\' => taken = 2,
             // A string of one line ends with it, whether it is closed or not.
-            Some([_]) if *byte == b'\n' => (dots, ends_with) = (0, None),
+            Some([_]) if *byte == b'\n' => ends_with = None,
             Some(_) => {}
             None if *byte == b'.' => dots = dots.saturating_add(1),
-            None if *byte == b'\n' => dots = 0,
             None if *byte == b'#' => ends_with = Some(b"\n"),
             None => {
                 let begins: [&[u8]; 4] = [b"\"\"\"", b"'''", b"\"", b"'"];
@@ -117,7 +116,7 @@ pub(super) fn line_of_dots(text: &str) -> Option<usize> {
                 taken = ends_with.map_or(1, <[u8]>::len);
             }
         }
-        if byte == &b'\n' {
+        if *byte == b'\n' {
             dots = 0;
         }
         if DOTS <= dots {

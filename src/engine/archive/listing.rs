@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::clients::store::{Store, StoreError};
-use crate::engine::archive::staging::staged_paths;
+use crate::engine::archive::staging::{looked_at, staged_paths};
 use crate::pure::layout::names::{self, LEDGERS, PartitionPaths};
 use crate::pure::protocol::{Entry, EntryKey, EntryKind, FileRef};
 use crate::pure::record::{Offset, OffsetRange};
@@ -289,8 +289,7 @@ impl LedgerListing {
     }
 }
 
-/// Where a file that an entry names is staged until it is published: by this version, and by the
-/// first one.
+/// [`staged_paths`] of an entry of any partition.
 #[must_use]
 pub fn staged_at(entry: &Entry, file: &FileRef) -> [String; 2] {
     let paths = PartitionPaths::new(&entry.topic, entry.incarnation, entry.partition);
@@ -306,11 +305,9 @@ pub async fn read_file(
     entry: &Entry,
     file: &FileRef,
 ) -> Result<Option<(String, Bytes)>, StoreError> {
-    let [staged, old] = staged_at(entry, file);
-    // Looked at in this order, a rename in between is seen.
-    for path in [&file.path, &staged, &old, &file.path] {
+    for path in looked_at(&staged_at(entry, file), file) {
         if let Some(bytes) = store.read(path).await? {
-            return Ok(Some((path.clone(), bytes)));
+            return Ok(Some((path.into(), bytes)));
         }
     }
     Ok(None)

@@ -28,6 +28,12 @@ pub fn staged_paths(paths: &PartitionPaths, entry: &Entry, file: &FileRef) -> [S
     [paths.staged(key, id, &file.staged), format!("{old}/{}", file.staged)]
 }
 
+/// Where a file is looked for, staged at these paths or published. In this order a rename in
+/// between is seen.
+pub fn looked_at<'a>(staged: &'a [String; 2], file: &'a FileRef) -> [&'a str; 4] {
+    [&file.path, &staged[0], &staged[1], &file.path]
+}
+
 impl LedgerStore {
     /// The attempts of which something is staged.
     async fn staged(&self) -> Result<BTreeMap<(EntryKey, AttemptId), StagedAttempt>, LedgerError> {
@@ -170,10 +176,9 @@ impl LedgerStore {
     pub async fn lost(&self, entry: &Entry) -> Result<Vec<FileRef>, StoreError> {
         let mut lost = Vec::new();
         for file in entry.files.iter().take(LOOKED_AT) {
-            let [now, old] = staged_paths(&self.paths, entry, file);
+            let staged = staged_paths(&self.paths, entry, file);
             let mut is_there = false;
-            // In this order a rename in between is seen.
-            for path in [&file.path, &now, &old, &file.path] {
+            for path in looked_at(&staged, file) {
                 is_there = is_there || self.store.length(path).await?.is_some();
             }
             if !is_there {

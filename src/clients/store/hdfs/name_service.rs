@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::common::config::{HdfsOptions, Umask, hadoop_properties};
+use crate::common::config::{HADOOP_FILES, HdfsOptions, Umask, hadoop_properties};
 
 const UMASK: &str = "fs.permissions.umask-mode";
 
@@ -116,7 +116,7 @@ impl NameService {
 pub(super) fn properties(options: &HdfsOptions) -> BTreeMap<String, String> {
     let mut values = BTreeMap::new();
     if let Some(directory) = directory(options) {
-        for file in ["core-site.xml", "hdfs-site.xml"] {
+        for file in HADOOP_FILES {
             values.extend(properties_of(&directory.join(file)));
         }
     }
