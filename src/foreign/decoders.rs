@@ -15,7 +15,12 @@ use crate::pure::formats::identity::RootIdentity;
 use crate::pure::formats::metadata::Metadata;
 use crate::pure::formats::partials::Partials;
 use crate::pure::layout::Template;
+use crate::pure::layout::bad::MaxBad;
+use crate::pure::layout::cells::ColumnType;
+use crate::pure::layout::columns::{Column, FIRST_ID, JsonColumns};
+use crate::pure::layout::format::{Rows, TextPolicy};
 use crate::pure::layout::names::{self, PartitionPaths};
+use crate::pure::layout::rules::{Fit, OnBadRecord, RecordRules, Tombstones};
 use crate::pure::protocol::{Committed, Identity, LedgerTail, OnGap, Partition, Sinks};
 use crate::pure::record::{Offset, Record, Timestamp};
 
@@ -94,6 +99,21 @@ pub const DECODERS: &[Decoder] = &[
         name: "field",
         samples: &[b"{\"a\":{\"b\":17.5e3},\"t\":\"2026-11-22T17:03:02.5Z\"}", b"{\"a\":[1]}"],
         decode: field,
+        memory: LITTLE,
+    },
+    Decoder {
+        name: "columns",
+        samples: &[
+            b"{\"a\":{\"b\":17.5e3},\"t\":\"2026-11-22T17:03:02.5Z\",\"d\":\"2026-11-22\"}",
+            b"{\"a\":[1],\"d\":null,\"x\":\"/w==\",\"n\":-7,\"a\":{\"b\":1}}",
+        ],
+        decode: columns,
+        memory: LITTLE,
+    },
+    Decoder {
+        name: "column_types",
+        samples: &[b"decimal(38,12)", b"a.b=timestamp_ms", b"5% of 10m", b"1000 of 1h"],
+        decode: |bytes| with_text(bytes, column_types),
         memory: LITTLE,
     },
     Decoder {
@@ -275,6 +295,50 @@ fn count(bytes: &[u8]) {
         let _ = Count::parse(&record(&headers, line));
         let foreign = [(NAME.as_bytes(), Some(line))];
         let _ = Count::parse(&record(&foreign, line));
+    }
+}
+
+/// Every type, of fields that are there and of such that are not.
+fn columns(bytes: &[u8]) {
+    let types = ["string", "int32", "int64", "float64", "decimal(20,3)", "date", "timestamp"];
+    let more = ["timestamp_s", "timestamp_ms", "timestamp_us", "bytes", "json", "boolean"];
+    for kind in types.into_iter().chain(more) {
+        let Ok(kind) = ColumnType::parse(kind) else { panic!("{kind} is a type") };
+        let column = |path: &str| match Column::new(path, Some(&path.replace('.', "_")), kind) {
+            Ok(column) => column,
+            Err(e) => panic!("{path}: {e}"),
+        };
+        let all = ["a", "a.b", "t", "d", "x", "n"].map(column);
+        if let Ok(cells) = JsonColumns::new(all.to_vec()).row(bytes) {
+            assert_eq!(cells.len(), all.len());
+        }
+    }
+    let (key, rows) = (TextPolicy::Auto, |key| Rows::Json { key });
+    let (tombstones, on_bad_record) = (Tombstones::Keep, OnBadRecord::Quarantine);
+    let rules = RecordRules { rows: rows(key), tombstones, on_bad_record };
+    let record = Record {
+        offset: Offset(0),
+        timestamp: Timestamp::Missing,
+        key: None,
+        value: Some(bytes),
+        headers: &[],
+    };
+    if let Fit::Json(json) = rules.fit(&record) {
+        assert!(!json.contains(['\n', '\r']), "{json}");
+    }
+}
+
+fn column_types(text: &str) {
+    if let Ok(kind) = ColumnType::parse(text) {
+        assert_eq!(ColumnType::parse(&kind.to_string()), Ok(kind));
+    }
+    let (path, kind) = text.split_once('=').unwrap_or((text, "json"));
+    if let Ok(column) = Column::new(path, None, ColumnType::parse(kind).unwrap_or(ColumnType::Json))
+    {
+        assert!((FIRST_ID..).contains(&column.id()));
+    }
+    if let Ok(limit) = MaxBad::parse(text) {
+        let _ = limit.to_string();
     }
 }
 

@@ -145,6 +145,8 @@ total!(
     partials,
     count,
     field,
+    columns,
+    column_types,
     time,
     words,
     template,

@@ -5,6 +5,7 @@ pub mod calendar;
 pub mod count;
 pub mod fault;
 pub mod formats;
+pub mod json;
 pub mod layout;
 pub mod protocol;
 pub mod record;

@@ -6,6 +6,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
     ("pure/record", "the nouns: record, offset, partition", &[]),
     ("pure/fault", "faults that tests plant into the rules", &[]),
     ("pure/calendar", "times as text, and back", &[]),
+    ("pure/json", "pieces of JSON as text", &[]),
     ("pure/formats", "what is written down and read again, one file a format", &["pure/record"]),
     (
         "pure/protocol",
@@ -14,13 +15,13 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
     ),
     (
         "pure/layout",
-        "names, paths and rules for rolling",
-        &["pure/calendar", "pure/formats", "pure/record"],
+        "names, paths, rows, and rules for rolling",
+        &["pure/calendar", "pure/formats", "pure/json", "pure/record"],
     ),
     (
         "pure/count",
         "words, windows and sums",
-        &["pure/calendar", "pure/fault", "pure/formats", "pure/record"],
+        &["pure/calendar", "pure/fault", "pure/formats", "pure/json", "pure/record"],
     ),
     ("common/clock", "the clocks, read in one place", &[]),
     ("common/crash", "the steps at which a variable lets a process die", &[]),
@@ -138,6 +139,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
             "common/spawn",
             "pure/calendar",
             "pure/count",
+            "pure/json",
             "pure/layout",
             "pure/protocol",
             "pure/record",

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::{jsonl, parquet, rows};
 use crate::pure::layout::format::{Format, Rows};
+use crate::pure::layout::rules::Fit;
 use crate::pure::record::{Record, TopicPartition};
 
 /// Writes one file.
@@ -27,31 +28,44 @@ impl Encoder {
     ///
     /// # Errors
     /// The writer refuses its settings.
-    pub fn new(format: Format, rows: Rows, of: &TopicPartition) -> Result<Encoder, EncodeError> {
-        let kind = match (format, rows) {
-            (Format::Parquet(codec), Rows::Raw { key, value }) => Kind::RawParquet(Box::new(
-                parquet::File::new(rows::RawRows::new(of.clone(), key, value), codec)?,
-            )),
-            (Format::Parquet(codec), Rows::Counts) => Kind::CountParquet(Box::new(
-                parquet::File::new(rows::CountRows::new(of.clone()), codec)?,
-            )),
+    pub fn new(format: Format, rows: &Rows, of: &TopicPartition) -> Result<Encoder, EncodeError> {
+        let of = of.clone();
+        let raw = |rows, codec| Ok(Kind::RawParquet(Box::new(parquet::File::new(rows, codec)?)));
+        let kind: Result<Kind, EncodeError> = match (format, rows) {
+            (Format::Parquet(codec), Rows::Raw { key, value }) => {
+                raw(rows::RawRows::new(of, *key, *value), codec)
+            }
+            (Format::Parquet(codec), Rows::Columns(columns)) => {
+                raw(rows::RawRows::typed(of, columns), codec)
+            }
+            (Format::Parquet(codec), Rows::Quarantine) => {
+                raw(rows::RawRows::quarantined(of), codec)
+            }
+            (Format::Parquet(codec), Rows::Counts) => {
+                let file = parquet::File::new(rows::CountRows::new(of), codec)?;
+                Ok(Kind::CountParquet(Box::new(file)))
+            }
+            // The configuration allows these rows in one format only.
+            (Format::Parquet(_), Rows::Json { .. }) | (Format::JsonLines(_), Rows::Columns(_)) => {
+                Err(EncodeError::Unfit)
+            }
             (Format::JsonLines(codec), rows) => {
-                Kind::JsonLines(Box::new(jsonl::File::new(rows, codec, of.clone())?))
+                Ok(Kind::JsonLines(Box::new(jsonl::File::new(rows.clone(), codec, of)?)))
             }
         };
-        Ok(Encoder(kind))
+        kind.map(Encoder)
     }
 
-    /// Adds one record.
+    /// Adds one record, as the rules have it.
     ///
     /// # Errors
     /// The format's library refuses it.
     #[inline]
-    pub fn append(&mut self, record: &Record<'_>) -> Result<(), EncodeError> {
+    pub fn append(&mut self, record: &Record<'_>, fit: &Fit<'_>) -> Result<(), EncodeError> {
         match &mut self.0 {
-            Kind::RawParquet(file) => file.append(record),
-            Kind::CountParquet(file) => file.append(record),
-            Kind::JsonLines(file) => file.append(record),
+            Kind::RawParquet(file) => file.append(record, fit),
+            Kind::CountParquet(file) => file.append(record, fit),
+            Kind::JsonLines(file) => file.append(record, fit),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What can go wrong with a file that is encoded.
 
+use crate::pure::layout::bad::MaxBad;
+
 /// A file cannot be encoded. The caller names the record that caused the error.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
@@ -9,4 +11,10 @@ pub enum EncodeError {
     Arrow(#[from] arrow::error::ArrowError),
     #[error("can't compress: {0}")]
     Io(#[from] std::io::Error),
+    #[error("a row of another kind than its file's: this is a fault of the program")]
+    Unfit,
+    #[error("it does not fit ({0}), and on_bad_record is \"stop\"")]
+    Bad(String),
+    #[error("it does not fit ({why}), and with it more than max_bad ({limit}) do not")]
+    TooManyBad { why: String, limit: MaxBad },
 }

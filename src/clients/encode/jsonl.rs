@@ -10,11 +10,13 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use flate2::write::GzEncoder;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::foreign::count_or_foreign;
 use crate::pure::calendar::iso_millis;
 use crate::pure::layout::format::{Rows, TextCodec, TextPolicy};
+use crate::pure::layout::rules::Fit;
 use crate::pure::record::{Record, TopicPartition};
 
 enum Sink {
@@ -46,10 +48,20 @@ struct RawLine<'a> {
     key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_bytes: Option<String>,
-    value: Option<&'a str>,
+    value: Option<Value<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value_bytes: Option<String>,
     headers: Vec<HeaderLine<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+/// A value as text, or as JSON.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Value<'a> {
+    Text(&'a str),
+    Json(&'a RawValue),
 }
 
 #[derive(Serialize)]
@@ -108,12 +120,18 @@ impl File {
         Ok(File { sink, rows, of, line: Vec::new(), taken: 0 })
     }
 
-    pub(super) fn append(&mut self, record: &Record<'_>) -> Result<(), EncodeError> {
+    pub(super) fn append(&mut self, record: &Record<'_>, fit: &Fit<'_>) -> Result<(), EncodeError> {
         self.line.clear();
         match self.rows {
-            Rows::Raw { key, value } => self.raw_line(record, key, value),
-            Rows::Counts => self.count_line(record),
-        }
+            Rows::Raw { key, value } => self.raw_line(record, fit, key, value),
+            Rows::Json { key } => self.raw_line(record, fit, key, TextPolicy::Auto),
+            Rows::Quarantine => self.raw_line(record, fit, TextPolicy::Auto, TextPolicy::Auto),
+            Rows::Counts => {
+                self.count_line(record);
+                Ok(())
+            }
+            Rows::Columns(_) => Err(EncodeError::Unfit),
+        }?;
         self.line.push(b'\n');
         match &mut self.sink {
             Sink::Plain(out) => out.extend_from_slice(&self.line),
@@ -123,9 +141,26 @@ impl File {
         Ok(())
     }
 
-    fn raw_line(&mut self, record: &Record<'_>, key_mode: TextPolicy, value_mode: TextPolicy) {
+    fn raw_line(
+        &mut self,
+        record: &Record<'_>,
+        fit: &Fit<'_>,
+        key_mode: TextPolicy,
+        value_mode: TextPolicy,
+    ) -> Result<(), EncodeError> {
         let (key, key_bytes) = text_or_base64(record.key, key_mode);
-        let (value, value_bytes) = text_or_base64(record.value, value_mode);
+        let (value, value_bytes) = match fit {
+            Fit::Json(json) => {
+                // The rules have parsed it.
+                let raw =
+                    serde_json::from_str::<&RawValue>(json).map_err(|_| EncodeError::Unfit)?;
+                (Some(Value::Json(raw)), None)
+            }
+            _ => {
+                let (text, bytes) = text_or_base64(record.value, value_mode);
+                (text.map(Value::Text), bytes)
+            }
+        };
         let headers = record.headers.iter().map(|(name, bytes)| {
             let (value, value_bytes) = text_or_base64(*bytes, TextPolicy::Auto);
             let key = String::from_utf8_lossy(name);
@@ -143,8 +178,13 @@ impl File {
             value,
             value_bytes,
             headers: headers.collect(),
+            error: match fit {
+                Fit::Bad(why) => Some(why),
+                _ => None,
+            },
         };
         serde_json::to_writer(&mut self.line, &line).expect("a line has string keys only");
+        Ok(())
     }
 
     fn count_line(&mut self, record: &Record<'_>) {

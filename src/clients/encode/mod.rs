@@ -9,9 +9,12 @@ mod foreign;
 mod jsonl;
 mod parquet;
 mod rows;
+mod typed;
 
 pub use encoder::Encoder;
 pub use error::EncodeError;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_columns;

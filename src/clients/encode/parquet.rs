@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::rows::{Builder, VERSION};
 use crate::pure::layout::format::ParquetCodec;
+use crate::pure::layout::rules::Fit;
 use crate::pure::record::Record;
 
 /// Rows in a batch: enough to spread the cost of a batch, few enough to stay in the cache.
@@ -95,8 +96,8 @@ impl<B: Builder> File<B> {
     }
 
     #[inline]
-    pub(super) fn append(&mut self, record: &Record<'_>) -> Result<(), EncodeError> {
-        self.rows.append(record);
+    pub(super) fn append(&mut self, record: &Record<'_>, fit: &Fit<'_>) -> Result<(), EncodeError> {
+        self.rows.append(record, fit)?;
         if BATCH_ROWS <= self.rows.rows() || BATCH_BYTES <= self.rows.bytes() {
             self.write_batch()?;
         }

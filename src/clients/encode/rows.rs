@@ -6,7 +6,6 @@
 //! readers take together with the old one; the ids never change.
 
 use std::borrow::Cow;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use ::parquet::arrow::PARQUET_FIELD_ID_META_KEY;
@@ -19,8 +18,10 @@ use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema, TimeUnit};
 
 use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::foreign::count_or_foreign;
-use crate::pure::calendar::YEARS;
-use crate::pure::layout::format::TextPolicy;
+use crate::clients::encode::typed::{TypedColumns, field};
+use crate::pure::layout::cells::READABLE;
+use crate::pure::layout::format::{ColumnRows, TextPolicy};
+use crate::pure::layout::rules::Fit;
 use crate::pure::record::{Record, Timestamp, TopicPartition};
 
 /// The version of the columns.
@@ -29,7 +30,8 @@ pub(super) const VERSION: &str = "2";
 /// Rows of one file, gathered until they make a batch.
 pub(super) trait Builder {
     fn schema(&self) -> Arc<Schema>;
-    fn append(&mut self, record: &Record<'_>);
+    /// Adds a row of the record, as the rules have it.
+    fn append(&mut self, record: &Record<'_>, fit: &Fit<'_>) -> Result<(), EncodeError>;
     fn rows(&self) -> usize;
     /// Bytes of the values gathered, about.
     fn bytes(&self) -> usize;
@@ -38,10 +40,6 @@ pub(super) trait Builder {
     fn plain_columns(&self) -> &'static [&'static str];
 }
 
-/// The times that every reader holds, milliseconds: Spark refuses what lies before 1900 (it was
-/// written by another calendar, perhaps), and pyarrow what lies behind the year 9999.
-const READABLE: RangeInclusive<i64> = -2_208_988_800_000..=YEARS.1;
-
 /// A time in microseconds; [`None`] where a reader could not hold it, and would fail at the whole
 /// file. A column beside it has the number as it was.
 fn readable_micros(millis: Option<i64>) -> Option<i64> {
@@ -49,7 +47,7 @@ fn readable_micros(millis: Option<i64>) -> Option<i64> {
 }
 
 /// The field with its id: by that, tables with evolving schemas (Iceberg) know a column.
-fn with_id(id: u32, field: Field) -> Field {
+fn with_id(id: i32, field: Field) -> Field {
     let key = PARQUET_FIELD_ID_META_KEY.to_string();
     field.with_metadata([(key, id.to_string())])
 }
@@ -114,7 +112,7 @@ impl TextOrBytes {
     }
 }
 
-/// The raw envelope.
+/// The raw envelope, with what stands beside it: declared columns, or the error of the quarantine.
 pub(super) struct RawRows {
     of: TopicPartition,
     schema: Arc<Schema>,
@@ -122,7 +120,8 @@ pub(super) struct RawRows {
     time: TimestampMicrosecondBuilder,
     time_type: Vec<Option<i32>>,
     key: TextOrBytes,
-    value: TextOrBytes,
+    /// [`None`] where the declared columns replace it.
+    value: Option<TextOrBytes>,
     header_ends: Vec<i32>,
     header_keys: StringBuilder,
     header_values: BinaryBuilder,
@@ -130,6 +129,36 @@ pub(super) struct RawRows {
     time_ms: Int64Builder,
     /// A list only where a name is not UTF-8.
     name_bytes: ListBuilder<BinaryBuilder>,
+    beside: Beside,
+}
+
+/// What stands beside the envelope.
+enum Beside {
+    Nothing,
+    Typed(TypedColumns),
+    Error(StringBuilder),
+}
+
+impl Beside {
+    fn append(&mut self, fit: &Fit<'_>) -> Result<(), EncodeError> {
+        match (self, fit) {
+            (Beside::Nothing, Fit::Raw) => Ok(()),
+            (Beside::Typed(columns), Fit::Cells(cells)) => columns.append(cells),
+            (Beside::Error(errors), Fit::Bad(why)) => {
+                errors.append_value(why);
+                Ok(())
+            }
+            _ => Err(EncodeError::Unfit),
+        }
+    }
+
+    fn columns(&mut self) -> Vec<ArrayRef> {
+        match self {
+            Beside::Nothing => Vec::new(),
+            Beside::Typed(columns) => columns.finish().collect(),
+            Beside::Error(errors) => vec![Arc::new(errors.finish())],
+        }
+    }
 }
 
 const TIME_TYPES: [&str; 2] = ["CreateTime", "LogAppendTime"];
@@ -147,37 +176,74 @@ fn name_element() -> Arc<Field> {
     Arc::new(with_id(104, Field::new("element", DataType::Binary, true)))
 }
 
+/// The fields of the envelope, with their ids; without the value's where it is left out.
+fn envelope(with_value: bool) -> Vec<Field> {
+    let nullable = |name, kind| Field::new(name, kind, true);
+    let fields = [
+        Field::new("topic", constant(), false),
+        Field::new("partition", DataType::Int32, false),
+        Field::new("offset", DataType::Int64, false),
+        nullable("timestamp", utc()),
+        nullable("timestamp_type", constant()),
+        nullable("key", DataType::Utf8),
+        nullable("key_bytes", DataType::Binary),
+        nullable("value", DataType::Utf8),
+        nullable("value_bytes", DataType::Binary),
+        Field::new("headers", DataType::List(header_element()), false),
+        nullable("timestamp_ms", DataType::Int64),
+        nullable("header_keys_bytes", DataType::List(name_element())),
+    ];
+    let fields = (1..).zip(fields).map(|(id, field)| with_id(id, field));
+    fields.filter(|f| with_value || !f.name().starts_with("value")).collect()
+}
+
+/// The id of the quarantine's column `error`.
+const ERROR_ID: i32 = 13;
+
 impl RawRows {
     pub(super) fn new(of: TopicPartition, key: TextPolicy, value: TextPolicy) -> RawRows {
-        let nullable = |name, kind| Field::new(name, kind, true);
-        let schema = schema_of(vec![
-            Field::new("topic", constant(), false),
-            Field::new("partition", DataType::Int32, false),
-            Field::new("offset", DataType::Int64, false),
-            nullable("timestamp", utc()),
-            nullable("timestamp_type", constant()),
-            nullable("key", DataType::Utf8),
-            nullable("key_bytes", DataType::Binary),
-            nullable("value", DataType::Utf8),
-            nullable("value_bytes", DataType::Binary),
-            Field::new("headers", DataType::List(header_element()), false),
-            nullable("timestamp_ms", DataType::Int64),
-            nullable("header_keys_bytes", DataType::List(name_element())),
-        ]);
+        RawRows::with(of, key, Some(value), envelope(true), Beside::Nothing)
+    }
+
+    /// Rows with declared columns behind the envelope.
+    pub(super) fn typed(of: TopicPartition, rows: &ColumnRows) -> RawRows {
+        let columns = rows.columns.columns();
+        let mut fields = envelope(rows.value.is_some());
+        fields.extend(columns.iter().map(|column| with_id(column.id(), field(column))));
+        let beside = Beside::Typed(TypedColumns::new(columns));
+        RawRows::with(of, rows.key, rows.value, fields, beside)
+    }
+
+    /// Rows of the quarantine.
+    pub(super) fn quarantined(of: TopicPartition) -> RawRows {
+        let mut fields = envelope(true);
+        fields.push(with_id(ERROR_ID, Field::new("error", DataType::Utf8, false)));
+        let beside = Beside::Error(StringBuilder::new());
+        RawRows::with(of, TextPolicy::Auto, Some(TextPolicy::Auto), fields, beside)
+    }
+
+    fn with(
+        of: TopicPartition,
+        key: TextPolicy,
+        value: Option<TextPolicy>,
+        fields: Vec<Field>,
+        beside: Beside,
+    ) -> RawRows {
         RawRows {
             of,
-            schema,
+            schema: Arc::new(Schema::new(fields)),
             offset: Int64Builder::new(),
             time: TimestampMicrosecondBuilder::new().with_timezone("UTC"),
             time_type: Vec::new(),
             key: TextOrBytes::new(key),
-            value: TextOrBytes::new(value),
+            value: value.map(TextOrBytes::new),
             header_ends: vec![0],
             header_keys: StringBuilder::new(),
             header_values: BinaryBuilder::new(),
             header_bytes: 0,
             time_ms: Int64Builder::new(),
             name_bytes: ListBuilder::new(BinaryBuilder::new()).with_field(name_element()),
+            beside,
         }
     }
 
@@ -216,7 +282,8 @@ impl Builder for RawRows {
     }
 
     #[inline]
-    fn append(&mut self, record: &Record<'_>) {
+    fn append(&mut self, record: &Record<'_>, fit: &Fit<'_>) -> Result<(), EncodeError> {
+        self.beside.append(fit)?;
         self.offset.append_value(record.offset.0);
         let millis = record.timestamp.millis();
         self.time.append_option(readable_micros(millis));
@@ -227,10 +294,13 @@ impl Builder for RawRows {
             Timestamp::Missing => None,
         });
         self.key.append(record.key);
-        self.value.append(record.value);
+        if let Some(value) = &mut self.value {
+            value.append(record.value);
+        }
         self.append_names(record);
         let last = *self.header_ends.last().expect("begins with 0");
         self.header_ends.push(last + record.headers.len() as i32);
+        Ok(())
     }
 
     fn rows(&self) -> usize {
@@ -238,7 +308,12 @@ impl Builder for RawRows {
     }
 
     fn bytes(&self) -> usize {
-        self.key.size + self.value.size + self.header_bytes + self.rows() * 40
+        let value = self.value.as_ref().map_or(0, |value| value.size);
+        let beside = match &self.beside {
+            Beside::Typed(columns) => columns.bytes(),
+            Beside::Nothing | Beside::Error(_) => 0,
+        };
+        self.key.size + value + self.header_bytes + beside + self.rows() * 40
     }
 
     fn batch(&mut self) -> Result<RecordBatch, EncodeError> {
@@ -247,8 +322,7 @@ impl Builder for RawRows {
         let partition: ArrayRef = Arc::new(Int32Array::from(vec![self.of.partition; rows]));
         let time_type = labels(std::mem::take(&mut self.time_type), &TIME_TYPES)?;
         let [key, key_bytes] = self.key.columns();
-        let [value, value_bytes] = self.value.columns();
-        let columns: Vec<ArrayRef> = vec![
+        let mut columns: Vec<ArrayRef> = vec![
             topic,
             partition,
             Arc::new(self.offset.finish()),
@@ -256,12 +330,14 @@ impl Builder for RawRows {
             time_type,
             key,
             key_bytes,
-            value,
-            value_bytes,
+        ];
+        columns.extend(self.value.as_mut().into_iter().flat_map(TextOrBytes::columns));
+        columns.extend([
             self.headers()?,
             Arc::new(self.time_ms.finish()),
             Arc::new(self.name_bytes.finish()),
-        ];
+        ]);
+        columns.extend(self.beside.columns());
         Ok(RecordBatch::try_new(self.schema(), columns)?)
     }
 
@@ -331,7 +407,7 @@ impl Builder for CountRows {
     }
 
     #[inline]
-    fn append(&mut self, record: &Record<'_>) {
+    fn append(&mut self, record: &Record<'_>, _: &Fit<'_>) -> Result<(), EncodeError> {
         let parsed = count_or_foreign(record);
         let count = parsed.ok();
         let (start, end) = (count.map(|c| c.window_start), count.map(|c| c.window_end));
@@ -348,6 +424,7 @@ impl Builder for CountRows {
         let foreign = parsed.err().map(|value| value.unwrap_or_default());
         self.foreign.append_option(foreign);
         self.size += count.map_or(0, |c| c.word.len()) + foreign.map_or(0, <[u8]>::len) + 64;
+        Ok(())
     }
 
     fn rows(&self) -> usize {

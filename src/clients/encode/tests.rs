@@ -5,19 +5,20 @@ use crate::pure::count::output::{Merged, OutputFormat, WindowWriter};
 use crate::pure::formats::header::NAME;
 use crate::pure::formats::metadata::Marks;
 use crate::pure::layout::format::{Format, ParquetCodec, Rows, TextCodec, TextPolicy};
+use crate::pure::layout::rules::{Fit, OnBadRecord, RecordRules, Tombstones};
 use crate::pure::record::{Header, Offset, OffsetRange, Record, Timestamp, TopicPartition};
 use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use ::parquet::file::reader::{FileReader as _, SerializedFileReader};
 use ::parquet::schema::printer::print_schema;
 use std::io::Read;
 
-const RAW: Rows = Rows::Raw { key: TextPolicy::Auto, value: TextPolicy::Auto };
+pub(super) const RAW: Rows = Rows::Raw { key: TextPolicy::Auto, value: TextPolicy::Auto };
 
-fn of() -> TopicPartition {
+pub(super) fn of() -> TopicPartition {
     TopicPartition { topic: "t".into(), partition: 2 }
 }
 
-fn record<'a>(
+pub(super) fn record<'a>(
     offset: i64,
     key: Option<&'a [u8]>,
     value: Option<&'a [u8]>,
@@ -26,12 +27,18 @@ fn record<'a>(
     Record { offset: Offset(offset), timestamp: Timestamp::Create(1_500), key, value, headers }
 }
 
+/// What the rules make of a record; tombstones are kept.
+fn fit<'a>(rows: &Rows, record: &Record<'a>) -> Fit<'a> {
+    let (tombstones, on_bad_record) = (Tombstones::Keep, OnBadRecord::Quarantine);
+    RecordRules { rows: rows.clone(), tombstones, on_bad_record }.fit(record)
+}
+
 /// Every awkward record, encoded, as text lines; pieces are taken as they come.
-fn encode(format: Format, rows: Rows, records: &[Record<'_>]) -> Vec<u8> {
+pub(super) fn encode(format: Format, rows: &Rows, records: &[Record<'_>]) -> Vec<u8> {
     let mut encoder = Encoder::new(format, rows, &of()).unwrap();
     let mut out = Vec::new();
     for r in records {
-        encoder.append(r).unwrap();
+        encoder.append(r, &fit(rows, r)).unwrap();
         encoder.drain_bytes(&mut |b| out.extend_from_slice(&b));
     }
     let size = encoder.size();
@@ -40,7 +47,7 @@ fn encode(format: Format, rows: Rows, records: &[Record<'_>]) -> Vec<u8> {
     out
 }
 
-fn parquet_as_json(bytes: Vec<u8>) -> Vec<serde_json::Value> {
+pub(super) fn parquet_as_json(bytes: Vec<u8>) -> Vec<serde_json::Value> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).unwrap();
     let mut out = arrow::json::ArrayWriter::new(Vec::new());
     for batch in reader.build().unwrap() {
@@ -50,7 +57,7 @@ fn parquet_as_json(bytes: Vec<u8>) -> Vec<serde_json::Value> {
     serde_json::from_slice(&out.into_inner()).unwrap_or_default()
 }
 
-fn lines(bytes: &[u8]) -> Vec<serde_json::Value> {
+pub(super) fn lines(bytes: &[u8]) -> Vec<serde_json::Value> {
     let text = std::str::from_utf8(bytes).unwrap();
     text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
 }
@@ -72,7 +79,7 @@ fn raw_rows_keep_every_byte() {
         ParquetCodec::Zstd,
         ParquetCodec::Lz4,
     ] {
-        let rows = parquet_as_json(encode(Format::Parquet(codec), RAW, &records));
+        let rows = parquet_as_json(encode(Format::Parquet(codec), &RAW, &records));
         assert_eq!(rows.len(), 4);
         let offsets: Vec<_> = rows.iter().map(|r| r["offset"].as_i64().unwrap()).collect();
         assert_eq!(offsets, [3, 5, 9, 10]);
@@ -89,15 +96,15 @@ fn raw_rows_keep_every_byte() {
         assert_eq!(rows[2]["key_bytes"], "6bff");
         assert_eq!(rows[3]["value"].as_str().unwrap().len(), 1 << 20);
     }
-    let plain = lines(&encode(Format::JsonLines(TextCodec::None), RAW, &records));
+    let plain = lines(&encode(Format::JsonLines(TextCodec::None), &RAW, &records));
     assert!(plain[0]["key"].is_null() && plain[0]["value"].is_null());
     assert_eq!(plain[1]["headers"][2]["value_bytes"], "/w==");
     assert_eq!(plain[2]["value_bytes"], "AP4=");
     let mut unzipped = Vec::new();
-    let gz = encode(Format::JsonLines(TextCodec::Gzip), RAW, &records);
+    let gz = encode(Format::JsonLines(TextCodec::Gzip), &RAW, &records);
     let _ = flate2::read::GzDecoder::new(&gz[..]).read_to_end(&mut unzipped).unwrap();
     assert_eq!(lines(&unzipped), plain);
-    let zst = encode(Format::JsonLines(TextCodec::Zstd), RAW, &records);
+    let zst = encode(Format::JsonLines(TextCodec::Zstd), &RAW, &records);
     assert_eq!(lines(&zstd::decode_all(&zst[..]).unwrap()), plain);
 }
 
@@ -106,7 +113,7 @@ fn bytes_mode_never_makes_text() {
     let rows = Rows::Raw { key: TextPolicy::Bytes, value: TextPolicy::Bytes };
     let got = parquet_as_json(encode(
         Format::Parquet(ParquetCodec::None),
-        rows,
+        &rows,
         &[record(0, Some(b"k"), Some(b"v"), &[])],
     ));
     assert_eq!((got[0]["key_bytes"].as_str(), got[0].get("value")), (Some("6b"), None));
@@ -124,8 +131,8 @@ fn counts_become_typed_rows_and_foreign_values_stay() {
         record(8, None, Some(b"not ours"), &[]),
     ];
     let parquet =
-        parquet_as_json(encode(Format::Parquet(ParquetCodec::Snappy), Rows::Counts, &records));
-    let json = lines(&encode(Format::JsonLines(TextCodec::None), Rows::Counts, &records));
+        parquet_as_json(encode(Format::Parquet(ParquetCodec::Snappy), &Rows::Counts, &records));
+    let json = lines(&encode(Format::JsonLines(TextCodec::None), &Rows::Counts, &records));
     for rows in [&parquet, &json] {
         assert_eq!(rows[0]["word"], "hello");
         assert_eq!(rows[0]["count"], 2);
@@ -141,11 +148,11 @@ fn counts_become_typed_rows_and_foreign_values_stay() {
 #[test]
 fn many_rows_survive_batches_and_row_groups() {
     let n = 5_000;
-    let mut encoder = Encoder::new(Format::Parquet(ParquetCodec::Snappy), RAW, &of()).unwrap();
+    let mut encoder = Encoder::new(Format::Parquet(ParquetCodec::Snappy), &RAW, &of()).unwrap();
     let mut out = Vec::new();
     for i in 0..n {
         let value = format!("line {i}");
-        encoder.append(&record(i, None, Some(value.as_bytes()), &[])).unwrap();
+        encoder.append(&record(i, None, Some(value.as_bytes()), &[]), &Fit::Raw).unwrap();
         if i % 1_500 == 0 {
             encoder.shrink().unwrap();
             assert!(encoder.has_bytes());
@@ -165,7 +172,7 @@ macro_rules! golden {
 }
 
 /// The schema that a file carries, as Parquet's own text.
-fn schema(rows: Rows) -> String {
+pub(super) fn schema(rows: &Rows) -> String {
     let bytes = encode(Format::Parquet(ParquetCodec::Snappy), rows, &[]);
     let file = SerializedFileReader::new(Bytes::from(bytes)).unwrap();
     let mut text = Vec::new();
@@ -178,9 +185,9 @@ fn schema(rows: Rows) -> String {
 #[test]
 fn the_parquet_schemas_are_the_golden_ones() {
     let bytes = Rows::Raw { key: TextPolicy::Bytes, value: TextPolicy::Bytes };
-    assert_eq!(schema(RAW), golden!("schema-raw-v2.txt"));
-    assert_eq!(schema(bytes), golden!("schema-raw-v2.txt"));
-    assert_eq!(schema(Rows::Counts), golden!("schema-counts-v2.txt"));
+    assert_eq!(schema(&RAW), golden!("schema-raw-v2.txt"));
+    assert_eq!(schema(&bytes), golden!("schema-raw-v2.txt"));
+    assert_eq!(schema(&Rows::Counts), golden!("schema-counts-v2.txt"));
 }
 
 /// One record must not make a file unreadable: a broker takes every number as a time.
@@ -200,7 +207,7 @@ fn a_time_that_no_reader_holds_is_null_beside_its_number() {
         let timestamp = Timestamp::Create(ms);
         Record { timestamp, ..record(0, None, None, &[]) }
     });
-    let rows = parquet_as_json(encode(Format::Parquet(ParquetCodec::Snappy), RAW, &records));
+    let rows = parquet_as_json(encode(Format::Parquet(ParquetCodec::Snappy), &RAW, &records));
     for (row, (ms, shown)) in rows.iter().zip(times) {
         assert_eq!(row["timestamp_ms"], ms);
         assert_eq!(row.get("timestamp").and_then(|t| t.as_str()), shown, "{ms}");
@@ -211,7 +218,7 @@ fn a_time_that_no_reader_holds_is_null_beside_its_number() {
 fn the_bytes_of_header_names_stand_in_parquet() {
     let headers: [Header<'_>; 2] = [(b"stra\xdfe", None), (b"a", None)];
     let records = [record(0, None, None, &headers), record(1, None, None, &headers[1..])];
-    let rows = parquet_as_json(encode(Format::Parquet(ParquetCodec::Snappy), RAW, &records));
+    let rows = parquet_as_json(encode(Format::Parquet(ParquetCodec::Snappy), &RAW, &records));
     assert_eq!(rows[0]["headers"][0]["key"], "stra\u{fffd}e");
     assert_eq!(rows[0]["header_keys_bytes"], serde_json::json!(["73747261df65", null]));
     assert!(rows[1].get("header_keys_bytes").is_none());
@@ -222,7 +229,7 @@ fn the_bytes_of_header_names_stand_in_parquet() {
 fn encodings_are_those_that_every_reader_knows() {
     use ::parquet::basic::Encoding;
     let records: Vec<_> = (0..3_000).map(|i| record(i, None, Some(b"x"), &[])).collect();
-    for rows in [RAW, Rows::Counts] {
+    for rows in &[RAW, Rows::Counts] {
         let bytes = encode(Format::Parquet(ParquetCodec::None), rows, &records);
         let file = SerializedFileReader::new(Bytes::from(bytes)).unwrap();
         for column in file.metadata().row_group(0).columns() {
@@ -237,7 +244,7 @@ fn encodings_are_those_that_every_reader_knows() {
 
 #[test]
 fn the_footer_says_where_the_file_belongs() {
-    let encoder = Encoder::new(Format::Parquet(ParquetCodec::Snappy), RAW, &of()).unwrap();
+    let encoder = Encoder::new(Format::Parquet(ParquetCodec::Snappy), &RAW, &of()).unwrap();
     let mut out = Vec::new();
     let about = [("topic", "t".to_string()), ("first_offset", "7".to_string())];
     encoder.finish(&about, &mut |b| out.extend_from_slice(&b)).unwrap();
@@ -254,7 +261,7 @@ fn the_footer_says_where_the_file_belongs() {
 /// Paths are checked against these names.
 #[test]
 fn the_columns_have_the_names_that_the_layout_says() {
-    for rows in [RAW, Rows::Counts] {
+    for rows in &[RAW, Rows::Counts] {
         let bytes = encode(Format::Parquet(ParquetCodec::Snappy), rows, &[]);
         let file = SerializedFileReader::new(Bytes::from(bytes)).unwrap();
         let schema = file.metadata().file_metadata().schema();
@@ -268,7 +275,7 @@ fn the_columns_have_the_names_that_the_layout_says() {
 fn the_bytes_of_header_names_stand_in_json_lines() {
     let headers: [Header<'_>; 3] =
         [(b"trace\0id", None), (b"stra\xdfe", None), (b"stra\xfee", None)];
-    let line = json_lines(RAW, &[record(0, None, None, &headers)]);
+    let line = json_lines(&RAW, &[record(0, None, None, &headers)]);
     let got = &lines(line.as_bytes())[0]["headers"];
     assert_eq!(got[0]["key"], "trace\0id");
     assert!(got[0].get("key_bytes").is_none());
@@ -282,7 +289,7 @@ fn the_bytes_of_header_names_stand_in_json_lines() {
     );
 }
 
-fn json_lines(rows: Rows, records: &[Record<'_>]) -> String {
+pub(super) fn json_lines(rows: &Rows, records: &[Record<'_>]) -> String {
     String::from_utf8(encode(Format::JsonLines(TextCodec::None), rows, records)).unwrap()
 }
 
@@ -293,7 +300,7 @@ fn the_json_lines_of_raw_records_are_the_golden_ones() {
     let text = record(5, Some(b""), Some("line 1\n\"ä\"".as_bytes()), &headers);
     let timestamp = Timestamp::LogAppend(1_795_368_000_123);
     let bytes = Record { timestamp, ..record(9, Some(b"k\xff"), Some(b"\x00\xfe"), &[]) };
-    assert_eq!(json_lines(RAW, &[bare, text, bytes]), golden!("rows-raw.jsonl"));
+    assert_eq!(json_lines(&RAW, &[bare, text, bytes]), golden!("rows-raw.jsonl"));
 }
 
 #[test]
@@ -326,5 +333,5 @@ fn the_json_lines_of_counts_are_the_golden_ones() {
         .collect();
     records.push(record(10, None, Some(b"not ours"), &[]));
     records.push(record(11, Some(b"k"), None, &[]));
-    assert_eq!(json_lines(Rows::Counts, &records), golden!("rows-counts.jsonl"));
+    assert_eq!(json_lines(&Rows::Counts, &records), golden!("rows-counts.jsonl"));
 }

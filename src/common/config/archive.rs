@@ -10,8 +10,11 @@ use toml::{Table, Value};
 use crate::common::config::fields::{Faults, Fields};
 use crate::common::config::kerberos::Kerberos;
 use crate::common::config::root::{ErasureCoding, HdfsOptions, Root};
+use crate::common::config::rows::RowKeys;
 use crate::common::config::umask::Umask;
-use crate::pure::layout::format::{Format, ParquetCodec, Rows, TextCodec, TextPolicy};
+use crate::pure::layout::bad::MaxBad;
+use crate::pure::layout::format::{Format, ParquetCodec, TextCodec};
+use crate::pure::layout::rules::{OnBadRecord, RecordRules, Tombstones};
 use crate::pure::layout::{RollPolicy, Template};
 
 /// How and where records become files.
@@ -19,11 +22,24 @@ use crate::pure::layout::{RollPolicy, Template};
 pub struct ArchiveConfig {
     pub root: Root,
     pub template: Template,
+    /// The paths of bad records.
+    pub quarantine: Template,
     pub format: Format,
-    pub rows: Rows,
+    pub rules: RecordRules,
+    /// [`None`]: bad records are never too many.
+    pub max_bad: Option<MaxBad>,
     pub roll: RollPolicy,
     /// CRC-32C of the settings above: in every ledger entry.
     pub fingerprint: String,
+}
+
+impl ArchiveConfig {
+    /// The paths of rows, or of bad records.
+    #[inline]
+    #[must_use]
+    pub fn template(&self, of_quarantine: bool) -> &Template {
+        if of_quarantine { &self.quarantine } else { &self.template }
+    }
 }
 
 /// The keys of an archive as far as they are given; a mapping's keys override the
@@ -42,8 +58,7 @@ pub(super) struct ArchiveKeys {
     timezone: Option<TimeZone>,
     format: Option<String>,
     codec: Option<String>,
-    key: Option<TextPolicy>,
-    value: Option<TextPolicy>,
+    rows: RowKeys,
     size: Option<u64>,
     age: Option<Duration>,
     idle: Option<Duration>,
@@ -55,7 +70,6 @@ const DEFAULT_PATH: &str = "{topic}/dt=%Y-%m-%d/hr=%H";
 impl ArchiveKeys {
     pub(super) fn read(fields: Option<Fields>, faults: &mut Faults) -> ArchiveKeys {
         let mut f = fields.unwrap_or_else(|| Fields::new("archive", Table::new()));
-        let bytes8 = [("auto", TextPolicy::Auto), ("bytes", TextPolicy::Bytes)];
         let mut keys = ArchiveKeys {
             path_of: f.key("").trim_end_matches('.').to_string(),
             root: f.text("root", faults),
@@ -72,8 +86,7 @@ impl ArchiveKeys {
             }),
             format: f.text("format", faults),
             codec: f.text("codec", faults),
-            key: f.choice("key", &bytes8, faults),
-            value: f.choice("value", &bytes8, faults),
+            rows: RowKeys::read(&mut f, faults),
             ..ArchiveKeys::default()
         };
         keys.kerberos = f.table("kerberos", faults).and_then(|k| Kerberos::read(k, faults));
@@ -115,8 +128,7 @@ impl ArchiveKeys {
                 self.codec.or_else(|| d.codec.clone())
             },
             format: self.format.or_else(|| d.format.clone()),
-            key: self.key.or(d.key),
-            value: self.value.or(d.value),
+            rows: self.rows.or(&d.rows),
             size: self.size.or(d.size),
             age: self.age.or(d.age),
             idle: self.idle.or(d.idle),
@@ -132,7 +144,7 @@ impl ArchiveKeys {
             ("format", self.format.is_some()),
             ("codec", self.codec.is_some()),
         ];
-        given.contains(&(name, true))
+        given.contains(&(name, true)) || self.rows.gives(name)
     }
 
     /// The settings of one archive, where `self` overrides `defaults`. A fault has the key under
@@ -143,7 +155,8 @@ impl ArchiveKeys {
         counts: bool,
         faults: &mut Faults,
     ) -> Option<ArchiveConfig> {
-        let inherited: Vec<&str> = ["root", "path", "format", "codec"]
+        let keys = ["root", "path", "format", "codec", "value", "columns", "raw_value"];
+        let inherited: Vec<&str> = keys
             .into_iter()
             .filter(|name| !self.gives(name) && (defaults.gives(name) || *name == "root"))
             .collect();
@@ -168,13 +181,12 @@ impl ArchiveKeys {
         let root = root.map_err(|e: String| faults.add(key("root"), e)).ok();
         let zone = self.timezone.clone().unwrap_or(TimeZone::UTC);
         let path = self.path.clone().unwrap_or_else(|| DEFAULT_PATH.into());
-        let (k, v) = (self.key.unwrap_or(TextPolicy::Auto), self.value.unwrap_or(TextPolicy::Auto));
-        let rows = if counts { Rows::Counts } else { Rows::Raw { key: k, value: v } };
-        let template = Template::parse(&path, zone.clone());
-        let template = template.and_then(|t| t.check_names(rows.columns()).map(|()| t));
-        let template = template.map_err(|e| faults.add(key("path"), format!("{path:?}: {e}"))).ok();
         let format = format(self.format.as_deref(), self.codec.as_deref());
         let format = format.map_err(|(k, e)| faults.add(key(k), e)).ok();
+        let (rules, max_bad) = self.rows.clone().valid(counts, format, key, faults);
+        let template = Template::parse(&path, zone.clone());
+        let template = template.and_then(|t| t.check_names(&rules.rows.columns()).map(|()| t));
+        let template = template.map_err(|e| faults.add(key("path"), format!("{path:?}: {e}"))).ok();
         let roll = RollPolicy {
             size_bytes: self.size.unwrap_or(128 << 20),
             age: self.age.unwrap_or(Duration::from_secs(600)),
@@ -182,15 +194,41 @@ impl ArchiveKeys {
             open_files: self.open_files.unwrap_or(64),
         };
         let (root, template, format) = (root?, template?, format?);
-        let shape = format!(
-            "{path}|{:?}|Some({})|{}",
-            zone.iana_name(),
-            format.checksum_text(),
-            rows.checksum_text()
-        );
-        let fingerprint = format!("{:08x}", crc32c::crc32c(shape.as_bytes()));
-        Some(ArchiveConfig { root, template, format, rows, roll, fingerprint })
+        let fingerprint = fingerprint(&path, &zone, format, &rules);
+        let quarantine = Template::of_quarantine(zone);
+        Some(ArchiveConfig {
+            root,
+            template,
+            quarantine,
+            format,
+            rules,
+            max_bad,
+            roll,
+            fingerprint,
+        })
     }
+}
+
+/// CRC-32C of what decides about the contents and the paths of files; keys that came later count
+/// only where they are not as they were before.
+fn fingerprint(path: &str, zone: &TimeZone, format: Format, rules: &RecordRules) -> String {
+    let mut shape = format!(
+        "{path}|{:?}|Some({})|{}",
+        zone.iana_name(),
+        format.checksum_text(),
+        rules.rows.checksum_text()
+    );
+    match rules.tombstones {
+        Tombstones::Keep => {}
+        Tombstones::Drop => shape.push_str("|tombstones: Drop"),
+        Tombstones::Quarantine => shape.push_str("|tombstones: Quarantine"),
+    }
+    match rules.on_bad_record {
+        OnBadRecord::Quarantine => {}
+        OnBadRecord::Skip => shape.push_str("|bad records: Skip"),
+        OnBadRecord::Stop => shape.push_str("|bad records: Stop"),
+    }
+    format!("{:08x}", crc32c::crc32c(shape.as_bytes()))
 }
 
 fn root(text: &str, keys: &ArchiveKeys) -> Result<Root, String> {

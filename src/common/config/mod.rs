@@ -14,6 +14,7 @@ mod mapping;
 mod oauthbearer;
 mod places;
 mod root;
+mod rows;
 mod secret;
 mod together;
 mod umask;

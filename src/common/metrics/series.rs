@@ -27,6 +27,12 @@ pub(super) const UNCOUNTED: Text = (
     "alluvium_uncounted_records_total",
     "Records without anything to count: no value, no key, or no such field.",
 );
+pub(super) const UNFIT: Text = (
+    "alluvium_unfit_records_total",
+    "Records that did not become rows of the archive: bad ones in the quarantine (quarantined) or \
+     left out (skipped), and tombstones that are left out (dropped). Records that are read again \
+     count again.",
+);
 pub(super) const RESULTS: Text =
     ("alluvium_results_total", "Counts published in committed transactions.");
 pub(super) const PARTIALS: Text =

@@ -16,8 +16,10 @@ use crate::engine::archive::kept::KeptRecords;
 use crate::engine::archive::ledger::EntryTemplate;
 use crate::engine::archive::open::{Growing, OpenFiles};
 use crate::engine::archive::task::{ArchiveCommand, Archiver, staged_name};
+use crate::pure::layout::format::Rows;
 use crate::pure::layout::names::PartitionPaths;
 use crate::pure::layout::roll::OpenTotals;
+use crate::pure::layout::rules::{Fit, OnBadRecord};
 use crate::pure::protocol::{AttemptId, EntryKey, FileRef};
 use crate::pure::record::{Offset, Record, TopicPartition};
 
@@ -36,13 +38,35 @@ pub struct Files {
     open: Vec<OpenFile>,
     /// The first file that grows needs no permission.
     first_grows: bool,
-    by_bucket: HashMap<Option<i64>, usize>,
-    last: Option<(Option<i64>, usize)>,
+    by_bucket: HashMap<Bucket, usize>,
+    last: Option<(Bucket, usize)>,
     first_at: Instant,
     last_at: Instant,
 }
 
+/// What the directory of a record depends on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Bucket {
+    is_quarantine: bool,
+    /// [`crate::pure::layout::Template::bucket`]
+    time: Option<i64>,
+}
+
+/// What became of a record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Archived {
+    /// It is a row.
+    Row,
+    /// It has no value, and the mapping archives no such records.
+    Dropped,
+    /// It does not fit, for this reason: it is a row of the quarantine.
+    Quarantined(String),
+    /// It does not fit, for this reason, and the mapping leaves such records out.
+    Skipped(String),
+}
+
 struct OpenFile {
+    is_quarantine: bool,
     directory: String,
     body: Body,
     rows: u64,
@@ -114,7 +138,7 @@ impl Files {
         }
     }
 
-    /// Adds a record to the file of its directory.
+    /// Adds a record to the file of its directory, or of the quarantine.
     #[inline]
     pub fn append(
         &mut self,
@@ -122,15 +146,26 @@ impl Files {
         archive: &ArchiveConfig,
         archiver: &Archiver,
         now: Instant,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<Archived, EncodeError> {
+        self.last_at = now;
+        let fit = archive.rules.fit(record);
+        let archived = match &fit {
+            Fit::Raw | Fit::Cells(_) | Fit::Json(_) => Archived::Row,
+            Fit::Nothing => return Ok(Archived::Dropped),
+            Fit::Bad(why) => match archive.rules.on_bad_record {
+                OnBadRecord::Quarantine => Archived::Quarantined(why.clone()),
+                OnBadRecord::Skip => return Ok(Archived::Skipped(why.clone())),
+                OnBadRecord::Stop => return Err(EncodeError::Bad(why.clone())),
+            },
+        };
+        let is_quarantine = archived != Archived::Row;
         let millis = record.timestamp.millis();
-        let bucket = archive.template.bucket(millis);
+        let bucket = Bucket { is_quarantine, time: archive.template(is_quarantine).bucket(millis) };
         let at = match self.last {
             Some((last, at)) if last == bucket => at,
             _ => self.file_of(bucket, millis, record.offset, archive),
         };
         self.last = Some((bucket, at));
-        self.last_at = now;
         let file = &mut self.open[at];
         file.rows += 1;
         file.last = record.offset;
@@ -140,7 +175,7 @@ impl Files {
         }
         match &mut file.body {
             Body::Growing { encoder, .. } => {
-                encoder.append(record)?;
+                encoder.append(record, &fit)?;
                 if encoder.has_bytes() {
                     encoder.drain_bytes(&mut |bytes| file.sent.send(at, bytes, archiver));
                 }
@@ -153,12 +188,12 @@ impl Files {
                 }
             }
         }
-        Ok(())
+        Ok(archived)
     }
 
     fn file_of(
         &mut self,
-        bucket: Option<i64>,
+        bucket: Bucket,
         millis: Option<i64>,
         first: Offset,
         archive: &ArchiveConfig,
@@ -166,10 +201,16 @@ impl Files {
         if let Some(at) = self.by_bucket.get(&bucket) {
             return *at;
         }
-        let directory = archive.template.render(&self.of.topic, self.of.partition, millis);
-        let known = self.open.iter().position(|f| f.directory == directory);
+        let Bucket { is_quarantine, .. } = bucket;
+        let template = archive.template(is_quarantine);
+        let directory = template.render(&self.of.topic, self.of.partition, millis);
+        let known = self
+            .open
+            .iter()
+            .position(|f| f.directory == directory && f.is_quarantine == is_quarantine);
         let at = known.unwrap_or_else(|| {
             self.open.push(OpenFile {
+                is_quarantine,
                 directory,
                 body: Body::Kept(KeptRecords::default()),
                 rows: 0,
@@ -186,13 +227,16 @@ impl Files {
 
     /// Gives a file an encoder, if one more may grow in the store; whether it has one.
     fn encode(&mut self, at: usize, archive: &ArchiveConfig) -> Result<bool, EncodeError> {
-        let Body::Kept(kept) = &self.open[at].body else { return Ok(true) };
+        let OpenFile { body: Body::Kept(kept), is_quarantine, .. } = &self.open[at] else {
+            return Ok(true);
+        };
         let more = || self.open_in_store.grow(archive.roll.open_files);
         let growing = self.first_grows.then(more);
         if growing.as_ref().is_some_and(Option::is_none) {
             return Ok(false);
         }
-        let (encoder, leave) = (encoded(kept, archive, &self.of)?, growing.flatten());
+        let (encoder, leave) =
+            (encoded(kept, *is_quarantine, archive, &self.of)?, growing.flatten());
         self.first_grows = true;
         let store_bytes = archive.root.bytes_of_open_file();
         self.open[at].body = Body::Growing { encoder, store_bytes, _leave: leave };
@@ -255,7 +299,7 @@ impl Files {
                     encoder.finish(&about, &mut |bytes| sent.send(at, bytes, archiver))?;
                 }
                 Body::Kept(kept) => {
-                    let encoder = encoded(&kept, archive, &self.of)?;
+                    let encoder = encoded(&kept, file.is_quarantine, archive, &self.of)?;
                     drop(kept);
                     let mut chunks = Vec::new();
                     let mut keep = |bytes| sent.add(bytes, &mut |chunk| chunks.push(chunk));
@@ -305,11 +349,14 @@ pub fn footer(
 /// An encoder that has all of these records.
 fn encoded(
     kept: &KeptRecords,
+    is_quarantine: bool,
     archive: &ArchiveConfig,
     of: &TopicPartition,
 ) -> Result<Encoder, EncodeError> {
-    let mut encoder = Encoder::new(archive.format, archive.rows, of)?;
-    kept.replay(|record| encoder.append(record))?;
+    let rules = &archive.rules;
+    let rows = if is_quarantine { &Rows::Quarantine } else { &rules.rows };
+    let mut encoder = Encoder::new(archive.format, rows, of)?;
+    kept.replay(|record| encoder.append(record, &rules.fit(record)))?;
     Ok(encoder)
 }
 

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use crate::clients::encode::EncodeError;
 use crate::common::clock::Now;
 use crate::common::config::{ArchiveConfig, Start};
-use crate::engine::archive::files::Files;
+use crate::engine::archive::files::{Archived, Files};
 use crate::engine::archive::ledger::{EntryTemplate, LedgerStore};
 use crate::engine::archive::open::OpenFiles;
 use crate::engine::archive::task::{ArchiveCommand, Archiver, Event};
 use crate::engine::topics::Role;
 use crate::pure::formats::entry::EntryKind;
 use crate::pure::layout::RollReason;
+use crate::pure::layout::bad::BadRecords;
 use crate::pure::layout::names::PartitionPaths;
 use crate::pure::layout::roll::OpenTotals;
 use crate::pure::protocol::machine::{LedgerQuestion, Machine, NewEntry};
@@ -33,6 +34,8 @@ pub struct ArchiveHalf {
     start: Start,
     open: Option<Files>,
     open_in_store: OpenFiles,
+    /// The bad records of the last time, where the mapping limits them.
+    bad: Option<BadRecords>,
 }
 
 impl ArchiveHalf {
@@ -52,13 +55,14 @@ impl ArchiveHalf {
         let task = Archiver::spawn(ledger, open_in_store.clone(), tell);
         let template = EntryTemplate::new(tp, 0, role, "");
         let (start, open) = (role.start, None);
-        Some(ArchiveHalf { archive, task, paths, template, start, open, open_in_store })
+        Some(ArchiveHalf { archive, task, paths, template, start, open, open_in_store, bad: None })
     }
 
-    /// Writes one record into the attempt that the rules name.
+    /// Writes one record into the attempt that the rules name; what became of it.
     ///
     /// # Errors
-    /// The record has no place in the format: the partition stops.
+    /// The record does not fit, and the mapping has no place for it, or no more: the partition
+    /// stops.
     #[inline]
     pub fn write(
         &mut self,
@@ -66,13 +70,27 @@ impl ArchiveHalf {
         append: Append,
         tp: &TopicPartition,
         now: Instant,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<Archived, EncodeError> {
         if let Append::ToNew { id, from } = append {
             self.open = Some(Files::new(id, from, tp, &self.open_in_store, &self.task, now));
         }
         let files =
             self.open.as_mut().expect("the rules open an attempt before they write into it");
-        files.append(record, &self.archive, &self.task, now)
+        let archived = files.append(record, &self.archive, &self.task, now)?;
+        let Some(limit) = self.archive.max_bad else { return Ok(archived) };
+        let bad = self.bad.get_or_insert_with(|| BadRecords::new(limit, now));
+        let why = match &archived {
+            Archived::Quarantined(why) | Archived::Skipped(why) => Some(why),
+            Archived::Row | Archived::Dropped => None,
+        };
+        match (bad.add(why.is_some(), now), why) {
+            (true, Some(why)) => {
+                // A person decides, and then it is counted anew.
+                self.bad = None;
+                Err(EncodeError::TooManyBad { why: why.clone(), limit })
+            }
+            _ => Ok(archived),
+        }
     }
 
     /// Asks the task for the ledger.

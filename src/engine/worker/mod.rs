@@ -37,6 +37,7 @@ mod slot_pool;
 mod slots;
 mod transaction;
 mod turns;
+mod unfit;
 
 pub use env::{Env, Memory, Paused};
 pub use fetching::Dormancy;

@@ -11,6 +11,7 @@ use crate::common::clock::Now;
 use crate::common::health::Subject;
 use crate::common::metrics::PartitionGauges;
 use crate::common::status::Roll;
+use crate::engine::archive::files::Archived;
 use crate::engine::archive::half::ArchiveHalf;
 use crate::engine::archive::ledger::new_attempt;
 use crate::engine::archive::task::Event;
@@ -20,6 +21,7 @@ use crate::engine::worker::delay::Delay;
 use crate::engine::worker::env::Env;
 use crate::engine::worker::fetching::Fetching;
 use crate::engine::worker::inbox::{Added, Answer};
+use crate::engine::worker::unfit::Unfit;
 use crate::pure::layout::RollReason;
 use crate::pure::protocol::Machine;
 use crate::pure::protocol::machine::{Cause, Effect, Input, ReadStep, Setup, Ticket};
@@ -57,6 +59,7 @@ pub(super) struct PartitionSinks {
     /// The question about the log that the worker has to ask the brokers.
     pub(super) log_question: Option<Ticket>,
     pub(super) tally: Tally,
+    pub(super) unfit: Unfit,
 }
 
 /// What operators see.
@@ -141,6 +144,7 @@ impl OwnedPartition {
             question: None,
             log_question: None,
             tally: Tally::default(),
+            unfit: Unfit::default(),
         };
         OwnedPartition { source, fetching: Fetching::parked(now.instant), sinks }
     }
@@ -227,10 +231,13 @@ impl PartitionSinks {
         self.tally.bytes +=
             (record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len)) as u64;
         if let (Some(append), Some(archive)) = (share.archive, &mut self.archive) {
-            archive.write(record, append, &self.tp, now.instant).map_err(|e| {
-                let text = format!("offset {} can't be encoded: {e}", record.offset);
+            let archived = archive.write(record, append, &self.tp, now.instant).map_err(|e| {
+                let text = format!("offset {} can't be archived: {e}", record.offset);
                 Box::new(Input::NotEncoded(text))
             })?;
+            if archived != Archived::Row {
+                self.unfit.add(record.offset, archived);
+            }
         }
         if let Some(use_) = share.results {
             self.results.on_record(record, use_, now, &mut self.tally).map_err(|e| {

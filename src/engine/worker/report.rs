@@ -25,6 +25,8 @@ impl PartitionSinks {
     /// After a batch: what it held goes to the metrics, and the delays are noted.
     pub(super) fn after_batch(&mut self, records: usize, now: Now, metrics: &Metrics) {
         self.hand_over_tally(metrics);
+        let of = (&self.tp, self.role.mapping.as_str());
+        self.unfit.hand_over(of, metrics, now.instant);
         if let (Some(position), Some(rules)) = (self.machine.position(), self.machine.rules()) {
             let time = self.view.first_time;
             if self.role.archive.is_some() {

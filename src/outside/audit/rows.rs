@@ -15,9 +15,11 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use crate::common::spawn::caught_quietly;
 use crate::pure::calendar::parse_iso_millis;
+use crate::pure::json::string;
 use crate::pure::record::{Offset, Record, Timestamp};
 
 /// What the footer of a Parquet file says of the file (docs/files.md), by names without their
@@ -95,10 +97,12 @@ impl<'a> Either<'a> {
     }
 }
 
-/// Calls `row` for each record in a raw file, with its timestamp, key and value.
+/// Calls `row` for each record in a raw file, or in one of the quarantine, with its timestamp, key
+/// and value.
 ///
 /// # Errors
-/// The bytes are no raw file of this name's format.
+/// The bytes are no raw file of this name's format, or the file does not have the values
+/// (`raw_value = false`).
 pub fn raw(path: &str, bytes: Bytes, mut row: impl FnMut(&Record<'_>)) -> Result<(), String> {
     let mut row = |time: Option<i64>, key: Option<&[u8]>, value: Option<&[u8]>| {
         let timestamp = time.map_or(Timestamp::Missing, Timestamp::Create);
@@ -109,12 +113,19 @@ pub fn raw(path: &str, bytes: Bytes, mut row: impl FnMut(&Record<'_>)) -> Result
         timestamp: Option<String>,
         key: Option<String>,
         key_bytes: Option<String>,
-        value: Option<String>,
+        value: Option<Box<RawValue>>,
         value_bytes: Option<String>,
     }
     match open(path, bytes)? {
         Table::Parquet(bytes) => batches(bytes, &RAW, |batch| {
             let times = millis_of(batch, "timestamp")?;
+            if batch.column_by_name("value").is_none() {
+                return Err(
+                    "the file has no column `value` (raw_value = false), so nothing can be \
+                            counted again"
+                        .into(),
+                );
+            }
             let (key, value) = (Either::of(batch, "key")?, Either::of(batch, "value")?);
             for i in 0..batch.num_rows() {
                 row(times.is_valid(i).then(|| times.value(i)), key.at(i), value.at(i));
@@ -128,7 +139,12 @@ pub fn raw(path: &str, bytes: Bytes, mut row: impl FnMut(&Record<'_>)) -> Result
                 None => Ok(text.map(String::into_bytes)),
             };
             let key = either(line.key, line.key_bytes)?;
-            let value = either(line.value, line.value_bytes)?;
+            // A value that is no string is JSON as it was (`value = "json"`).
+            let value = line.value.map(|raw| match string(raw.get()) {
+                Some(text) => text.into_owned(),
+                None => raw.get().to_string(),
+            });
+            let value = either(value, line.value_bytes)?;
             row(time, key.as_deref(), value.as_deref());
             Ok(())
         }),
@@ -262,6 +278,7 @@ mod tests {
     use crate::pure::count::{CountKind, OutputFormat};
     use crate::pure::formats::header::NAME;
     use crate::pure::layout::format::{Format, ParquetCodec, Rows, TextCodec, TextPolicy};
+    use crate::pure::layout::rules::Fit;
     use crate::pure::record::{OffsetRange, Record, Timestamp, TopicPartition};
 
     /// The bytes of a file under tests/golden.
@@ -287,8 +304,8 @@ mod tests {
     }
 
     fn encode(format: Format, rows: Rows, records: &[Record<'_>]) -> (String, Bytes) {
-        let mut encoder = Encoder::new(format, rows, &of()).unwrap();
-        records.iter().for_each(|r| encoder.append(r).unwrap());
+        let mut encoder = Encoder::new(format, &rows, &of()).unwrap();
+        records.iter().for_each(|r| encoder.append(r, &Fit::Raw).unwrap());
         let mut bytes = Vec::new();
         encoder.finish(&[], &mut |b| bytes.extend_from_slice(&b)).unwrap();
         (format!("a.b/part-t.of.dots.{}", format.extension()), bytes.into())

@@ -13,7 +13,9 @@ use crate::outside::cli::exit::EX_UNAVAILABLE;
 use crate::outside::cli::output::{complain, plain_table, say};
 use crate::outside::cli::shared::runtime;
 use crate::outside::web;
+use crate::pure::layout::format::Rows;
 use crate::pure::layout::names::PartitionPaths;
+use crate::pure::layout::rules::{OnBadRecord, Tombstones};
 use crate::pure::record::Offset;
 
 /// Arguments of `check`.
@@ -88,6 +90,7 @@ fn describe(config: &Config, now_ms: i64) -> String {
         if let Some(a) = &m.archive {
             lines.push(format!("  records  {}", path(a, &sample, now_ms)));
             lines.push(format!("           {}", cost(a)));
+            lines.extend(bad_records(a, &sample, now_ms));
         }
         if let Some(c) = &m.count {
             lines.push(format!(
@@ -105,6 +108,26 @@ fn describe(config: &Config, now_ms: i64) -> String {
             .into(),
     );
     lines.join("\n")
+}
+
+/// What becomes of bad records, where the mapping can have some.
+fn bad_records(archive: &ArchiveConfig, topic: &str, now_ms: i64) -> Option<String> {
+    let rules = &archive.rules;
+    let typed = matches!(rules.rows, Rows::Columns(_) | Rows::Json { .. });
+    let quarantined = rules.tombstones == Tombstones::Quarantine;
+    let what = match (typed, rules.on_bad_record) {
+        (false, _) if !quarantined => return None,
+        (_, OnBadRecord::Quarantine) => {
+            let directory = archive.quarantine.render(topic, 0, Some(now_ms));
+            format!("{}/{directory}", archive.root.url())
+        }
+        (_, OnBadRecord::Skip) => "are left out (on_bad_record)".into(),
+        (_, OnBadRecord::Stop) => "stop their partition (on_bad_record)".into(),
+    };
+    let limit = archive
+        .max_bad
+        .map_or_else(String::new, |limit| format!("; more than {limit} stop the partition"));
+    Some(format!("  bad      {what}{limit}"))
 }
 
 fn path(archive: &ArchiveConfig, topic: &str, now_ms: i64) -> String {

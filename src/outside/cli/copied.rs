@@ -144,6 +144,7 @@ mod tests {
     use crate::fakes::store::Memory;
     use crate::pure::layout::format::{Format, ParquetCodec, Rows, TextPolicy};
     use crate::pure::layout::names::PartitionPaths;
+    use crate::pure::layout::rules::Fit;
     use crate::pure::protocol::{EntryKind, FileRef};
     use crate::pure::record::{Offset, Record, Timestamp, TopicPartition};
 
@@ -167,10 +168,10 @@ mod tests {
         let tp = TopicPartition { topic: TOPIC.into(), partition: 3 };
         let rows = Rows::Raw { key: TextPolicy::Auto, value: TextPolicy::Auto };
         let format = Format::Parquet(ParquetCodec::Snappy);
-        let mut encoder = Encoder::new(format, rows, &tp).unwrap();
+        let mut encoder = Encoder::new(format, &rows, &tp).unwrap();
         let timestamp = Timestamp::Create(1);
         let record = Record { offset: Offset(4), timestamp, key: None, value: None, headers: &[] };
-        encoder.append(&record).unwrap();
+        encoder.append(&record, &Fit::Raw).unwrap();
         let mut bytes = Vec::new();
         let about = files::footer(&of, entry.attempt, entry.from, (Offset(4), Offset(4)));
         encoder.finish(&about, &mut |b| bytes.extend_from_slice(&b)).unwrap();

@@ -141,6 +141,12 @@ async fn record(
                 if let Some(row) = offsets.iter().position(|o| *o == offset) {
                     answer.say(format!("file     {path}"));
                     answer.say(format!("row      {row} of {}, counted from 0", file.rows));
+                    if names::is_quarantined(&file.path) {
+                        answer.say(
+                            "quarantine: the record does not fit the mapping's columns or format; \
+                             the row's column `error` says why",
+                        );
+                    }
                     return Ok(());
                 }
             }
@@ -149,7 +155,8 @@ async fn record(
     if !damaged {
         answer.say(
             "hole     the entry covers the offset, and the offset has no record: a transaction's \
-             marker, an aborted transaction, or compaction",
+             marker, an aborted transaction, compaction, or a record that the mapping leaves out \
+             (tombstones = \"drop\", on_bad_record = \"skip\")",
         );
     }
     Ok(())

@@ -9,6 +9,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::pure::json::{compact, string};
+
 /// Names from the outside in: `event.time` is the field `time` of the object `event`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FieldPath(Vec<String>);
@@ -46,31 +48,6 @@ impl FieldPath {
             _ => Field::Other(compact(text)),
         })
     }
-}
-
-/// A JSON string's text; [`None`] if an escape in it is no character.
-fn string(json: &str) -> Option<Cow<'_, str>> {
-    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
-    if !inner.contains('\\') {
-        return Some(Cow::Borrowed(inner));
-    }
-    serde_json::from_str(json).ok().map(Cow::Owned)
-}
-
-/// Valid JSON without white space between its parts.
-fn compact(json: &str) -> Cow<'_, str> {
-    let space = |c: char| matches!(c, ' ' | '\t' | '\n' | '\r');
-    if !json.contains(space) {
-        return Cow::Borrowed(json);
-    }
-    let (mut quoted, mut escaped) = (false, false);
-    let kept = json.chars().filter(|c| {
-        let keep = quoted || !space(*c);
-        quoted ^= *c == '"' && !escaped;
-        escaped = quoted && *c == '\\' && !escaped;
-        keep
-    });
-    Cow::Owned(kept.collect())
 }
 
 impl fmt::Display for FieldPath {

@@ -1,5 +1,9 @@
 //! Which format a file has, and what a row is made of.
 
+use std::sync::Arc;
+
+use crate::pure::layout::columns::JsonColumns;
+
 /// File format and compression.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
@@ -59,45 +63,74 @@ impl TextPolicy {
 }
 
 /// What a row is made of.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub enum Rows {
     /// The raw envelope: topic, partition, offset, timestamp, key, value, headers.
     Raw { key: TextPolicy, value: TextPolicy },
+    /// The envelope with declared columns of a JSON value.
+    Columns(Arc<ColumnRows>),
+    /// The envelope with a value that is a JSON object or array, as it is; JSON lines only.
+    Json { key: TextPolicy },
+    /// The raw envelope of a record that does not fit, and the reason.
+    Quarantine,
     /// Typed rows of a topic of published counts.
     Counts,
 }
 
+/// Rows with declared columns.
+#[derive(Clone, Debug)]
+pub struct ColumnRows {
+    pub key: TextPolicy,
+    /// How the whole value stands beside the columns; [`None`] if it does not.
+    pub value: Option<TextPolicy>,
+    pub columns: JsonColumns,
+}
+
+/// The columns of the raw envelope before the value, the value's, and those behind it.
+const ENVELOPE: [&[&str]; 3] = [
+    &["topic", "partition", "offset", "timestamp", "timestamp_type", "key", "key_bytes"],
+    &["value", "value_bytes"],
+    &["headers", "timestamp_ms", "header_keys_bytes"],
+];
+
 impl Rows {
     /// The text of the rows in the checksum that ledger entries carry: it never changes.
     #[must_use]
-    pub fn checksum_text(self) -> String {
+    pub fn checksum_text(&self) -> String {
         match self {
             Rows::Raw { key, value } => {
                 format!("Raw {{ key: {}, value: {} }}", key.checksum_text(), value.checksum_text())
             }
+            Rows::Columns(of) => {
+                let columns: Vec<String> = of
+                    .columns
+                    .columns()
+                    .iter()
+                    .map(|c| format!("{:?} {} {}", c.path, c.name, c.kind))
+                    .collect();
+                let value = of.value.map_or("None", TextPolicy::checksum_text);
+                let key = of.key.checksum_text();
+                format!("Columns {{ key: {key}, value: {value}, {} }}", columns.join(", "))
+            }
+            Rows::Json { key } => format!("Json {{ key: {} }}", key.checksum_text()),
+            Rows::Quarantine => "Quarantine".into(),
             Rows::Counts => "Counts".into(),
         }
     }
 
     /// The names of the columns, in their order.
     #[must_use]
-    pub fn columns(self) -> &'static [&'static str] {
+    pub fn columns(&self) -> Vec<&str> {
+        let [before, value, behind] = ENVELOPE;
         match self {
-            Rows::Raw { .. } => &[
-                "topic",
-                "partition",
-                "offset",
-                "timestamp",
-                "timestamp_type",
-                "key",
-                "key_bytes",
-                "value",
-                "value_bytes",
-                "headers",
-                "timestamp_ms",
-                "header_keys_bytes",
-            ],
-            Rows::Counts => &[
+            Rows::Raw { .. } | Rows::Json { .. } => [before, value, behind].concat(),
+            Rows::Quarantine => [before, value, behind, &["error"]].concat(),
+            Rows::Columns(of) => {
+                let value = if of.value.is_some() { value } else { &[] };
+                let declared = of.columns.columns().iter().map(|column| column.name.as_str());
+                [before, value, behind].concat().into_iter().chain(declared).collect()
+            }
+            Rows::Counts => vec![
                 "window_start",
                 "window_end",
                 "word",

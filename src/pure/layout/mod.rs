@@ -3,9 +3,13 @@
 //! Arrow inward: this room knows neither Kafka nor a store.
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
+pub mod bad;
+pub mod cells;
+pub mod columns;
 pub mod format;
 pub mod names;
 pub mod roll;
+pub mod rules;
 pub mod template;
 
 pub use roll::{RollPolicy, RollReason};

@@ -25,6 +25,15 @@ pub use crate::pure::formats::entry::PRIVATE;
 use crate::pure::formats::entry::{AttemptId, EntryKey};
 use crate::pure::record::Offset;
 
+/// The directory of bad records.
+pub const QUARANTINE: &str = "_quarantine";
+
+/// Whether a file below the root has bad records.
+#[must_use]
+pub fn is_quarantined(path: &str) -> bool {
+    path.strip_prefix(QUARANTINE).is_some_and(|rest| rest.starts_with('/'))
+}
+
 /// The file that contains the root id.
 pub const IDENTITY: &str = "_alluvium/identity";
 /// Holds a directory for each topic that has a ledger.

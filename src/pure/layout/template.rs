@@ -13,7 +13,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::pure::calendar::{YEARS, civil};
-use crate::pure::layout::names::{PRIVATE, escape_segment};
+use crate::pure::layout::names::{PRIVATE, QUARANTINE, escape_segment};
 
 /// Hive's name for a null partition value.
 pub const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -86,6 +86,15 @@ impl Template {
         let segments: Vec<Vec<Piece>> = text.split('/').map(segment).collect::<Result<_, _>>()?;
         let granularity_ms = segments.iter().flatten().filter_map(Piece::granularity_ms).min();
         Ok(Template { segments, zone, granularity_ms })
+    }
+
+    /// The paths of bad records: `_quarantine/{topic}/dt=%Y-%m-%d`. Readers of tables skip them.
+    #[must_use]
+    pub fn of_quarantine(zone: TimeZone) -> Template {
+        let day = [Piece::Text("dt=".into()), Piece::Time("%F".into())];
+        let segments = vec![vec![Piece::Text(QUARANTINE.into())], vec![Piece::Topic], day.into()];
+        let granularity_ms = segments.iter().flatten().filter_map(Piece::granularity_ms).min();
+        Template { segments, zone, granularity_ms }
     }
 
     /// Checks that readers of Hive's layout can read the paths beside these columns: each segment
@@ -375,6 +384,15 @@ mod tests {
             assert_eq!(template.render("t", 0, Some(ms)), format!("hr={h:02}{m:02}{s:02}"));
             assert_eq!(hours.bucket(Some(ms)), Some(local / 3_600 - 24));
         }
+    }
+
+    #[test]
+    fn the_quarantine_has_a_directory_a_day() {
+        let template = Template::of_quarantine(TimeZone::get("Asia/Tokyo").unwrap());
+        let at = |ms| template.render("a/b", 7, ms);
+        assert_eq!(at(Some(TIME)), "_quarantine/a%2Fb/dt=2026-11-23");
+        assert_eq!(at(None), "_quarantine/a%2Fb/dt=__HIVE_DEFAULT_PARTITION__");
+        assert_ne!(template.bucket(Some(TIME)), template.bucket(Some(TIME + 86_400_000)));
     }
 
     #[test]

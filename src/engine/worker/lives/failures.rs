@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::engine::worker::lives::topics::{MERGED, all};
+use crate::engine::worker::lives::topics::{MERGED, UNFIT, all};
 use crate::engine::worker::lives::world::{Plot, SLOTS, World, feed, in_paused_time};
 use crate::fakes::network::Failure;
 use crate::pure::fault::{PLANTED, PlantedFault};
+use crate::pure::layout::rules::OnBadRecord;
 
 /// A whole life with one failure; how many calls the first process made, and what call k was.
 fn live(plot: Plot, plan: Option<(usize, Failure)>) -> (usize, Option<String>) {
@@ -104,6 +105,22 @@ fn every_call_before_and_after_a_join_goes_wrong() {
 
 #[test]
 fn every_call_before_and_after_a_cooperative_join_goes_wrong() {
+    every_call(Plot::JoinSticky);
+}
+
+/// Bad records are rows of other files in the same append.
+#[test]
+fn every_call_with_a_quarantine_goes_wrong() {
+    UNFIT.set(Some(OnBadRecord::Quarantine));
+    every_call(Plot::Alone);
+    every_call(Plot::JoinSticky);
+}
+
+/// Attempts without any row are appended like others.
+#[test]
+fn every_call_goes_wrong_where_bad_records_are_left_out() {
+    UNFIT.set(Some(OnBadRecord::Skip));
+    every_call(Plot::Alone);
     every_call(Plot::JoinSticky);
 }
 

@@ -2,11 +2,14 @@
 
 use std::cell::Cell;
 
+use crate::pure::layout::rules::OnBadRecord;
 use crate::pure::record::TopicPartition;
 
 thread_local! {
     /// Counts are merged over all partitions.
     pub(super) static MERGED: Cell<bool> = const { Cell::new(false) };
+    /// The sources' archive takes JSON, some lines are none, and this becomes of them.
+    pub(super) static UNFIT: Cell<Option<OnBadRecord>> = const { Cell::new(None) };
 }
 
 pub(super) fn tp(topic: &str, partition: i32) -> TopicPartition {

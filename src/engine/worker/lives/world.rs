@@ -16,12 +16,14 @@ use crate::engine::worker::env::{self, Env};
 use crate::engine::worker::fetching::Dormancy;
 use crate::engine::worker::inbox::{Added, Message, Wake, WorkerView};
 use crate::engine::worker::lives::oracle::{Visible, check, explain, is_whole, settle_all};
-use crate::engine::worker::lives::topics::{MERGED, all, tp};
+use crate::engine::worker::lives::topics::{MERGED, UNFIT, all, tp};
 use crate::engine::worker::round::Worker;
 use crate::engine::worker::slot_pool::SlotPool;
 use crate::fakes::brokers::Brokers;
 use crate::fakes::network::{Failure, LATE, Network};
 use crate::fakes::store::Memory;
+use crate::pure::layout::format::{Rows, TextPolicy};
+use crate::pure::layout::rules::{RecordRules, Tombstones};
 use crate::pure::protocol::OnGap;
 use crate::pure::record::TopicPartition;
 
@@ -138,6 +140,11 @@ pub(super) fn role(topic: &str, store: &Memory) -> Role {
     let mut role = Role::of(config, topic, |_| Some((store, ROOT.into()))).expect("a mapping's");
     if let (Some(archive), Some(age)) = (&mut role.archive, AGE.get()) {
         Arc::make_mut(archive).roll.age = age;
+    }
+    if let (Some(archive), Some(on_bad_record), "in") = (&mut role.archive, UNFIT.get(), topic) {
+        let rows = Rows::Json { key: TextPolicy::Auto };
+        let tombstones = Tombstones::Keep;
+        Arc::make_mut(archive).rules = RecordRules { rows, tombstones, on_bad_record };
     }
     role
 }
@@ -358,6 +365,9 @@ pub(super) fn feed(world: &World, batch: i64) {
         for i in 0..3 {
             let n = batch * 3 + i;
             let line = format!("all even{} p{partition} n{n}", n % 2);
+            // In one batch nothing fits.
+            let fits = UNFIT.get().is_some() && n % 2 == 0 && batch != 2;
+            let line = if fits { format!("[\"{line}\"]") } else { line };
             // One window in two, and a directory of its own for every batch.
             let millis = 1_700_000_000_000 + batch * 3_600_000 + i * 4_000;
             world.brokers.produce(&tp("in", partition), millis, &line);

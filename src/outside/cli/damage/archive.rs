@@ -20,6 +20,7 @@ use crate::pure::count::{CountKind, OutputFormat};
 use crate::pure::formats::header::NAME;
 use crate::pure::layout::format::{Format, ParquetCodec, Rows, TextCodec, TextPolicy};
 use crate::pure::layout::names::PartitionPaths;
+use crate::pure::layout::rules::Fit;
 use crate::pure::protocol::{EntryKind, FileRef};
 use crate::pure::record::{Offset, OffsetRange, Record, Timestamp, TopicPartition};
 
@@ -109,12 +110,14 @@ impl SampleArchive {
         step: i64,
         publish: bool,
     ) {
-        let mut encoder = Encoder::new(PARQUET, RAW, tp).unwrap();
+        let mut encoder = Encoder::new(PARQUET, &RAW, tp).unwrap();
         for offset in offsets.clone() {
             let timestamp = Timestamp::Create(offset * step);
             let value = Some(&b"word"[..]);
             let (offset, key) = (Offset(offset), None);
-            encoder.append(&Record { offset, timestamp, key, value, headers: &[] }).unwrap();
+            encoder
+                .append(&Record { offset, timestamp, key, value, headers: &[] }, &Fit::Raw)
+                .unwrap();
         }
         let times = (offsets.start * step, (offsets.end - 1) * step);
         let bytes = bytes_of(encoder);
@@ -124,7 +127,7 @@ impl SampleArchive {
     async fn counts(&self) {
         let tp = TopicPartition { topic: "counts".into(), partition: 0 };
         self.entry(&tp, EntryKind::Genesis, (0, 0), Vec::new()).await;
-        let mut encoder = Encoder::new(LINES, Rows::Counts, &tp).unwrap();
+        let mut encoder = Encoder::new(LINES, &Rows::Counts, &tp).unwrap();
         for i in 0..4 {
             let range = OffsetRange { from: Offset(0), to: Offset(9) };
             let (window, range) = ((i * 2_000, i * 2_000 + 2_000), range);
@@ -133,13 +136,16 @@ impl SampleArchive {
             let value = writer.value("word", 3).to_string();
             let headers = [(NAME.as_bytes(), Some(writer.header().as_bytes()))];
             encoder
-                .append(&Record {
-                    offset: Offset(i),
-                    timestamp: Timestamp::Create(window.1),
-                    key: Some(b"word"),
-                    value: Some(value.as_bytes()),
-                    headers: &headers,
-                })
+                .append(
+                    &Record {
+                        offset: Offset(i),
+                        timestamp: Timestamp::Create(window.1),
+                        key: Some(b"word"),
+                        value: Some(value.as_bytes()),
+                        headers: &headers,
+                    },
+                    &Fit::Raw,
+                )
                 .unwrap();
         }
         self.file(&tp, LINES, bytes_of(encoder), 0..4, None, true).await;

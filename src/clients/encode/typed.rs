@@ -1,0 +1,142 @@
+//! Declared columns in Parquet: a builder for each type.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder,
+    Int32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
+};
+use arrow::datatypes::{DataType, Field, TimeUnit};
+
+use crate::clients::encode::error::EncodeError;
+use crate::pure::layout::cells::{Cell, ColumnType};
+use crate::pure::layout::columns::Column;
+
+/// The values of declared columns, gathered until they make a batch.
+pub(super) struct TypedColumns {
+    columns: Vec<Values>,
+    size: usize,
+}
+
+enum Values {
+    Text(StringBuilder),
+    Boolean(BooleanBuilder),
+    Int32(Int32Builder),
+    Int64(Int64Builder),
+    Float64(Float64Builder),
+    Decimal(Decimal128Builder),
+    Date(Date32Builder),
+    Micros(TimestampMicrosecondBuilder),
+    Bytes(BinaryBuilder),
+}
+
+/// The field of a declared column: every one may be null.
+pub(super) fn field(column: &Column) -> Field {
+    Field::new(&column.name, data_type(column.kind), true)
+}
+
+fn data_type(kind: ColumnType) -> DataType {
+    match kind {
+        ColumnType::Text | ColumnType::Json => DataType::Utf8,
+        ColumnType::Boolean => DataType::Boolean,
+        ColumnType::Int32 => DataType::Int32,
+        ColumnType::Int64 => DataType::Int64,
+        ColumnType::Float64 => DataType::Float64,
+        ColumnType::Decimal { precision, scale } => DataType::Decimal128(precision, scale as i8),
+        ColumnType::Date => DataType::Date32,
+        ColumnType::TimeText | ColumnType::Time { .. } => {
+            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+        }
+        ColumnType::Bytes => DataType::Binary,
+    }
+}
+
+impl Values {
+    fn new(kind: ColumnType) -> Values {
+        match kind {
+            ColumnType::Text | ColumnType::Json => Values::Text(StringBuilder::new()),
+            ColumnType::Boolean => Values::Boolean(BooleanBuilder::new()),
+            ColumnType::Int32 => Values::Int32(Int32Builder::new()),
+            ColumnType::Int64 => Values::Int64(Int64Builder::new()),
+            ColumnType::Float64 => Values::Float64(Float64Builder::new()),
+            ColumnType::Decimal { .. } => {
+                Values::Decimal(Decimal128Builder::new().with_data_type(data_type(kind)))
+            }
+            ColumnType::Date => Values::Date(Date32Builder::new()),
+            ColumnType::TimeText | ColumnType::Time { .. } => {
+                Values::Micros(TimestampMicrosecondBuilder::new().with_timezone("UTC"))
+            }
+            ColumnType::Bytes => Values::Bytes(BinaryBuilder::new()),
+        }
+    }
+
+    /// Adds a cell of the column's type, or null.
+    fn append(&mut self, cell: &Cell<'_>) {
+        match (self, cell) {
+            (Values::Text(all), Cell::Text(text)) => all.append_value(text),
+            (Values::Text(all), _) => all.append_null(),
+            (Values::Boolean(all), Cell::Boolean(value)) => all.append_value(*value),
+            (Values::Boolean(all), _) => all.append_null(),
+            (Values::Int32(all), Cell::Int32(value)) => all.append_value(*value),
+            (Values::Int32(all), _) => all.append_null(),
+            (Values::Int64(all), Cell::Int64(value)) => all.append_value(*value),
+            (Values::Int64(all), _) => all.append_null(),
+            (Values::Float64(all), Cell::Float64(value)) => all.append_value(*value),
+            (Values::Float64(all), _) => all.append_null(),
+            (Values::Decimal(all), Cell::Decimal(value)) => all.append_value(*value),
+            (Values::Decimal(all), _) => all.append_null(),
+            (Values::Date(all), Cell::Date(value)) => all.append_value(*value),
+            (Values::Date(all), _) => all.append_null(),
+            (Values::Micros(all), Cell::Micros(value)) => all.append_value(*value),
+            (Values::Micros(all), _) => all.append_null(),
+            (Values::Bytes(all), Cell::Bytes(bytes)) => all.append_value(bytes),
+            (Values::Bytes(all), _) => all.append_null(),
+        }
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Values::Text(all) => Arc::new(all.finish()),
+            Values::Boolean(all) => Arc::new(all.finish()),
+            Values::Int32(all) => Arc::new(all.finish()),
+            Values::Int64(all) => Arc::new(all.finish()),
+            Values::Float64(all) => Arc::new(all.finish()),
+            Values::Decimal(all) => Arc::new(all.finish()),
+            Values::Date(all) => Arc::new(all.finish()),
+            Values::Micros(all) => Arc::new(all.finish()),
+            Values::Bytes(all) => Arc::new(all.finish()),
+        }
+    }
+}
+
+impl TypedColumns {
+    pub(super) fn new(columns: &[Column]) -> TypedColumns {
+        TypedColumns { columns: columns.iter().map(|c| Values::new(c.kind)).collect(), size: 0 }
+    }
+
+    /// Adds one row; the cells are in the order of the columns.
+    ///
+    /// # Errors
+    /// The row has another number of cells, which is a fault of the caller.
+    #[inline]
+    pub(super) fn append(&mut self, cells: &[Cell<'_>]) -> Result<(), EncodeError> {
+        if cells.len() != self.columns.len() {
+            return Err(EncodeError::Unfit);
+        }
+        for (values, cell) in self.columns.iter_mut().zip(cells) {
+            values.append(cell);
+            self.size += 8 + cell.size();
+        }
+        Ok(())
+    }
+
+    /// Bytes of the values gathered, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.size
+    }
+
+    pub(super) fn finish(&mut self) -> impl Iterator<Item = ArrayRef> {
+        self.size = 0;
+        self.columns.iter_mut().map(Values::finish)
+    }
+}

@@ -1,0 +1,172 @@
+//! What a record becomes in the archive: a row, or a row of the quarantine, or nothing.
+//!
+//! *Rule*: whether a record fits depends on its bytes and on the mapping's settings alone, so that
+//! each attempt at the same records makes the same rows.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use crate::pure::json::on_one_line;
+use crate::pure::layout::cells::Cell;
+use crate::pure::layout::format::Rows;
+use crate::pure::record::Record;
+
+/// What becomes of a record that does not fit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnBadRecord {
+    /// It becomes a row in a file of the quarantine, in the same append.
+    Quarantine,
+    /// It is counted in a metric, and is not archived.
+    Skip,
+    /// Its partition stops.
+    Stop,
+}
+
+/// What becomes of a record without a value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tombstones {
+    Keep,
+    /// They are not archived.
+    Drop,
+    Quarantine,
+}
+
+/// The settings that decide about one record.
+#[derive(Clone, Debug)]
+pub struct RecordRules {
+    pub rows: Rows,
+    pub tombstones: Tombstones,
+    pub on_bad_record: OnBadRecord,
+}
+
+/// What a record is, by the rules.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Fit<'a> {
+    /// A row of its key, value and headers as they are.
+    Raw,
+    /// A row with these cells of the declared columns.
+    Cells(Vec<Cell<'a>>),
+    /// A row with this JSON object or array, which has no line break.
+    Json(Cow<'a, str>),
+    /// No row.
+    Nothing,
+    /// It does not fit, for this reason.
+    Bad(String),
+}
+
+impl RecordRules {
+    /// The record as the rules have it.
+    #[inline]
+    #[must_use]
+    pub fn fit<'a>(&self, record: &Record<'a>) -> Fit<'a> {
+        match (&self.rows, record.value, self.tombstones) {
+            (Rows::Counts, _, _) | (Rows::Raw { .. }, Some(_), _) => Fit::Raw,
+            (_, None, Tombstones::Drop) => Fit::Nothing,
+            (_, None, Tombstones::Quarantine) => Fit::Bad("the record has no value".into()),
+            (Rows::Raw { .. } | Rows::Quarantine | Rows::Json { .. }, None, _) => Fit::Raw,
+            (Rows::Quarantine, Some(_), _) => Fit::Raw,
+            (Rows::Columns(of), None, _) => Fit::Cells(of.columns.no_row()),
+            (Rows::Columns(of), Some(value), _) => match of.columns.row(value) {
+                Ok(cells) => Fit::Cells(cells),
+                Err(why) => Fit::Bad(why),
+            },
+            (Rows::Json { .. }, Some(value), _) => match nested(value) {
+                Ok(json) => Fit::Json(json),
+                Err(why) => Fit::Bad(why),
+            },
+        }
+    }
+}
+
+/// A value that can stand in a line of JSON as it is. Strings and numbers alone would look like
+/// values of another mode.
+fn nested(value: &[u8]) -> Result<Cow<'_, str>, String> {
+    let json: &RawValue =
+        serde_json::from_slice(value).map_err(|e| format!("the value is not JSON: {e}"))?;
+    let json = json.get().trim();
+    if !json.starts_with(['{', '[']) {
+        return Err("the value is neither a JSON object nor an array".into());
+    }
+    Ok(on_one_line(json))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::pure::layout::cells::ColumnType;
+    use crate::pure::layout::columns::{Column, JsonColumns};
+    use crate::pure::layout::format::{ColumnRows, TextPolicy};
+    use crate::pure::record::{Offset, Timestamp};
+
+    fn record(value: Option<&[u8]>) -> Record<'_> {
+        let timestamp = Timestamp::Create(1_500);
+        Record { offset: Offset(3), timestamp, key: None, value, headers: &[] }
+    }
+
+    fn rules(rows: &Rows, tombstones: Tombstones) -> RecordRules {
+        let on_bad_record = OnBadRecord::Quarantine;
+        RecordRules { rows: rows.clone(), tombstones, on_bad_record }
+    }
+
+    fn all_rows() -> [Rows; 4] {
+        let column = Column::new("n", None, ColumnType::Int32).unwrap();
+        let columns = JsonColumns::new(vec![column]);
+        let (key, value) = (TextPolicy::Auto, Some(TextPolicy::Auto));
+        [
+            Rows::Raw { key, value: TextPolicy::Auto },
+            Rows::Columns(Arc::new(ColumnRows { key, value, columns })),
+            Rows::Json { key },
+            Rows::Quarantine,
+        ]
+    }
+
+    /// Every kind of rows, with every rule for tombstones.
+    #[test]
+    fn a_tombstone_is_what_the_configuration_says() {
+        for rows in all_rows() {
+            let kept = rules(&rows, Tombstones::Keep).fit(&record(None));
+            let want = match rows {
+                Rows::Columns(_) => Fit::Cells(vec![Cell::Null]),
+                _ => Fit::Raw,
+            };
+            assert_eq!(kept, want, "{rows:?}");
+            assert_eq!(rules(&rows, Tombstones::Drop).fit(&record(None)), Fit::Nothing);
+            let bad = rules(&rows, Tombstones::Quarantine).fit(&record(None));
+            assert!(matches!(bad, Fit::Bad(_)), "{bad:?}");
+        }
+        // Of counts, nothing is ever left out: their sums would be wrong.
+        for tombstones in [Tombstones::Keep, Tombstones::Drop, Tombstones::Quarantine] {
+            assert_eq!(rules(&Rows::Counts, tombstones).fit(&record(None)), Fit::Raw);
+        }
+    }
+
+    #[test]
+    fn a_value_is_a_row_or_a_bad_record() {
+        let [raw, columns, json, quarantine] = all_rows();
+        let fit = |rows: &Rows, value: &'static [u8]| {
+            rules(rows, Tombstones::Drop).fit(&record(Some(value)))
+        };
+        for any in [&b""[..], b"\xff", b"{}"] {
+            assert_eq!(fit(&raw, any), Fit::Raw);
+            assert_eq!(fit(&quarantine, any), Fit::Raw);
+        }
+        assert_eq!(fit(&columns, b"{\"n\":7}"), Fit::Cells(vec![Cell::Int32(7)]));
+        assert_eq!(fit(&json, b" {\"a\":\n \"b\\n\"}\r\n"), Fit::Json("{\"a\":  \"b\\n\"}".into()));
+        assert_eq!(fit(&json, b"[]"), Fit::Json("[]".into()));
+        for (rows, value) in [
+            (&columns, &b"{\"n\":7.5}"[..]),
+            (&columns, b""),
+            (&json, b""),
+            (&json, b"\"text\""),
+            (&json, b"7"),
+            (&json, b"{\"a\":\xff}"),
+            (&json, b"{} {}"),
+            (&json, b"{\"a\":01}"),
+        ] {
+            assert!(matches!(fit(rows, value), Fit::Bad(_)), "{}", String::from_utf8_lossy(value));
+        }
+    }
+}
