@@ -13,6 +13,7 @@ mod page;
 mod readers;
 mod records;
 mod starts;
+mod unfit;
 
 use crate::support::Cluster;
 
@@ -57,6 +58,8 @@ pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
     ("record_time_windows", records::record_time_windows),
     ("a_local_directory", records::a_local_directory),
     ("foreign_readers", readers::foreign_readers),
+    ("records_that_do_not_fit", unfit::records_that_do_not_fit),
+    ("bad_records_that_stop", unfit::bad_records_that_stop),
     ("starts_patterns_and_idle_rolls", starts::starts_patterns_and_idle_rolls),
     ("mappings_that_cannot_run", starts::mappings_that_cannot_run),
     ("damage_is_found", audit::damage_is_found),

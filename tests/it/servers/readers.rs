@@ -36,7 +36,7 @@ print(json.dumps(out))
 "#;
 
 /// The Python that `make` set up.
-fn python() -> PathBuf {
+pub(super) fn python() -> PathBuf {
     match std::env::var_os("ALLUVIUM_PYTHON") {
         Some(path) => path.into(),
         None => {
