@@ -1,7 +1,7 @@
 # make demo    the tutorial's word count on a real Kafka and a real HDFS, started by itself
 # make check   format, licences, lints, pure tests (searches as far as 22 steps), the house's rules
 # make test    every test, real servers included; prints what each step took
-# make bench   the whole daemon on 5 million lines; RECORDS=… RUNS=arrival|record PARTITIONS=…
+# make bench   the whole daemon on 5 million lines; RECORDS=… RUNS=arrival|record|columns
 # make bench-memory  memory, threads and idle CPU with 1 to 1,000 partitions, against the budget
 # make crashes every named step of the protocol: killed there, and stopped there until replaced
 # make chaos   random incidents on real servers; MINUTES=10 SEED=7; SECURE=1: servers with Kerberos,

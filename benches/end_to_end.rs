@@ -5,9 +5,15 @@
 //! checks rows and sums. Twice: with arrival windows of 2 s, and with record-time windows of 10
 //! minutes. CPU seconds are of the daemon alone, start and stop included.
 //!
-//! RECORDS, RUNS=arrival|record|both, PARTITIONS.
+//! RUNS=columns archives JSON objects of 500 bytes instead, without counting them: as they are, with
+//! eight declared columns beside the value, with the columns alone, and as nested JSON; and prints
+//! what each costs against the first.
+//!
+//! RECORDS, RUNS=arrival|record|both|columns, PARTITIONS.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "columns/mod.rs"]
+mod columns;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -33,6 +39,9 @@ fn main() {
     // A broker that was compiled only half would make the daemon wait, and windows more.
     let cluster = Cluster::start_with("bench", 1, 1, &[("TESTBED_JIT", "full")]);
     cluster.create_topic(TOPIC, partitions as u32);
+    if runs == "columns" {
+        return columns::run(&cluster, records, partitions);
+    }
     let filled = Instant::now();
     let lines = fill(&cluster, records, partitions);
     println!(

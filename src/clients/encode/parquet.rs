@@ -16,8 +16,8 @@ use crate::pure::record::Record;
 
 /// Rows in a batch: enough to spread the cost of a batch, few enough to stay in the cache.
 const BATCH_ROWS: usize = 2_048;
-/// What the footer will say of one row group, an estimate: a dozen columns with statistics.
-const ROW_GROUP_METADATA: usize = 8 << 10;
+/// What the footer will say of one column of a row group, with statistics: an estimate.
+const COLUMN_METADATA: usize = 700;
 const BATCH_BYTES: usize = 1 << 20;
 /// Encoded bytes in a row group. Readers like them large; each open file holds one in memory.
 const ROW_GROUP_BYTES: usize = 32 << 20;
@@ -33,9 +33,9 @@ pub(super) struct Chunks {
 const CHUNK: usize = 256 << 10;
 /// The file's first four bytes alone are not worth a chunk.
 const SMALL: usize = 64;
-/// The writer's and the builders' own buffers while a row group is open, beside what they say of
-/// themselves: an estimate, rather too high than too low.
-const OPEN_ROW_GROUP: usize = 100 << 10;
+/// The writer's and the builders' own buffers of one column while a row group is open, beside what
+/// they say of themselves: an estimate, rather too high than too low.
+const OPEN_COLUMN: usize = 8 << 10;
 
 impl std::io::Write for Chunks {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -62,6 +62,7 @@ impl std::io::Write for Chunks {
 pub(super) struct File<B> {
     writer: ArrowWriter<Chunks>,
     rows: B,
+    columns: usize,
     taken: u64,
 }
 
@@ -91,8 +92,10 @@ impl<B: Builder> File<B> {
         let options = ArrowWriterOptions::new()
             .with_properties(properties.build())
             .with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(Chunks::default(), rows.schema(), options)?;
-        Ok(File { writer, rows, taken: 0 })
+        let schema = rows.schema();
+        let columns = schema.fields().len();
+        let writer = ArrowWriter::try_new_with_options(Chunks::default(), schema, options)?;
+        Ok(File { writer, rows, columns, taken: 0 })
     }
 
     #[inline]
@@ -147,8 +150,8 @@ impl<B: Builder> File<B> {
         self.writer.memory_size()
             + self.rows.bytes() * 3 / 2
             + self.writer.inner().waiting
-            + self.writer.flushed_row_groups().len() * ROW_GROUP_METADATA
-            + OPEN_ROW_GROUP * usize::from(open)
+            + self.writer.flushed_row_groups().len() * self.columns * COLUMN_METADATA
+            + self.columns * OPEN_COLUMN * usize::from(open)
     }
 
     pub(super) fn size(&self) -> u64 {

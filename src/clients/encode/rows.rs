@@ -311,7 +311,8 @@ impl Builder for RawRows {
         let value = self.value.as_ref().map_or(0, |value| value.size);
         let beside = match &self.beside {
             Beside::Typed(columns) => columns.bytes(),
-            Beside::Nothing | Beside::Error(_) => 0,
+            Beside::Error(errors) => errors.values_slice().len(),
+            Beside::Nothing => 0,
         };
         self.key.size + value + self.header_bytes + beside + self.rows() * 40
     }

@@ -5,6 +5,7 @@
 //! column. A field that its type cannot hold without loss makes the whole record a bad one
 //! ([`crate::pure::layout::rules`]).
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -139,13 +140,28 @@ impl JsonColumns {
         object
             .deserialize(&mut reader)
             .and_then(|()| reader.end())
-            .map_err(|e| format!("the value is not a JSON object: {e}"))?;
+            .map_err(|e| format!("the value is not a JSON object: {}", shown(&e.to_string())))?;
         let cells = self.columns.iter().zip(found).map(|(column, raw)| {
             let Some(raw) = raw else { return Ok(Cell::Null) };
             column.kind.cell(raw.get()).map_err(|e| format!("field {}: {e}", column.path.join(".")))
         });
         cells.collect()
     }
+}
+
+/// How many characters of the parser's message an error has: it may repeat a whole string.
+const SHOWN: usize = 160;
+
+/// The beginning and the end of a long message: the end says what was expected, and where.
+fn shown(message: &str) -> Cow<'_, str> {
+    let length = message.chars().count();
+    if length <= SHOWN {
+        return Cow::Borrowed(message);
+    }
+    let half = SHOWN / 2;
+    let head: String = message.chars().take(half).collect();
+    let tail: String = message.chars().skip(length.saturating_sub(half)).collect();
+    Cow::Owned(format!("{head}…{tail}"))
 }
 
 /// Reads one object for the columns of its tree.
@@ -299,6 +315,25 @@ mod tests {
             let got = of.row(json).unwrap_err();
             assert!(got.contains(want), "{}: {got}", String::from_utf8_lossy(json));
         }
+    }
+
+    /// The quarantine has the error of each record: it must not be as long as the record.
+    #[test]
+    fn an_error_is_short() {
+        let of = columns(&[("a", "int32"), ("b.c", "int32")]);
+        let long = "ä".repeat(100_000);
+        for json in [
+            format!("\"{long}\""),
+            format!("{{\"a\":\"{long}\"}}"),
+            format!("{{\"b\":\"{long}\"}}"),
+            format!("{{\"{long}"),
+            format!("{{\"a\":{}}}", "9".repeat(100_000)),
+        ] {
+            let error = of.row(json.as_bytes()).unwrap_err();
+            assert!(error.chars().count() < 250, "{error}");
+        }
+        let error = of.row(format!("\"{long}\"").as_bytes()).unwrap_err();
+        assert!(error.contains("expected an object at line 1"), "{error}");
     }
 
     /// A stranger may nest as deep as a message is long.
