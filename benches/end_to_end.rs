@@ -5,9 +5,9 @@
 //! checks rows and sums. Twice: with arrival windows of 2 s, and with record-time windows of 10
 //! minutes. CPU seconds are of the daemon alone, start and stop included.
 //!
-//! RUNS=columns archives JSON objects of 500 bytes instead, without counting them: as they are, with
-//! eight declared columns beside the value, with the columns alone, and as nested JSON; and prints
-//! what each costs against the first.
+//! RUNS=columns archives JSON objects of 500 bytes instead, without counting them: as they are,
+//! with eight declared columns beside the value, with the columns alone, and as nested JSON; and
+//! prints what each costs against the first.
 //!
 //! RECORDS, RUNS=arrival|record|both|columns, PARTITIONS.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]

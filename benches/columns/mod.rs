@@ -5,7 +5,17 @@ use std::time::Duration;
 use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send};
 use crate::{FIRST_MS, SPAN_MS, TOPIC, children_cpu};
 
-const COLUMNS: &str = r#"columns = { user = "string", session = "string", "http.method" = "string", "http.path" = "string", "http.status" = "int32", bytes = "int64", seconds = "float64", at = "timestamp_ms" }"#;
+const COLUMNS: &str = r#"
+[archive.columns]
+user = "string"
+session = "string"
+"http.method" = "string"
+"http.path" = "string"
+"http.status" = "int32"
+bytes = "int64"
+seconds = "float64"
+at = "timestamp_ms"
+"#;
 
 /// The kinds of rows, and their keys. The first is what the others are compared with.
 const KINDS: [(&str, &str); 4] = [
@@ -23,7 +33,8 @@ fn fill(cluster: &Cluster, records: i64, partitions: i32) {
         let value = format!(
             "{{\"user\":\"user-{}\",\"session\":\"{:032x}\",\"http\":{{\"method\":\"GET\",\
              \"path\":\"/catalogue/items/{}\",\"status\":{},\"agent\":\"{filler}\"}},\
-             \"bytes\":{},\"seconds\":{}.{:03},\"at\":{time},\"tags\":[\"a\",\"b\",{{\"c\":null}}]}}",
+             \"bytes\":{},\"seconds\":{}.{:03},\"at\":{time},\"tags\":[\"a\",\
+             \"b\",{{\"c\":null}}]}}",
             n % 10_007,
             u128::from(n.unsigned_abs()).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835),
             n % 997,

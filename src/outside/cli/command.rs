@@ -4,7 +4,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::outside::cli::exit::EX_USAGE;
 use crate::outside::cli::{
-    check, generate, init, locate, pause, recount, repair, run, status, verify, version,
+    check, ddl, generate, init, locate, pause, recount, repair, run, status, verify, version,
 };
 
 /// Carries Kafka topics into HDFS, exactly once: counts words in windows, archives every record.
@@ -87,6 +87,12 @@ enum CliCommand {
     ///
     /// Example: alluvium explain hdfs://nameservice1/data/orders/dt=2026-11-22/part-….parquet
     Explain(locate::Explain),
+    /// Print a mapping's files as a table of Hive, Spark or Trino, or as a view of DuckDB.
+    ///
+    /// The command asks neither brokers nor stores. Times are TIMESTAMP, and BIGINT in Hive, whose
+    /// version 3 cannot read them otherwise. Examples: alluvium ddl orders --engine spark; alluvium
+    /// ddl orders --engine duckdb --root file:///srv/copy --counts
+    Ddl(ddl::Ddl),
     /// Write man pages and shell completions into a directory.
     ///
     /// Packages already contain these files. Example: alluvium generate target/package
@@ -111,6 +117,7 @@ pub fn main() -> u8 {
             CliCommand::Repair(repair) => repair.main(),
             CliCommand::Where(r#where) => r#where.main(),
             CliCommand::Explain(explain) => explain.main(),
+            CliCommand::Ddl(ddl) => ddl.main(),
         },
         Err(e) => {
             let _ = e.print();

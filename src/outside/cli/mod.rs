@@ -10,6 +10,7 @@ mod command;
 mod copied;
 #[cfg(test)]
 mod damage;
+mod ddl;
 mod described;
 mod exit;
 mod generate;

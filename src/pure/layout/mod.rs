@@ -10,6 +10,7 @@ pub mod format;
 pub mod names;
 pub mod roll;
 pub mod rules;
+pub mod table;
 pub mod template;
 
 pub use roll::{RollPolicy, RollReason};

@@ -30,7 +30,7 @@ pub struct Template {
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Piece {
+pub(super) enum Piece {
     Text(String),
     Topic,
     Partition,
@@ -117,6 +117,10 @@ impl Template {
             seen.push(lower);
         }
         Ok(())
+    }
+
+    pub(super) fn segments(&self) -> &[Vec<Piece>] {
+        &self.segments
     }
 
     /// Whether the path contains `{topic}`.

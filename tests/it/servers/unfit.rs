@@ -24,6 +24,7 @@ tags = "json"
 [mapping.unfit.wordcount]
 output_topic = "unfit-counts"
 window = "2s"
+idle_after = "1s"
 [mapping.nested]
 topics = ["nested-in"]
 [mapping.nested.archive]
@@ -124,6 +125,11 @@ pub(crate) fn records_that_do_not_fit(cluster: &Cluster) {
             && done <= daemon.of_topic("alluvium_results_position", "unfit-in")
             && RECORDS as f64 <= archived(&daemon, "nested-in")
     });
+    eventually("the counts are archived", Duration::from_secs(60), || {
+        let counts = cluster.read_topic("unfit-counts");
+        daemon.archived_all("unfit-counts", &counts);
+        2 * RECORDS as u64 <= cluster.published_words("unfit-counts").values().sum()
+    });
     // The rest is counted in the process that was killed.
     let unfit = |mapping, outcome| {
         let labels = [("mapping", mapping), ("outcome", outcome)];
@@ -144,6 +150,10 @@ pub(crate) fn records_that_do_not_fit(cluster: &Cluster) {
     assert_nested(&std::path::Path::new(root).join("nested-in"));
 
     let config = file.to_str().unwrap();
+    assert_views(config, root);
+    if std::env::var_os("ALLUVIUM_SPARK").is_some() {
+        assert_tables_of_spark(config, root);
+    }
     for command in [
         &["verify", "--config", config][..],
         &["recount", "--config", config, "--mapping", "unfit"],
@@ -156,6 +166,31 @@ pub(crate) fn records_that_do_not_fit(cluster: &Cluster) {
     assert!(said.contains("the row's column `error` says why"), "{said}");
     let (code, said) = alluvium(&["where", "nested-in", "0", "18", "--config", config]);
     assert!(code == 0 && said.contains("tombstones = \"drop\""), "{said}");
+}
+
+/// The views of `alluvium ddl` have every row, and a column for each directory.
+fn assert_views(config: &str, root: &str) {
+    let root = format!("file://{root}");
+    for (arguments, select, want) in [
+        (&["unfit"][..], "select count(n), count(distinct dt || hr) from x", "1900 * 2, 1"),
+        (&["unfit", "--quarantine"], "select count(error), min(dt) from x", "200, '2026-11-22'"),
+        (&["unfit", "--counts"], "select sum(count) > 4000, count(dt) > 0 from x", "True, True"),
+        (
+            &["nested"],
+            "select count(*), sum((value->>'$.n')::int)::int from x where hr is not null",
+            "1800, 1800",
+        ),
+    ] {
+        let more = ["--engine", "duckdb", "--table", "x", "--root", &root, "--config", config];
+        let (code, view) = alluvium(&[&["ddl"], arguments, &more[..]].concat());
+        assert_eq!(code, 0, "{view}");
+        let script = "import sys, duckdb\nduckdb.sql(sys.argv[1])\n\
+                      got = duckdb.sql(sys.argv[2]).fetchone()\n\
+                      assert got == (eval(sys.argv[3])), got";
+        let ran = Command::new(python()).args(["-c", script, &view, select, want]).output();
+        let ran = ran.unwrap();
+        assert!(ran.status.success(), "{view}\n{}", String::from_utf8_lossy(&ran.stderr));
+    }
 }
 
 fn assert_columns(got: &Value) {
@@ -197,6 +232,72 @@ fn assert_columns(got: &Value) {
         ("value", "string"),
     ] {
         assert_eq!(got["types"][column], kind, "{column}");
+    }
+}
+
+const SPARK: &str = r#"
+import os, sys
+packages = "java.lang java.lang.invoke java.lang.reflect java.io java.net java.nio java.util " \
+    "java.util.concurrent java.util.concurrent.atomic sun.nio.ch sun.nio.cs sun.util.calendar"
+opened = " ".join(f"--add-opens=java.base/{p}=ALL-UNNAMED" for p in packages.split())
+# Spark 3.2 knows no Java 17.
+os.environ["JAVA_TOOL_OPTIONS"] = opened
+os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false") \
+    .config("spark.sql.session.timeZone", "UTC") \
+    .config("spark.sql.warehouse.dir", sys.argv[1]).getOrCreate()
+for statements, select, want in zip(sys.argv[2::3], sys.argv[3::3], sys.argv[4::3]):
+    for statement in statements.split(";"):
+        lines = [l for l in statement.splitlines() if l and not l.startswith("--")]
+        if lines:
+            spark.sql("\n".join(lines))
+    got = "|".join(str(v) for v in spark.sql(select).first())
+    assert got == want, f"{select}: {got}"
+    spark.sql("drop table x")
+print("Spark", spark.version, "has read all")
+"#;
+
+/// The tables of `alluvium ddl` in the oldest and in the newest Spark that the documents name.
+fn assert_tables_of_spark(config: &str, root: &str) {
+    let url = format!("file://{root}");
+    let mut asked = Vec::new();
+    for (arguments, select, want) in [
+        (
+            &["unfit"][..],
+            "select count(n), sum(http_status), max(day), unix_millis(max(at)), count(value), \
+             count(distinct dt, hr) from x",
+            format!("3800|760000|2026-11-28|{}|3800|1", 1_795_366_982_000 + RECORDS - 2),
+        ),
+        (
+            &["unfit", "--quarantine"],
+            "select count(error), min(dt) from x",
+            "200|2026-11-22".into(),
+        ),
+        (
+            &["unfit", "--counts"],
+            "select sum(count) > 4000, count(dt) > 0 from x",
+            "True|True".into(),
+        ),
+        (
+            &["nested"],
+            "select count(*), sum(cast(get_json_object(value, '$.n') as int)) from x",
+            "1800|1800".into(),
+        ),
+    ] {
+        let more = ["--engine", "spark", "--table", "x", "--root", &url, "--config", config];
+        let (code, statements) = alluvium(&[&["ddl"], arguments, &more[..]].concat());
+        assert_eq!(code, 0, "{statements}");
+        asked.extend([statements, select.to_string(), want]);
+    }
+    for version in ["spark-3.2", "spark-4"] {
+        let python = python().parent().unwrap().join("../..").join(version).join("bin/python");
+        let warehouse = format!("{root}/../warehouse-{version}");
+        let ran = Command::new(&python).args(["-c", SPARK, &warehouse]).args(&asked).output();
+        let ran = ran.unwrap_or_else(|e| panic!("{} (testbed/setup spark): {e}", python.display()));
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success(), "{said}\n{}", String::from_utf8_lossy(&ran.stderr));
+        println!("{}", said.lines().last().unwrap_or_default());
     }
 }
 

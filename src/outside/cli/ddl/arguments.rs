@@ -1,0 +1,195 @@
+//! Which table is asked for.
+
+use clap::Args;
+
+use crate::common::config::{ArchiveConfig, Config, Mapping, Topics};
+use crate::outside::cli::arguments::ConfigArgs;
+use crate::outside::cli::ddl::columns;
+use crate::outside::cli::ddl::engines::{Engine, Table};
+use crate::outside::cli::exit::EX_USAGE;
+use crate::outside::cli::output::{complain, say};
+use crate::pure::layout::format::Rows;
+use crate::pure::layout::table::Partitions;
+
+/// Arguments of `ddl`.
+#[derive(Args, Debug)]
+pub(in crate::outside::cli) struct Ddl {
+    /// The mapping's name.
+    mapping: String,
+    /// Who reads the table.
+    #[arg(long, value_enum)]
+    engine: Engine,
+    /// The topic of the table, where the mapping has several.
+    #[arg(long)]
+    topic: Option<String>,
+    /// The table of the published counts, and not of the records.
+    #[arg(long, conflicts_with_all = ["topic", "quarantine"])]
+    counts: bool,
+    /// The table of the bad records, and not of the others.
+    #[arg(long)]
+    quarantine: bool,
+    /// The name of the table; without it, that of the topic.
+    #[arg(long)]
+    table: Option<String>,
+    /// The URL under which the engine finds the root, if it is not archive.root.
+    #[arg(long, value_name = "URL")]
+    root: Option<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+impl Ddl {
+    pub(in crate::outside::cli) fn main(&self) -> u8 {
+        let config = match self.config.load() {
+            Ok(config) => config,
+            Err(code) => return code,
+        };
+        match self.table(&config).and_then(|table| self.engine.statements(&table)) {
+            Ok(text) => {
+                say(text.trim_end());
+                0
+            }
+            Err(e) => {
+                complain(&e);
+                EX_USAGE
+            }
+        }
+    }
+
+    fn table(&self, config: &Config) -> Result<Table, String> {
+        let mapping = config.mappings.iter().find(|m| m.name == self.mapping).ok_or_else(|| {
+            let names: Vec<&str> = config.mappings.iter().map(|m| m.name.as_str()).collect();
+            format!("there is no mapping {:?}; the mappings are {}", self.mapping, names.join(", "))
+        })?;
+        let (archive, topic) = self.archive(mapping)?;
+        let template = archive.template(self.quarantine);
+        let path = template.table(&topic);
+        let mut columns = match self.quarantine {
+            true => columns::of(&Rows::Quarantine, archive.format),
+            false => columns::of(&archive.rules.rows, archive.format),
+        };
+        // No engine has two columns of one name.
+        if let Partitions::Hive(names) = &path.partitions {
+            columns.retain(|c| !names.iter().any(|name| name.eq_ignore_ascii_case(&c.name)));
+        }
+        let suffix = if self.quarantine { "_quarantine" } else { "" };
+        let name = self.table.clone().unwrap_or_else(|| plain(&topic) + suffix);
+        let root = self.root.clone().unwrap_or_else(|| archive.root.url());
+        let root = root.trim_end_matches('/').into();
+        Ok(Table { name, root, path, columns, extension: archive.format.extension() })
+    }
+
+    /// The archive of the table's files, and the topic.
+    fn archive<'a>(&self, mapping: &'a Mapping) -> Result<(&'a ArchiveConfig, String), String> {
+        let name = &mapping.name;
+        if self.counts {
+            let counts = mapping.count.as_ref();
+            let counts = counts.and_then(|c| Some((c.archive.as_deref()?, c.output_topic.clone())));
+            return counts.ok_or_else(|| format!("mapping.{name} archives no counts"));
+        }
+        let archive = mapping.archive.as_deref();
+        let archive =
+            archive.ok_or_else(|| format!("mapping.{name} archives no records; try --counts"))?;
+        let topic = match (&self.topic, &mapping.topics) {
+            (Some(topic), Topics::Names(names)) if !names.contains(topic) => {
+                return Err(format!("mapping.{name} does not have the topic {topic:?}"));
+            }
+            (Some(topic), Topics::Regex(regex)) if !regex.is_match(topic) => {
+                return Err(format!("{topic:?} does not match the topics_regex of mapping.{name}"));
+            }
+            (Some(topic), _) => topic.clone(),
+            (None, Topics::Names(names)) if names.len() == 1 => names[0].clone(),
+            (None, _) => {
+                return Err(format!(
+                    "mapping.{name} has several topics, and each is a table; name one with --topic"
+                ));
+            }
+        };
+        Ok((archive, topic))
+    }
+}
+
+/// A topic's name as one that needs no quotes in most places.
+fn plain(topic: &str) -> String {
+    topic.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = r#"
+[kafka]
+bootstrap_servers = "b:9092"
+group_id = "g"
+[archive]
+root = "hdfs://nn/data"
+[mapping.orders]
+topics = ["shop.orders"]
+[mapping.orders.archive.columns]
+user = "string"
+price = "decimal(12,2)"
+at = "timestamp_ms"
+"a.b" = "boolean"
+[mapping.orders.wordcount]
+output_topic = "order-counts"
+archive = { format = "jsonl", path = "{topic}/dt=%F" }
+[mapping.all]
+topics_regex = "log-.+"
+archive = { path = "{topic}/%Y/%m", format = "jsonl", value = "json" }
+[mapping.none]
+topics = ["n"]
+archive = false
+wordcount = { output_topic = "nc", archive = false }
+"#;
+
+    fn ddl(arguments: &str) -> Result<String, String> {
+        #[derive(clap::Parser)]
+        struct Cli {
+            #[command(flatten)]
+            ddl: Ddl,
+        }
+        let words = ["ddl"].into_iter().chain(arguments.split(' '));
+        let cli = <Cli as clap::Parser>::try_parse_from(words).map_err(|e| e.to_string())?;
+        let config = Config::parse(CONFIG, Some("i")).expect("a good configuration");
+        cli.ddl.table(&config).and_then(|table| cli.ddl.engine.statements(&table))
+    }
+
+    /// What an operator pastes into an engine; the tests on real servers run those of DuckDB.
+    #[test]
+    fn the_statements_are_the_golden_ones() {
+        let mut all = String::new();
+        for arguments in [
+            "orders --engine hive",
+            "orders --engine spark",
+            "orders --engine trino",
+            "orders --engine duckdb --root file:///copy/",
+            "orders --engine spark --quarantine",
+            "orders --engine hive --counts --table counts",
+            "orders --engine duckdb --counts",
+            "all --engine duckdb --topic log-a",
+        ] {
+            all.push_str(&format!("-- {arguments}\n{}\n", ddl(arguments).unwrap()));
+        }
+        let golden = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/ddl.sql"));
+        assert_eq!(all, golden);
+    }
+
+    #[test]
+    fn what_is_no_table_is_refused() {
+        for (arguments, want) in [
+            ("nobody --engine hive", "the mappings are orders, all, none"),
+            ("orders --engine hive --topic other", "does not have the topic"),
+            ("all --engine duckdb", "--topic"),
+            ("all --engine duckdb --topic other", "does not match"),
+            ("all --engine hive --topic log-a", "have no names"),
+            ("none --engine hive", "archives no records"),
+            ("none --engine hive --counts", "archives no counts"),
+            ("orders --engine oracle", "possible values: hive, spark, trino, duckdb"),
+            ("orders --engine hive --counts --quarantine", "cannot be used with"),
+        ] {
+            let got = ddl(arguments).unwrap_err();
+            assert!(got.contains(want), "{arguments}: {got}");
+        }
+    }
+}

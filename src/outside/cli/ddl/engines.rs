@@ -1,0 +1,249 @@
+//! The statements of each engine.
+
+use std::fmt::Write as _;
+
+use clap::ValueEnum;
+
+use crate::outside::cli::ddl::columns::{Kind, TableColumn};
+use crate::pure::layout::table::{Partitions, TablePath};
+
+/// Who reads the table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(super) enum Engine {
+    Hive,
+    Spark,
+    Trino,
+    Duckdb,
+}
+
+/// What a table is made of.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) name: String,
+    /// The URL of the root, without a slash at its end.
+    pub(super) root: String,
+    pub(super) path: TablePath,
+    pub(super) columns: Vec<TableColumn>,
+    /// The files' extension: `parquet`, or one of JSON lines.
+    pub(super) extension: &'static str,
+}
+
+impl Engine {
+    /// The statements for this table.
+    ///
+    /// # Errors
+    /// The engine cannot read files that lie so; the text says why.
+    pub(super) fn statements(self, table: &Table) -> Result<String, String> {
+        if self == Engine::Duckdb {
+            return Ok(table.duckdb());
+        }
+        let Partitions::Hive(partitions) = &table.path.partitions else {
+            return Err(format!(
+                "the directories below {:?} have no names (name=value), so {self:?} has no \
+                 partitions for them; write a path like \"{{topic}}/dt=%Y-%m-%d\"",
+                table.path.directory
+            ));
+        };
+        Ok(match self {
+            Engine::Hive => table.hive(partitions),
+            Engine::Spark => table.spark(partitions),
+            _ => table.trino(partitions),
+        })
+    }
+
+    fn type_of(self, kind: Kind) -> String {
+        let [text, int, bytes] = match self {
+            Engine::Hive | Engine::Spark => ["STRING", "INT", "BINARY"],
+            Engine::Trino => ["VARCHAR", "INTEGER", "VARBINARY"],
+            Engine::Duckdb => ["VARCHAR", "INTEGER", "BLOB"],
+        };
+        let headers = |value: &[(&str, &str)]| {
+            let fields = |between: &str| {
+                let all = value.iter().map(|(name, kind)| format!("{name}{between}{kind}"));
+                all.collect::<Vec<_>>().join(", ")
+            };
+            match self {
+                Engine::Hive | Engine::Spark => format!("ARRAY<STRUCT<{}>>", fields(": ")),
+                Engine::Trino => format!("ARRAY(ROW({}))", fields(" ")),
+                Engine::Duckdb => format!("STRUCT({})[]", fields(" ")),
+            }
+        };
+        match kind {
+            Kind::Text => text.into(),
+            Kind::Json if self == Engine::Duckdb => "JSON".into(),
+            Kind::Json => text.into(),
+            Kind::Boolean => "BOOLEAN".into(),
+            Kind::Int32 => int.into(),
+            Kind::Int64 => "BIGINT".into(),
+            Kind::Float64 => "DOUBLE".into(),
+            Kind::Decimal { precision, scale } => format!("DECIMAL({precision},{scale})"),
+            Kind::Date => "DATE".into(),
+            // Hive 3 cannot read a time of 64 bits, and reads the number.
+            Kind::Time if self == Engine::Hive => "BIGINT".into(),
+            Kind::Time if self == Engine::Trino => "TIMESTAMP(6)".into(),
+            Kind::Time => "TIMESTAMP".into(),
+            Kind::Bytes => bytes.into(),
+            Kind::Headers => headers(&[("key", text), ("value", bytes)]),
+            Kind::HeaderObjects => {
+                let names = ["key", "key_bytes", "value", "value_bytes"];
+                headers(&names.map(|name| (name, text)))
+            }
+            Kind::HeaderNames => match self {
+                Engine::Trino => format!("ARRAY({bytes})"),
+                Engine::Duckdb => format!("{bytes}[]"),
+                Engine::Hive | Engine::Spark => format!("ARRAY<{bytes}>"),
+            },
+        }
+    }
+
+    /// A name as an identifier.
+    fn quoted(self, name: &str) -> String {
+        match self {
+            Engine::Hive | Engine::Spark => format!("`{}`", name.replace('`', "``")),
+            Engine::Trino | Engine::Duckdb => format!("\"{}\"", name.replace('"', "\"\"")),
+        }
+    }
+}
+
+/// A text as a literal of the engine.
+fn literal(engine: Engine, text: &str) -> String {
+    match engine {
+        // There a backslash is an escape.
+        Engine::Hive | Engine::Spark => {
+            format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+        }
+        Engine::Trino | Engine::Duckdb => format!("'{}'", text.replace('\'', "''")),
+    }
+}
+
+impl Table {
+    fn is_parquet(&self) -> bool {
+        self.extension == "parquet"
+    }
+
+    fn location(&self) -> String {
+        match self.path.directory.as_str() {
+            "" => self.root.clone(),
+            directory => format!("{}/{directory}", self.root),
+        }
+    }
+
+    /// The columns, one a line; `extra` are the partitions where the engine lists them too.
+    fn columns(&self, engine: Engine, extra: &[String]) -> String {
+        let own = self.columns.iter().map(|c| {
+            let times = engine == Engine::Hive && c.kind == Kind::Time;
+            let comment = if times { " COMMENT 'microseconds since 1970'" } else { "" };
+            format!("  {} {}{comment}", engine.quoted(&c.name), engine.type_of(c.kind))
+        });
+        let extra = extra
+            .iter()
+            .map(|name| format!("  {} {}", engine.quoted(name), engine.type_of(Kind::Text)));
+        own.chain(extra).collect::<Vec<_>>().join(",\n")
+    }
+
+    fn hive(&self, partitions: &[String]) -> String {
+        let engine = Engine::Hive;
+        let name = engine.quoted(&self.name);
+        let mut text =
+            format!("CREATE EXTERNAL TABLE {name} (\n{}\n)\n", self.columns(engine, &[]));
+        if !partitions.is_empty() {
+            let all = partitions.iter().map(|p| format!("{} STRING", engine.quoted(p)));
+            let _ = writeln!(text, "PARTITIONED BY ({})", all.collect::<Vec<_>>().join(", "));
+        }
+        text.push_str(match self.is_parquet() {
+            true => "STORED AS PARQUET\n",
+            false => {
+                "ROW FORMAT SERDE 'org.apache.hive.hcatalog.data.JsonSerDe'\nSTORED AS TEXTFILE\n"
+            }
+        });
+        let _ = writeln!(text, "LOCATION {};", literal(engine, &self.location()));
+        if !partitions.is_empty() {
+            let _ = writeln!(text, "-- Again whenever there are new directories:");
+            let _ = writeln!(text, "MSCK REPAIR TABLE {name};");
+        }
+        text
+    }
+
+    fn spark(&self, partitions: &[String]) -> String {
+        let engine = Engine::Spark;
+        let name = engine.quoted(&self.name);
+        let columns = self.columns(engine, partitions);
+        let format = if self.is_parquet() { "PARQUET" } else { "JSON" };
+        let mut text = format!("CREATE TABLE {name} (\n{columns}\n)\nUSING {format}\n");
+        if !partitions.is_empty() {
+            let all: Vec<String> = partitions.iter().map(|p| engine.quoted(p)).collect();
+            let _ = writeln!(text, "PARTITIONED BY ({})", all.join(", "));
+        }
+        let _ = writeln!(text, "LOCATION {};", literal(engine, &self.location()));
+        if !partitions.is_empty() {
+            let _ = writeln!(text, "-- Again whenever there are new directories:");
+            let _ = writeln!(text, "MSCK REPAIR TABLE {name};");
+        }
+        text
+    }
+
+    fn trino(&self, partitions: &[String]) -> String {
+        let engine = Engine::Trino;
+        let name = engine.quoted(&self.name);
+        let columns = self.columns(engine, partitions);
+        let mut with = vec![
+            format!("  external_location = {}", literal(engine, &self.location())),
+            format!("  format = '{}'", if self.is_parquet() { "PARQUET" } else { "JSON" }),
+        ];
+        if !partitions.is_empty() {
+            let all: Vec<String> = partitions.iter().map(|p| literal(engine, p)).collect();
+            with.push(format!("  partitioned_by = ARRAY[{}]", all.join(", ")));
+        }
+        let mut text = String::new();
+        if self.columns.iter().any(|c| c.kind == Kind::Time) {
+            text.push_str("SET SESSION hive.timestamp_precision = 'MICROSECONDS';\n");
+        }
+        let _ = writeln!(
+            text,
+            "CREATE TABLE hive.default.{name} (\n{columns}\n)\nWITH (\n{}\n);",
+            with.join(",\n")
+        );
+        if !partitions.is_empty() {
+            let _ = writeln!(
+                text,
+                "-- Again whenever there are new directories:\n\
+                 CALL hive.system.sync_partition_metadata('default', {}, 'ADD');",
+                literal(engine, &self.name)
+            );
+        }
+        text
+    }
+
+    fn duckdb(&self) -> String {
+        let engine = Engine::Duckdb;
+        let root = self.location();
+        // DuckDB's local paths have no scheme.
+        let root = root.strip_prefix("file://").unwrap_or(&root);
+        let files = literal(engine, &format!("{root}/**/*.{}", self.extension));
+        let hive = match &self.path.partitions {
+            Partitions::Hive(names) if names.is_empty() => String::new(),
+            Partitions::Hive(names) => {
+                let types = names.iter().map(|name| format!("{}: VARCHAR", engine.quoted(name)));
+                let types: Vec<String> = types.collect();
+                format!(", hive_partitioning = true, hive_types = {{{}}}", types.join(", "))
+            }
+            Partitions::Unnamed(_) => ", hive_partitioning = false".into(),
+        };
+        let name = engine.quoted(&self.name);
+        if self.is_parquet() {
+            return format!(
+                "CREATE VIEW {name} AS\nSELECT * FROM read_parquet({files}{hive}, union_by_name = \
+                 true);\n"
+            );
+        }
+        let columns = self.columns.iter().map(|c| {
+            format!("  {}: {}", literal(engine, &c.name), literal(engine, &engine.type_of(c.kind)))
+        });
+        let columns: Vec<String> = columns.collect();
+        format!(
+            "CREATE VIEW {name} AS\nSELECT * FROM read_json({files}{hive}, format = \
+             'newline_delimited', columns = {{\n{}\n}});\n",
+            columns.join(",\n")
+        )
+    }
+}

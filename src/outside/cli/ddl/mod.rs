@@ -1,0 +1,7 @@
+//! `alluvium ddl`: a mapping's files as a table of Hive, Spark, Trino or DuckDB.
+
+mod arguments;
+mod columns;
+mod engines;
+
+pub(super) use arguments::Ddl;

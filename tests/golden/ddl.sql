@@ -1,0 +1,159 @@
+-- orders --engine hive
+CREATE EXTERNAL TABLE `shop_orders` (
+  `topic` STRING,
+  `partition` INT,
+  `offset` BIGINT,
+  `timestamp` BIGINT COMMENT 'microseconds since 1970',
+  `timestamp_type` STRING,
+  `key` STRING,
+  `key_bytes` BINARY,
+  `value` STRING,
+  `value_bytes` BINARY,
+  `headers` ARRAY<STRUCT<key: STRING, value: BINARY>>,
+  `timestamp_ms` BIGINT,
+  `header_keys_bytes` ARRAY<BINARY>,
+  `user` STRING,
+  `price` DECIMAL(12,2),
+  `at` BIGINT COMMENT 'microseconds since 1970',
+  `a_b` BOOLEAN
+)
+PARTITIONED BY (`dt` STRING, `hr` STRING)
+STORED AS PARQUET
+LOCATION 'hdfs://nn/data/shop.orders';
+-- Again whenever there are new directories:
+MSCK REPAIR TABLE `shop_orders`;
+
+-- orders --engine spark
+CREATE TABLE `shop_orders` (
+  `topic` STRING,
+  `partition` INT,
+  `offset` BIGINT,
+  `timestamp` TIMESTAMP,
+  `timestamp_type` STRING,
+  `key` STRING,
+  `key_bytes` BINARY,
+  `value` STRING,
+  `value_bytes` BINARY,
+  `headers` ARRAY<STRUCT<key: STRING, value: BINARY>>,
+  `timestamp_ms` BIGINT,
+  `header_keys_bytes` ARRAY<BINARY>,
+  `user` STRING,
+  `price` DECIMAL(12,2),
+  `at` TIMESTAMP,
+  `a_b` BOOLEAN,
+  `dt` STRING,
+  `hr` STRING
+)
+USING PARQUET
+PARTITIONED BY (`dt`, `hr`)
+LOCATION 'hdfs://nn/data/shop.orders';
+-- Again whenever there are new directories:
+MSCK REPAIR TABLE `shop_orders`;
+
+-- orders --engine trino
+SET SESSION hive.timestamp_precision = 'MICROSECONDS';
+CREATE TABLE hive.default."shop_orders" (
+  "topic" VARCHAR,
+  "partition" INTEGER,
+  "offset" BIGINT,
+  "timestamp" TIMESTAMP(6),
+  "timestamp_type" VARCHAR,
+  "key" VARCHAR,
+  "key_bytes" VARBINARY,
+  "value" VARCHAR,
+  "value_bytes" VARBINARY,
+  "headers" ARRAY(ROW(key VARCHAR, value VARBINARY)),
+  "timestamp_ms" BIGINT,
+  "header_keys_bytes" ARRAY(VARBINARY),
+  "user" VARCHAR,
+  "price" DECIMAL(12,2),
+  "at" TIMESTAMP(6),
+  "a_b" BOOLEAN,
+  "dt" VARCHAR,
+  "hr" VARCHAR
+)
+WITH (
+  external_location = 'hdfs://nn/data/shop.orders',
+  format = 'PARQUET',
+  partitioned_by = ARRAY['dt', 'hr']
+);
+-- Again whenever there are new directories:
+CALL hive.system.sync_partition_metadata('default', 'shop_orders', 'ADD');
+
+-- orders --engine duckdb --root file:///copy/
+CREATE VIEW "shop_orders" AS
+SELECT * FROM read_parquet('/copy/shop.orders/**/*.parquet', hive_partitioning = true, hive_types = {"dt": VARCHAR, "hr": VARCHAR}, union_by_name = true);
+
+-- orders --engine spark --quarantine
+CREATE TABLE `shop_orders_quarantine` (
+  `topic` STRING,
+  `partition` INT,
+  `offset` BIGINT,
+  `timestamp` TIMESTAMP,
+  `timestamp_type` STRING,
+  `key` STRING,
+  `key_bytes` BINARY,
+  `value` STRING,
+  `value_bytes` BINARY,
+  `headers` ARRAY<STRUCT<key: STRING, value: BINARY>>,
+  `timestamp_ms` BIGINT,
+  `header_keys_bytes` ARRAY<BINARY>,
+  `error` STRING,
+  `dt` STRING
+)
+USING PARQUET
+PARTITIONED BY (`dt`)
+LOCATION 'hdfs://nn/data/_quarantine/shop.orders';
+-- Again whenever there are new directories:
+MSCK REPAIR TABLE `shop_orders_quarantine`;
+
+-- orders --engine hive --counts --table counts
+CREATE EXTERNAL TABLE `counts` (
+  `window_start` STRING,
+  `window_end` STRING,
+  `word` STRING,
+  `count` BIGINT,
+  `kind` STRING,
+  `source_partition` INT,
+  `topic` STRING,
+  `partition` INT,
+  `offset` BIGINT,
+  `foreign_value` STRING
+)
+PARTITIONED BY (`dt` STRING)
+ROW FORMAT SERDE 'org.apache.hive.hcatalog.data.JsonSerDe'
+STORED AS TEXTFILE
+LOCATION 'hdfs://nn/data/order-counts';
+-- Again whenever there are new directories:
+MSCK REPAIR TABLE `counts`;
+
+-- orders --engine duckdb --counts
+CREATE VIEW "order_counts" AS
+SELECT * FROM read_json('hdfs://nn/data/order-counts/**/*.jsonl.gz', hive_partitioning = true, hive_types = {"dt": VARCHAR}, format = 'newline_delimited', columns = {
+  'window_start': 'VARCHAR',
+  'window_end': 'VARCHAR',
+  'word': 'VARCHAR',
+  'count': 'BIGINT',
+  'kind': 'VARCHAR',
+  'source_partition': 'INTEGER',
+  'topic': 'VARCHAR',
+  'partition': 'INTEGER',
+  'offset': 'BIGINT',
+  'foreign_value': 'VARCHAR'
+});
+
+-- all --engine duckdb --topic log-a
+CREATE VIEW "log_a" AS
+SELECT * FROM read_json('hdfs://nn/data/log-a/**/*.jsonl.gz', hive_partitioning = false, format = 'newline_delimited', columns = {
+  'topic': 'VARCHAR',
+  'partition': 'INTEGER',
+  'offset': 'BIGINT',
+  'timestamp': 'VARCHAR',
+  'timestamp_type': 'VARCHAR',
+  'key': 'VARCHAR',
+  'key_bytes': 'VARCHAR',
+  'value': 'JSON',
+  'value_bytes': 'VARCHAR',
+  'headers': 'STRUCT(key VARCHAR, key_bytes VARCHAR, value VARCHAR, value_bytes VARCHAR)[]'
+});
+
