@@ -38,15 +38,46 @@ pub fn parse_iso_millis(text: &str) -> Option<i64> {
 /// is cut towards the past, before 1970 too.
 #[must_use]
 pub fn parse_rfc3339(text: &str) -> Option<i64> {
+    nanos_of(text).map(floor_millis)
+}
+
+/// Reads a time of exactly the form that RFC 3339 has, as microseconds since the epoch; [`None`]
+/// for other forms of ISO 8601, and for leap seconds, which no number has. What is shorter than a
+/// microsecond is cut towards the past.
+#[must_use]
+pub fn parse_strict_rfc3339(text: &str) -> Option<i64> {
+    let form = |text: &str, form: &str| {
+        let fits = |(b, f): (u8, u8)| if f == b'0' { b.is_ascii_digit() } else { b == f };
+        text.len() == form.len() && text.bytes().zip(form.bytes()).all(fits)
+    };
+    let (date, rest) = text.split_at_checked(10)?;
+    let time = rest.strip_prefix(['T', 't', ' '])?;
+    let at = time.find(['Z', 'z', '+', '-'])?;
+    let (time, offset) = time.split_at_checked(at)?;
+    let (time, digits) = time.split_once('.').unwrap_or((time, "0"));
+    let is_utc = offset.eq_ignore_ascii_case("z");
+    let signed = offset.strip_prefix(['+', '-']).is_some_and(|offset| form(offset, "00:00"));
+    let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    let fits = form(date, "0000-00-00") && form(time, "00:00:00") && (is_utc || signed);
+    if !(fits && is_number) || time.ends_with("60") {
+        return None;
+    }
+    let offset = if is_utc { "Z" } else { offset };
+    let digits = digits.get(..9).unwrap_or(digits);
+    let nanos = nanos_of(&format!("{date}T{time}.{digits}{offset}"))?;
+    i64::try_from(nanos.div_euclid(1_000)).ok()
+}
+
+fn nanos_of(text: &str) -> Option<i128> {
     if let Ok(time) = text.parse::<Timestamp>() {
-        return Some(floor_millis(time.as_nanosecond()));
+        return Some(time.as_nanosecond());
     }
     // The last day of the year 9999.
     let pieces = Pieces::parse(text).ok()?;
     let (time, offset) = (pieces.time()?, pieces.to_numeric_offset()?);
     let local = pieces.date().to_datetime(time).duration_since(EPOCH).as_nanos();
     let ahead = i128::from(offset.seconds()).saturating_mul(1_000_000_000);
-    Some(floor_millis(local.saturating_sub(ahead)))
+    Some(local.saturating_sub(ahead))
 }
 
 /// Reads the time of a message of HTTP (RFC 9110, 5.6.7), as milliseconds since the epoch.

@@ -31,12 +31,85 @@ pub fn compact(json: &str) -> Cow<'_, str> {
     Cow::Owned(kept.collect())
 }
 
-/// Valid JSON on one line. Line breaks stand between its parts only, so each becomes a space, and
-/// whoever splits the text at white space finds the same words.
+/// As deep as objects and arrays may lie in each other: common readers fail beyond a thousand.
+const DEEPEST: usize = 512;
+
+/// Why readers of JSON lines could fail at a whole file with this valid JSON; [`None`] if they can
+/// not.
+#[must_use]
+pub fn unreadable(json: &str) -> Option<&'static str> {
+    let (mut depth, mut bytes) = (0_usize, json.as_bytes());
+    while let [first, rest @ ..] = bytes {
+        bytes = rest;
+        match first {
+            b'{' | b'[' => depth = depth.saturating_add(1),
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => {
+                let length = end_of_string(rest)?;
+                let (text, behind) = rest.split_at_checked(length)?;
+                let escaped = text.windows(2).any(|pair| pair == b"\\u");
+                if escaped && serde_json::from_slice::<String>(&quoted(text)).is_err() {
+                    return Some("has an escape that is no character");
+                }
+                bytes = behind.get(1..)?;
+            }
+            _ => {}
+        }
+        if DEEPEST < depth {
+            return Some("has more than 512 objects and arrays in each other");
+        }
+    }
+    None
+}
+
+/// The length of a string whose first quotation mark was read.
+fn end_of_string(bytes: &[u8]) -> Option<usize> {
+    let mut escaped = false;
+    bytes.iter().position(|b| {
+        let ends = *b == b'"' && !escaped;
+        escaped = *b == b'\\' && !escaped;
+        ends
+    })
+}
+
+fn quoted(text: &[u8]) -> Vec<u8> {
+    [b"\"", text, b"\""].concat()
+}
+
+/// Valid JSON on one line. Line breaks stand between its parts only, so each becomes a space;
+/// whoever splits the text at runs of white space finds the same words.
 #[must_use]
 pub fn on_one_line(json: &str) -> Cow<'_, str> {
     match json.contains(['\n', '\r']) {
         true => Cow::Owned(json.replace(['\n', '\r'], " ")),
         false => Cow::Borrowed(json),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_readers_fail_at_is_found() {
+        let nested = |n| format!("{}{}", "[".repeat(n), "]".repeat(n));
+        for good in [
+            "{\"a\":\"\\ud83d\\ude00\"}".to_string(),
+            "{\"a\":\"\\\\ud800\",\"[\":1}".into(),
+            nested(512),
+            format!("{{\"a\":\"{}\"}}", "[".repeat(1_000)),
+            format!("[{}]", vec!["[]"; 1_000].join(",")),
+        ] {
+            assert_eq!(unreadable(&good), None, "{good}");
+        }
+        for bad in [
+            "{\"a\":\"\\ud800\"}".to_string(),
+            "{\"\\udc00\":1}".into(),
+            "[\"\\\\\\\"\\ud800x\"]".into(),
+            nested(513),
+            nested(200_000),
+        ] {
+            assert!(unreadable(&bad).is_some(), "{bad}");
+        }
     }
 }

@@ -36,6 +36,10 @@ const SMALL: usize = 64;
 /// The writer's and the builders' own buffers of one column while a row group is open, beside what
 /// they say of themselves: an estimate, rather too high than too low.
 const OPEN_COLUMN: usize = 8 << 10;
+/// The same for each declared column, which is measured with a thousand of them; zstd has a context
+/// for each column, too.
+const DECLARED_COLUMN: usize = 16 << 10;
+const ZSTD_OF_COLUMN: usize = 14 << 10;
 
 impl std::io::Write for Chunks {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -63,6 +67,8 @@ pub(super) struct File<B> {
     writer: ArrowWriter<Chunks>,
     rows: B,
     columns: usize,
+    /// Bytes of memory of an open row group, beside what the writer knows of.
+    open: usize,
     taken: u64,
 }
 
@@ -94,8 +100,11 @@ impl<B: Builder> File<B> {
             .with_skip_arrow_metadata(true);
         let schema = rows.schema();
         let columns = schema.fields().len();
+        let zstd = if codec == ParquetCodec::Zstd { ZSTD_OF_COLUMN } else { 0 };
+        let declared = rows.declared_columns();
+        let open = (columns - declared) * OPEN_COLUMN + declared * (DECLARED_COLUMN + zstd);
         let writer = ArrowWriter::try_new_with_options(Chunks::default(), schema, options)?;
-        Ok(File { writer, rows, columns, taken: 0 })
+        Ok(File { writer, rows, columns, open, taken: 0 })
     }
 
     #[inline]
@@ -151,7 +160,7 @@ impl<B: Builder> File<B> {
             + self.rows.bytes() * 3 / 2
             + self.writer.inner().waiting
             + self.writer.flushed_row_groups().len() * self.columns * COLUMN_METADATA
-            + self.columns * OPEN_COLUMN * usize::from(open)
+            + self.open * usize::from(open)
     }
 
     pub(super) fn size(&self) -> u64 {

@@ -36,6 +36,10 @@ pub(super) trait Builder {
     /// Bytes of the values gathered, about.
     fn bytes(&self) -> usize;
     fn batch(&mut self) -> Result<RecordBatch, EncodeError>;
+    /// How many of the columns the mapping has declared.
+    fn declared_columns(&self) -> usize {
+        0
+    }
     /// Columns of which most values differ: a dictionary is work for nothing.
     fn plain_columns(&self) -> &'static [&'static str];
 }
@@ -340,6 +344,13 @@ impl Builder for RawRows {
         ]);
         columns.extend(self.beside.columns());
         Ok(RecordBatch::try_new(self.schema(), columns)?)
+    }
+
+    fn declared_columns(&self) -> usize {
+        match &self.beside {
+            Beside::Typed(columns) => columns.len(),
+            Beside::Nothing | Beside::Error(_) => 0,
+        }
     }
 
     fn plain_columns(&self) -> &'static [&'static str] {

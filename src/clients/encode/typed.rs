@@ -52,21 +52,22 @@ fn data_type(kind: ColumnType) -> DataType {
 }
 
 impl Values {
+    /// Without room at first: a mapping may have a thousand columns, and files of a few rows.
     fn new(kind: ColumnType) -> Values {
         match kind {
-            ColumnType::Text | ColumnType::Json => Values::Text(StringBuilder::new()),
-            ColumnType::Boolean => Values::Boolean(BooleanBuilder::new()),
-            ColumnType::Int32 => Values::Int32(Int32Builder::new()),
-            ColumnType::Int64 => Values::Int64(Int64Builder::new()),
-            ColumnType::Float64 => Values::Float64(Float64Builder::new()),
+            ColumnType::Text | ColumnType::Json => Values::Text(StringBuilder::with_capacity(0, 0)),
+            ColumnType::Boolean => Values::Boolean(BooleanBuilder::with_capacity(0)),
+            ColumnType::Int32 => Values::Int32(Int32Builder::with_capacity(0)),
+            ColumnType::Int64 => Values::Int64(Int64Builder::with_capacity(0)),
+            ColumnType::Float64 => Values::Float64(Float64Builder::with_capacity(0)),
             ColumnType::Decimal { .. } => {
-                Values::Decimal(Decimal128Builder::new().with_data_type(data_type(kind)))
+                Values::Decimal(Decimal128Builder::with_capacity(0).with_data_type(data_type(kind)))
             }
-            ColumnType::Date => Values::Date(Date32Builder::new()),
+            ColumnType::Date => Values::Date(Date32Builder::with_capacity(0)),
             ColumnType::TimeText | ColumnType::Time { .. } => {
-                Values::Micros(TimestampMicrosecondBuilder::new().with_timezone("UTC"))
+                Values::Micros(TimestampMicrosecondBuilder::with_capacity(0).with_timezone("UTC"))
             }
-            ColumnType::Bytes => Values::Bytes(BinaryBuilder::new()),
+            ColumnType::Bytes => Values::Bytes(BinaryBuilder::with_capacity(0, 0)),
         }
     }
 
@@ -128,6 +129,10 @@ impl TypedColumns {
             self.size += 8 + cell.size();
         }
         Ok(())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.columns.len()
     }
 
     /// Bytes of the values gathered, about.

@@ -60,6 +60,7 @@ pub(super) struct ArchiveKeys {
     codec: Option<String>,
     rows: RowKeys,
     size: Option<u64>,
+    records: Option<u64>,
     age: Option<Duration>,
     idle: Option<Duration>,
     open_files: Option<usize>,
@@ -98,6 +99,7 @@ impl ArchiveKeys {
         }
         if let Some(mut roll) = f.table("roll", faults) {
             keys.size = roll.size("size", 64 << 10, faults);
+            keys.records = roll.number("records", 1..=i64::MAX, faults);
             keys.age = roll.duration("age", Duration::from_secs(1), faults);
             keys.idle = roll.duration("idle", Duration::from_secs(1), faults);
             keys.open_files = roll.number("open_files", 1..=10_000, faults);
@@ -130,6 +132,7 @@ impl ArchiveKeys {
             format: self.format.or_else(|| d.format.clone()),
             rows: self.rows.or(&d.rows),
             size: self.size.or(d.size),
+            records: self.records.or(d.records),
             age: self.age.or(d.age),
             idle: self.idle.or(d.idle),
             open_files: self.open_files.or(d.open_files),
@@ -189,6 +192,7 @@ impl ArchiveKeys {
         let template = template.map_err(|e| faults.add(key("path"), format!("{path:?}: {e}"))).ok();
         let roll = RollPolicy {
             size_bytes: self.size.unwrap_or(128 << 20),
+            records: self.records,
             age: self.age.unwrap_or(Duration::from_secs(600)),
             idle: self.idle,
             open_files: self.open_files.unwrap_or(64),

@@ -21,7 +21,8 @@ pub(super) struct RowKeys {
     raw_value: Option<bool>,
     tombstones: Option<Tombstones>,
     on_bad_record: Option<OnBadRecord>,
-    max_bad: Option<MaxBad>,
+    /// [`None`] inside of it switches an inherited limit off.
+    max_bad: Option<Option<MaxBad>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,7 +60,10 @@ impl RowKeys {
             raw_value: f.flag("raw_value", faults),
             tombstones: f.choice("tombstones", &tombstones, faults),
             on_bad_record: f.choice("on_bad_record", &on_bad_record, faults),
-            max_bad: f.parsed("max_bad", faults, MaxBad::parse),
+            max_bad: f.parsed("max_bad", faults, |text| match text {
+                "off" => Ok(None),
+                limit => MaxBad::parse(limit).map(Some),
+            }),
         }
     }
 
@@ -96,7 +100,9 @@ impl RowKeys {
     ) -> (RecordRules, Option<MaxBad>) {
         let tombstones = self.tombstones.unwrap_or(Tombstones::Keep);
         let on_bad_record = self.on_bad_record.unwrap_or(OnBadRecord::Quarantine);
-        let max_bad = self.max_bad;
+        let max_bad = self.max_bad.flatten();
+        // An empty table has no columns, whatever the defaults have.
+        let columns = self.columns.filter(|columns| !columns.is_empty());
         let rules = |rows| (RecordRules { rows, tombstones, on_bad_record }, max_bad);
         if counts {
             return rules(Rows::Counts);
@@ -104,7 +110,7 @@ impl RowKeys {
         let key_mode = self.key.unwrap_or(TextPolicy::Auto);
         let json_lines = format.is_none_or(|f| matches!(f, Format::JsonLines(_)));
         let parquet = format.is_none_or(|f| matches!(f, Format::Parquet(_)));
-        if self.raw_value.is_some() && self.columns.is_none() {
+        if self.raw_value.is_some() && columns.is_none() {
             faults.add(key("raw_value"), "is about mappings with columns, and there are none");
         }
         if self.value == Some(ValueMode::Json) {
@@ -113,8 +119,12 @@ impl RowKeys {
                     key("value"),
                     "\"json\" needs format = \"jsonl\"; in Parquet write columns = { … }",
                 );
-            } else if self.columns.is_some() {
-                faults.add(key("value"), "\"json\" and columns can't both be set");
+            } else if columns.is_some() {
+                faults.add(
+                    key("value"),
+                    "\"json\" and columns can't both be set; write columns = {} where the columns \
+                     of [archive] are not wanted",
+                );
             }
             return rules(Rows::Json { key: key_mode });
         }
@@ -122,13 +132,14 @@ impl RowKeys {
             Some(ValueMode::Text(value)) => value,
             _ => TextPolicy::Auto,
         };
-        let Some(columns) = self.columns else {
+        let Some(columns) = columns else {
             return rules(Rows::Raw { key: key_mode, value });
         };
         if !parquet {
             faults.add(
                 key("columns"),
-                "need format = \"parquet\"; in JSON lines write value = \"json\"",
+                "need format = \"parquet\"; in JSON lines write value = \"json\", and columns = {} \
+                 where those of [archive] are not wanted",
             );
         }
         let value = self.raw_value.unwrap_or(true).then_some(value);
@@ -149,9 +160,8 @@ fn columns(f: &mut Fields, faults: &mut Faults) -> Option<Vec<Column>> {
         other => return f.wrong_type("columns", "a table", &other, faults),
     };
     let mut columns: Vec<Column> = Vec::new();
-    if table.is_empty() || MOST_COLUMNS < table.len() {
-        let found = table.len();
-        let text = format!("has {found} columns; the number is between 1 and {MOST_COLUMNS}");
+    if MOST_COLUMNS < table.len() {
+        let text = format!("has {} columns; {MOST_COLUMNS} are allowed", table.len());
         faults.add(f.key("columns"), text);
     }
     for (path, value) in table {
@@ -164,8 +174,8 @@ fn columns(f: &mut Fields, faults: &mut Faults) -> Option<Vec<Column>> {
             faults.add(
                 key,
                 format!(
-                    "{:?} is a column of every file; write {{ type = \"{}\", name = \"…\" }} to \
-                     give the field's column another name",
+                    "{:?} is a column of all files, or of the quarantine; write {{ type = \"{}\", \
+                     name = \"…\" }} to give the field's column another name",
                     column.name, column.kind
                 ),
             );
@@ -185,7 +195,29 @@ fn columns(f: &mut Fields, faults: &mut Faults) -> Option<Vec<Column>> {
             columns.push(column);
         }
     }
+    check_parents(f, &columns, faults);
     Some(columns)
+}
+
+/// A field with a column of its own is an object where another column lies in it.
+fn check_parents(f: &Fields, columns: &[Column], faults: &mut Faults) {
+    for column in columns.iter().filter(|column| column.kind != ColumnType::Json) {
+        let is_below = |other: &&Column| {
+            column.path.len() < other.path.len() && other.path.starts_with(&column.path)
+        };
+        if let Some(other) = columns.iter().find(is_below) {
+            let path = column.path.join(".");
+            faults.add(
+                f.key(&format!("columns.{path:?}")),
+                format!(
+                    "no field is both a {} and an object, and {:?} lies in it; the type \"json\" \
+                     takes the object",
+                    column.kind,
+                    other.path.join(".")
+                ),
+            );
+        }
+    }
 }
 
 /// A column is a type, or a table of a type and a name.
@@ -193,6 +225,17 @@ fn column(path: &str, value: Value, key: &str, faults: &mut Faults) -> Option<Co
     let (kind, name) = match value {
         Value::String(kind) => {
             (ColumnType::parse(&kind).map_err(|e| faults.add(key, e)).ok()?, None)
+        }
+        Value::Table(table) if !table.contains_key("type") && !table.contains_key("name") => {
+            let inner = table.keys().next().map_or("", String::as_str);
+            faults.add(
+                key,
+                format!(
+                    "has no type; to name a field of an inner object, quote its path: \
+                         \"{path}.{inner}\" = \"string\""
+                ),
+            );
+            return None;
         }
         Value::Table(table) => {
             let mut f = Fields::new(key, table);
@@ -258,6 +301,19 @@ archive = true
         assert!(!without.rules.rows.columns().contains(&"value"));
     }
 
+    #[test]
+    fn a_mapping_leaves_what_the_defaults_have() {
+        let defaults = "columns = { user = \"string\" }\nmax_bad = \"5% of 1m\"";
+        let text = config(defaults).replace(
+            "topics = [\"in\"]",
+            "topics = [\"in\"]\narchive = { format = \"jsonl\", value = \"json\", columns = {}, \
+             max_bad = \"off\" }",
+        );
+        let config = Config::parse(&text, Some("i")).expect("a good configuration");
+        let archive = config.mappings[0].archive.clone().expect("it archives");
+        assert!(matches!(archive.rules.rows, Rows::Json { .. }) && archive.max_bad.is_none());
+    }
+
     /// Ledger entries of all archives carry it: it changes with the settings of files alone.
     #[test]
     fn the_fingerprint_of_an_archive_without_the_new_keys_is_the_old_one() {
@@ -277,19 +333,21 @@ archive = true
     #[test]
     fn what_cannot_be_read_back_is_refused() {
         for (archive, want) in [
-            ("columns = { Value = \"string\" }", "is a column of every file"),
-            ("columns = { timestamp = \"timestamp_ms\" }", "is a column of every file"),
-            ("columns = { error = \"string\" }", "is a column of every file"),
+            ("columns = { Value = \"string\" }", "is a column of all files"),
+            ("columns = { timestamp = \"timestamp_ms\" }", "is a column of all files"),
+            ("columns = { error = \"string\" }", "or of the quarantine"),
             ("columns = { a_b = \"string\", \"a.b\" = \"string\" }", "another name"),
             ("columns = { user = \"string\", User = \"string\" }", "another name"),
             ("columns = { user = \"text\" }", "archive.columns.\"user\""),
             ("columns = { user = 1 }", "must be the name of a type"),
             ("columns = { user = { name = \"u\" } }", "type"),
             ("columns = { user = { type = \"string\", nmae = \"u\" } }", "did you mean \"name\""),
-            ("columns = {}", "has 0 columns"),
+            ("columns = { a = \"string\", \"a.b\" = \"int32\" }", "takes the object"),
+            ("columns = { http.status = \"int32\" }", "quote its path: \"http.status\" = "),
             ("columns = [\"user\"]", "must be a table"),
             ("columns = { user = \"string\" }\nformat = \"jsonl\"", "value = \"json\""),
             ("columns = { hr = \"string\" }", "is a column of the files"),
+            ("columns = { HR = \"string\" }", "is a column of the files"),
             ("value = \"json\"", "format = \"jsonl\""),
             ("format = \"jsonl\"\nvalue = \"json\"\ncolumns = { u = \"string\" }", "both"),
             ("raw_value = false", "there are none"),

@@ -42,6 +42,8 @@ pub struct Files {
     last: Option<(Bucket, usize)>,
     first_at: Instant,
     last_at: Instant,
+    /// Records that were read, whatever became of them.
+    records: u64,
 }
 
 /// What the directory of a record depends on.
@@ -135,6 +137,7 @@ impl Files {
             last: None,
             first_at: now,
             last_at: now,
+            records: 0,
         }
     }
 
@@ -148,6 +151,7 @@ impl Files {
         now: Instant,
     ) -> Result<Archived, EncodeError> {
         self.last_at = now;
+        self.records += 1;
         let fit = archive.rules.fit(record);
         let archived = match &fit {
             Fit::Raw | Fit::Cells(_) | Fit::Json(_) => Archived::Row,
@@ -247,6 +251,7 @@ impl Files {
     pub fn open(&self, now: Instant) -> OpenTotals {
         OpenTotals {
             bytes: self.open.iter().map(|f| f.body.size()).sum(),
+            records: self.records,
             files: self.open.len(),
             since_first: now.saturating_duration_since(self.first_at),
             since_last: now.saturating_duration_since(self.last_at),

@@ -20,7 +20,7 @@ use crate::pure::layout::roll::OpenTotals;
 use crate::pure::protocol::machine::{LedgerQuestion, Machine, NewEntry};
 use crate::pure::protocol::partition::Append;
 use crate::pure::protocol::{AttemptId, Entry};
-use crate::pure::record::{Record, TopicPartition};
+use crate::pure::record::{Offset, Record, TopicPartition};
 
 /// Commands that wait for the store; with more of them, the worker stops reading.
 const MOST_WAITING: usize = 4_096;
@@ -36,6 +36,8 @@ pub struct ArchiveHalf {
     open_in_store: OpenFiles,
     /// The bad records of the last time, where the mapping limits them.
     bad: Option<BadRecords>,
+    /// The last record among them: what is read again, after an outage of the root, counts once.
+    judged: Option<Offset>,
 }
 
 impl ArchiveHalf {
@@ -55,7 +57,17 @@ impl ArchiveHalf {
         let task = Archiver::spawn(ledger, open_in_store.clone(), tell);
         let template = EntryTemplate::new(tp, 0, role, "");
         let (start, open) = (role.start, None);
-        Some(ArchiveHalf { archive, task, paths, template, start, open, open_in_store, bad: None })
+        Some(ArchiveHalf {
+            archive,
+            task,
+            paths,
+            template,
+            start,
+            open,
+            open_in_store,
+            bad: None,
+            judged: None,
+        })
     }
 
     /// Writes one record into the attempt that the rules name; what became of it.
@@ -78,6 +90,10 @@ impl ArchiveHalf {
             self.open.as_mut().expect("the rules open an attempt before they write into it");
         let archived = files.append(record, &self.archive, &self.task, now)?;
         let Some(limit) = self.archive.max_bad else { return Ok(archived) };
+        if self.judged.is_some_and(|last| record.offset <= last) {
+            return Ok(archived);
+        }
+        self.judged = Some(record.offset);
         let bad = self.bad.get_or_insert_with(|| BadRecords::new(limit, now));
         let why = match &archived {
             Archived::Quarantined(why) | Archived::Skipped(why) => Some(why),
@@ -86,7 +102,7 @@ impl ArchiveHalf {
         match (bad.add(why.is_some(), now), why) {
             (true, Some(why)) => {
                 // A person decides, and then it is counted anew.
-                self.bad = None;
+                (self.bad, self.judged) = (None, None);
                 Err(EncodeError::TooManyBad { why: why.clone(), limit })
             }
             _ => Ok(archived),

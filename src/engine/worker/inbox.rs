@@ -36,6 +36,8 @@ pub enum Message {
     Awaken(Vec<TopicPartition>),
     /// A repair was made: stopped partitions recover now.
     Retry,
+    /// An operator wants the open files of this mapping to end.
+    Roll(Arc<str>),
     /// End the thread.
     End,
     /// What a job outside of the worker's thread came to; `epoch` names the assignment.

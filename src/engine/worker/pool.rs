@@ -261,6 +261,14 @@ impl Pool {
         all
     }
 
+    /// The open files of this mapping end: its records, and its counts.
+    pub fn roll(&self, mapping: &str) {
+        let mapping: Arc<str> = mapping.into();
+        for w in self.workers() {
+            w.wake.send(Message::Roll(Arc::clone(&mapping)));
+        }
+    }
+
     /// Stopped partitions look at once whether they were repaired.
     pub fn retry_stopped(&self) {
         for w in self.workers() {

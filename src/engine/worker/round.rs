@@ -183,6 +183,12 @@ impl Worker {
             }
             Message::Awaken(partitions) => self.awaken(&partitions),
             Message::Retry => self.input_to_all(&Input::Retry, now),
+            Message::Roll(mapping) => {
+                let of = |p: &&mut OwnedPartition| p.sinks.role.mapping == *mapping;
+                for owned in self.owned.values_mut().filter(of) {
+                    owned.sinks.roll(RollReason::Asked, now, &self.env);
+                }
+            }
             Message::End => {}
         }
     }

@@ -10,7 +10,7 @@ use crate::common::config::{Config, Topics};
 use crate::engine::archive::listing::{Finding, FindingKind, LedgerListing, LedgerPath, read_file};
 use crate::engine::archive::root::{FoundIdentity, find_identity};
 use crate::pure::layout::Template;
-use crate::pure::layout::names::{self, IDENTITY, PRIVATE, QUARANTINE};
+use crate::pure::layout::names::{self, IDENTITY, PRIVATE, QUARANTINE, is_quarantined};
 use crate::pure::protocol::{Entry, FileRef};
 use crate::pure::record::Offset;
 
@@ -52,7 +52,7 @@ fn named(ledgers: &[(LedgerPath, LedgerListing)]) -> impl Iterator<Item = &FileR
 
 /// What readers of Hive's tables skip. The quarantine has readers of its own.
 fn is_hidden(path: &str) -> bool {
-    let path = path.strip_prefix(QUARANTINE).unwrap_or(path);
+    let path = if is_quarantined(path) { &path[QUARANTINE.len()..] } else { path };
     path.starts_with(PRIVATE) || path.split('/').any(|name| name.starts_with(['_', '.']))
 }
 

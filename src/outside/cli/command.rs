@@ -56,6 +56,15 @@ enum CliCommand {
     ///
     /// Example: alluvium resume orders
     Resume(pause::Pause),
+    /// End the open files of a mapping in a running daemon, and publish them.
+    ///
+    /// The files of the mapping's records and of its counts are appended to the ledger within
+    /// seconds, as when a limit of `archive.roll` is reached; reading goes on. The command returns
+    /// before that is done: `alluvium status` shows the positions. Files of other instances stay
+    /// open: run the command on each host.
+    ///
+    /// Example: alluvium roll orders
+    Roll(pause::Pause),
     /// Check that every offset is archived once or in a named gap, and that files, ledger and
     /// brokers agree.
     ///
@@ -111,6 +120,7 @@ pub fn main() -> u8 {
             CliCommand::Generate(generate) => generate.main(Cli::command()),
             CliCommand::Status(status) => status.main(),
             CliCommand::Pause(pause) => pause.main("pause"),
+            CliCommand::Roll(roll) => roll.main("roll"),
             CliCommand::Resume(resume) => resume.main("resume"),
             CliCommand::Verify(verify) => verify.main(),
             CliCommand::Recount(recount) => recount.main(),

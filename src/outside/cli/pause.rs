@@ -1,4 +1,4 @@
-//! `alluvium pause` and `alluvium resume`
+//! `alluvium pause`, `alluvium resume` and `alluvium roll`
 
 use clap::Args;
 
@@ -7,7 +7,7 @@ use crate::outside::cli::exit::{EX_UNAVAILABLE, EX_USAGE};
 use crate::outside::cli::output::{complain, say};
 use crate::outside::daemon::COMMAND;
 
-/// Arguments of `pause` and `resume`.
+/// Arguments of `pause`, `resume` and `roll`.
 #[derive(Args, Debug)]
 pub(super) struct Pause {
     /// The mapping's name.
@@ -17,7 +17,7 @@ pub(super) struct Pause {
 }
 
 impl Pause {
-    /// `verb`: `pause` or `resume`.
+    /// `verb`: `pause`, `resume` or `roll`.
     pub(super) fn main(&self, verb: &str) -> u8 {
         let daemon = match self.daemon.asked() {
             Ok(daemon) => daemon,

@@ -53,8 +53,8 @@ impl Recount {
             let wanted: Vec<_> = recountable(config).filter(|(m, _)| named(m)).collect();
             if wanted.is_empty() {
                 complain(
-                    "no mapping can be recounted: a mapping must archive both its records and its \
-                     counts ([mapping.NAME.wordcount])",
+                    "no mapping can be recounted: a mapping must archive both its records, with \
+                     their values (raw_value = true), and its counts ([mapping.NAME.wordcount])",
                 );
                 return Ok(EX_USAGE);
             }
@@ -82,11 +82,13 @@ impl Recount {
     }
 }
 
-/// Mappings that archive both sides.
+/// Mappings that archive both sides, with the values of their records.
 pub(super) fn recountable(config: &Config) -> impl Iterator<Item = (&Mapping, &WordCount)> {
     config.mappings.iter().filter_map(|m| {
         let count = m.count.as_deref().filter(|c| c.archive.is_some())?;
-        m.archive.is_some().then_some((m, count))
+        let raw = m.archive.as_ref()?.rules.rows.columns();
+        // Declared columns alone are not what was counted.
+        raw.contains(&"value").then_some((m, count))
     })
 }
 

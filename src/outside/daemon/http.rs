@@ -91,20 +91,16 @@ async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
 /// A command's requests have this header: no page in a browser can send it unasked.
 pub(crate) const COMMAND: &str = "x-alluvium-command";
 
-/// Pauses or resumes a mapping; for this host alone.
+/// Pauses or resumes a mapping, or ends its open files; for this host alone.
 async fn command(
     State(health): State<Arc<Health>>,
     ConnectInfo(Peer(from)): ConnectInfo<Peer>,
     headers: HeaderMap,
     Path((mapping, verb)): Path<(String, String)>,
 ) -> (StatusCode, String) {
-    let paused = match verb.as_str() {
-        "pause" => true,
-        "resume" => false,
-        _ => {
-            return (StatusCode::NOT_FOUND, "the command must be pause or resume\n".into());
-        }
-    };
+    if !["pause", "resume", "roll"].contains(&verb.as_str()) {
+        return (StatusCode::NOT_FOUND, "the command must be pause, resume or roll\n".into());
+    }
     if let Some(refused) = refused(from, &headers) {
         return refused;
     }
@@ -115,6 +111,13 @@ async fn command(
             format!("there is no mapping {mapping:?}; the mappings are {}\n", names.join(", "));
         return (StatusCode::NOT_FOUND, text);
     }
+    if verb == "roll" {
+        tracing::info!(mapping, %from, "roll: the mapping's open files end in this instance");
+        health.pool.roll(&mapping);
+        let text = format!("the files of {mapping} that are open in this instance end now\n");
+        return (StatusCode::OK, text);
+    }
+    let paused = verb == "pause";
     let word = if paused { "paused" } else { "running" };
     if health.paused.set(&mapping, paused) {
         tracing::warn!(mapping, %from, "{verb}: the mapping is {word} in this instance");
@@ -128,8 +131,8 @@ async fn command(
 /// the command is accepted.
 fn refused(from: SocketAddr, headers: &HeaderMap) -> Option<(StatusCode, String)> {
     let ours = from.ip().to_canonical().is_loopback() && headers.contains_key(COMMAND);
-    let text =
-        "commands are accepted from this host only, by `alluvium pause`, `resume` and `repair`\n";
+    let text = "commands are accepted from this host only, by `alluvium pause`, `resume`, `roll` \
+                and `repair`\n";
     (!ours).then(|| (StatusCode::FORBIDDEN, text.into()))
 }
 

@@ -62,8 +62,8 @@ impl fmt::Display for MaxBad {
     }
 }
 
-/// Into how many parts the time is divided: what is older than the time counts for one part more at
-/// most.
+/// Into how many parts the time is divided. The newest part is not over, so that at least nine
+/// tenths of the time count, and never more than all of it.
 const PARTS: u32 = 10;
 
 /// The records of one partition within the time that has passed, by when they were read.

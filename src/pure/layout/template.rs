@@ -108,7 +108,7 @@ impl Template {
             let Some(Piece::Text(text)) = segment.first() else { continue };
             let Some((name, _)) = text.split_once('=') else { continue };
             let lower = name.to_lowercase();
-            if columns.contains(&lower.as_str()) {
+            if columns.iter().any(|column| column.eq_ignore_ascii_case(name)) {
                 return Err(TemplateError::Column(name.into()));
             }
             if seen.contains(&lower) {
@@ -421,14 +421,15 @@ mod tests {
     fn a_name_is_a_column_once() {
         let check = |text: &str| {
             let template = Template::parse(text, TimeZone::UTC).unwrap();
-            template.check_names(&["topic", "timestamp"]).map_err(|e| e.to_string())
+            template.check_names(&["topic", "timestamp", "HR"]).map_err(|e| e.to_string())
         };
-        for good in ["{topic}/dt=%F/hr=%H", "timestamp/%Y", "{topic}/a={partition}", "t={topic}"] {
+        for good in ["{topic}/dt=%F/h=%H", "timestamp/%Y", "{topic}/a={partition}", "t={topic}"] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
         for (bad, want) in [
             ("{topic}/timestamp=%Y", "\"timestamp\" is a column"),
             ("TimeStamp=%Y-%m", "is a column"),
+            ("{topic}/dt=%F/hr=%H", "\"hr\" is a column"),
             ("topic={topic}/dt=%F", "\"topic\" is a column"),
             ("{topic}/dt=%Y/Dt=%m", "two directories are named \"Dt\""),
         ] {

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::config;
-use crate::support::{Cluster, Daemon, Producing, assert_each_once, eventually, flush, send};
+use crate::support::{
+    Cluster, Daemon, Producing, alluvium, assert_each_once, eventually, flush, send,
+};
 
 const FIRST_MS: i64 = 1_700_000_000_000;
 
@@ -18,7 +20,7 @@ fn write(producer: &Producing, topic: &str, n: i64) {
 /// a topic has been idle, without a stop.
 pub(crate) fn starts_patterns_and_idle_rolls(cluster: &Cluster) {
     let name = "starts";
-    for topic in ["starts-latest", "starts-time", "pattern-one"] {
+    for topic in ["starts-latest", "starts-time", "pattern-one", "asked-in"] {
         cluster.create_topic(topic, 1);
     }
     // 2023-11-14T22:13:23Z is the time of record 3.
@@ -33,6 +35,9 @@ start = "2023-11-14T22:13:23Z"
 topics_regex = "pattern-.+"
 [mapping.other]
 topics_regex = ".+-both"
+[mapping.asked]
+topics = ["asked-in"]
+archive = { roll = { idle = "9m", records = 5 } }
 "#;
     let config = config(cluster, name, mapping)
         .replace("age = \"3s\"", "age = \"10m\"\nidle = \"1s\"")
@@ -59,6 +64,19 @@ topics_regex = ".+-both"
         archived(topic, position);
     }
     assert!(4.0 <= daemon.metric("alluvium_rolls_total", &[("reason", "idle")]));
+    write(&producer, "asked-in", 5);
+    archived("asked-in", 5.0);
+    assert_eq!(daemon.metric("alluvium_rolls_total", &[("reason", "records")]), 1.0);
+    write(&producer, "asked-in", 2);
+    eventually("they are read", Duration::from_secs(30), || {
+        7.0 <= daemon.metric("alluvium_records_total", &[("mapping", "asked")])
+    });
+    assert_eq!(daemon.of_topic("alluvium_archive_position", "asked-in"), 5.0);
+    let url = format!("http://127.0.0.1:{}", daemon.port);
+    let (code, text) = alluvium(&["roll", "asked", "--url", &url]);
+    assert!(code == 0 && text.contains("the files of asked"), "{code} {text}");
+    archived("asked-in", 7.0);
+    assert_eq!(daemon.metric("alluvium_rolls_total", &[("reason", "asked")]), 1.0);
     a_topic_of_two_patterns(cluster, &daemon);
     assert_eq!(daemon.metric("alluvium_rolls_total", &[("reason", "age")]), 0.0);
     let root = format!("{}/{name}", cluster.hdfs());

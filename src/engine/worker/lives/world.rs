@@ -22,6 +22,7 @@ use crate::engine::worker::slot_pool::SlotPool;
 use crate::fakes::brokers::Brokers;
 use crate::fakes::network::{Failure, LATE, Network};
 use crate::fakes::store::Memory;
+use crate::pure::layout::bad::{MaxBad, Most};
 use crate::pure::layout::format::{Rows, TextPolicy};
 use crate::pure::layout::rules::{RecordRules, Tombstones};
 use crate::pure::protocol::OnGap;
@@ -145,6 +146,9 @@ pub(super) fn role(topic: &str, store: &Memory) -> Role {
         let rows = Rows::Json { key: TextPolicy::Auto };
         let tombstones = Tombstones::Keep;
         Arc::make_mut(archive).rules = RecordRules { rows, tombstones, on_bad_record };
+        // As many as a partition has: what is read again after a failure counts once.
+        let (most, within) = (Most::Records(8), Duration::from_hours(1));
+        Arc::make_mut(archive).max_bad = Some(MaxBad { most, within });
     }
     role
 }
