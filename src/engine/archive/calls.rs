@@ -61,8 +61,9 @@ mod tests {
             let rolling = Rolling { memory, paths, archiver, events, calls, next: 0 };
             let put = Some(Box::new(rolling.entry(EntryKind::Genesis, 0, Vec::new())));
             let ticket = Ticket { epoch: 0, number: 0 };
-            let (probe, hint, discard) = (false, None, Vec::new());
-            rolling.archiver.send(ArchiveCommand::Recover { ticket, probe, hint, discard, put });
+            let (probe, hint, discard, adopt) = (false, None, Vec::new(), false);
+            let recover = ArchiveCommand::Recover { ticket, probe, hint, discard, put, adopt };
+            rolling.archiver.send(recover);
             let event = rolling.hear().await;
             assert!(matches!(event, Event::Ledger(..)), "{event:?}");
             rolling

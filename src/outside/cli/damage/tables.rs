@@ -8,7 +8,7 @@ use super::archive::{
 };
 use crate::clients::store::Store;
 use crate::outside::audit::verify::UNPUBLISHED_MS;
-use crate::outside::cli::holes::{Holes, repair};
+use crate::outside::cli::holes::{Choice, Holes, repair};
 use crate::outside::cli::locate::explain;
 use crate::pure::layout::names::PartitionPaths;
 use crate::pure::protocol::EntryKind;
@@ -180,15 +180,61 @@ async fn an_entry_that_is_missing_is_put_back() {
         }
         let store: Arc<dyn Store> = Arc::new(archive.store.clone());
         let before = archive.store.lock().files.clone();
-        assert_eq!(repair(&store, |_| true, false).await.unwrap(), *want, "{damages:?}");
+        assert_eq!(repair(&store, |_| true, SHOW).await.unwrap(), *want, "{damages:?}");
         assert!(before == archive.store.lock().files, "{damages:?}: it was only to be shown");
-        assert_eq!(repair(&store, |_| true, true).await.unwrap(), *want, "{damages:?}");
-        let again = repair(&store, |_| true, true).await.unwrap();
+        assert_eq!(repair(&store, |_| true, APPLY).await.unwrap(), *want, "{damages:?}");
+        let again = repair(&store, |_| true, APPLY).await.unwrap();
         assert_eq!((again.repaired, again.refused), (0, want.refused), "{damages:?}: again");
         let [verified, ..] = archive.ask(NOW, ("or.ders", 0, 5), "").await;
         let text = verified.lines.join("\n");
         let named = text.contains(verdict) || *verdict == "whole" && verified.code == 0;
         assert!(named, "{damages:?}: {text}");
+    }
+}
+
+const SHOW: Choice = Choice { apply: false, give_up_staged: false };
+const APPLY: Choice = Choice { apply: true, ..SHOW };
+
+/// The entry of a partition's staged file is lost, and the ledger goes on behind it.
+async fn hole_over_staged() -> (SampleArchive, Vec<u8>) {
+    let archive = SampleArchive::new().await;
+    let tp = TopicPartition { topic: "or.ders".into(), partition: 1 };
+    archive.records(&tp, 5..7, 2_000, true).await;
+    let entry = archive.store.lock().files.remove(STAGED_ENTRY).unwrap();
+    (archive, entry)
+}
+
+const STAGED_ENTRY: &str = "_alluvium/ledger/or.ders/0/1/00000000000000000002.entry";
+
+/// A gap is never put over records that lie in staging, unless a person says so.
+#[tokio::test]
+async fn what_is_staged_in_a_hole_is_no_gap() {
+    let holes = |repaired, refused| Holes { repaired, refused };
+    let give_up = Choice { give_up_staged: true, ..APPLY };
+    let table = [
+        // The manifest was not renamed: the attempt is appended.
+        (true, APPLY, holes(1, 0), "whole"),
+        (false, APPLY, holes(0, 1), "missing entry"),
+        (false, give_up, holes(1, 0), "gap"),
+    ];
+    for (sealed, choice, want, verdict) in table {
+        let (archive, entry) = hole_over_staged().await;
+        if sealed {
+            let manifest = archive.path("staged").replace(".0.staged", ".manifest");
+            let _ = archive.store.lock().files.insert(manifest, entry);
+        }
+        let store: Arc<dyn Store> = Arc::new(archive.store.clone());
+        let before = archive.store.lock().files.clone();
+        let show = Choice { apply: false, ..choice };
+        assert_eq!(repair(&store, |_| true, show).await.unwrap(), want, "{sealed} {choice:?}");
+        assert!(before == archive.store.lock().files, "{sealed} {choice:?}: only shown");
+        assert_eq!(repair(&store, |_| true, choice).await.unwrap(), want, "{sealed} {choice:?}");
+        let [verified, ..] = archive.ask(NOW, ("or.ders", 1, 3), "").await;
+        let text = verified.lines.join("\n");
+        let named = text.contains(verdict) || verdict == "whole" && verified.code == 0;
+        assert!(named, "{sealed} {choice:?}: {text}");
+        let staged = archive.store.lock().files.keys().any(|path| path.contains(".0.staged"));
+        assert_eq!(staged, !sealed, "an attempt that is appended is published");
     }
 }
 
