@@ -23,12 +23,10 @@ mod tests {
     use crate::clients::store::measured::{Call, Measured, StoreTimer};
     use crate::engine::archive::ledger::{LedgerStore, new_attempt};
     use crate::engine::archive::open::OpenFiles;
-    use crate::engine::archive::task::{
-        APPENDS_A_LOOK, ArchiveCommand, Archiver, Event, staged_name,
-    };
+    use crate::engine::archive::task::{APPENDS_A_LOOK, ArchiveCommand, Archiver, Event};
     use crate::fakes::store::Memory;
     use crate::pure::formats::entry::VERSION;
-    use crate::pure::layout::names::PartitionPaths;
+    use crate::pure::layout::names::{PartitionPaths, staged_name};
     use crate::pure::protocol::machine::Ticket;
     use crate::pure::protocol::{AppendVerdict, Entry, EntryKey, EntryKind, FileRef};
     use crate::pure::record::Offset;

@@ -18,6 +18,7 @@ use crate::common::spawn::{caught, spawn_detached};
 use crate::engine::archive::ledger::{AppendAnswer, LedgerError, LedgerStore, Recovered};
 use crate::engine::archive::open::OpenFiles;
 use crate::pure::fault::{PlantedFault, planted};
+use crate::pure::layout::names::staged_name;
 use crate::pure::protocol::machine::Ticket;
 use crate::pure::protocol::{
     AppendVerdict, AttemptId, Entry, EntryKey, EntryKind, EntryName, FileRef, LedgerTail,
@@ -393,12 +394,6 @@ impl ArchiveTask {
         }
         Ok(())
     }
-}
-
-/// The name of an attempt's file number `n`. Its extension comes with the publishing rename: some
-/// readers look into directories that begin with `_`.
-pub fn staged_name(n: usize) -> String {
-    format!("{n}.staged")
 }
 
 #[cfg(test)]

@@ -319,7 +319,7 @@ async fn fill(
     let mut seen = BTreeSet::new();
     for (i, path) in near.iter().enumerate() {
         match describe(&*ledger.store, path, *range, &mut seen).await? {
-            Ok(file) => entry.files.push(FileRef { staged: format!("{i}.staged"), ..file }),
+            Ok(file) => entry.files.push(FileRef { staged: names::staged_name(i), ..file }),
             Err(why) => return Ok(Filling::Refused(why)),
         }
     }
