@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use support::{Cluster, Daemon, eventually, flush, send};
+use support::{Cluster, Daemon, assert_taken, eventually, flush, send};
 
 /// What each run has in common.
 struct Size {
@@ -86,6 +86,8 @@ fn main() -> ExitCode {
         ("TESTBED_BLOCK_SIZE", "8388608"),
         // For thousands of partitions that are written at the same time.
         ("TESTBED_KAFKA_HEAP", "1g"),
+        // Each thread of a broker keeps a buffer of the largest record that it has written.
+        ("TESTBED_KAFKA_DIRECT", "1g"),
     ];
     let cluster = Cluster::start_with("memory", 1, nodes, settings);
     let mut filled = BTreeSet::new();
@@ -149,6 +151,7 @@ fn fill(cluster: &Cluster, topics: &[String], partitions: i32, size: &Size) {
         send(&producer, &topics[i % topics.len()], partition, value, None);
     }
     flush(&producer);
+    assert_taken(&producer);
 }
 
 fn configuration(
@@ -201,11 +204,8 @@ fn measure(cluster: &Cluster, size: &Size, run: &Run<'_>, filled: &mut BTreeSet<
     let (topics, each) = size.topics(&name, run.partitions);
     if filled.insert(name.clone()) {
         for topic in &topics {
-            cluster.create_topic(topic, each as u32);
-            if USUAL < size.record_bytes {
-                let limit = (size.record_bytes + 100_000).to_string();
-                cluster.configure_topic(topic, &[("max.message.bytes", &limit)]);
-            }
+            let limit = (USUAL.max(size.record_bytes) + 100_000).to_string();
+            cluster.create_topic_with(topic, each as u32, &[("max.message.bytes", &limit)]);
         }
         if !live {
             fill(cluster, &topics, each, size);

@@ -237,6 +237,11 @@ pub(crate) async fn promises(store: &dyn Store) {
     assert_eq!(store.length("a/b/f").await.unwrap(), Some(5));
     assert_eq!(store.length("a/b/g").await.unwrap(), None);
     assert_eq!(store.read("a/b/g").await.unwrap(), None);
+    for no_file in ["a", "a/b", "a/b/f/g"] {
+        assert_eq!(store.length(no_file).await.unwrap(), None, "{no_file}");
+        assert_eq!(store.read(no_file).await.unwrap(), None, "{no_file}");
+        assert_eq!(store.facts(no_file).await.unwrap(), None, "{no_file}");
+    }
     assert_eq!(store.list("a/b").await.unwrap(), ["f"]);
     assert_eq!(store.list("a").await.unwrap(), ["b"]);
     assert!(store.list("nowhere").await.unwrap().is_empty());

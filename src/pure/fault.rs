@@ -88,6 +88,10 @@ pub enum PlantedFault {
     RecoverWhileLeaving,
     /// What was read is deleted at a revocation, whether the log still has it or not.
     DiscardOnlyCopy,
+    /// A gap is named although a sealed attempt has its records.
+    GapOverSealed,
+    /// An author deletes an attempt of its own that somebody else has appended.
+    DiscardAdopted,
     /// P outlives an assignment in which generations were missed.
     KeepPOverMissedGeneration,
 }

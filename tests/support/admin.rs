@@ -37,8 +37,14 @@ impl Cluster {
 
     /// Makes a topic, and waits until each of its partitions has a leader.
     pub fn create_topic(&self, topic: &str, partitions: u32) {
+        self.create_topic_with(topic, partitions, &[]);
+    }
+
+    /// The same; the settings hold for the first record.
+    pub fn create_topic_with(&self, topic: &str, partitions: u32, settings: &[(&str, &str)]) {
         let options = options();
         let new = NewTopic::new(topic, partitions as i32, TopicReplication::Fixed(-1));
+        let new = settings.iter().fold(new, |new, (key, value)| new.set(key, value));
         let (admin, mut result) = (self.admin(), Ok(String::new()));
         // A topic that was deleted a moment ago may still be known.
         eventually("the topic is made", LIMIT, || {

@@ -7,19 +7,39 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alluvium::testing::{Deadlines, HdfsOptions, Root, Store};
+use parking_lot::Mutex;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::util::Timeout;
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::archive::{Archived, ReadBack, read_archive};
 use super::{TOO_LATE, ports};
 
 const TESTBED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testbed/testbed");
 
-pub type Producing = ThreadedProducer<DefaultProducerContext>;
+pub type Producing = ThreadedProducer<Deliveries>;
+
+/// What became of the messages of a producer.
+#[derive(Default)]
+pub struct Deliveries {
+    /// Why the first message was not taken that was not.
+    refused: Mutex<Option<String>>,
+}
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, _: ()) {
+        if let Err((error, _)) = result {
+            let _ = self.refused.lock().get_or_insert_with(|| error.to_string());
+        }
+    }
+}
 
 /// One testbed: its brokers, NameNode and DataNodes. Stopped and wiped at the end.
 pub struct Cluster {
@@ -165,7 +185,7 @@ root = "{}/{name}"
             .set("linger.ms", "20")
             .set("queue.buffering.max.messages", "200000")
             .set("message.max.bytes", bytes.to_string())
-            .create()
+            .create_with_context(Deliveries::default())
             .unwrap()
     }
 
@@ -323,4 +343,10 @@ pub fn send_full(
 
 pub fn flush(producer: &Producing) {
     producer.flush(Timeout::After(Duration::from_secs(120))).unwrap();
+}
+
+/// Asserts that the brokers have taken everything that was sent and flushed.
+pub fn assert_taken(producer: &Producing) {
+    let refused = producer.context().refused.lock();
+    assert_eq!(*refused, None, "a record was not taken");
 }

@@ -19,7 +19,7 @@ pub mod secured;
 use std::time::{Duration, Instant};
 
 pub use archive::{Archived, ReadBack, assert_each_once, ends_of, read_names, tree};
-pub use cluster::{Cluster, Producing, flush, send, send_full};
+pub use cluster::{Cluster, Producing, assert_taken, flush, send, send_full};
 pub use daemon::{Daemon, alluvium, alluvium_with, assert_line, check_live};
 pub use lines::Lines;
 pub use ports::free_port;

@@ -29,7 +29,7 @@ pub trait Store: Send + Sync + 'static {
     /// Deletes a file, or a directory with everything in it; it is no error if there is none.
     async fn delete(&self, path: &str) -> Result<(), StoreError>;
 
-    /// The file's length in bytes; [`None`] if there is no file.
+    /// The file's length in bytes; [`None`] if there is no file: a directory is none.
     async fn length(&self, path: &str) -> Result<Option<u64>, StoreError>;
 
     /// The names in a directory, in no order; empty if there is no directory.

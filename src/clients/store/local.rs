@@ -147,8 +147,8 @@ impl Store for Local {
 
     async fn length(&self, path: &str) -> Result<Option<u64>, StoreError> {
         self.run("look at", path, |p| match std::fs::metadata(p) {
-            Ok(m) => Ok(Some(m.len())),
-            Err(e) if e.kind() == Io::NotFound => Ok(None),
+            Ok(m) => Ok((!m.is_dir()).then_some(m.len())),
+            Err(e) if matches!(e.kind(), Io::NotFound | Io::NotADirectory) => Ok(None),
             Err(e) => Err(e),
         })
         .await
@@ -193,7 +193,8 @@ impl Store for Local {
     async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
         self.run("read", path, |p| match std::fs::read(p) {
             Ok(bytes) => Ok(Some(bytes.into())),
-            Err(e) if e.kind() == Io::NotFound => Ok(None),
+            Err(e) if matches!(e.kind(), Io::NotFound | Io::NotADirectory) => Ok(None),
+            Err(e) if e.kind() == Io::IsADirectory => Ok(None),
             Err(e) => Err(e),
         })
         .await
@@ -202,11 +203,12 @@ impl Store for Local {
     async fn facts(&self, path: &str) -> Result<Option<FileFacts>, StoreError> {
         use std::os::unix::fs::MetadataExt as _;
         self.run("look at", path, |p| match std::fs::metadata(p) {
+            Ok(m) if m.is_dir() => Ok(None),
             Ok(m) => {
                 let modified = m.mtime() * 1_000 + m.mtime_nsec() / 1_000_000;
                 Ok(Some(FileFacts { modified, copies: 1, block: m.blksize() }))
             }
-            Err(e) if e.kind() == Io::NotFound => Ok(None),
+            Err(e) if matches!(e.kind(), Io::NotFound | Io::NotADirectory) => Ok(None),
             Err(e) => Err(e),
         })
         .await

@@ -23,12 +23,10 @@ mod tests {
     use crate::clients::store::measured::{Call, Measured, StoreTimer};
     use crate::engine::archive::ledger::{LedgerStore, new_attempt};
     use crate::engine::archive::open::OpenFiles;
-    use crate::engine::archive::task::{
-        APPENDS_A_LOOK, ArchiveCommand, Archiver, Event, staged_name,
-    };
+    use crate::engine::archive::task::{APPENDS_A_LOOK, ArchiveCommand, Archiver, Event};
     use crate::fakes::store::Memory;
     use crate::pure::formats::entry::VERSION;
-    use crate::pure::layout::names::PartitionPaths;
+    use crate::pure::layout::names::{PartitionPaths, staged_name};
     use crate::pure::protocol::machine::Ticket;
     use crate::pure::protocol::{AppendVerdict, Entry, EntryKey, EntryKind, FileRef};
     use crate::pure::record::Offset;
@@ -61,8 +59,9 @@ mod tests {
             let rolling = Rolling { memory, paths, archiver, events, calls, next: 0 };
             let put = Some(Box::new(rolling.entry(EntryKind::Genesis, 0, Vec::new())));
             let ticket = Ticket { epoch: 0, number: 0 };
-            let (probe, hint, discard) = (false, None, Vec::new());
-            rolling.archiver.send(ArchiveCommand::Recover { ticket, probe, hint, discard, put });
+            let (probe, hint, discard, adopt) = (false, None, Vec::new(), false);
+            let recover = ArchiveCommand::Recover { ticket, probe, hint, discard, put, adopt };
+            rolling.archiver.send(recover);
             let event = rolling.hear().await;
             assert!(matches!(event, Event::Ledger(..)), "{event:?}");
             rolling

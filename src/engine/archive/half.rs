@@ -112,9 +112,9 @@ impl ArchiveHalf {
     /// Asks the task for the ledger.
     pub fn ask(&mut self, question: LedgerQuestion, machine: &Machine, now: Now) {
         self.follow(machine);
-        let LedgerQuestion { ticket, probe, discard, put, hint } = question;
+        let LedgerQuestion { ticket, probe, discard, put, adopt, hint } = question;
         let put = put.map(|put| Box::new(self.new_entry(put, now)));
-        self.task.send(ArchiveCommand::Recover { ticket, probe, hint, discard, put });
+        self.task.send(ArchiveCommand::Recover { ticket, probe, hint, discard, put, adopt });
     }
 
     /// An entry without files, with what an operator may want to know of its cause.

@@ -16,12 +16,13 @@ use crate::common::spawn::Panicked;
 use crate::engine::topics::Role;
 use crate::pure::formats::entry::{self, EntryError};
 use crate::pure::layout::names::{self, MANIFEST, PartitionPaths};
+use crate::pure::protocol::adopt;
 use crate::pure::protocol::append::verdict;
 use crate::pure::protocol::{
     AppendFacts, AppendVerdict, AttemptId, Entry, EntryKey, EntryKind, EntryName, FileRef,
     Identity, LedgerTail,
 };
-use crate::pure::record::{Offset, TopicPartition};
+use crate::pure::record::{Offset, OffsetRange, TopicPartition};
 
 /// One partition's ledger in a store.
 #[derive(Clone)]
@@ -105,17 +106,28 @@ impl LedgerStore {
     }
 
     /// Recovery's store half: the newest incarnation's tail, and every attempt that is left over
-    /// settled.
-    pub async fn recover(&mut self, hint: Option<EntryName>) -> Result<Recovered, LedgerError> {
+    /// settled. `adopt`: the log has lost the records behind the ledger's end; that of an older
+    /// incarnation has lost all.
+    pub async fn recover(
+        &mut self,
+        hint: Option<EntryName>,
+        adopt: bool,
+    ) -> Result<Recovered, LedgerError> {
         for incarnation in self.find_incarnation().await?.older {
             let older = LedgerStore { paths: self.paths.of(incarnation), ..self.clone() };
             let tail = older.tail(None).await?;
-            let _ = older.settle_all(tail.as_ref().map(Entry::head)).await?;
+            let left = older.settle_all(tail.as_ref().map(Entry::head)).await?;
+            if let Some(tail) = tail.filter(|_| !left.is_empty()) {
+                let _ = older.adopt_behind(tail).await?;
+            }
         }
         let incarnation = self.paths.incarnation();
         let hint = hint.filter(|name| name.incarnation == incarnation);
-        let tail = self.tail(hint.map(|name| name.key)).await?;
-        let _ = self.settle_all(tail.as_ref().map(Entry::head)).await?;
+        let mut tail = self.tail(hint.map(|name| name.key)).await?;
+        let left = self.settle_all(tail.as_ref().map(Entry::head)).await?;
+        if let Some(known) = tail.take_if(|_| adopt && !left.is_empty()) {
+            tail = Some(self.adopt_behind(known).await?);
+        }
         // The owner that appended the tail may have died before its files were published. Files
         // of an old entry may have been deleted since, because they were not needed any more.
         let is_recent = |entry: &&Entry| Now::read().millis.saturating_sub(entry.written_at) < DAY;
@@ -212,17 +224,34 @@ impl LedgerStore {
         written.and(deleted)
     }
 
-    /// Puts an entry without files (genesis, gap) unless one stands there already; whether this
-    /// very entry stands now. In any case the ledger is read again afterwards.
+    /// Puts an entry without files (genesis, gap) unless one stands there already, or a sealed
+    /// attempt has records of a gap: that one is appended, or the gap ends where it begins. What
+    /// the entry names, if this very entry stands now. In any case the ledger is read again
+    /// afterwards.
     ///
     /// # Errors
     /// The store does not answer, or refuses the entry again and again: its last error.
-    pub async fn put(&self, entry: &Entry) -> Result<bool, LedgerError> {
+    pub async fn put(&self, entry: &Entry) -> Result<Option<OffsetRange>, LedgerError> {
+        let mut entry = entry.clone();
+        if entry.kind == EntryKind::Gap {
+            let gap = OffsetRange { from: entry.from, to: entry.to };
+            let limit = self.next_entry(gap.from).await?;
+            let sealed = self.all_sealed(&entry).await?;
+            entry.to = adopt::gap_end(sealed.clone(), gap);
+            entry.p = entry.to;
+            if let Some(sealed) = adopt::choose(sealed, gap.from, limit) {
+                let _ = self.adopt(&sealed).await?;
+                return Ok(None);
+            }
+        }
         self.store.make_dirs(&self.paths.ledger()).await?;
-        self.write_manifest(entry).await?;
+        self.write_manifest(&entry).await?;
         match self.append(entry.key(), entry.attempt).await? {
             AppendAnswer { verdict: AppendVerdict::Again, error: Some(e) } => Err(e.into()),
-            answer => Ok(answer.verdict == AppendVerdict::Appended),
+            answer => {
+                let range = OffsetRange { from: entry.from, to: entry.to };
+                Ok((answer.verdict == AppendVerdict::Appended).then_some(range))
+            }
         }
     }
 }

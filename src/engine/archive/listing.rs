@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use crate::clients::store::{Store, StoreError};
 use crate::engine::archive::staging::{looked_at, staged_paths};
-use crate::pure::layout::names::{self, LEDGERS, PartitionPaths};
+use crate::pure::layout::RollReason;
+use crate::pure::layout::names::{self, LEDGERS, PartitionPaths, staged_name};
 use crate::pure::protocol::{Entry, EntryKey, EntryKind, FileRef};
 use crate::pure::record::{Offset, OffsetRange};
 
@@ -156,7 +157,8 @@ impl LedgerListing {
             let decoded = match (names::parse_entry(&name), store.read(&path).await?) {
                 (Some(key), Some(text)) => Entry::decode(key, &text).map_err(|e| e.to_string()),
                 (None, _) => Err("its name is not the name of an entry".into()),
-                (_, None) => continue,
+                // An entry is never deleted.
+                (_, None) => Err("there is no file of this name: is it a directory?".into()),
             };
             match decoded {
                 Ok(entry) => listing.entries.push(entry),
@@ -205,11 +207,10 @@ impl LedgerListing {
             if Some(&entry.topic_id) != topic_id.as_ref() {
                 find("the entry names another topic id than the first entry".into());
             }
-            if entry.kind != EntryKind::Data && !entry.files.is_empty() {
-                find("the entry names files, and only an entry of data may do so".into());
-            }
-            for file in &entry.files {
+            contradictions(entry).for_each(&mut find);
+            for (number, file) in entry.files.iter().enumerate() {
                 let (first, last) = (file.first_offset, file.last_offset);
+                contradictions_of_file(&named, file, number).for_each(&mut find);
                 if first < entry.from || last < first || entry.to <= last {
                     find(format!(
                         "{} has offsets {first} to {last}, which are not all in [{}, {})",
@@ -287,6 +288,54 @@ impl LedgerListing {
     pub fn end(&self) -> Option<Offset> {
         self.entries.iter().map(|e| e.to).max()
     }
+}
+
+/// What an entry says that no entry says which alluvium has written.
+fn contradictions(entry: &Entry) -> impl Iterator<Item = String> {
+    let is_data = entry.kind == EntryKind::Data;
+    let reasons = RollReason::ALL.map(RollReason::label);
+    // What a repair has put back was ended by no rule of a roll, and has a cause.
+    let rolled = entry.roll.as_deref().is_some_and(|reason| reasons.contains(&reason));
+    let right_roll = if is_data && entry.cause.is_none() { rolled } else { entry.roll.is_none() };
+    let hex = |text: &str| text.len() == 8 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    [
+        (!is_data && !entry.files.is_empty())
+            .then(|| "the entry names files, and only an entry of data may do so".into()),
+        (!is_data && entry.p != entry.to).then(|| {
+            format!("its position of the results is {}, which is not its end {}", entry.p, entry.to)
+        }),
+        (!right_roll).then(|| format!("{:?} is not why its roll ended", entry.roll)),
+        (!is_data && entry.cause.is_none()).then(|| "it has no cause".into()),
+        (!hex(&entry.config)).then(|| format!("{:?} is not a CRC-32C of settings", entry.config)),
+        (entry.written_at <= 0)
+            .then(|| format!("it was written at {} ms, which is no time", entry.written_at)),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// The same, of a file that the entry names.
+fn contradictions_of_file(
+    paths: &PartitionPaths,
+    file: &FileRef,
+    number: usize,
+) -> impl Iterator<Item = String> {
+    let FileRef { staged, path, first_offset: first, last_offset: last, .. } = file;
+    let named = paths.published(path);
+    let times = match (file.min_time, file.max_time) {
+        (Some(min), Some(max)) => min <= max,
+        (min, max) => min == max,
+    };
+    [
+        named.is_none_or(|name| (name.first, name.last) != (*first, *last)).then(|| {
+            format!("{path} is not the name of a file with offsets {first} to {last} of it")
+        }),
+        (*staged != staged_name(number))
+            .then(|| format!("{staged:?} is not the name under which {path} was staged")),
+        (!times).then(|| format!("the times of the records of {path} are not a range")),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// [`staged_paths`] of an entry of any partition.

@@ -2,7 +2,8 @@
 //! and appends its attempts, and reading it all back.
 //!
 //! * `root`: the id of an archive's root.
-//! * `ledger`: the ledger of one partition; `staging`: what is staged of it.
+//! * `ledger`: the ledger of one partition; `staging`: what is staged of it; `adopting`: what an
+//!   owner has sealed and left there.
 //! * `task`: carries out, in order, what a worker asks of the store.
 //! * `files`: the open files of one attempt; `kept`: records that wait as bytes.
 //! * `open`: how many files the process has open in its stores.
@@ -10,6 +11,7 @@
 //! * `calls`: what a roll costs the NameNode.
 //! * `listing`: ledgers as they stand, for those who check or explain an archive.
 
+mod adopting;
 pub mod calls;
 pub mod files;
 pub mod half;

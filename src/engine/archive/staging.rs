@@ -20,6 +20,15 @@ struct StagedAttempt {
     in_directory: bool,
 }
 
+impl StagedAttempt {
+    /// Whether the manifest is among the files; then it is not any more.
+    fn take_manifest(&mut self) -> bool {
+        let before = self.files.len();
+        self.files.retain(|name| name != MANIFEST);
+        self.files.len() < before
+    }
+}
+
 /// Where a file that an entry names is staged until it is published: by this version, and by the
 /// first one.
 pub fn staged_paths(paths: &PartitionPaths, entry: &Entry, file: &FileRef) -> [String; 2] {
@@ -73,6 +82,13 @@ impl LedgerStore {
                     self.delete(key, id, attempt).await?;
                     crash::at(Step::RolledForward);
                 }
+                Settle::Delete if entry.is_none() && !self.is_passed(key).await? => {
+                    tracing::warn!(
+                        staged = self.paths.staged(key, id, ""),
+                        "an entry of the ledger is missing, and what is staged here may be all \
+                         that is left of its records: alluvium repair puts the entry back"
+                    );
+                }
                 Settle::Delete => {
                     crash::at(Step::SettleDecided);
                     self.delete(key, id, attempt).await?;
@@ -81,6 +97,15 @@ impl LedgerStore {
             }
         }
         Ok(left)
+    }
+
+    /// Whether an entry names the first record of an attempt whose own entry is not there. Where an
+    /// entry was removed, none does.
+    async fn is_passed(&self, key: EntryKey) -> Result<bool, LedgerError> {
+        match key {
+            EntryKey::Genesis => Ok(true),
+            EntryKey::At(from) => self.is_covered(from).await,
+        }
     }
 
     /// Settles after an append that was refused, because another entry stands at its place.
@@ -103,8 +128,16 @@ impl LedgerStore {
         };
         for (key, id) in attempts {
             crash::at(Step::LeaveDiscarding);
-            if let Some(attempt) = staged.remove(&(*key, *id)) {
-                self.delete(*key, *id, attempt).await?;
+            let Some(mut attempt) = staged.remove(&(*key, *id)) else { continue };
+            // Somebody else may have appended it (rule 11): only without its manifest can that not
+            // happen any more.
+            if attempt.take_manifest() {
+                self.store.delete(&self.paths.staged(*key, *id, MANIFEST)).await?;
+            }
+            let entry = self.entry(*key).await?.filter(|entry| entry.attempt == *id);
+            match entry {
+                Some(entry) => drop(self.publish_from(&entry, &attempt).await?),
+                None => self.delete(*key, *id, attempt).await?,
             }
         }
         Ok(())

@@ -18,6 +18,7 @@ use crate::common::spawn::{caught, spawn_detached};
 use crate::engine::archive::ledger::{AppendAnswer, LedgerError, LedgerStore, Recovered};
 use crate::engine::archive::open::OpenFiles;
 use crate::pure::fault::{PlantedFault, planted};
+use crate::pure::layout::names::staged_name;
 use crate::pure::protocol::machine::Ticket;
 use crate::pure::protocol::{
     AppendVerdict, AttemptId, Entry, EntryKey, EntryKind, EntryName, FileRef, LedgerTail,
@@ -38,13 +39,15 @@ pub enum ArchiveCommand {
     /// Sends the append of a sealed attempt; when it stands, publishes.
     Append(AttemptId),
     /// Shows that the store takes a file if `probe` is set, deletes attempts whose append was never
-    /// sent, puts the entry, then reads the ledger and settles. The answer carries the ticket.
+    /// sent, puts the entry, then reads the ledger and settles; if `adopt` is set, appends what was
+    /// sealed behind the ledger's end. The answer carries the ticket.
     Recover {
         ticket: Ticket,
         probe: bool,
         hint: Option<EntryName>,
         discard: Vec<(EntryKey, AttemptId)>,
         put: Option<Box<Entry>>,
+        adopt: bool,
     },
 }
 
@@ -244,7 +247,7 @@ impl ArchiveTask {
         size: UnderWay,
     ) -> Result<(), LedgerError> {
         match command {
-            ArchiveCommand::Recover { ticket, probe, hint, discard, put } => {
+            ArchiveCommand::Recover { ticket, probe, hint, discard, put, adopt } => {
                 self.broken = false;
                 self.open = None;
                 self.sealed.clear();
@@ -252,7 +255,8 @@ impl ArchiveTask {
                 if probe {
                     self.ledger.probe().await?;
                 }
-                self.recover(ticket, hint, discard, put).await
+                self.ledger.discard(&discard).await?;
+                self.recover(ticket, hint, put, adopt).await
             }
             _ if self.broken => Ok(()),
             ArchiveCommand::Open { key, id } => {
@@ -273,20 +277,19 @@ impl ArchiveTask {
         &mut self,
         ticket: Ticket,
         hint: Option<EntryName>,
-        discard: Vec<(EntryKey, AttemptId)>,
         put: Option<Box<Entry>>,
+        adopt: bool,
     ) -> Result<(), LedgerError> {
-        self.ledger.discard(&discard).await?;
         if let Some(entry) = put {
             let stands = self.ledger.put(&entry).await?;
             crash::at(Step::GenesisPut);
-            if stands && entry.kind == EntryKind::Gap {
+            if let Some(range) = stands.filter(|_| entry.kind == EntryKind::Gap) {
                 // This is reported at once: what follows may fail, and then this entry is found,
                 // not put.
-                (self.tell)(Event::GapStands(OffsetRange { from: entry.from, to: entry.to }));
+                (self.tell)(Event::GapStands(range));
             }
         }
-        let Recovered { tail, lost } = self.ledger.recover(hint).await?;
+        let Recovered { tail, lost } = self.ledger.recover(hint, adopt).await?;
         self.tell_lost(lost, false);
         (self.tell)(Event::Ledger(ticket, self.ledger.paths.incarnation(), tail));
         Ok(())
@@ -393,12 +396,6 @@ impl ArchiveTask {
     }
 }
 
-/// The name of an attempt's file number `n`. Its extension comes with the publishing rename: some
-/// readers look into directories that begin with `_`.
-pub fn staged_name(n: usize) -> String {
-    format!("{n}.staged")
-}
-
 #[cfg(test)]
 mod tests {
     use parking_lot::Mutex;
@@ -434,6 +431,7 @@ mod tests {
             hint: None,
             discard: Vec::new(),
             put: None,
+            adopt: false,
         });
         assert_eq!(failures(), 2, "who waits for the ledger must hear that it does not come");
     }

@@ -7,6 +7,7 @@
 
 pub mod brokers;
 pub mod live;
+mod private;
 pub mod recount;
 pub mod report;
 pub mod rows;

@@ -15,7 +15,7 @@ use crate::common::config::{Config, Mapping, WordCount};
 use crate::engine::archive::listing::{Finding, FindingKind, LedgerListing};
 use crate::engine::topics::{TopicRole, mapping_of};
 use crate::outside::audit::rows;
-use crate::outside::audit::survey::{Survey, are_named, find_file};
+use crate::outside::audit::survey::{Survey, find_file, rows_of};
 use crate::pure::calendar::iso_millis;
 use crate::pure::count::{Aggregate, CountKind, Time};
 use crate::pure::layout::names::LEDGERS;
@@ -188,10 +188,8 @@ impl Sheet<'_> {
                     self.recount.findings.push(find(kind, detail));
                     continue;
                 }
-                let named = rows::offsets(&file.path, found.bytes.clone());
-                if named.is_ok_and(|offsets| !are_named(file, &offsets)) {
-                    let detail = "the rows are not those that the entry names".into();
-                    self.recount.findings.push(find(FindingKind::WrongRows, detail));
+                if let Err((kind, detail)) = rows_of(entry, file, &found.bytes) {
+                    self.recount.findings.push(find(kind, detail));
                 }
                 let read = match output {
                     true => self.published(&file.path, found.bytes, &mut newest),

@@ -31,6 +31,10 @@ pub struct PartitionReport {
     pub holes: u64,
     /// Files that are appended and not yet published: their owner, or the next one, does it.
     pub unpublished: usize,
+    /// Staged files that no entry names: of an attempt that is under way, or was left over. Not in
+    /// the JSON, whose fields are fixed.
+    #[serde(skip)]
+    pub staged: usize,
     /// Absent where the brokers were not asked, or don't know the topic.
     pub brokers: Option<AtBrokers>,
     pub findings: Vec<Finding>,

@@ -14,7 +14,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::common::spawn::caught_quietly;
@@ -38,25 +38,67 @@ pub fn footer(bytes: Bytes) -> Result<BTreeMap<String, String>, String> {
     Ok(ours.collect())
 }
 
+/// What the rows of a file say of themselves.
+#[derive(Default)]
+pub struct Places {
+    /// In the order of the rows.
+    pub offsets: Vec<Offset>,
+    /// Smallest and largest time of a record, milliseconds; [`None`] where no row has a time, as in
+    /// files of counts.
+    pub times: Option<(i64, i64)>,
+    /// Whether the file has records, and not counts: only these have times.
+    pub is_raw: bool,
+}
+
+impl Places {
+    fn add_time(&mut self, time: i64) {
+        let (min, max) = self.times.unwrap_or((time, time));
+        self.times = Some((min.min(time), max.max(time)));
+    }
+}
+
 /// Offsets in the order of the rows.
 ///
 /// # Errors
 /// The bytes are no file of this name's format, or a row has no offset.
 pub fn offsets(path: &str, bytes: Bytes) -> Result<Vec<Offset>, String> {
+    places(path, bytes).map(|places| places.offsets)
+}
+
+/// Offsets and times of the rows.
+///
+/// # Errors
+/// The bytes are no file of this name's format, or a row has no offset.
+pub fn places(path: &str, bytes: Bytes) -> Result<Places, String> {
     #[derive(Deserialize)]
-    struct OffsetLine {
+    struct PlacedLine {
         offset: i64,
+        timestamp: Option<String>,
+        window_start: Option<IgnoredAny>,
     }
-    let mut all = Vec::new();
+    let mut all = Places::default();
     match open(path, bytes)? {
-        Table::Parquet(bytes) => batches(bytes, &["offset"], |batch| {
-            let offsets = column(batch, "offset")?.as_primitive_opt::<Int64Type>();
-            let offsets = offsets.ok_or("offset is not int64")?;
-            all.extend(offsets.values().iter().map(|o| Offset(*o)));
-            Ok(())
-        })?,
-        Table::Lines(text) => lines(text, |line: OffsetLine| {
-            all.push(Offset(line.offset));
+        Table::Parquet(bytes) => {
+            batches(bytes, &["offset", "timestamp", "timestamp_ms"], |batch| {
+                let offsets = column(batch, "offset")?.as_primitive_opt::<Int64Type>();
+                let offsets = offsets.ok_or("offset is not int64")?;
+                all.offsets.extend(offsets.values().iter().map(|o| Offset(*o)));
+                if batch.column_by_name("timestamp").is_some() {
+                    all.is_raw = true;
+                    millis_of(batch, "timestamp")?
+                        .iter()
+                        .flatten()
+                        .for_each(|time| all.add_time(time));
+                }
+                Ok(())
+            })?;
+        }
+        Table::Lines(text) => lines(text, |line: PlacedLine| {
+            all.offsets.push(Offset(line.offset));
+            all.is_raw |= line.window_start.is_none();
+            if let Some(time) = line.timestamp.as_deref().map(millis).transpose()? {
+                all.add_time(time);
+            }
             Ok(())
         })?,
     }

@@ -1,14 +1,18 @@
 //! What every look at an archive begins with: the root's identity, its ledgers, and the files that
 //! readers see and no entry names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
 use crate::clients::store::{Store, StoreError};
 use crate::common::config::{Config, Topics};
+use crate::engine::archive::files;
+use crate::engine::archive::ledger::EntryTemplate;
 use crate::engine::archive::listing::{Finding, FindingKind, LedgerListing, LedgerPath, read_file};
 use crate::engine::archive::root::{FoundIdentity, find_identity};
+use crate::outside::audit::private::Private;
+use crate::outside::audit::rows;
 use crate::pure::layout::Template;
 use crate::pure::layout::names::{self, IDENTITY, PRIVATE, QUARANTINE, is_quarantined};
 use crate::pure::protocol::{Entry, FileRef};
@@ -18,6 +22,8 @@ use crate::pure::record::Offset;
 pub struct Survey {
     pub ledgers: Vec<(LedgerPath, LedgerListing)>,
     pub findings: Vec<Finding>,
+    /// Staged files that no entry names, by partition.
+    pub staged: BTreeMap<LedgerPath, usize>,
 }
 
 impl Survey {
@@ -32,6 +38,8 @@ impl Survey {
             store.walk("").await?.into_iter().map(|(path, _)| path).collect();
         let ledgers = LedgerListing::all(store).await?;
         let mut findings = identity_findings(store, &ledgers).await?;
+        let private = Private::of(&visible, &ledgers);
+        findings.extend(private.findings);
         let tables = Tables::of(config, store.url(), &ledgers);
         let named: BTreeSet<&str> = named(&ledgers).map(|file| file.path.as_str()).collect();
         let foreign = visible.into_iter().filter(|path| {
@@ -42,7 +50,7 @@ impl Survey {
             path,
             detail: "readers see the file, and no entry names it".into(),
         }));
-        Ok(Survey { ledgers, findings })
+        Ok(Survey { ledgers, findings, staged: private.staged })
     }
 }
 
@@ -161,12 +169,70 @@ pub async fn find_file(
     Ok(found.map(|(path, bytes)| FoundFile { damage: damage(file, &bytes), path, bytes }))
 }
 
-/// Whether a file's rows are as many, and as far, as its entry says.
-#[must_use]
-pub fn are_named(file: &FileRef, offsets: &[Offset]) -> bool {
-    offsets.len() as u64 == file.rows
-        && offsets.iter().min() == Some(&file.first_offset)
-        && offsets.iter().max() == Some(&file.last_offset)
+/// The offsets of the rows of a file that has the length and the checksum of its entry; what else
+/// the entry says that is not so.
+///
+/// # Errors
+/// The rows are not those that the entry names.
+pub fn rows_of(
+    entry: &Entry,
+    file: &FileRef,
+    bytes: &Bytes,
+) -> Result<Vec<Offset>, (FindingKind, String)> {
+    let places = rows::places(&file.path, bytes.clone())
+        .map_err(|e| (FindingKind::WrongRows, format!("the file can't be read: {e}")))?;
+    let offsets = places.offsets;
+    let is = (offsets.iter().min().copied(), offsets.iter().max().copied());
+    if offsets.len() as u64 != file.rows {
+        let detail =
+            format!("the file has {} rows, and the entry says {}", offsets.len(), file.rows);
+        return Err((FindingKind::WrongRows, detail));
+    }
+    if is != (Some(file.first_offset), Some(file.last_offset)) && !offsets.is_empty() {
+        let detail = format!(
+            "the entry says that the file has offsets {} to {}, which is not so",
+            file.first_offset, file.last_offset
+        );
+        return Err((FindingKind::WrongRows, detail));
+    }
+    let said = file.min_time.zip(file.max_time);
+    if places.is_raw && said != places.times {
+        let shown = |times: Option<(i64, i64)>| {
+            times.map_or("none".into(), |(min, max)| format!("{min} to {max} ms"))
+        };
+        let detail = format!(
+            "the entry says that the times of the file's records are {}, and they are {}",
+            shown(said),
+            shown(places.times)
+        );
+        return Err((FindingKind::WrongEntry, detail));
+    }
+    match other_footer(entry, file, bytes) {
+        Some(detail) => Err((FindingKind::WrongEntry, detail)),
+        None => Ok(offsets),
+    }
+}
+
+/// What the footer of a Parquet file says otherwise than the entry. Files of version 1 of the
+/// columns have none. An entry that a repair has put back has a cause, and an attempt of its own.
+fn other_footer(entry: &Entry, file: &FileRef, bytes: &Bytes) -> Option<String> {
+    let said = rows::footer(bytes.clone()).ok()?;
+    let of = EntryTemplate {
+        topic: entry.topic.clone(),
+        incarnation: entry.incarnation,
+        partition: entry.partition,
+        root: entry.root.clone(),
+        topic_id: entry.topic_id.clone(),
+        config: entry.config.clone(),
+    };
+    let offsets = (file.first_offset, file.last_offset);
+    let is_repaired = entry.cause.is_some();
+    let wanted = files::footer(&of, entry.attempt, entry.from, offsets).into_iter();
+    let mut wanted = wanted.filter(|(name, _)| !is_repaired || !name.starts_with("attempt"));
+    wanted.find_map(|(name, value)| {
+        let found = said.get(name).filter(|found| **found != value)?;
+        Some(format!("the file's footer has {name} {found:?}, and the entry says {value:?}"))
+    })
 }
 
 /// What a file's length or its checksum says, compared with its entry.

@@ -13,6 +13,7 @@ use crate::outside::cli::exit::EX_UNAVAILABLE;
 use crate::outside::cli::output::{complain, plain_table, say};
 use crate::outside::cli::shared::runtime;
 use crate::outside::web;
+use crate::pure::count::window::Time;
 use crate::pure::layout::format::Rows;
 use crate::pure::layout::names::PartitionPaths;
 use crate::pure::layout::rules::{OnBadRecord, Tombstones};
@@ -94,8 +95,14 @@ fn describe(config: &Config, now_ms: i64) -> String {
         }
         if let Some(c) = &m.count {
             lines.push(format!(
-                "  counts   to topic {}, windows of {} ms by {:?} time",
-                c.output_topic, c.window.millis, c.time
+                "  counts   to topic {}, windows of {}, {}",
+                c.output_topic,
+                shown(c.window.millis),
+                match &c.time {
+                    Time::Record => "by record time".into(),
+                    Time::Arrival => "by arrival time".into(),
+                    Time::Field { path, .. } => format!("by the time in field {path}"),
+                }
             ));
             if let Some(a) = &c.archive {
                 lines.push(format!("           {}", path(a, &c.output_topic, now_ms)));
@@ -128,6 +135,15 @@ fn bad_records(archive: &ArchiveConfig, topic: &str, now_ms: i64) -> Option<Stri
         .max_bad
         .map_or_else(String::new, |limit| format!("; more than {limit} stop the partition"));
     Some(format!("  bad      {what}{limit}"))
+}
+
+/// A duration as it can be written in a configuration.
+fn shown(millis: i64) -> String {
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+    match units.into_iter().find(|(_, unit)| millis % unit == 0) {
+        Some((name, unit)) => format!("{}{name}", millis / unit),
+        None => format!("{millis}ms"),
+    }
 }
 
 fn path(archive: &ArchiveConfig, topic: &str, now_ms: i64) -> String {

@@ -158,13 +158,15 @@ mod tests {
             partition: 3,
             root: identity(store).await.unwrap(),
             topic_id: "id".into(),
-            config: "c".into(),
+            config: "89abcdef".into(),
         };
         let paths = PartitionPaths::new(TOPIC, 0, 3);
         let ledger = LedgerStore { store: Arc::new(store.clone()), paths };
         let none = (Offset(0), Offset(0));
-        let genesis = of.entry(EntryKind::Genesis, none, 0);
-        let mut entry = of.entry(EntryKind::Data, (Offset(0), Offset(9)), 0);
+        let mut genesis = of.entry(EntryKind::Genesis, none, 1);
+        genesis.cause = Some("start = Earliest".into());
+        let mut entry = of.entry(EntryKind::Data, (Offset(0), Offset(9)), 1);
+        entry.roll = Some("size".into());
         let tp = TopicPartition { topic: TOPIC.into(), partition: 3 };
         let rows = Rows::Raw { key: TextPolicy::Auto, value: TextPolicy::Auto };
         let format = Format::Parquet(ParquetCodec::Snappy);
@@ -177,7 +179,7 @@ mod tests {
         encoder.finish(&about, &mut |b| bytes.extend_from_slice(&b)).unwrap();
         entry.files.push(FileRef {
             staged: "0.staged".into(),
-            path: format!("{TOPIC}/part"),
+            path: format!("{TOPIC}/{}", ledger.paths.file(Offset(4), Offset(4), "parquet")),
             rows: 1,
             bytes: bytes.len() as u64,
             checksum: format!("{:08x}", crc32c::crc32c(&bytes)),
@@ -206,10 +208,7 @@ mod tests {
         let bytes = archived(&store).await;
         let (code, text) = explained(&store, bytes.clone()).await;
         assert!(code == 0 && text.contains("the copy is unchanged"), "{text}");
-        assert!(
-            text.contains("range    [0, 9)") && text.contains("or.ders/part: 1 rows"),
-            "{text}"
-        );
+        assert!(text.contains("range    [0, 9)") && text.contains("4.parquet: 1 rows"), "{text}");
         // A byte of a page, which the footer doesn't notice.
         let mut changed = bytes.to_vec();
         changed[100] ^= 1;

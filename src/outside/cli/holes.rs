@@ -14,7 +14,9 @@ use crate::engine::archive::ledger::{EntryTemplate, LedgerError, LedgerStore};
 use crate::engine::archive::listing::{FindingKind, LedgerListing};
 use crate::outside::audit::rows;
 use crate::outside::cli::output::say;
+use crate::outside::cli::staged::{self, Piece};
 use crate::pure::layout::names::{self, PartitionPaths};
+use crate::pure::protocol::adopt::Sealed;
 use crate::pure::protocol::{Entry, EntryKey, EntryKind, FileRef};
 use crate::pure::record::{Offset, OffsetRange};
 
@@ -33,18 +35,28 @@ pub(super) struct Holes {
 /// What belongs into a hole.
 enum Filling {
     Entry(Box<Entry>),
+    /// An attempt that was sealed and not appended.
+    Sealed(Box<Entry>),
     Refused(String),
 }
 
-/// Fills the holes in the ledgers of a root that `wanted` selects; without `apply`, says what it
-/// would do.
+/// What a person has decided.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice {
+    /// Without it, only what would be done is said.
+    pub(super) apply: bool,
+    /// A gap may name records that may lie in staging.
+    pub(super) give_up_staged: bool,
+}
+
+/// Fills the holes in the ledgers of a root that `wanted` selects.
 ///
 /// # Errors
 /// The store does not answer.
 pub(super) async fn repair(
     store: &Arc<dyn Store>,
     wanted: impl Fn(&Entry) -> bool,
-    apply: bool,
+    choice: Choice,
 ) -> Result<Holes, LedgerError> {
     let mut done = Holes::default();
     // Listed once, and only if a ledger has a hole.
@@ -72,20 +84,21 @@ pub(super) async fn repair(
             *start = OffsetRange { from: begin, to: begin };
             holes.insert(1, (range, EntryKind::Data));
         }
+        let sealed = ledger.all_sealed(first).await?;
         let parts = holes.into_iter().flat_map(|(range, kind)| match kind {
             EntryKind::Data => parts(range, &strays),
-            _ => vec![Part { range, kind, near: Vec::new() }],
+            _ => vec![Part { kind, ..Part::gap(range) }],
         });
-        for part in parts {
+        for part in parts.flat_map(|part| part.pieces(&sealed)) {
             let filling = match in_the_way(&listing, &ledger.paths, &part) {
                 Some(path) => Filling::Refused(format!(
                     "{path} can't be read and lies in that place; restore it from a backup, or \
                      move it out of the root, and repair again"
                 )),
-                None => fill(&**store, first, &part).await?,
+                None => fill(&ledger, first, &part, choice).await?,
             };
             say(&format!("{}-{}: the {} is missing", first.topic, first.partition, part));
-            match carry_out(&ledger, &filling, apply).await? {
+            match carry_out(&ledger, &filling, choice.apply).await? {
                 true => done.repaired += 1,
                 false => done.refused += 1,
             }
@@ -100,6 +113,30 @@ struct Part {
     kind: EntryKind,
     /// Files whose names say that they have records of the range.
     near: Vec<String>,
+    /// An attempt that was sealed for the range, and not appended.
+    sealed: Option<Box<Entry>>,
+}
+
+impl Part {
+    fn gap(range: OffsetRange) -> Part {
+        Part { range, kind: EntryKind::Gap, near: Vec::new(), sealed: None }
+    }
+
+    /// What no published file has is a gap only as far as nothing was sealed for it.
+    fn pieces(self, sealed: &[Sealed<Entry>]) -> Vec<Part> {
+        if self.kind != EntryKind::Gap {
+            return vec![self];
+        }
+        let pieces = staged::pieces(self.range, sealed).into_iter();
+        let part = |piece| match piece {
+            Piece::Gap(range) => Part::gap(range),
+            Piece::Sealed(entry) => {
+                let range = OffsetRange { from: entry.from, to: entry.to };
+                Part { range, kind: EntryKind::Data, near: Vec::new(), sealed: Some(entry) }
+            }
+        };
+        pieces.map(part).collect()
+    }
 }
 
 /// A range that no entry names, by the files that lie there: a range that one or more of them cover
@@ -108,8 +145,7 @@ fn parts(range: OffsetRange, strays: &[Stray]) -> Vec<Part> {
     let near = |s: &&Stray| s.first < range.to && range.from <= s.last;
     let mut near: Vec<&Stray> = strays.iter().filter(near).collect();
     near.sort_by_key(|stray| (stray.first, stray.last));
-    let gap =
-        |from, to| Part { range: OffsetRange { from, to }, kind: EntryKind::Gap, near: Vec::new() };
+    let gap = |from, to| Part::gap(OffsetRange { from, to });
     let mut parts: Vec<Part> = Vec::new();
     for stray in near {
         let (from, to) = (stray.first.max(range.from), stray.last.next().min(range.to));
@@ -122,7 +158,7 @@ fn parts(range: OffsetRange, strays: &[Stray]) -> Vec<Part> {
             None => {
                 parts.extend((end < from).then(|| gap(end, from)));
                 let (range, near) = (OffsetRange { from, to }, vec![stray.path.clone()]);
-                parts.push(Part { range, kind: EntryKind::Data, near });
+                parts.push(Part { range, kind: EntryKind::Data, near, sealed: None });
             }
         }
     }
@@ -142,11 +178,20 @@ async fn carry_out(
             say(&format!("    not repaired: {why}"));
             return Ok(false);
         }
-        Filling::Entry(entry) => entry,
+        Filling::Entry(entry) | Filling::Sealed(entry) => entry,
     };
     let would = if apply { "" } else { "would " };
+    if let Filling::Sealed(entry) = filling {
+        say(&format!("    {would}append what was sealed for it, and lies in staging:"));
+        entry.files.iter().for_each(|file| say(&format!("        {}", file.path)));
+        if apply && !ledger.adopt(entry).await? {
+            say("    not repaired: another process has put an entry there");
+            return Ok(false);
+        }
+        return Ok(true);
+    }
     say(&format!("    {would}{}", Put(entry)));
-    if apply && !ledger.put(entry).await? {
+    if apply && ledger.put(entry).await?.is_none() {
         say("    not repaired: another process has put an entry there");
         return Ok(false);
     }
@@ -238,7 +283,27 @@ fn in_the_way(listing: &LedgerListing, paths: &PartitionPaths, part: &Part) -> O
 }
 
 /// The entry that is missing, by the files that lie there.
-async fn fill(store: &dyn Store, like: &Entry, part: &Part) -> Result<Filling, StoreError> {
+async fn fill(
+    ledger: &LedgerStore,
+    like: &Entry,
+    part: &Part,
+    choice: Choice,
+) -> Result<Filling, StoreError> {
+    if let Some(sealed) = &part.sealed {
+        return Ok(Filling::Sealed(sealed.clone()));
+    }
+    let left = match part.kind {
+        EntryKind::Gap if !choice.give_up_staged => staged::left(ledger, part.range).await?,
+        _ => Vec::new(),
+    };
+    if !left.is_empty() {
+        return Ok(Filling::Refused(format!(
+            "its records may be in what is staged there, and only the entry has said what that \
+             is: {}. Restore the entry from a backup, and repair again; with --give-up-staged, a \
+             gap entry is put there",
+            left.join(", ")
+        )));
+    }
     let template = EntryTemplate {
         topic: like.topic.clone(),
         incarnation: like.incarnation,
@@ -247,14 +312,14 @@ async fn fill(store: &dyn Store, like: &Entry, part: &Part) -> Result<Filling, S
         topic_id: like.topic_id.clone(),
         config: like.config.clone(),
     };
-    let Part { range, kind, near } = part;
+    let Part { range, kind, near, .. } = part;
     let now = Timestamp::now().as_millisecond();
     let mut entry = template.entry(*kind, (range.from, range.to), now);
     entry.cause = Some(CAUSE.into());
     let mut seen = BTreeSet::new();
     for (i, path) in near.iter().enumerate() {
-        match describe(store, path, *range, &mut seen).await? {
-            Ok(file) => entry.files.push(FileRef { staged: format!("{i}.staged"), ..file }),
+        match describe(&*ledger.store, path, *range, &mut seen).await? {
+            Ok(file) => entry.files.push(FileRef { staged: names::staged_name(i), ..file }),
             Err(why) => return Ok(Filling::Refused(why)),
         }
     }
@@ -338,7 +403,7 @@ mod tests {
                 let strays: Vec<Stray> = [one, two].into_iter().filter_map(stray).collect();
                 let parts = parts(range, &strays);
                 let mut end = range.from;
-                for Part { range: part, kind, near } in &parts {
+                for Part { range: part, kind, near, .. } in &parts {
                     assert!(part.from == end && end < part.to, "{one:?} {two:?}");
                     assert_eq!(*kind == EntryKind::Data, !near.is_empty(), "{one:?} {two:?}");
                     end = part.to;

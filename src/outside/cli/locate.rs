@@ -6,8 +6,7 @@ use clap::Args;
 
 use crate::clients::store::{Store, StoreError};
 use crate::engine::archive::listing::{LedgerListing, LedgerPath, staged_at};
-use crate::outside::audit::rows;
-use crate::outside::audit::survey::{are_named, find_file, identity_findings};
+use crate::outside::audit::survey::{find_file, identity_findings, rows_of};
 use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::copied::explain_copy;
 use crate::outside::cli::described::{describe, describe_file, finding};
@@ -132,11 +131,8 @@ async fn record(
             wrong(kind.label(), detail);
             continue;
         }
-        match rows::offsets(&file.path, found.bytes) {
-            Err(e) => wrong("unreadable", &e),
-            Ok(offsets) if !are_named(file, &offsets) => {
-                wrong("wrong rows", "they are not those that the entry names");
-            }
+        match rows_of(entry, file, &found.bytes) {
+            Err((kind, detail)) => wrong(kind.label(), &detail),
             Ok(offsets) => {
                 if let Some(row) = offsets.iter().position(|o| *o == offset) {
                     answer.say(format!("file     {path}"));
@@ -315,11 +311,8 @@ async fn state(
         answer.find(format!("state    {}: {detail}", kind.label()));
         return Ok(());
     }
-    match rows::offsets(&file.path, found.bytes) {
-        Err(e) => answer.find(format!("state    wrong rows: the file can't be read: {e}")),
-        Ok(offsets) if !are_named(file, &offsets) => {
-            answer.find("state    wrong rows: they are not those that the entry names");
-        }
+    match rows_of(entry, file, &found.bytes) {
+        Err((kind, detail)) => answer.find(format!("state    {}: {detail}", kind.label())),
         Ok(_) if found.path != file.path => answer.find(format!(
             "state    unpublished: the file is whole, and still lies at {}/{}, where readers don't \
              see it",
@@ -334,7 +327,13 @@ async fn state(
         }
     }
     if asked != found.path && asked != file.path {
-        answer.say("staged   the file was published since: it does not lie there any more");
+        answer.say(match store.length(asked).await? {
+            None => "staged   the file was published since: it does not lie there any more",
+            Some(_) => {
+                "staged   the file is published; what lies here as well is a copy that readers \
+                 don't see"
+            }
+        });
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ mod recount;
 mod repair;
 mod run;
 mod shared;
+mod staged;
 mod status;
 mod verify;
 mod version;

@@ -20,7 +20,7 @@ use crate::engine::archive::root::{FoundIdentity, find_identity, write as write_
 use crate::outside::audit::brokers::{Brokers, Diagnosis, LookError, blocking};
 use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
-use crate::outside::cli::holes::{self, Holes};
+use crate::outside::cli::holes::{self, Choice, Holes};
 use crate::outside::cli::output::{complain, say};
 use crate::outside::cli::shared::{on_stores, partitions};
 use crate::outside::daemon::{COMMAND, roots};
@@ -47,6 +47,10 @@ pub(super) struct Repair {
     /// partitions that are stopped or have no owner.
     #[arg(long)]
     apply: bool,
+    /// Where an entry is missing inside a ledger, name its offsets as a gap even though staged
+    /// files may have the records. A daemon deletes these files then.
+    #[arg(long)]
+    give_up_staged: bool,
 }
 
 /// A repair that was interrupted needs another one; more than this leads nowhere.
@@ -136,12 +140,13 @@ impl Repair {
     /// Puts the entries back that are missing inside the ledgers.
     async fn repair_holes(&self, stores: &[Arc<dyn Store>]) -> Result<Holes, LookError> {
         let mut all = Holes::default();
+        let choice = Choice { apply: self.apply, give_up_staged: self.give_up_staged };
         for store in stores {
             let wanted = |entry: &Entry| {
                 self.topic.as_ref().is_none_or(|topic| *topic == entry.topic)
                     && self.partition.is_none_or(|partition| partition == entry.partition)
             };
-            let done = holes::repair(store, wanted, self.apply).await;
+            let done = holes::repair(store, wanted, choice).await;
             let done = done.map_err(|e| LookError::Other(e.to_string()))?;
             all.repaired += done.repaired;
             all.refused += done.refused;
@@ -408,7 +413,7 @@ mod tests {
         let ledger =
             LedgerStore { store: Arc::new(store.clone()), paths: PartitionPaths::new("t", 0, 0) };
         let genesis = template.entry(EntryKind::Genesis, (Offset(0), Offset(0)), 1);
-        assert!(ledger.put(&genesis).await.unwrap());
+        assert!(ledger.put(&genesis).await.unwrap().is_some());
         let _ = store.lock().files.remove(names::IDENTITY);
         for (apply, found) in [(false, FoundIdentity::Missing), (true, FoundIdentity::Is(id))] {
             assert!(repair_identity(&store, apply).await.unwrap());

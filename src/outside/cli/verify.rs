@@ -134,6 +134,12 @@ fn line(p: &PartitionReport) -> String {
     if 0 < p.unpublished {
         line += &format!(", {} files not yet published", p.unpublished);
     }
+    if 0 < p.staged {
+        line += &format!(
+            ", {} staged files of attempts that are under way or were left over",
+            p.staged
+        );
+    }
     if let Some(b) = &p.brokers {
         let committed = b.committed.map_or("nothing".into(), |o| o.to_string());
         line += &format!("; log {}, committed {committed}", b.log);
@@ -187,6 +193,7 @@ mod tests {
             gaps: vec![Gap { range: range(10, 15), cause: "retention".into() }],
             holes: 5,
             unpublished: 1,
+            staged: 0,
             brokers,
             findings: vec![finding(Kind::MissingFile)],
         };

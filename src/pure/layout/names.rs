@@ -225,6 +225,13 @@ pub fn parse_entry(name: &str) -> Option<EntryKey> {
     EntryKey::parse(name.strip_suffix(".entry")?)
 }
 
+/// The name of an attempt's file number `n`, as its entry has it. Its extension comes with the
+/// publishing rename: some readers look into directories that begin with `_`.
+#[must_use]
+pub fn staged_name(n: usize) -> String {
+    format!("{n}.staged")
+}
+
 /// A name in a partition's staging directory, taken apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StagedName<'a> {

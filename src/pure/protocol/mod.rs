@@ -2,14 +2,14 @@
 //!
 //! Reading order: [`crate::pure::formats`] is what is written down; [`committed`] and [`recovery`]
 //! read it; [`partition`] keeps one partition's positions and attempts while it runs, and
-//! [`machine`] drives it: it asks, retries, stops and leaves; [`mod@append`] and [`mod@settle`]
-//! decide about what stands in the store; [`repair`] cures what recovery stopped for. `search`
-//! (tests only) walks every reachable state of two workers over this very code, and finds each
-//! planted
-//! `fault`.
+//! [`machine`] drives it: it asks, retries, stops and leaves; [`mod@append`], [`mod@settle`] and
+//! [`adopt`] decide about what stands in the store; [`repair`] cures what recovery stopped for.
+//! `search` (tests only) walks every reachable state of two workers over this very code, and finds
+//! each planted `fault`.
 //!
 #![doc = include_str!("../../../docs/rules.md")]
 
+pub mod adopt;
 pub mod append;
 pub mod backoff;
 pub mod committed;

@@ -273,7 +273,7 @@ impl Store for Hdfs {
     async fn length(&self, path: &str) -> Result<Option<u64>, StoreError> {
         let found = self.run("look at", path, |c, p| async move { c.get_file_info(&p).await });
         match found.await {
-            Ok(status) => Ok(Some(status.length as u64)),
+            Ok(status) => Ok((!status.isdir).then_some(status.length as u64)),
             Err(e) if e.kind == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
@@ -319,6 +319,7 @@ impl Store for Hdfs {
     async fn facts(&self, path: &str) -> Result<Option<FileFacts>, StoreError> {
         let found = self.run("look at", path, |c, p| async move { c.get_file_info(&p).await });
         match found.await {
+            Ok(status) if status.isdir => Ok(None),
             Ok(status) => Ok(Some(FileFacts {
                 modified: i64::try_from(status.modification_time).unwrap_or(i64::MAX),
                 copies: status.replication.unwrap_or(1).max(1).into(),

@@ -1,13 +1,14 @@
 //! A small archive, and what may happen to its files.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
 use crate::clients::encode::Encoder;
 use crate::clients::store::Store;
 use crate::common::config::{Config, HdfsOptions, Root};
-use crate::engine::archive::ledger::{EntryTemplate, LedgerStore};
+use crate::engine::archive::files::footer;
+use crate::engine::archive::ledger::{EntryTemplate, LedgerStore, new_attempt};
 use crate::engine::archive::root::identity;
 use crate::fakes::store::{Contents, Memory};
 use crate::outside::audit::recount::Ledgers;
@@ -21,7 +22,7 @@ use crate::pure::formats::header::NAME;
 use crate::pure::layout::format::{Format, ParquetCodec, Rows, TextCodec, TextPolicy};
 use crate::pure::layout::names::PartitionPaths;
 use crate::pure::layout::rules::Fit;
-use crate::pure::protocol::{EntryKind, FileRef};
+use crate::pure::protocol::{AttemptId, Entry, EntryKind, FileRef};
 use crate::pure::record::{Offset, OffsetRange, Record, Timestamp, TopicPartition};
 
 const CONFIG: &str = r#"
@@ -36,8 +37,8 @@ topics = ["or.ders"]
 output_topic = "counts"
 "#;
 
-/// When the archive was written.
-pub(super) const NOW: i64 = 1_795_368_000_000;
+/// When the archive was written: by the clock, because a repair writes entries by it, too.
+pub(super) static NOW: LazyLock<i64> = LazyLock::new(|| jiff::Timestamp::now().as_millisecond());
 
 const RAW: Rows = Rows::Raw { key: TextPolicy::Auto, value: TextPolicy::Auto };
 const PARQUET: Format = Format::Parquet(ParquetCodec::Zstd);
@@ -59,20 +60,21 @@ pub(super) fn config() -> Config {
 const VERSION_1: &[u8] =
     include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/words-v1.parquet"));
 
-fn bytes_of(encoder: Encoder) -> Vec<u8> {
+fn bytes_of(encoder: Encoder, about: &[(&'static str, String)]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    encoder.finish(&[], &mut |b| bytes.extend_from_slice(&b)).unwrap();
+    encoder.finish(about, &mut |b| bytes.extend_from_slice(&b)).unwrap();
     bytes
 }
 
 /// Files by the names that the table has for them.
-pub(super) const FILES: [(&str, &str); 9] = [
+pub(super) const FILES: [(&str, &str); 10] = [
     ("data", "or.ders/hr=0/part-or.ders-0-0-00000000000000000004-00000000000000000008.parquet"),
     ("other", "or.ders/hr=0/part-or.ders-0-0-00000000000000000000-00000000000000000003.parquet"),
     ("staged", "_alluvium/staging/or.ders/0/1/00000000000000000002-"),
     ("counts", "counts/hr=0/part-counts-0-0-00000000000000000000-00000000000000000003.jsonl.gz"),
     ("entry", "_alluvium/ledger/or.ders/0/0/00000000000000000000.entry"),
     ("tail", "_alluvium/ledger/or.ders/0/0/00000000000000000004.entry"),
+    ("second", "_alluvium/ledger/or.ders/0/1/00000000000000000000.entry"),
     ("genesis", "_alluvium/ledger/or.ders/0/0/genesis.entry"),
     ("counts-entry", "_alluvium/ledger/counts/0/0/00000000000000000000.entry"),
     ("identity", "_alluvium/identity"),
@@ -120,8 +122,11 @@ impl SampleArchive {
                 .unwrap();
         }
         let times = (offsets.start * step, (offsets.end - 1) * step);
-        let bytes = bytes_of(encoder);
-        self.file(tp, PARQUET, bytes, offsets, Some(times), publish).await;
+        let (from, last) = (Offset(offsets.start), Offset(offsets.end - 1));
+        let attempt = new_attempt();
+        let about = footer(&self.template(tp), attempt, from, (from, last));
+        let bytes = bytes_of(encoder, &about);
+        self.attempt(attempt, tp, PARQUET, bytes, offsets, Some(times), publish).await;
     }
 
     async fn counts(&self) {
@@ -148,11 +153,25 @@ impl SampleArchive {
                 )
                 .unwrap();
         }
-        self.file(&tp, LINES, bytes_of(encoder), 0..4, None, true).await;
+        self.file(&tp, LINES, bytes_of(encoder, &[]), 0..4, None, true).await;
     }
 
     async fn file(
         &self,
+        tp: &TopicPartition,
+        format: Format,
+        bytes: Vec<u8>,
+        offsets: std::ops::Range<i64>,
+        times: Option<(i64, i64)>,
+        publish: bool,
+    ) {
+        self.attempt(new_attempt(), tp, format, bytes, offsets, times, publish).await;
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "what an attempt consists of")]
+    async fn attempt(
+        &self,
+        attempt: AttemptId,
         tp: &TopicPartition,
         format: Format,
         bytes: Vec<u8>,
@@ -175,9 +194,21 @@ impl SampleArchive {
             max_time: times.map(|t| t.1),
         };
         let range = (offsets.start, offsets.end);
-        let (ledger, entry) = self.entry(tp, EntryKind::Data, range, vec![(file, bytes)]).await;
+        let (kind, files) = (EntryKind::Data, vec![(file, bytes)]);
+        let (ledger, entry) = self.entry_of(attempt, tp, kind, range, files).await;
         if publish {
             ledger.publish(&entry).await.unwrap();
+        }
+    }
+
+    fn template(&self, tp: &TopicPartition) -> EntryTemplate {
+        EntryTemplate {
+            topic: tp.topic.to_string(),
+            incarnation: 0,
+            partition: tp.partition,
+            root: self.root.clone(),
+            topic_id: "id".into(),
+            config: "89abcdef".into(),
         }
     }
 
@@ -187,16 +218,24 @@ impl SampleArchive {
         kind: EntryKind,
         range: (i64, i64),
         files: Vec<(FileRef, Vec<u8>)>,
-    ) -> (LedgerStore, crate::pure::protocol::Entry) {
-        let template = EntryTemplate {
-            topic: tp.topic.to_string(),
-            incarnation: 0,
-            partition: tp.partition,
-            root: self.root.clone(),
-            topic_id: "id".into(),
-            config: "c".into(),
-        };
-        let mut entry = template.entry(kind, (Offset(range.0), Offset(range.1)), NOW);
+    ) -> (LedgerStore, Entry) {
+        self.entry_of(new_attempt(), tp, kind, range, files).await
+    }
+
+    async fn entry_of(
+        &self,
+        attempt: AttemptId,
+        tp: &TopicPartition,
+        kind: EntryKind,
+        range: (i64, i64),
+        files: Vec<(FileRef, Vec<u8>)>,
+    ) -> (LedgerStore, Entry) {
+        let mut entry = self.template(tp).entry(kind, (Offset(range.0), Offset(range.1)), *NOW);
+        entry.attempt = attempt;
+        match kind {
+            EntryKind::Data => entry.roll = Some("size".into()),
+            _ => entry.cause = Some("start = Earliest".into()),
+        }
         let paths = PartitionPaths::new(&tp.topic, 0, tp.partition);
         let ledger = LedgerStore { store: Arc::new(self.store.clone()), paths };
         ledger.store.make_dirs(&ledger.paths.ledger()).await.unwrap();
@@ -260,10 +299,12 @@ pub(super) enum Damage {
     Swap(&'static str),
     CopyTo(&'static str),
     MoveTo(&'static str),
+    /// A directory stands in its place.
+    Replace,
     Edit(&'static str, &'static str),
 }
 pub(super) use Damage::{
-    CopyTo, Delete, DeleteAll, Edit, Empty, Flip, Grow, MoveTo, Swap, Truncate,
+    CopyTo, Delete, DeleteAll, Edit, Empty, Flip, Grow, MoveTo, Replace, Swap, Truncate,
 };
 
 impl Damage {
@@ -275,6 +316,9 @@ impl Damage {
         let bytes = files.get_mut(path).unwrap();
         match self {
             Delete => drop(files.remove(path)),
+            Replace => {
+                let _ = (files.remove(path), directories.insert(path.into()));
+            }
             DeleteAll(begins) => {
                 files.retain(|path, _| !path.starts_with(begins));
                 directories.retain(|path| !path.starts_with(begins));

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::archive::{
-    CopyTo, Damage, Delete, DeleteAll, Edit, Empty, FILES, Flip, Grow, MoveTo, NOW, Of,
+    CopyTo, Damage, Delete, DeleteAll, Edit, Empty, FILES, Flip, Grow, MoveTo, NOW, Of, Replace,
     SampleArchive, Swap, Truncate,
 };
 use crate::clients::store::Store;
 use crate::outside::audit::verify::UNPUBLISHED_MS;
-use crate::outside::cli::holes::{Holes, repair};
+use crate::outside::cli::holes::{Choice, Holes, repair};
 use crate::outside::cli::locate::explain;
 use crate::pure::layout::names::PartitionPaths;
 use crate::pure::protocol::EntryKind;
@@ -66,14 +66,47 @@ const TABLE: &[(&str, Damage, [&str; 4])] = &[
     (
         "entry",
         Edit("/files/0/final", "\"or.ders/x\""),
-        ["missing file", "missing", SAME, "missing"],
+        ["missing file", "missing", "wrong entry", "missing"],
     ),
     ("entry", Edit("/files/0/rows", "3"), ["wrong rows", "wrong rows", SAME, "wrong rows"]),
     ("entry", Edit("/files/0/bytes", "3"), ["truncated file", "truncated", SAME, "truncated"]),
     ("entry", Edit("/files/0/checksum", "\"0\""), ["changed file", "changed", SAME, "changed"]),
-    ("entry", Edit("/files/0/first_offset", "1"), ["wrong rows", "wrong rows", SAME, "wrong rows"]),
-    ("entry", Edit("/files/0/last_offset", "2"), ["wrong rows", "wrong rows", SAME, "wrong rows"]),
+    (
+        "entry",
+        Edit("/files/0/first_offset", "1"),
+        ["wrong rows", "wrong rows", "wrong entry", "wrong rows"],
+    ),
+    (
+        "entry",
+        Edit("/files/0/last_offset", "2"),
+        ["wrong rows", "wrong rows", "wrong entry", "wrong rows"],
+    ),
     ("entry", Edit("/files/0/last_offset", "9"), ["wrong entry"; 4]),
+    // Nothing but the file says these; its bytes are as the entry says.
+    ("second", Edit("/attempt", ATTEMPT), ["wrong entry", "wrong entry", SAME, "wrong entry"]),
+    ("second", Edit("/files/0/min_time", "1"), ["wrong entry", "wrong entry", SAME, "wrong entry"]),
+    ("second", Edit("/files/0/max_time", "1"), ["wrong entry", "wrong entry", SAME, "wrong entry"]),
+    ("entry", Edit("/files/0/max_time", "9"), ["wrong entry", "wrong entry", SAME, "wrong entry"]),
+    ("entry", Edit("/files/0/max_time", "null"), ["wrong entry"; 4]),
+    ("entry", Edit("/files/0/min_time", "4000"), ["wrong entry"; 4]),
+    ("entry", Edit("/files/0/staged", "\"1.staged\""), ["wrong entry"; 4]),
+    ("entry", Edit("/p", "-1"), ["unreadable entry"; 4]),
+    ("entry", Edit("/roll", "null"), ["wrong entry"; 4]),
+    ("entry", Edit("/roll", "\"bored\""), ["wrong entry"; 4]),
+    ("entry", Edit("/config", "\"x\""), ["wrong entry"; 4]),
+    ("entry", Edit("/written_at", "-1"), ["wrong entry"; 4]),
+    ("entry", Edit("/written_at", "9999999999999"), ["wrong entry", SAME, SAME, SAME]),
+    ("genesis", Edit("/p", "1"), ["wrong entry"; 4]),
+    ("genesis", Edit("/cause", "null"), ["wrong entry"; 4]),
+    ("genesis", Edit("/roll", "\"size\""), ["wrong entry"; 4]),
+    ("data", Replace, ["missing file", "missing", "missing", "missing file"]),
+    ("entry", Replace, ["unreadable entry"; 4]),
+    ("tail", Replace, ["unreadable entry"; 4]),
+    ("identity", Replace, ["missing identity"; 4]),
+    ("data", CopyTo("_alluvium/x"), ["foreign file", SAME, "does not have", "foreign file"]),
+    ("data", CopyTo("_alluvium/ledger/x"), ["foreign file", SAME, "does not have", "foreign"]),
+    ("data", CopyTo("_alluvium/staging/or.ders/0/0/x"), ["foreign file", SAME, SAME, "foreign"]),
+    ("data", CopyTo(STAGED_AWAY), ["foreign file", SAME, SAME, "foreign file"]),
     ("tail", Delete, ["foreign file", "foreign", "missing", "foreign file"]),
     ("tail", Empty, ["unreadable entry"; 4]),
     ("tail", Edit("/to", "8"), ["wrong entry"; 4]),
@@ -96,6 +129,11 @@ const TABLE: &[(&str, Damage, [&str; 4])] = &[
     ("data", DeleteAll(""), ["missing identity", NO_LEDGER, "missing", "missing entry"]),
 ];
 
+const ATTEMPT: &str = "\"0123456789abcdef0123456789abcdef\"";
+/// Of a partition that has no ledger.
+const STAGED_AWAY: &str =
+    "_alluvium/staging/or.ders/0/7/00000000000000000000-0123456789abcdef0123456789abcdef.0.staged";
+
 const NO_LEDGER: &str = "no root has a ledger";
 
 const BESIDE: &str =
@@ -113,6 +151,7 @@ fn record_of(kind: &str) -> Of {
     match kind {
         "data" | "tail" | "identity" => ("or.ders", 0, 5),
         "staged" => ("or.ders", 1, 3),
+        "second" => ("or.ders", 1, 1),
         "counts" | "counts-entry" => ("counts", 0, 1),
         _ => ("or.ders", 0, 2),
     }
@@ -125,7 +164,7 @@ async fn the_whole_archive_is_called_whole() {
     let archive = SampleArchive::new().await;
     for (kind, _) in FILES {
         let path = archive.path(kind);
-        let answers = archive.ask(NOW, record_of(kind), &path).await;
+        let answers = archive.ask(*NOW, record_of(kind), &path).await;
         for (command, answer) in COMMANDS.iter().zip(answers) {
             // What is not published yet is whole, and readers don't see it.
             let want = if (kind, *command) == ("staged", "explain") { 65 } else { 0 };
@@ -141,7 +180,7 @@ async fn every_damage_is_named_by_every_command() {
         let archive = SampleArchive::new().await;
         let path = archive.path(kind);
         let asked = damage.of(&path, &archive);
-        let answers = archive.ask(NOW, record_of(kind), &asked).await;
+        let answers = archive.ask(*NOW, record_of(kind), &asked).await;
         for ((command, answer), want) in COMMANDS.iter().zip(answers).zip(wanted) {
             let text = answer.lines.join("\n");
             let named = answer.code != 0 && text.contains(want) && !text.contains("whole:");
@@ -171,6 +210,7 @@ async fn an_entry_that_is_missing_is_put_back() {
         (&[("entry", Delete), ("other", CopyTo(OTHER_HOUR))], holes(0, 1), "missing entry"),
         (&[("entry", Delete), ("data", CopyTo(BESIDE))], holes(0, 1), "missing entry"),
         (&[("entry", Delete), ("other", Truncate)], holes(0, 1), "missing entry"),
+        (&[("second", Delete)], holes(1, 0), "whole"),
         (&[("entry", Empty)], holes(0, 1), "unreadable entry"),
     ];
     for (damages, want, verdict) in table {
@@ -180,15 +220,61 @@ async fn an_entry_that_is_missing_is_put_back() {
         }
         let store: Arc<dyn Store> = Arc::new(archive.store.clone());
         let before = archive.store.lock().files.clone();
-        assert_eq!(repair(&store, |_| true, false).await.unwrap(), *want, "{damages:?}");
+        assert_eq!(repair(&store, |_| true, SHOW).await.unwrap(), *want, "{damages:?}");
         assert!(before == archive.store.lock().files, "{damages:?}: it was only to be shown");
-        assert_eq!(repair(&store, |_| true, true).await.unwrap(), *want, "{damages:?}");
-        let again = repair(&store, |_| true, true).await.unwrap();
+        assert_eq!(repair(&store, |_| true, APPLY).await.unwrap(), *want, "{damages:?}");
+        let again = repair(&store, |_| true, APPLY).await.unwrap();
         assert_eq!((again.repaired, again.refused), (0, want.refused), "{damages:?}: again");
-        let [verified, ..] = archive.ask(NOW, ("or.ders", 0, 5), "").await;
+        let [verified, ..] = archive.ask(*NOW, ("or.ders", 0, 5), "").await;
         let text = verified.lines.join("\n");
         let named = text.contains(verdict) || *verdict == "whole" && verified.code == 0;
         assert!(named, "{damages:?}: {text}");
+    }
+}
+
+const SHOW: Choice = Choice { apply: false, give_up_staged: false };
+const APPLY: Choice = Choice { apply: true, ..SHOW };
+
+/// The entry of a partition's staged file is lost, and the ledger goes on behind it.
+async fn hole_over_staged() -> (SampleArchive, Vec<u8>) {
+    let archive = SampleArchive::new().await;
+    let tp = TopicPartition { topic: "or.ders".into(), partition: 1 };
+    archive.records(&tp, 5..7, 2_000, true).await;
+    let entry = archive.store.lock().files.remove(STAGED_ENTRY).unwrap();
+    (archive, entry)
+}
+
+const STAGED_ENTRY: &str = "_alluvium/ledger/or.ders/0/1/00000000000000000002.entry";
+
+/// A gap is never put over records that lie in staging, unless a person says so.
+#[tokio::test]
+async fn what_is_staged_in_a_hole_is_no_gap() {
+    let holes = |repaired, refused| Holes { repaired, refused };
+    let give_up = Choice { give_up_staged: true, ..APPLY };
+    let table = [
+        // The manifest was not renamed: the attempt is appended.
+        (true, APPLY, holes(1, 0), "whole"),
+        (false, APPLY, holes(0, 1), "missing entry"),
+        (false, give_up, holes(1, 0), "gap"),
+    ];
+    for (sealed, choice, want, verdict) in table {
+        let (archive, entry) = hole_over_staged().await;
+        if sealed {
+            let manifest = archive.path("staged").replace(".0.staged", ".manifest");
+            let _ = archive.store.lock().files.insert(manifest, entry);
+        }
+        let store: Arc<dyn Store> = Arc::new(archive.store.clone());
+        let before = archive.store.lock().files.clone();
+        let show = Choice { apply: false, ..choice };
+        assert_eq!(repair(&store, |_| true, show).await.unwrap(), want, "{sealed} {choice:?}");
+        assert!(before == archive.store.lock().files, "{sealed} {choice:?}: only shown");
+        assert_eq!(repair(&store, |_| true, choice).await.unwrap(), want, "{sealed} {choice:?}");
+        let [verified, ..] = archive.ask(*NOW, ("or.ders", 1, 3), "").await;
+        let text = verified.lines.join("\n");
+        let named = text.contains(verdict) || verdict == "whole" && verified.code == 0;
+        assert!(named, "{sealed} {choice:?}: {text}");
+        let staged = archive.store.lock().files.keys().any(|path| path.contains(".0.staged"));
+        assert_eq!(staged, !sealed, "an attempt that is appended is published");
     }
 }
 
@@ -205,7 +291,7 @@ async fn every_byte_of_every_file_counts() {
             let archive = SampleArchive::new().await;
             let path = archive.path(kind);
             archive.store.lock().files.get_mut(&path).unwrap().truncate(at);
-            let [verified, ..] = archive.ask(NOW, record_of(kind), &path).await;
+            let [verified, ..] = archive.ask(*NOW, record_of(kind), &path).await;
             assert_eq!(verified.code, 65, "{kind} cut at {at}: {verified:#?}");
         }
     }
@@ -214,7 +300,7 @@ async fn every_byte_of_every_file_counts() {
 #[tokio::test]
 async fn what_is_not_published_for_long_is_a_finding() {
     let archive = SampleArchive::new().await;
-    let (path, late) = (archive.path("staged"), NOW + UNPUBLISHED_MS + 1);
+    let (path, late) = (archive.path("staged"), *NOW + UNPUBLISHED_MS + 1);
     let [verified, located, ..] = archive.ask(late, record_of("staged"), &path).await;
     let text = verified.lines.join("\n");
     assert!(verified.code == 65 && text.contains("unpublished file: or.ders/hr=0/"), "{text}");

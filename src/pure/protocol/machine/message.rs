@@ -145,6 +145,9 @@ pub struct LedgerQuestion {
     pub discard: Vec<(EntryKey, AttemptId)>,
     /// An entry to be put, unless one stands there.
     pub put: Option<NewEntry>,
+    /// The log has lost the records behind the ledger's end: sealed attempts that have them are
+    /// appended, whoever has written them.
+    pub adopt: bool,
     /// An entry that is known to exist.
     pub hint: Option<EntryName>,
 }

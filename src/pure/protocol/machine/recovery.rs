@@ -47,14 +47,31 @@ impl Machine {
 
     /// Asks for the ledger; `put` is put first, if it is given.
     pub(super) fn ask_ledger(&mut self, put: Option<NewEntry>, effects: &mut Vec<Effect>) {
+        self.ask_archive(put, false, effects);
+    }
+
+    /// Asks for the ledger, as it is when sealed attempts are appended that lie behind its end.
+    fn adopt(&mut self, effects: &mut Vec<Effect>) {
+        self.ask_archive(None, true, effects);
+    }
+
+    fn ask_archive(&mut self, put: Option<NewEntry>, adopt: bool, effects: &mut Vec<Effect>) {
         if !self.setup.sinks.archive {
             return;
         }
+        self.adopting = adopt;
         let ticket = self.ticket();
         self.ledger.state = AskState::Pending(ticket);
         let hint = self.rules.as_ref().and_then(Partition::entry_hint);
         let (probe, discard) = (self.is_failing(), std::mem::take(&mut self.discard));
-        effects.push(Effect::AskLedger(LedgerQuestion { ticket, probe, discard, put, hint }));
+        effects.push(Effect::AskLedger(LedgerQuestion {
+            ticket,
+            probe,
+            discard,
+            put,
+            adopt,
+            hint,
+        }));
     }
 
     pub(super) fn on_positions(
@@ -86,7 +103,7 @@ impl Machine {
             effects.extend(offset.map(|offset| Effect::Report(Report::OffsetMoved(offset))));
         }
         if !matches!(self.phase, Phase::Stopped { .. }) {
-            self.compare_with_log(now, effects);
+            self.compare_with_log(false, now, effects);
         }
     }
 
@@ -195,6 +212,7 @@ impl Machine {
         if self.phase == Phase::Leaving && !planted(PlantedFault::RecoverWhileLeaving) {
             return;
         }
+        let adopted = std::mem::take(&mut self.adopting);
         let Some(rules) = self.rules.as_mut().filter(|p| p.needs_ledger()) else {
             return;
         };
@@ -212,7 +230,7 @@ impl Machine {
                     failing.known_since = Some(now);
                 }
                 self.seek_if_elsewhere();
-                self.compare_with_log(now, effects);
+                self.compare_with_log(adopted, now, effects);
                 if self.stopped().is_none() && !self.is_failing() {
                     effects.push(Effect::Report(Report::Recovered { results, archive }));
                 }
@@ -221,8 +239,9 @@ impl Machine {
         }
     }
 
-    /// The last step of recovery, once the ledger is known where there is one.
-    fn compare_with_log(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    /// The last step of recovery, once the ledger is known where there is one. `adopted`: what
+    /// others have sealed behind the ledger's end is in the ledger now.
+    fn compare_with_log(&mut self, adopted: bool, now: Moment, effects: &mut Vec<Effect>) {
         let Some(rules) = &mut self.rules else { return };
         if rules.needs_ledger() {
             return;
@@ -233,7 +252,14 @@ impl Machine {
         {
             return self.stop(StopReason::Rules(Stop::BeyondLog { position, end }), now, effects);
         }
-        match rules.on_log_start(self.brokers.log.from) {
+        let log_start = self.brokers.log.from;
+        let faults = [PlantedFault::GapOverSealed, PlantedFault::GapAheadOfAttempts];
+        let looks = !adopted && !faults.into_iter().any(planted);
+        if rules.gap_before(log_start).is_some() && looks {
+            self.give_up_archive(effects);
+            return self.adopt(effects);
+        }
+        match rules.on_log_start(log_start) {
             Ok(None) => {
                 if let Phase::Retrying { .. } = self.phase {
                     self.enter(Phase::Running);

@@ -135,6 +135,7 @@ impl Machine {
 
     /// The answer of the brokers matters only until a committed offset, and the ledger, are known.
     pub(crate) fn forget_brokers_answer(&mut self) {
+        self.adopting &= pending(self.ledger.state).is_some();
         let Some(rules) = &self.rules else { return };
         if rules.committed_offset().is_some() && !rules.needs_committed() {
             (self.brokers.published, self.started_at) = (None, None);

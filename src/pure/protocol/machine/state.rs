@@ -51,6 +51,8 @@ pub struct Machine {
     pub(super) paused: bool,
     pub(super) positions: Ask,
     pub(super) ledger: Ask,
+    /// The answer that the ledger gives next is about a ledger behind whose end nothing is sealed.
+    pub(super) adopting: bool,
     /// The archive has failed, and nothing was appended since.
     pub(super) failing: Option<Failing>,
     /// The assignment has ended, and it is not known yet whether the log still has what was read.
@@ -177,6 +179,7 @@ impl Machine {
             paused: false,
             positions: Ask::IDLE,
             ledger: Ask::IDLE,
+            adopting: false,
             failing: None,
             handover: None,
             next_ticket: 0,

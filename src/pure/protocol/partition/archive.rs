@@ -88,7 +88,7 @@ impl Partition {
         };
         match (verdict, attempt.stage) {
             (AppendVerdict::Again, _) => Forgotten::default(),
-            (AppendVerdict::Lost, _) => self.forget_archive(),
+            (AppendVerdict::Lost, _) => self.forget_lost(),
             (
                 AppendVerdict::Appended,
                 AttemptStage::ManifestWritten { to } | AttemptStage::AppendSent { to },
@@ -119,6 +119,18 @@ impl Partition {
         let open = archive.attempts.pop()?;
         archive.next_unassigned = open.from;
         Some((EntryKey::At(open.from), open.id))
+    }
+
+    /// Another entry stands where an attempt's would. What is sealed behind it is not deleted: the
+    /// log may have lost its records meanwhile, and then whoever recovers appends it (rule 11).
+    fn forget_lost(&mut self) -> Forgotten {
+        let attempts = self.archive.iter().flat_map(|a| &a.attempts);
+        let sealed = attempts.filter(|a| matches!(a.stage, AttemptStage::ManifestWritten { .. }));
+        let sealed: Vec<AttemptId> = sealed.map(|a| a.id).collect();
+        let mut forgotten = self.forget_archive();
+        forgotten.discard.retain(|(_, id)| !sealed.contains(id));
+        forgotten.leave.extend(sealed);
+        forgotten
     }
 
     /// The archive half is unknown from now on: an append was lost, the store has failed, or the

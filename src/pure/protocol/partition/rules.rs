@@ -240,24 +240,29 @@ impl Partition {
         self.results = Some(Results::at(start.p, start.replay, start.marks));
     }
 
+    /// What the archive lacks, and a log that begins here does not have any more.
+    ///
+    /// A gap waits for the first commit to be known (rule 0), and for the entries before it: an
+    /// attempt that is still to be appended ends where it begins. Whoever reads on meanwhile finds
+    /// the position out of range, and comes back here.
+    #[must_use]
+    pub fn gap_before(&self, log_start: Offset) -> Option<OffsetRange> {
+        let confirmed = |a: &&Archive| a.confirmed || planted(PlantedFault::GapBeforeConfirmed);
+        let appended = |a: &&Archive| a.all_appended() || planted(PlantedFault::GapAheadOfAttempts);
+        let archive = self.archive.as_ref().filter(confirmed).filter(appended)?;
+        let range = OffsetRange { from: archive.next_unassigned, to: log_start };
+        (range.from < range.to).then_some(range)
+    }
+
     /// Compares the positions with the log's start.
     ///
     /// Returns the range that a gap entry must name before reading can begin; results that are
     /// lost are noted, and named with the next commit.
     ///
-    /// A gap waits for the first commit to be known (rule 0), and for the entries before it: an
-    /// attempt that is still to be appended ends where it begins. Whoever reads on meanwhile finds
-    /// the position out of range, and comes back here.
-    ///
     /// # Errors
     /// Retention has overtaken a position, and the policy is to stop.
     pub fn on_log_start(&mut self, log_start: Offset) -> Result<Option<OffsetRange>, Stop> {
-        let confirmed = |a: &&Archive| a.confirmed || planted(PlantedFault::GapBeforeConfirmed);
-        let appended = |a: &&Archive| a.all_appended() || planted(PlantedFault::GapAheadOfAttempts);
-        if let Some(archive) = self.archive.as_ref().filter(confirmed).filter(appended)
-            && archive.next_unassigned < log_start
-        {
-            let range = OffsetRange { from: archive.next_unassigned, to: log_start };
+        if let Some(range) = self.gap_before(log_start) {
             return match self.on_gap {
                 OnGap::Stop => Err(Stop::ArchiveGap { range }),
                 OnGap::Record => Ok(Some(range)),

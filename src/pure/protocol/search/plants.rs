@@ -111,6 +111,11 @@ fn partials_remade() -> Scope {
     Scope { partials_remade: true, repairs: true, ..one() }
 }
 
+/// Retention, and a policy to stop for what it takes.
+fn gaps_stop() -> Scope {
+    Scope { gaps_stop: true, retention: true, ..one() }
+}
+
 fn one() -> Scope {
     Scope { records: 1, ..base() }
 }
@@ -189,5 +194,8 @@ plants! {
     recover_while_leaving: RecoverWhileLeaving, archive_alone() => "after its assignment has ended";
     discard_only_copy: DiscardOnlyCopy, Scope { retention: true, ..one() } => "I8";
     discard_only_copy_of_a_topic_made_again: DiscardOnlyCopy, remade() => "I8";
+    gap_over_sealed: GapOverSealed, Scope { retention: true, ..one() } => "sealed attempt has";
+    stop_over_sealed: GapOverSealed, gaps_stop() => "stops for";
+    discard_adopted: DiscardAdopted, Scope { counts: false, retention: true, ..base() } => "I5";
     answer_after_revoke: AnswerAfterRevoke, one() => "after its assignment has ended";
 }

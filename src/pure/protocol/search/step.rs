@@ -61,12 +61,16 @@ pub(super) enum Act {
 pub(super) enum Event {
     SettleDecides(AttemptId),
     SettleDeletes(AttemptId),
+    /// At the end of its assignment, or a while later.
+    AuthorDeletes(AttemptId),
     IsPublished(AttemptId),
     /// A planted fault: published before the append.
     IsPublishedFirst(AttemptId),
     /// Its files, without the manifest that came after the decision.
     SettleDeletesFiles(AttemptId),
     LateAppendLands(AttemptId),
+    /// Appended by somebody else than its author.
+    IsAdopted(AttemptId),
     SessionExpires,
     OffsetIsMoved {
         to: Offset,
@@ -221,10 +225,12 @@ impl Event {
         match self {
             Event::SettleDecides(_)
             | Event::SettleDeletes(_)
+            | Event::AuthorDeletes(_)
             | Event::IsPublished(_)
             | Event::IsPublishedFirst(_)
             | Event::SettleDeletesFiles(_)
             | Event::LateAppendLands(_)
+            | Event::IsAdopted(_)
             | Event::SessionExpires
             | Event::OffsetIsMoved { .. }
             | Event::OffsetExpires
@@ -295,10 +301,12 @@ impl fmt::Display for Event {
             Event::IsPublishedFirst(id) => {
                 write!(f, "attempt {} is published before its append", id.0)
             }
+            Event::AuthorDeletes(id) => write!(f, "the author of attempt {} deletes it", id.0),
             Event::SettleDeletesFiles(id) => {
                 write!(f, "somebody who settles deletes the files of attempt {}", id.0)
             }
             Event::LateAppendLands(id) => write!(f, "the late append of attempt {} arrives", id.0),
+            Event::IsAdopted(id) => write!(f, "attempt {} is appended by somebody else", id.0),
             Event::SessionExpires => f.write_str("the session of the owner expires"),
             Event::OffsetIsMoved { to, with_metadata } => {
                 let metadata = if *with_metadata { "with its" } else { "without" };

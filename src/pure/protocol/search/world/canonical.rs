@@ -15,7 +15,8 @@ impl World {
             let id = AttemptId(i as u128);
             let Some(f) = self.attempts[i] else { continue };
             let known = self.workers.iter().flatten().any(|w| w.machine.knows(id));
-            if known || self.doomed == Some(id) || f.is_in_staging() {
+            let doomed = [self.doomed, self.discarded].contains(&Some(id));
+            if known || doomed || f.is_in_staging() {
                 continue;
             }
             match self.entry_of(&f) {
@@ -73,9 +74,10 @@ impl World {
             .map(|(id, f)| {
                 let named = self.entry_of(&f).is_some_and(|e| e.attempt == id);
                 let doomed = self.doomed == Some(id);
+                let discarded = self.discarded == Some(id);
                 let [a, b] = &self.workers;
                 let known = [place(a, id), place(b, id)];
-                let bits = [f.manifest, f.staged, f.published, f.late, named, doomed];
+                let bits = [f.manifest, f.staged, f.published, f.late, named, doomed, discarded];
                 ((f.life, f.from, f.to, f.content, bits, known), id)
             })
             .collect();
@@ -93,6 +95,7 @@ impl World {
         }
         self.attempts = attempts;
         self.doomed = self.doomed.map(name);
+        self.discarded = self.discarded.map(name);
         for e in self.ledger.iter_mut().flatten().flatten() {
             e.attempt = name(e.attempt);
         }

@@ -86,7 +86,10 @@ impl World {
     fn ask_ledger(&mut self, i: usize, mut question: LedgerQuestion) {
         self.put_asked_entry(i);
         for (_, id) in std::mem::take(&mut question.discard) {
-            self.delete(id);
+            if self.files(id).manifest {
+                self.check_i8(id);
+            }
+            self.delete_own(id);
         }
         question.hint = None;
         let genesis = question.put.is_some_and(|put| put.kind == EntryKind::Genesis);
@@ -103,7 +106,7 @@ impl World {
         let life = me.life.unwrap_or(newest);
         if let Some(NewEntry { kind, range }) = me.ledger.as_mut().and_then(|q| q.put.take()) {
             let life = if kind == EntryKind::Genesis { newest } else { life };
-            self.put(life, kind, range);
+            let _ = self.put(life, kind, range);
         }
     }
 
@@ -139,6 +142,10 @@ impl World {
             }
             Stop::OtherPartials { .. } => scope.partials_remade,
             Stop::CommittedBeyondLedger { .. } => self.unnamed != 0,
+            Stop::ArchiveGap { range } if self.sealed_behind(self.life, range.from).is_some() => {
+                self.alarm = Some("an owner stops for records that a sealed attempt has");
+                return;
+            }
             Stop::ArchiveGap { .. } | Stop::ResultsGap { .. } => scope.retention,
             _ => false,
         };
@@ -191,8 +198,11 @@ impl World {
 
     pub(super) fn read_ledger(&mut self, i: usize, scope: &Scope) {
         let newest = self.newest();
-        let ledger = self.read_ledger_of(newest);
         let question = self.worker(i).ledger.take().expect("was asked");
+        if question.adopt {
+            self.adopt(newest);
+        }
+        let ledger = self.read_ledger_of(newest);
         self.input(i, Input::Ledger(question.ticket, newest.into(), ledger), scope);
     }
 
@@ -295,7 +305,9 @@ impl World {
         }
         for effect in effects {
             if let Effect::AskLedger(question) = effect {
-                question.discard.into_iter().for_each(|(_, id)| self.discard(id, deletes));
+                for (_, id) in question.discard {
+                    self.discard(id, deletes, scope);
+                }
             }
         }
         let mut me = self.workers[i].take().expect("is up");
@@ -310,16 +322,23 @@ impl World {
         }
     }
 
-    /// The author deletes an attempt at the end of its assignment, or dies before.
-    fn discard(&mut self, id: AttemptId, deletes: bool) {
+    fn check_i8(&mut self, id: AttemptId) {
         let f = *self.files(id);
         let log_start = (f.life == self.life).then_some(self.log);
         let archived = self.tail(f.life).is_some_and(|tail| f.from < tail.to);
         if !archived && !invariants::can_be_read_again(f.from, log_start) {
             self.alarm = Some("I8: the only copy of a record is thrown away");
         }
-        if deletes {
-            self.delete(id);
+    }
+
+    /// The author deletes an attempt at the end of its assignment, or dies before. Where somebody
+    /// may append it, that takes a while.
+    fn discard(&mut self, id: AttemptId, deletes: bool, scope: &Scope) {
+        self.check_i8(id);
+        if deletes && scope.retention && self.discarded.is_none() {
+            self.discarded = Some(id);
+        } else if deletes {
+            self.delete_own(id);
         }
     }
 

@@ -42,7 +42,7 @@ impl World {
         let mut w = self.clone();
         w.workers = [None, None];
         (w.pending, w.letters) = ([None; 2], [None, None]);
-        w.doomed = None;
+        (w.doomed, w.discarded) = (None, None);
         w.attempts.iter_mut().flatten().for_each(|f| f.late = false);
         w.assign(0, scope);
         w.tidy();
@@ -65,6 +65,7 @@ impl World {
         // The bound on attempts is the search's, not the owner's.
         self.own_steps(i, &Scope { slots: ATTEMPTS, ..*scope }, &mut steps);
         self.settling(&mut steps);
+        self.adoptions(&mut steps);
         self.repairs(scope, &mut steps);
         match steps {
             Steps::Fairest { best, .. } => best.map(|(_, world)| *world),
@@ -95,6 +96,9 @@ impl World {
             && self.of_this_life()
             && self.p() == n
             && self.committed.as_ref().is_some_and(|c| c.offset == n)
+            && (0..self.newest()).all(|life| {
+                self.tail(life).is_none_or(|tail| self.sealed_behind(life, tail.to).is_none())
+            })
             && self
                 .ids()
                 .all(|(_, f)| !f.is_in_staging() || f.life != self.life && !self.is_named(&f))

@@ -2,6 +2,8 @@
 
 use super::state::GAP;
 use super::state::{ATTEMPTS, DONE, Files, LIVES, RECORDS, World, identity};
+use crate::pure::fault::{PlantedFault, planted};
+use crate::pure::protocol::adopt::{self, Sealed};
 use crate::pure::protocol::{AttemptId, EntryKey, EntryKind, Head, LedgerTail};
 use crate::pure::record::{Offset, OffsetRange};
 
@@ -66,18 +68,53 @@ impl World {
         }
     }
 
-    /// Puts an entry without files, unless one stands there.
-    pub(super) fn put(&mut self, life: u8, kind: EntryKind, range: OffsetRange) {
+    fn sealed(&self, life: u8) -> impl Iterator<Item = Sealed<AttemptId>> + '_ {
+        self.ids().map(move |(id, f)| {
+            let is_whole = f.life == life && f.manifest && f.staged;
+            Sealed { name: id, from: f.from, to: f.to, is_whole }
+        })
+    }
+
+    /// The sealed attempt that is to be appended behind this entry.
+    pub(super) fn sealed_behind(&self, life: u8, end: Offset) -> Option<AttemptId> {
+        adopt::choose(self.sealed(life), end, None)
+    }
+
+    /// Appends the sealed attempts that lie behind the ledger's end.
+    pub(super) fn adopt(&mut self, life: u8) {
+        while let Some(tail) = self.tail(life)
+            && let Some(id) = self.sealed_behind(life, tail.to)
+        {
+            self.append(id, false);
+        }
+    }
+
+    /// Puts an entry without files, unless one stands there, or a sealed attempt is to be appended
+    /// there: then that is done, and this is false.
+    pub(super) fn put(&mut self, life: u8, kind: EntryKind, range: OffsetRange) -> bool {
         let at = usize::from(life);
         if kind == EntryKind::Genesis {
             if self.genesis[at].is_none() {
                 self.genesis[at] = Some(range.to);
                 (0..range.to.0).for_each(|r| self.expected[r as usize] = 0);
             }
-            return;
+            return true;
         }
-        let entry = Head { key: EntryKey::At(range.from), attempt: GAP, to: range.to };
+        if let Some(id) = self.sealed_behind(life, range.from) {
+            if planted(PlantedFault::GapOverSealed) {
+                self.alarm = Some("a gap names records that a sealed attempt has");
+            } else {
+                self.append(id, false);
+                return false;
+            }
+        }
+        let to = match planted(PlantedFault::GapOverSealed) {
+            true => range.to,
+            false => adopt::gap_end(self.sealed(life), range),
+        };
+        let entry = Head { key: EntryKey::At(range.from), attempt: GAP, to };
         let _ = self.ledger[at][range.from.0 as usize].get_or_insert(entry);
+        true
     }
 
     pub(super) fn publish(&mut self, id: AttemptId) {
@@ -89,6 +126,19 @@ impl World {
         if let Some(f) = &mut self.attempts[id.0 as usize] {
             (f.manifest, f.staged) = (false, false);
         }
+    }
+
+    /// The author deletes an attempt of its own, the manifest first, unless the ledger names it
+    /// then.
+    pub(super) fn delete_own(&mut self, id: AttemptId) {
+        match self.attempts[id.0 as usize] {
+            Some(f) if self.is_named(&f) && !self.deletes_unseen() => {}
+            _ => self.delete(id),
+        }
+    }
+
+    fn deletes_unseen(&self) -> bool {
+        planted(PlantedFault::DiscardAdopted) || planted(PlantedFault::DiscardTried)
     }
 
     /// Deletes the files that were there when somebody decided to settle the attempt; its manifest

@@ -17,6 +17,7 @@ impl Model for World {
             self.own_steps(i, scope, &mut out);
         }
         self.settling(&mut out);
+        self.adoptions(&mut out);
         self.late_appends(scope, &mut out);
         self.operator(scope, &mut out);
         self.topic(scope, &mut out);

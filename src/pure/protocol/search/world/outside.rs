@@ -64,6 +64,12 @@ impl World {
                 });
             }
         }
+        if let Some(id) = self.discarded {
+            self.event(out, Event::AuthorDeletes(id), |w| {
+                w.delete_own(id);
+                w.discarded = None;
+            });
+        }
         for (id, f) in self.ids().filter(|(_, f)| f.is_in_staging()) {
             match settle(EntryKey::At(f.from), id, self.entry_of(&f), self.tail(f.life)) {
                 Settle::RollForward if f.staged => {
@@ -76,6 +82,18 @@ impl World {
             }
             if planted(PlantedFault::PublishFirst) && f.manifest && f.staged {
                 self.event(out, Event::IsPublishedFirst(id), |w| w.publish(id));
+            }
+        }
+    }
+
+    /// Whoever recovers appends what was sealed in an earlier life of the topic: no log has its
+    /// records any more.
+    pub(super) fn adoptions(&self, out: &mut Steps) {
+        for life in 0..self.newest() {
+            if let Some(tail) = self.tail(life)
+                && let Some(id) = self.sealed_behind(life, tail.to)
+            {
+                self.event(out, Event::IsAdopted(id), |w| w.append(id, false));
             }
         }
     }
@@ -223,7 +241,10 @@ impl World {
 
     fn apply_repair(&mut self, repair: &RepairPlan) {
         if let Some(put) = &repair.put {
-            self.put(put.incarnation as u8, put.kind, put.range);
+            // What was found instead of a hole is looked at anew.
+            if !self.put(put.incarnation as u8, put.kind, put.range) {
+                return;
+            }
         }
         let Some((at, m)) = &repair.commit else { return };
         self.move_results(m.p);

@@ -50,6 +50,8 @@ pub(in super::super) struct World {
     pub(super) letters: [Option<Box<Letter>>; 2],
     /// Somebody who settles has decided to delete this attempt, and has not done so yet.
     pub(super) doomed: Option<AttemptId>,
+    /// The author of this attempt has decided to delete it, and has not done so yet.
+    pub(super) discarded: Option<AttemptId>,
     pub(super) alarm: Option<&'static str>,
 }
 
@@ -198,6 +200,7 @@ impl World {
             workers: [None, None],
             letters: [None, None],
             doomed: None,
+            discarded: None,
             alarm: None,
         }
     }
