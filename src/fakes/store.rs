@@ -205,9 +205,13 @@ impl Store for Memory {
         .await
     }
 
-    async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
+    async fn read_at_most(&self, path: &str, most: u64) -> Result<Option<Bytes>, StoreError> {
         let at = path.to_string();
-        self.call("read", path, move |c| Ok(c.files.get(&at).cloned().map(Bytes::from))).await
+        let read = move |c: &mut Contents| match c.files.get(&at) {
+            Some(bytes) if most < bytes.len() as u64 => Err(ErrorKind::TooLarge),
+            found => Ok(found.cloned().map(Bytes::from)),
+        };
+        self.call("read", path, read).await
     }
 
     async fn facts(&self, path: &str) -> Result<Option<FileFacts>, StoreError> {
@@ -237,6 +241,10 @@ pub(crate) async fn promises(store: &dyn Store) {
     assert_eq!(store.length("a/b/f").await.unwrap(), Some(5));
     assert_eq!(store.length("a/b/g").await.unwrap(), None);
     assert_eq!(store.read("a/b/g").await.unwrap(), None);
+    assert_eq!(store.read_at_most("a/b/f", 5).await.unwrap(), Some(text("hello")));
+    let refused = store.read_at_most("a/b/f", 4).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::TooLarge, "{refused}");
+    assert_eq!(store.read_at_most("a/b/g", 0).await.unwrap(), None);
     assert_eq!(store.list("a/b").await.unwrap(), ["f"]);
     assert_eq!(store.list("a").await.unwrap(), ["b"]);
     assert!(store.list("nowhere").await.unwrap().is_empty());

@@ -25,10 +25,11 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
     ("common/clock", "the clocks, read in one place", &[]),
     ("common/crash", "the steps at which a variable lets a process die", &[]),
     ("common/deadlines", "timeouts that depend on each other", &[]),
+    ("common/files", "files that somebody else has written", &[]),
     (
         "common/config",
         "TOML into checked values",
-        &["common/deadlines", "pure/count", "pure/layout", "pure/protocol"],
+        &["common/deadlines", "common/files", "pure/count", "pure/layout", "pure/protocol"],
     ),
     ("common/metrics", "the series that Prometheus reads", &["pure/layout", "pure/record"]),
     ("common/retry", "how a call is tried again", &[]),
@@ -53,6 +54,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
             "common/config",
             "common/crash",
             "common/deadlines",
+            "common/files",
             "common/retry",
             "common/spawn",
             "pure/calendar",
@@ -64,7 +66,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
     (
         "clients/store",
         "the only room that knows HDFS and local files",
-        &["common/config", "common/deadlines", "common/spawn"],
+        &["clients/kerberos", "common/config", "common/deadlines", "common/files", "common/spawn"],
     ),
     (
         "engine/topics",
@@ -146,7 +148,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
     (
         "outside/web",
         "TLS and passwords of the listener, at both ends",
-        &["common/config", "common/spawn"],
+        &["common/config", "common/files", "common/spawn"],
     ),
     (
         "outside/daemon",
@@ -162,6 +164,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
             "common/clock",
             "common/config",
             "common/deadlines",
+            "common/files",
             "common/health",
             "common/metrics",
             "common/retry",
@@ -180,9 +183,11 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
             "outside/web",
             "engine/archive",
             "clients/kafka",
+            "clients/kerberos",
             "clients/store",
             "common/config",
             "common/crash",
+            "common/files",
             "common/health",
             "common/status",
             "pure/calendar",

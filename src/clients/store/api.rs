@@ -8,6 +8,9 @@ use bytes::Bytes;
 use crate::clients::store::error::StoreError;
 use crate::common::deadlines;
 
+/// The most that a file of the ledger may have, bytes: none of this program comes near.
+pub const SMALL: u64 = 64 << 20;
+
 /// What a store can do.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -39,8 +42,14 @@ pub trait Store: Send + Sync + 'static {
     /// directory.
     async fn walk(&self, path: &str) -> Result<Vec<(String, u64)>, StoreError>;
 
-    /// The content of a file; [`None`] if there is no file.
-    async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError>;
+    /// The content of a file; [`None`] if there is no file. If it has more than `most` bytes, the
+    /// error is `ErrorKind::TooLarge`, and nothing is read.
+    async fn read_at_most(&self, path: &str, most: u64) -> Result<Option<Bytes>, StoreError>;
+
+    /// The content of a file of any size; [`None`] if there is no file.
+    async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
+        self.read_at_most(path, u64::MAX).await
+    }
 
     /// What the store says of a file; [`None`] if there is no file.
     async fn facts(&self, path: &str) -> Result<Option<FileFacts>, StoreError>;

@@ -1,7 +1,7 @@
 //! A local directory as a store, for one host and for trying things out.
 
 use std::io::ErrorKind as Io;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use crate::clients::store::error::{ErrorKind, StoreError};
 use crate::clients::store::local_modes::LocalModes;
 use crate::clients::store::tasks::{RawFile, TaskWriter, within};
 use crate::common::config::Umask;
+use crate::common::files;
 
 pub(super) struct Local {
     root: PathBuf,
@@ -190,13 +191,23 @@ impl Store for Local {
         .await
     }
 
-    async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
-        self.run("read", path, |p| match std::fs::read(p) {
-            Ok(bytes) => Ok(Some(bytes.into())),
-            Err(e) if e.kind() == Io::NotFound => Ok(None),
+    async fn read_at_most(&self, path: &str, most: u64) -> Result<Option<Bytes>, StoreError> {
+        let read = self.run("read", path, move |p| {
+            let mut file = files::open(p)?;
+            let length = file.metadata()?.len();
+            if most < length {
+                return Ok(Err(length));
+            }
+            let mut bytes = Vec::new();
+            let _ = file.read_to_end(&mut bytes)?;
+            Ok(Ok(bytes.into()))
+        });
+        match read.await {
+            Ok(Ok(bytes)) => Ok(Some(bytes)),
+            Ok(Err(length)) => Err(StoreError::too_large(path, length, most)),
+            Err(e) if e.kind == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
-        })
-        .await
+        }
     }
 
     async fn facts(&self, path: &str) -> Result<Option<FileFacts>, StoreError> {

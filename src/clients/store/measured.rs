@@ -85,8 +85,9 @@ impl Store for Measured {
         timed(&*self.timer, (self.url(), path), "walk", self.inner.walk(path)).await
     }
 
-    async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
-        timed(&*self.timer, (self.url(), path), "read", self.inner.read(path)).await
+    async fn read_at_most(&self, path: &str, most: u64) -> Result<Option<Bytes>, StoreError> {
+        let read = self.inner.read_at_most(path, most);
+        timed(&*self.timer, (self.url(), path), "read", read).await
     }
 
     async fn facts(&self, path: &str) -> Result<Option<FileFacts>, StoreError> {

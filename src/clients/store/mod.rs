@@ -23,7 +23,7 @@ mod open;
 mod tasks;
 mod threads;
 
-pub use api::{Deadlines, FileFacts, Limit, Limited, Store, Writer};
+pub use api::{Deadlines, FileFacts, Limit, Limited, SMALL, Store, Writer};
 pub use error::{ErrorKind, StoreError};
 pub use mounts::refuse_mounts_below;
-pub use open::open;
+pub use open::{open, refused};

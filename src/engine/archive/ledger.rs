@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::clients::store::{Store, StoreError};
+use crate::clients::store::{ErrorKind, SMALL, Store, StoreError};
 use crate::common::clock::Now;
 use crate::common::crash::{self, Step};
 use crate::common::retry::{self, Pauses};
@@ -74,8 +74,14 @@ const DAY: i64 = 86_400_000;
 impl LedgerStore {
     pub(super) async fn entry(&self, key: EntryKey) -> Result<Option<Entry>, LedgerError> {
         let path = self.paths.entry(key);
-        let Some(text) = self.store.read(&path).await? else {
-            return Ok(None);
+        let text = match self.store.read_at_most(&path, SMALL).await {
+            Ok(Some(text)) => text,
+            Ok(None) => return Ok(None),
+            Err(e) if e.kind == ErrorKind::TooLarge => {
+                let error = EntryError::Malformed(e.detail);
+                return Err(LedgerError::Entry { path, error });
+            }
+            Err(e) => return Err(e.into()),
         };
         Entry::decode(key, &text).map(Some).map_err(|error| LedgerError::Entry { path, error })
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::clients::store::{ErrorKind, FileFacts, Store, StoreError};
+use crate::clients::store::{ErrorKind, FileFacts, SMALL, Store, StoreError};
 use crate::pure::formats::identity::RootIdentity;
 use crate::pure::layout::names::{self, IDENTITY, LEDGERS, STAGING};
 
@@ -11,7 +11,7 @@ use crate::pure::layout::names::{self, IDENTITY, LEDGERS, STAGING};
 /// # Errors
 /// The store does not answer, or another version wrote the id.
 pub async fn root_id(store: &dyn Store) -> Result<Option<String>, StoreError> {
-    let Some(text) = store.read(IDENTITY).await? else {
+    let Some(text) = store.read_at_most(IDENTITY, SMALL).await? else {
         return Ok(None);
     };
     let error = |detail: String| StoreError::new(ErrorKind::Other, "read", IDENTITY, detail);
@@ -32,7 +32,11 @@ pub enum FoundIdentity {
 /// # Errors
 /// The store does not answer.
 pub async fn find_identity(store: &dyn Store) -> Result<FoundIdentity, StoreError> {
-    Ok(match store.read(IDENTITY).await?.map(|text| RootIdentity::decode(&text)) {
+    let text = match store.read_at_most(IDENTITY, SMALL).await {
+        Err(e) if e.kind == ErrorKind::TooLarge => return Ok(FoundIdentity::Unreadable(e.detail)),
+        read => read?,
+    };
+    Ok(match text.map(|text| RootIdentity::decode(&text)) {
         None => FoundIdentity::Missing,
         Some(Ok(identity)) => FoundIdentity::Is(identity.root),
         Some(Err(e)) => FoundIdentity::Unreadable(e.to_string()),
