@@ -181,6 +181,20 @@ impl Store for Memory {
         .await
     }
 
+    async fn delete_empty(&self, path: &str) -> Result<(), StoreError> {
+        let path_of = path.to_string();
+        self.call("delete", path, move |c| {
+            let below = format!("{path_of}/");
+            let mut all = c.files.keys().chain(c.directories.iter());
+            if all.any(|p| p.starts_with(&below)) {
+                return Err(ErrorKind::Other);
+            }
+            let _ = c.directories.remove(&path_of);
+            Ok(())
+        })
+        .await
+    }
+
     async fn length(&self, path: &str) -> Result<Option<u64>, StoreError> {
         let at = path.to_string();
         self.call("look at", path, move |c| Ok(c.files.get(&at).map(|b| b.len() as u64))).await
@@ -216,7 +230,7 @@ impl Store for Memory {
 
     async fn facts(&self, path: &str) -> Result<Option<FileFacts>, StoreError> {
         let at = path.to_string();
-        let facts = FileFacts { modified: 0, copies: 1, block: 1 };
+        let facts = FileFacts { modified: 0, copies: 1, block: 1, is_coded: false };
         self.call("facts", path, move |c| Ok(c.files.contains_key(&at).then_some(facts))).await
     }
 
@@ -268,6 +282,12 @@ pub(crate) async fn promises(store: &dyn Store) {
     store.delete("a").await.unwrap();
     assert_eq!(store.length("a/g").await.unwrap(), None);
     assert_eq!(store.facts("a/g").await.unwrap(), None);
+    store.make_dirs("e/f").await.unwrap();
+    assert!(store.delete_empty("e").await.is_err());
+    assert_eq!(store.list("e").await.unwrap(), ["f"]);
+    store.delete_empty("e/f").await.unwrap();
+    store.delete_empty("e").await.unwrap();
+    assert!(!store.list("").await.unwrap().contains(&"e".to_string()));
     for limit in store.limits().await.unwrap() {
         assert!(limit.used <= limit.limit, "{limit:?}");
     }

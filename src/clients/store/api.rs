@@ -32,6 +32,9 @@ pub trait Store: Send + Sync + 'static {
     /// Deletes a file, or a directory with everything in it; it is no error if there is none.
     async fn delete(&self, path: &str) -> Result<(), StoreError>;
 
+    /// Deletes a directory if there is nothing in it. Any error says that it stays.
+    async fn delete_empty(&self, path: &str) -> Result<(), StoreError>;
+
     /// The file's length in bytes; [`None`] if there is no file.
     async fn length(&self, path: &str) -> Result<Option<u64>, StoreError>;
 
@@ -69,6 +72,8 @@ pub struct FileFacts {
     pub copies: u64,
     /// Space is given to it in blocks of this size; bytes.
     pub block: u64,
+    /// It is erasure coded.
+    pub is_coded: bool,
 }
 
 /// What a limit is a number of.

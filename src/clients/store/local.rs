@@ -58,6 +58,14 @@ fn classify(operation: &'static str, path: &str, e: &std::io::Error) -> StoreErr
         Io::StorageFull | Io::QuotaExceeded => ErrorKind::NoSpace,
         _ => ErrorKind::Other,
     };
+    if e.kind() == Io::ReadOnlyFilesystem {
+        let text = format!(
+            "{e}: for a unit of systemd with ProtectSystem=strict all directories are read-only \
+             that it does not name; write ReadWritePaths= with the directory of the root into a \
+             drop-in (systemctl edit alluvium)"
+        );
+        return StoreError::new(kind, operation, path, text);
+    }
     StoreError::new(kind, operation, path, e)
 }
 
@@ -146,6 +154,10 @@ impl Store for Local {
         .await
     }
 
+    async fn delete_empty(&self, path: &str) -> Result<(), StoreError> {
+        self.run("delete", path, |p| std::fs::remove_dir(p)).await
+    }
+
     async fn length(&self, path: &str) -> Result<Option<u64>, StoreError> {
         self.run("look at", path, |p| match std::fs::metadata(p) {
             Ok(m) => Ok(Some(m.len())),
@@ -215,7 +227,7 @@ impl Store for Local {
         self.run("look at", path, |p| match std::fs::metadata(p) {
             Ok(m) => {
                 let modified = m.mtime() * 1_000 + m.mtime_nsec() / 1_000_000;
-                Ok(Some(FileFacts { modified, copies: 1, block: m.blksize() }))
+                Ok(Some(FileFacts { modified, copies: 1, block: m.blksize(), is_coded: false }))
             }
             Err(e) if e.kind() == Io::NotFound => Ok(None),
             Err(e) => Err(e),
@@ -247,6 +259,15 @@ impl Store for Local {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_read_only_file_system_points_to_the_unit() {
+        let e = std::io::Error::from_raw_os_error(30);
+        let told = classify("create", "/srv/archive", &e);
+        assert_eq!(told.kind, ErrorKind::Permission);
+        assert!(told.detail.starts_with("Read-only file system"), "{told}");
+        assert!(told.detail.contains("ReadWritePaths="), "{told}");
+    }
 
     #[tokio::test]
     async fn keeps_the_promises_of_a_store() {

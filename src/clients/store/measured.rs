@@ -73,6 +73,10 @@ impl Store for Measured {
         timed(&*self.timer, (self.url(), path), "delete", self.inner.delete(path)).await
     }
 
+    async fn delete_empty(&self, path: &str) -> Result<(), StoreError> {
+        timed(&*self.timer, (self.url(), path), "delete", self.inner.delete_empty(path)).await
+    }
+
     async fn length(&self, path: &str) -> Result<Option<u64>, StoreError> {
         timed(&*self.timer, (self.url(), path), "length", self.inner.length(path)).await
     }

@@ -56,7 +56,7 @@ impl Root {
         if options.umask.is_none()
             && let Some(Err(why)) = values.get(UMASK).map(|text| Umask::parse(text))
         {
-            faults.push(faulty(UMASK, &format!("is no umask: {why}")));
+            faults.push(faulty(UMASK, &format!("can't be used: {why}. archive.umask replaces it")));
         }
         let security = options.properties.get(SECURITY).map(|method| method.trim());
         if options.kerberos.is_some() && security.is_some_and(|m| m.eq_ignore_ascii_case("simple"))
@@ -209,7 +209,7 @@ mod tests {
                 "",
                 "\"99999\" is no port",
             ),
-            ("hdfs://n:1/r", Some(umask("rw")), "", "umask-mode is no umask"),
+            ("hdfs://n:1/r", Some(umask("rw")), "", "archive.umask replaces it"),
             ("hdfs://n:1/r", Some(file(&[])), simple, "archive.hadoop.\"hadoop.security"),
         ] {
             let (faults, _) = said(url, text.as_deref(), keys);

@@ -115,14 +115,25 @@ impl Kerberos {
     /// The files that everybody on this host may read: who has them is the daemon.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        self.of_kind(|key, path, trouble| match trouble {
+        let in_tmp = self.files().filter(|(name, path)| *name == "cache" && is_temporary(path));
+        let in_tmp = in_tmp.map(|(name, path)| {
+            format!(
+                "{}.{name}: {path} is not there for a unit of systemd with PrivateTmp=yes, which \
+                 has a /tmp of its own: let the cache lie in another directory, such as \
+                 /run/alluvium",
+                self.key
+            )
+        });
+        let mut found: Vec<String> = in_tmp.collect();
+        found.extend(self.of_kind(|key, path, trouble| match trouble {
             FileFault::Open => Some(format!(
                 "{key}: every user of this host can read {path}, and with it be {}; `chmod 600 \
                  {path}`",
                 self.principal
             )),
             FileFault::Missing(_) | FileFault::NoKeytab => None,
-        })
+        }));
+        found
     }
 }
 
@@ -147,11 +158,14 @@ fn principal(text: &str) -> Result<String, String> {
     Ok(text.to_string())
 }
 
+fn is_temporary(path: &str) -> bool {
+    ["/tmp/", "/var/tmp/"].iter().any(|directory| path.starts_with(directory))
+}
+
 /// What hides a file that others can read: a unit with PrivateTmp has a /tmp of its own.
 fn hidden(path: &str) -> Option<String> {
-    let is_temporary = ["/tmp/", "/var/tmp/"].iter().any(|directory| path.starts_with(directory));
     let is_unit = std::env::var_os("INVOCATION_ID").is_some();
-    (is_temporary && is_unit).then(|| {
+    (is_temporary(path) && is_unit).then(|| {
         "A unit of systemd with PrivateTmp=yes has a /tmp of its own, in which nobody else puts \
          files: let the file lie in another directory, such as /run/alluvium"
             .to_string()
@@ -259,6 +273,9 @@ mod tests {
             assert!(kerberos().refused().is_empty());
             assert_eq!(!kerberos().warnings().is_empty(), open);
         }
+        let (in_tmp, _) = read("principal = \"a@B\"\ncache = \"FILE:/tmp/krb5cc_0\"");
+        let warned = in_tmp.expect("no faults").warnings();
+        assert!(warned.len() == 1 && warned[0].contains("PrivateTmp"), "{warned:?}");
         let (alone, _) = read("principal = \"a@B\"\ncache = \"/no/cache\"");
         let refused = alone.expect("no faults").refused();
         assert_eq!(refused[0].key, "archive.kerberos.cache", "nobody else makes it");

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::clients::kerberos::silent_kdc;
 use crate::clients::store::measured::{Call, Measured, StoreTimer};
-use crate::clients::store::{self, Deadlines, ErrorKind, Store, StoreError, refuse_mounts_below};
-use crate::common::config::{Config, Root};
+use crate::clients::store::{
+    self, Deadlines, ErrorKind, Store, StoreError, reach, refuse_mounts_below,
+};
+use crate::common::config::{Config, HdfsOptions, Root};
 use crate::common::health::{Board, Subject};
 use crate::common::spawn::spawn_detached;
 use crate::engine::archive::root::{check_files, identity};
@@ -103,12 +104,18 @@ impl NotOpened {
             ErrorKind::NoTicket | ErrorKind::SilentKdc => NotOpened::Unavailable(no_login()),
             ErrorKind::Unsuitable => NotOpened::Unsuitable(e.to_string()),
             ErrorKind::Permission => {
-                let cure = match kerberos {
-                    Some(kerberos) => {
+                let cure = match (root, kerberos) {
+                    (_, Some(kerberos)) => {
                         format!("Give {} write access to the root", kerberos.principal)
                     }
-                    None => "Give the daemon's user write access to the root, or set archive.user"
-                        .into(),
+                    (Root::Local { .. }, None) => {
+                        "Give the daemon's user write access to the root".into()
+                    }
+                    (Root::Hdfs { .. }, None) => {
+                        "Give the daemon's user write access to the root, \
+                                                  or set archive.user"
+                            .into()
+                    }
                 };
                 NotOpened::Unavailable(format!("{e}. {cure}"))
             }
@@ -122,9 +129,7 @@ impl NotOpened {
 }
 
 async fn open(root: &Root) -> Result<(Arc<dyn Store>, String), NotOpened> {
-    if let Root::Hdfs { url, .. } = root {
-        reach(url).await.map_err(NotOpened::Unavailable)?;
-    }
+    reach(root).await.map_err(NotOpened::Unavailable)?;
     if let Root::Local { directory, .. } = root {
         refuse_mounts_below(Path::new(directory)).map_err(NotOpened::Unsuitable)?;
     }
@@ -203,7 +208,11 @@ pub(super) fn heard(board: &Arc<Board>, call: &Call<'_>) {
     spawn_detached("root-trouble", async move {
         let Subject::Root(url) = &root else { return };
         // The client only says that nothing came; why, a connection of its own can tell.
-        let why = reach(url).await.err();
+        let root_alone = Root::Hdfs { url: url.clone(), options: HdfsOptions::default() };
+        let why = match namenode(url) {
+            Some(_) => reach(&root_alone).await.err(),
+            None => None,
+        };
         board.explain(&root, &why.unwrap_or(cause));
     });
 }
@@ -252,19 +261,6 @@ fn works(board: &Board, root: &Subject, (operation, path): Operation<'_>, now: i
             board.worked(root, INDEX, now);
             board.worked(root, operation, now);
         }
-    }
-}
-
-/// A NameNode that does not listen: the client would try for minutes and then say less.
-async fn reach(url: &str) -> Result<(), String> {
-    let Some(authority) = namenode(url) else { return Ok(()) };
-    let hint =
-        "check the host and port in archive.root (the NameNode's RPC port, often 8020 or 9000)";
-    let connect = tokio::net::TcpStream::connect(authority);
-    match tokio::time::timeout(Duration::from_secs(5), connect).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(e)) => Err(format!("can't connect to the NameNode at {authority}: {e}; {hint}")),
-        Err(_) => Err(format!("the NameNode at {authority} does not answer within 5 s; {hint}")),
     }
 }
 

@@ -9,6 +9,7 @@
 //! `fault`.
 //!
 #![doc = include_str!("../../../docs/rules.md")]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 pub mod append;
 pub mod backoff;

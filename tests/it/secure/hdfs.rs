@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::realm::{REALM, invented, keytab, krb5};
-use super::{gssapi, refusals};
+use super::{canaries, gssapi, refusals};
 use crate::support::load::Load;
 use crate::support::{Cluster, Daemon, alluvium, assert_each_once, eventually};
 
@@ -30,6 +30,8 @@ pub(crate) fn kerberos() {
     gssapi::a_silent_kdc_is_named(&cluster, &of_hdfs);
     refusals::clients_that_do_not_suit(&cluster);
     an_encryption_zone(&cluster);
+    let variables = [("KRB5_CONFIG", &*krb5(&cluster))];
+    canaries::keys_are_found_nowhere(&cluster, &of_hdfs, &keytab(&cluster), &variables);
     a_key_changes_under_a_daemon(&cluster);
     tickets_expire_and_the_kdc_stands_still(&cluster);
 }

@@ -13,7 +13,7 @@ use crate::clients::store::error::{ErrorKind, StoreError};
 use crate::clients::store::hdfs::builder::builder;
 use crate::clients::store::hdfs::clients::{Asks, Clients, InUse};
 use crate::clients::store::hdfs::creation::Creation;
-use crate::clients::store::hdfs::erasure::Erasure;
+use crate::clients::store::hdfs::erasure::{Erasure, replicas};
 use crate::clients::store::hdfs::error::classify;
 use crate::clients::store::hdfs::name_service::NameService;
 use crate::clients::store::hdfs::pause::{Logins, logins_of};
@@ -280,6 +280,10 @@ impl Store for Hdfs {
         self.run("delete", path, |c, p| async move { c.delete(&p, true).await.map(drop) }).await
     }
 
+    async fn delete_empty(&self, path: &str) -> Result<(), StoreError> {
+        self.run("delete", path, |c, p| async move { c.delete(&p, false).await.map(drop) }).await
+    }
+
     async fn length(&self, path: &str) -> Result<Option<u64>, StoreError> {
         let found = self.run("look at", path, |c, p| async move { c.get_file_info(&p).await });
         match found.await {
@@ -331,12 +335,16 @@ impl Store for Hdfs {
     }
 
     async fn facts(&self, path: &str) -> Result<Option<FileFacts>, StoreError> {
-        let found = self.run("look at", path, |c, p| async move { c.get_file_info(&p).await });
+        let found = self.run("look at", path, |c, p| async move {
+            let status = c.get_file_info(&p).await?;
+            Ok((status, replicas(&c, &p).await?.is_none()))
+        });
         match found.await {
-            Ok(status) => Ok(Some(FileFacts {
+            Ok((status, is_coded)) => Ok(Some(FileFacts {
                 modified: i64::try_from(status.modification_time).unwrap_or(i64::MAX),
                 copies: status.replication.unwrap_or(1).max(1).into(),
                 block: status.blocksize.unwrap_or(0),
+                is_coded,
             })),
             Err(e) if e.kind == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),

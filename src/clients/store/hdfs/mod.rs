@@ -29,4 +29,5 @@ mod simple;
 mod viewfs;
 
 pub use client::Hdfs;
+pub(super) use name_service::addresses;
 pub(super) use viewfs::resolve;

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::clients::store::hdfs::viewfs::{Place, resolve};
 use crate::common::config::Umask;
 
 const UMASK: &str = "fs.permissions.umask-mode";
@@ -106,6 +107,19 @@ impl NameService {
         }
         overrides
     }
+}
+
+/// The addresses of a root's NameNodes, as far as the properties name them.
+pub fn addresses(url: &str, values: &BTreeMap<String, String>) -> Vec<String> {
+    let Ok(Place { authority, .. }) = resolve(url, values) else { return Vec::new() };
+    if authority.contains(':') {
+        return vec![authority];
+    }
+    let name_service = NameService::of(&authority, values);
+    let of = |id: &String| {
+        name_service.given.get(&format!("dfs.namenode.rpc-address.{authority}.{id}")).cloned()
+    };
+    name_service.ids.iter().filter_map(of).collect()
 }
 
 #[cfg(test)]
