@@ -324,6 +324,21 @@ mod tests {
     }
 
     /// Even if it has the length of the file that belongs there.
+    /// What a person has to look at stops the partition; the store is not tried again for it.
+    #[tokio::test]
+    async fn a_file_of_gigabytes_is_no_entry() {
+        let (memory, paths) = (Memory::default(), PartitionPaths::new("t", 0, 0));
+        let ledger = LedgerStore { store: Arc::new(memory.clone()), paths: paths.clone() };
+        let path = paths.entry(EntryKey::Genesis);
+        put(&memory, &path, b"small, and none").await;
+        let large = vec![0; usize::try_from(SMALL).expect("64 bits") + 1];
+        let _ = memory.lock().files.insert(path.clone(), large);
+        let refused = ledger.entry(EntryKey::Genesis).await;
+        let Err(LedgerError::Entry { path: named, error }) = refused else { panic!("{refused:?}") };
+        assert_eq!(named, path);
+        assert!(error.to_string().contains("a file of another program"), "{error}");
+    }
+
     #[tokio::test]
     async fn a_file_of_another_program_is_never_taken_for_a_published_one() {
         let (memory, paths) = (Memory::default(), PartitionPaths::new("t", 0, 0));
