@@ -35,7 +35,7 @@ const LOGINS: [Login; 4] = [
         &[TLS, CA, ("ssl.keystore.location", "$/canary.p12"), DEBUG],
         &[("ssl.keystore.password", OF_STORE)],
     ),
-    login("token", Listener::Sasl, BY_TOKEN, &[("sasl.oauthbearer.client.secret", CANARY)]),
+    login("by-token", Listener::Sasl, BY_TOKEN, &[("sasl.oauthbearer.client.secret", CANARY)]),
     login("refused", Listener::Sasl, &[SASL, SCRAM, ("sasl.username", "nobody"), CA, DEBUG], WRONG),
 ];
 const BY_TOKEN: Settings = &[

@@ -49,7 +49,8 @@ pub(super) fn every_level(cluster: &Cluster, config: &str) {
         for server in ["dn1", "nn"] {
             let _ = cluster.run(&["kill", server]);
         }
-        for server in ["nn", "dn1"] {
+        // The start of a NameNode waits for its DataNode.
+        for server in ["dn1", "nn"] {
             let _ = cluster.run(&["start", server]);
         }
         let variables = [("KRB5_CONFIG", &*krb5(cluster))];
