@@ -139,13 +139,46 @@ fn check_reads_the_shipped_files() {
 fn the_unit_is_right() {
     let unit = top().join("systemd/alluvium.service");
     let text = std::fs::read_to_string(&unit).unwrap();
-    for line in [
+    for begin in [
         "Type=notify",
         "ExecStart=/usr/bin/alluvium run",
         "RestartPreventExitStatus=78",
         "WatchdogSec=",
+        // Nobody else reads what it makes, and no core has secrets in it.
+        "User=alluvium",
+        "UMask=0077",
+        "LimitCORE=0",
+        // What it can't do, even if somebody else runs code in it.
+        "NoNewPrivileges=yes",
+        "CapabilityBoundingSet=",
+        "AmbientCapabilities=",
+        "ProtectSystem=strict",
+        "ProtectHome=yes",
+        "ProtectProc=invisible",
+        "ProtectClock=yes",
+        "ProtectHostname=yes",
+        "ProtectKernelLogs=yes",
+        "ProtectKernelModules=yes",
+        "ProtectKernelTunables=yes",
+        "ProtectControlGroups=yes",
+        "PrivateTmp=yes",
+        "PrivateDevices=yes",
+        "PrivateUsers=yes",
+        "RestrictNamespaces=yes",
+        "RestrictRealtime=yes",
+        "RestrictSUIDSGID=yes",
+        "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
+        "LockPersonality=yes",
+        "MemoryDenyWriteExecute=yes",
+        "RemoveIPC=yes",
+        "SystemCallArchitectures=native",
+        "SystemCallFilter=@system-service",
+        "SystemCallFilter=~@privileged @resources",
     ] {
-        assert!(text.contains(line), "{line}");
+        assert!(text.lines().any(|line| line.starts_with(begin)), "{begin}");
+    }
+    for set in ["CapabilityBoundingSet=", "AmbientCapabilities="] {
+        assert!(text.lines().any(|line| line == set), "{set} has something");
     }
     // RestartPreventExitStatus= is about the main process alone (systemd.service(5)): a check
     // before it that fails would be restarted for ever.

@@ -4,5 +4,7 @@
 pub mod config;
 #[path = "../../src/common/deadlines.rs"]
 pub mod deadlines;
+#[path = "../../src/common/files.rs"]
+pub mod files;
 #[path = "../../src/common/status/mod.rs"]
 pub mod status;

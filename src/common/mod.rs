@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 pub mod crash;
 pub mod deadlines;
+pub mod files;
 pub mod health;
 pub mod metrics;
 pub mod retry;

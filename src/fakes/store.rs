@@ -181,6 +181,20 @@ impl Store for Memory {
         .await
     }
 
+    async fn delete_empty(&self, path: &str) -> Result<(), StoreError> {
+        let path_of = path.to_string();
+        self.call("delete", path, move |c| {
+            let below = format!("{path_of}/");
+            let mut all = c.files.keys().chain(c.directories.iter());
+            if all.any(|p| p.starts_with(&below)) {
+                return Err(ErrorKind::Other);
+            }
+            let _ = c.directories.remove(&path_of);
+            Ok(())
+        })
+        .await
+    }
+
     async fn length(&self, path: &str) -> Result<Option<u64>, StoreError> {
         let at = path.to_string();
         self.call("look at", path, move |c| Ok(c.files.get(&at).map(|b| b.len() as u64))).await
@@ -205,14 +219,18 @@ impl Store for Memory {
         .await
     }
 
-    async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
+    async fn read_at_most(&self, path: &str, most: u64) -> Result<Option<Bytes>, StoreError> {
         let at = path.to_string();
-        self.call("read", path, move |c| Ok(c.files.get(&at).cloned().map(Bytes::from))).await
+        let read = move |c: &mut Contents| match c.files.get(&at) {
+            Some(bytes) if most < bytes.len() as u64 => Err(ErrorKind::TooLarge),
+            found => Ok(found.cloned().map(Bytes::from)),
+        };
+        self.call("read", path, read).await
     }
 
     async fn facts(&self, path: &str) -> Result<Option<FileFacts>, StoreError> {
         let at = path.to_string();
-        let facts = FileFacts { modified: 0, copies: 1, block: 1 };
+        let facts = FileFacts { modified: 0, copies: 1, block: 1, is_coded: false };
         self.call("facts", path, move |c| Ok(c.files.contains_key(&at).then_some(facts))).await
     }
 
@@ -242,6 +260,10 @@ pub(crate) async fn promises(store: &dyn Store) {
         assert_eq!(store.read(no_file).await.unwrap(), None, "{no_file}");
         assert_eq!(store.facts(no_file).await.unwrap(), None, "{no_file}");
     }
+    assert_eq!(store.read_at_most("a/b/f", 5).await.unwrap(), Some(text("hello")));
+    let refused = store.read_at_most("a/b/f", 4).await.unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::TooLarge, "{refused}");
+    assert_eq!(store.read_at_most("a/b/g", 0).await.unwrap(), None);
     assert_eq!(store.list("a/b").await.unwrap(), ["f"]);
     assert_eq!(store.list("a").await.unwrap(), ["b"]);
     assert!(store.list("nowhere").await.unwrap().is_empty());
@@ -265,6 +287,12 @@ pub(crate) async fn promises(store: &dyn Store) {
     store.delete("a").await.unwrap();
     assert_eq!(store.length("a/g").await.unwrap(), None);
     assert_eq!(store.facts("a/g").await.unwrap(), None);
+    store.make_dirs("e/f").await.unwrap();
+    assert!(store.delete_empty("e").await.is_err());
+    assert_eq!(store.list("e").await.unwrap(), ["f"]);
+    store.delete_empty("e/f").await.unwrap();
+    store.delete_empty("e").await.unwrap();
+    assert!(!store.list("").await.unwrap().contains(&"e".to_string()));
     for limit in store.limits().await.unwrap() {
         assert!(limit.used <= limit.limit, "{limit:?}");
     }

@@ -176,6 +176,8 @@ const HADOOP: &[u8] =
     b"<?xml version=\"1.0\"?>\n<!DOCTYPE c [<!ENTITY a \"nn\">]>\n<configuration>\n\
     <property><name>dfs.nameservices</name><value>x</value></property>\n\
     <property><name>dfs.ha.namenodes.x</name><value>&a;1, &a;2\n</value></property>\n\
+    <property name=\"a\" value=\"${b}${env.C:-d}\" final=\"true\"/>\n\
+    <include href=\"b.xml\"><fallback><property name=\"b\" value=\"${a}\"/></fallback></include>\n\
     </configuration>\n";
 
 /// For formats that are text: Kafka's and the store's clients refuse other bytes before.

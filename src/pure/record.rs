@@ -1,4 +1,5 @@
 //! The nouns that every room shares: where a record stands in Kafka.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use std::fmt;
 use std::sync::Arc;

@@ -47,9 +47,9 @@ fn configured(cluster: &Cluster, root: &str, policy: Option<&str>) -> String {
 fn refused(cluster: &Cluster) {
     cluster.create_topic("xor-in", 1);
     for (policy, code, wanted) in [
-        (None, 69, ["is erasure coded", "archive.erasure_coding"]),
+        (None, 78, ["is erasure coded", "archive.erasure_coding"]),
         (Some(XOR), 78, ["archive.erasure_coding", "no policy of the codec rs"]),
-        (Some("RS-6-3-1024k"), 69, ["has 1 parity units", "\"RS-6-3-1024k\""]),
+        (Some("RS-6-3-1024k"), 78, ["has 1 parity units", "\"RS-6-3-1024k\""]),
     ] {
         let config = configured(cluster, "/xor", policy);
         let daemon = Daemon::start(&cluster.home("xor"), "a", &config);

@@ -25,7 +25,7 @@ use std::sync::{Arc, OnceLock};
 
 use lanes::{LAST, Lanes, Place};
 use libtest_mimic::{Arguments, Trial};
-use support::{Cluster, is_too_late, log, recording};
+use support::{Cluster, is_too_late, log, recording, secured};
 
 /// Scenarios of one cluster that run at the same time.
 const SIDE_BY_SIDE: usize = 3;
@@ -179,6 +179,9 @@ fn reason(panic: &(dyn Any + Send)) -> String {
 }
 
 fn main() -> ExitCode {
+    // Of the clusters that SECURE=1 secures, one is up at a time.
+    let is_crashes = std::env::args().any(|argument| argument.contains("crashes"));
+    secured::be_let_in(if is_crashes { "crashes" } else { "chaos" });
     log::assert_checks_see();
     lanes::assert_order_is_kept();
     if network::is_apart() {

@@ -16,6 +16,7 @@ use rdkafka::util::Timeout;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::archive::{Archived, ReadBack, read_archive};
+use super::secured::program;
 use super::{TOO_LATE, ports};
 
 const TESTBED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testbed/testbed");
@@ -61,9 +62,9 @@ impl Cluster {
         hdfs: u8,
         environment: &'static [(&'static str, &'static str)],
     ) -> Cluster {
-        let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("testbed-{name}"));
+        let state = Cluster::state_of(name);
         // What an earlier run may have left behind.
-        let mut down = Command::new(TESTBED);
+        let mut down = program(TESTBED);
         let _ = down.args(["down", "--wipe"]).env("TESTBED_STATE", &state);
         assert!(down.status().unwrap().success());
         let (ports, runtime) = (ports::Offset::choose(), tokio::runtime::Runtime::new().unwrap());
@@ -72,8 +73,13 @@ impl Cluster {
         cluster
     }
 
+    /// Where a testbed of this name has its files.
+    pub fn state_of(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("testbed-{name}"))
+    }
+
     fn command(&self, args: &[&str]) -> Command {
-        let mut c = Command::new(TESTBED);
+        let mut c = program(TESTBED);
         c.args(args)
             .envs(self.environment.iter().copied())
             .env("TESTBED_STATE", &self.state)

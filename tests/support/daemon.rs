@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::archive::{ReadBack, ends_of};
 use super::ports::free_port;
+use super::secured::program;
 use super::{TOO_LATE, eventually, log, recording};
 
 /// The real daemon as a process.
@@ -41,7 +42,7 @@ impl Daemon {
         std::fs::write(&file, listening(config, port)).unwrap();
         let log = dir.join(format!("{instance}-{port}.log"));
         log::watch(&log);
-        let child = Command::new(env!("CARGO_BIN_EXE_alluvium"))
+        let child = program(env!("CARGO_BIN_EXE_alluvium"))
             .args(["run", "--instance", instance, "--config"])
             .arg(&file)
             .envs(variables.iter().copied())
@@ -186,8 +187,8 @@ pub fn alluvium(arguments: &[&str]) -> (i32, String) {
 
 /// As [`alluvium`], with environment variables.
 pub fn alluvium_with(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_alluvium"));
-    let out = program.args(arguments).envs(variables.iter().copied()).output().unwrap();
+    let mut command = program(env!("CARGO_BIN_EXE_alluvium"));
+    let out = command.args(arguments).envs(variables.iter().copied()).output().unwrap();
     let text = [out.stdout, out.stderr].map(|b| String::from_utf8_lossy(&b).into_owned()).concat();
     (out.status.code().unwrap_or(-1), text)
 }

@@ -152,16 +152,15 @@ archive = {{ format = "parquet", roll = {{ age = "2s" }} }}
         })
     }
 
-    /// Files that are visible are named by the ledger, at every moment; how many were seen. This
-    /// process does not get into a secured HDFS.
+    /// Files that are visible are named by the ledger, at every moment; how many were seen.
     fn watcher(&self, on: &Arc<AtomicBool>) -> JoinHandle<usize> {
-        if self.access.is_some() {
-            return std::thread::spawn(|| 0);
-        }
-        let (cluster, on, root) = (Arc::clone(&self.cluster), Arc::clone(on), self.root());
+        let store = match &self.access {
+            Some(access) => access.store(&self.cluster, &self.root()),
+            None => self.cluster.store(&self.root()),
+        };
+        let (cluster, on) = (Arc::clone(&self.cluster), Arc::clone(on));
         let topics = [self.topic.clone(), self.counts.clone()];
         std::thread::spawn(move || {
-            let store = cluster.store(&root);
             let (mut named, mut read) = (BTreeSet::new(), BTreeSet::new());
             let mut checked = BTreeSet::new();
             while on.load(Ordering::SeqCst) {

@@ -2,6 +2,11 @@
 //! lists; HDFS with Kerberos and short tickets, and two NameNodes. With `SECURE=1` chaos and crash
 //! points run on it.
 
+use std::process::Command;
+use std::sync::Arc;
+
+use alluvium::testing::{Deadlines, HdfsOptions, Root, Store, open};
+
 use super::{Cluster, Daemon};
 
 /// Seconds for which a ticket is valid: a run has many.
@@ -13,6 +18,34 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("TESTBED_HA", "yes"),
     ("TESTBED_TICKET_MS", "20000"),
 ];
+
+/// What Kerberos's library of this process goes by; no program that it starts does.
+const IDENTITY: [&str; 3] = ["KRB5_CONFIG", "KRB5_CLIENT_KTNAME", "KRB5CCNAME"];
+
+/// Lets this process get into the secured HDFS of a cluster: it starts anew with an environment
+/// that names the cluster's KDC and keys. To be called before there is any other thread.
+pub fn be_let_in(cluster: &str) {
+    use std::os::unix::process::CommandExt as _;
+    if !is_wanted() || std::env::var_os(IDENTITY[0]).is_some() {
+        return;
+    }
+    let hdfs = Cluster::state_of(cluster).join("hdfs");
+    let keytab = format!("FILE:{}", hdfs.join("all.keytab").display());
+    let mut anew = Command::new(std::env::current_exe().unwrap());
+    let _ = anew.args(std::env::args_os().skip(1));
+    let _ = anew.env(IDENTITY[0], hdfs.join("krb5-client.conf"));
+    let _ = anew.env(IDENTITY[1], keytab).env(IDENTITY[2], "MEMORY:watcher");
+    panic!("start anew: {}", anew.exec());
+}
+
+/// A program that is not who this process is.
+pub fn program(name: &str) -> Command {
+    let mut command = Command::new(name);
+    for variable in IDENTITY {
+        let _ = command.env_remove(variable);
+    }
+    command
+}
 
 /// Whether the run was asked to be on secured servers.
 pub fn is_wanted() -> bool {
@@ -77,6 +110,14 @@ impl Access {
             .replace(&cluster.bootstrap(), &cluster.listener(9_071))
             .replace("[kafka.properties]\n", &login)
             + &archive
+    }
+
+    /// A store on a root, for a process that was [let in](be_let_in).
+    pub fn store(&self, cluster: &Cluster, url: &str) -> Arc<dyn Store> {
+        let conf_dir = Some(cluster.state.join("hdfs/conf").display().to_string());
+        let options = HdfsOptions { conf_dir, ..HdfsOptions::default() };
+        let _guard = cluster.runtime.enter();
+        open(&Root::Hdfs { url: url.into(), options }, Deadlines::default()).unwrap()
     }
 
     /// Starts a daemon that finds the KDC.

@@ -1,14 +1,20 @@
 //! Where numbers of others are read, the compiler refuses arithmetic that may overflow.
 
-use crate::source::read;
+use crate::source::{check, read};
+use crate::tokens::{paths, program};
 
 /// The rooms that decode bytes of others or compute with their numbers.
-const ROOMS: [&str; 7] = [
+const ROOMS: [&str; 12] = [
     "src/pure/calendar.rs",
     "src/pure/count/mod.rs",
     "src/pure/formats/mod.rs",
     "src/pure/layout/mod.rs",
+    "src/pure/protocol/mod.rs",
+    "src/pure/record.rs",
     "src/common/config/mod.rs",
+    "src/common/files.rs",
+    "src/common/health/mod.rs",
+    "src/common/metrics/mod.rs",
     "src/common/status/mod.rs",
     "src/outside/audit/mod.rs",
 ];
@@ -27,4 +33,20 @@ fn arithmetic_on_foreign_numbers_is_checked_or_saturating() {
 fn the_program_is_built_with_checks_of_overflow() {
     let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
     assert_eq!(manifest["profile"]["release"]["overflow-checks"].as_bool(), Some(true));
+}
+
+/// What others have written may have any size, and be no file: `common/files` knows that.
+fn unbounded(_: &str, text: &str) -> Vec<String> {
+    let found = paths(text)
+        .into_iter()
+        .filter(|(of, call)| of == "fs" && ["read", "read_to_string"].contains(&call.as_str()));
+    found.map(|(of, call)| format!("{of}::{call} reads without a bound: common/files")).collect()
+}
+
+#[test]
+fn no_file_is_read_without_a_bound() {
+    check(&program(), unbounded);
+    assert_eq!(unbounded("", "fn f() { std::fs::read_to_string(path) }").len(), 1);
+    assert_eq!(unbounded("", "use std::fs; fn f() { fs::read(path) }").len(), 1);
+    assert!(unbounded("", "fn f() { files::read(path); fs::read_dir(path) }").is_empty());
 }

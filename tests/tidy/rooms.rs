@@ -26,10 +26,11 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
     ("common/clock", "the clocks, read in one place", &[]),
     ("common/crash", "the steps at which a variable lets a process die", &[]),
     ("common/deadlines", "timeouts that depend on each other", &[]),
+    ("common/files", "files that somebody else has written", &[]),
     (
         "common/config",
         "TOML into checked values",
-        &["common/deadlines", "pure/count", "pure/layout", "pure/protocol"],
+        &["common/deadlines", "common/files", "pure/count", "pure/layout", "pure/protocol"],
     ),
     ("common/metrics", "the series that Prometheus reads", &["pure/layout", "pure/record"]),
     ("common/retry", "how a call is tried again", &[]),
@@ -54,6 +55,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
             "common/config",
             "common/crash",
             "common/deadlines",
+            "common/files",
             "common/retry",
             "common/spawn",
             "pure/calendar",
@@ -65,7 +67,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
     (
         "clients/store",
         "the only room that knows HDFS and local files",
-        &["common/config", "common/deadlines", "common/spawn"],
+        &["clients/kerberos", "common/config", "common/deadlines", "common/files", "common/spawn"],
     ),
     (
         "engine/topics",
@@ -148,7 +150,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
     (
         "outside/web",
         "TLS and passwords of the listener, at both ends",
-        &["common/config", "common/spawn"],
+        &["common/config", "common/files", "common/spawn"],
     ),
     (
         "outside/daemon",
@@ -164,6 +166,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
             "common/clock",
             "common/config",
             "common/deadlines",
+            "common/files",
             "common/health",
             "common/metrics",
             "common/retry",
@@ -182,9 +185,11 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
             "outside/web",
             "engine/archive",
             "clients/kafka",
+            "clients/kerberos",
             "clients/store",
             "common/config",
             "common/crash",
+            "common/files",
             "common/health",
             "common/status",
             "pure/calendar",

@@ -1,7 +1,10 @@
 //! What the client library says of files with keys and certificates, and what to correct. The texts
 //! are those of librdkafka 2.12 and OpenSSL 3.
 
+use std::path::Path;
+
 use crate::common::config::{ConfigFault, Kafka};
+use crate::common::files;
 
 const STORE: &str = "ssl.keystore.location";
 const STORE_PASSWORD: &str = "ssl.keystore.password";
@@ -45,7 +48,8 @@ fn of_store(path: &str, why: &str) -> ConfigFault {
 }
 
 fn of_key(kafka: &Kafka, path: &str, why: &str) -> ConfigFault {
-    let is_encrypted = std::fs::read_to_string(path).is_ok_and(|text| text.contains("ENCRYPTED"));
+    let is_encrypted =
+        files::read_text(Path::new(path)).is_ok_and(|text| text.contains("ENCRYPTED"));
     let has_password = kafka.secrets.contains_key(KEY_PASSWORD);
     if why.contains("mismatch") {
         let certificate = "kafka.properties.\"ssl.certificate.location\"";

@@ -10,6 +10,7 @@ use crate::clients::kafka::queue::BATCH;
 use crate::clients::kafka::{identity, key_files};
 use crate::common::config::{Config, ConfigFault, Kafka, SECRETS};
 use crate::common::deadlines;
+use crate::common::files;
 
 /// The context of a client that reads for a moment: the end of a partition is no error, and what
 /// goes wrong is told by the call that it goes wrong in.
@@ -51,7 +52,7 @@ pub fn base_config(kafka: &Kafka, client_id: &str) -> Result<ClientConfig, Kafka
         let _ = config.set("sasl.kerberos.principal", &kerberos.principal);
     }
     for (key, secret) in &kafka.secrets {
-        let text = std::fs::read_to_string(&secret.0)
+        let text = files::read_text(&secret.0)
             .map_err(|e| KafkaError::new(format!("read {}", secret.0.display()), e))?;
         let _ = config.set(key, text.trim_end_matches(['\r', '\n']));
     }

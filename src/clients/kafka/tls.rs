@@ -3,6 +3,7 @@
 //! name. OpenSSL is the library's, too, so both judge alike.
 
 use std::net::{TcpStream, ToSocketAddrs as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use parking_lot::Mutex;
 use rdkafka::ClientConfig;
 
 use crate::clients::kafka::client_errors::{FaultClass, LoginFault};
+use crate::common::files;
 
 /// The most time for one handshake.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -95,7 +97,7 @@ fn connector(settings: &ClientConfig, shown: &Arc<Mutex<Option<X509>>>) -> Optio
             store.add_cert(certificate).ok()?;
         }
     } else if let Some(path) = settings.get("ssl.ca.location") {
-        match std::path::Path::new(path).is_dir() {
+        match Path::new(path).is_dir() {
             true => builder.load_verify_locations(None, Some(path.as_ref())).ok()?,
             false => builder.load_verify_locations(Some(path.as_ref()), None).ok()?,
         }
@@ -175,7 +177,7 @@ fn names(certificate: &X509) -> String {
 
 /// When the certificate in this file ends, if it has ended.
 pub(super) fn expired_file(path: &str) -> Option<String> {
-    let certificate = X509::from_pem(&std::fs::read(path).ok()?).ok()?;
+    let certificate = X509::from_pem(&files::read(Path::new(path)).ok()?).ok()?;
     let now = openssl::asn1::Asn1Time::days_from_now(0).ok()?;
     (certificate.not_after() < now).then(|| certificate.not_after().to_string())
 }

@@ -2,14 +2,17 @@
 //!
 //! * `krb5`: the library, loaded when it is asked for.
 //! * `credentials`: the library's tickets.
+//! * [`refused`]: keytabs without the key of their principal.
 //! * [`ticket`], [`silent_kdc`]: what of them people are told.
 
 #[allow(unsafe_code)]
 mod credentials;
+mod keys;
 #[allow(unsafe_code)]
 mod krb5;
 mod tickets;
 
 pub use credentials::TicketTimes;
+pub use keys::refused;
 pub use krb5::{Krb5, set_variable};
 pub use tickets::{NoTicket, silent_kdc, ticket};

@@ -8,6 +8,9 @@ use bytes::Bytes;
 use crate::clients::store::error::StoreError;
 use crate::common::deadlines;
 
+/// The most that a file of the ledger may have, bytes: none of this program comes near.
+pub const SMALL: u64 = 64 << 20;
+
 /// What a store can do.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -29,6 +32,9 @@ pub trait Store: Send + Sync + 'static {
     /// Deletes a file, or a directory with everything in it; it is no error if there is none.
     async fn delete(&self, path: &str) -> Result<(), StoreError>;
 
+    /// Deletes a directory if there is nothing in it. Any error says that it stays.
+    async fn delete_empty(&self, path: &str) -> Result<(), StoreError>;
+
     /// The file's length in bytes; [`None`] if there is no file: a directory is none.
     async fn length(&self, path: &str) -> Result<Option<u64>, StoreError>;
 
@@ -39,8 +45,14 @@ pub trait Store: Send + Sync + 'static {
     /// directory.
     async fn walk(&self, path: &str) -> Result<Vec<(String, u64)>, StoreError>;
 
-    /// The content of a file; [`None`] if there is no file.
-    async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError>;
+    /// The content of a file; [`None`] if there is no file. If it has more than `most` bytes, the
+    /// error is `ErrorKind::TooLarge`, and nothing is read.
+    async fn read_at_most(&self, path: &str, most: u64) -> Result<Option<Bytes>, StoreError>;
+
+    /// The content of a file of any size; [`None`] if there is no file.
+    async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
+        self.read_at_most(path, u64::MAX).await
+    }
 
     /// What the store says of a file; [`None`] if there is no file.
     async fn facts(&self, path: &str) -> Result<Option<FileFacts>, StoreError>;
@@ -60,6 +72,8 @@ pub struct FileFacts {
     pub copies: u64,
     /// Space is given to it in blocks of this size; bytes.
     pub block: u64,
+    /// It is erasure coded.
+    pub is_coded: bool,
 }
 
 /// What a limit is a number of.

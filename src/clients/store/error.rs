@@ -9,14 +9,21 @@ pub enum ErrorKind {
     NotFound,
     /// The user may not do this: a person has to change permissions or the user.
     Permission,
-    /// Nobody was logged in: a key, a ticket, a principal or the KDC is not as it should be.
-    /// Nothing was asked of the store.
+    /// Nobody was logged in: a key, a principal or a setting is not as it should be. Nothing was
+    /// asked of the store.
     Authentication,
+    /// Nobody was logged in, because there is no valid ticket: whoever fills the credential cache
+    /// has to, where the client has no key to acquire one with.
+    NoTicket,
+    /// Nobody was logged in, because no KDC answers.
+    SilentKdc,
     /// The disk is full, or the quota is exhausted.
     NoSpace,
     /// What would be written there could not be read back for certain: a person has to choose
     /// another directory, or to configure it.
     Unsuitable,
+    /// The file is larger than any that is meant at this place: somebody else has written it.
+    TooLarge,
     /// The store answered that it cannot do this now (safe mode, standby).
     Unavailable,
     /// There was no answer, or the connection broke: the operation may have happened.
@@ -25,23 +32,33 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    pub const ALL: [ErrorKind; 9] = [
+    pub const ALL: [ErrorKind; 12] = [
         ErrorKind::AlreadyExists,
         ErrorKind::NotFound,
         ErrorKind::Permission,
         ErrorKind::Authentication,
+        ErrorKind::NoTicket,
+        ErrorKind::SilentKdc,
         ErrorKind::NoSpace,
         ErrorKind::Unsuitable,
+        ErrorKind::TooLarge,
         ErrorKind::Unavailable,
         ErrorKind::Unknown,
         ErrorKind::Other,
     ];
 
-    /// Whether the root is in trouble: that something is there already, or is not there, is an
-    /// answer.
+    /// Whether the root is in trouble: that something is there already, is not there or is too
+    /// large is an answer.
     #[must_use]
     pub fn is_trouble(self) -> bool {
-        !matches!(self, ErrorKind::AlreadyExists | ErrorKind::NotFound)
+        use ErrorKind::{AlreadyExists, NotFound, TooLarge};
+        !matches!(self, AlreadyExists | NotFound | TooLarge)
+    }
+
+    /// Whether nobody was logged in, for whatever reason.
+    #[must_use]
+    pub fn is_login(self) -> bool {
+        matches!(self, ErrorKind::Authentication | ErrorKind::NoTicket | ErrorKind::SilentKdc)
     }
 
     #[must_use]
@@ -51,8 +68,11 @@ impl ErrorKind {
             ErrorKind::NotFound => "not_found",
             ErrorKind::Permission => "permission",
             ErrorKind::Authentication => "authentication",
+            ErrorKind::NoTicket => "no_ticket",
+            ErrorKind::SilentKdc => "silent_kdc",
             ErrorKind::NoSpace => "no_space",
             ErrorKind::Unsuitable => "unsuitable",
+            ErrorKind::TooLarge => "too_large",
             ErrorKind::Unavailable => "unavailable",
             ErrorKind::Unknown => "unknown",
             ErrorKind::Other => "other",
@@ -78,5 +98,14 @@ impl StoreError {
         detail: impl fmt::Display,
     ) -> StoreError {
         StoreError { kind, operation, path: path.into(), detail: detail.to_string() }
+    }
+
+    /// That a file is too large to be read.
+    pub(crate) fn too_large(path: &str, length: u64, most: u64) -> StoreError {
+        let detail = format!(
+            "the file has {length} bytes, and the largest that is meant there has {most}: it is a \
+             file of another program; look at it, and move it out of the root"
+        );
+        StoreError::new(ErrorKind::TooLarge, "read", path, detail)
     }
 }

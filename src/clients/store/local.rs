@@ -1,7 +1,7 @@
 //! A local directory as a store, for one host and for trying things out.
 
 use std::io::ErrorKind as Io;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use crate::clients::store::error::{ErrorKind, StoreError};
 use crate::clients::store::local_modes::LocalModes;
 use crate::clients::store::tasks::{RawFile, TaskWriter, within};
 use crate::common::config::Umask;
+use crate::common::files;
 
 pub(super) struct Local {
     root: PathBuf,
@@ -57,6 +58,14 @@ fn classify(operation: &'static str, path: &str, e: &std::io::Error) -> StoreErr
         Io::StorageFull | Io::QuotaExceeded => ErrorKind::NoSpace,
         _ => ErrorKind::Other,
     };
+    if e.kind() == Io::ReadOnlyFilesystem {
+        let text = format!(
+            "{e}: for a unit of systemd with ProtectSystem=strict all directories are read-only \
+             that it does not name; write ReadWritePaths= with the directory of the root into a \
+             drop-in (systemctl edit alluvium)"
+        );
+        return StoreError::new(kind, operation, path, text);
+    }
     StoreError::new(kind, operation, path, e)
 }
 
@@ -145,6 +154,10 @@ impl Store for Local {
         .await
     }
 
+    async fn delete_empty(&self, path: &str) -> Result<(), StoreError> {
+        self.run("delete", path, |p| std::fs::remove_dir(p)).await
+    }
+
     async fn length(&self, path: &str) -> Result<Option<u64>, StoreError> {
         self.run("look at", path, |p| match std::fs::metadata(p) {
             Ok(m) => Ok((!m.is_dir()).then_some(m.len())),
@@ -190,14 +203,30 @@ impl Store for Local {
         .await
     }
 
-    async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
-        self.run("read", path, |p| match std::fs::read(p) {
-            Ok(bytes) => Ok(Some(bytes.into())),
-            Err(e) if matches!(e.kind(), Io::NotFound | Io::NotADirectory) => Ok(None),
-            Err(e) if e.kind() == Io::IsADirectory => Ok(None),
+    async fn read_at_most(&self, path: &str, most: u64) -> Result<Option<Bytes>, StoreError> {
+        let read = self.run("read", path, move |p| {
+            match std::fs::metadata(p) {
+                Ok(m) if m.is_dir() => return Ok(Ok(None)),
+                Err(e) if matches!(e.kind(), Io::NotFound | Io::NotADirectory) => {
+                    return Ok(Ok(None));
+                }
+                _ => {}
+            }
+            let mut file = files::open(p)?;
+            let length = file.metadata()?.len();
+            if most < length {
+                return Ok(Err(length));
+            }
+            let mut bytes = Vec::new();
+            let _ = file.read_to_end(&mut bytes)?;
+            Ok(Ok(Some(bytes.into())))
+        });
+        match read.await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(length)) => Err(StoreError::too_large(path, length, most)),
+            Err(e) if e.kind == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
-        })
-        .await
+        }
     }
 
     async fn facts(&self, path: &str) -> Result<Option<FileFacts>, StoreError> {
@@ -206,7 +235,7 @@ impl Store for Local {
             Ok(m) if m.is_dir() => Ok(None),
             Ok(m) => {
                 let modified = m.mtime() * 1_000 + m.mtime_nsec() / 1_000_000;
-                Ok(Some(FileFacts { modified, copies: 1, block: m.blksize() }))
+                Ok(Some(FileFacts { modified, copies: 1, block: m.blksize(), is_coded: false }))
             }
             Err(e) if matches!(e.kind(), Io::NotFound | Io::NotADirectory) => Ok(None),
             Err(e) => Err(e),
@@ -238,6 +267,15 @@ impl Store for Local {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_read_only_file_system_points_to_the_unit() {
+        let e = std::io::Error::from_raw_os_error(30);
+        let told = classify("create", "/srv/archive", &e);
+        assert_eq!(told.kind, ErrorKind::Permission);
+        assert!(told.detail.starts_with("Read-only file system"), "{told}");
+        assert!(told.detail.contains("ReadWritePaths="), "{told}");
+    }
 
     #[tokio::test]
     async fn keeps_the_promises_of_a_store() {

@@ -73,6 +73,10 @@ impl Store for Measured {
         timed(&*self.timer, (self.url(), path), "delete", self.inner.delete(path)).await
     }
 
+    async fn delete_empty(&self, path: &str) -> Result<(), StoreError> {
+        timed(&*self.timer, (self.url(), path), "delete", self.inner.delete_empty(path)).await
+    }
+
     async fn length(&self, path: &str) -> Result<Option<u64>, StoreError> {
         timed(&*self.timer, (self.url(), path), "length", self.inner.length(path)).await
     }
@@ -85,8 +89,9 @@ impl Store for Measured {
         timed(&*self.timer, (self.url(), path), "walk", self.inner.walk(path)).await
     }
 
-    async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
-        timed(&*self.timer, (self.url(), path), "read", self.inner.read(path)).await
+    async fn read_at_most(&self, path: &str, most: u64) -> Result<Option<Bytes>, StoreError> {
+        let read = self.inner.read_at_most(path, most);
+        timed(&*self.timer, (self.url(), path), "read", read).await
     }
 
     async fn facts(&self, path: &str) -> Result<Option<FileFacts>, StoreError> {

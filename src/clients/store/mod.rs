@@ -10,7 +10,8 @@
 //!   caller that stops waiting leaves it running. Those of HDFS run on threads of their own
 //!   (`threads`), because some of them block.
 //!
-//! `mounts` refuses a local root into parts of which no file can be renamed.
+//! `mounts` refuses a local root into parts of which no file can be renamed; `reach` tells whether
+//! NameNodes listen.
 
 mod api;
 mod error;
@@ -20,10 +21,12 @@ mod local_modes;
 pub mod measured;
 mod mounts;
 mod open;
+mod reach;
 mod tasks;
 mod threads;
 
-pub use api::{Deadlines, FileFacts, Limit, Limited, Store, Writer};
+pub use api::{Deadlines, FileFacts, Limit, Limited, SMALL, Store, Writer};
 pub use error::{ErrorKind, StoreError};
 pub use mounts::refuse_mounts_below;
-pub use open::open;
+pub use open::{open, refused};
+pub use reach::reach;

@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use toml::{Table, Value};
 
 use crate::common::config::fields::{Faults, Fields};
+use crate::common::config::hadoop::address_fault;
 use crate::common::config::kerberos::Kerberos;
 use crate::common::config::root::{ErasureCoding, HdfsOptions, Root};
 use crate::common::config::rows::RowKeys;
@@ -253,6 +254,9 @@ fn root(text: &str, keys: &ArchiveKeys) -> Result<Root, String> {
                 "{text:?} names no NameNode; write \"hdfs://namenode:8020/data\", \
                  \"hdfs://nameservice/data\" or \"viewfs://mounttable/data\""
             ));
+        }
+        if let Some(why) = address_fault(authority).filter(|_| authority.contains([':', '@'])) {
+            return Err(format!("{text:?}: {why}"));
         }
         let options = HdfsOptions {
             conf_dir: keys.conf_dir.clone(),

@@ -10,6 +10,10 @@ use toml::{Table, Value};
 
 use crate::common::config::places::TextPlace;
 
+/// The largest size that a key may have, bytes: the library takes a number that it can't hold for
+/// the largest that it can.
+const LARGEST: u64 = 1 << 50;
+
 /// How the message of a key begins that is not there.
 const MISSING: &str = "is missing";
 
@@ -161,6 +165,10 @@ impl Fields {
             if size.as_u64() < at_least {
                 let least = bytesize::ByteSize(at_least);
                 return Err(format!("{text:?} is too small; the least is {least}"));
+            }
+            if LARGEST < size.as_u64() {
+                let most = bytesize::ByteSize(LARGEST);
+                return Err(format!("{text:?} is too large; the most is {most}"));
             }
             Ok(size.as_u64())
         })

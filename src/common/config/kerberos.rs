@@ -1,11 +1,13 @@
 //! `kerberos` of an archive and of `[kafka]`: who a client is, and the files that prove it.
 
+use std::io::Read as _;
 use std::path::Path;
 
 use toml::Value;
 
 use crate::common::config::fields::{ConfigFault, Faults, Fields};
-use crate::common::config::secret::{CREDENTIALS, Secret};
+use crate::common::config::secret::{CREDENTIALS, Secret, credential_name, no_credentials};
+use crate::common::files;
 
 /// The identity of a root's client, or of the clients of Kafka.
 #[derive(Clone, Debug)]
@@ -35,15 +37,13 @@ impl Eq for Kerberos {}
 /// What is wrong with a file.
 enum FileFault {
     Missing(String),
+    NoKeytab,
     Open,
 }
 
 impl Kerberos {
     pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kerberos> {
-        let principal = f.parsed("principal", faults, |text| {
-            let plain = !text.is_empty() && !text.contains(char::is_whitespace);
-            if plain { Ok(text.to_string()) } else { Err(format!("{text:?} is no principal")) }
-        });
+        let principal = f.parsed("principal", faults, principal);
         let keytab = keytab(&mut f, faults);
         let cache = f.parsed("cache", faults, |text| {
             let named = text.starts_with('/') || text.contains(':');
@@ -81,8 +81,10 @@ impl Kerberos {
     }
 
     fn of_kind<T>(&self, tell: impl Fn(String, &str, FileFault) -> Option<T>) -> Vec<T> {
-        let told =
-            |(name, path)| tell(format!("{}.{name}", self.key), path, fault_of(Path::new(path))?);
+        let told = |(name, path): (&str, &str)| {
+            let fault = fault_of(Path::new(path), name == "keytab")?;
+            tell(format!("{}.{name}", self.key), path, fault)
+        };
         self.files().filter_map(told).collect()
     }
 
@@ -92,14 +94,19 @@ impl Kerberos {
         self.of_kind(|key, path, trouble| match trouble {
             FileFault::Missing(_) if path.starts_with('$') => Some(ConfigFault::new(
                 key,
-                format!(
-                    "names a systemd credential, but {CREDENTIALS} is not set: start the daemon by \
-                     systemd with LoadCredential="
-                ),
+                no_credentials(path.rsplit('/').next().unwrap_or("NAME")),
             )),
-            FileFault::Missing(why) => Some(ConfigFault::new(
+            FileFault::Missing(why) => {
+                let hint = hidden(path)
+                    .unwrap_or_else(|| "The user of the daemon has to read this file".to_string());
+                Some(ConfigFault::new(key, format!("can't read {path}: {why}. {hint}")))
+            }
+            FileFault::NoKeytab => Some(ConfigFault::new(
                 key,
-                format!("can't read {path}: {why}. The user of the daemon has to read this file"),
+                format!(
+                    "{path} is no keytab: it does not begin with the two bytes that say so. \
+                     `klist -k {path}` shows what a keytab has"
+                ),
             )),
             FileFault::Open => None,
         })
@@ -108,15 +115,61 @@ impl Kerberos {
     /// The files that everybody on this host may read: who has them is the daemon.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        self.of_kind(|key, path, trouble| match trouble {
+        let in_tmp = self.files().filter(|(name, path)| *name == "cache" && is_temporary(path));
+        let in_tmp = in_tmp.map(|(name, path)| {
+            format!(
+                "{}.{name}: {path} is not there for a unit of systemd with PrivateTmp=yes, which \
+                 has a /tmp of its own: let the cache lie in another directory, such as \
+                 /run/alluvium",
+                self.key
+            )
+        });
+        let mut found: Vec<String> = in_tmp.collect();
+        found.extend(self.of_kind(|key, path, trouble| match trouble {
             FileFault::Open => Some(format!(
                 "{key}: every user of this host can read {path}, and with it be {}; `chmod 600 \
                  {path}`",
                 self.principal
             )),
-            FileFault::Missing(_) => None,
-        })
+            FileFault::Missing(_) | FileFault::NoKeytab => None,
+        }));
+        found
     }
+}
+
+/// Checks the name of a principal: `primary/instance@REALM`, of which primary alone must be there.
+fn principal(text: &str) -> Result<String, String> {
+    let (name, realm) = text.split_once('@').unwrap_or((text, "R"));
+    let is_plain = |part: &str| {
+        !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c.is_control())
+    };
+    if !name.split('/').all(is_plain) || !is_plain(realm) || realm.contains(['@', '/']) {
+        return Err(format!(
+            "{text:?} is no principal; write \"alluvium@EXAMPLE.COM\" or \
+             \"alluvium/host.example.com@EXAMPLE.COM\""
+        ));
+    }
+    if name.contains("_HOST") {
+        return Err(format!(
+            "{text:?}: Hadoop's servers put their host's name in the place of _HOST, and this \
+             daemon does not; write the name that is in the keytab (`klist -k KEYTAB`)"
+        ));
+    }
+    Ok(text.to_string())
+}
+
+fn is_temporary(path: &str) -> bool {
+    ["/tmp/", "/var/tmp/"].iter().any(|directory| path.starts_with(directory))
+}
+
+/// What hides a file that others can read: a unit with PrivateTmp has a /tmp of its own.
+fn hidden(path: &str) -> Option<String> {
+    let is_unit = std::env::var_os("INVOCATION_ID").is_some();
+    (is_temporary(path) && is_unit).then(|| {
+        "A unit of systemd with PrivateTmp=yes has a /tmp of its own, in which nobody else puts \
+         files: let the file lie in another directory, such as /run/alluvium"
+            .to_string()
+    })
 }
 
 /// The path of a keytab. That of a credential that this process does not have begins with `$`.
@@ -124,6 +177,10 @@ fn keytab(f: &mut Fields, faults: &mut Faults) -> Option<String> {
     let key = f.key("keytab");
     let value = f.take("keytab")?;
     if let Some(name) = value.get("credential").and_then(Value::as_str) {
+        if let Err(why) = credential_name(name) {
+            faults.add(key, why);
+            return None;
+        }
         let directory = std::env::var(CREDENTIALS).unwrap_or_else(|_| format!("${CREDENTIALS}"));
         return Some(format!("{directory}/{name}"));
     }
@@ -137,17 +194,18 @@ fn keytab(f: &mut Fields, faults: &mut Faults) -> Option<String> {
     None
 }
 
-fn fault_of(path: &Path) -> Option<FileFault> {
-    let file = match std::fs::File::open(path) {
+fn fault_of(path: &Path, is_keytab: bool) -> Option<FileFault> {
+    let mut file = match files::open(path) {
         Ok(file) => file,
         Err(e) => return Some(FileFault::Missing(e.to_string())),
     };
-    match file.metadata() {
-        Ok(found) if !found.is_file() => Some(FileFault::Missing("it is not a file".into())),
-        Ok(_) if Secret::is_open(path) => Some(FileFault::Open),
-        Ok(_) => None,
-        Err(e) => Some(FileFault::Missing(e.to_string())),
+    // The format's number, and that of its first or second version.
+    let mut begin = [0; 2];
+    let read = file.read_exact(&mut begin);
+    if is_keytab && (read.is_err() || !matches!(begin, [5, 1 | 2])) {
+        return Some(FileFault::NoKeytab);
     }
+    Secret::is_open(path).then_some(FileFault::Open)
 }
 
 #[cfg(test)]
@@ -170,6 +228,15 @@ mod tests {
             ("keytab = \"/k\"", "archive.kerberos.principal: is missing"),
             ("principal = \"\"", "archive.kerberos.principal"),
             ("principal = \"a b\"", "archive.kerberos.principal"),
+            ("principal = \"a/_HOST@R\"", "in the place of _HOST"),
+            ("principal = \"@R\"", "is no principal"),
+            ("principal = \"a@\"", "is no principal"),
+            ("principal = \"a/@R\"", "is no principal"),
+            ("principal = \"/h@R\"", "is no principal"),
+            ("principal = \"a//h@R\"", "is no principal"),
+            ("principal = \"a@R@S\"", "is no principal"),
+            ("principal = \"a@R/S\"", "is no principal"),
+            ("principal = \"a\"\nkeytab = { credential = \"../x\" }", "archive.kerberos.keytab"),
             ("principal = \"a\"\nkeytab = \"k\"", "archive.kerberos.keytab: \"k\" is not"),
             ("principal = \"a\"\nkeytab = { file = \"/k\" }", "archive.kerberos.keytab"),
             ("principal = \"a\"\ncache = \"c\"", "archive.kerberos.cache"),
@@ -195,12 +262,20 @@ mod tests {
         assert_eq!(refused[0].key, "archive.kerberos.keytab");
         assert!(refused[0].message.contains("No such file"), "{}", refused[0].message);
         std::fs::write(&file, "keys").expect("a file");
+        let refused = kerberos().refused();
+        assert!(refused[0].message.contains("is no keytab"), "{refused:?}");
+        std::fs::write(&file, [5]).expect("a file");
+        assert_eq!(kerberos().refused().len(), 1, "it is too short");
+        std::fs::write(&file, [5, 2]).expect("a file");
         for (mode, open) in [(0o600, false), (0o640, false), (0o644, true)] {
             let mode = std::fs::Permissions::from_mode(mode);
             std::fs::set_permissions(&file, mode).expect("its mode");
             assert!(kerberos().refused().is_empty());
             assert_eq!(!kerberos().warnings().is_empty(), open);
         }
+        let (in_tmp, _) = read("principal = \"a@B\"\ncache = \"FILE:/tmp/krb5cc_0\"");
+        let warned = in_tmp.expect("no faults").warnings();
+        assert!(warned.len() == 1 && warned[0].contains("PrivateTmp"), "{warned:?}");
         let (alone, _) = read("principal = \"a@B\"\ncache = \"/no/cache\"");
         let refused = alone.expect("no faults").refused();
         assert_eq!(refused[0].key, "archive.kerberos.cache", "nobody else makes it");
@@ -211,7 +286,8 @@ mod tests {
         let (kerberos, faults) = read("principal = \"a@B\"\nkeytab = { credential = \"k\" }");
         assert!(faults.is_empty(), "a command that needs no ticket goes on: {faults:?}");
         let refused = kerberos.expect("no faults").refused();
-        assert!(refused[0].message.contains("LoadCredential="), "{refused:?}");
+        let hint = "systemd-run --pipe --property=LoadCredential=k:FILE";
+        assert!(refused[0].message.contains(hint), "{refused:?}");
     }
 
     #[test]

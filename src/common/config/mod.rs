@@ -8,6 +8,7 @@ mod archive;
 mod daemon;
 mod fields;
 mod hadoop;
+mod hadoop_files;
 mod kafka;
 mod kerberos;
 mod mapping;
@@ -24,7 +25,9 @@ mod wordcount;
 pub use archive::ArchiveConfig;
 pub use daemon::{Daemon, WebLogin};
 pub use fields::ConfigFault;
-pub use hadoop::{HADOOP_FILES, hadoop_properties};
+#[cfg_attr(not(test), allow(unused_imports, reason = "tests and the fuzzer have no files"))]
+pub use hadoop_files::hadoop_properties;
+pub use hadoop_files::hadoop_values;
 pub use kafka::{Kafka, SECRETS};
 pub use kerberos::Kerberos;
 pub use mapping::{Mapping, Start, Topics};

@@ -27,6 +27,14 @@ pub(super) fn check(
         None => faults.add(key(METHOD), "is missing: OAUTHBEARER needs \"oidc\""),
     }
     match properties.get(URL) {
+        // The address is shown in logs, and the server is given the secret otherwise.
+        Some(url) if has_login(url) => faults.add(
+            key(URL),
+            format!(
+                "has a user or a password before the @: write the address without, the client's \
+                 name into {CLIENT:?}, and its secret into kafka.secrets.{SECRET:?}"
+            ),
+        ),
         Some(url) if ["https://", "http://"].iter().any(|scheme| url.starts_with(scheme)) => {}
         Some(url) => faults.add(key(URL), format!("{url:?} is not an address of https")),
         None => faults.add(
@@ -41,6 +49,12 @@ pub(super) fn check(
     if !has_secret(SECRET) {
         faults.add(format!("kafka.secrets.{SECRET:?}"), "is missing: write { file = \"…\" }");
     }
+}
+
+/// Whether an address has a login in it: `https://user:password@host/`.
+fn has_login(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
 }
 
 /// Adds what has a meaning with OAUTHBEARER alone.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use toml::Value;
 
 use crate::common::config::fields::Faults;
+use crate::common::files;
 
 /// Where systemd puts the credentials of a unit.
 pub(super) const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
@@ -27,16 +28,12 @@ impl Secret {
         let path = match (text("file"), text("credential")) {
             (Some(file), None) => PathBuf::from(file),
             (None, Some(name)) => {
+                if let Err(why) = credential_name(name) {
+                    faults.add(key, why);
+                    return None;
+                }
                 let Some(dir) = std::env::var_os(CREDENTIALS) else {
-                    unreadable.add(
-                        key,
-                        format!(
-                            "names a systemd credential, but {CREDENTIALS} is not set: \
-                             start the daemon by systemd with LoadCredential=, and a command in a \
-                             shell by systemd-run --pipe --property=LoadCredential={name}:FILE; \
-                             or use {{ file = \"…\" }}"
-                        ),
-                    );
+                    unreadable.add(key, no_credentials(name));
                     return None;
                 };
                 PathBuf::from(dir).join(name)
@@ -46,7 +43,7 @@ impl Secret {
                 return None;
             }
         };
-        if let Err(e) = std::fs::metadata(&path) {
+        if let Err(e) = files::open(&path) {
             unreadable.add(key, format!("can't read {}: {e}", path.display()));
             return None;
         }
@@ -66,5 +63,53 @@ impl Secret {
         let shown = path.display();
         Secret::is_open(path)
             .then(|| format!("{key}: everybody on this host can read {shown}: chmod o-rwx {shown}"))
+    }
+}
+
+/// Checks the name of a credential, as systemd does: it is that of a file in one directory.
+pub(super) fn credential_name(name: &str) -> Result<(), String> {
+    const LONGEST: usize = 255;
+    let is_plain = |c: char| c.is_ascii_graphic() && !['/', ':'].contains(&c);
+    let fits = (1..=LONGEST).contains(&name.len()) && name.chars().all(is_plain);
+    (fits && name != "." && name != "..").then_some(()).ok_or_else(|| {
+        format!("{name:?} is no name of a systemd credential, which has no slash and no space")
+    })
+}
+
+/// What to do where the credentials of a unit are not there.
+pub(super) fn no_credentials(name: &str) -> String {
+    format!(
+        "names a systemd credential, but {CREDENTIALS} is not set: start the daemon by systemd \
+         with LoadCredential=, and a command in a shell by systemd-run --pipe \
+         --property=LoadCredential={name}:FILE; or name a file"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_credential_leaves_no_directory() {
+        for right in ["a", "kafka-password", "a.b_c", "..."] {
+            assert_eq!(credential_name(right), Ok(()), "{right}");
+        }
+        for wrong in ["", ".", "..", "../../x", "/etc/passwd", "a/b", "a b", "a:b", "ä"] {
+            assert!(credential_name(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_pipe_is_no_secret_and_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let value: Value =
+            toml::Table::from_iter([("file".to_string(), Value::from(pipe.to_str().unwrap()))])
+                .into();
+        let (mut faults, mut unreadable) = (Faults::default(), Faults::default());
+        assert_eq!(Secret::named_by(&value, "k", &mut faults, &mut unreadable), None);
+        assert!(faults.0.is_empty());
+        assert!(unreadable.0[0].message.contains("it is not a file"), "{unreadable:?}");
     }
 }

@@ -308,6 +308,18 @@ fn a_secret_that_cannot_be_read_is_a_fault_for_clients_alone() {
 }
 
 #[test]
+fn numbers_beyond_what_there_is_are_faults() {
+    check(
+        "archive = { roll = { size = \"99999999999999999999TiB\" } }",
+        &["mapping.hello.archive.roll.size", "too large"],
+    );
+    check("[daemon]\nmemory = \"1e30GiB\"", &["daemon.memory"]);
+    for root in ["hdfs://n:99999/x", "hdfs://n:/x", "hdfs://:8020/x", "hdfs://u@n/x"] {
+        check(&format!("archive = {{ root = {root:?} }}"), &["mapping.hello.archive.root", root]);
+    }
+}
+
+#[test]
 fn a_login_that_could_never_work_is_a_fault() {
     let bearer = "[kafka.properties]\n\"security.protocol\" = \"sasl_ssl\"\n\"sasl.mechanism\" = \
                   \"OAUTHBEARER\"\n";
@@ -320,6 +332,14 @@ fn a_login_that_could_never_work_is_a_fault() {
              \"sasl.oauthbearer.token.endpoint.url\" = \"idp\""
         ),
         &["write \"oidc\"", "not an address of https"],
+    );
+    let url = "\"sasl.oauthbearer.token.endpoint.url\" = \"https://me:hidden@idp/token\"";
+    let said = faults(&format!("{bearer}{url}"));
+    assert!(said.contains("has a user or a password before the @"), "{said}");
+    assert!(!said.contains("hidden"), "{said}");
+    check(
+        "[kafka.secrets]\n\"sasl.password\" = { credential = \"../../x\" }",
+        &["kafka.secrets.\"sasl.password\"", "no name of a systemd credential"],
     );
     let scram = "\"security.protocol\" = \"sasl_ssl\"\n\"sasl.mechanism\" = \"SCRAM-SHA-512\"\n";
     check(

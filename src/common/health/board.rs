@@ -49,6 +49,19 @@ impl Board {
         tell(subject, &News::Began { cause: cause.into() });
     }
 
+    /// The cause is known for certain, and another one than what was said: an outage that began
+    /// with a server that did not answer goes on because the login is refused.
+    pub fn explain_anew(&self, subject: &Subject, cause: &str) {
+        let mut all = self.all.lock();
+        let Some(dependency) = all.get_mut(subject) else { return };
+        if dependency.outage().is_none_or(|outage| outage.cause == cause) {
+            return;
+        }
+        dependency.explain(cause);
+        drop(all);
+        tell(subject, &News::Began { cause: cause.into() });
+    }
+
     /// A call of `who` has worked; the end of an outage is logged.
     pub fn worked(&self, subject: &Subject, who: &str, now: i64) {
         self.change(subject, |d| d.worked(who, now));
@@ -166,6 +179,20 @@ mod tests {
         assert_eq!((&outages[0].0, outages[0].1.since), (&root, 5));
         board.ended(&root, 9);
         assert!(board.outages().is_empty() && board.outage(&root).is_none());
+    }
+
+    #[test]
+    fn a_cause_that_is_certain_replaces_another_one_once() {
+        let (board, root) = (Board::default(), Subject::Root("hdfs://a".into()));
+        board.explain_anew(&root, "nothing fails");
+        assert!(board.outage(&root).is_none());
+        assert!(board.failed(&root, "index", "no answer", 5));
+        board.explain(&root, "can't connect");
+        let _ = board.failed(&root, "index", "refused", 6);
+        assert_eq!(board.outage(&root).unwrap().cause, "can't connect");
+        board.explain_anew(&root, "refused");
+        let _ = board.failed(&root, "index", "no answer", 7);
+        assert_eq!(board.outage(&root).unwrap().cause, "refused");
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl Dependency {
             outage.cause = cause.into();
         }
         outage.last = now;
-        outage.failures += 1;
+        outage.failures = outage.failures.saturating_add(1);
         if !outage.failing.contains(who) {
             let _ = outage.failing.insert(who.into());
         }

@@ -77,7 +77,7 @@ impl Metrics {
     /// A handle of a partition's gauges.
     #[must_use]
     pub fn partition(self: &Arc<Metrics>, tp: &TopicPartition) -> PartitionGauges {
-        *self.handles().entry(tp.clone()).or_default() += 1;
+        self.handles().entry(tp.clone()).and_modify(|n| *n = n.saturating_add(1)).or_insert(1);
         let labels = Arc::new([tp.topic.to_string(), tp.partition.to_string()]);
         let gauge = |family: &IntGaugeVec| PartitionGauge {
             family: family.clone(),
@@ -204,7 +204,7 @@ impl PartitionGauges {
 impl Drop for PartitionGauges {
     fn drop(&mut self) {
         let mut handles = self.metrics.handles();
-        let left = handles.remove(&self.tp).unwrap_or(1) - 1;
+        let left = handles.remove(&self.tp).unwrap_or(1).saturating_sub(1);
         if 0 < left {
             let _ = handles.insert(self.tp.clone(), left);
             return;

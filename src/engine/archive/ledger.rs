@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::clients::store::{Store, StoreError};
+use crate::clients::store::{ErrorKind, SMALL, Store, StoreError};
 use crate::common::clock::Now;
 use crate::common::crash::{self, Step};
 use crate::common::retry::{self, Pauses};
@@ -75,8 +75,14 @@ const DAY: i64 = 86_400_000;
 impl LedgerStore {
     pub(super) async fn entry(&self, key: EntryKey) -> Result<Option<Entry>, LedgerError> {
         let path = self.paths.entry(key);
-        let Some(text) = self.store.read(&path).await? else {
-            return Ok(None);
+        let text = match self.store.read_at_most(&path, SMALL).await {
+            Ok(Some(text)) => text,
+            Ok(None) => return Ok(None),
+            Err(e) if e.kind == ErrorKind::TooLarge => {
+                let error = EntryError::Malformed(e.detail);
+                return Err(LedgerError::Entry { path, error });
+            }
+            Err(e) => return Err(e.into()),
         };
         Entry::decode(key, &text).map(Some).map_err(|error| LedgerError::Entry { path, error })
     }
@@ -347,6 +353,21 @@ mod tests {
     }
 
     /// Even if it has the length of the file that belongs there.
+    /// What a person has to look at stops the partition; the store is not tried again for it.
+    #[tokio::test]
+    async fn a_file_of_gigabytes_is_no_entry() {
+        let (memory, paths) = (Memory::default(), PartitionPaths::new("t", 0, 0));
+        let ledger = LedgerStore { store: Arc::new(memory.clone()), paths: paths.clone() };
+        let path = paths.entry(EntryKey::Genesis);
+        put(&memory, &path, b"small, and none").await;
+        let large = vec![0; usize::try_from(SMALL).expect("64 bits") + 1];
+        let _ = memory.lock().files.insert(path.clone(), large);
+        let refused = ledger.entry(EntryKey::Genesis).await;
+        let Err(LedgerError::Entry { path: named, error }) = refused else { panic!("{refused:?}") };
+        assert_eq!(named, path);
+        assert!(matches!(error, EntryError::Malformed(_)), "{error}");
+    }
+
     #[tokio::test]
     async fn a_file_of_another_program_is_never_taken_for_a_published_one() {
         let (memory, paths) = (Memory::default(), PartitionPaths::new("t", 0, 0));

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::clients::store::{Store, StoreError};
+use crate::clients::store::{ErrorKind, SMALL, Store, StoreError};
 use crate::engine::archive::staging::{looked_at, staged_paths};
 use crate::pure::layout::RollReason;
 use crate::pure::layout::names::{self, LEDGERS, PartitionPaths, staged_name};
@@ -154,7 +154,14 @@ impl LedgerListing {
         }
         for name in store.list(&place.path()).await? {
             let path = format!("{}/{name}", place.path());
-            let decoded = match (names::parse_entry(&name), store.read(&path).await?) {
+            let text = match store.read_at_most(&path, SMALL).await {
+                Err(e) if e.kind == ErrorKind::TooLarge => {
+                    listing.find(FindingKind::UnreadableEntry, &path, e.detail);
+                    continue;
+                }
+                read => read?,
+            };
+            let decoded = match (names::parse_entry(&name), text) {
                 (Some(key), Some(text)) => Entry::decode(key, &text).map_err(|e| e.to_string()),
                 (None, _) => Err("its name is not the name of an entry".into()),
                 // An entry is never deleted.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::clients::store::{ErrorKind, FileFacts, Store, StoreError};
+use crate::clients::store::{ErrorKind, FileFacts, SMALL, Store, StoreError};
 use crate::pure::formats::identity::RootIdentity;
 use crate::pure::layout::names::{self, IDENTITY, LEDGERS, STAGING};
 
@@ -11,7 +11,7 @@ use crate::pure::layout::names::{self, IDENTITY, LEDGERS, STAGING};
 /// # Errors
 /// The store does not answer, or another version wrote the id.
 pub async fn root_id(store: &dyn Store) -> Result<Option<String>, StoreError> {
-    let Some(text) = store.read(IDENTITY).await? else {
+    let Some(text) = store.read_at_most(IDENTITY, SMALL).await? else {
         return Ok(None);
     };
     let error = |detail: String| StoreError::new(ErrorKind::Other, "read", IDENTITY, detail);
@@ -32,7 +32,11 @@ pub enum FoundIdentity {
 /// # Errors
 /// The store does not answer.
 pub async fn find_identity(store: &dyn Store) -> Result<FoundIdentity, StoreError> {
-    Ok(match store.read(IDENTITY).await?.map(|text| RootIdentity::decode(&text)) {
+    let text = match store.read_at_most(IDENTITY, SMALL).await {
+        Err(e) if e.kind == ErrorKind::TooLarge => return Ok(FoundIdentity::Unreadable(e.detail)),
+        read => read?,
+    };
+    Ok(match text.map(|text| RootIdentity::decode(&text)) {
         None => FoundIdentity::Missing,
         Some(Ok(identity)) => FoundIdentity::Is(identity.root),
         Some(Err(e)) => FoundIdentity::Unreadable(e.to_string()),
@@ -80,28 +84,57 @@ pub async fn check_files(store: &dyn Store) -> Result<(), StoreError> {
     }
 }
 
-/// Does with a file what an append does, and deletes it. What the store said of the file.
+/// Does with a file what an append does, and deletes it: it is renamed into this directory, where
+/// records would be published. What the store said of the file. Directories that were made for it
+/// are deleted, unless something else lies there meanwhile.
 ///
 /// # Errors
 /// The store does not answer, or refuses a step.
-pub async fn try_files(store: &dyn Store) -> Result<Option<FileFacts>, StoreError> {
+pub async fn try_files(
+    store: &dyn Store,
+    directory: &str,
+) -> Result<Option<FileFacts>, StoreError> {
     let probe = names::staged_identity(&format!("probe-{}", uuid::Uuid::new_v4().simple()));
-    let renamed = format!("{probe}-renamed");
+    // Readers skip a name that begins so.
+    let name = format!("_{}", probe.rsplit('/').next().unwrap_or_default());
+    let published = [directory, &name].join("/").trim_start_matches('/').to_string();
     store.make_dirs(STAGING).await?;
+    let missing = missing(store, directory).await?;
     let mut file = store.create(&probe).await?;
     let appended = async {
         file.write(Bytes::from_static(b"probe")).await?;
         file.close().await?;
-        store.rename(&probe, &renamed).await
+        store.make_dirs(directory).await?;
+        store.rename(&probe, &published).await
     }
     .await;
     let facts = match &appended {
-        Ok(()) => store.facts(&renamed).await,
+        Ok(()) => store.facts(&published).await,
         Err(_) => Ok(None),
     };
-    let left = if appended.is_ok() { &renamed } else { &probe };
+    let left = if appended.is_ok() { &published } else { &probe };
     let deleted = store.delete(left).await;
+    for made in missing.iter().rev() {
+        if store.delete_empty(made).await.is_err() {
+            break;
+        }
+    }
     appended.and(facts).and_then(|facts| deleted.map(|()| facts))
+}
+
+/// The directories on the way to this one that are not there, the highest first.
+async fn missing(store: &dyn Store, directory: &str) -> Result<Vec<String>, StoreError> {
+    let (mut missing, mut above) = (Vec::new(), String::new());
+    for name in directory.split('/').filter(|name| !name.is_empty()) {
+        let path = if above.is_empty() { name.to_string() } else { format!("{above}/{name}") };
+        // Below a directory that is not there, none is.
+        let is_there = missing.is_empty() && store.list(&above).await?.iter().any(|n| n == name);
+        if !is_there {
+            missing.push(path.clone());
+        }
+        above = path;
+    }
+    Ok(missing)
 }
 
 /// Writes a root's id, unless one stands there; the id that stands there then.
@@ -134,10 +167,18 @@ mod tests {
     use crate::fakes::store::Memory;
 
     #[tokio::test]
-    async fn a_try_leaves_no_file() {
+    async fn a_try_leaves_nothing_but_what_was_there() {
         let store = Memory::default();
-        assert!(try_files(&store).await.unwrap().is_some(), "the store tells of the file");
-        assert!(store.lock().files.is_empty());
+        for directory in ["", "t/dt=1/hr=2"] {
+            let facts = try_files(&store, directory).await.unwrap();
+            assert!(facts.is_some(), "the store tells of the file");
+            assert!(store.lock().files.is_empty());
+            assert_eq!(store.list("").await.unwrap(), ["_alluvium"]);
+        }
+        store.make_dirs("t/dt=1").await.unwrap();
+        let _ = try_files(&store, "t/dt=1/hr=2").await.unwrap();
+        assert_eq!(store.list("t").await.unwrap(), ["dt=1"]);
+        assert!(store.list("t/dt=1").await.unwrap().is_empty());
     }
 
     #[tokio::test]

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::clients::kafka;
+use crate::clients::kerberos;
+use crate::clients::store;
 use crate::common::config::{Config, Faulty, KeyPlaces};
+use crate::common::files;
 use crate::outside::cli::exit::{EX_CONFIG, EX_USAGE};
 use crate::outside::cli::output::complain;
 use crate::outside::web::{self, Asked};
@@ -36,20 +39,24 @@ impl ConfigArgs {
         kafka::take_identity(&config.kafka);
         let mut faults = kafka::refused(&config);
         for kerberos in config.kerberos() {
-            let more = kerberos.refused();
+            let more = kerberos::refused(kerberos);
             let more: Vec<_> = more.into_iter().filter(|f| !faults.contains(f)).collect();
             faults.extend(more);
         }
-        for fault in config.archives().filter_map(|archive| archive.root.refused()) {
-            if !faults.contains(&fault) {
-                faults.push(fault);
+        for archive in config.archives() {
+            let of_root = archive.root.refused();
+            let of_client = if of_root.is_empty() { store::refused(&archive.root) } else { None };
+            for fault in of_root.into_iter().chain(of_client) {
+                if !faults.contains(&fault) {
+                    faults.push(fault);
+                }
             }
         }
         faults.extend(web::refused(&config.daemon));
         if faults.is_empty() {
             return Ok(config);
         }
-        let text = std::fs::read_to_string(&self.config).unwrap_or_default();
+        let text = files::read_named_text(&self.config).unwrap_or_default();
         complain(&self.shown(&Faulty(faults).placed(&KeyPlaces::read(&text))));
         Err(EX_CONFIG)
     }
@@ -57,7 +64,7 @@ impl ConfigArgs {
     /// Reads and checks; all faults, as text.
     pub(super) fn read(&self) -> Result<Config, String> {
         let shown = self.config.display();
-        let text = std::fs::read_to_string(&self.config).map_err(|e| {
+        let text = files::read_named_text(&self.config).map_err(|e| {
             format!("can't read {shown}: {e}; `alluvium init` writes a first configuration")
         })?;
         Config::parse(&text, self.instance.as_deref()).map_err(|faults| self.shown(&faults))

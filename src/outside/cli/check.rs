@@ -39,8 +39,10 @@ impl Check {
                 let exposed = config.kafka.exposed();
                 let of_kerberos = config.kerberos().flat_map(Kerberos::warnings);
                 let of_web = web::warnings(&config.daemon);
-                let warnings: BTreeSet<String> =
-                    exposed.into_iter().chain(of_kerberos).chain(of_web).collect();
+                let is_identified = config.kafka.kerberos.is_some();
+                let of_roots = config.archives().flat_map(|a| a.root.warnings(is_identified));
+                let all = exposed.into_iter().chain(of_kerberos).chain(of_web).chain(of_roots);
+                let warnings: BTreeSet<String> = all.collect();
                 warnings.iter().for_each(|text| complain(&format!("warning: {text}")));
                 say(&describe(&config, jiff::Timestamp::now().as_millisecond()));
                 if self.live { try_live(&config) } else { 0 }

@@ -2,12 +2,14 @@
 //! file belongs, and the ledger there says whether the copy is what was written.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::clients::store::{Store, StoreError};
+use crate::common::files;
 use crate::engine::archive::listing::{LedgerListing, LedgerPath};
 use crate::engine::archive::root::{FoundIdentity, find_identity};
 use crate::outside::audit::rows;
@@ -23,7 +25,12 @@ pub(super) async fn explain_copy(
     path: &str,
 ) -> Result<Option<Answer>, StoreError> {
     let local = path.strip_prefix("file://").unwrap_or(path);
-    match std::fs::read(local) {
+    let read = files::open(Path::new(local)).and_then(|mut file| {
+        let mut bytes = Vec::new();
+        let _ = file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
+    match read {
         Ok(bytes) => Ok(Some(explain_bytes(stores, path, bytes.into()).await?)),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => {

@@ -1,5 +1,6 @@
 //! The two ways of a command to speak: complaints go to stderr, answers to stdout.
 
+use std::borrow::Cow;
 use std::io::{ErrorKind, Result, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
@@ -15,7 +16,7 @@ pub(super) fn plain_table() -> Table {
 }
 
 pub(super) fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "alluvium: {}", text.trim_end());
+    let _ = writeln!(std::io::stderr(), "alluvium: {}", visible(text.trim_end()));
 }
 
 pub(super) fn say(text: &str) {
@@ -24,13 +25,32 @@ pub(super) fn say(text: &str) {
     }
 }
 
+/// Says the same on an empty screen.
+pub(super) fn say_anew(text: &str) {
+    const CLEAR: &str = "\x1b[2J\x1b[H";
+    let _ = write!(std::io::stdout(), "{CLEAR}");
+    say(text);
+}
+
 /// Whoever reads may have gone (`alluvium status | head`). The command still ends what it does, and
 /// with its own exit code: a repair must not stop half way because nobody listens.
 fn speak(to: &mut impl Write, text: &str) -> Result<()> {
-    writeln!(to, "{text}").or_else(|e| match e.kind() {
+    writeln!(to, "{}", visible(text)).or_else(|e| match e.kind() {
         ErrorKind::BrokenPipe => Ok(()),
         _ => Err(e),
     })
+}
+
+/// The text as a terminal may show it. Names of topics and files are others' to choose: characters
+/// that would steer a terminal, or turn the direction of what follows, are shown by their numbers.
+fn visible(text: &str) -> Cow<'_, str> {
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let steers = |c: char| (c.is_control() && !['\n', '\t'].contains(&c)) || turns(c);
+    if !text.contains(steers) {
+        return text.into();
+    }
+    let shown = |c: char| if steers(c) { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect::<String>().into()
 }
 
 /// What a command answers: the lines for stdout, and its exit code.
@@ -73,6 +93,20 @@ mod tests {
         fn flush(&mut self) -> Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn nothing_of_a_text_steers_a_terminal() {
+        for (text, shown) in [
+            ("a topic\tand\nits lines", "a topic\tand\nits lines"),
+            ("t\u{1b}[2Jx\r\u{7}\u{9b}31m", "t\\u{1b}[2Jx\\r\\u{7}\\u{9b}31m"),
+            ("über \u{202e}txt.exe", "über \\u{202e}txt.exe"),
+        ] {
+            assert_eq!(visible(text), shown);
+        }
+        let mut there = Vec::new();
+        speak(&mut there, "\u{1b}]0;x\u{7}").unwrap();
+        assert_eq!(there, b"\\u{1b}]0;x\\u{7}\n");
     }
 
     #[test]

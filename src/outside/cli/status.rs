@@ -9,7 +9,7 @@ use crate::common::health::spell;
 use crate::common::status::{Condition, InstanceStatus, OutageOf, PartitionStatus, Wait};
 use crate::outside::cli::arguments::DaemonArgs;
 use crate::outside::cli::exit::{EX_DATAERR, EX_UNAVAILABLE};
-use crate::outside::cli::output::{complain, plain_table, say};
+use crate::outside::cli::output::{complain, plain_table, say, say_anew};
 use crate::outside::web::Asked;
 
 /// Arguments of `status`.
@@ -63,8 +63,8 @@ impl Status {
         if self.json {
             say(&text);
         } else {
-            let clear = if self.watch { "\x1b[2J\x1b[H" } else { "" };
-            say(&format!("{clear}{}", text_of(&status)));
+            let say = if self.watch { say_anew } else { say };
+            say(&text_of(&status));
         }
         let stopped = status.count(|c| matches!(c, Condition::Stopped(_)));
         if stopped != 0 || !status.topic_troubles().is_empty() {

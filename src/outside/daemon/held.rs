@@ -20,7 +20,7 @@ pub(super) fn unless_all(config: &Config, refusals: Refusals) -> anyhow::Result<
         return Ok(refusals);
     }
     let mut all: Vec<Refusal> = refusals.into_values().collect();
-    let wrong = all.iter().position(|r| matches!(r, Refusal::Misconfigured(_))).unwrap_or(0);
+    let wrong = all.iter().position(Refusal::is_fault).unwrap_or(0);
     if all.is_empty() { Ok(Refusals::new()) } else { Err(all.swap_remove(wrong).into_error()) }
 }
 

@@ -4,18 +4,21 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::clients::kerberos::silent_kdc;
 use crate::clients::store::measured::{Call, Measured, StoreTimer};
-use crate::clients::store::{self, Deadlines, ErrorKind, Store, StoreError, refuse_mounts_below};
-use crate::common::config::{Config, Root};
+use crate::clients::store::{
+    self, Deadlines, ErrorKind, Store, StoreError, reach, refuse_mounts_below,
+};
+use crate::common::config::{Config, HdfsOptions, Root};
 use crate::common::health::{Board, Subject};
 use crate::common::spawn::spawn_detached;
 use crate::engine::archive::root::{check_files, identity};
 use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::health::now_ms;
-use crate::outside::daemon::unavailable::{Refusals, Unavailable};
+use crate::outside::daemon::unavailable::{
+    LoginRefused, Misconfigured, Refusal, Refusals, Unavailable,
+};
 use crate::pure::layout::names;
 
 /// The open stores and the ids of roots, by URL.
@@ -31,7 +34,7 @@ pub(crate) async fn open_all(
 ) -> (Stores, Refusals) {
     let (mut stores, mut refusals) = (Stores::new(), Refusals::new());
     // A root that does not answer is tried once, however many mappings name it.
-    let mut closed: HashMap<String, String> = HashMap::new();
+    let mut closed: HashMap<String, NotOpened> = HashMap::new();
     for mapping in &config.mappings {
         for archive in mapping.archives() {
             let url = archive.root.url();
@@ -53,8 +56,8 @@ pub(crate) async fn open_all(
                     let _ = unopened.insert((store, id));
                 }
                 Err(error) => {
-                    let text = format!("root {url} of mapping.{}: {error}", mapping.name);
-                    let _ = refusals.insert(mapping.name.clone(), Unavailable(text).into());
+                    let refusal = error.of(&url, &mapping.name);
+                    let _ = refusals.insert(mapping.name.clone(), refusal);
                     let _ = closed.insert(url, error);
                 }
             }
@@ -63,31 +66,84 @@ pub(crate) async fn open_all(
     (stores, refusals)
 }
 
-async fn open(root: &Root) -> Result<(Arc<dyn Store>, String), String> {
-    if let Root::Hdfs { url, .. } = root {
-        reach(url).await?;
+/// Why a root was not opened, in words.
+#[derive(Clone, Debug)]
+enum NotOpened {
+    /// It may be opened later, without anybody's help.
+    Unavailable(String),
+    /// A person has to correct the configuration or the directory.
+    Unsuitable(String),
+    LoginRefused(String),
+}
+
+impl NotOpened {
+    fn of(&self, url: &str, mapping: &str) -> Refusal {
+        let of = |why: &str| format!("root {url} of mapping.{mapping}: {why}");
+        match self {
+            NotOpened::Unavailable(why) => Unavailable(of(why)).into(),
+            NotOpened::Unsuitable(why) => Misconfigured(of(why)).into(),
+            NotOpened::LoginRefused(why) => {
+                LoginRefused { text: of(why), was_running: false }.into()
+            }
+        }
     }
+
+    /// What an error of the first calls means.
+    fn told(root: &Root, e: &StoreError) -> NotOpened {
+        let kerberos = match root {
+            Root::Hdfs { options, .. } => options.kerberos.as_ref(),
+            Root::Local { .. } => None,
+        };
+        let has_keytab = kerberos.is_some_and(|kerberos| kerberos.keytab.is_some());
+        // It says itself what to look at.
+        let no_login = || format!("can't log in: {}; while: {}", e.detail, e.operation);
+        match e.kind {
+            ErrorKind::Authentication => NotOpened::LoginRefused(no_login()),
+            // The keytab has no key of the principal.
+            ErrorKind::NoTicket if has_keytab => NotOpened::LoginRefused(no_login()),
+            ErrorKind::NoTicket | ErrorKind::SilentKdc => NotOpened::Unavailable(no_login()),
+            ErrorKind::Unsuitable => NotOpened::Unsuitable(e.to_string()),
+            ErrorKind::Permission => {
+                let cure = match (root, kerberos) {
+                    (_, Some(kerberos)) => {
+                        format!("Give {} write access to the root", kerberos.principal)
+                    }
+                    (Root::Local { .. }, None) => {
+                        "Give the daemon's user write access to the root".into()
+                    }
+                    (Root::Hdfs { .. }, None) => {
+                        "Give the daemon's user write access to the root, \
+                                                  or set archive.user"
+                            .into()
+                    }
+                };
+                NotOpened::Unavailable(format!("{e}. {cure}"))
+            }
+            ErrorKind::Unknown => {
+                let text = format!("{e}. Is the store up, and is archive.root right?");
+                NotOpened::Unavailable(text)
+            }
+            _ => NotOpened::Unavailable(e.to_string()),
+        }
+    }
+}
+
+async fn open(root: &Root) -> Result<(Arc<dyn Store>, String), NotOpened> {
+    reach(root).await.map_err(NotOpened::Unavailable)?;
     if let Root::Local { directory, .. } = root {
-        refuse_mounts_below(Path::new(directory))?;
+        refuse_mounts_below(Path::new(directory)).map_err(NotOpened::Unsuitable)?;
     }
-    let store = store::open(root, Deadlines::default()).map_err(|e| e.to_string())?;
+    let told = |e: StoreError| NotOpened::told(root, &e);
+    let store = store::open(root, Deadlines::default()).map_err(told)?;
     let answer = first_answer(root, &*store).await;
     if answer.as_ref().is_err_and(|e| e.kind == ErrorKind::Unknown)
         && let Some(why) = silent_kdc_of(root).await
     {
-        return Err(why);
+        return Err(NotOpened::Unavailable(why));
     }
-    let id = answer.map_err(|e| match e.kind {
-        ErrorKind::Permission => {
-            format!("{e}. Give the daemon's user write access to the root, or set archive.user")
-        }
-        // It says itself what to look at.
-        ErrorKind::Authentication => format!("can't log in: {}; while: {}", e.detail, e.operation),
-        ErrorKind::Unknown => format!("{e}. Is the store up, and is archive.root right?"),
-        _ => e.to_string(),
-    })?;
+    let id = answer.map_err(told)?;
     if matches!(root, Root::Hdfs { .. }) {
-        check_files(&*store).await.map_err(|e| e.to_string())?;
+        check_files(&*store).await.map_err(told)?;
     }
     tracing::info!(root = store.url(), id, "root opened");
     Ok((store, id))
@@ -138,15 +194,25 @@ pub(super) fn heard(board: &Arc<Board>, call: &Call<'_>) {
     };
     let who = who((call.operation, call.path), error.kind);
     let started_at = now_ms().saturating_sub(call.duration.as_millis() as i64);
-    let cause = error.to_string();
+    let cause = match error.kind {
+        ErrorKind::Authentication => format!("can't log in: {}", error.detail),
+        _ => error.to_string(),
+    };
     if board.note_failed(&root, &who, &cause, started_at).is_none() {
+        if error.kind == ErrorKind::Authentication {
+            board.explain_anew(&root, &cause);
+        }
         return;
     }
     let board = Arc::clone(board);
     spawn_detached("root-trouble", async move {
         let Subject::Root(url) = &root else { return };
         // The client only says that nothing came; why, a connection of its own can tell.
-        let why = reach(url).await.err();
+        let root_alone = Root::Hdfs { url: url.clone(), options: HdfsOptions::default() };
+        let why = match namenode(url) {
+            Some(_) => reach(&root_alone).await.err(),
+            None => None,
+        };
         board.explain(&root, &why.unwrap_or(cause));
     });
 }
@@ -198,19 +264,6 @@ fn works(board: &Board, root: &Subject, (operation, path): Operation<'_>, now: i
     }
 }
 
-/// A NameNode that does not listen: the client would try for minutes and then say less.
-async fn reach(url: &str) -> Result<(), String> {
-    let Some(authority) = namenode(url) else { return Ok(()) };
-    let hint =
-        "check the host and port in archive.root (the NameNode's RPC port, often 8020 or 9000)";
-    let connect = tokio::net::TcpStream::connect(authority);
-    match tokio::time::timeout(Duration::from_secs(5), connect).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(e)) => Err(format!("can't connect to the NameNode at {authority}: {e}; {hint}")),
-        Err(_) => Err(format!("the NameNode at {authority} does not answer within 5 s; {hint}")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,6 +287,38 @@ mod tests {
             board.outage(&root).is_some()
         };
         calls.iter().map(after).collect()
+    }
+
+    /// systemd starts a daemon again every ten seconds, unless it has ended with 78.
+    #[test]
+    fn what_a_person_has_to_correct_is_no_outage() {
+        let root = |kerberos: &str| {
+            let text = format!(
+                "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[archive]\nroot = \
+                 \"hdfs://n:1/r\"\n{kerberos}\n[mapping.m]\ntopics = [\"t\"]\n"
+            );
+            let config = Config::parse(&text, Some("i")).unwrap();
+            config.archives().next().unwrap().root.clone()
+        };
+        let keytab = root("kerberos = { principal = \"a@B\", keytab = \"/k\" }");
+        let cache = root("kerberos = { principal = \"a@B\", cache = \"/c\" }");
+        let told = |root: &Root, kind| {
+            let e = StoreError::new(kind, "read", "/p", "why");
+            let refusal = NotOpened::told(root, &e).of("hdfs://n:1/r", "m");
+            assert!(refusal.to_string().contains("why"), "{refusal}");
+            refusal
+        };
+        for kind in ErrorKind::ALL {
+            use ErrorKind::{Authentication, NoTicket, Unsuitable};
+            let fault = told(&keytab, kind).is_fault();
+            assert_eq!(fault, matches!(kind, Authentication | NoTicket | Unsuitable), "{kind:?}");
+            let fault = told(&cache, kind).is_fault();
+            assert_eq!(fault, matches!(kind, Authentication | Unsuitable), "{kind:?}");
+        }
+        let refused = told(&keytab, ErrorKind::Authentication).into_error();
+        assert!(refused.is::<LoginRefused>(), "a process that was started anew waits for minutes");
+        let denied = told(&keytab, ErrorKind::Permission).to_string();
+        assert!(denied.contains("Give a@B write access"), "{denied}");
     }
 
     /// A disk that is nearly full: small files are written, and large ones are not.

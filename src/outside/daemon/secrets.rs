@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::clients::kafka;
-use crate::common::config::{Config, Kafka};
+use crate::common::config::{Config, Kafka, Kerberos};
+use crate::common::files;
 use crate::outside::daemon::systemd;
 
-/// The least time that a daemon waits whose login the brokers refuse, before it logs in again: an
-/// account that is locked after some failures stays usable.
+/// The least time that a daemon waits whose login is refused, before it logs in again: an account
+/// that is locked after some failures stays usable.
 const PAUSE: Duration = Duration::from_secs(300);
 
 /// The pauses of the instances differ by up to this time, so that a fleet whose account is refused
@@ -37,7 +38,7 @@ impl Secrets {
 
     fn of(files: Vec<PathBuf>) -> Secrets {
         let hash = |path: &PathBuf| {
-            let content = std::fs::read(path).ok()?;
+            let content = files::read(path).ok()?;
             let mut hasher = DefaultHasher::new();
             content.hash(&mut hasher);
             Some(hasher.finish())
@@ -59,23 +60,26 @@ impl Secrets {
     }
 }
 
-/// Waits until the brokers may be asked again to let this client log in, or until a file has
-/// changed: without any client, so nothing is sent to the brokers. False if the process is to end.
+/// Waits until the brokers and the stores may be asked again to let this client log in, or until a
+/// file has changed: without any client, so nothing is sent. False if the process is to end.
 pub async fn pause_after_refusal(config: &Config, shutdown: impl Future<Output = ()>) -> bool {
-    let kerberos = config.kafka.kerberos.as_ref();
     // Another job may renew the tickets meanwhile.
-    let cache = kerberos.and_then(|kerberos| kerberos.cache_file()).map(PathBuf::from);
-    let secrets = Secrets::of(config.kafka.files().into_iter().chain(cache).collect());
+    let of_kerberos = |kerberos: &Kerberos| {
+        let files = [kerberos.keytab.as_deref(), kerberos.cache_file()];
+        files.into_iter().flatten().map(PathBuf::from).collect::<Vec<_>>()
+    };
+    let of_kerberos = config.kerberos().flat_map(of_kerberos);
+    let secrets = Secrets::of(config.kafka.files().into_iter().chain(of_kerberos).collect());
     let begun = tokio::time::Instant::now();
     let pause = pause_of(&config.daemon.instance);
     tracing::error!(
-        "the brokers refuse the login: all clients are closed, and the next try is in {} seconds, \
-         or as soon as a file of kafka.secrets, a certificate, a keytab or a ticket has changed",
+        "the login is refused: all clients are closed, and the next try is in {} seconds, or as \
+         soon as a file of kafka.secrets, a certificate, a keytab or a ticket has changed",
         pause.as_secs()
     );
     tokio::pin!(shutdown);
     while begun.elapsed() < pause {
-        systemd::waits("the brokers refuse the login; waiting before the next try");
+        systemd::waits("the login is refused; waiting before the next try");
         tokio::select! {
             () = &mut shutdown => return false,
             () = tokio::time::sleep(LOOK) => {}

@@ -12,7 +12,7 @@ pub struct Unavailable(pub String);
 #[error("{0}")]
 pub struct Misconfigured(pub String);
 
-/// The brokers do not let this client log in: another try soon could lock the account.
+/// The brokers or a root do not let this client log in: another try soon could lock the account.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub struct LoginRefused {
@@ -33,15 +33,24 @@ pub enum Refusal {
     Unavailable(#[from] Unavailable),
     #[error(transparent)]
     Misconfigured(#[from] Misconfigured),
+    #[error(transparent)]
+    LoginRefused(#[from] LoginRefused),
 }
 
 impl Refusal {
+    /// Whether a person has to correct something first.
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        !matches!(self, Refusal::Unavailable(_))
+    }
+
     /// The error that a start without any other mapping ends with.
     #[must_use]
     pub fn into_error(self) -> anyhow::Error {
         match self {
             Refusal::Unavailable(e) => e.into(),
             Refusal::Misconfigured(e) => e.into(),
+            Refusal::LoginRefused(e) => e.into(),
         }
     }
 }

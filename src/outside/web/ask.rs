@@ -22,6 +22,7 @@ use ureq::unversioned::transport::{
 use ureq::{Agent, Error, SendBody};
 
 use crate::common::config::{Config, WebLogin};
+use crate::common::files;
 use crate::outside::web::context::{Pems, key_of};
 use crate::outside::web::file::{TlsKeys, WebFile};
 
@@ -145,7 +146,7 @@ fn authorization(login: &WebLogin) -> Result<Option<HeaderValue>, String> {
     }
     let (Some(user), Some(password)) = (&login.user, &login.password) else { return Ok(None) };
     let path = password.0.display();
-    let read = std::fs::read_to_string(&password.0);
+    let read = files::read_text(&password.0);
     let read = read.map_err(|e| format!("daemon.login.password: can't read {path}: {e}"))?;
     let pair = format!("{user}:{}", read.trim_end_matches(['\r', '\n']));
     let text = format!("Basic {}", BASE64_STANDARD.encode(pair));
@@ -182,7 +183,7 @@ impl TlsConnector {
         if let Some((certificate, key)) = pair {
             let set = builder.set_certificate_chain_file(certificate);
             set.map_err(|e| format!("daemon.login.certificate: {}: {e}", certificate.display()))?;
-            let pem = std::fs::read(key).map_err(|e| e.to_string()).and_then(|pem| key_of(&pem));
+            let pem = files::read(key).map_err(|e| e.to_string()).and_then(|pem| key_of(&pem));
             let set = pem.and_then(|key| builder.set_private_key(&key).map_err(|e| e.to_string()));
             set.map_err(|e| format!("daemon.login.key: {}: {e}", key.display()))?;
         }

@@ -12,6 +12,7 @@ use openssl::stack::Stack;
 use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::{X509, X509Ref, X509VerifyResult};
 
+use crate::common::files;
 use crate::outside::web::file::{ClientAuth, Curve, TlsKeys, Version};
 
 /// The only protocol that is spoken here, as TLS names it.
@@ -28,7 +29,7 @@ pub(super) struct Pems {
 impl Pems {
     pub(super) fn read(keys: &TlsKeys) -> Result<Pems, String> {
         let read = |name: &str, path: &Option<PathBuf>, text: &Option<String>| match path {
-            Some(path) => std::fs::read(path).map(Some).map_err(|e| {
+            Some(path) => files::read(path).map(Some).map_err(|e| {
                 format!("tls_server_config.{name}: can't read {}: {e}", path.display())
             }),
             None => Ok(text.as_ref().map(|text| text.clone().into_bytes())),

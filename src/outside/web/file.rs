@@ -9,6 +9,8 @@ use std::str::FromStr as _;
 
 use serde::Deserialize;
 
+use crate::common::files;
+
 /// The hash of a password takes two to this many steps; a hash with more of them would keep
 /// everybody waiting for seconds.
 const MOST_COST: u32 = 16;
@@ -93,7 +95,10 @@ pub(super) enum Curve {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct HttpKeys {
-    http2: bool,
+    /// Whether HTTP/2 may be spoken, which nobody has to: a client that can speak it speaks
+    /// HTTP/1.1 here.
+    #[serde(rename = "http2")]
+    _http2: bool,
     headers: BTreeMap<String, String>,
 }
 
@@ -104,7 +109,7 @@ impl WebFile {
     /// What is wrong, with the path and the key.
     pub(crate) fn read(path: &Path) -> Result<WebFile, String> {
         let shown = path.display();
-        let text = std::fs::read_to_string(path).map_err(|e| format!("can't read {shown}: {e}"))?;
+        let text = files::read_text(path).map_err(|e| format!("can't read {shown}: {e}"))?;
         let here = path.parent().unwrap_or(Path::new("/"));
         WebFile::parse(&text, here).map_err(|e| format!("{shown}: {e}"))
     }
@@ -117,9 +122,6 @@ impl WebFile {
             serde_saphyr::from_str_with_options(text, options).map_err(|e| e.to_string())?;
         let keys = keys.unwrap_or_default();
         let http = keys.http_server_config.unwrap_or_default();
-        if http.http2 {
-            return Err("http_server_config.http2: HTTP/2 is not spoken here; write false".into());
-        }
         for (name, value) in &http.headers {
             check_header(name, value).map_err(|e| format!("http_server_config.headers: {e}"))?;
         }

@@ -238,7 +238,7 @@ pub(super) fn credentials(headers: &HeaderMap) -> Option<(String, Vec<u8>)> {
     let pair = BASE64_STANDARD.decode(encoded.trim()).ok()?;
     let colon = pair.iter().position(|byte| *byte == b':')?;
     let user = String::from_utf8(pair[..colon].to_vec()).ok()?;
-    Some((user, pair[colon + 1..].to_vec()))
+    Some((user, pair[colon.saturating_add(1)..].to_vec()))
 }
 
 /// What is wrong with a web configuration.

@@ -330,7 +330,7 @@ fn a_web_configuration_is_checked() {
          RequireClientCert\n  client_allowed_sans: [a]\n  min_version: TLS12\n  max_version: \
          TLS13\n  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]\n  \
          curve_preferences: [CurveP256, X25519]\n  prefer_server_cipher_suites: false\n\
-         http_server_config:\n  http2: false\n  headers:\n    X-Frame-Options: deny\n\
+         http_server_config:\n  http2: true\n  headers:\n    X-Frame-Options: deny\n\
          basic_auth_users:\n  a: {hash}\n  b: {hash}\n"
     );
     let right = |text: &str| WebFile::parse(text, Path::new("/etc")).unwrap();
@@ -351,7 +351,7 @@ fn a_web_configuration_is_checked() {
         (&format!("{TLS}  client_auth_type: RequireAndVerifyClientCert\n"), "client_ca_file"),
         (&format!("{TLS}  client_auth_type: Any\n"), "Any"),
         (&format!("{TLS}  client_allowed_sans: [a]\n"), "client_allowed_sans"),
-        ("http_server_config:\n  http2: true\n", "http_server_config.http2"),
+        ("http_server_config:\n  http2: maybe\n", "boolean"),
         ("http_server_config:\n  headers: {Server: x}\n", "\"Server\" can't be set"),
         ("http_server_config:\n  headers: {X-Frame-Options: x}\n", "deny or sameorigin"),
         ("basic_auth_users:\n  a: plain-text-password\n", "user \"a\": the value is no bcrypt"),

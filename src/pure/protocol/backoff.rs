@@ -24,9 +24,11 @@ impl Backoff {
     pub fn next(&mut self, jitter: u32) -> Duration {
         let doubled = 2u32.saturating_pow(self.attempts.saturating_add(1));
         self.attempts = self.attempts.saturating_add(1);
-        let half = Backoff::SHORTEST.saturating_mul(doubled).min(Backoff::LONGEST) / 2;
-        let more = half.as_millis() as u64 * u64::from(jitter) / u64::from(u32::MAX);
-        half + Duration::from_millis(more)
+        let bound = Backoff::SHORTEST.saturating_mul(doubled).min(Backoff::LONGEST);
+        let half = bound.as_millis() as u64 / 2;
+        const MOST: u64 = u32::MAX as u64;
+        let more = half.saturating_mul(u64::from(jitter)) / MOST;
+        Duration::from_millis(half.saturating_add(more))
     }
 
     /// What failed has worked: the next pause is a short one. That something else has worked, such

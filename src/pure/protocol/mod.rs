@@ -8,6 +8,7 @@
 //! each planted `fault`.
 //!
 #![doc = include_str!("../../../docs/rules.md")]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 pub mod adopt;
 pub mod append;

@@ -139,7 +139,7 @@ impl Facts {
         let (mut machine, mut effects) = (Machine::assigned(setup), Vec::new());
         let (mut inputs, mut now) = (VecDeque::from([Input::Tick]), Moment::ZERO);
         while let Some(input) = inputs.pop_front() {
-            now += LONG;
+            now = now.saturating_add(LONG);
             let was_tick = input == Input::Tick;
             machine.handle(input, now, &mut effects);
             if let Some(StopReason::Rules(stop)) = machine.stopped() {
@@ -154,14 +154,15 @@ impl Facts {
                     _ => {}
                 }
             }
-            let reads = matches!(machine.next_read(now + LONG), ReadStep::Seek { .. });
+            let reads =
+                matches!(machine.next_read(now.saturating_add(LONG)), ReadStep::Seek { .. });
             let beyond = reads && machine.start().is_some_and(|at| self.log.to < at);
             if inputs.is_empty() && !was_tick {
                 inputs.push_back(Input::Tick);
             } else if inputs.is_empty() && beyond {
                 inputs.push_back(Input::OutOfRange);
             }
-            assert!(now < LONG * MOST_STEPS, "recovery comes to no end: {machine:?}");
+            assert!(now < LONG.saturating_mul(MOST_STEPS), "recovery comes to no end: {machine:?}");
         }
         Ok(machine)
     }

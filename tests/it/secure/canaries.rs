@@ -7,9 +7,13 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::kafka::{Beside, LIMIT, configured};
 use super::logins::{CA, Listener, Login, SASL, SCRAM, Settings, TLS, USER, login};
-use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send};
+use super::tokens::CANARY;
+use crate::support::{Cluster, Daemon, alluvium, check_live, eventually, flush, send};
 
 const OF_BROKER: &str = "canary-of-the-broker-9Q2w";
 const OF_KEY: &str = "canary-of-the-key-7Xn4";
@@ -18,7 +22,7 @@ const OF_WEB: &str = "canary-of-the-web-5Lk1";
 
 const CERTIFICATE: (&str, &str) = ("ssl.certificate.location", "$/client.crt");
 
-const LOGINS: [Login; 3] = [
+const LOGINS: [Login; 4] = [
     login(
         "password-and-key",
         Listener::Sasl,
@@ -31,7 +35,18 @@ const LOGINS: [Login; 3] = [
         &[TLS, CA, ("ssl.keystore.location", "$/canary.p12"), DEBUG],
         &[("ssl.keystore.password", OF_STORE)],
     ),
+    login("by-token", Listener::Sasl, BY_TOKEN, &[("sasl.oauthbearer.client.secret", CANARY)]),
     login("refused", Listener::Sasl, &[SASL, SCRAM, ("sasl.username", "nobody"), CA, DEBUG], WRONG),
+];
+const BY_TOKEN: Settings = &[
+    SASL,
+    CA,
+    ("sasl.mechanism", "OAUTHBEARER"),
+    ("sasl.oauthbearer.method", "oidc"),
+    ("sasl.oauthbearer.client.id", "archiver"),
+    ("sasl.oauthbearer.token.endpoint.url", "https://127.0.0.1:%/token"),
+    ("https.ca.location", "$/ca.crt"),
+    DEBUG,
 ];
 /// The client library says all that it does.
 const DEBUG: (&str, &str) = ("debug", "all");
@@ -71,7 +86,9 @@ pub(super) fn are_found_nowhere(cluster: &Cluster, beside: &Beside) {
     let user = ["--entity-type", "users", "--entity-name", "archiver"];
     let _ = cluster.run(&[&change[..], &user].concat());
     let mut secrets = lines_of_keys(&certificates);
-    secrets.extend([OF_BROKER, OF_KEY, OF_STORE, OF_WEB].map(String::from));
+    secrets.extend([OF_BROKER, OF_KEY, OF_STORE, OF_WEB, CANARY].map(String::from));
+    // As it is sent to the token server.
+    secrets.push(STANDARD.encode(format!("archiver:{CANARY}")));
     for login in &LOGINS {
         if login.what == "refused" {
             let config = traced(cluster, beside, login);
@@ -146,6 +163,9 @@ fn of_a_daemon(cluster: &Cluster, beside: &Beside, login: &Login, secrets: &[Str
         assert_eq!(code, 0, "{command}: {text}");
         nothing_in(command, text.as_bytes(), secrets);
     }
+    let (_, text) = alluvium(&["check", "--live", "--config", &file]);
+    assert!(text.contains("brokers "), "it has tried nothing: {text}");
+    nothing_in("check --live", text.as_bytes(), secrets);
     for name in ["cmdline", "environ"] {
         nothing_in(name, &of_process(&daemon, name), secrets);
     }
@@ -199,9 +219,66 @@ fn nothing_below(directory: &Path, secrets: &[String]) {
     }
 }
 
-fn nothing_in(place: &str, bytes: &[u8], secrets: &[String]) {
+/// The keys of a keytab stand in it alone. `config`: that of a daemon which logs in by them.
+pub(super) fn keys_are_found_nowhere(
+    cluster: &Cluster,
+    config: &str,
+    keytab: &Path,
+    variables: &[(&str, &str)],
+) {
+    let keys = keys_of(&std::fs::read(keytab).unwrap());
+    assert!(!keys.is_empty());
+    let forms = |key: Vec<u8>| {
+        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let capitals = hex.to_uppercase();
+        [STANDARD.encode(&key).into_bytes(), hex.into_bytes(), capitals.into_bytes(), key]
+    };
+    let secrets: Vec<Vec<u8>> = keys.into_iter().flat_map(forms).collect();
+    let home = cluster.home("keys");
+    let all = [variables, &EVERY_LINE].concat();
+    let daemon = Daemon::start_with(&home, "a", config, &all);
+    eventually("it is ready", LIMIT, || daemon.get("/readyz").is_some());
+    for path in ["/", "/status.json", "/metrics"] {
+        nothing_in(path, daemon.get(path).unwrap().as_bytes(), &secrets);
+    }
+    for name in ["cmdline", "environ"] {
+        nothing_in(name, &of_process(&daemon, name), &secrets);
+    }
+    let (code, said) = check_live(&home, config, variables);
+    assert_eq!(code, 0, "{said}");
+    nothing_in("check --live", said.as_bytes(), &secrets);
+    let log = daemon.log.clone();
+    assert_eq!(daemon.stop(), 0);
+    nothing_in("the log", &std::fs::read(log).unwrap(), &secrets);
+}
+
+/// The keys of a keytab, version 2.
+fn keys_of(keytab: &[u8]) -> Vec<Vec<u8>> {
+    let number = |at: usize, of: usize| {
+        keytab[at..at + of].iter().fold(0_usize, |n, byte| n << 8 | usize::from(*byte))
+    };
+    let (mut keys, mut at) = (Vec::new(), 2);
+    while at < keytab.len() {
+        let length = number(at, 4);
+        let mut inside = at + 4;
+        at += 4 + length;
+        let parts = number(inside, 2);
+        inside += 2;
+        // The realm, and the parts of the name.
+        for _ in 0..=parts {
+            inside += 2 + number(inside, 2);
+        }
+        // The kind of the name, a time, a version, and the kind of the key.
+        inside += 4 + 4 + 1 + 2;
+        let length = number(inside, 2);
+        keys.push(keytab[inside + 2..inside + 2 + length].to_vec());
+    }
+    keys
+}
+
+fn nothing_in<S: AsRef<[u8]>>(place: &str, bytes: &[u8], secrets: &[S]) {
     for secret in secrets {
-        let found = memchr::memmem::find(bytes, secret.as_bytes());
+        let found = memchr::memmem::find(bytes, secret.as_ref());
         let around = found.map(|at| String::from_utf8_lossy(&bytes[at.saturating_sub(80)..at]));
         assert_eq!(around, None, "a secret follows this in {place}");
     }

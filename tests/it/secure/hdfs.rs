@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::realm::{REALM, invented, keytab, krb5};
-use super::{gssapi, refusals};
+use super::{canaries, gssapi, protections, refusals};
 use crate::support::load::Load;
 use crate::support::{Cluster, Daemon, alluvium, assert_each_once, eventually};
 
@@ -30,7 +30,12 @@ pub(crate) fn kerberos() {
     gssapi::a_silent_kdc_is_named(&cluster, &of_hdfs);
     refusals::clients_that_do_not_suit(&cluster);
     an_encryption_zone(&cluster);
+    let variables = [("KRB5_CONFIG", &*krb5(&cluster))];
+    canaries::keys_are_found_nowhere(&cluster, &of_hdfs, &keytab(&cluster), &variables);
+    a_key_changes_under_a_daemon(&cluster);
     tickets_expire_and_the_kdc_stands_still(&cluster);
+    let config = configured(&cluster, "alluvium", &keytab(&cluster), "");
+    protections::every_level(&cluster, &config.replace(NAME, "protected"));
 }
 
 /// The configuration of a daemon that archives one topic; `more`: other mappings.
@@ -52,9 +57,15 @@ fn keytabs_that_do_not_suit(cluster: &Cluster) {
     let nobody = invented(&dir, "nobody");
     let missing = dir.join("missing.keytab");
     for (what, principal, keytab, code, wanted) in [
-        ("a wrong key", "alluvium", &wrong, 69, ["can't log in: ", "archive.kerberos.keytab"]),
-        ("a principal", "nobody", &nobody, 69, ["can't log in: ", "archive.kerberos.principal"]),
-        ("another's key", "alluvium", &nobody, 69, ["can't log in: ", "archive.kerberos.keytab"]),
+        ("a wrong key", "alluvium", &wrong, 78, ["can't log in: ", "archive.kerberos.keytab"]),
+        ("a principal", "nobody", &nobody, 78, ["can't log in: ", "archive.kerberos.principal"]),
+        (
+            "another's",
+            "alluvium",
+            &nobody,
+            78,
+            ["archive.kerberos.keytab: ", "no key of alluvium@"],
+        ),
         ("no file", "alluvium", &missing, 78, ["archive.kerberos.keytab: can't read", "No such"]),
     ] {
         let config = configured(cluster, principal, keytab, "");
@@ -97,6 +108,56 @@ fn an_encryption_zone(cluster: &Cluster) {
     assert!(read.contains("\"root\""), "Hadoop reads something else: {read}");
     let raw = cluster.run(&["dfs", "-cat", &format!("/.reserved/raw{identity}")]);
     assert!(!raw.contains("\"root\""), "it is not encrypted");
+}
+
+/// A wrong key is tried seldom, however many partitions wait, and the right one at once.
+fn a_key_changes_under_a_daemon(cluster: &Cluster) {
+    const MANY: u64 = 20;
+    cluster.create_topic("rekeyed-in", MANY as u32);
+    let dir = cluster.home("rekeyed");
+    std::fs::create_dir_all(&dir).unwrap();
+    let (file, another) = (dir.join("the.keytab"), invented(&dir, "alluvium"));
+    let put = |from: &Path| {
+        let new = dir.join("new.keytab");
+        let _ = std::fs::copy(from, &new).unwrap();
+        std::fs::rename(&new, &file).unwrap();
+    };
+    put(&keytab(cluster));
+    let config = configured(cluster, "alluvium", &file, "").replace(NAME, "rekeyed");
+    let trace = dir.join("krb5-trace");
+    let variables = [("KRB5_CONFIG", &*krb5(cluster)), ("KRB5_TRACE", trace.to_str().unwrap())];
+    let daemon = Daemon::start_with(&dir, "a", &config, &variables);
+    let load = Load::begin(cluster, "rekeyed-in", MANY, 200);
+    let archived = || daemon.of_topic("alluvium_archive_position", "rekeyed-in");
+    eventually("archived", Duration::from_secs(60), || 400.0 <= archived());
+    put(&another);
+    let logins = || {
+        let text = std::fs::read_to_string(&trace).unwrap();
+        text.matches("Getting initial credentials for alluvium").count()
+    };
+    // The next connection needs another ticket.
+    std::thread::sleep(TICKET + Duration::from_secs(1));
+    let before = logins();
+    let _ = cluster.run(&["kill", "nn"]);
+    let _ = cluster.run(&["start", "nn"]);
+    let paused = "No other login is tried before some minutes are over";
+    let says = || {
+        daemon.log_text().contains(paused)
+            || daemon.get("/").is_some_and(|page| page.contains(paused))
+    };
+    eventually("the login is refused", Duration::from_secs(60), says);
+    let at_first = logins();
+    std::thread::sleep(Duration::from_secs(30));
+    let (first, then) = (at_first - before, logins() - at_first);
+    println!("{MANY} partitions asked the KDC {first} times at first, and {then} in 30 s");
+    // One try makes the library ask eight times. Without a pause there would be hundreds.
+    assert!(first <= 16 * MANY as usize && then <= 40, "{first} logins, and {then} more");
+    put(&keytab(cluster));
+    let stood = archived();
+    eventually("it goes on", Duration::from_secs(60), || stood + 400.0 <= archived());
+    let sent = load.end();
+    eventually("all archived", Duration::from_secs(60), || sent.records as f64 <= archived());
+    assert_eq!(daemon.stop(), 0);
 }
 
 fn tickets_expire_and_the_kdc_stands_still(cluster: &Cluster) {

@@ -366,7 +366,7 @@ fn certificates_that_are_renewed(cluster: &Cluster, beside: &Beside) {
     put("expired-client.crt", "own.crt");
     put("client.key", "own.key");
     daemon.signal("-HUP");
-    let waits = "the brokers refuse the login: all clients are closed";
+    let waits = "the login is refused: all clients are closed";
     eventually("it waits", LIMIT, || daemon.log_text().contains(waits));
     put("renewed.key", "own.key");
     // The daemon looks each second, and does not take a key without its certificate.
@@ -402,7 +402,7 @@ fn passwords_that_change(cluster: &Cluster, beside: &Beside) {
     for command in ["stop", "start"] {
         let _ = cluster.run(&[command, "kafka1"]);
     }
-    let waits = "the brokers refuse the login: all clients are closed";
+    let waits = "the login is refused: all clients are closed";
     eventually("it waits", LIMIT, || daemon.log_text().contains(waits));
     std::fs::write(&password, "third").unwrap();
     eventually("it starts anew again", LIMIT, || begun(3) && is_ready(&daemon));

@@ -7,6 +7,7 @@ mod hdfs;
 mod kafka;
 mod logins;
 mod namenodes;
+mod protections;
 mod realm;
 mod refusals;
 mod roots;

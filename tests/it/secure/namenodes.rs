@@ -74,7 +74,7 @@ fn a_server_without_a_login(cluster: &Cluster, config: &str) {
     let (code, log) = Daemon::start(&home, "c", &another).wait(GOES_ON);
     let last = log.lines().last().unwrap_or_default();
     assert!(last.contains("lets clients in without a login"), "{code}: {log}");
-    assert_eq!(code, 69, "{log}");
+    assert_eq!(code, 78, "{log}");
     let allowed = "[archive.hadoop]\n\"ipc.client.fallback-to-simple-auth-allowed\" = \"true\"\n";
     let another = another.replace("[archive.roll]", &format!("{allowed}[archive.roll]"));
     let daemon = Daemon::start(&home, "c", &another);

@@ -80,7 +80,7 @@ fn refused(cluster: &Cluster, dir: &Path, client: &Client) {
     let (code, log) = Daemon::start_with(&home, "u", &config, &variables).wait(LIMIT);
     let last = log.lines().last().unwrap_or_default();
     println!("{}, {:.1?}: {last}", client.what, began.elapsed());
-    assert_eq!(code, 69, "{}: {log}", client.what);
+    assert_eq!(code, 78, "{}: {log}", client.what);
     for part in client.wanted {
         assert!(last.contains(part), "{}: no {part:?} in\n{log}", client.what);
     }

@@ -260,7 +260,7 @@ fn roots_that_are_refused(cluster: &Cluster, config: &str) {
         let (code, log) = daemon.wait(LIMIT);
         let last = log.lines().last().unwrap_or_default();
         println!("{what}: {last}");
-        assert_eq!(code, 69, "{what}: {log}");
+        assert_eq!(code, 78, "{what}: {log}");
         for want in wanted {
             assert!(last.contains(want), "{what}: no {want:?} in\n{log}");
         }

@@ -19,8 +19,9 @@ use openssl::ssl::{SslAcceptor, SslFiletype, SslMethod, SslStream};
 /// do not let a client log in twice within a second.
 const VALID: Duration = Duration::from_secs(12);
 
-/// The secret of every client.
-const SECRET: &str = "changeit";
+/// The secrets of every client. The second one is searched for where it must not be.
+const SECRETS: [&str; 2] = ["changeit", CANARY];
+pub(super) const CANARY: &str = "canary-of-the-token-8Hd5";
 
 /// Serves until the test ends.
 pub(super) struct TokenServer {
@@ -85,7 +86,7 @@ fn answer(
         let encoded = line.strip_prefix("Authorization: Basic ")?;
         let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
         let (client, secret) = decoded.split_once(':')?;
-        (secret == SECRET).then(|| client.to_string())
+        SECRETS.contains(&secret).then(|| client.to_string())
     });
     let (status, body) = match &client {
         Some(client) => {

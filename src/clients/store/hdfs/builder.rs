@@ -6,18 +6,20 @@ use hdfs_native::ClientBuilder;
 
 use crate::common::config::HdfsOptions;
 
-/// A client of this root, with what its configuration says and these overrides.
+/// A client of this root. `overrides`: all Hadoop properties, which contain those of the
+/// configuration.
 pub(super) fn builder(options: &HdfsOptions, overrides: BTreeMap<String, String>) -> ClientBuilder {
     // A pipeline that lost a node goes on with those that are left: the NameNode makes up
     // for it later. Waiting for a node that is not there would stop the file.
-    let key = "dfs.client.block.write.replace-datanode-on-failure.best-effort";
-    let mut properties = BTreeMap::from([(key.to_string(), "true".to_string())]);
-    if options.kerberos.is_some() {
-        let key = "hadoop.security.authentication".to_string();
-        let _ = properties.insert(key, "kerberos".into());
+    let best = "dfs.client.block.write.replace-datanode-on-failure.best-effort";
+    let security = "hadoop.security.authentication";
+    let mut properties = overrides;
+    let ours = [(best, "true", true), (security, "kerberos", options.kerberos.is_some())];
+    for (key, value, is_meant) in ours {
+        if is_meant && !options.properties.contains_key(key) {
+            let _ = properties.insert(key.into(), value.into());
+        }
     }
-    properties.extend(options.properties.clone());
-    properties.extend(overrides);
     let mut builder = ClientBuilder::new().with_config(properties);
     if let Some(dir) = &options.conf_dir {
         builder = builder.with_config_dir(dir);

@@ -13,9 +13,10 @@ use crate::clients::store::error::{ErrorKind, StoreError};
 use crate::clients::store::hdfs::builder::builder;
 use crate::clients::store::hdfs::clients::{Asks, Clients, InUse};
 use crate::clients::store::hdfs::creation::Creation;
-use crate::clients::store::hdfs::erasure::Erasure;
+use crate::clients::store::hdfs::erasure::{Erasure, replicas};
 use crate::clients::store::hdfs::error::classify;
-use crate::clients::store::hdfs::name_service::{NameService, properties};
+use crate::clients::store::hdfs::name_service::NameService;
+use crate::clients::store::hdfs::pause::{Logins, logins_of};
 use crate::clients::store::hdfs::pipelines::{HdfsFile, Pipelines};
 use crate::clients::store::hdfs::quota::{above, limits};
 use crate::clients::store::hdfs::refusal::{Asked, PATIENCE, is_secured};
@@ -23,7 +24,7 @@ use crate::clients::store::hdfs::simple::SimpleLogin;
 use crate::clients::store::hdfs::viewfs;
 use crate::clients::store::tasks::{RawFile, TaskWriter, within};
 use crate::clients::store::threads::of_the_store;
-use crate::common::config::HdfsOptions;
+use crate::common::config::{HdfsOptions, hadoop_values};
 
 pub struct Hdfs {
     clients: Arc<Clients>,
@@ -36,6 +37,7 @@ pub struct Hdfs {
     pipelines: Arc<Pipelines>,
     erasure: Arc<Erasure>,
     simple: Arc<SimpleLogin>,
+    logins: Option<Arc<Logins>>,
     creation: Arc<Creation>,
     asked: Arc<Asked>,
 }
@@ -47,7 +49,7 @@ impl Hdfs {
         deadlines: Deadlines,
     ) -> Result<Hdfs, StoreError> {
         let unusable = |e: String| StoreError::new(ErrorKind::Unsuitable, "open", url, e);
-        let values = properties(options);
+        let values = hadoop_values(options).map_err(unusable)?;
         let viewfs::Place { authority, path: base } =
             viewfs::resolve(url, &values).map_err(unusable)?;
         let threads =
@@ -97,6 +99,7 @@ impl Hdfs {
             pipelines,
             erasure,
             simple,
+            logins: logins_of(options.kerberos.as_ref()),
             creation,
             asked,
         })
@@ -138,6 +141,9 @@ impl Hdfs {
         F: Future<Output = Result<T, HdfsError>> + Send + 'static,
     {
         let full = self.full(path);
+        if let Some(logins) = &self.logins {
+            logins.may_try(began, operation, &full)?;
+        }
         let work = work(Arc::clone(&by.client), full.clone());
         let (name, clients, of) = (full.clone(), Arc::clone(&self.clients), by.clone());
         let is_first = !self.clients.has_answered();
@@ -149,6 +155,10 @@ impl Hdfs {
         let answer = match is_first {
             true => self.unless_refused(operation, &full, answer).await,
             false => answer.await,
+        };
+        let answer = match &self.logins {
+            Some(logins) => logins.judged(answer, began).await,
+            None => answer,
         };
         if answer.as_ref().is_err_and(|e| e.kind == ErrorKind::Unknown) {
             self.clients.overdue(by, began).await;
@@ -270,6 +280,10 @@ impl Store for Hdfs {
         self.run("delete", path, |c, p| async move { c.delete(&p, true).await.map(drop) }).await
     }
 
+    async fn delete_empty(&self, path: &str) -> Result<(), StoreError> {
+        self.run("delete", path, |c, p| async move { c.delete(&p, false).await.map(drop) }).await
+    }
+
     async fn length(&self, path: &str) -> Result<Option<u64>, StoreError> {
         let found = self.run("look at", path, |c, p| async move { c.get_file_info(&p).await });
         match found.await {
@@ -303,27 +317,38 @@ impl Store for Hdfs {
         }
     }
 
-    async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
+    async fn read_at_most(&self, path: &str, most: u64) -> Result<Option<Bytes>, StoreError> {
         let found = self.run("read", path, |c, p| async move {
             let mut reader = c.read(&p).await?;
             let length = reader.file_length();
-            reader.read_bytes(length).await
+            if most < length as u64 {
+                return Ok(Err(length as u64));
+            }
+            reader.read_bytes(length).await.map(Ok)
         });
         match found.await {
-            Ok(bytes) => Ok(Some(bytes)),
+            Ok(Ok(bytes)) => Ok(Some(bytes)),
+            Ok(Err(length)) => Err(StoreError::too_large(&self.full(path), length, most)),
             Err(e) if e.kind == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
     }
 
     async fn facts(&self, path: &str) -> Result<Option<FileFacts>, StoreError> {
-        let found = self.run("look at", path, |c, p| async move { c.get_file_info(&p).await });
+        let found = self.run("look at", path, |c, p| async move {
+            let status = c.get_file_info(&p).await?;
+            if status.isdir {
+                return Ok(None);
+            }
+            Ok(Some((status, replicas(&c, &p).await?.is_none())))
+        });
         match found.await {
-            Ok(status) if status.isdir => Ok(None),
-            Ok(status) => Ok(Some(FileFacts {
+            Ok(None) => Ok(None),
+            Ok(Some((status, is_coded))) => Ok(Some(FileFacts {
                 modified: i64::try_from(status.modification_time).unwrap_or(i64::MAX),
                 copies: status.replication.unwrap_or(1).max(1).into(),
                 block: status.blocksize.unwrap_or(0),
+                is_coded,
             })),
             Err(e) if e.kind == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),

@@ -48,9 +48,9 @@ pub(super) fn classify(operation: &'static str, path: &str, e: &HdfsError) -> St
         | HdfsError::ChecksumError => ErrorKind::Unknown,
         _ => ErrorKind::Other,
     };
-    let detail = match kind {
+    let (kind, detail) = match kind {
         ErrorKind::Authentication => login(e),
-        _ => first_line(&e.to_string()),
+        _ => (kind, first_line(&e.to_string())),
     };
     StoreError::new(kind, operation, path, detail)
 }
@@ -61,7 +61,7 @@ fn is_login(text: &str) -> bool {
 }
 
 /// Why nobody was logged in: the cause first, and then what to look at.
-fn login(e: &HdfsError) -> String {
+fn login(e: &HdfsError) -> (ErrorKind, String) {
     let cause = match e {
         // The codes before the text tell people nothing.
         HdfsError::GSSAPIError(_, _, text) => {
@@ -73,8 +73,14 @@ fn login(e: &HdfsError) -> String {
         | HdfsError::FatalRPCError(_, text) => text,
         _ => "the NameNode offers no way of logging in that the client knows",
     };
-    let hint = HINTS.iter().find(|(part, _)| cause.contains(part)).map_or(ANY, |(_, hint)| hint);
-    format!("{}; {hint}", first_line(cause).trim_end_matches('.'))
+    of_login(cause)
+}
+
+/// What a text of Kerberos's library means: the text first, and then what to look at.
+pub(super) fn of_login(cause: &str) -> (ErrorKind, String) {
+    let found = HINTS.iter().find(|(part, ..)| cause.contains(part));
+    let (kind, hint) = found.map_or((ErrorKind::Authentication, ANY), |(_, kind, of)| (*kind, of));
+    (kind, format!("{}; {hint}", first_line(cause).trim_end_matches('.')))
 }
 
 /// How texts begin that say nothing by themselves.
@@ -86,38 +92,52 @@ const GENERAL: [&str; 2] = [
 const ANY: &str = "check archive.kerberos and the KDC, with `kinit -k -t KEYTAB PRINCIPAL`";
 const KEY: &str =
     "the key in archive.kerberos.keytab is not that of the KDC: export the keytab again";
+const ACCOUNT: &str = "the KDC does not let archive.kerberos.principal in, whatever its key is";
 const NO_KEY: &str = "archive.kerberos.keytab has no key of archive.kerberos.principal that the \
                       KDC takes: `klist -ke KEYTAB` shows what it has";
 
-/// Parts of what the libraries say, and what to look at then.
-const HINTS: [(&str, &str); 11] = [
+/// Parts of what the libraries say, what that means, and what to look at then.
+const HINTS: [(&str, ErrorKind, &str); 15] = [
     (
         "not found in Kerberos database",
+        ErrorKind::Authentication,
         "the KDC does not know archive.kerberos.principal, or else the NameNode's principal",
     ),
-    ("reauthentication failed", KEY),
-    ("ntegrity check failed", KEY),
-    ("assword incorrect", KEY),
-    ("No key table entry", NO_KEY),
-    ("no suitable keys", NO_KEY),
+    ("reauthentication failed", ErrorKind::Authentication, KEY),
+    ("ntegrity check failed", ErrorKind::Authentication, KEY),
+    ("assword incorrect", ErrorKind::Authentication, KEY),
+    ("No key table entry", ErrorKind::Authentication, NO_KEY),
+    ("no suitable keys", ErrorKind::Authentication, NO_KEY),
     (
         "No credentials cache found",
+        ErrorKind::NoTicket,
         "there is no ticket: archive.kerberos.keytab has no key of archive.kerberos.principal \
          (`klist -k KEYTAB` shows what it has), or nobody has filled archive.kerberos.cache",
     ),
+    ("assword has expired", ErrorKind::Authentication, ACCOUNT),
+    ("in database has expired", ErrorKind::Authentication, ACCOUNT),
+    ("have been revoked", ErrorKind::Authentication, ACCOUNT),
     (
         "expired",
+        ErrorKind::NoTicket,
         "the tickets in the credential cache have expired: set archive.kerberos.keytab, or renew \
          them",
     ),
-    ("ontact any KDC", "no KDC of /etc/krb5.conf answers"),
+    ("ontact any KDC", ErrorKind::SilentKdc, "no KDC of /etc/krb5.conf answers"),
+    (
+        "annot find KDC",
+        ErrorKind::SilentKdc,
+        "neither /etc/krb5.conf nor DNS names a KDC of this realm",
+    ),
     (
         "SIMPLE authentication is not enabled",
+        ErrorKind::Authentication,
         "HDFS asks for Kerberos: set archive.kerberos, or hadoop_conf_dir to files that set \
          hadoop.security.authentication",
     ),
     (
         "libgssapi",
+        ErrorKind::Authentication,
         "the library is not installed: install the package libgssapi-krb5-2 (Debian) or krb5-libs",
     ),
 ];
@@ -157,26 +177,42 @@ mod tests {
     #[test]
     fn the_cause_of_a_failed_login_comes_first() {
         let denied = "SIMPLE authentication is not enabled.  Available:[TOKEN, KERBEROS]";
-        for (e, begins, hint) in [
-            (HdfsError::SASLError("odd".into()), "odd; ", "archive.kerberos"),
+        use ErrorKind::{Authentication, NoTicket, SilentKdc};
+        for (e, kind, begins, hint) in [
+            (HdfsError::SASLError("odd".into()), Authentication, "odd; ", "archive.kerberos"),
             (
                 HdfsError::FatalRPCError("a.AccessControlException".into(), denied.into()),
+                Authentication,
                 denied,
                 "set archive.kerberos",
             ),
             (
                 HdfsError::OperationFailed("Failed to load libgssapi_krb".into()),
+                Authentication,
                 "Failed to load",
                 "libgssapi-krb5-2",
             ),
             (
+                HdfsError::SASLError("Ticket expired".into()),
+                NoTicket,
+                "Ticket expired; ",
+                "renew them",
+            ),
+            (
+                HdfsError::SASLError("Client's credentials have been revoked".into()),
+                Authentication,
+                "Client's credentials have been revoked; ",
+                "the KDC does not let",
+            ),
+            (
                 HdfsError::SASLError("Cannot contact any KDC for realm 'A'".into()),
+                SilentKdc,
                 "Cannot contact any KDC for realm 'A'; ",
                 "no KDC",
             ),
         ] {
             let error = classify("list", "/p", &e);
-            assert_eq!(error.kind, ErrorKind::Authentication, "{e}");
+            assert_eq!(error.kind, kind, "{e}");
             assert!(error.detail.starts_with(begins), "{error}");
             assert!(error.detail.contains(hint), "{error}");
         }

@@ -5,6 +5,7 @@
 //! * `name_service`: the NameNodes of a root.
 //! * `pipelines`: files while a DataNode is dead.
 //! * `simple`: servers that let everybody in, where Kerberos is configured.
+//! * `pause`: logins that were refused, and are not tried again at once.
 //! * `refusal`: why a NameNode gives no answer.
 //! * `viewfs`: roots of ViewFS.
 //! * `kms`: what the server for the keys of encryption zones says.
@@ -20,6 +21,7 @@ mod erasure;
 mod error;
 mod kms;
 mod name_service;
+mod pause;
 mod pipelines;
 mod quota;
 mod refusal;
@@ -27,3 +29,5 @@ mod simple;
 mod viewfs;
 
 pub use client::Hdfs;
+pub(super) use name_service::addresses;
+pub(super) use viewfs::resolve;

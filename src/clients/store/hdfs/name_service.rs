@@ -1,12 +1,13 @@
 //! The NameNodes of a root, from Hadoop's configuration, in the order in which they are tried.
 //!
 //! Hadoop trims the values of its files, and the parts of lists; hdfs-native does not, so that of
-//! `nn1, nn2` it would know the first alone. What trimming changes is handed to it as an override.
+//! `nn1, nn2` it would know the first alone. Nor does it know everything that may stand in such a
+//! file. So all values are handed to it as overrides.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
-use crate::common::config::{HADOOP_FILES, HdfsOptions, Umask, hadoop_properties};
+use crate::clients::store::hdfs::viewfs::{Place, resolve};
+use crate::common::config::Umask;
 
 const UMASK: &str = "fs.permissions.umask-mode";
 
@@ -22,8 +23,8 @@ pub(super) struct NameService {
     name: Option<String>,
     /// The ids of its NameNodes.
     ids: Vec<String>,
-    /// Values of the files that trimming changes.
-    trimmed: BTreeMap<String, String>,
+    /// The values that the client is given.
+    given: BTreeMap<String, String>,
     /// All values of the files and of the configuration.
     values: BTreeMap<String, String>,
 }
@@ -55,19 +56,16 @@ impl NameService {
     }
 
     fn of(authority: &str, values: &BTreeMap<String, String>) -> NameService {
-        let trim = |(key, value): (&String, &String)| {
-            let trimmed = value.trim();
-            (trimmed != value).then(|| (key.clone(), trimmed.to_string()))
-        };
-        let mut trimmed: BTreeMap<_, _> = values.iter().filter_map(trim).collect();
+        let trim = |(key, value): (&String, &String)| (key.clone(), value.trim().to_string());
+        let mut given: BTreeMap<_, _> = values.iter().map(trim).collect();
         // An observer may not know yet what another owner has appended: only the active NameNode
         // decides about ledgers.
         let observers = values
             .iter()
             .filter(|(key, value)| key.starts_with(PROVIDER) && value.contains("Observer"));
-        trimmed.extend(observers.map(|(key, _)| (key.clone(), ACTIVE_ONLY.to_string())));
+        given.extend(observers.map(|(key, _)| (key.clone(), ACTIVE_ONLY.to_string())));
         if authority.contains(':') {
-            return NameService { trimmed, ..NameService::default() };
+            return NameService { given, ..NameService::default() };
         }
         let key = format!("dfs.ha.namenodes.{authority}");
         let list = values.get(&key).map_or("", String::as_str).split(',');
@@ -75,9 +73,9 @@ impl NameService {
             list.map(str::trim).filter(|id| !id.is_empty()).map(Into::into).collect();
         // Without a list, the client says itself that the files have none.
         if !ids.is_empty() {
-            let _ = trimmed.insert(key, ids.join(","));
+            let _ = given.insert(key, ids.join(","));
         }
-        NameService { name: Some(authority.into()), ids, trimmed, ..NameService::default() }
+        NameService { name: Some(authority.into()), ids, given, ..NameService::default() }
     }
 
     /// How many NameNodes there are.
@@ -87,7 +85,7 @@ impl NameService {
 
     /// The overrides for a client that knows only the `nth` NameNode.
     pub(super) fn only(&self, nth: usize) -> BTreeMap<String, String> {
-        let mut overrides = self.trimmed.clone();
+        let mut overrides = self.given.clone();
         if let (Some(name), Some(id)) = (&self.name, self.ids.get(nth)) {
             let _ = overrides.insert(format!("dfs.ha.namenodes.{name}"), id.clone());
         }
@@ -96,7 +94,7 @@ impl NameService {
 
     /// The overrides for a client that asks the `first`th NameNode first.
     pub(super) fn overrides(&self, first: usize) -> BTreeMap<String, String> {
-        let mut overrides = self.trimmed.clone();
+        let mut overrides = self.given.clone();
         if let (Some(name), 1..) = (&self.name, self.ids.len()) {
             let mut ids = self.ids.clone();
             ids.rotate_left(first % self.ids.len());
@@ -111,38 +109,27 @@ impl NameService {
     }
 }
 
-/// All properties that the client of a root will know: those of Hadoop's files, and of the
-/// configuration. A file that cannot be read is the client's to tell.
-pub(super) fn properties(options: &HdfsOptions) -> BTreeMap<String, String> {
-    let mut values = BTreeMap::new();
-    if let Some(directory) = directory(options) {
-        for file in HADOOP_FILES {
-            values.extend(properties_of(&directory.join(file)));
-        }
+/// The addresses of a root's NameNodes, as far as the properties name them.
+pub fn addresses(url: &str, values: &BTreeMap<String, String>) -> Vec<String> {
+    let Ok(Place { authority, .. }) = resolve(url, values) else { return Vec::new() };
+    if authority.contains(':') {
+        return vec![authority];
     }
-    values.extend(options.properties.clone());
-    values
-}
-
-/// The directory of the files, found as hdfs-native finds it.
-fn directory(options: &HdfsOptions) -> Option<PathBuf> {
-    let home = || Some(PathBuf::from(std::env::var_os("HADOOP_HOME")?).join("etc/hadoop"));
-    let named = options.conf_dir.as_ref().map(PathBuf::from);
-    named.or_else(|| std::env::var_os("HADOOP_CONF_DIR").map(PathBuf::from)).or_else(home)
-}
-
-/// The properties of one of Hadoop's files.
-fn properties_of(file: &Path) -> Vec<(String, String)> {
-    std::fs::read_to_string(file).map_or_else(|_| Vec::new(), |text| hadoop_properties(&text))
+    let name_service = NameService::of(&authority, values);
+    let of = |id: &String| {
+        name_service.given.get(&format!("dfs.namenode.rpc-address.{authority}.{id}")).cloned()
+    };
+    name_service.ids.iter().filter_map(of).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::common::config::hadoop_properties;
 
     fn of(authority: &str, xml: &str) -> NameService {
         let text = format!("<?xml version=\"1.0\"?><configuration>{xml}</configuration>");
-        NameService::of(authority, &hadoop_properties(&text).into_iter().collect())
+        NameService::of(authority, &hadoop_properties(&text).unwrap())
     }
 
     #[test]
@@ -158,7 +145,7 @@ mod tests {
         let get = |key: &str| overrides.get(key).map(String::as_str);
         assert_eq!(get("dfs.ha.namenodes.n"), Some("nn1,nn2"));
         assert_eq!(get("dfs.namenode.rpc-address.n.nn2"), Some("b:1"));
-        assert_eq!(get("plain"), None, "the client reads this one itself");
+        assert_eq!(get("plain"), Some("x"));
     }
 
     #[test]

@@ -118,7 +118,7 @@ fn heard(e: &HdfsError) -> Heard {
     }
     let error = classify("ask", "/", e);
     match error.kind {
-        ErrorKind::Authentication => Heard::Refused(error.detail),
+        kind if kind.is_login() => Heard::Refused(error.detail),
         ErrorKind::NotFound | ErrorKind::Permission | ErrorKind::Unavailable => Heard::Welcome,
         _ => Heard::Nothing,
     }

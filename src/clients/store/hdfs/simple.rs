@@ -81,7 +81,7 @@ impl SimpleLogin {
     ) -> Result<(), StoreError> {
         let kind = answer.err().map(|e| classify(operation, path, &e).kind);
         match kind {
-            Some(ErrorKind::Authentication) => self.refused.store(true, Ordering::Relaxed),
+            Some(kind) if kind.is_login() => self.refused.store(true, Ordering::Relaxed),
             // The server has looked at what was asked for.
             None | Some(ErrorKind::NotFound | ErrorKind::Permission) => {
                 let text = "Kerberos is configured, and the NameNode lets clients in without a \

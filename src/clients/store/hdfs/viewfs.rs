@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// A directory of HDFS.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Place {
+pub struct Place {
     /// A NameNode with its port, or the name of a name service.
     pub(super) authority: String,
     /// Without a slash at its end; empty for the top.
@@ -19,7 +19,7 @@ pub(super) struct Place {
 ///
 /// # Errors
 /// The root is one of ViewFS, and is not within one mount of HDFS. The text says why.
-pub(super) fn resolve(url: &str, values: &BTreeMap<String, String>) -> Result<Place, String> {
+pub fn resolve(url: &str, values: &BTreeMap<String, String>) -> Result<Place, String> {
     let Some(rest) = url.strip_prefix("viewfs://") else {
         return place(url).ok_or_else(|| format!("{url} is no directory of HDFS"));
     };
@@ -75,8 +75,7 @@ pub(super) fn resolve(url: &str, values: &BTreeMap<String, String>) -> Result<Pl
             true => format!("{path} is in no mount of the table {table:?}"),
             false => format!(
                 "Hadoop's files have no mount table {table:?} ({prefix}link./PATH): set \
-                 hadoop_conf_dir, or write the links in [archive.hadoop]. What the files include \
-                 (xi:include) is not read"
+                 hadoop_conf_dir, or write the links in [archive.hadoop]"
             ),
         });
     };

@@ -1,10 +1,12 @@
 //! The roots of a configuration: a file in each, the room that is left, and the store's clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::clients::store::{self, Deadlines, FileFacts, Limit, Limited, refuse_mounts_below};
-use crate::common::config::{Config, Root};
+use crate::clients::store::{
+    self, Deadlines, FileFacts, Limit, Limited, reach, refuse_mounts_below,
+};
+use crate::common::config::{ArchiveConfig, Config, ErasureCoding, Mapping, Root, Topics};
 use crate::engine::archive::root::{FoundIdentity, find_identity, try_files};
 use crate::outside::audit::live::clocks::{self, Told};
 use crate::outside::audit::live::tried::{Attempted, Outcome};
@@ -15,23 +17,56 @@ const PART: u64 = 10;
 /// What to do about a disk.
 const DISK: &str = "free some space, or use a larger disk";
 
+/// What is written into a root.
+struct Written<'a> {
+    root: &'a Root,
+    /// The size of the largest file, bytes.
+    largest: u64,
+    /// The directories that records of this moment would be published in.
+    directories: BTreeSet<String>,
+}
+
 pub(super) async fn roots(config: &Config, report: &mut Attempted) {
-    // The largest file of each root.
-    let mut roots: BTreeMap<String, (&Root, u64)> = BTreeMap::new();
-    for archive in config.mappings.iter().flat_map(|mapping| mapping.archives()) {
-        let (_, largest) = roots.entry(archive.root.url()).or_insert((&archive.root, 0));
-        *largest = archive.roll.size_bytes.max(*largest);
+    let mut roots: BTreeMap<String, Written<'_>> = BTreeMap::new();
+    for mapping in &config.mappings {
+        for archive in mapping.archives() {
+            let of = roots.entry(archive.root.url()).or_insert_with(|| Written {
+                root: &archive.root,
+                largest: 0,
+                directories: BTreeSet::new(),
+            });
+            of.largest = archive.roll.size_bytes.max(of.largest);
+            let _ = of.directories.insert(directory(mapping, archive));
+        }
     }
-    for (root, largest) in roots.into_values() {
-        try_root(root, largest, report).await;
+    for written in roots.into_values() {
+        try_root(written, report).await;
     }
 }
 
-async fn try_root(root: &Root, largest: u64, report: &mut Attempted) {
+/// Where records of this moment would be published; the root itself where no topic is named.
+fn directory(mapping: &Mapping, archive: &ArchiveConfig) -> String {
+    let counts = mapping
+        .count
+        .as_ref()
+        .filter(|count| count.archive.as_ref().is_some_and(|of| std::ptr::eq(&**of, archive)));
+    let topic = match (counts, &mapping.topics) {
+        (Some(counts), _) => Some(&counts.output_topic),
+        (None, Topics::Names(names)) => names.first(),
+        (None, Topics::Regex(_)) => None,
+    };
+    topic.map_or(String::new(), |t| archive.template.render(t, 0, Some(clocks::now())))
+}
+
+async fn try_root(written: Written<'_>, report: &mut Attempted) {
+    let Written { root, largest, directories } = written;
     let what = format!("root {}", root.url());
     if let Root::Local { directory, .. } = root
         && let Err(why) = refuse_mounts_below(Path::new(directory))
     {
+        return report.add(what, Outcome::Wrong, why);
+    }
+    if let Err(why) = reach(root).await {
         return report.add(what, Outcome::Wrong, why);
     }
     let store = match store::open(root, Deadlines::default()) {
@@ -44,11 +79,17 @@ async fn try_root(root: &Root, largest: u64, report: &mut Attempted) {
         Ok(FoundIdentity::Unreadable(why)) => return report.add(what, Outcome::Wrong, why),
         Err(error) => return report.add(what, Outcome::Wrong, error.to_string()),
     };
-    let good = format!("a file was created, renamed and deleted; {identity}");
+    let mut found = None;
     let before = clocks::now();
-    let tried = try_files(&*store).await;
+    for directory in &directories {
+        let into = if directory.is_empty() { "the root" } else { directory };
+        let good = format!("a file was created, renamed into {into} and deleted; {identity}");
+        let tried = try_files(&*store, directory).await;
+        let Some(facts) = report.of(&what, tried, &good) else { return };
+        found = facts.or(found);
+    }
     let asked = (before, clocks::now());
-    let Some(Some(facts)) = report.of(&what, tried, &good) else { return };
+    let Some(facts) = found else { return };
     let room = format!("room in {}", root.url());
     match store.limits().await {
         Ok(limits) => {
@@ -60,9 +101,34 @@ async fn try_root(root: &Root, largest: u64, report: &mut Attempted) {
         Err(error) => report.add(room, Outcome::Unknown, error.to_string()),
     }
     if let Root::Hdfs { options, .. } = root {
+        let (outcome, text) = coding(options.erasure_coding.as_ref(), facts);
+        report.add(format!("copies in {}", root.url()), outcome, text);
         let told = Told { asked, told: facts.modified, step: 1 };
         let of = format!("the NameNode of {}", root.url());
         report.clock(&of, told, options.kerberos.is_some());
+    }
+}
+
+/// How files of a root outlive a DataNode. One whose policy does not suit has taken no file.
+fn coding(configured: Option<&ErasureCoding>, file: FileFacts) -> (Outcome, String) {
+    match (configured, file.is_coded) {
+        (Some(of), true) => (
+            Outcome::Good,
+            format!("files are erasure coded, with as many parity units as {} has", of.policy),
+        ),
+        (Some(of), false) => (
+            Outcome::Doubtful,
+            format!(
+                "archive.erasure_coding names {}, and files are replicated ({} copies): `hdfs ec \
+                 -getPolicy -path` shows the policy of the directory",
+                of.policy, file.copies
+            ),
+        ),
+        (None, true) => (Outcome::Wrong, "files are erasure coded, and no policy is named".into()),
+        (None, false) if file.copies < 2 => {
+            (Outcome::Doubtful, "files have one copy, which is lost with its DataNode".into())
+        }
+        (None, false) => (Outcome::Good, format!("files have {} copies", file.copies)),
     }
 }
 
@@ -115,9 +181,37 @@ mod tests {
     use super::*;
 
     fn room(of: Limited, limit: u64, used: u64) -> (Outcome, String) {
-        let file = FileFacts { modified: 0, copies: 3, block: 1 << 20 };
+        let file = FileFacts { modified: 0, copies: 3, block: 1 << 20, is_coded: false };
         let limits = [Limit { directory: "/d".into(), of, limit, used }];
         room_left(&limits, (1 << 20) + 1, file, DISK)
+    }
+
+    #[test]
+    fn what_becomes_of_a_lost_datanode_is_told() {
+        let policy = ErasureCoding::parse("RS-6-3-1024k").unwrap();
+        for (configured, copies, is_coded, outcome, part) in [
+            (Some(&policy), 1, true, Outcome::Good, "as RS-6-3-1024k has"),
+            (Some(&policy), 3, false, Outcome::Doubtful, "replicated (3 copies)"),
+            (None, 1, true, Outcome::Wrong, "no policy"),
+            (None, 3, false, Outcome::Good, "3 copies"),
+            (None, 1, false, Outcome::Doubtful, "one copy"),
+        ] {
+            let file = FileFacts { modified: 0, copies, block: 1, is_coded };
+            let (found, text) = coding(configured, file);
+            assert!(found == outcome && text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn records_and_counts_are_tried_where_they_would_be_published() {
+        let text = "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[archive]\nroot = \
+                    \"file:///x\"\npath = \"{topic}/x\"\n[mapping.a]\ntopics = [\"t\"]\n\
+                    [mapping.a.wordcount]\noutput_topic = \"o\"\n[mapping.b]\ntopics_regex = \
+                    \"u.+\"\n";
+        let config = Config::parse(text, Some("i")).unwrap_or_else(|e| panic!("{e}"));
+        let of = |m: &Mapping| m.archives().map(|a| directory(m, a)).collect::<Vec<_>>();
+        let all: Vec<_> = config.mappings.iter().flat_map(of).collect();
+        assert_eq!(all, ["t/x", "o/x", ""]);
     }
 
     #[test]
@@ -138,7 +232,12 @@ mod tests {
             assert_eq!(found, outcome, "{text}");
             assert!(text.contains(part), "{text}");
         }
-        let none = room_left(&[], 1, FileFacts { modified: 0, copies: 1, block: 0 }, DISK);
+        let none = room_left(
+            &[],
+            1,
+            FileFacts { modified: 0, copies: 1, block: 0, is_coded: false },
+            DISK,
+        );
         assert_eq!(none.0, Outcome::Good);
     }
 }

@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::clients::kafka::topics;
 use crate::common::config::Config;
+use crate::common::files;
 use crate::outside::cli::exit::{EX_CONFIG, EX_UNAVAILABLE, EX_USAGE};
 use crate::outside::cli::init::connect::Sink;
 use crate::outside::cli::init::draft::{Draft, quoted};
@@ -101,7 +102,7 @@ impl Init {
 
     fn draft_of_sink(&self, file: &std::path::Path) -> Result<Draft, (u8, String)> {
         let shown = file.display();
-        let read = std::fs::read(file).map_err(|e| e.to_string());
+        let read = files::read_named(file).map_err(|e| e.to_string());
         let sink = read.and_then(|bytes| Sink::parse(&bytes));
         let sink = sink.map_err(|e| (EX_CONFIG, format!("{shown}: {e}")))?;
         sink.draft(self.bootstrap.clone(), self.root.clone())

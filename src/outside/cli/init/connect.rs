@@ -294,7 +294,7 @@ fn strftime(pattern: &str) -> Result<String, String> {
             let inner = &rest[1..];
             let end = inner.find('\'').ok_or("a quote has no end")?;
             path.push_str(&inner[..end]);
-            rest = &inner[end + 1..];
+            rest = &inner[end.saturating_add(1)..];
             continue;
         }
         let run: String = rest.chars().take_while(|d| *d == c).collect();

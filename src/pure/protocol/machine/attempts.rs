@@ -83,7 +83,7 @@ impl Machine {
     /// has failed for a while.
     pub(super) fn trust_idle_archive(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let known_since = self.failing.and_then(|failing| failing.known_since);
-        if known_since.is_some_and(|at| at + IDLE <= now) && self.has_no_attempts() {
+        if known_since.is_some_and(|at| at.saturating_add(IDLE) <= now) && self.has_no_attempts() {
             self.trust_archive(now, effects);
         }
     }
@@ -98,7 +98,7 @@ impl Machine {
             effects.push(Effect::Report(Report::LeftUnarchived(range)));
         }
         if let Some(Handover::Unknown { read }) = self.handover {
-            self.handover = Some(Handover::AskAt(now + LOG_AGAIN, read));
+            self.handover = Some(Handover::AskAt(now.saturating_add(LOG_AGAIN), read));
         }
         let _ = rules.forget_archive();
         self.ledger.forget();

@@ -71,7 +71,7 @@ impl Machine {
                 return self.leave(effects);
             }
             if self.has_no_attempts() {
-                self.handover = Some(Handover::AskAt(now + LOG_AGAIN, read));
+                self.handover = Some(Handover::AskAt(now.saturating_add(LOG_AGAIN), read));
             } else {
                 self.handover = Some(Handover::Unknown { read });
                 effects.push(Effect::EndAttempt(Cause::Revoked));

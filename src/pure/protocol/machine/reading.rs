@@ -116,7 +116,7 @@ impl Machine {
         let is_known = 0 < self.out_of_range;
         match refused {
             None if !is_known => *refused = Some(Refused::Since(now)),
-            Some(Refused::Since(since)) if now <= *since + REFUSED => {}
+            Some(Refused::Since(since)) if now <= since.saturating_add(REFUSED) => {}
             None | Some(Refused::Since(_)) => {
                 *refused = Some(Refused::ForGood);
                 effects.push(Effect::EndAttempt(Cause::OutOfRange));
@@ -154,11 +154,11 @@ impl Machine {
         if self.phase != Phase::Running {
             return;
         }
-        self.out_of_range = (self.out_of_range + 1).min(BEYOND);
+        self.out_of_range = self.out_of_range.saturating_add(1).min(BEYOND);
         // While the ledger is asked for, the comparison with the log is still to come.
         let recovers = self.rules.as_ref().is_some_and(Partition::needs_ledger);
         if self.out_of_range == 1 || recovers {
-            self.read_not_before = Some(now + MOMENT);
+            self.read_not_before = Some(now.saturating_add(MOMENT));
             return self.seek_again();
         }
         effects.push(Effect::Report(Report::Overtaken));

@@ -159,7 +159,7 @@ impl Ask {
     /// After trouble: the next question waits for the time that is returned.
     pub(super) fn postpone(&mut self, now: Moment, jitter: u32) -> Duration {
         let pause = self.backoff.next(jitter);
-        self.state = AskState::NotBefore(now + pause);
+        self.state = AskState::NotBefore(now.saturating_add(pause));
         pause
     }
 }
@@ -253,7 +253,7 @@ impl Machine {
         if self.rules.as_ref().is_some_and(|p| p.unarchived().is_some()) {
             effects.push(Effect::EndAttempt(Cause::Stopped));
         }
-        let retry_at = why.may_be_repaired().then(|| now + RETRY);
+        let retry_at = why.may_be_repaired().then(|| now.saturating_add(RETRY));
         self.enter(Phase::Stopped { why, retry_at });
     }
 
