@@ -150,8 +150,10 @@ fn a_key_changes_under_a_daemon(cluster: &Cluster) {
     std::thread::sleep(Duration::from_secs(30));
     let (first, then) = (at_first - before, logins() - at_first);
     println!("{MANY} partitions asked the KDC {first} times at first, and {then} in 30 s");
-    // One try makes the library ask eight times. Without a pause there would be hundreds.
-    assert!(first <= 16 * MANY as usize && then <= 40, "{first} logins, and {then} more");
+    // One try makes the library ask eight times, and each partition may have a call under way that
+    // the first refusal does not end. Without a pause, 635 were measured in 30 s.
+    assert!(first <= 16 * MANY as usize, "{first} logins");
+    assert!(then <= 8 * MANY as usize, "{first} logins, and {then} more");
     put(&keytab(cluster));
     let stood = archived();
     eventually("it goes on", Duration::from_secs(60), || stood + 400.0 <= archived());
