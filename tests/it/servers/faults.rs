@@ -241,8 +241,8 @@ pub(crate) fn what_a_start_would_meet_is_tried(cluster: &Cluster) {
     assert_eq!(daemon.stop(), 0);
 }
 
-/// Quotas are known before a file meets them. Space is given in blocks of 128 MiB, and names for the
-/// root, two directories of the daemon's, three of a path, and a file.
+/// Quotas are known before a file meets them. Space is given in blocks of 128 MiB, and names for
+/// the root, two directories of the daemon's, three of a path, and a file.
 fn room_is_told(cluster: &Cluster, right: &str, tried: &dyn Fn(&str) -> (i32, String)) {
     let quota = |args: &[&str]| drop(cluster.run(&[&["dfsadmin"], args, &["/tried"]].concat()));
     let larger = right.replace("[archive.roll]\n", "[archive.roll]\nsize = \"200MiB\"\n");
