@@ -132,7 +132,12 @@ impl Daemon {
         recording::left(&self.instance);
         self.signal("-TERM");
         self.ended(Duration::from_secs(60));
-        self.child.wait().unwrap().code().unwrap_or(-1)
+        let code = self.child.wait().unwrap().code().unwrap_or(-1);
+        if code != 0 {
+            let text = self.log_text();
+            text.lines().filter(|line| log::is_loud(line)).for_each(|line| eprintln!("{line}"));
+        }
+        code
     }
 
     /// Waits until it has ended.

@@ -124,7 +124,7 @@ fn is_error(line: &str) -> bool {
 }
 
 /// A warning, an error, or a panic, which has a line of its own.
-fn is_loud(line: &str) -> bool {
+pub(super) fn is_loud(line: &str) -> bool {
     let panics = line.starts_with("thread '") && line.contains(" panicked at ");
     let warning = line.split_whitespace().nth(1) == Some("WARN") || line.starts_with("<4>");
     warning || panics || is_error(line)

@@ -70,6 +70,7 @@ impl PartitionSinks {
                 metrics.file_bytes.with_label_values(&labels).inc_by(bytes);
                 self.view.last_roll = Some(Roll { reason: roll, at: now.millis, files, bytes });
                 self.view.root_failed = false;
+                self.view.root_error = None;
                 self.view.root_was_full = false;
                 self.input(Input::Published(id), now, env);
             }
@@ -112,6 +113,7 @@ impl PartitionSinks {
     /// told once, by the daemon, which hears of every call.
     fn on_store_error(&mut self, error: &StoreError, env: &Env) {
         self.view.root_failed = true;
+        self.view.root_error = Some(error.to_string());
         self.view.root_was_full |= error.kind == ErrorKind::NoSpace;
         env.metrics.store_errors.with_label_values(&[error.kind.label()]).inc();
         if error.kind.is_trouble() {

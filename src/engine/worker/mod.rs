@@ -21,6 +21,7 @@
 mod answers;
 mod delay;
 mod dormant;
+mod draining;
 mod env;
 mod failing;
 mod fetching;

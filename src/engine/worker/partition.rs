@@ -78,10 +78,16 @@ pub(super) struct View {
     pub(super) foreign_reported: bool,
     /// The store has failed, and the archive has not got on since.
     pub(super) root_failed: bool,
+    /// What the store said when it failed last, until something is published.
+    pub(super) root_error: Option<String>,
     /// The store had no space for a file, and nothing was published since.
     pub(super) root_was_full: bool,
-    /// The end of what was in files when the drain began.
+    /// The end of what was read for files when the drain began.
     pub(super) drain_to: Option<Offset>,
+    /// The drain waits until that is archived, whatever fails in the meantime.
+    pub(super) drain_waits: bool,
+    /// The end of the log, where a read since the last seek has met it.
+    pub(super) met_end: Option<Offset>,
     /// P when it was known last, before the latest input.
     pub(super) last_p: Option<Offset>,
     /// A when it was known last.
@@ -132,8 +138,11 @@ impl OwnedPartition {
                 first_time: None,
                 foreign_reported: false,
                 root_failed: false,
+                root_error: None,
                 root_was_full: false,
                 drain_to: None,
+                drain_waits: false,
+                met_end: None,
                 last_p: None,
                 last_a: None,
                 read_failed: false,
@@ -170,6 +179,7 @@ impl OwnedPartition {
                     return 0;
                 }
                 sinks.view.fetched_anew = false;
+                sinks.view.met_end = None;
                 sinks.input(Input::SeekTaken(to), now, env);
                 if recount {
                     sinks.results.counts_from_here(now);
@@ -187,6 +197,7 @@ impl OwnedPartition {
         fetching.gave(&read, now.instant);
         sinks.backlog = read.end.is_none() && (backlog || 0 < read.records);
         if let Some(end) = read.end {
+            sinks.view.met_end = Some(end);
             sinks.machine.skip_to(end);
         }
         if read.moved {

@@ -10,16 +10,6 @@ use crate::engine::results::HeldBack;
 use crate::engine::worker::delay::Delay;
 use crate::engine::worker::partition::PartitionSinks;
 use crate::pure::protocol::Partition;
-use crate::pure::record::Offset;
-
-/// What a drain does not archive, offsets.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct LeftBehind {
-    /// They were in files, or should have been: the store did not take them.
-    pub(super) due: u64,
-    /// They are counted, and the archive was about to read them again after a takeover.
-    pub(super) later: u64,
-}
 
 impl PartitionSinks {
     /// After a batch: what it held goes to the metrics, and the delays are noted.
@@ -132,31 +122,6 @@ impl PartitionSinks {
     /// something of this partition and nothing was published since.
     fn waits_for_root(&self) -> bool {
         self.view.root_failed || self.machine.is_detached()
-    }
-
-    /// The drain begins: what is in files now has to be in the ledger when it ends.
-    pub(super) fn begin_drain(&mut self) {
-        let range = self.machine.rules().and_then(Partition::unarchived);
-        self.view.drain_to = range.map(|range| range.to);
-    }
-
-    /// The offsets that a drain leaves, as far as that is known. Those of a stopped partition do
-    /// not count: a person decides about them.
-    pub(super) fn left_behind(&self) -> LeftBehind {
-        let archives = self.role.archive.is_some() && self.machine.stopped().is_none();
-        let Some(end) = self.view.archive_delay.end().filter(|_| archives) else {
-            return LeftBehind::default();
-        };
-        let known = self.machine.rules().and_then(Partition::a);
-        let archived = known.or(self.view.last_a);
-        let beyond = |to: Offset| match archived {
-            Some(a) => to.0.saturating_sub(a.0).max(0).unsigned_abs(),
-            None => 1,
-        };
-        // While the root refuses files, what was counted should have been archived, too.
-        let due = if self.view.root_failed { Some(end) } else { self.view.drain_to };
-        let due = due.map_or(0, beyond);
-        LeftBehind { due, later: beyond(end).saturating_sub(due) }
     }
 
     fn condition(&self) -> Condition {

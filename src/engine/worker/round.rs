@@ -18,8 +18,7 @@ use crate::engine::worker::partition::{OwnedPartition, PartitionSinks};
 use crate::engine::worker::slots::Slots;
 use crate::engine::worker::turns::BacklogTurn;
 use crate::pure::layout::RollReason;
-use crate::pure::protocol::Partition;
-use crate::pure::protocol::machine::{Input, Report};
+use crate::pure::protocol::machine::Input;
 use crate::pure::record::TopicPartition;
 
 /// A worker: some partitions of one mapping, and one transactional producer.
@@ -137,7 +136,12 @@ impl Worker {
         self.merge(now);
         self.forget_failing(now);
         self.commit_due(now);
-        let busy = matches!(self.drain, Drain::No) && self.read(now);
+        let reads = match self.drain {
+            Drain::No => true,
+            Drain::Until { .. } => self.owned.values().any(|p| p.is_short_of_drain(now)),
+            Drain::Done => false,
+        };
+        let busy = reads && self.read(now);
         let now = (self.env.clock)();
         self.roll(now);
         self.report(now);
@@ -176,7 +180,7 @@ impl Worker {
             }
             Message::Drain { done, timeout } => {
                 for owned in self.owned.values_mut() {
-                    owned.sinks.begin_drain();
+                    owned.sinks.begin_drain(now);
                     owned.sinks.roll(RollReason::Stop, now, &self.env);
                 }
                 self.drain = Drain::Until { deadline: now.instant + timeout, done };
@@ -303,8 +307,11 @@ impl Worker {
         if stands_still {
             self.owned.values_mut().for_each(|p| p.fetching.is_not_read());
         }
-        let backlogged = self.owned.iter().filter(|(_, p)| p.sinks.backlog).map(|(tp, _)| tp);
-        self.turn.choose(&backlogged.collect::<Vec<_>>(), now);
+        // A stop reads nothing new, only what has to be read again.
+        let stops = matches!(self.drain, Drain::Until { .. });
+        let is_read = |p: &OwnedPartition| !stops || p.is_short_of_drain(now);
+        let backlogged = self.owned.iter().filter(|(_, p)| p.sinks.backlog && is_read(p));
+        self.turn.choose(&backlogged.map(|(tp, _)| tp).collect::<Vec<_>>(), now);
         let turn = self.turn.whose.as_ref();
         self.slots.share(&mut self.owned, turn, now);
         self.look_for_dormant(now);
@@ -316,7 +323,7 @@ impl Worker {
         let mut busy = false;
         for (tp, owned) in &mut self.owned {
             let turn = self.turn.whose.as_ref() == Some(tp);
-            if owned.sinks.is_clogged() {
+            if owned.sinks.is_clogged() || !is_read(owned) {
                 owned.fetching.is_not_read();
                 continue;
             }
@@ -356,49 +363,6 @@ impl Worker {
                 break;
             }
             total -= freed;
-        }
-    }
-
-    fn drained(&mut self, now: Now) {
-        let Drain::Until { deadline, .. } = &self.drain else {
-            return;
-        };
-        let leaves = self.handovers.is_empty();
-        let whole = leaves && self.owned.values().all(|p| p.sinks.machine.is_drained());
-        if !whole && now.instant < *deadline {
-            return;
-        }
-        let mine = self.owned.iter().filter(|(_, p)| p.sinks.owned());
-        let mine: Vec<TopicPartition> = mine.map(|(tp, _)| tp.clone()).collect();
-        self.commit_leaving(&mine, now);
-        crash::at(Step::DrainCommitted);
-        for owned in self.owned.values() {
-            owned.sinks.alive.store(false, Ordering::SeqCst);
-        }
-        if let Drain::Until { done, .. } = std::mem::replace(&mut self.drain, Drain::Done) {
-            let left = self.owned.values().map(|p| p.sinks.left_behind());
-            let (due, later) = left.fold((0, 0), |all, l| (all.0 + l.due, all.1 + l.later));
-            if 0 < due {
-                tracing::warn!(
-                    records = due,
-                    "{}: {due} offsets that were read are not archived; their next owner reads \
-                     them again, and nothing is lost",
-                    self.name()
-                );
-            }
-            if 0 < later {
-                tracing::info!(
-                    records = later,
-                    "{}: the archive was behind the counts by {later} offsets; the next owner \
-                     archives them",
-                    self.name()
-                );
-            }
-            for sinks in self.handovers.iter().flat_map(|h| &h.leaving) {
-                let range = sinks.machine.rules().and_then(Partition::unarchived);
-                range.inspect(|range| sinks.tell(&Report::LeftUnarchived(*range), &self.env));
-            }
-            let _ = done.send(whole && due == 0);
         }
     }
 }

@@ -9,5 +9,6 @@ mod leaving;
 mod oracle;
 mod owned;
 mod partials;
+mod stopping;
 mod topics;
 mod world;

@@ -307,6 +307,12 @@ impl Machine {
         self.failing.is_some()
     }
 
+    /// How long the archive has failed, if nothing was appended since.
+    #[must_use]
+    pub fn failing_for(&self, now: Moment) -> Option<Duration> {
+        self.failing.map(|failing| now.saturating_sub(failing.since))
+    }
+
     /// Whether everything that was read is appended and published, or can't be now; and whether
     /// nothing has to be asked before that is known.
     #[must_use]
