@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::config;
-use crate::support::{Cluster, Daemon, Lines, eventually, flush, send};
+use crate::support::{Cluster, Daemon, Lines, alluvium, eventually, flush, send};
 
 const SCRIPT: &str = r#"
 import sys, json, pyarrow as pa, pyarrow.dataset as ds, duckdb
@@ -49,6 +51,34 @@ pub(super) fn python() -> PathBuf {
     }
 }
 
+/// The SQL of a recount, and the same with one count too many.
+const RECOUNT: &str = r#"
+import sys, json, duckdb
+*views, differences = duckdb.extract_statements(sys.argv[1])
+for view in views: duckdb.execute(view)
+# DuckDB has no function for the text of bytes that are no UTF-8.
+rows = [row for row in duckdb.execute(differences).fetchall() if "\ufffd" not in row[1]]
+out = {"differences": rows}
+out["recounted"] = duckdb.sql("select sum(words)::bigint from recounted").fetchone()[0]
+word = duckdb.sql("select max(word) from published").fetchone()[0]
+wrong = f"(select window_start_ms, word, words + (word = '{word}')::int as words from published)"
+duckdb.sql(f"create table wrong as from {wrong}")
+planted = differences.query.replace("FROM published AS p", "FROM wrong AS p")
+out["planted"] = sorted({row[1] for row in duckdb.execute(planted).fetchall()}) == [word]
+print(json.dumps(out))
+"#;
+
+/// The SQL of a recount finds no difference, and counts at least so many words.
+pub(super) fn recount_on_an_engine(arguments: &[&str], words: u64) {
+    let (code, sql) = alluvium(&[&["recount", "--sql", "duckdb"], arguments].concat());
+    assert_eq!(code, 0, "{sql}");
+    let ran = Command::new(python()).args(["-c", RECOUNT, &sql]).output().unwrap();
+    assert!(ran.status.success(), "{}\n{sql}", String::from_utf8_lossy(&ran.stderr));
+    let got: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!((&got["differences"], &got["planted"]), (&json!([]), &json!(true)), "{got} {sql}");
+    assert!(words <= got["recounted"].as_u64().unwrap(), "{got} {sql}");
+}
+
 pub(crate) fn foreign_readers(cluster: &Cluster) {
     let (name, topic, counts) = ("readers", "readers-in", "readers-counts");
     cluster.create_topic(topic, 3);
@@ -86,6 +116,9 @@ archive = {{ root = "file://{0}", path = "{{topic}}/dt=%F" }}
             && published <= daemon.metric("alluvium_records_total", &[("role", "output")])
     });
     assert_eq!(daemon.stop(), 0);
+    let file = cluster.home(name).join("a.toml");
+    let of_mapping = ["--mapping", "readers", "--config", file.to_str().unwrap()];
+    recount_on_an_engine(&of_mapping, lines.total());
     // A file that a daemon of version 1 of the columns wrote is read with the others.
     let old = root.join(topic).join("dt=2025-01-01/hr=17/part-of-version-1.parquet");
     let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/raw-v1.parquet");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::config;
-use super::readers::python;
+use super::readers::{python, recount_on_an_engine};
 use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send_full};
 
 const COLUMNS: &str = r#"
@@ -151,6 +151,8 @@ pub(crate) fn records_that_do_not_fit(cluster: &Cluster) {
 
     let config = file.to_str().unwrap();
     assert_views(config, root);
+    let of_copy = ["--mapping", "unfit", "--root", &format!("file://{root}"), "--config", config];
+    recount_on_an_engine(&of_copy, 2 * RECORDS as u64);
     if std::env::var_os("ALLUVIUM_SPARK").is_some() {
         assert_tables_of_spark(config, root);
     }
@@ -254,7 +256,7 @@ for statements, select, want in zip(sys.argv[2::3], sys.argv[3::3], sys.argv[4::
             spark.sql("\n".join(lines))
     got = "|".join(str(v) for v in spark.sql(select).first())
     assert got == want, f"{select}: {got}"
-    spark.sql("drop table x")
+    spark.sql("drop table if exists x")
 print("Spark", spark.version, "has read all")
 "#;
 
@@ -290,6 +292,15 @@ fn assert_tables_of_spark(config: &str, root: &str) {
         assert_eq!(code, 0, "{statements}");
         asked.extend([statements, select.to_string(), want]);
     }
+    let of_copy = ["--mapping", "unfit", "--root", &url, "--config", config];
+    let (code, recount) = alluvium(&[&["recount", "--sql", "spark"], &of_copy[..]].concat());
+    let (views, differences) = recount.rsplit_once("SELECT window_start_ms, word, coal").unwrap();
+    let differences = differences.trim_end().trim_end_matches(';');
+    let differences = format!("SELECT window_start_ms, word, coal{differences}");
+    let select = "select count(distinct window_start_ms) > 1, sum(words) > 4000 from recounted";
+    asked.extend([views.into(), format!("select count(*) from ({differences})"), "0".into()]);
+    asked.extend([views.into(), select.into(), "True|True".into()]);
+    assert_eq!(code, 0, "{recount}");
     for version in ["spark-3.2", "spark-4"] {
         let python = python().parent().unwrap().join("../..").join(version).join("bin/python");
         let warehouse = format!("{root}/../warehouse-{version}");

@@ -61,6 +61,36 @@ impl Ddl {
             let names: Vec<&str> = config.mappings.iter().map(|m| m.name.as_str()).collect();
             format!("there is no mapping {:?}; the mappings are {}", self.mapping, names.join(", "))
         })?;
+        let of = TableOf {
+            topic: self.topic.as_deref(),
+            counts: self.counts,
+            quarantine: self.quarantine,
+            name: self.table.as_deref(),
+            root: self.root.as_deref(),
+        };
+        of.table(mapping)
+    }
+}
+
+/// Which table of a mapping.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::outside::cli) struct TableOf<'a> {
+    /// Needed where the mapping has several topics.
+    pub(in crate::outside::cli) topic: Option<&'a str>,
+    pub(in crate::outside::cli) counts: bool,
+    pub(in crate::outside::cli) quarantine: bool,
+    /// [`None`]: the topic's name.
+    pub(in crate::outside::cli) name: Option<&'a str>,
+    /// [`None`]: the root of the archive.
+    pub(in crate::outside::cli) root: Option<&'a str>,
+}
+
+impl TableOf<'_> {
+    /// The table.
+    ///
+    /// # Errors
+    /// The mapping has no such files, or several topics; the text says which.
+    pub(in crate::outside::cli) fn table(&self, mapping: &Mapping) -> Result<Table, String> {
         let (archive, topic) = self.archive(mapping)?;
         let template = archive.template(self.quarantine);
         let path = template.table(&topic);
@@ -73,8 +103,8 @@ impl Ddl {
             columns.retain(|c| !names.iter().any(|name| name.eq_ignore_ascii_case(&c.name)));
         }
         let suffix = if self.quarantine { "_quarantine" } else { "" };
-        let name = self.table.clone().unwrap_or_else(|| plain(&topic) + suffix);
-        let root = self.root.clone().unwrap_or_else(|| archive.root.url());
+        let name = self.name.map_or_else(|| plain(&topic) + suffix, String::from);
+        let root = self.root.map_or_else(|| archive.root.url(), String::from);
         let root = root.trim_end_matches('/').into();
         Ok(Table { name, root, path, columns, extension: archive.format.extension() })
     }
@@ -90,14 +120,14 @@ impl Ddl {
         let archive = mapping.archive.as_deref();
         let archive =
             archive.ok_or_else(|| format!("mapping.{name} archives no records; try --counts"))?;
-        let topic = match (&self.topic, &mapping.topics) {
-            (Some(topic), Topics::Names(names)) if !names.contains(topic) => {
+        let topic = match (self.topic, &mapping.topics) {
+            (Some(topic), Topics::Names(names)) if !names.iter().any(|name| name == topic) => {
                 return Err(format!("mapping.{name} does not have the topic {topic:?}"));
             }
             (Some(topic), Topics::Regex(regex)) if !regex.is_match(topic) => {
                 return Err(format!("{topic:?} does not match the topics_regex of mapping.{name}"));
             }
-            (Some(topic), _) => topic.clone(),
+            (Some(topic), _) => topic.into(),
             (None, Topics::Names(names)) if names.len() == 1 => names[0].clone(),
             (None, _) => {
                 return Err(format!(

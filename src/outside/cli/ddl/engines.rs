@@ -9,7 +9,7 @@ use crate::pure::layout::table::{Partitions, TablePath};
 
 /// Who reads the table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub(super) enum Engine {
+pub(in crate::outside::cli) enum Engine {
     Hive,
     Spark,
     Trino,
@@ -18,14 +18,14 @@ pub(super) enum Engine {
 
 /// What a table is made of.
 #[derive(Debug)]
-pub(super) struct Table {
-    pub(super) name: String,
+pub(in crate::outside::cli) struct Table {
+    pub(in crate::outside::cli) name: String,
     /// The URL of the root, without a slash at its end.
     pub(super) root: String,
     pub(super) path: TablePath,
     pub(super) columns: Vec<TableColumn>,
     /// The files' extension: `parquet`, or one of JSON lines.
-    pub(super) extension: &'static str,
+    pub(in crate::outside::cli) extension: &'static str,
 }
 
 impl Engine {
@@ -33,7 +33,7 @@ impl Engine {
     ///
     /// # Errors
     /// The engine cannot read files that lie so; the text says why.
-    pub(super) fn statements(self, table: &Table) -> Result<String, String> {
+    pub(in crate::outside::cli) fn statements(self, table: &Table) -> Result<String, String> {
         if self == Engine::Duckdb {
             return Ok(table.duckdb());
         }
@@ -97,7 +97,7 @@ impl Engine {
     }
 
     /// A name as an identifier.
-    fn quoted(self, name: &str) -> String {
+    pub(in crate::outside::cli) fn quoted(self, name: &str) -> String {
         match self {
             Engine::Hive | Engine::Spark => format!("`{}`", name.replace('`', "``")),
             Engine::Trino | Engine::Duckdb => format!("\"{}\"", name.replace('"', "\"\"")),
@@ -106,7 +106,7 @@ impl Engine {
 }
 
 /// A text as a literal of the engine.
-fn literal(engine: Engine, text: &str) -> String {
+pub(in crate::outside::cli) fn literal(engine: Engine, text: &str) -> String {
     match engine {
         // There a backslash is an escape.
         Engine::Hive | Engine::Spark => {
@@ -117,15 +117,21 @@ fn literal(engine: Engine, text: &str) -> String {
 }
 
 impl Table {
-    fn is_parquet(&self) -> bool {
+    pub(in crate::outside::cli) fn is_parquet(&self) -> bool {
         self.extension == "parquet"
     }
 
-    fn location(&self) -> String {
+    /// The URL of the directory that all files lie below.
+    pub(in crate::outside::cli) fn location(&self) -> String {
         match self.path.directory.as_str() {
             "" => self.root.clone(),
             directory => format!("{}/{directory}", self.root),
         }
+    }
+
+    /// The columns with their types, one a line.
+    pub(in crate::outside::cli) fn own_columns(&self, engine: Engine) -> String {
+        self.columns(engine, &[])
     }
 
     /// The columns, one a line; `extra` are the partitions where the engine lists them too.
@@ -216,10 +222,7 @@ impl Table {
 
     fn duckdb(&self) -> String {
         let engine = Engine::Duckdb;
-        let root = self.location();
-        // DuckDB's local paths have no scheme.
-        let root = root.strip_prefix("file://").unwrap_or(&root);
-        let files = literal(engine, &format!("{root}/**/*.{}", self.extension));
+        let files = literal(engine, &self.files_of_duckdb());
         let hive = match &self.path.partitions {
             Partitions::Hive(names) if names.is_empty() => String::new(),
             Partitions::Hive(names) => {
@@ -229,20 +232,29 @@ impl Table {
             }
             Partitions::Unnamed(_) => ", hive_partitioning = false".into(),
         };
-        let name = engine.quoted(&self.name);
+        let read = self.read_by_duckdb(&format!("{files}{hive}"));
+        format!("CREATE VIEW {} AS\nSELECT * FROM {read};\n", engine.quoted(&self.name))
+    }
+
+    /// Where all files lie, as a pattern. DuckDB's local paths have no scheme.
+    pub(in crate::outside::cli) fn files_of_duckdb(&self) -> String {
+        let location = self.location();
+        let location = location.strip_prefix("file://").unwrap_or(&location);
+        format!("{location}/**/*.{}", self.extension)
+    }
+
+    /// The function that reads `files`, an expression that may have further arguments behind it.
+    pub(in crate::outside::cli) fn read_by_duckdb(&self, files: &str) -> String {
+        let engine = Engine::Duckdb;
         if self.is_parquet() {
-            return format!(
-                "CREATE VIEW {name} AS\nSELECT * FROM read_parquet({files}{hive}, union_by_name = \
-                 true);\n"
-            );
+            return format!("read_parquet({files}, union_by_name = true)");
         }
         let columns = self.columns.iter().map(|c| {
             format!("  {}: {}", literal(engine, &c.name), literal(engine, &engine.type_of(c.kind)))
         });
         let columns: Vec<String> = columns.collect();
         format!(
-            "CREATE VIEW {name} AS\nSELECT * FROM read_json({files}{hive}, format = \
-             'newline_delimited', columns = {{\n{}\n}});\n",
+            "read_json({files}, format = 'newline_delimited', columns = {{\n{}\n}})",
             columns.join(",\n")
         )
     }

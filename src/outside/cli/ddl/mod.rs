@@ -4,4 +4,5 @@ mod arguments;
 mod columns;
 mod engines;
 
-pub(super) use arguments::Ddl;
+pub(super) use arguments::{Ddl, TableOf};
+pub(super) use engines::{Engine, Table, literal};

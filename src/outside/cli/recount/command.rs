@@ -1,21 +1,24 @@
 //! `alluvium recount`
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use clap::Args;
 use jiff::Timestamp;
 
-use crate::common::config::{Config, Mapping, WordCount};
+use crate::common::config::Mapping;
 use crate::outside::audit::recount::{self, Difference, Ledgers};
 use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
 use crate::outside::cli::output::{complain, say};
+use crate::outside::cli::recount::mappings::recountable;
+use crate::outside::cli::recount::sql::{RecountOf, SqlEngine};
 use crate::outside::cli::shared::on_stores;
 use crate::pure::count::Time;
 
 /// Arguments of `recount`.
 #[derive(Args, Debug)]
-pub(super) struct Recount {
+pub(in crate::outside::cli) struct Recount {
     #[command(flatten)]
     config: ConfigArgs,
     /// Only this mapping; by default every mapping that archives its counts.
@@ -30,16 +33,28 @@ pub(super) struct Recount {
     /// Print everything as JSON, including every difference.
     #[arg(long)]
     json: bool,
+    /// Print SQL that does the same on an engine, for an archive that is too large for one machine.
+    /// The rows of its result are the differences.
+    #[arg(long, value_enum, value_name = "ENGINE", conflicts_with = "json", requires = "mapping")]
+    sql: Option<SqlEngine>,
+    /// With --sql: the topics to recount, where the mapping reads those of a regex.
+    #[arg(long, value_name = "TOPIC", requires = "sql")]
+    topic: Vec<String>,
+    /// With --sql: the URL under which the engine finds the root, if it is not archive.root.
+    #[arg(long, value_name = "URL", requires = "sql")]
+    root: Option<String>,
 }
 
 /// How many differences are shown; `--json` shows all.
 const SHOWN: usize = 20;
 
 impl Recount {
-    pub(super) fn main(&self) -> u8 {
+    pub(in crate::outside::cli) fn main(&self) -> u8 {
+        if let Some(engine) = self.sql {
+            return self.print_sql(engine);
+        }
         on_stores(&self.config, async |config, stores| {
-            let range = self.from.map_or(i64::MIN, Timestamp::as_millisecond)
-                ..self.until.map_or(i64::MAX, Timestamp::as_millisecond);
+            let range = self.range();
             let named = |m: &Mapping| self.mapping.as_ref().is_none_or(|name| *name == m.name);
             if let Some(name) = self.mapping.as_ref().filter(|_| !config.mappings.iter().any(named))
             {
@@ -82,18 +97,35 @@ impl Recount {
     }
 }
 
-/// Mappings that archive both sides, with the values of their records.
-pub(super) fn recountable(config: &Config) -> impl Iterator<Item = (&Mapping, &WordCount)> {
-    config.mappings.iter().filter_map(|m| {
-        let count = m.count.as_deref().filter(|c| c.archive.is_some())?;
-        let raw = m.archive.as_ref()?.rules.rows.columns();
-        // Declared columns alone are not what was counted.
-        raw.contains(&"value").then_some((m, count))
-    })
+impl Recount {
+    /// Milliseconds; the whole of time without --from and --until.
+    fn range(&self) -> Range<i64> {
+        self.from.map_or(i64::MIN, Timestamp::as_millisecond)
+            ..self.until.map_or(i64::MAX, Timestamp::as_millisecond)
+    }
+
+    fn print_sql(&self, engine: SqlEngine) -> u8 {
+        let config = match self.config.load() {
+            Ok(config) => config,
+            Err(code) => return code,
+        };
+        let wanted = self.mapping.as_deref().unwrap_or_default();
+        let of = RecountOf { topics: &self.topic, root: self.root.as_deref(), range: self.range() };
+        match of.statements(&config, wanted, engine) {
+            Ok(text) => {
+                say(text.trim_end());
+                0
+            }
+            Err(e) => {
+                complain(&e);
+                EX_USAGE
+            }
+        }
+    }
 }
 
 /// The lines of a recount.
-pub(super) fn lines(r: &recount::RecountReport) -> Vec<String> {
+pub(in crate::outside::cli) fn lines(r: &recount::RecountReport) -> Vec<String> {
     let (records, words, windows) = (r.records, r.words, r.windows);
     let mut lines =
         vec![format!("mapping {}: {records} records, {words} words, {windows} windows", r.mapping)];
