@@ -3,7 +3,9 @@
 
 pub mod calendar;
 pub mod count;
+pub mod duration;
 pub mod fault;
+pub mod field_path;
 pub mod formats;
 pub mod json;
 pub mod layout;

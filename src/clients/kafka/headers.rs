@@ -37,7 +37,7 @@ unsafe fn header_name<'a>(name: *const c_char, value: *const c_void) -> &'a [u8]
     unsafe {
         let header: *const NativeHeader = name.sub(offset_of!(NativeHeader, name)).cast();
         let size = (&raw const (*header).name_size).read();
-        debug_assert!(value.is_null() || name.add(size + 1).cast() == value);
+        debug_assert!(value.is_null() || name.add(size.wrapping_add(1)).cast() == value);
         std::slice::from_raw_parts(name, size)
     }
 }

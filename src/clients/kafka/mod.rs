@@ -24,6 +24,7 @@
 //! * `headers`: the headers of messages, with every byte of their names.
 //! * [`native`]: what rust-rdkafka has no safe way for: captured group metadata.
 //! * `describe`: the same for topic ids and allowed operations.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 pub mod authorized;
 pub mod beginnings;

@@ -230,7 +230,7 @@ unsafe extern "C" fn on_message(message: *mut sys::rd_kafka_message_t, opaque: *
         }
         match m.err {
             Code::RD_KAFKA_RESP_ERR_NO_ERROR => {
-                batch.records += 1;
+                batch.records = batch.records.saturating_add(1);
                 batch.end = None;
                 with_record(m, reading.take);
             }
@@ -279,7 +279,7 @@ unsafe fn with_record(m: &sys::rd_kafka_message_t, take: &mut dyn FnMut(&Record<
                     }
                     many.push(header);
                 }
-                count = i + 1;
+                count = i.saturating_add(1);
             });
         }
         take(&Record {

@@ -101,7 +101,7 @@ impl Prefetch {
     /// What one partition may have fetched before it is read, bytes.
     #[must_use]
     pub fn of_partition(self) -> usize {
-        (self.queue + self.fetch) as usize
+        self.queue.saturating_add(self.fetch) as usize
     }
 }
 

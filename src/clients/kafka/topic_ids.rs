@@ -27,7 +27,9 @@ impl TopicIds {
     /// Takes a line of the client's log; whether it says that a topic has another id now.
     pub(super) fn hear(&self, line: &str) -> bool {
         let Some(topic) = changed(line) else { return false };
-        *self.changes.lock().entry(topic.into()).or_default() += 1;
+        let mut changes = self.changes.lock();
+        let number = changes.entry(topic.into()).or_default();
+        *number = number.wrapping_add(1);
         true
     }
 

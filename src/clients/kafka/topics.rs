@@ -29,16 +29,29 @@ pub fn all(consumer: &Consumer, servers: &str) -> Result<Vec<Topic>, KafkaError>
     Ok(there.map(|t| (t.name().into(), t.partitions().len())).collect())
 }
 
-/// Whether the brokers refuse to tell this client of a topic, be it there or not.
+/// What the brokers say of a topic when they are asked for it by its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sight {
+    There,
+    Absent,
+    /// They refuse to tell this client of it, be it there or not.
+    Refused,
+}
+
+/// Asks for a topic by its name.
 ///
 /// # Errors
 /// No broker answers.
-pub fn is_refused(consumer: &Consumer, topic: &str) -> Result<bool, KafkaError> {
+pub fn sight(consumer: &Consumer, topic: &str) -> Result<Sight, KafkaError> {
     let metadata = consumer
         .fetch_metadata(Some(topic), CALL_TIMEOUT)
         .map_err(|e| KafkaError::new(format!("ask for topic {topic:?}"), e))?;
-    let errors = metadata.topics().iter().filter_map(|t| t.error());
-    Ok(errors.into_iter().any(rights::is_of_topic))
+    let mut answers = metadata.topics().iter();
+    Ok(match answers.next() {
+        Some(t) if t.error().is_some_and(rights::is_of_topic) => Sight::Refused,
+        Some(t) if !t.partitions().is_empty() => Sight::There,
+        _ => Sight::Absent,
+    })
 }
 
 /// Says that the operation on a topic is not allowed, and how to allow it.

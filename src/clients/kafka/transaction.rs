@@ -225,7 +225,7 @@ impl Transactions {
         let code = self.producer.as_ref().and_then(|p| p.client().fatal_error());
         match code {
             Some((RDKafkaErrorCode::Fenced, detail)) if fatal => {
-                self.fenced.set(self.fenced.get() + 1);
+                self.fenced.set(self.fenced.get().saturating_add(1));
                 // The coordinator fences, too, when a transaction takes too long.
                 let recent = self.opened_at.elapsed() < self.transaction_timeout / 2;
                 self.twins.judge(step, detail, recent, self.fenced.get())

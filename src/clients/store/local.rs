@@ -234,7 +234,8 @@ impl Store for Local {
         self.run("look at", path, |p| match std::fs::metadata(p) {
             Ok(m) if m.is_dir() => Ok(None),
             Ok(m) => {
-                let modified = m.mtime() * 1_000 + m.mtime_nsec() / 1_000_000;
+                let modified =
+                    m.mtime().saturating_mul(1_000).saturating_add(m.mtime_nsec() / 1_000_000);
                 Ok(Some(FileFacts { modified, copies: 1, block: m.blksize(), is_coded: false }))
             }
             Err(e) if matches!(e.kind(), Io::NotFound | Io::NotADirectory) => Ok(None),

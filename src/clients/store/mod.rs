@@ -12,6 +12,7 @@
 //!
 //! `mounts` refuses a local root into parts of which no file can be renamed; `reach` tells whether
 //! NameNodes listen.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod api;
 mod error;

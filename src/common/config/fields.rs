@@ -5,14 +5,17 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use jiff::{Span, SpanRelativeTo};
 use toml::{Table, Value};
 
 use crate::common::config::places::TextPlace;
+use crate::pure::duration;
 
 /// The largest size that a key may have, bytes: the library takes a number that it can't hold for
 /// the largest that it can.
 const LARGEST: u64 = 1 << 50;
+
+/// The longest time that a key may have: sums of times and points in time hold it.
+const LONGEST: Duration = Duration::from_hours(24 * 36_500);
 
 /// How the message of a key begins that is not there.
 const MISSING: &str = "is missing";
@@ -138,15 +141,12 @@ impl Fields {
         faults: &mut Faults,
     ) -> Option<Duration> {
         self.parsed(name, faults, |text| {
-            let days = SpanRelativeTo::days_are_24_hours();
-            let parsed = Span::from_str(text).and_then(|span| span.to_duration(days));
-            let parsed = parsed.map_err(|_| {
-                format!("{text:?} is not a duration; write \"500ms\", \"2s\", \"10m\", \"7d\"")
-            })?;
-            let duration =
-                Duration::try_from(parsed).map_err(|_| format!("{text:?} is negative"))?;
+            let duration = duration::parse(text)?;
             if duration < at_least {
                 return Err(format!("{text:?} is too short; the least is {at_least:?}"));
+            }
+            if LONGEST < duration {
+                return Err(format!("{text:?} is too long; the most is 36500d"));
             }
             Ok(duration)
         })

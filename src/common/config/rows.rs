@@ -185,10 +185,7 @@ fn columns(f: &mut Fields, faults: &mut Faults) -> Option<Vec<Column>> {
                 format!(
                     "the column {:?} cannot be told from the column {:?} of field {:?}; write {{ \
                      type = \"{}\", name = \"…\" }} to give it another name",
-                    column.name,
-                    other.name,
-                    other.path.join("."),
-                    column.kind
+                    column.name, other.name, other.path, column.kind
                 ),
             );
         } else {
@@ -202,18 +199,15 @@ fn columns(f: &mut Fields, faults: &mut Faults) -> Option<Vec<Column>> {
 /// A field with a column of its own is an object where another column lies in it.
 fn check_parents(f: &Fields, columns: &[Column], faults: &mut Faults) {
     for column in columns.iter().filter(|column| column.kind != ColumnType::Json) {
-        let is_below = |other: &&Column| {
-            column.path.len() < other.path.len() && other.path.starts_with(&column.path)
-        };
+        let is_below = |other: &&Column| other.path.lies_in(&column.path);
         if let Some(other) = columns.iter().find(is_below) {
-            let path = column.path.join(".");
+            let path = column.path.to_string();
             faults.add(
                 f.key(&format!("columns.{path:?}")),
                 format!(
                     "no field is both a {} and an object, and {:?} lies in it; the type \"json\" \
                      takes the object",
-                    column.kind,
-                    other.path.join(".")
+                    column.kind, other.path
                 ),
             );
         }

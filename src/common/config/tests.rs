@@ -92,6 +92,10 @@ fn the_identity_of_a_root_is_one() {
 fn each_fault_names_its_key_and_says_what_to_do() {
     check("tpoics = 1", &["mapping.hello.tpoics", "did you mean \"topics\""]);
     check("archive = { path = \"{tpoic}\" }", &["mapping.hello.archive.path", "{tpoic}"]);
+    check(
+        "archive = { roll = { age = \"40000d\" } }",
+        &["mapping.hello.archive.roll.age", "is too long; the most is 36500d"],
+    );
     check("archive = { path = \"../x\" }", &["not the name of a directory"]);
     check("archive = { path = \"_x\" }", &["readers skip"]);
     check(

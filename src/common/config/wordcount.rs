@@ -8,9 +8,8 @@ use toml::{Table, Value};
 
 use crate::common::config::archive::{ArchiveConfig, ArchiveKeys, archive};
 use crate::common::config::fields::{Faults, Fields, is_topic_name};
-use crate::pure::count::{
-    By, FieldPath, OutputFormat, Patience, Split, Time, Tokenizer, Unit, Window,
-};
+use crate::pure::count::{By, OutputFormat, Patience, Split, Time, Tokenizer, Unit, Window};
+use crate::pure::field_path::FieldPath;
 
 /// `[mapping.NAME.wordcount]`
 #[derive(Debug)]

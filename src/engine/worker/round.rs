@@ -208,7 +208,7 @@ impl Worker {
     fn assigned(&mut self, generation: Arc<Generation>, added: Vec<Added>, now: Now) {
         let number = generation.number();
         let before = self.generation.replace(generation).map(|g| g.number());
-        if before.is_none_or(|before| before != number && before + 1 != number) {
+        if before.is_none_or(|before| before != number && before.checked_add(1) != Some(number)) {
             self.input_to_all(&Input::GenerationMissed, now);
         }
         for mut added in added {

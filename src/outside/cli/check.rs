@@ -142,8 +142,8 @@ fn bad_records(archive: &ArchiveConfig, topic: &str, now_ms: i64) -> Option<Stri
 /// A duration as it can be written in a configuration.
 fn shown(millis: i64) -> String {
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
-    match units.into_iter().find(|(_, unit)| millis % unit == 0) {
-        Some((name, unit)) => format!("{}{name}", millis / unit),
+    match units.into_iter().find(|(_, unit)| millis.checked_rem(*unit) == Some(0)) {
+        Some((name, unit)) => format!("{}{name}", millis.checked_div(unit).unwrap_or_default()),
         None => format!("{millis}ms"),
     }
 }

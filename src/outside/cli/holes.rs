@@ -99,8 +99,8 @@ pub(super) async fn repair(
             };
             say(&format!("{}-{}: the {} is missing", first.topic, first.partition, part));
             match carry_out(&ledger, &filling, choice.apply).await? {
-                true => done.repaired += 1,
-                false => done.refused += 1,
+                true => done.repaired = done.repaired.saturating_add(1),
+                false => done.refused = done.refused.saturating_add(1),
             }
         }
     }
@@ -234,11 +234,15 @@ impl fmt::Display for Put<'_> {
                 OffsetRange { from: *from, to: *to }
             ),
             EntryKind::Data => {
-                let rows = files.iter().map(|file| file.rows).sum::<u64>();
-                let width = (to.0 - from.0).unsigned_abs();
+                let rows = files.iter().map(|file| file.rows).fold(0, u64::saturating_add);
+                let width = to.0.abs_diff(from.0);
                 write!(f, "put it back, with what lies in the root and no entry names")?;
                 if rows < width {
-                    write!(f, " ({} of its offsets have no record there)", width - rows)?;
+                    write!(
+                        f,
+                        " ({} of its offsets have no record there)",
+                        width.saturating_sub(rows)
+                    )?;
                 }
                 f.write_str(":")?;
                 files

@@ -1,4 +1,5 @@
 //! The command line. One file a command; exit codes are those of sysexits(3).
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 //!
 //! `arguments` reads them, `command` says which commands there are; `shared`, `output` and `exit`

@@ -72,11 +72,11 @@ enum Done {
 impl Repair {
     pub(super) fn main(&self) -> u8 {
         on_stores(&self.config, async |config, stores| {
-            let mut lost = 0;
+            let mut lost = false;
             for store in stores {
-                lost += usize::from(repair_identity(&**store, self.apply).await?);
+                lost |= repair_identity(&**store, self.apply).await?;
             }
-            if 0 < lost && !self.apply {
+            if lost && !self.apply {
                 say("--apply carries out what is shown; what else needs a repair is shown then");
                 return Ok(0);
             }
@@ -101,7 +101,7 @@ impl Repair {
                 );
                 return Ok(EX_USAGE);
             }
-            let (mut refused, mut shown, n) = (0, 0, wanted.len());
+            let (mut refused, mut shown, n) = (0_usize, 0_usize, wanted.len());
             if 0 < holes.repaired && !self.apply {
                 say("--apply puts the entries that are shown");
             }
@@ -117,8 +117,8 @@ impl Repair {
             for looked in stopped {
                 match self.partition(config, &brokers, &looked).await? {
                     Done::Repaired => repaired = true,
-                    Done::Shown => shown += 1,
-                    Done::Refused => refused += 1,
+                    Done::Shown => shown = shown.saturating_add(1),
+                    Done::Refused => refused = refused.saturating_add(1),
                 }
             }
             if repaired {
@@ -133,7 +133,7 @@ impl Repair {
                 }
                 _ => format!("{refused} of {n} partitions can't be repaired in this way"),
             });
-            Ok(if refused + holes.refused == 0 { 0 } else { EX_DATAERR })
+            Ok(if refused == 0 && holes.refused == 0 { 0 } else { EX_DATAERR })
         })
     }
 
@@ -148,8 +148,8 @@ impl Repair {
             };
             let done = holes::repair(store, wanted, choice).await;
             let done = done.map_err(|e| LookError::Other(e.to_string()))?;
-            all.repaired += done.repaired;
-            all.refused += done.refused;
+            all.repaired = all.repaired.saturating_add(done.repaired);
+            all.refused = all.refused.saturating_add(done.refused);
         }
         Ok(all)
     }

@@ -126,7 +126,7 @@ impl Health {
 
     /// What has made no progress for longer than any call may take.
     pub(super) fn stuck(&self) -> Vec<String> {
-        let late = now_ms() - STUCK_MS;
+        let late = now_ms().saturating_sub(STUCK_MS);
         let mut stuck = Vec::new();
         if self.polled.load(Ordering::Relaxed) < late {
             stuck.push("the poll thread".to_string());

@@ -15,6 +15,7 @@
 //! * `admin`, `unavailable`: the clients that ask for settings, and the errors of a start.
 //! * `http`, `page`, `connections`: what is answered, and to whom.
 //! * `systemd`, `kerberos`: the surroundings.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod active;
 mod admin;

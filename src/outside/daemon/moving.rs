@@ -32,11 +32,11 @@ impl Moving {
             // A topic that was made again begins at zero, and so does what is known of it.
             match of.seen.back() {
                 Some((_, last)) if start < *last => of = LogStarts::default(),
-                Some((_, last)) => of.step = of.step.max(start.0 - last.0),
+                Some((_, last)) => of.step = of.step.max(start.0.saturating_sub(last.0)),
                 None => {}
             }
             of.seen.push_back((now_ms, start));
-            while of.seen.get(1).is_some_and(|(at, _)| *at < now_ms - WINDOW) {
+            while of.seen.get(1).is_some_and(|(at, _)| *at < now_ms.saturating_sub(WINDOW)) {
                 let _ = of.seen.pop_front();
             }
             let _ = self.0.insert(tp, of);
@@ -48,7 +48,7 @@ impl Moving {
     pub(super) fn left_s(&self, tp: &TopicPartition, needed: Offset) -> Option<i64> {
         let LogStarts { seen, step } = self.0.get(tp)?;
         let ((from, first), (to, last)) = (seen.front()?, seen.back()?);
-        let (moved, millis) = (last.0 - first.0, to - from);
+        let (moved, millis) = (last.0.saturating_sub(first.0), to.saturating_sub(*from));
         if moved <= 0 || millis <= 0 {
             return None;
         }
@@ -56,7 +56,8 @@ impl Moving {
         if left <= *step {
             return Some(0);
         }
-        let millis_left = i128::from(left) * i128::from(millis) / i128::from(moved);
+        let millis_left =
+            i128::from(left).saturating_mul(millis.into()).checked_div(moved.into())?;
         Some(i64::try_from(millis_left / 1_000).unwrap_or(i64::MAX))
     }
 }

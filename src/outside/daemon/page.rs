@@ -51,7 +51,7 @@ fn body(s: &InstanceStatus) -> Markup {
         header {
             h1 { "Alluvium " span { (s.instance) } }
             p { "group " b { (s.group) } ", version " (s.version) ", up "
-                (spell(s.now - s.started)) }
+                (between(s.started, s.now)) }
         }
         section.figures {
             (figure("partitions", &s.partitions.len().to_string(), ""))
@@ -107,11 +107,14 @@ fn troubles(s: &InstanceStatus, stopped: &[&PartitionStatus]) -> Markup {
                 h2 { "Needs attention" }
                 ul {
                     @for o in &s.outages {
-                        li { b { (o.says) } " for " (spell(s.now - o.since)) ": " (o.cause) }
+                        li {
+                            b { (o.says) } " for " (between(o.since, s.now))
+                            ": " (o.cause)
+                        }
                     }
                     @match (s.joined_since, s.left_since) {
                         (None, Some(since)) => {
-                            li { b { "not in the group" } " for " (spell(s.now - since))
+                            li { b { "not in the group" } " for " (between(since, s.now))
                                 ": the partitions were taken away" }
                         }
                         (None, None) => { li { "The group is not joined yet." } }
@@ -168,7 +171,7 @@ fn row(p: &PartitionStatus, now: i64) -> Markup {
             td.n data-is="archive lag" { (archive) }
             td.n data-is="oldest" {
                 @if p.archive_delay_s == 0 { "–" }
-                @else { (spell(p.archive_delay_s as i64 * 1_000)) }
+                @else { (of_seconds(p.archive_delay_s)) }
             }
             td data-is="open" {
                 @match p.open_windows {
@@ -179,13 +182,13 @@ fn row(p: &PartitionStatus, now: i64) -> Markup {
                     None if p.open_files == 0 => { "–" }
                     None => {
                         (p.open_files) " file" (if p.open_files == 1 { "" } else { "s" }) ", "
-                        (bytes(p.open_bytes)) ", " (spell(p.open_age_s as i64 * 1_000))
+                        (bytes(p.open_bytes)) ", " (of_seconds(p.open_age_s))
                     }
                 }
             }
             td data-is="last roll" {
                 @match &p.last_roll {
-                    Some(r) => { (spell(now - r.at)) " ago, " (r.reason) ", " (bytes(r.bytes)) }
+                    Some(r) => { (between(r.at, now)) " ago, " (r.reason) ", " (bytes(r.bytes)) }
                     None => { "–" }
                 }
             }
@@ -227,10 +230,19 @@ fn sum(s: &InstanceStatus, which: usize) -> String {
     }
 }
 
+/// The time from one moment to another; milliseconds.
+fn between(since: i64, now: i64) -> String {
+    spell(now.saturating_sub(since))
+}
+
+fn of_seconds(seconds: u64) -> String {
+    spell(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000))
+}
+
 fn oldest(s: &InstanceStatus) -> String {
     match s.partitions.iter().map(|p| p.archive_delay_s).max() {
         None | Some(0) => "–".into(),
-        Some(seconds) => spell(seconds as i64 * 1_000),
+        Some(seconds) => of_seconds(seconds),
     }
 }
 
@@ -248,7 +260,7 @@ fn sparkline(rates: &[f64]) -> Markup {
     const WIDTH: f64 = 240.0;
     const HEIGHT: f64 = 36.0;
     let highest = rates.iter().copied().fold(1.0, f64::max);
-    let step = WIDTH / (rates.len().max(2) - 1) as f64;
+    let step = WIDTH / (rates.len().max(2).saturating_sub(1)) as f64;
     let points: Vec<String> = rates
         .iter()
         .enumerate()
@@ -267,7 +279,7 @@ fn number(n: i64) -> String {
     let digits = n.unsigned_abs().to_string();
     let mut text = String::new();
     for (i, d) in digits.chars().enumerate() {
-        if 0 < i && (digits.len() - i).is_multiple_of(3) {
+        if 0 < i && digits.len().saturating_sub(i).is_multiple_of(3) {
             text.push('\u{202f}');
         }
         text.push(d);

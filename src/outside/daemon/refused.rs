@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::clients::kafka::rights::Operation;
+use crate::clients::kafka::topics::Sight;
 use crate::clients::kafka::{Consumer, topics};
 use crate::common::config::Config;
 use crate::common::health::{Board, Subject};
@@ -14,25 +15,40 @@ use crate::outside::daemon::health::now_ms;
 /// The topics that are refused, each with the rights that are missing, in words.
 pub(super) type RefusedTopics = BTreeMap<String, String>;
 
-/// Asks for each of these topics by its name. A topic for which nobody answers is not refused.
+/// Topics that a list of all topics does not have.
+#[derive(Default)]
+pub(super) struct Unlisted {
+    pub(super) refused: RefusedTopics,
+    /// They are there now: they were created, or a right was given, after the list was made.
+    there: BTreeSet<String>,
+}
+
+/// Asks for each of these topics by its name. A topic for which nobody answers is taken to be as
+/// the list says.
 pub(super) async fn among(
     config: &Arc<Config>,
     consumer: &Arc<Consumer>,
     names: Vec<String>,
-) -> RefusedTopics {
+) -> Unlisted {
     let (config, consumer) = (Arc::clone(config), Arc::clone(consumer));
     let ask = move || {
-        let refused = |topic: &String| topics::is_refused(&consumer, topic).unwrap_or(false);
-        let lacks = |topic: String| {
-            let operation = |operation: &Operation| topics::lacks(&consumer, *operation, &topic);
-            let all: Vec<String> = needed(&config, &topic).iter().map(operation).collect();
-            (topic, all.join("; "))
-        };
-        names.into_iter().filter(refused).map(lacks).collect()
+        let mut found = Unlisted::default();
+        for topic in names {
+            match topics::sight(&consumer, &topic) {
+                Ok(Sight::Refused) => {
+                    let operation = |o: &Operation| topics::lacks(&consumer, *o, &topic);
+                    let all: Vec<String> = needed(&config, &topic).iter().map(operation).collect();
+                    let _ = found.refused.insert(topic, all.join("; "));
+                }
+                Ok(Sight::There) => drop(found.there.insert(topic)),
+                Ok(Sight::Absent) | Err(_) => {}
+            }
+        }
+        found
     };
     tokio::task::spawn_blocking(ask).await.unwrap_or_else(|error| {
         tracing::error!(%error, "the job that asks which topics are refused has panicked");
-        RefusedTopics::new()
+        Unlisted::default()
     })
 }
 
@@ -48,7 +64,8 @@ fn needed(config: &Config, topic: &str) -> &'static [Operation] {
     }
 }
 
-/// Takes the topics that are refused out of those that do not exist, and reports them.
+/// Takes the topics that are refused, and those that are there after all, out of those that do not
+/// exist; the refused ones are reported. The next look at the topics reads the others.
 pub(super) async fn told_apart(
     config: &Arc<Config>,
     consumer: &Arc<Consumer>,
@@ -57,13 +74,18 @@ pub(super) async fn told_apart(
 ) {
     let unseen = [&selection.missing, &selection.absent_outputs, &selection.absent_partials];
     let names: BTreeSet<String> = unseen.into_iter().flatten().cloned().collect();
-    let refused = among(config, consumer, names.into_iter().collect()).await;
-    for list in
-        [&mut selection.missing, &mut selection.absent_outputs, &mut selection.absent_partials]
-    {
-        list.retain(|topic| !refused.contains_key(topic));
+    let unlisted = among(config, consumer, names.into_iter().collect()).await;
+    unlisted.take_out_of(selection);
+    report(config, board, &unlisted.refused, &selection.wanted);
+}
+
+impl Unlisted {
+    fn take_out_of(&self, selection: &mut Selection<'_>) {
+        let absent = |t: &String| !self.refused.contains_key(t) && !self.there.contains(t);
+        selection.missing.retain(absent);
+        selection.absent_outputs.retain(absent);
+        selection.absent_partials.retain(absent);
     }
-    report(config, board, &refused, &selection.wanted);
 }
 
 /// Reports the topics that are refused, and those that are not any more.
@@ -95,6 +117,25 @@ fn report(config: &Config, board: &Board, refused: &RefusedTopics, seen: &[Strin
 mod tests {
     use super::*;
     use crate::outside::daemon::examples::counting;
+
+    /// A right is given, or a topic is created, between the list of all topics and the question.
+    #[test]
+    fn a_topic_that_is_there_after_all_is_not_said_to_be_missing() {
+        let names = |names: &[&str]| names.iter().map(|n| n.to_string()).collect::<Vec<_>>();
+        let mut selection = Selection {
+            missing: names(&["gone", "late", "secret"]),
+            absent_outputs: names(&["o", "late-o"]),
+            absent_partials: names(&["p", "late-p"]),
+            ..Selection::default()
+        };
+        let unlisted = Unlisted {
+            refused: [("secret".to_string(), "lacks".to_string())].into(),
+            there: ["late", "late-o", "late-p"].map(String::from).into(),
+        };
+        unlisted.take_out_of(&mut selection);
+        let left = [selection.missing, selection.absent_outputs, selection.absent_partials];
+        assert_eq!(left, [names(&["gone"]), names(&["o"]), names(&["p"])]);
+    }
 
     #[test]
     fn a_refused_topic_is_told_until_it_is_seen_again() {

@@ -98,7 +98,8 @@ pub async fn pause_after_refusal(config: &Config, shutdown: impl Future<Output =
 fn pause_of(instance: &str) -> Duration {
     let mut hasher = DefaultHasher::new();
     instance.hash(&mut hasher);
-    PAUSE + Duration::from_millis(hasher.finish() % SPREAD.as_millis() as u64)
+    let above = hasher.finish().checked_rem(SPREAD.as_millis() as u64).unwrap_or_default();
+    PAUSE + Duration::from_millis(above)
 }
 
 #[cfg(test)]

@@ -31,8 +31,8 @@ pub(super) async fn watch(health: Arc<Health>) {
         }
         made = Instant::now();
         let status = health.status();
-        let recovering = 0 < status.unheard + status.count(|c| *c == Condition::Recovering);
-        let patience = READY_AFTER.as_millis() as i64 <= now_ms() - health.started;
+        let recovering = 0 < status.unheard || 0 < status.count(|c| *c == Condition::Recovering);
+        let patience = READY_AFTER.as_millis() as i64 <= now_ms().saturating_sub(health.started);
         if !ready && (status.joined_since.is_some() && !recovering || patience) {
             ready = true;
             tracing::info!(partitions = status.partitions.len(), "ready");

@@ -60,8 +60,8 @@ async fn create_of(
         let topic = internal.topic;
         let there = partitions_of(consumer, topic).await?;
         if there == 0 {
-            let refused = refused::among(config, consumer, vec![topic.to_string()]).await;
-            if let Some(lacks) = refused.into_values().next() {
+            let unlisted = refused::among(config, consumer, vec![topic.to_string()]).await;
+            if let Some(lacks) = unlisted.refused.into_values().next() {
                 return Err(Unavailable(format!("mapping.{}: {lacks}", mapping.name)).into());
             }
             let made = admin.create(topic, partitions, replication, &settings).await;

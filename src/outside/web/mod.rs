@@ -5,6 +5,7 @@
 //! * `guard`: what is in force now, and which passwords were found right.
 //! * `stream`: a connection at the listener's end.
 //! * `ask`: how commands reach a daemon that listens so.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod ask;
 mod context;

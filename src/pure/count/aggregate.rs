@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use crate::pure::count::cut::cut;
-use crate::pure::count::field::{Field, FieldPath};
+use crate::pure::count::field::Field;
 use crate::pure::count::tokenizer::Tokenizer;
+use crate::pure::field_path::FieldPath;
 use crate::pure::record::Record;
 
 /// An aggregate says which terms a record has. Everything behind it, from the sums to the files, is

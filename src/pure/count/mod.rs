@@ -21,7 +21,6 @@ pub mod words;
 
 pub use aggregate::{Aggregate, By, Terms};
 pub use counts::Counts;
-pub use field::FieldPath;
 pub use merge::Patience;
 pub use output::{Count, CountKind, Merged, OutputFormat};
 pub use tokenizer::{Split, Tokenizer};

@@ -1,8 +1,9 @@
 //! Tumbling windows, aligned to the epoch, and the time that decides about them.
 
 use crate::pure::calendar::{YEARS, parse_rfc3339};
-use crate::pure::count::field::{Field, FieldPath};
+use crate::pure::count::field::Field;
 use crate::pure::count::output::CountKind;
+use crate::pure::field_path::FieldPath;
 use crate::pure::record::Record;
 
 /// Which time of a record decides its window.

@@ -1,10 +1,9 @@
 //! When bad records are too many: `max_bad = "5% of 10m"`.
 
 use std::fmt;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use jiff::{Span, SpanRelativeTo};
+use crate::pure::duration;
 
 /// The most bad records of a time.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -38,9 +37,7 @@ impl MaxBad {
                 }
                 None => Most::Records(most.trim().parse().ok()?),
             };
-            let days = SpanRelativeTo::days_are_24_hours();
-            let within = Span::from_str(within.trim()).and_then(|span| span.to_duration(days));
-            let within = Duration::try_from(within.ok()?).ok()?;
+            let within = duration::parse(within.trim()).ok()?;
             let fits = (Duration::from_secs(1)..=Duration::from_hours(24)).contains(&within);
             fits.then_some(MaxBad { most, within })
         });

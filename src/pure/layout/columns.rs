@@ -11,6 +11,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::pure::field_path::FieldPath;
 use crate::pure::layout::cells::{Cell, ColumnType};
 
 /// One declared column.
@@ -18,8 +19,7 @@ use crate::pure::layout::cells::{Cell, ColumnType};
 pub struct Column {
     /// The column's name in the files.
     pub name: String,
-    /// Names of fields from the outside in.
-    pub path: Vec<String>,
+    pub path: FieldPath,
     pub kind: ColumnType,
 }
 
@@ -37,13 +37,13 @@ impl Column {
     /// # Errors
     /// The path, or the name, cannot be used; the text says why.
     pub fn new(path: &str, name: Option<&str>, kind: ColumnType) -> Result<Column, String> {
-        let names: Vec<String> = path.split('.').map(String::from).collect();
-        if names.iter().any(String::is_empty) {
-            return Err(format!(
+        let path = FieldPath::parse(path).ok_or_else(|| {
+            format!(
                 "{path:?} is not a path; write a field's name, or names with dots between them, \
                  like \"http.status\""
-            ));
-        }
+            )
+        })?;
+        let names = path.names();
         if DEEPEST < names.len() {
             return Err(format!("has {} names; {DEEPEST} are allowed", names.len()));
         }
@@ -57,7 +57,7 @@ impl Column {
                  \"…\" }} to give it another name"
             ));
         }
-        Ok(Column { name, path: names, kind })
+        Ok(Column { name, path, kind })
     }
 
     /// The column's field id in Parquet. It depends on the name alone, so that it stays when other
@@ -117,7 +117,7 @@ impl JsonColumns {
     pub fn new(columns: Vec<Column>) -> JsonColumns {
         let mut tree = Tree::default();
         for (at, column) in columns.iter().enumerate() {
-            tree.insert(&column.path, at);
+            tree.insert(column.path.names(), at);
         }
         JsonColumns { columns, tree }
     }
@@ -149,7 +149,7 @@ impl JsonColumns {
             .map_err(|e| format!("the value is not a JSON object: {}", shown(&e.to_string())))?;
         let cells = self.columns.iter().zip(found).map(|(column, raw)| {
             let Some(raw) = raw else { return Ok(Cell::Null) };
-            column.kind.cell(raw.get()).map_err(|e| format!("field {}: {e}", column.path.join(".")))
+            column.kind.cell(raw.get()).map_err(|e| format!("field {}: {e}", column.path))
         });
         cells.collect()
     }
@@ -355,7 +355,7 @@ mod tests {
     fn names_and_ids_are_those_that_readers_keep() {
         let name = |path, name| Column::new(path, name, ColumnType::Int64);
         assert_eq!(name("http.status", None).unwrap().name, "http_status");
-        assert_eq!(name("Größe", Some("size")).unwrap().path, ["Größe"]);
+        assert_eq!(name("Größe", Some("size")).unwrap().path.names(), ["Größe"]);
         for (path, given) in
             [("a..b", None), ("", None), ("a-b", None), ("1a", None), ("a", Some(""))]
         {

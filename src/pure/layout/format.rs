@@ -106,7 +106,7 @@ impl Rows {
                     .columns
                     .columns()
                     .iter()
-                    .map(|c| format!("{:?} {} {}", c.path, c.name, c.kind))
+                    .map(|c| format!("{:?} {} {}", c.path.names(), c.name, c.kind))
                     .collect();
                 let value = of.value.map_or("None", TextPolicy::checksum_text);
                 let key = of.key.checksum_text();

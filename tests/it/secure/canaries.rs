@@ -11,7 +11,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::kafka::{Beside, LIMIT, configured};
-use super::logins::{CA, Listener, Login, SASL, SCRAM, Settings, TLS, USER, login};
+use super::logins::{
+    BEARER, CA, CERTIFICATE, CLIENT, ENDPOINT, HTTPS_CA, Listener, Login, OIDC, SASL, SCRAM,
+    Settings, TLS, USER, login,
+};
 use super::tokens::CANARY;
 use crate::support::{Cluster, Daemon, alluvium, check_live, eventually, flush, send};
 
@@ -19,8 +22,6 @@ const OF_BROKER: &str = "canary-of-the-broker-9Q2w";
 const OF_KEY: &str = "canary-of-the-key-7Xn4";
 const OF_STORE: &str = "canary-of-the-store-3Vb8";
 const OF_WEB: &str = "canary-of-the-web-5Lk1";
-
-const CERTIFICATE: (&str, &str) = ("ssl.certificate.location", "$/client.crt");
 
 const LOGINS: [Login; 4] = [
     login(
@@ -38,16 +39,7 @@ const LOGINS: [Login; 4] = [
     login("by-token", Listener::Sasl, BY_TOKEN, &[("sasl.oauthbearer.client.secret", CANARY)]),
     login("refused", Listener::Sasl, &[SASL, SCRAM, ("sasl.username", "nobody"), CA, DEBUG], WRONG),
 ];
-const BY_TOKEN: Settings = &[
-    SASL,
-    CA,
-    ("sasl.mechanism", "OAUTHBEARER"),
-    ("sasl.oauthbearer.method", "oidc"),
-    ("sasl.oauthbearer.client.id", "archiver"),
-    ("sasl.oauthbearer.token.endpoint.url", "https://127.0.0.1:%/token"),
-    ("https.ca.location", "$/ca.crt"),
-    DEBUG,
-];
+const BY_TOKEN: Settings = &[SASL, CA, BEARER, OIDC, CLIENT, ENDPOINT, HTTPS_CA, DEBUG];
 /// The client library says all that it does.
 const DEBUG: (&str, &str) = ("debug", "all");
 const WRONG: Settings = &[("sasl.password", OF_BROKER)];

@@ -38,58 +38,42 @@ pub(super) const USER: (&str, &str) = ("sasl.username", "archiver");
 pub(super) const SASL: (&str, &str) = ("security.protocol", "sasl_ssl");
 pub(super) const TLS: (&str, &str) = ("security.protocol", "ssl");
 pub(super) const SCRAM: (&str, &str) = ("sasl.mechanism", "SCRAM-SHA-512");
+pub(super) const BEARER: (&str, &str) = ("sasl.mechanism", "OAUTHBEARER");
+pub(super) const OIDC: (&str, &str) = ("sasl.oauthbearer.method", "oidc");
+pub(super) const CLIENT: (&str, &str) = ("sasl.oauthbearer.client.id", "archiver");
+pub(super) const ENDPOINT: (&str, &str) =
+    ("sasl.oauthbearer.token.endpoint.url", "https://127.0.0.1:%/token");
+pub(super) const HTTPS_CA: (&str, &str) = ("https.ca.location", "$/ca.crt");
 const PLAIN: (&str, &str) = ("sasl.mechanism", "PLAIN");
 const PASSWORD: &[(&str, &str)] = &[("sasl.password", "archiver-secret")];
 const OF_KEY: &[(&str, &str)] = &[("ssl.key.password", "changeit")];
-const CERTIFICATE: (&str, &str) = ("ssl.certificate.location", "$/client.crt");
+pub(super) const CERTIFICATE: (&str, &str) = ("ssl.certificate.location", "$/client.crt");
 
 const KEYSTORE: (&str, &str) = ("ssl.keystore.location", "$/client.p12");
-const TOKEN: Settings = &[
-    SASL,
-    CA,
-    ("sasl.mechanism", "OAUTHBEARER"),
-    ("sasl.oauthbearer.method", "oidc"),
-    ("sasl.oauthbearer.client.id", "archiver"),
-    ("sasl.oauthbearer.token.endpoint.url", "https://127.0.0.1:%/token"),
-    ("https.ca.location", "$/ca.crt"),
-];
-const UNTRUSTED: Settings = &[
-    SASL,
-    CA,
-    ("sasl.mechanism", "OAUTHBEARER"),
-    ("sasl.oauthbearer.method", "oidc"),
-    ("sasl.oauthbearer.client.id", "archiver"),
-    ("sasl.oauthbearer.token.endpoint.url", "https://127.0.0.1:%/token"),
-    ("https.ca.location", "$/other-ca.crt"),
-];
+const TOKEN: Settings = &[SASL, CA, BEARER, OIDC, CLIENT, ENDPOINT, HTTPS_CA];
+const UNTRUSTED: Settings =
+    &[SASL, CA, BEARER, OIDC, CLIENT, ENDPOINT, ("https.ca.location", "$/other-ca.crt")];
 const AWAY: Settings = &[
     SASL,
     CA,
-    ("sasl.mechanism", "OAUTHBEARER"),
-    ("sasl.oauthbearer.method", "oidc"),
-    ("sasl.oauthbearer.client.id", "archiver"),
+    BEARER,
+    OIDC,
+    CLIENT,
     ("sasl.oauthbearer.token.endpoint.url", "https://127.0.0.1:1/token"),
-    ("https.ca.location", "$/ca.crt"),
+    HTTPS_CA,
 ];
 const SILENT: Settings = &[
     SASL,
     CA,
-    ("sasl.mechanism", "OAUTHBEARER"),
-    ("sasl.oauthbearer.method", "oidc"),
-    ("sasl.oauthbearer.client.id", "archiver"),
+    BEARER,
+    OIDC,
+    CLIENT,
     ("sasl.oauthbearer.token.endpoint.url", "https://127.0.0.1:#/token"),
-    ("https.ca.location", "$/ca.crt"),
+    HTTPS_CA,
 ];
 /// The token server gives it tokens that the brokers do not trust.
-const STRANGER: Settings = &[
-    SASL,
-    CA,
-    ("sasl.mechanism", "OAUTHBEARER"),
-    ("sasl.oauthbearer.method", "oidc"),
-    ("sasl.oauthbearer.client.id", "stranger"),
-    ("sasl.oauthbearer.token.endpoint.url", "https://127.0.0.1:%/token"),
-    ("https.ca.location", "$/ca.crt"),
-];
+const STRANGER: Settings =
+    &[SASL, CA, BEARER, OIDC, ("sasl.oauthbearer.client.id", "stranger"), ENDPOINT, HTTPS_CA];
 
 pub(super) const WORK: [Login; 6] = [
     login("scram", Listener::Sasl, &[SASL, SCRAM, USER, CA], PASSWORD),

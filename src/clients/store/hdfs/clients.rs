@@ -88,7 +88,7 @@ impl ClientHealth {
         if self.answered.is_some_and(|at| began <= at) {
             return false;
         }
-        self.overdue += 1;
+        self.overdue = self.overdue.saturating_add(1);
         let (enough, kept) = match (namenodes, self.answered) {
             (1, _) => (OVERDUE, ALONE),
             (_, None) => (1, KEPT),
@@ -188,8 +188,9 @@ impl Clients {
         }
         // Nobody waits for the lock meanwhile. The library does not tell which NameNode it used.
         let first = self.find_active().await;
-        let first = first.unwrap_or(by.first.wrapping_add(1)) % self.namenodes;
-        let number = by.number + 1;
+        let next = || by.first.wrapping_add(1);
+        let first = first.unwrap_or_else(next).checked_rem(self.namenodes).unwrap_or_default();
+        let number = by.number.wrapping_add(1);
         match (self.build)(Asks::First(first)) {
             Ok(client) => {
                 let new = State::of(client, number, first);

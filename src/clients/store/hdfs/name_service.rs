@@ -97,7 +97,7 @@ impl NameService {
         let mut overrides = self.given.clone();
         if let (Some(name), 1..) = (&self.name, self.ids.len()) {
             let mut ids = self.ids.clone();
-            ids.rotate_left(first % self.ids.len());
+            ids.rotate_left(first.checked_rem(self.ids.len()).unwrap_or_default());
             let _ = overrides.insert(format!("dfs.ha.namenodes.{name}"), ids.join(","));
             if first != 0 {
                 // The order that is asked for is meant.

@@ -106,7 +106,7 @@ impl Logins {
             return Err(refused.error(&self.keytab, operation, path));
         }
         // This call tries alone.
-        refused.until = now + PAUSES[PAUSES.len() - 1];
+        refused.until = now + PAUSES[PAUSES.len().saturating_sub(1)];
         refused.keytab = stamp;
         Ok(())
     }
@@ -153,7 +153,7 @@ impl Logins {
             detail: e.detail.clone(),
             times: times.saturating_add(1),
             at: now,
-            until: now + PAUSES[times.min(PAUSES.len() - 1)],
+            until: now + PAUSES[times.min(PAUSES.len().saturating_sub(1))],
             keytab: stamp(&self.keytab),
         });
         true

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::clients::kafka::authorized::{self, Verdict};
 use crate::clients::kafka::rights::Operation;
-use crate::clients::kafka::topics::{self, Admin, Topic};
+use crate::clients::kafka::topics::{self, Admin, Sight, Topic};
 use crate::clients::kafka::{Consumer, KafkaError, consumer_config};
 use crate::common::config::{Config, Mapping, WordCount};
 use crate::engine::topics::internal::{self, Internal, Unfit};
@@ -137,7 +137,7 @@ pub(super) async fn group(config: &Config, consumer: &Arc<Consumer>, report: &mu
 async fn refused(consumer: &Arc<Consumer>, topic: &str, needed: &[Operation]) -> Option<Found> {
     let (asking, topic, needed) = (Arc::clone(consumer), topic.to_string(), needed.to_vec());
     let lacks = move || {
-        let refused = topics::is_refused(&asking, &topic)?;
+        let refused = topics::sight(&asking, &topic)? == Sight::Refused;
         let lacks = |o: &Operation| (Outcome::Wrong, topics::lacks(&asking, *o, &topic));
         Ok::<_, KafkaError>(refused.then(|| needed.iter().map(lacks).collect()))
     };
