@@ -348,40 +348,8 @@ impl Pool {
         }
     }
 
-    /// Notes how many partitions there are, and how many workers share the memory.
-    fn count(&self, placed: &BTreeMap<TopicPartition, Placed>) {
-        self.env.metrics.assigned.set(placed.len() as i64);
-        let workers: BTreeSet<usize> = placed.values().map(|p| p.worker).collect();
-        self.env.memory.share_among(workers.len());
-    }
-}
-
-fn named(status: &PartitionStatus) -> TopicPartition {
-    TopicPartition { topic: status.topic.as_str().into(), partition: status.partition }
-}
-
-/// Over all labels.
-fn sum(counters: &IntCounterVec) -> u64 {
-    sum_where(counters, |_| true)
-}
-
-fn sum_where(counters: &IntCounterVec, mine: impl Fn(&[LabelPair]) -> bool) -> u64 {
-    let families = prometheus::core::Collector::collect(counters);
-    let all = families.iter().flat_map(|f| f.get_metric()).filter(|m| mine(m.get_label()));
-    all.map(|m| m.get_counter().get_value() as u64).sum()
-}
-
-impl Assignments for Pool {
-    fn assigned(&self, generation: Arc<Generation>, added: Vec<(TopicPartition, Queue)>) {
-        self.env.metrics.rebalances.inc();
-        self.env.board.joined((self.env.clock)().millis);
-        self.taken.lock().clear();
-        let added = added.into_iter().map(|(tp, q)| (tp, Box::new(q) as Box<dyn Source>)).collect();
-        self.assign(&generation, added);
-    }
-
-    fn revoked(&self, partitions: &[TopicPartition], commits: bool) {
-        self.env.board.left((self.env.clock)().millis);
+    /// Takes partitions away from their workers, and waits for these.
+    fn release(&self, partitions: &[TopicPartition], commits: bool) {
         let mine = self.status().into_iter().filter(|s| partitions.contains(&named(s)));
         self.taken.lock().extend(mine);
         let mut placed = self.placed.lock();
@@ -423,5 +391,51 @@ impl Assignments for Pool {
         }
         // Whatever a worker still does for these partitions, it may do nothing but come back.
         gone.iter().for_each(|(_, p)| p.alive.store(false, Ordering::SeqCst));
+    }
+
+    /// Notes how many partitions there are, and how many workers share the memory.
+    fn count(&self, placed: &BTreeMap<TopicPartition, Placed>) {
+        self.env.metrics.assigned.set(placed.len() as i64);
+        let workers: BTreeSet<usize> = placed.values().map(|p| p.worker).collect();
+        self.env.memory.share_among(workers.len());
+    }
+}
+
+fn named(status: &PartitionStatus) -> TopicPartition {
+    TopicPartition { topic: status.topic.as_str().into(), partition: status.partition }
+}
+
+/// Over all labels.
+fn sum(counters: &IntCounterVec) -> u64 {
+    sum_where(counters, |_| true)
+}
+
+fn sum_where(counters: &IntCounterVec, mine: impl Fn(&[LabelPair]) -> bool) -> u64 {
+    let families = prometheus::core::Collector::collect(counters);
+    let all = families.iter().flat_map(|f| f.get_metric()).filter(|m| mine(m.get_label()));
+    all.map(|m| m.get_counter().get_value() as u64).sum()
+}
+
+impl Assignments for Pool {
+    fn assigned(&self, generation: Arc<Generation>, added: Vec<(TopicPartition, Queue)>) {
+        self.env.metrics.rebalances.inc();
+        self.env.board.joined((self.env.clock)().millis);
+        self.taken.lock().clear();
+        self.given_again(generation, added);
+    }
+
+    fn taken_away(&self, partitions: &[TopicPartition]) {
+        self.release(partitions, false);
+    }
+
+    fn given_again(&self, generation: Arc<Generation>, again: Vec<(TopicPartition, Queue)>) {
+        self.taken.lock().retain(|s| again.iter().all(|(tp, _)| *tp != named(s)));
+        let again = again.into_iter().map(|(tp, q)| (tp, Box::new(q) as Box<dyn Source>)).collect();
+        self.assign(&generation, again);
+    }
+
+    fn revoked(&self, partitions: &[TopicPartition], commits: bool) {
+        self.env.board.left((self.env.clock)().millis);
+        self.release(partitions, commits);
     }
 }

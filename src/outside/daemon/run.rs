@@ -12,8 +12,9 @@ use prometheus::Registry;
 use tokio::sync::{mpsc, watch};
 
 use crate::clients::kafka::beginnings::Beginnings;
-use crate::clients::kafka::group::{self, PollControl};
+use crate::clients::kafka::group;
 use crate::clients::kafka::offsets::BrokerPositions;
+use crate::clients::kafka::poll_control::PollControl;
 use crate::clients::kafka::topics::refused_login;
 use crate::clients::kafka::{
     BatchLimits, Consumer, Fatal, KafkaError, NoContact, Prefetch, Transactions, Twins,
@@ -318,7 +319,7 @@ fn environment(
     for kind in ErrorKind::ALL {
         let _ = metrics.store_errors.with_label_values(&[kind.label()]);
     }
-    let (anew, control) = (Arc::clone(control), Arc::clone(control));
+    let (anew, again) = (Arc::clone(control), Arc::clone(control));
     let memory = Memory::new(config.daemon.memory_bytes as usize, config.mappings.len());
     Env {
         sources: Arc::new(SourceLists::default()),
@@ -334,7 +335,7 @@ fn environment(
         open_files: OpenFiles::default(),
         fatal: Arc::new(move |reason| drop(fatal.try_send(reason))),
         fetch_anew: Arc::new(move |tp| anew.fetch_anew(tp)),
-        rejoin: Arc::new(move || control.rejoin()),
+        give_again: Arc::new(move |topic| again.give_again([topic.to_string()])),
         clock: Now::read,
         repair: repair.into(),
         board: Arc::default(),
