@@ -39,7 +39,7 @@ use crate::outside::daemon::unavailable::{
     LoginRefused, Misconfigured, Refusals, StartAgain, Unavailable,
 };
 use crate::outside::daemon::{
-    admin, beginnings, ends, held, http, retention, roots, systemd, topics, written,
+    abandoned, admin, beginnings, ends, held, http, retention, roots, systemd, topics, written,
 };
 
 /// The arguments of the command line that the daemon needs.
@@ -364,6 +364,8 @@ fn spawn_tasks(
     tasks.spawn("systemd", systemd::watch(Arc::clone(&health)));
     let asked = written::watch_limits(following.clone(), Arc::clone(&limits));
     tasks.spawn("limits of messages", asked);
+    let left = abandoned::watch(following.clone(), Arc::clone(&consumer));
+    tasks.spawn("what dead owners have left", left);
     tasks.spawn("topics", topics::watch(following, consumer, control, health, limits, stopped));
     tasks
 }
