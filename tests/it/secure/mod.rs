@@ -10,6 +10,7 @@ mod namenodes;
 mod protections;
 mod realm;
 mod refusals;
+mod renewals;
 mod roots;
 mod together;
 mod tokens;
