@@ -38,14 +38,17 @@ pub type Consumer = BaseConsumer<Group>;
 /// A partition's queue, split off from that consumer's.
 pub type Queue = queue::Queue<Group>;
 
+/// Whether all workers have released what was taken away.
+pub type Released = Box<dyn FnMut() -> bool + Send>;
+
 /// The receiver of assignments. Its methods are called on the poll thread.
 pub trait Assignments: Send + Sync {
     /// A new generation, with the partitions that it adds (none, often).
     fn assigned(&self, generation: Arc<Generation>, added: Vec<(TopicPartition, Queue)>);
 
-    /// Takes these partitions away, to give them again at once: no rebalance. Returns as
-    /// [`Assignments::revoked`] does.
-    fn taken_away(&self, partitions: &[TopicPartition]);
+    /// Takes these partitions away, to give them again in the same generation: no rebalance. Does
+    /// not wait for their workers.
+    fn taken_away(&self, partitions: &[TopicPartition]) -> Released;
 
     /// The generation of the latest assignment, with the partitions that were taken away.
     fn given_again(&self, generation: Arc<Generation>, again: Vec<(TopicPartition, Queue)>);
@@ -75,6 +78,8 @@ pub struct Group {
     members: Mutex<BTreeSet<String>>,
     /// Of the latest assignment.
     generation: Mutex<Option<Arc<Generation>>>,
+    /// Partitions that were taken away, and are given again when their workers have let go of them.
+    taken: Mutex<Vec<(Vec<TopicPartition>, Released)>>,
 }
 
 impl ClientContext for Group {
@@ -114,6 +119,7 @@ impl ConsumerContext for Group {
             }
             other => {
                 let all = names(consumer.assignment().ok().as_ref());
+                self.forget_taken(&all);
                 self.assignments.revoked(&all, false);
                 consumer.unassign().map_err(|e| KafkaError::new(format!("rebalance {other:?}"), e))
             }
@@ -223,32 +229,57 @@ impl Group {
         Ok(added)
     }
 
-    /// Takes the partitions of these topics away, and gives them again. False if the protocol does
-    /// not let a client change a part of its assignment.
-    fn give_again(&self, consumer: &Consumer, topics: &[String]) -> Result<bool, KafkaError> {
-        let failed = |e| KafkaError::new("give partitions again", e);
+    /// Takes the partitions of these topics away, so that they are given again. False if the
+    /// protocol does not let a client change a part of its assignment.
+    fn take_away(&self, consumer: &Consumer, topics: &[String]) -> bool {
         if !cooperative(consumer) {
-            return Ok(false);
+            return false;
         }
-        let assigned = names(consumer.assignment().ok().as_ref());
+        let mut taken = self.taken.lock();
+        let mut gone = names(consumer.assignment().ok().as_ref());
+        gone.retain(|tp| topics.iter().any(|topic| **topic == *tp.topic));
+        gone.retain(|tp| !taken.iter().any(|(all, _)| all.contains(tp)));
+        if !gone.is_empty() {
+            tracing::info!("partitions begin again, all others go on: {}", list(gone.iter()));
+            let released = self.assignments.taken_away(&gone);
+            taken.push((gone, released));
+        }
+        true
+    }
+
+    /// Gives the partitions again that were taken away and that their workers have released. Not
+    /// before: a transaction that is under way commits in the generation that goes on.
+    fn give_again(&self, consumer: &Consumer) -> Result<(), KafkaError> {
+        let failed = |e| KafkaError::new("give partitions again", e);
+        let mut released = Vec::new();
+        self.taken.lock().retain_mut(|(partitions, is_released)| {
+            let is_released = is_released();
+            if is_released {
+                released.append(partitions);
+            }
+            !is_released
+        });
         let mut list = TopicPartitionList::new();
-        for tp in assigned.iter().filter(|tp| topics.iter().any(|t| **t == *tp.topic)) {
+        let assigned = names(consumer.assignment().ok().as_ref());
+        for tp in released.iter().filter(|tp| assigned.contains(tp)) {
             let _ = list.add_partition(&tp.topic, tp.partition);
         }
         // Of the latest assignment, never of now: a next generation may have begun, in which
         // another member owns them (docs/decisions/0002-group-metadata.md).
         let generation = self.generation.lock().clone();
-        let Some(generation) = generation.filter(|_| 0 < list.count()) else { return Ok(true) };
-        let gone = names(Some(&list));
-        tracing::info!("partitions begin again, all others go on: {}", self::list(gone.iter()));
-        self.assignments.taken_away(&gone);
+        let Some(generation) = generation.filter(|_| 0 < list.count()) else { return Ok(()) };
         consumer.incremental_unassign(&list).map_err(failed)?;
         let again = self.split(&mut list)?;
         // As in `assign`: nothing is fetched at the placeholder.
         consumer.pause(&list).map_err(failed)?;
         consumer.incremental_assign(&list).map_err(failed)?;
         self.assignments.given_again(generation, again);
-        Ok(true)
+        Ok(())
+    }
+
+    /// A rebalance takes them away: the next assignment gives them, perhaps to another member.
+    fn forget_taken(&self, gone: &[TopicPartition]) {
+        self.taken.lock().iter_mut().for_each(|(all, _)| all.retain(|tp| !gone.contains(tp)));
     }
 
     /// Takes partitions out of the client's assignment and puts them in again; the group does not
@@ -277,6 +308,7 @@ impl Group {
     ) -> Result<(), KafkaError> {
         let lost = consumer.assignment_lost();
         let gone = names(Some(partitions));
+        self.forget_taken(&gone);
         tracing::info!(lost, revoked = gone.len(), "revocation: {}", list(gone.iter()));
         self.assignments.revoked(&gone, !lost && !cooperative(consumer));
         let done = if cooperative(consumer) {
@@ -313,6 +345,7 @@ pub fn consumer(
         settings: without_secrets(config),
         members: Mutex::default(),
         generation: Mutex::default(),
+        taken: Mutex::default(),
     };
     let mut config = config.clone();
     let debug = shown.into_iter().chain([topic_ids::DEBUG.into()]).collect::<Vec<_>>().join(",");
@@ -332,7 +365,9 @@ pub fn observer(config: &ClientConfig) -> Result<Arc<Consumer>, KafkaError> {
     struct Nobody;
     impl Assignments for Nobody {
         fn assigned(&self, _: Arc<Generation>, _: Vec<(TopicPartition, Queue)>) {}
-        fn taken_away(&self, _: &[TopicPartition]) {}
+        fn taken_away(&self, _: &[TopicPartition]) -> Released {
+            Box::new(|| true)
+        }
         fn given_again(&self, _: Arc<Generation>, _: Vec<(TopicPartition, Queue)>) {}
         fn revoked(&self, _: &[TopicPartition], _: bool) {}
     }
@@ -378,16 +413,13 @@ pub fn poll(
             }
         }
         let again = control.to_give_again();
-        if !again.is_empty() {
-            match consumer.context().give_again(consumer, &again) {
-                Ok(true) => {}
-                Ok(false) => control.rejoin(),
-                // What was taken away and not given again is given by a rebalance.
-                Err(error) => {
-                    tracing::warn!(%error, "joining the group again");
-                    control.rejoin();
-                }
-            }
+        if !again.is_empty() && !consumer.context().take_away(consumer, &again) {
+            control.rejoin();
+        }
+        if let Err(error) = consumer.context().give_again(consumer) {
+            // What was taken away and not given again is given by a rebalance.
+            tracing::warn!(%error, "joining the group again");
+            control.rejoin();
         }
         let anew = control.to_fetch_anew();
         if !anew.is_empty()

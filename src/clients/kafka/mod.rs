@@ -64,7 +64,7 @@ mod twins;
 pub use contact::{NoContact, first_contact};
 pub use error::{Fatal, KafkaError, TransactionError};
 pub use generation::Generation;
-pub use group::{Assignments, Consumer, Queue};
+pub use group::{Assignments, Consumer, Queue, Released};
 pub use identity::{environment_before, take_identity};
 pub use limit::BatchLimits;
 pub use offset_commit::OffsetCommit;
