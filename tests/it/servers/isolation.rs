@@ -165,6 +165,11 @@ pub(crate) fn a_mapping_whose_resources_break(cluster: &Cluster) {
     for daemon in [&daemon, &control] {
         eventually("ready", Duration::from_secs(60), || daemon.get("/readyz").is_some());
     }
+    // Sources, partial counts and counts of two mappings, and the source of the third: what is not
+    // assigned has no results that could be refused.
+    eventually("every partition is assigned", Duration::from_secs(60), || {
+        daemon.metric("alluvium_assigned_partitions", &[]) == 7.0 * 4.0
+    });
     let steady = Load::begin(cluster, "steady-in", 4, RATE);
     let site = Site { cluster, daemon: &daemon, config: &text, load: RefCell::default() };
     site.begin_load();
