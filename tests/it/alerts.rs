@@ -17,10 +17,12 @@ struct Fires {
     scenario: String,
     /// Labels that the alert must have, in the notation of PromQL.
     labels: String,
+    /// Labels with which it must not fire: of a healthy daemon beside the one that has the trouble.
+    silent: Option<String>,
     stretch: Option<u64>,
 }
 
-/// The table. What it says of alerts without a scenario, tests/files.rs reads.
+/// The table. That it has each alert of the rules, tests/files.rs checks.
 #[derive(Deserialize)]
 struct Table {
     fires: BTreeMap<String, Fires>,
@@ -56,11 +58,11 @@ pub(crate) fn assert_right(scenario: &str, recording: &Recording) {
     if table.silent.contains_key(scenario) {
         let _ = by_stretch.insert(STRETCH, Vec::new());
     }
-    for (alert, Fires { labels, stretch, .. }) in
+    for (alert, Fires { labels, silent, stretch, .. }) in
         table.fires.iter().filter(|(_, f)| f.scenario == scenario)
     {
         let all = by_stretch.entry(stretch.unwrap_or(STRETCH)).or_default();
-        all.push(Firing { alert, labels });
+        all.push(Firing { alert, labels, silent: silent.as_deref() });
     }
     for (stretch, firing) in by_stretch {
         let file = recording::file_of(scenario, stretch);

@@ -113,6 +113,10 @@ fn plan(one_by_one: bool) -> Vec<Planned> {
         Planned { name: name.into(), place, run }
     });
     all.extend(secured);
+    let name = "secure::a_mapping_whose_rights_are_taken_away".into();
+    let run = Box::new(|_| secure::a_mapping_whose_rights_are_taken_away());
+    let place = Place { lane: LAST, stage: 0, width: 1 };
+    all.push(Planned { name, place, run });
     for named in alerts::scenarios() {
         assert!(all.iter().any(|p| p.name == named), "tests/it/alerts.toml: no scenario {named}");
     }

@@ -15,7 +15,7 @@ pub struct Daemon {
     child: Child,
     pub log: PathBuf,
     pub port: u16,
-    file: PathBuf,
+    pub(super) file: PathBuf,
     instance: String,
 }
 

@@ -4,6 +4,7 @@
 
 mod admin;
 mod archive;
+pub mod beside;
 pub mod browser;
 mod cluster;
 mod daemon;

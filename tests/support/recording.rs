@@ -55,6 +55,8 @@ pub struct Firing<'a> {
     pub alert: &'a str,
     /// Labels that the alert must have, in the notation of PromQL.
     pub labels: &'a str,
+    /// Labels with which it must not fire.
+    pub silent: Option<&'a str>,
 }
 
 /// Scrapes daemons; one thread for each.
@@ -72,8 +74,9 @@ struct Target {
     thread: JoinHandle<()>,
 }
 
-/// The daemons that this thread starts from now on are recorded.
+/// The daemons that this thread starts from now on are recorded, and nothing of what was before.
 pub fn begin() {
+    drop(end());
     let began_unix = jiff::Timestamp::now().as_millisecond() as f64 / 1_000.0;
     let recorder = Recorder {
         began: Instant::now(),
@@ -189,8 +192,8 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Plays the recording to the rules. All of these alerts must fire, or, where there are none,
-    /// no alert may.
+    /// Plays the recording to the rules. All of these alerts must fire, and none where it must not;
+    /// where there are none of these, no alert may.
     ///
     /// # Errors
     /// promtool's report.
@@ -199,12 +202,16 @@ impl Recording {
             let labels = format!("alertstate=\"firing\"{labels}");
             format!("group by (alertname) (last_over_time(ALERTS{{{labels}}}[{ALWAYS}]))")
         };
-        let fires = firing.iter().map(|Firing { alert, labels }| {
+        let fires = firing.iter().map(|Firing { alert, labels, .. }| {
             let wanted = format!(",alertname=\"{alert}\",{labels}");
             let sample = json!({ "labels": format!("{{alertname=\"{alert}\"}}"), "value": 1 });
             (always(&wanted), vec![sample])
         });
-        let mut asked: Vec<_> = fires.collect();
+        let silent = firing.iter().filter_map(|Firing { alert, silent, .. }| {
+            let unwanted = format!(",alertname=\"{alert}\",{}", (*silent)?);
+            Some((always(&unwanted), Vec::new()))
+        });
+        let mut asked: Vec<_> = fires.chain(silent).collect();
         if asked.is_empty() {
             asked.push((always(""), Vec::new()));
         }

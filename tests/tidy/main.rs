@@ -15,6 +15,7 @@ mod imports;
 mod purity;
 mod rooms;
 mod rules;
+mod scripts;
 mod series;
 mod sizes;
 mod source;

@@ -7,7 +7,6 @@
 //! them, no longer than the revoke timeout.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -25,6 +24,7 @@ use crate::clients::kafka::connection::{Errors, is_of_a_connection, is_told_else
 use crate::clients::kafka::error::{Fatal, KafkaError};
 use crate::clients::kafka::generation::Generation;
 use crate::clients::kafka::native::{GroupMetadata, Rebalances};
+use crate::clients::kafka::poll_control::PollControl;
 use crate::clients::kafka::queue;
 use crate::clients::kafka::rights::{Operation, Resource, Rights};
 use crate::clients::kafka::settings::without_secrets;
@@ -38,10 +38,20 @@ pub type Consumer = BaseConsumer<Group>;
 /// A partition's queue, split off from that consumer's.
 pub type Queue = queue::Queue<Group>;
 
+/// Whether all workers have released what was taken away.
+pub type Released = Box<dyn FnMut() -> bool + Send>;
+
 /// The receiver of assignments. Its methods are called on the poll thread.
 pub trait Assignments: Send + Sync {
     /// A new generation, with the partitions that it adds (none, often).
     fn assigned(&self, generation: Arc<Generation>, added: Vec<(TopicPartition, Queue)>);
+
+    /// Takes these partitions away, to give them again in the same generation: no rebalance. Does
+    /// not wait for their workers.
+    fn taken_away(&self, partitions: &[TopicPartition]) -> Released;
+
+    /// The generation of the latest assignment, with the partitions that were taken away.
+    fn given_again(&self, generation: Arc<Generation>, again: Vec<(TopicPartition, Queue)>);
 
     /// Takes these partitions away. The call returns when their workers have released them, or at
     /// the timeout.
@@ -66,6 +76,10 @@ pub struct Group {
     settings: ClientConfig,
     /// The ids that this member has had.
     members: Mutex<BTreeSet<String>>,
+    /// Of the latest assignment.
+    generation: Mutex<Option<Arc<Generation>>>,
+    /// Partitions that were taken away, and are given again when their workers have let go of them.
+    taken: Mutex<Vec<(Vec<TopicPartition>, Released)>>,
 }
 
 impl ClientContext for Group {
@@ -105,6 +119,7 @@ impl ConsumerContext for Group {
             }
             other => {
                 let all = names(consumer.assignment().ok().as_ref());
+                self.forget_taken(&all);
                 self.assignments.revoked(&all, false);
                 consumer.unassign().map_err(|e| KafkaError::new(format!("rebalance {other:?}"), e))
             }
@@ -163,6 +178,36 @@ impl Group {
         let metadata = GroupMetadata::capture(consumer).ok_or_else(|| failed(&"no group"))?;
         let _ = self.members.lock().insert(metadata.member.clone());
         crash::at(Step::AssignmentCaptured);
+        let added = self.split(partitions)?;
+        // Before, not after: a fetch in between would ask for the placeholder, and where retention
+        // has passed it, the answer stops the fetching for good. The split has made them known.
+        if partitions.count() > 0 {
+            consumer.pause(partitions).map_err(|e| failed(&e))?;
+        }
+        if cooperative(consumer) {
+            consumer.incremental_assign(partitions).map_err(|e| failed(&e))?;
+        } else {
+            consumer.assign(partitions).map_err(|e| failed(&e))?;
+        }
+        let generation = Arc::new(Generation::captured(metadata));
+        tracing::info!(
+            generation = generation.number(),
+            added = added.len(),
+            "assignment: {}",
+            list(added.iter().map(|(tp, _)| tp))
+        );
+        *self.generation.lock() = Some(Arc::clone(&generation));
+        self.assignments.assigned(generation, added);
+        Ok(())
+    }
+
+    /// Splits the queues of partitions that are about to be assigned, and lets them begin at a
+    /// placeholder.
+    fn split(
+        &self,
+        partitions: &mut TopicPartitionList,
+    ) -> Result<Vec<(TopicPartition, Queue)>, KafkaError> {
+        let failed = |e: &dyn std::fmt::Display| KafkaError::new("take the assignment", e);
         let me = self.me.get().and_then(Weak::upgrade);
         let mut added = Vec::new();
         for tp in names(Some(partitions)) {
@@ -181,25 +226,60 @@ impl Group {
             );
             added.push((tp.clone(), queue.ok_or_else(|| failed(&format!("no queue for {tp}")))?));
         }
-        // Before, not after: a fetch in between would ask for the placeholder, and where retention
-        // has passed it, the answer stops the fetching for good. The split has made them known.
-        if partitions.count() > 0 {
-            consumer.pause(partitions).map_err(|e| failed(&e))?;
+        Ok(added)
+    }
+
+    /// Takes the partitions of these topics away, so that they are given again. False if the
+    /// protocol does not let a client change a part of its assignment.
+    fn take_away(&self, consumer: &Consumer, topics: &[String]) -> bool {
+        if !cooperative(consumer) {
+            return false;
         }
-        if cooperative(consumer) {
-            consumer.incremental_assign(partitions).map_err(|e| failed(&e))?;
-        } else {
-            consumer.assign(partitions).map_err(|e| failed(&e))?;
+        let mut taken = self.taken.lock();
+        let mut gone = names(consumer.assignment().ok().as_ref());
+        gone.retain(|tp| topics.iter().any(|topic| **topic == *tp.topic));
+        gone.retain(|tp| !taken.iter().any(|(all, _)| all.contains(tp)));
+        if !gone.is_empty() {
+            tracing::info!("partitions begin again, all others go on: {}", list(gone.iter()));
+            let released = self.assignments.taken_away(&gone);
+            taken.push((gone, released));
         }
-        let generation = Arc::new(Generation::captured(metadata));
-        tracing::info!(
-            generation = generation.number(),
-            added = added.len(),
-            "assignment: {}",
-            list(added.iter().map(|(tp, _)| tp))
-        );
-        self.assignments.assigned(generation, added);
+        true
+    }
+
+    /// Gives the partitions again that were taken away and that their workers have released. Not
+    /// before: a transaction that is under way commits in the generation that goes on.
+    fn give_again(&self, consumer: &Consumer) -> Result<(), KafkaError> {
+        let failed = |e| KafkaError::new("give partitions again", e);
+        let mut released = Vec::new();
+        self.taken.lock().retain_mut(|(partitions, is_released)| {
+            let is_released = is_released();
+            if is_released {
+                released.append(partitions);
+            }
+            !is_released
+        });
+        let mut list = TopicPartitionList::new();
+        let assigned = names(consumer.assignment().ok().as_ref());
+        for tp in released.iter().filter(|tp| assigned.contains(tp)) {
+            let _ = list.add_partition(&tp.topic, tp.partition);
+        }
+        // Of the latest assignment, never of now: a next generation may have begun, in which
+        // another member owns them (docs/decisions/0002-group-metadata.md).
+        let generation = self.generation.lock().clone();
+        let Some(generation) = generation.filter(|_| 0 < list.count()) else { return Ok(()) };
+        consumer.incremental_unassign(&list).map_err(failed)?;
+        let again = self.split(&mut list)?;
+        // As in `assign`: nothing is fetched at the placeholder.
+        consumer.pause(&list).map_err(failed)?;
+        consumer.incremental_assign(&list).map_err(failed)?;
+        self.assignments.given_again(generation, again);
         Ok(())
+    }
+
+    /// A rebalance takes them away: the next assignment gives them, perhaps to another member.
+    fn forget_taken(&self, gone: &[TopicPartition]) {
+        self.taken.lock().iter_mut().for_each(|(all, _)| all.retain(|tp| !gone.contains(tp)));
     }
 
     /// Takes partitions out of the client's assignment and puts them in again; the group does not
@@ -228,6 +308,7 @@ impl Group {
     ) -> Result<(), KafkaError> {
         let lost = consumer.assignment_lost();
         let gone = names(Some(partitions));
+        self.forget_taken(&gone);
         tracing::info!(lost, revoked = gone.len(), "revocation: {}", list(gone.iter()));
         self.assignments.revoked(&gone, !lost && !cooperative(consumer));
         let done = if cooperative(consumer) {
@@ -263,6 +344,8 @@ pub fn consumer(
         errors: Errors::of(Security::of(config)),
         settings: without_secrets(config),
         members: Mutex::default(),
+        generation: Mutex::default(),
+        taken: Mutex::default(),
     };
     let mut config = config.clone();
     let debug = shown.into_iter().chain([topic_ids::DEBUG.into()]).collect::<Vec<_>>().join(",");
@@ -282,76 +365,13 @@ pub fn observer(config: &ClientConfig) -> Result<Arc<Consumer>, KafkaError> {
     struct Nobody;
     impl Assignments for Nobody {
         fn assigned(&self, _: Arc<Generation>, _: Vec<(TopicPartition, Queue)>) {}
+        fn taken_away(&self, _: &[TopicPartition]) -> Released {
+            Box::new(|| true)
+        }
+        fn given_again(&self, _: Arc<Generation>, _: Vec<(TopicPartition, Queue)>) {}
         fn revoked(&self, _: &[TopicPartition], _: bool) {}
     }
     consumer(config, Arc::new(Nobody))
-}
-
-/// The requests to the poll thread.
-#[derive(Debug, Default)]
-pub struct PollControl {
-    /// The topics that were asked for last, and whether the poll thread has subscribed to them.
-    subscription: Mutex<(Vec<String>, bool)>,
-    rejoin: AtomicBool,
-    /// Partitions that the client is to fetch anew.
-    fetch_anew: Mutex<Vec<TopicPartition>>,
-    stop: AtomicBool,
-    fatal: Mutex<Option<Fatal>>,
-    unknown_topic: tokio::sync::Notify,
-}
-
-impl PollControl {
-    /// Subscribes to exactly these topics, sorted; takes effect at the next round.
-    pub fn subscribe(&self, topics: Vec<String>) {
-        *self.subscription.lock() = (topics, false);
-    }
-
-    /// What was subscribed to last.
-    #[must_use]
-    pub fn subscribed(&self) -> Vec<String> {
-        self.subscription.lock().0.clone()
-    }
-
-    /// The topics, if the poll thread is to subscribe to them: they are new, or `again`.
-    fn to_subscribe(&self, again: bool) -> Option<Vec<String>> {
-        let mut wanted = self.subscription.lock();
-        let known = std::mem::replace(&mut wanted.1, true);
-        (again || !known).then(|| wanted.0.clone())
-    }
-
-    /// Leave the group, and join it again with the same topics.
-    pub fn rejoin(&self) {
-        self.rejoin.store(true, Ordering::SeqCst);
-    }
-
-    /// Fetch this partition anew: after a position that was out of the log's range, the client
-    /// fetches nothing more of it, and refuses every seek.
-    pub fn fetch_anew(&self, tp: &TopicPartition) {
-        self.fetch_anew.lock().push(tp.clone());
-    }
-
-    /// Leave the group, then end.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::SeqCst);
-    }
-
-    /// Waits until a broker does not know a topic that is subscribed to: it was deleted, or it was
-    /// made a moment ago. The client asks again after minutes by itself, and at once whenever
-    /// it is asked for all topics.
-    pub async fn unknown_topic(&self) {
-        self.unknown_topic.notified().await;
-    }
-
-    /// The client cannot continue.
-    fn end(&self, reason: Fatal) {
-        *self.fatal.lock() = Some(reason);
-    }
-
-    /// The reason why the client cannot continue at all; [`None`] as long as it can.
-    #[must_use]
-    pub fn fatal(&self) -> Option<Fatal> {
-        self.fatal.lock().clone()
-    }
 }
 
 /// What the poll thread reports.
@@ -370,9 +390,9 @@ pub fn poll(
     leave: Duration,
     reports: &impl PollReports,
 ) {
-    while !control.stop.load(Ordering::SeqCst) {
+    while !control.is_stopped() {
         reports.alive();
-        let rejoin = control.rejoin.swap(false, Ordering::SeqCst);
+        let rejoin = control.is_to_rejoin();
         if rejoin {
             consumer.unsubscribe();
             until_revoked(consumer, leave);
@@ -392,7 +412,16 @@ pub fn poll(
                 }
             }
         }
-        let anew = std::mem::take(&mut *control.fetch_anew.lock());
+        let again = control.to_give_again();
+        if !again.is_empty() && !consumer.context().take_away(consumer, &again) {
+            control.rejoin();
+        }
+        if let Err(error) = consumer.context().give_again(consumer) {
+            // What was taken away and not given again is given by a rebalance.
+            tracing::warn!(%error, "joining the group again");
+            control.rejoin();
+        }
+        let anew = control.to_fetch_anew();
         if !anew.is_empty()
             && let Err(error) = consumer.context().fetch_anew(consumer, &anew)
         {
@@ -426,14 +455,14 @@ fn answer(
         Err(Rd::PartitionEOF(_)) => {}
         Err(Rd::MessageConsumption(
             RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
-        )) => control.unknown_topic.notify_one(),
+        )) => control.note_unknown_topic(),
         Err(Rd::MessageConsumption(RDKafkaErrorCode::GroupAuthorizationFailed)) => {
             let rights = consumer.context().rights();
             reports.may_not_join(&rights.lacks(Operation::Read, Resource::Group));
         }
         // The daemon finds which topics they are, and tells of each.
         Err(Rd::MessageConsumption(RDKafkaErrorCode::TopicAuthorizationFailed)) => {
-            control.unknown_topic.notify_one();
+            control.note_unknown_topic();
         }
         // It is told as an outage of the brokers, or of the partitions that can't be read.
         Err(e) if is_of_a_connection(&e) || is_told_elsewhere(&e) => {

@@ -2,6 +2,7 @@
 //!
 //! * [`group`]: the poll thread. It polls and answers rebalances, without any remote call of its
 //!   own; a slow call there would stall the whole group.
+//!   [`poll_control`]: what other threads ask of it.
 //! * [`queue`]: one partition's records, read by a worker.
 //! * [`transaction`]: results and offsets, all or nothing; `calls`: each with a deadline.
 //! * [`offsets`]: stable reads, watermarks, and where to start.
@@ -48,6 +49,7 @@ mod login_hints;
 mod native;
 mod offset_commit;
 pub mod offsets;
+pub mod poll_control;
 pub mod producer;
 pub mod published;
 pub mod queue;
@@ -63,7 +65,7 @@ mod twins;
 pub use contact::{NoContact, first_contact};
 pub use error::{Fatal, KafkaError, TransactionError};
 pub use generation::Generation;
-pub use group::{Assignments, Consumer, Queue};
+pub use group::{Assignments, Consumer, Queue, Released};
 pub use identity::{environment_before, take_identity};
 pub use limit::BatchLimits;
 pub use offset_commit::OffsetCommit;

@@ -146,6 +146,8 @@ mod tests {
     /// `alluvium check` tells these numbers to whoever plans for a NameNode.
     #[tokio::test]
     async fn a_roll_costs_the_calls_that_are_told() {
+        // What an archive of many partitions is planned for.
+        const { assert!(CALLS_A_ROLL + CALLS_A_FILE <= 8) };
         let mut rolling = Rolling::begin().await;
         let first: u32 = rolling.roll(1).await.values().sum();
         // The directory of the first file, and a look for what others have left.

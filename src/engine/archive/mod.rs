@@ -3,7 +3,7 @@
 //!
 //! * `root`: the id of an archive's root.
 //! * `ledger`: the ledger of one partition; `staging`: what is staged of it; `adopting`: what an
-//!   owner has sealed and left there.
+//!   owner has sealed and left there; `abandoned`: the same, of partitions that no broker has.
 //! * `task`: carries out, in order, what a worker asks of the store.
 //! * `files`: the open files of one attempt; `kept`: records that wait as bytes.
 //! * `open`: how many files the process has open in its stores.
@@ -11,6 +11,7 @@
 //! * `calls`: what a roll costs the NameNode.
 //! * `listing`: ledgers as they stand, for those who check or explain an archive.
 
+pub mod abandoned;
 mod adopting;
 pub mod calls;
 pub mod files;

@@ -39,8 +39,8 @@ pub struct Env {
     pub fatal: Arc<dyn Fn(Fatal) + Send + Sync>,
     /// Lets the client fetch a partition anew, whose fetching has stopped for good.
     pub fetch_anew: Arc<dyn Fn(&TopicPartition) + Send + Sync>,
-    /// Leaves the group and joins it again.
-    pub rejoin: Arc<dyn Fn() + Send + Sync>,
+    /// Takes a topic's partitions away, and gives them again.
+    pub give_again: Arc<dyn Fn(&str) + Send + Sync>,
     pub clock: fn() -> Now,
     /// What is known of brokers, roots and mappings.
     pub board: Arc<Board>,

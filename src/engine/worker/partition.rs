@@ -305,14 +305,14 @@ impl PartitionSinks {
         }
     }
 
-    /// A second try before a seek is taken costs a rebalance, which always helps.
+    /// A second try before a seek is taken lets the whole topic begin again, as a rebalance would.
     fn fetch_anew(&mut self, env: &Env) {
         let tp = &self.tp;
         if std::mem::replace(&mut self.view.fetched_anew, true) {
             tracing::warn!(
-                %tp, "the client does not fetch this partition any more; joining the group again"
+                %tp, "the client does not fetch this partition any more; its topic begins again"
             );
-            return (env.rejoin)();
+            return (env.give_again)(&tp.topic);
         }
         tracing::info!(%tp, "the client has stopped fetching this partition; it begins anew");
         (env.fetch_anew)(tp);

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use prometheus::IntCounterVec;
 use prometheus::proto::LabelPair;
 
-use crate::clients::kafka::{Assignments, Commit, Fatal, Generation, Queue, Source};
+use crate::clients::kafka::{Assignments, Commit, Fatal, Generation, Queue, Released, Source};
 use crate::common::deadlines;
 use crate::common::health::WorkerName;
 use crate::common::metrics::{Metrics, PartitionGauges};
@@ -34,6 +34,10 @@ pub struct WorkerHandle {
     pub view: Arc<WorkerView>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
+
+/// How long a revocation waits at most for workers that can't commit any more. Nothing depends on
+/// it, and until it is answered the client fetches no partition, of no mapping.
+const NO_COMMIT: Duration = Duration::from_millis(500);
 
 /// What a topic is for; [`None`] for one that no mapping names.
 type Roles = dyn Fn(&str) -> Option<Role> + Send + Sync;
@@ -348,6 +352,41 @@ impl Pool {
         }
     }
 
+    /// Takes partitions away, and tells their workers; the partitions, and how many answers come.
+    fn take(
+        &self,
+        partitions: &[TopicPartition],
+        commits: bool,
+    ) -> (Vec<Placed>, Receiver<()>, usize) {
+        let mine = self.status().into_iter().filter(|s| partitions.contains(&named(s)));
+        self.taken.lock().extend(mine);
+        let mut placed = self.placed.lock();
+        let gone: Vec<(TopicPartition, Placed)> =
+            partitions.iter().filter_map(|tp| placed.remove(tp).map(|p| (tp.clone(), p))).collect();
+        self.count(&placed);
+        drop(placed);
+        if !commits {
+            gone.iter().for_each(|(_, p)| p.alive.store(false, Ordering::SeqCst));
+        }
+        let workers = self.workers();
+        let (done, wait) = sync_channel(2 * workers.len());
+        let mut waiting = 0;
+        for (index, w) in workers.iter().enumerate() {
+            let mine = gone.iter().filter(|(_, p)| p.worker == index).map(|(tp, _)| tp.clone());
+            // A mapping that was removed reads nothing again.
+            let (kept, removed): (Vec<_>, Vec<_>) =
+                mine.partition(|tp| (self.setup.role)(&tp.topic).is_some());
+            for (partitions, for_good) in [(kept, false), (removed, true)] {
+                if !partitions.is_empty() {
+                    waiting += 1;
+                    let done = done.clone();
+                    w.wake.send(Message::Revoked { partitions, for_good, commits, done });
+                }
+            }
+        }
+        (gone.into_iter().map(|(_, placed)| placed).collect(), wait, waiting)
+    }
+
     /// Notes how many partitions there are, and how many workers share the memory.
     fn count(&self, placed: &BTreeMap<TopicPartition, Placed>) {
         self.env.metrics.assigned.set(placed.len() as i64);
@@ -376,52 +415,50 @@ impl Assignments for Pool {
         self.env.metrics.rebalances.inc();
         self.env.board.joined((self.env.clock)().millis);
         self.taken.lock().clear();
-        let added = added.into_iter().map(|(tp, q)| (tp, Box::new(q) as Box<dyn Source>)).collect();
-        self.assign(&generation, added);
+        self.given_again(generation, added);
+    }
+
+    fn taken_away(&self, partitions: &[TopicPartition]) -> Released {
+        let (_, wait, mut waiting) = self.take(partitions, false);
+        Box::new(move || {
+            while 0 < waiting {
+                match wait.try_recv() {
+                    Ok(()) => waiting -= 1,
+                    Err(TryRecvError::Empty) => return false,
+                    Err(TryRecvError::Disconnected) => return true,
+                }
+            }
+            true
+        })
+    }
+
+    fn given_again(&self, generation: Arc<Generation>, again: Vec<(TopicPartition, Queue)>) {
+        self.taken.lock().retain(|s| again.iter().all(|(tp, _)| *tp != named(s)));
+        let again = again.into_iter().map(|(tp, q)| (tp, Box::new(q) as Box<dyn Source>)).collect();
+        self.assign(&generation, again);
     }
 
     fn revoked(&self, partitions: &[TopicPartition], commits: bool) {
         self.env.board.left((self.env.clock)().millis);
-        let mine = self.status().into_iter().filter(|s| partitions.contains(&named(s)));
-        self.taken.lock().extend(mine);
-        let mut placed = self.placed.lock();
-        let gone: Vec<(TopicPartition, Placed)> =
-            partitions.iter().filter_map(|tp| placed.remove(tp).map(|p| (tp.clone(), p))).collect();
-        self.count(&placed);
-        drop(placed);
-        if !commits {
-            gone.iter().for_each(|(_, p)| p.alive.store(false, Ordering::SeqCst));
-        }
-        let workers = self.workers();
-        let (done, wait) = sync_channel(2 * workers.len());
-        let mut waiting = 0;
-        for (index, w) in workers.iter().enumerate() {
-            let mine = gone.iter().filter(|(_, p)| p.worker == index).map(|(tp, _)| tp.clone());
-            // A mapping that was removed reads nothing again.
-            let (kept, removed): (Vec<_>, Vec<_>) =
-                mine.partition(|tp| (self.setup.role)(&tp.topic).is_some());
-            for (partitions, for_good) in [(kept, false), (removed, true)] {
-                if !partitions.is_empty() {
-                    waiting += 1;
-                    let done = done.clone();
-                    w.wake.send(Message::Revoked { partitions, for_good, commits, done });
-                }
-            }
-        }
-        let deadline = Instant::now() + self.setup.revoke_timeout;
+        let (gone, wait, waiting) = self.take(partitions, commits);
+        let revoke_timeout = self.setup.revoke_timeout;
+        let patience = if commits { revoke_timeout } else { revoke_timeout.min(NO_COMMIT) };
+        let deadline = Instant::now() + patience;
         for _ in 0..waiting {
             let left = deadline.saturating_duration_since(Instant::now());
-            if wait.recv_timeout(left).is_err() {
+            if wait.recv_timeout(left).is_ok() {
+                continue;
+            }
+            if commits {
                 tracing::warn!(
                     "a worker did not answer a revocation in time: it did not release its \
-                     partitions within daemon.revoke_timeout ({:?}), so its commit is refused, \
-                     its records are read again, and nothing is lost",
-                    self.setup.revoke_timeout
+                     partitions within daemon.revoke_timeout ({revoke_timeout:?}), so its commit \
+                     is refused, its records are read again, and nothing is lost"
                 );
-                break;
             }
+            break;
         }
         // Whatever a worker still does for these partitions, it may do nothing but come back.
-        gone.iter().for_each(|(_, p)| p.alive.store(false, Ordering::SeqCst));
+        gone.iter().for_each(|p| p.alive.store(false, Ordering::SeqCst));
     }
 }

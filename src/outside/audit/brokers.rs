@@ -8,6 +8,7 @@ use crate::clients::kafka::offsets::{BrokerPositions, Positions as _};
 use crate::clients::kafka::{Consumer, KafkaError, consumer_config, first_contact, group, topics};
 use crate::clients::store::{Store, StoreError};
 use crate::common::config::{ArchiveConfig, Config};
+use crate::engine::archive::abandoned::{self, Abandoned, Existing};
 use crate::engine::archive::ledger::{LedgerError, LedgerStore, ledger_of};
 use crate::engine::archive::listing::{Finding, FindingKind};
 use crate::engine::archive::root::{FoundIdentity, find_identity};
@@ -82,6 +83,36 @@ impl Brokers {
             let _ = by_url.insert(store.url().to_string(), (Arc::clone(store), id));
         }
         Ok(Brokers { consumer, positions, stores: by_url })
+    }
+
+    /// Partitions below a root that the brokers do not have any more, and of which something is
+    /// staged.
+    ///
+    /// # Errors
+    /// The brokers or the store don't answer.
+    pub async fn abandoned(
+        &self,
+        config: &Arc<Config>,
+        root: &str,
+    ) -> Result<Vec<Abandoned>, LookError> {
+        let Some((store, _)) = self.stores.get(root) else { return Ok(Vec::new()) };
+        let (consumer, servers) =
+            (Arc::clone(&self.consumer), config.kafka.bootstrap_servers.clone());
+        let existing = blocking(move || topics::all(&consumer, &servers)).await?;
+        let existing = Existing::of(&existing);
+        let all = abandoned::under(store, config, &existing).await.map_err(of_ledger)?;
+        let consumer = Arc::clone(&self.consumer);
+        // Of a topic that they refuse, the brokers say nothing.
+        blocking(move || {
+            let mut gone = Vec::new();
+            for found in all {
+                if !topics::is_refused(&consumer, &found.topic)? {
+                    gone.push(found);
+                }
+            }
+            Ok(gone)
+        })
+        .await
     }
 
     /// All partitions of these topics.
@@ -198,7 +229,48 @@ pub async fn check(
             elsewhere.extend(add(looked, reports));
         }
     }
+    for report in reports {
+        report.findings.extend(abandoned_findings(config, brokers, &report.root).await?);
+    }
     Ok(elsewhere)
+}
+
+/// What dead owners have left of partitions that the brokers do not have: no daemon is assigned
+/// them.
+async fn abandoned_findings(
+    config: &Arc<Config>,
+    brokers: &Brokers,
+    root: &str,
+) -> Result<Vec<Finding>, LookError> {
+    let mut findings = Vec::new();
+    for found in brokers.abandoned(config, root).await? {
+        let left = found.left().await.map_err(of_ledger)?;
+        let Abandoned { topic, partition, .. } = &found;
+        let find = |path: String, detail: String| {
+            let kind = FindingKind::UnpublishedFile;
+            let why = "the brokers do not have this partition any more";
+            Finding { kind, path, detail: format!("{why}, and {detail}") }
+        };
+        let sealed = left.sealed.into_iter().flat_map(|entry| entry.files);
+        findings.extend(sealed.map(|file| {
+            find(
+                file.path,
+                format!(
+                    "its last owner ended before it appended the file; a daemon that has the \
+                     mapping does that, or alluvium repair {topic} {partition} --apply"
+                ),
+            )
+        }));
+        findings.extend(left.other.into_iter().map(|path| {
+            find(
+                path,
+                "its last owner did not seal the file: what it has is in no log and in no ledger. \
+                 Keep it elsewhere if you need it, and delete it"
+                    .into(),
+            )
+        }));
+    }
+    Ok(findings)
 }
 
 /// Adds one partition to the report of its root; its finding if it has none.
@@ -229,6 +301,10 @@ fn add(looked: Diagnosis, reports: &mut [RootReport]) -> Option<Finding> {
     None
 }
 
+fn of_ledger(error: LedgerError) -> LookError {
+    LookError::Other(error.to_string())
+}
+
 /// Runs a call of the brokers' client outside of the store's threads.
 ///
 /// # Errors
@@ -238,4 +314,31 @@ pub async fn blocking<T: Send + 'static>(
 ) -> Result<T, LookError> {
     let done = tokio::task::spawn_blocking(call).await;
     Ok(done.map_err(|e| LookError::Other(e.to_string()))??)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It has no ledger, so no root's report has a place for it.
+    #[test]
+    fn a_partition_that_archives_nothing_and_has_stopped_is_a_finding() {
+        let text = "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[mapping.m]\n\
+                    topics = [\"t\"]\narchive = false\n[mapping.m.wordcount]\n\
+                    output_topic = \"o\"\narchive = false";
+        let config = Config::parse(text, Some("i")).unwrap();
+        for topic in ["t", "g-m-partials"] {
+            let stopped = |facts| Diagnosis {
+                tp: TopicPartition { topic: topic.into(), partition: 3 },
+                role: Role::of(&config, topic, |_| None).unwrap(),
+                ledger: None,
+                tail: None,
+                known: true,
+                facts,
+            };
+            let found = add(stopped(Err(Stop::Unreadable("odd".into()))), &mut []).unwrap();
+            assert_eq!(found.kind, FindingKind::StoppedPartition);
+            assert!(found.detail.contains(&format!("alluvium repair {topic} 3")), "{found:?}");
+        }
+    }
 }

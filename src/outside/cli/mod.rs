@@ -5,6 +5,7 @@
 //! `arguments` reads them, `command` says which commands there are; `shared`, `output` and `exit`
 //! are what several commands need.
 
+mod abandoned;
 mod arguments;
 mod check;
 mod command;

@@ -18,6 +18,7 @@ use crate::engine::archive::ledger::EntryTemplate;
 use crate::engine::archive::listing::{LedgerListing, LedgerPath};
 use crate::engine::archive::root::{FoundIdentity, find_identity, write as write_identity};
 use crate::outside::audit::brokers::{Brokers, Diagnosis, LookError, blocking};
+use crate::outside::cli::abandoned;
 use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
 use crate::outside::cli::holes::{self, Choice, Holes};
@@ -87,19 +88,15 @@ impl Repair {
                     return Err(LookError::Other(refusal.to_string()));
                 }
             }
-            let holes = self.repair_holes(stores).await?;
+            let mut holes = self.repair_holes(stores).await?;
             let brokers = Brokers::new(config, stores).await?;
+            let gone = self.repair_abandoned(config, &brokers, stores).await?;
+            holes.repaired += gone.repaired;
+            holes.refused += gone.refused;
             let mut wanted = partitions(config, &brokers).await?;
-            wanted.retain(|tp| {
-                self.topic.as_ref().is_none_or(|t| **t == *tp.topic)
-                    && self.partition.is_none_or(|p| p == tp.partition)
-            });
+            wanted.retain(|tp| self.selects(&tp.topic, tp.partition));
             if wanted.is_empty() {
-                complain(
-                    "no mapping of this configuration names such a partition, or no broker has \
-                     the partition",
-                );
-                return Ok(EX_USAGE);
+                return Ok(nothing_there(gone, self.apply));
             }
             let (mut refused, mut shown, n) = (0_usize, 0_usize, wanted.len());
             if 0 < holes.repaired && !self.apply {
@@ -137,19 +134,43 @@ impl Repair {
         })
     }
 
+    /// Whether the arguments name this partition.
+    fn selects(&self, topic: &str, partition: i32) -> bool {
+        self.topic.as_ref().is_none_or(|wanted| wanted == topic)
+            && self.partition.is_none_or(|wanted| wanted == partition)
+    }
+
     /// Puts the entries back that are missing inside the ledgers.
     async fn repair_holes(&self, stores: &[Arc<dyn Store>]) -> Result<Holes, LookError> {
         let mut all = Holes::default();
         let choice = Choice { apply: self.apply, give_up_staged: self.give_up_staged };
         for store in stores {
-            let wanted = |entry: &Entry| {
-                self.topic.as_ref().is_none_or(|topic| *topic == entry.topic)
-                    && self.partition.is_none_or(|partition| partition == entry.partition)
-            };
+            let wanted = |entry: &Entry| self.selects(&entry.topic, entry.partition);
             let done = holes::repair(store, wanted, choice).await;
             let done = done.map_err(|e| LookError::Other(e.to_string()))?;
             all.repaired = all.repaired.saturating_add(done.repaired);
             all.refused = all.refused.saturating_add(done.refused);
+        }
+        Ok(all)
+    }
+
+    /// Appends what dead owners have sealed of partitions that no broker has any more.
+    async fn repair_abandoned(
+        &self,
+        config: &Arc<Config>,
+        brokers: &Brokers,
+        stores: &[Arc<dyn Store>],
+    ) -> Result<Holes, LookError> {
+        let mut all = Holes::default();
+        for store in stores {
+            let mut found = brokers.abandoned(config, store.url()).await?;
+            found.retain(|found| self.selects(&found.topic, found.partition));
+            for found in found {
+                let done = abandoned::repair(&found, self.apply).await;
+                let done = done.map_err(|e| LookError::Other(e.to_string()))?;
+                all.repaired += done.repaired;
+                all.refused += done.refused;
+            }
         }
         Ok(all)
     }
@@ -314,6 +335,22 @@ async fn strays(
     let listing = LedgerListing::read(store, &place).await?;
     near.retain(|path| !listing.names_file(path));
     Ok(near)
+}
+
+/// No broker has a partition that the arguments name; `gone`: what was found of such partitions in
+/// the roots. The exit code.
+fn nothing_there(gone: Holes, apply: bool) -> u8 {
+    if gone.repaired + gone.refused == 0 {
+        complain(
+            "no mapping of this configuration names such a partition, or no broker has the \
+             partition",
+        );
+        return EX_USAGE;
+    }
+    if !apply {
+        say("--apply carries out what is shown");
+    }
+    if gone.refused == 0 { 0 } else { EX_DATAERR }
 }
 
 /// Tells the daemon at daemon.listen to retry stopped partitions at once. Another daemon may own

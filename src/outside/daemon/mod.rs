@@ -9,6 +9,7 @@
 //! * `roots` and `topics`: what stores and brokers have to say, at the start and later; `written`
 //!   has the topics that the daemon makes itself, and `retention` how long brokers keep records
 //!   (`moving`: by size).
+//! * `abandoned`: what dead owners have left of partitions that no broker has any more.
 //! * `refused`: topics that the brokers do not let this client see.
 //! * `secrets`: the files of secrets and certificates, and what happens when they change.
 //! * `held`: mappings that can't run now, and do not hold up the others.
@@ -17,6 +18,7 @@
 //! * `systemd`, `kerberos`: the surroundings.
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
+mod abandoned;
 mod active;
 mod admin;
 mod beginnings;

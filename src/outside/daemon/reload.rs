@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use crate::clients::kafka::beginnings::Beginnings;
-use crate::clients::kafka::group::PollControl;
+use crate::clients::kafka::poll_control::PollControl;
 use crate::clients::kafka::{self, BatchLimits, Consumer};
 use crate::clients::store::measured::StoreTimer;
 use crate::common::config::{Config, Daemon, Mapping};
@@ -210,9 +210,7 @@ impl Reloading {
         if !gone.is_empty() || !come.is_empty() {
             self.control.subscribe(wanted);
         }
-        if !changed.is_empty() {
-            self.control.rejoin();
-        }
+        self.control.give_again(changed.iter().cloned());
         for (verb, topics) in
             [("added", come), ("left", gone), ("changed", changed.into_iter().collect())]
         {

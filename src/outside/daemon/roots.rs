@@ -321,6 +321,34 @@ mod tests {
         assert!(denied.contains("Give a@B write access"), "{denied}");
     }
 
+    /// A NameNode refuses new blocks to a thousand partitions, again and again.
+    #[test]
+    fn an_outage_of_a_root_is_told_once_however_many_files_are_open() {
+        let (board, root) = (Board::default(), Subject::Root(ROOT.into()));
+        let staged = |p| format!("_alluvium/staging/t/0/{p}/genesis-x/0.staged");
+        let mut told = 0;
+        for round in 0..6 {
+            for p in 0..1_000 {
+                for (operation, kind) in [
+                    ("create", ErrorKind::NoSpace),
+                    ("write", ErrorKind::Unavailable),
+                    ("close", ErrorKind::Unknown),
+                ] {
+                    let who = who((operation, &staged(p)), kind);
+                    told += usize::from(board.failed(&root, &who, "why", round * 30_000));
+                }
+            }
+        }
+        assert_eq!(told, 1);
+        let outage = board.outage(&root).unwrap();
+        assert_eq!((outage.since, outage.failures), (0, 18_000));
+        (0..1_000).for_each(|p| works(&board, &root, ("rename", &staged(p)), 200_000));
+        for operation in ["create", "close"] {
+            works(&board, &root, (operation, &staged(0)), 200_000);
+        }
+        assert!(board.outage(&root).is_none());
+    }
+
     /// A disk that is nearly full: small files are written, and large ones are not.
     #[test]
     fn a_root_without_space_for_one_partition_works_when_that_one_has_appended() {

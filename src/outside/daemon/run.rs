@@ -12,8 +12,9 @@ use prometheus::Registry;
 use tokio::sync::{mpsc, watch};
 
 use crate::clients::kafka::beginnings::Beginnings;
-use crate::clients::kafka::group::{self, PollControl};
+use crate::clients::kafka::group;
 use crate::clients::kafka::offsets::BrokerPositions;
+use crate::clients::kafka::poll_control::PollControl;
 use crate::clients::kafka::topics::refused_login;
 use crate::clients::kafka::{
     BatchLimits, Consumer, Fatal, KafkaError, NoContact, Prefetch, Transactions, Twins,
@@ -38,7 +39,7 @@ use crate::outside::daemon::unavailable::{
     LoginRefused, Misconfigured, Refusals, StartAgain, Unavailable,
 };
 use crate::outside::daemon::{
-    admin, beginnings, ends, held, http, retention, roots, systemd, topics, written,
+    abandoned, admin, beginnings, ends, held, http, retention, roots, systemd, topics, written,
 };
 
 /// The arguments of the command line that the daemon needs.
@@ -318,7 +319,7 @@ fn environment(
     for kind in ErrorKind::ALL {
         let _ = metrics.store_errors.with_label_values(&[kind.label()]);
     }
-    let (anew, control) = (Arc::clone(control), Arc::clone(control));
+    let (anew, again) = (Arc::clone(control), Arc::clone(control));
     let memory = Memory::new(config.daemon.memory_bytes as usize, config.mappings.len());
     Env {
         sources: Arc::new(SourceLists::default()),
@@ -334,7 +335,7 @@ fn environment(
         open_files: OpenFiles::default(),
         fatal: Arc::new(move |reason| drop(fatal.try_send(reason))),
         fetch_anew: Arc::new(move |tp| anew.fetch_anew(tp)),
-        rejoin: Arc::new(move || control.rejoin()),
+        give_again: Arc::new(move |topic| again.give_again([topic.to_string()])),
         clock: Now::read,
         repair: repair.into(),
         board: Arc::default(),
@@ -363,6 +364,8 @@ fn spawn_tasks(
     tasks.spawn("systemd", systemd::watch(Arc::clone(&health)));
     let asked = written::watch_limits(following.clone(), Arc::clone(&limits));
     tasks.spawn("limits of messages", asked);
+    let left = abandoned::watch(following.clone(), Arc::clone(&consumer));
+    tasks.spawn("what dead owners have left", left);
     tasks.spawn("topics", topics::watch(following, consumer, control, health, limits, stopped));
     tasks
 }

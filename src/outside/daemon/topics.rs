@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::clients::kafka::group::PollControl;
+use crate::clients::kafka::poll_control::PollControl;
 use crate::clients::kafka::{BatchLimits, Consumer, KafkaError, offsets, topics};
 use crate::common::config::Config;
 use crate::common::health::Subject;
@@ -102,14 +102,14 @@ pub(super) async fn watch_brokers(
     }
 }
 
-/// Whether a topic is another one than at the last look. The client may not notice when a topic is
+/// The topics that are other ones than at the last look. The client may not notice when a topic is
 /// deleted and created again at once; recovery does.
 async fn made_again(
     consumer: &Arc<Consumer>,
     topics: &[String],
     ids: &mut HashMap<String, String>,
-) -> bool {
-    let mut changed = false;
+) -> Vec<String> {
+    let mut changed = Vec::new();
     for topic in topics {
         let (consumer, name) = (Arc::clone(consumer), topic.clone());
         let asked = tokio::task::spawn_blocking(move || offsets::topic_id(&consumer, &name)).await;
@@ -118,12 +118,21 @@ async fn made_again(
         if before.is_some_and(|before| before != id) {
             tracing::warn!(
                 topic,
-                "the topic was deleted and created again; joining the group again"
+                "the topic was deleted and created again; the partitions of its mapping begin again"
             );
-            changed = true;
+            changed.push(topic.clone());
         }
     }
     changed
+}
+
+/// All topics of the mappings that these topics belong to: what is committed for a source names
+/// the topic of its partial counts.
+fn of_same_mappings(config: &Config, topics: &[String], wanted: &[String]) -> Vec<String> {
+    let name = |topic: &str| mapping_of(config, topic).map(|(mapping, _)| &mapping.name);
+    let mappings: BTreeSet<&String> = topics.iter().filter_map(|t| name(t)).collect();
+    let mine = |topic: &&String| name(topic).is_some_and(|m| mappings.contains(m));
+    wanted.iter().filter(mine).cloned().collect()
 }
 
 /// How soon a broker is asked again for a topic that it did not know; pauses get longer while that
@@ -151,9 +160,8 @@ pub(super) async fn watch(
                 written::restore(config, &consumer, &health, &limits, &found.absent, &mut written)
                     .await;
                 let wanted = found.wanted;
-                if made_again(&consumer, &wanted, &mut ids).await {
-                    control.rejoin();
-                }
+                let again = made_again(&consumer, &wanted, &mut ids).await;
+                control.give_again(of_same_mappings(config, &again, &wanted));
                 // Not what a configuration wants that was replaced meanwhile.
                 let same = Arc::ptr_eq(&active, &in_force.borrow());
                 if same && control.subscribed() != wanted {
@@ -169,5 +177,27 @@ pub(super) async fn watch(
         } else {
             pauses = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outside::daemon::examples::config;
+
+    #[test]
+    fn a_topic_that_was_made_again_concerns_all_topics_of_its_mapping_and_no_other() {
+        let config = config(
+            "[mapping.m]\ntopics = [\"t\"]\n[mapping.m.wordcount]\noutput_topic = \"o\"\n\
+             [mapping.other]\ntopics = [\"u\"]\n",
+        );
+        let all = |topics: &[&str]| topics.iter().map(|t| (*t).to_string()).collect::<Vec<_>>();
+        let wanted = all(&["g-m-partials", "o", "t", "u"]);
+        for topic in ["g-m-partials", "o", "t"] {
+            let again = of_same_mappings(&config, &all(&[topic]), &wanted);
+            assert_eq!(again, ["g-m-partials", "o", "t"], "{topic}");
+        }
+        assert_eq!(of_same_mappings(&config, &all(&["u"]), &wanted), ["u"]);
+        assert!(of_same_mappings(&config, &[], &wanted).is_empty());
     }
 }

@@ -99,7 +99,7 @@ impl PartitionPaths {
 
     #[must_use]
     pub fn staging(&self) -> String {
-        format!("{STAGING}/{}/{}/{}", self.topic, self.incarnation, self.partition)
+        staging_at(&self.topic, self.incarnation, self.partition)
     }
 
     /// A file of an attempt: the manifest, or a file by the name that the entry has for it.
@@ -144,6 +144,12 @@ pub fn ledgers_of(topic: &str) -> String {
 #[must_use]
 pub fn ledger_at(topic: &str, incarnation: impl Display, partition: impl Display) -> String {
     format!("{LEDGERS}/{topic}/{incarnation}/{partition}")
+}
+
+/// What is staged of one partition; the parts of its path as [`ledger_at`] takes them.
+#[must_use]
+pub fn staging_at(topic: &str, incarnation: impl Display, partition: impl Display) -> String {
+    format!("{STAGING}/{topic}/{incarnation}/{partition}")
 }
 
 /// An entry in the ledger of this path.

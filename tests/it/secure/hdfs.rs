@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::realm::{REALM, invented, keytab, krb5};
-use super::{canaries, gssapi, protections, refusals};
+use super::{canaries, gssapi, protections, refusals, renewals};
 use crate::support::load::Load;
 use crate::support::{Cluster, Daemon, alluvium, assert_each_once, eventually};
 
@@ -34,6 +34,7 @@ pub(crate) fn kerberos() {
     canaries::keys_are_found_nowhere(&cluster, &of_hdfs, &keytab(&cluster), &variables);
     a_key_changes_under_a_daemon(&cluster);
     tickets_expire_and_the_kdc_stands_still(&cluster);
+    renewals::tickets_that_a_job_renews(&cluster);
     let config = configured(&cluster, "alluvium", &keytab(&cluster), "");
     protections::every_level(&cluster, &config.replace(NAME, "protected"));
 }

@@ -71,7 +71,7 @@ pub(crate) fn logins_and_rights() {
     super::canaries::are_found_nowhere(&cluster, &beside);
 }
 
-fn allow(cluster: &Cluster, add: bool, right: &[&str]) {
+pub(super) fn allow(cluster: &Cluster, add: bool, right: &[&str]) {
     let change: &[&str] = if add { &["--add"] } else { &["--remove", "--force"] };
     let who = ["--allow-principal", "User:archiver"];
     let _ = cluster.run(&[&["kafka", "acls"], change, &who[..], right].concat());

@@ -4,17 +4,20 @@
 mod canaries;
 mod gssapi;
 mod hdfs;
+mod isolation;
 mod kafka;
 mod logins;
 mod namenodes;
 mod protections;
 mod realm;
 mod refusals;
+mod renewals;
 mod roots;
 mod together;
 mod tokens;
 
 pub(crate) use hdfs::kerberos;
+pub(crate) use isolation::a_mapping_whose_rights_are_taken_away;
 pub(crate) use kafka::logins_and_rights;
 pub(crate) use namenodes::namenodes_fail_over;
 pub(crate) use roots::roots_of_every_kind;

@@ -45,8 +45,20 @@ pub(crate) fn hdfs_goes_away_and_comes_back(cluster: &Cluster) {
     assert!((outage * 600) as f64 <= during - before, "counts stood still: {before} to {during}");
     // How many have noticed depends on what each was doing: closing a file may take 45 s to fail.
     assert!(1.0 <= daemon.of_topic("alluvium_archive_detached", topic));
+    let url = format!("http://127.0.0.1:{}", daemon.port);
+    let (unavailable, root) = ("is unavailable", format!("the root {}/{name}", cluster.hdfs()));
+    let (_, said) = alluvium(&["status", "--url", &url]);
+    for told in [said, daemon.get("/").unwrap(), daemon.get("/status.json").unwrap()] {
+        assert!(told.contains(&format!("{root} {unavailable}")), "{told}");
+    }
+    // Nobody takes what waits for the root for nothing: the archive's lag is known and grows.
+    let lag = daemon.of_topic("alluvium_archive_lag_records", topic);
+    assert!((outage * 500) as f64 <= lag, "{lag} records wait");
     let _ = cluster.run(&["start", "dn1"]);
     let _ = cluster.run(&["start", "nn"]);
+    let goes_on = || counted() <= daemon.of_topic("alluvium_archive_position", topic) + 20_000.0;
+    eventually("the archive goes on", Duration::from_secs(90), goes_on);
+    assert_told_once(&daemon, &format!("{root} {unavailable}"), &format!("{root} works again"));
     check(cluster, daemon, name, &load.end());
 }
 
@@ -126,11 +138,48 @@ pub(crate) fn every_broker_of_three_is_killed(cluster: &Cluster) {
     eventually("no broker answers", Duration::from_secs(60), || 2.0 <= unreachable());
     // Until somebody who looks once a second has seen it.
     std::thread::sleep(Duration::from_secs(3));
+    everybody_is_told_of_the_brokers(&daemon, topic);
     BROKERS.iter().for_each(|broker| drop(cluster.run(&["resume", broker])));
     goes_on();
+    assert_told_once(&daemon, "the brokers are unreachable", "the brokers answer again after");
     let sent = load.end();
     assert!(daemon.is_running());
     check(cluster, daemon, name, &sent);
+}
+
+/// While no broker answers: at every place that an operator looks at, also when the membership has
+/// ended with its session. What was read last remains visible.
+fn everybody_is_told_of_the_brokers(daemon: &Daemon, topic: &str) {
+    let url = format!("http://127.0.0.1:{}", daemon.port);
+    let unreachable = "the brokers are unreachable";
+    eventually("the session has ended", Duration::from_secs(60), || {
+        daemon.metric("alluvium_assigned_partitions", &[]) == 0.0
+    });
+    assert!(daemon.get("/readyz").is_none());
+    let (code, said) = alluvium(&["status", "--url", &url]);
+    assert!(code == 69 && said.contains(unreachable) && said.contains(topic), "{code} {said}");
+    assert!(said.contains("not owned"), "{said}");
+    let page = daemon.get("/").unwrap();
+    assert!(page.contains(unreachable) && page.contains("not owned any more"), "{page}");
+    let reasons: serde_json::Value =
+        serde_json::from_str(&daemon.get("/status.json").unwrap()).unwrap();
+    let reasons = reasons["not_ready"].to_string();
+    assert!(reasons.contains(unreachable), "{reasons}");
+}
+
+/// An outage has one line at its beginning, with what it means and the next try, and one line at
+/// its end, with how long it was; a loaded server may have had others before.
+fn assert_told_once(daemon: &Daemon, begins: &str, ends: &str) {
+    let log = daemon.log_text();
+    let lines = |part: &str| -> Vec<String> {
+        log.lines().filter(|line| line.contains(part)).map(String::from).collect()
+    };
+    eventually("the end is told", Duration::from_secs(60), || daemon.log_text().contains(ends));
+    let (began, ended) = (lines(begins), daemon.log_text().matches(ends).count());
+    assert!(began.len() <= ended && ended <= 3, "{ended} ends, and {began:#?}");
+    for line in &began {
+        assert!(line.contains(" (") && line.contains("nothing is lost; the next try"), "{line}");
+    }
 }
 
 /// Each a clear error that names what is wrong and says what to do.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::config;
-use crate::support::{Cluster, Daemon, eventually, flush, send, tree};
+use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send, tree};
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// In each topic.
@@ -129,4 +129,48 @@ pub(crate) fn what_was_read_before_an_assignment_ends_for_good(cluster: &Cluster
         assert_eq!(archived.offsets().len(), published.len(), "{end}");
         assert_eq!(archived.words()["word"], RECORDS as u64, "{end}");
     }
+}
+
+/// An owner dies between the manifest of its files and their append, and then the topic is deleted:
+/// nobody is assigned the partition any more. Commands name it, and the next daemon that has the
+/// mapping appends what was sealed.
+pub(crate) fn what_a_dead_owner_had_sealed_of_a_deleted_topic(cluster: &Cluster) {
+    let (name, topic) = ("gone", "gone-in");
+    for topic in [topic, "gone-other"] {
+        cluster.create_topic(topic, 1);
+    }
+    let mapping = format!("[mapping.gone]\ntopics = [\"{topic}\"]\n");
+    let alone = config(cluster, name, &mapping)
+        .replace("[daemon]\n", "[daemon]\ntopics_refresh = \"1s\"\n");
+    let producer = cluster.producer();
+    (0..RECORDS).for_each(|_| send(&producer, topic, 0, b"word", None));
+    flush(&producer);
+    // The first manifest is that of the genesis entry.
+    let crash = [("ALLUVIUM_CRASH", "manifest-closed:2:kill")];
+    let mut dies = Daemon::start_with(&cluster.home(name), "a", &alone, &crash);
+    dies.ended(LIMIT);
+    cluster.delete_topic(topic);
+    let both = format!("{alone}\n[mapping.other]\ntopics = [\"gone-other\"]\n");
+    let file = cluster.home(name).join("look.toml");
+    std::fs::write(&file, &both).unwrap();
+    let on =
+        |command: &[&str]| alluvium(&[command, &["--config", file.to_str().unwrap()]].concat());
+    let (code, said) = on(&["verify"]);
+    let named = |said: &str| said.contains("alluvium repair gone-in 0 --apply");
+    assert!(code == 65 && named(&said), "{code} {said}");
+    let (code, said) = on(&["repair", topic]);
+    assert!(code == 0 && said.contains("would append what its last owner had sealed"), "{said}");
+    let root = format!("{}/{name}", cluster.hdfs());
+    let store = cluster.store(&root);
+    let files = || cluster.runtime.block_on(tree(&*store, topic)).unwrap_or_default().len();
+    assert_eq!(files(), 0, "nothing was changed");
+    let daemon = Daemon::start(&cluster.home(name), "b", &both);
+    eventually("it is appended", LIMIT, || {
+        daemon.log_text().contains("appended what an earlier owner had sealed") && 0 < files()
+    });
+    assert_eq!(daemon.stop(), 0);
+    let archived = cluster.archive(&root, topic, topic).offsets();
+    assert_eq!(archived, (0..RECORDS).map(|offset| (0, offset)).collect::<Vec<_>>());
+    let (code, said) = on(&["verify"]);
+    assert_eq!(code, 0, "{said}");
 }

@@ -46,6 +46,10 @@ pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
         "files_end_before_retention_deletes_their_records",
         leaving::files_end_before_retention_deletes_their_records,
     ),
+    (
+        "what_a_dead_owner_had_sealed_of_a_deleted_topic",
+        leaving::what_a_dead_owner_had_sealed_of_a_deleted_topic,
+    ),
     ("a_source_that_nobody_reads", merge::a_source_that_nobody_reads),
     ("joins_after_retention", group::joins_after_retention),
     ("partitions_that_were_added", mistakes::partitions_that_were_added),

@@ -24,6 +24,10 @@ archive = { path = "{topic}/dt=%Y-%m-%d" }
 "#;
     let daemon = Daemon::start(&cluster.home(name), "a", &config(cluster, name, mapping));
     eventually("ready", Duration::from_secs(60), || daemon.get("/readyz").is_some());
+    // It has made two topics itself, which the client did not know when it subscribed.
+    let log = daemon.log_text();
+    let of_a_topic = |l: &&str| l.contains(" WARN ") && l.contains("Hello-Kafka");
+    assert_eq!(log.lines().find(of_a_topic), None);
     let typed = "bonjour Kafka!\nhello hello kafka and zookeeper!\n\n";
     let _ = cluster.pipe(&["kafka", "console-producer", "--topic", topic], typed);
     let seen = Instant::now();

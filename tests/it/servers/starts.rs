@@ -20,7 +20,7 @@ fn write(producer: &Producing, topic: &str, n: i64) {
 /// a topic has been idle, without a stop.
 pub(crate) fn starts_patterns_and_idle_rolls(cluster: &Cluster) {
     let name = "starts";
-    for topic in ["starts-latest", "starts-time", "pattern-one", "asked-in"] {
+    for topic in ["starts-latest", "starts-time", "pattern-one", "asked-in", "late-one"] {
         cluster.create_topic(topic, 1);
     }
     // 2023-11-14T22:13:23Z is the time of record 3.
@@ -33,6 +33,9 @@ topics = ["starts-time"]
 start = "2023-11-14T22:13:23Z"
 [mapping.pattern]
 topics_regex = "pattern-.+"
+[mapping.late]
+topics_regex = "late-.+"
+start = "latest"
 [mapping.other]
 topics_regex = ".+-both"
 [mapping.asked]
@@ -43,7 +46,7 @@ archive = { roll = { idle = "9m", records = 5 } }
         .replace("age = \"3s\"", "age = \"10m\"\nidle = \"1s\"")
         .replace("workers = 2", "workers = 2\ntopics_refresh = \"1s\"");
     let producer = cluster.producer();
-    for topic in ["starts-latest", "starts-time", "pattern-one"] {
+    for topic in ["starts-latest", "starts-time", "pattern-one", "late-one"] {
         write(&producer, topic, 5);
     }
     let daemon = Daemon::start(&cluster.home(name), "a", &config);
@@ -53,6 +56,7 @@ archive = { roll = { idle = "9m", records = 5 } }
         });
     };
     archived("starts-latest", 5.0);
+    archived("late-one", 5.0);
     write(&producer, "starts-latest", 3);
     cluster.create_topic("pattern-two", 1);
     cluster.create_topic("no-pattern-two", 1);
@@ -64,6 +68,18 @@ archive = { roll = { idle = "9m", records = 5 } }
         archived(topic, position);
     }
     assert!(4.0 <= daemon.metric("alluvium_rolls_total", &[("reason", "idle")]));
+    // What appears while the group runs begins at its beginning, `latest` or not.
+    cluster.create_topic("late-two", 1);
+    write(&producer, "late-two", 4);
+    cluster.add_partitions("starts-latest", 2);
+    // The other producer does not know of the partition yet.
+    let another = cluster.producer();
+    (0..3).for_each(|_| send(&another, "starts-latest", 1, b"at once", None));
+    flush(&another);
+    write(&producer, "late-one", 2);
+    for (topic, position) in [("starts-latest", 8.0 + 3.0), ("late-two", 4.0), ("late-one", 7.0)] {
+        archived(topic, position);
+    }
     write(&producer, "asked-in", 5);
     archived("asked-in", 5.0);
     assert_eq!(daemon.metric("alluvium_rolls_total", &[("reason", "records")]), 1.0);
@@ -83,7 +99,10 @@ archive = { roll = { idle = "9m", records = 5 } }
     let offsets = |topic: &str| -> Vec<i64> {
         cluster.archive(&root, topic, topic).offsets().iter().map(|(_, o)| *o).collect()
     };
-    assert_eq!(offsets("starts-latest"), [5, 6, 7]);
+    let latest = cluster.archive(&root, "starts-latest", "starts-latest").offsets();
+    assert_eq!(latest, [(0, 5), (0, 6), (0, 7), (1, 0), (1, 1), (1, 2)]);
+    assert_eq!(offsets("late-one"), [5, 6]);
+    assert_eq!(offsets("late-two"), [0, 1, 2, 3]);
     assert_eq!(offsets("starts-time"), [3, 4]);
     assert_eq!(offsets("pattern-one"), [0, 1, 2, 3, 4]);
     assert_eq!(offsets("pattern-two"), [0, 1, 2, 3]);

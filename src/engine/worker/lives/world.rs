@@ -127,7 +127,7 @@ pub(super) fn env(brokers: &Brokers, registry: &prometheus::Registry) -> Env {
         open_files: OpenFiles::default(),
         fatal: Arc::new(|reason| panic!("{reason}")),
         fetch_anew: Arc::new(|_| panic!("no seek was refused")),
-        rejoin: Arc::new(|| panic!("no seek was refused")),
+        give_again: Arc::new(|_| panic!("no seek was refused")),
         repair: "repair".into(),
         clock,
         board: Arc::default(),
@@ -185,9 +185,13 @@ impl World {
     }
 
     pub(super) fn next_generation(&self) -> Arc<Generation> {
-        let mut state = self.brokers.lock();
-        state.generation += 1;
-        Arc::new(Generation::fake(state.generation, "member"))
+        self.brokers.lock().generation += 1;
+        self.generation()
+    }
+
+    /// The one that there is.
+    pub(super) fn generation(&self) -> Arc<Generation> {
+        Arc::new(Generation::fake(self.brokers.lock().generation, "member"))
     }
 
     pub(super) fn give(
