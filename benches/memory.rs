@@ -109,6 +109,9 @@ impl Needed {
         if MOST_STOP < self.stopped {
             faults.push(format!("a stop of {:?}", self.stopped));
         }
+        if !self.whole {
+            faults.push("a stop that was not whole".into());
+        }
         faults
     }
 }
