@@ -5,11 +5,18 @@
 //! once while the records arrive. Prints the peak of the resident set size beside the budget, and
 //! fails if a run needed more than the promise: 1.25 times the budget and four of the records.
 //! With COUNTS the daemon counts the words of the records too, which are of 1,000 words then; with
-//! MAPPINGS it has so many mappings, which share the partitions.
+//! MAPPINGS it has so many mappings, which share the partitions. With DAYS the records are of so
+//! many days, in no order, and each day has a directory. The format `columns` is Parquet with
+//! declared columns, of records that are JSON then; the store `slow` is HDFS whose DataNode is
+//! stopped for four fifths of the time.
 //!
-//! PARTITIONS=1,100,1000  FORMATS=parquet,jsonl  ARRIVALS=backlog,live  STORES=local,hdfs
-//! MEMORY=256 (MiB)  RECORDS=300000  RECORD_BYTES=1000  IDLE=5 (seconds)
-//! MAPPINGS=1  COUNTS=no (or partition, merged)
+//! A run also fails if it makes more than FILES files, needs more than THREADS threads, or stops
+//! later than the daemon's own limit.
+//!
+//! PARTITIONS=1,100,1000  FORMATS=parquet,jsonl (columns)  ARRIVALS=backlog,live
+//! STORES=local (hdfs, slow)  MEMORY=256 (MiB)  RECORDS=300000  RECORD_BYTES=1000
+//! IDLE=5 (seconds)  MAPPINGS=1  COUNTS=no (or partition, merged)  DAYS=0
+//! FILES, THREADS (no limit)
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "../tests/support/mod.rs"]
@@ -21,7 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use support::{Cluster, Daemon, assert_taken, eventually, flush, send};
+use support::{Cluster, Daemon, assert_taken, eventually, flush, send, tree};
 
 /// What each run has in common.
 struct Size {
@@ -32,7 +39,16 @@ struct Size {
     mappings: i32,
     /// The scope of the counts, or `no`.
     counts: String,
+    /// The record times of so many days; 0: the times at which the records are sent.
+    days: i64,
+    /// The records are JSON objects.
+    json: bool,
+    most_files: usize,
+    most_threads: u64,
 }
+
+/// `daemon.drain_timeout`, and the time that the last commit may take.
+const MOST_STOP: Duration = Duration::from_secs(35);
 
 /// A record of a topic with the brokers' own limit has at most so many bytes.
 const USUAL: usize = 900_000;
@@ -63,7 +79,41 @@ struct Run<'a> {
 struct Peak {
     rss_kib: u64,
     threads: u64,
+    descriptors: usize,
+}
+
+/// What a run needed.
+struct Needed {
+    peak: Peak,
     files: usize,
+    stopped: Duration,
+    idle_percent: f64,
+    whole: bool,
+}
+
+impl Needed {
+    /// What of it is more than was promised, in words.
+    fn faults(&self, size: &Size) -> Vec<String> {
+        let mut faults = Vec::new();
+        let promised = size.promised_kib();
+        if promised < self.peak.rss_kib {
+            let (peak, promised) = (self.peak.rss_kib / 1_024, promised / 1_024);
+            faults.push(format!("{peak} MiB, and the budget promises {promised}"));
+        }
+        if size.most_files < self.files {
+            faults.push(format!("{} files, and not {}", self.files, size.most_files));
+        }
+        if size.most_threads < self.peak.threads {
+            faults.push(format!("{} threads, and not {}", self.peak.threads, size.most_threads));
+        }
+        if MOST_STOP < self.stopped {
+            faults.push(format!("a stop of {:?}", self.stopped));
+        }
+        if !self.whole {
+            faults.push("a stop that was not whole".into());
+        }
+        faults
+    }
 }
 
 fn main() -> ExitCode {
@@ -78,9 +128,13 @@ fn main() -> ExitCode {
         idle: Duration::from_secs(number("IDLE", 5)),
         mappings: number("MAPPINGS", 1) as i32,
         counts: std::env::var("COUNTS").unwrap_or_else(|_| "no".into()),
+        days: number("DAYS", 0) as i64,
+        json: list("FORMATS", "").contains(&"columns".into()),
+        most_files: number("FILES", u64::MAX) as usize,
+        most_threads: number("THREADS", u64::MAX),
     };
     let stores = list("STORES", "local");
-    let nodes = u8::from(stores.iter().any(|s| s == "hdfs"));
+    let nodes = u8::from(stores.iter().any(|s| s != "local"));
     let settings = &[
         ("TESTBED_JIT", "full"),
         ("TESTBED_BLOCK_SIZE", "8388608"),
@@ -92,14 +146,14 @@ fn main() -> ExitCode {
     let cluster = Cluster::start_with("memory", 1, nodes, settings);
     let mut filled = BTreeSet::new();
     println!(
-        "{} records of {} bytes, memory = {} MiB, mappings: {}, counts: {}",
-        size.records, size.record_bytes, size.budget_mib, size.mappings, size.counts
+        "{} records of {} bytes, memory = {} MiB, mappings: {}, counts: {}, days: {}",
+        size.records, size.record_bytes, size.budget_mib, size.mappings, size.counts, size.days
     );
     println!(
         "| partitions | format | records | store | peak MiB | of the budget | threads | \
-         open files | idle CPU % | stop s |"
+         descriptors | files | idle CPU % | stop s |"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     let mut exceeded = 0;
     for partitions in list("PARTITIONS", "1,100,1000") {
         let partitions: i32 = partitions.parse().unwrap();
@@ -107,14 +161,17 @@ fn main() -> ExitCode {
             for format in list("FORMATS", "parquet,jsonl") {
                 for store in &stores {
                     let run = Run { partitions, format: &format, arrival: &arrival, store };
-                    let peak = measure(&cluster, &size, &run, &mut filled);
-                    exceeded += u32::from(size.promised_kib() < peak.rss_kib);
+                    let needed = measure(&cluster, &size, &run, &mut filled);
+                    show(&size, &run, &needed);
+                    let faults = needed.faults(&size);
+                    faults.iter().for_each(|fault| println!("too much: {fault}"));
+                    exceeded += u32::from(!faults.is_empty());
                 }
             }
         }
     }
     let promised = size.promised_kib() / 1_024;
-    println!("{exceeded} runs needed more than the {promised} MiB that the budget promises");
+    println!("{exceeded} runs needed more than the {promised} MiB, files, threads or time");
     if exceeded == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -139,6 +196,10 @@ fn text(random: &mut fastrand::Rng, bytes: usize, words: bool) -> Vec<u8> {
     text
 }
 
+/// 2016-01-01T00:00:00Z
+const FIRST_DAY: i64 = 1_451_606_400_000;
+const DAY: i64 = 86_400_000;
+
 /// Records that are spread over all partitions.
 fn fill(cluster: &Cluster, topics: &[String], partitions: i32, size: &Size) {
     let producer = cluster.producer_of(USUAL.max(size.record_bytes) + 100_000);
@@ -146,25 +207,33 @@ fn fill(cluster: &Cluster, topics: &[String], partitions: i32, size: &Size) {
     let text = text(&mut random, (1 << 20) + size.record_bytes, size.counts != "no");
     for i in 0..size.records as usize {
         let at = random.usize(0..1 << 20);
-        let value = &text[at..at + size.record_bytes];
+        let mut value = text[at..at + size.record_bytes].to_vec();
+        if size.json {
+            let (begin, end) = (br#"{"n":12,"text":""#, br#""}"#);
+            value[..begin.len()].copy_from_slice(begin);
+            let rest = value.len() - end.len();
+            value[rest..].copy_from_slice(end);
+        }
         let partition = (i / topics.len() % partitions as usize) as i32;
-        send(&producer, &topics[i % topics.len()], partition, value, None);
+        let time = (0 < size.days).then(|| FIRST_DAY + random.i64(0..size.days * DAY));
+        send(&producer, &topics[i % topics.len()], partition, &value, time);
     }
     flush(&producer);
     assert_taken(&producer);
 }
 
+/// The configuration of a run, and its root.
 fn configuration(
     cluster: &Cluster,
     size: &Size,
     run: &Run<'_>,
     name: &str,
     topics: &[String],
-) -> String {
+) -> (String, String) {
     let name = format!("{name}-{}-{}", run.format, run.store);
     let root = match run.store {
-        "hdfs" => format!("{}/{name}", cluster.hdfs()),
-        _ => format!("file://{}", cluster.state.join("roots").join(&name).display()),
+        "local" => format!("file://{}", cluster.state.join("roots").join(&name).display()),
+        _ => format!("{}/{name}", cluster.hdfs()),
     };
     if let Some(directory) = root.strip_prefix("file://") {
         std::fs::create_dir_all(directory).unwrap();
@@ -178,26 +247,33 @@ fn configuration(
         let counts = if size.counts == "no" { String::new() } else { counts };
         format!("[mapping.{topic}]\ntopics = [\"{topic}\"]\n{counts}")
     });
-    format!(
+    let (format, columns) = match run.format {
+        "columns" => ("parquet", "columns = { n = \"int64\", text = \"string\" }"),
+        format => (format, ""),
+    };
+    let path = if size.days == 0 { "" } else { "path = \"{topic}/dt=%Y-%m-%d\"" };
+    let config = format!(
         r#"
 [kafka]
 bootstrap_servers = "{}"
 group_id = "{name}"
 [archive]
 root = "{root}"
-format = "{}"
+format = "{format}"
+{columns}
+{path}
 [daemon]
 workers = 2
 memory = "{}MiB"
 {}"#,
         cluster.bootstrap(),
-        run.format,
         size.budget_mib,
         mappings.collect::<String>()
-    )
+    );
+    (config, root)
 }
 
-fn measure(cluster: &Cluster, size: &Size, run: &Run<'_>, filled: &mut BTreeSet<String>) -> Peak {
+fn measure(cluster: &Cluster, size: &Size, run: &Run<'_>, filled: &mut BTreeSet<String>) -> Needed {
     let live = run.arrival == "live";
     let kind = if live { format!("live-{}-{}", run.format, run.store) } else { "backlog".into() };
     let name = format!("t{}-{kind}", run.partitions);
@@ -211,9 +287,10 @@ fn measure(cluster: &Cluster, size: &Size, run: &Run<'_>, filled: &mut BTreeSet<
             fill(cluster, &topics, each, size);
         }
     }
-    let config = configuration(cluster, size, run, &name, &topics);
+    let (config, root) = configuration(cluster, size, run, &name, &topics);
     let daemon = Daemon::start(&cluster.state.join("memory"), "memory", &config);
     let (watching, pid) = (Arc::new(AtomicBool::new(true)), daemon.pid());
+    let slow = (run.store == "slow").then(|| SlowStore::of(cluster));
     let goes_on = Arc::clone(&watching);
     let watcher = std::thread::spawn(move || watch(pid, &goes_on));
     let owned = || daemon.metric("alluvium_assigned_partitions", &[]);
@@ -237,27 +314,67 @@ fn measure(cluster: &Cluster, size: &Size, run: &Run<'_>, filled: &mut BTreeSet<
     std::thread::sleep(size.idle);
     let idle = (cpu_seconds(pid) - before) / size.idle.as_secs_f64() * 100.0;
     let stopping = Instant::now();
-    let code = daemon.stop();
-    let stopped = stopping.elapsed().as_secs_f64();
+    let whole = daemon.stop() == 0;
+    let stopped = stopping.elapsed();
+    drop(slow);
     if live {
         topics.iter().for_each(|topic| cluster.delete_topic(topic));
     }
     watching.store(false, Ordering::SeqCst);
     let peak = watcher.join().unwrap();
-    let budget_kib = size.budget_mib * 1024;
+    let store = cluster.store(&root);
+    let files = topics.iter().map(|topic| cluster.runtime.block_on(tree(&*store, topic)));
+    let files = files.map(|files| files.unwrap().len()).sum();
+    Needed { peak, files, stopped, idle_percent: idle, whole }
+}
+
+fn show(size: &Size, run: &Run<'_>, needed: &Needed) {
+    let Needed { peak, files, stopped, idle_percent, whole } = needed;
     println!(
-        "| {} | {} | {} | {} | {} | {:.2} | {} | {} | {idle:.1} | {stopped:.1}{} |",
+        "| {} | {} | {} | {} | {} | {:.2} | {} | {} | {files} | {idle_percent:.1} | {:.1}{} |",
         run.partitions,
         run.format,
         run.arrival,
         run.store,
         peak.rss_kib / 1024,
-        peak.rss_kib as f64 / budget_kib as f64,
+        peak.rss_kib as f64 / (size.budget_mib * 1024) as f64,
         peak.threads,
-        peak.files,
-        if code == 0 { "" } else { " (not whole)" }
+        peak.descriptors,
+        stopped.as_secs_f64(),
+        if *whole { "" } else { " (not whole)" }
     );
-    peak
+}
+
+/// A DataNode that is stopped for four fifths of the time, until this is dropped.
+struct SlowStore {
+    goes_on: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl SlowStore {
+    fn of(cluster: &Cluster) -> SlowStore {
+        let goes_on = Arc::new(AtomicBool::new(true));
+        let pid = std::fs::read_to_string(cluster.state.join("run/dn1.pid")).unwrap();
+        let watched = Arc::clone(&goes_on);
+        let thread = std::thread::spawn(move || {
+            let signal = |signal: &str, millis| {
+                let _ = std::process::Command::new("kill").args([signal, pid.trim()]).status();
+                std::thread::sleep(Duration::from_millis(millis));
+            };
+            while watched.load(Ordering::SeqCst) {
+                signal("-STOP", 800);
+                signal("-CONT", 200);
+            }
+        });
+        SlowStore { goes_on, thread: Some(thread) }
+    }
+}
+
+impl Drop for SlowStore {
+    fn drop(&mut self) {
+        self.goes_on.store(false, Ordering::SeqCst);
+        let _ = self.thread.take().map(std::thread::JoinHandle::join);
+    }
 }
 
 /// Samples a process until it has ended. The kernel keeps the peak of its memory.
@@ -272,7 +389,7 @@ fn watch(pid: u32, goes_on: &AtomicBool) -> Peak {
         let files = std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
         peak.rss_kib = peak.rss_kib.max(of("VmHWM").unwrap_or(0));
         peak.threads = peak.threads.max(of("Threads").unwrap_or(0));
-        peak.files = peak.files.max(files);
+        peak.descriptors = peak.descriptors.max(files);
         std::thread::sleep(Duration::from_millis(20));
     }
     peak

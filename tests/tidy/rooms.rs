@@ -141,6 +141,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
             "clients/kafka",
             "clients/store",
             "common/clock",
+            "common/config",
             "common/crash",
             "common/deadlines",
             "common/health",

@@ -80,12 +80,21 @@ impl Encoder {
         }
     }
 
-    /// Gives away the bytes that will not change any more, in chunks.
+    /// Gives away the bytes that will not change any more, in chunks that are worth a write.
     pub fn drain_bytes(&mut self, give: &mut dyn FnMut(Bytes)) {
         match &mut self.0 {
             Kind::RawParquet(file) => file.drain_bytes(give),
             Kind::CountParquet(file) => file.drain_bytes(give),
             Kind::JsonLines(file) => file.drain_bytes(give),
+        }
+    }
+
+    /// As [`Encoder::drain_bytes`], whatever the chunks are worth.
+    pub fn drain_all(&mut self, give: &mut dyn FnMut(Bytes)) {
+        match &mut self.0 {
+            Kind::RawParquet(file) => file.drain_bytes(give),
+            Kind::CountParquet(file) => file.drain_bytes(give),
+            Kind::JsonLines(file) => file.drain_all(give),
         }
     }
 

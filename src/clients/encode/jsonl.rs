@@ -12,6 +12,7 @@ use flate2::write::GzEncoder;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::clients::encode::chunks::{CHUNK, Chunks, LARGE};
 use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::foreign::count_or_foreign;
 use crate::pure::calendar::iso_millis;
@@ -20,9 +21,9 @@ use crate::pure::layout::rules::Fit;
 use crate::pure::record::{Record, TopicPartition};
 
 enum Sink {
-    Plain(Vec<u8>),
-    Gzip(GzEncoder<Vec<u8>>),
-    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+    Plain(Chunks),
+    Gzip(GzEncoder<Chunks>),
+    Zstd(zstd::stream::write::Encoder<'static, Chunks>),
 }
 
 /// What a codec holds for one stream, bytes: an estimate, by the sizes of its tables.
@@ -113,15 +114,22 @@ impl File {
         of: TopicPartition,
     ) -> Result<File, EncodeError> {
         let sink = match codec {
-            TextCodec::None => Sink::Plain(Vec::new()),
-            TextCodec::Gzip => Sink::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::fast())),
-            TextCodec::Zstd => Sink::Zstd(zstd::stream::write::Encoder::new(Vec::new(), 1)?),
+            TextCodec::None => Sink::Plain(Chunks::default()),
+            TextCodec::Gzip => {
+                Sink::Gzip(GzEncoder::new(Chunks::default(), flate2::Compression::fast()))
+            }
+            TextCodec::Zstd => Sink::Zstd(zstd::stream::write::Encoder::new(Chunks::default(), 1)?),
         };
         Ok(File { sink, rows, of, line: Vec::new(), taken: 0 })
     }
 
     pub(super) fn append(&mut self, record: &Record<'_>, fit: &Fit<'_>) -> Result<(), EncodeError> {
         self.line.clear();
+        let length = record.value.map_or(0, <[u8]>::len);
+        if LARGE <= length {
+            // Not doubled while it is written; some characters get longer.
+            self.line.reserve_exact(length + length / 8);
+        }
         match self.rows {
             Rows::Raw { key, value } => self.raw_line(record, fit, key, value),
             Rows::Json { key } => self.raw_line(record, fit, key, TextPolicy::Auto),
@@ -134,9 +142,12 @@ impl File {
         }?;
         self.line.push(b'\n');
         match &mut self.sink {
-            Sink::Plain(out) => out.extend_from_slice(&self.line),
+            Sink::Plain(out) => out.write_all(&self.line)?,
             Sink::Gzip(out) => out.write_all(&self.line)?,
             Sink::Zstd(out) => out.write_all(&self.line)?,
+        }
+        if LARGE <= self.line.capacity() {
+            self.line = Vec::new();
         }
         Ok(())
     }
@@ -205,7 +216,15 @@ impl File {
         serde_json::to_writer(&mut self.line, &line).expect("a line has string keys only");
     }
 
-    fn buffer(&mut self) -> &mut Vec<u8> {
+    fn written(&self) -> &Chunks {
+        match &self.sink {
+            Sink::Plain(out) => out,
+            Sink::Gzip(out) => out.get_ref(),
+            Sink::Zstd(out) => out.get_ref(),
+        }
+    }
+
+    fn written_mut(&mut self) -> &mut Chunks {
         match &mut self.sink {
             Sink::Plain(out) => out,
             Sink::Gzip(out) => out.get_mut(),
@@ -213,52 +232,40 @@ impl File {
         }
     }
 
-    fn waiting(&self) -> usize {
-        match &self.sink {
-            Sink::Plain(out) => out.len(),
-            Sink::Gzip(out) => out.get_ref().len(),
-            Sink::Zstd(out) => out.get_ref().len(),
-        }
-    }
-
     /// Small writes cost a packet each.
     #[inline]
     pub(super) fn has_bytes(&self) -> bool {
-        const CHUNK: usize = 256 << 10;
-        CHUNK <= self.waiting()
+        CHUNK <= self.written().waiting()
     }
 
     pub(super) fn drain_bytes(&mut self, give: &mut dyn FnMut(Bytes)) {
-        let bytes = std::mem::take(self.buffer());
-        self.taken += bytes.len() as u64;
-        if !bytes.is_empty() {
-            // It may wait for the store: with its own bytes only.
-            give(bytes.into_boxed_slice().into());
-        }
+        self.taken += self.written_mut().give_full(give) as u64;
+    }
+
+    pub(super) fn drain_all(&mut self, give: &mut dyn FnMut(Bytes)) {
+        self.taken += self.written_mut().give_all(give) as u64;
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        let (out, codec) = match &self.sink {
-            Sink::Plain(out) => (out, 0),
-            Sink::Gzip(out) => (out.get_ref(), GZIP),
-            Sink::Zstd(out) => (out.get_ref(), ZSTD),
+        let codec = match &self.sink {
+            Sink::Plain(_) => 0,
+            Sink::Gzip(_) => GZIP,
+            Sink::Zstd(_) => ZSTD,
         };
-        out.capacity() + self.line.capacity() + codec
+        self.written().memory_bytes() + self.line.capacity() + codec
     }
 
     pub(super) fn size(&self) -> u64 {
-        self.taken + self.waiting() as u64
+        self.taken + self.written().waiting() as u64
     }
 
     pub(super) fn finish(self, give: &mut dyn FnMut(Bytes)) -> Result<(), EncodeError> {
-        let bytes = match self.sink {
+        let mut rest = match self.sink {
             Sink::Plain(out) => out,
             Sink::Gzip(out) => out.finish()?,
             Sink::Zstd(out) => out.finish()?,
         };
-        if !bytes.is_empty() {
-            give(bytes.into());
-        }
+        let _ = rest.give_all(give);
         Ok(())
     }
 }

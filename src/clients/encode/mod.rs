@@ -3,6 +3,7 @@
 //! An [`Encoder`] writes one file. It hands out finished bytes as they come
 //! ([`Encoder::drain_bytes`]), so that a file is never held in memory whole.
 
+mod chunks;
 mod encoder;
 mod error;
 mod foreign;

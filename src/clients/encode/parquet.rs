@@ -1,13 +1,24 @@
 //! Parquet, by arrow's writer. Rows are gathered in column builders and written in batches.
 
+use std::io::Write;
+use std::sync::Arc;
+
 use ::parquet::arrow::ArrowWriter;
-use ::parquet::arrow::arrow_writer::ArrowWriterOptions;
+use ::parquet::arrow::arrow_writer::{
+    ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriterOptions, compute_leaves,
+};
 use ::parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use ::parquet::file::metadata::KeyValue;
-use ::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use ::parquet::file::properties::{
+    EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion,
+};
+use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::types::ColumnPath;
+use arrow::datatypes::Schema;
 use bytes::Bytes;
+use parking_lot::Mutex;
 
+use crate::clients::encode::chunks::{Chunks, LARGE, SMALL};
 use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::rows::{Builder, VERSION};
 use crate::pure::layout::format::ParquetCodec;
@@ -22,17 +33,6 @@ const BATCH_BYTES: usize = 1 << 20;
 /// Encoded bytes in a row group. Readers like them large; each open file holds one in memory.
 const ROW_GROUP_BYTES: usize = 32 << 20;
 
-/// What the writer wrote, in chunks: one growing buffer would be moved again and again.
-#[derive(Default)]
-pub(super) struct Chunks {
-    full: Vec<Bytes>,
-    last: Vec<u8>,
-    waiting: usize,
-}
-
-const CHUNK: usize = 256 << 10;
-/// The file's first four bytes alone are not worth a chunk.
-const SMALL: usize = 64;
 /// The writer's and the builders' own buffers of one column while a row group is open, beside what
 /// they say of themselves: an estimate, rather too high than too low.
 const OPEN_COLUMN: usize = 8 << 10;
@@ -41,35 +41,39 @@ const OPEN_COLUMN: usize = 8 << 10;
 const DECLARED_COLUMN: usize = 16 << 10;
 const ZSTD_OF_COLUMN: usize = 14 << 10;
 
-impl std::io::Write for Chunks {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if self.last.capacity() == 0 {
-            // Much is written at once, or very little.
-            self.last.reserve_exact(bytes.len().next_power_of_two().clamp(SMALL, CHUNK));
-        }
-        let n = bytes.len().min(self.last.capacity() - self.last.len());
-        self.last.extend_from_slice(&bytes[..n]);
-        self.waiting += n;
-        if self.last.len() == CHUNK {
-            self.full.push(std::mem::take(&mut self.last).into());
-        } else if self.last.len() == self.last.capacity() {
-            self.last.reserve_exact(self.last.len().min(CHUNK - self.last.len()));
-        }
-        Ok(n)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 pub(super) struct File<B> {
-    writer: ArrowWriter<Chunks>,
+    writer: SerializedFileWriter<Chunks>,
+    row_groups: ArrowRowGroupWriterFactory,
+    /// The columns of the row group that is open; none between two of them.
+    open_columns: Vec<ArrowColumnWriter>,
     rows: B,
-    columns: usize,
+    compression: Compression,
     /// Bytes of memory of an open row group, beside what the writer knows of.
     open: usize,
     taken: u64,
+}
+
+/// Two workers that write large records at the same time would need the memory of both.
+static LARGE_ONE: Mutex<()> = Mutex::new(());
+
+/// What all row groups have in common. Encodings that every reader knows: plain, dictionaries and
+/// runs, in pages of version 1.
+fn properties(compression: Compression) -> WriterPropertiesBuilder {
+    WriterProperties::builder()
+        .set_compression(compression)
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+}
+
+fn begin<W: Write + Send>(
+    to: W,
+    schema: Arc<Schema>,
+    properties: WriterPropertiesBuilder,
+) -> Result<(SerializedFileWriter<W>, ArrowRowGroupWriterFactory), EncodeError> {
+    // Arrow's own schema in the file would make some readers see dictionaries.
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties.build())
+        .with_skip_arrow_metadata(true);
+    Ok(ArrowWriter::try_new_with_options(to, schema, options)?.into_serialized_writer()?)
 }
 
 impl<B: Builder> File<B> {
@@ -81,10 +85,7 @@ impl<B: Builder> File<B> {
             ParquetCodec::Zstd => Compression::ZSTD(ZstdLevel::try_new(1)?),
             ParquetCodec::Lz4 => Compression::LZ4_RAW,
         };
-        // Encodings that every reader knows: plain, dictionaries and runs, in pages of version 1.
-        let mut properties = WriterProperties::builder()
-            .set_compression(compression)
-            .set_writer_version(WriterVersion::PARQUET_1_0)
+        let mut properties = properties(compression)
             .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_key_value_metadata(Some(vec![KeyValue::new(
                 "alluvium.version".into(),
@@ -94,17 +95,14 @@ impl<B: Builder> File<B> {
         for column in rows.plain_columns() {
             properties = properties.set_column_dictionary_enabled(ColumnPath::from(*column), false);
         }
-        // Arrow's own schema in the file would make some readers see dictionaries.
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties.build())
-            .with_skip_arrow_metadata(true);
         let schema = rows.schema();
         let columns = schema.fields().len();
         let zstd = if codec == ParquetCodec::Zstd { ZSTD_OF_COLUMN } else { 0 };
         let declared = rows.declared_columns();
         let open = (columns - declared) * OPEN_COLUMN + declared * (DECLARED_COLUMN + zstd);
-        let writer = ArrowWriter::try_new_with_options(Chunks::default(), schema, options)?;
-        Ok(File { writer, rows, columns, open, taken: 0 })
+        let (writer, row_groups) = begin(Chunks::default(), schema, properties)?;
+        let open_columns = Vec::new();
+        Ok(File { writer, row_groups, open_columns, rows, compression, open, taken: 0 })
     }
 
     #[inline]
@@ -117,18 +115,79 @@ impl<B: Builder> File<B> {
     }
 
     fn write_batch(&mut self) -> Result<(), EncodeError> {
-        if self.rows.rows() > 0 {
-            self.writer.write(&self.rows.batch()?)?;
-            if ROW_GROUP_BYTES <= self.writer.in_progress_size() {
-                self.flush()?;
+        if self.rows.rows() == 0 {
+            return Ok(());
+        }
+        if LARGE <= self.rows.bytes() {
+            self.flush()?;
+            return self.write_large();
+        }
+        if self.open_columns.is_empty() {
+            let number = self.writer.flushed_row_groups().len();
+            self.open_columns = self.row_groups.create_column_writers(number)?;
+        }
+        let (schema, arrays, _) = self.rows.batch()?.into_parts();
+        let mut columns = self.open_columns.iter_mut();
+        for (field, array) in schema.fields().iter().zip(&arrays) {
+            for (leaf, column) in compute_leaves(field, array)?.iter().zip(&mut columns) {
+                column.write(leaf)?;
             }
+        }
+        if ROW_GROUP_BYTES <= self.in_progress_size() {
+            self.flush()?;
         }
         Ok(())
     }
 
+    /// Writes the batch as a row group of its own, column by column: of a record of many MiB, there
+    /// are no more copies at a time than there must be. For that the large columns are one page
+    /// each, and have neither dictionaries nor statistics.
+    fn write_large(&mut self) -> Result<(), EncodeError> {
+        let _alone = LARGE_ONE.lock();
+        let schema = self.rows.schema();
+        let mut properties = properties(self.compression)
+            .set_dictionary_enabled(false)
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_data_page_size_limit(i32::MAX as usize);
+        for field in schema.fields().iter().filter(|f| f.data_type().is_primitive()) {
+            let column = ColumnPath::from(field.name().as_str());
+            let chunk = EnabledStatistics::Chunk;
+            properties = properties.set_column_statistics_enabled(column, chunk);
+        }
+        let (_, row_groups) = begin(std::io::sink(), schema, properties)?;
+        let number = self.writer.flushed_row_groups().len();
+        let mut columns = row_groups.create_column_writers(number)?.into_iter();
+        let (schema, arrays, _) = self.rows.batch()?.into_parts();
+        let mut row_group = self.writer.next_row_group()?;
+        for (field, array) in schema.fields().iter().zip(arrays) {
+            let leaves = compute_leaves(field, &array)?;
+            drop(array);
+            for (leaf, mut column) in leaves.into_iter().zip(&mut columns) {
+                column.write(&leaf)?;
+                // The values are in the column's buffer now, and the array goes.
+                drop(leaf);
+                column.close()?.append_to_row_group(&mut row_group)?;
+            }
+        }
+        let _ = row_group.close()?;
+        Ok(self.writer.flush()?)
+    }
+
+    /// Ends the row group that is open.
     fn flush(&mut self) -> Result<(), EncodeError> {
-        self.writer.flush()?;
-        Ok(self.writer.sync()?)
+        if !self.open_columns.is_empty() {
+            let mut row_group = self.writer.next_row_group()?;
+            for column in std::mem::take(&mut self.open_columns) {
+                column.close()?.append_to_row_group(&mut row_group)?;
+            }
+            let _ = row_group.close()?;
+        }
+        Ok(self.writer.flush()?)
+    }
+
+    /// The size of the open row group as it will be written, about, bytes.
+    fn in_progress_size(&self) -> usize {
+        self.open_columns.iter().map(ArrowColumnWriter::get_estimated_total_bytes).sum()
     }
 
     pub(super) fn end_row_group(&mut self) -> Result<(), EncodeError> {
@@ -138,33 +197,28 @@ impl<B: Builder> File<B> {
 
     pub(super) fn drain_bytes(&mut self, give: &mut dyn FnMut(Bytes)) {
         // The writer keeps its own count of what it wrote: nobody reads this buffer back.
-        let chunks = std::mem::take(self.writer.inner_mut());
-        self.taken += chunks.waiting as u64;
-        chunks.full.into_iter().for_each(&mut *give);
-        if !chunks.last.is_empty() {
-            // It may wait for the store: with its own bytes only.
-            give(chunks.last.into_boxed_slice().into());
-        }
+        self.taken += self.writer.inner_mut().give_all(give) as u64;
     }
 
     /// Whether a row group has ended since the last [`File::drain_bytes`].
     #[inline]
     pub(super) fn has_bytes(&self) -> bool {
-        SMALL < self.writer.inner().waiting
+        SMALL < self.writer.inner().waiting()
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        let open = 0 < self.rows.rows() || 0 < self.writer.in_progress_rows();
+        let open = 0 < self.rows.rows() || !self.open_columns.is_empty();
+        let columns = self.rows.schema().fields().len();
         // Builders double their buffers.
-        self.writer.memory_size()
+        self.open_columns.iter().map(ArrowColumnWriter::memory_size).sum::<usize>()
             + self.rows.bytes() * 3 / 2
-            + self.writer.inner().waiting
-            + self.writer.flushed_row_groups().len() * self.columns * COLUMN_METADATA
+            + self.writer.inner().waiting()
+            + self.writer.flushed_row_groups().len() * columns * COLUMN_METADATA
             + self.open * usize::from(open)
     }
 
     pub(super) fn size(&self) -> u64 {
-        let waiting = self.writer.in_progress_size() + self.writer.inner().waiting;
+        let waiting = self.in_progress_size() + self.writer.inner().waiting();
         self.taken + waiting as u64
     }
 
@@ -175,6 +229,7 @@ impl<B: Builder> File<B> {
         give: &mut dyn FnMut(Bytes),
     ) -> Result<(), EncodeError> {
         self.write_batch()?;
+        self.flush()?;
         for (name, value) in about {
             let pair = KeyValue::new(format!("alluvium.{name}"), value.clone());
             self.writer.append_key_value_metadata(pair);

@@ -35,6 +35,8 @@ pub fn base_config(kafka: &Kafka, client_id: &str) -> Result<ClientConfig, Kafka
         ("reconnect.backoff.max.ms", "1000"),
         ("socket.timeout.ms", "10000"),
         ("socket.keepalive.enable", "true"),
+        // For a broker that collects them, each connection of each client keeps a dozen histograms.
+        ("enable.metrics.push", "false"),
     ];
     for (key, value) in defaults {
         let _ = config.set(key, value);

@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod archive;
+pub mod budget;
 mod daemon;
 mod fields;
 mod hadoop;

@@ -196,6 +196,12 @@ fn what_would_lose_counts_or_run_foreign_code_is_a_fault() {
     );
     let small = "[kafka.properties]\n\"message.max.bytes\" = 8000";
     check(&format!("{}\n{small}", count("")), &["message.max.bytes", "is 8000", "up to 8192"]);
+    let many: String = (0..100).map(|n| format!("[mapping.m{n}]\ntopics = [\"t{n}\"]\n")).collect();
+    check(
+        &format!("{many}[daemon]\nmemory = \"256MiB\""),
+        &["daemon.memory: is 256 MiB, and 101 mappings", "need 202 MiB", "need 310 MiB at least"],
+    );
+    assert_eq!(faults(&format!("{many}[daemon]\nmemory = \"310MiB\"")), "");
     check(&count("window = \"30d\""), &["wordcount.partials.retention: is 7d"]);
     assert_eq!(faults(&count("window = \"30d\"\npartials = { retention = \"46d\" }")), "");
     check("[mapping.hello.wordcount]\noutput_topic = \"o o\"", &["output_topic: \"o o\" is not"]);

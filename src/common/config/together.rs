@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::common::config::Root;
+use crate::common::config::budget;
+use crate::common::config::daemon::Daemon;
 use crate::common::config::fields::Faults;
 use crate::common::config::kafka::Kafka;
 use crate::common::config::mapping::{Mapping, Topics};
@@ -69,6 +71,32 @@ pub(super) fn check_message_size(kafka: &Kafka, mappings: &[Mapping], faults: &m
                 "is {limit}, and a word of mapping.{}.wordcount.max_word_bytes needs up to \
                  {needed}",
                 mapping.name
+            ),
+        );
+    }
+}
+
+/// How many workers each of so many mappings may have ([`super::Config::workers_per_mapping`]).
+pub(super) fn workers_per_mapping(workers: usize, mappings: usize) -> usize {
+    workers.saturating_mul(2).div_ceil(mappings.max(1)).clamp(1, workers)
+}
+
+/// More mappings than `daemon.memory` can hold the producers of.
+pub(super) fn check_memory(daemon: &Daemon, mappings: &[Mapping], faults: &mut Faults) {
+    let workers =
+        workers_per_mapping(daemon.workers, mappings.len()).saturating_mul(mappings.len());
+    let (has, needed) = (daemon.memory_bytes, budget::smallest_for(workers) as u64);
+    if has < needed {
+        faults.add(
+            "daemon.memory",
+            format!(
+                "is {} MiB, and {} mappings, whose workers and producers need {} MiB before they \
+                 hold a record, need {} MiB at least; or divide the mappings between two groups, \
+                 or name several topics in one mapping",
+                has >> 20,
+                mappings.len(),
+                workers.saturating_mul(budget::PRODUCER) >> 20,
+                needed >> 20
             ),
         );
     }

@@ -106,6 +106,7 @@ impl Config {
             together::check_message_size(kafka, &mappings, &mut faults);
             together::check_caches(kafka, &mappings, &mut faults);
         }
+        together::check_memory(&daemon, &mappings, &mut faults);
         match (kafka, faults.0.is_empty()) {
             (Some(kafka), true) => Ok(Config { kafka, daemon, mappings, defaults: defaults_table }),
             _ => Err(Faulty(faults.0)),
@@ -117,8 +118,7 @@ impl Config {
     /// each mapping where there are more mappings than that.
     #[must_use]
     pub fn workers_per_mapping(&self) -> usize {
-        let workers = self.daemon.workers;
-        workers.saturating_mul(2).div_ceil(self.mappings.len().max(1)).clamp(1, workers)
+        together::workers_per_mapping(self.daemon.workers, self.mappings.len())
     }
 
     /// The archives of all mappings, of records and of counts.

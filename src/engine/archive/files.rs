@@ -12,9 +12,9 @@ use bytes::Bytes;
 
 use crate::clients::encode::{EncodeError, Encoder};
 use crate::common::config::ArchiveConfig;
-use crate::engine::archive::kept::KeptRecords;
+use crate::engine::archive::kept::{KeptRecords, size_of_kept};
 use crate::engine::archive::ledger::EntryTemplate;
-use crate::engine::archive::open::{Growing, OpenFiles};
+use crate::engine::archive::open::OpenFiles;
 use crate::engine::archive::task::{ArchiveCommand, Archiver};
 use crate::pure::layout::format::Rows;
 use crate::pure::layout::names::{PartitionPaths, staged_name};
@@ -36,8 +36,6 @@ pub struct Files {
     of: TopicPartition,
     open_in_store: OpenFiles,
     open: Vec<OpenFile>,
-    /// The first file that grows needs no permission.
-    first_grows: bool,
     by_bucket: HashMap<Bucket, usize>,
     last: Option<(Bucket, usize)>,
     first_at: Instant,
@@ -81,13 +79,11 @@ struct OpenFile {
 /// Where the records of a file are.
 enum Body {
     Kept(KeptRecords),
-    /// They are encoded, and sent bit by bit. [`None`]: the first file of its attempt, which is
-    /// open in the store whatever the others are.
+    /// They are encoded, and sent bit by bit.
     Growing {
         encoder: Encoder,
         /// What the store's client needs for the file, bytes.
         store_bytes: usize,
-        _leave: Option<Growing>,
     },
 }
 
@@ -103,7 +99,7 @@ impl Body {
     fn memory_bytes(&self) -> usize {
         match self {
             Body::Kept(kept) => kept.memory_bytes(),
-            Body::Growing { encoder, store_bytes, .. } => encoder.memory_bytes() + store_bytes,
+            Body::Growing { encoder, store_bytes } => encoder.memory_bytes() + store_bytes,
         }
     }
 
@@ -132,7 +128,6 @@ impl Files {
             of: of.clone(),
             open_in_store: open_in_store.clone(),
             open: Vec::new(),
-            first_grows: false,
             by_bucket: HashMap::new(),
             last: None,
             first_at: now,
@@ -177,6 +172,14 @@ impl Files {
             let (lo, hi) = file.times.unwrap_or((ms, ms));
             file.times = Some((lo.min(ms), hi.max(ms)));
         }
+        if let Body::Kept(kept) = &file.body {
+            let worth = WORTH_AN_ENCODER.min(archive.roll.size_bytes / 16);
+            if worth <= (kept.size() + size_of_kept(record)) as u64 {
+                // It may be large, and is not kept beside its encoded form.
+                let _ = self.encode(at, archive, archiver)?;
+            }
+        }
+        let file = &mut self.open[at];
         match &mut file.body {
             Body::Growing { encoder, .. } => {
                 encoder.append(record, &fit)?;
@@ -184,13 +187,7 @@ impl Files {
                     encoder.drain_bytes(&mut |bytes| file.sent.send(at, bytes, archiver));
                 }
             }
-            Body::Kept(kept) => {
-                kept.push(record);
-                let worth = WORTH_AN_ENCODER.min(archive.roll.size_bytes / 16);
-                if worth <= kept.size() as u64 {
-                    let _ = self.encode(at, archive)?;
-                }
-            }
+            Body::Kept(kept) => kept.push(record),
         }
         Ok(archived)
     }
@@ -230,20 +227,20 @@ impl Files {
     }
 
     /// Gives a file an encoder, if one more may grow in the store; whether it has one.
-    fn encode(&mut self, at: usize, archive: &ArchiveConfig) -> Result<bool, EncodeError> {
-        let OpenFile { body: Body::Kept(kept), is_quarantine, .. } = &self.open[at] else {
+    fn encode(
+        &mut self,
+        at: usize,
+        archive: &ArchiveConfig,
+        archiver: &Archiver,
+    ) -> Result<bool, EncodeError> {
+        let OpenFile { body: Body::Kept(kept), is_quarantine, .. } = &mut self.open[at] else {
             return Ok(true);
         };
-        let more = || self.open_in_store.grow(archive.roll.open_files);
-        let growing = self.first_grows.then(more);
-        if growing.as_ref().is_some_and(Option::is_none) {
-            return Ok(false);
-        }
-        let (encoder, leave) =
-            (encoded(kept, *is_quarantine, archive, &self.of)?, growing.flatten());
-        self.first_grows = true;
+        let Some(place) = self.open_in_store.grow() else { return Ok(false) };
+        archiver.send(ArchiveCommand::Grow { file: at, place });
+        let encoder = encoded(std::mem::take(kept), *is_quarantine, archive, &self.of)?;
         let store_bytes = archive.root.bytes_of_open_file();
-        self.open[at].body = Body::Growing { encoder, store_bytes, _leave: leave };
+        self.open[at].body = Body::Growing { encoder, store_bytes };
         Ok(true)
     }
 
@@ -274,13 +271,13 @@ impl Files {
         let Some((at, before)) = largest.map(|(at, f)| (at, f.body.memory_bytes())) else {
             return Ok(0);
         };
-        if !self.encode(at, archive)? {
+        if !self.encode(at, archive, archiver)? {
             return Ok(0);
         }
         let file = &mut self.open[at];
         if let Body::Growing { encoder, .. } = &mut file.body {
             encoder.shrink()?;
-            encoder.drain_bytes(&mut |bytes| file.sent.send(at, bytes, archiver));
+            encoder.drain_all(&mut |bytes| file.sent.send(at, bytes, archiver));
         }
         Ok(before.saturating_sub(file.body.memory_bytes()))
     }
@@ -304,8 +301,7 @@ impl Files {
                     encoder.finish(&about, &mut |bytes| sent.send(at, bytes, archiver))?;
                 }
                 Body::Kept(kept) => {
-                    let encoder = encoded(&kept, file.is_quarantine, archive, &self.of)?;
-                    drop(kept);
+                    let encoder = encoded(kept, file.is_quarantine, archive, &self.of)?;
                     let mut chunks = Vec::new();
                     let mut keep = |bytes| sent.add(bytes, &mut |chunk| chunks.push(chunk));
                     encoder.finish(&about, &mut keep)?;
@@ -351,9 +347,9 @@ pub fn footer(
     ]
 }
 
-/// An encoder that has all of these records.
+/// An encoder that has all of these records, which go as they are encoded.
 fn encoded(
-    kept: &KeptRecords,
+    kept: KeptRecords,
     is_quarantine: bool,
     archive: &ArchiveConfig,
     of: &TopicPartition,
@@ -440,7 +436,7 @@ topics = ["in"]
         let paths = PartitionPaths::new("in", 0, 0);
         let ledger = LedgerStore { store: Arc::new(memory.clone()), paths: paths.clone() };
         let (sender, events) = channel();
-        let open = OpenFiles::default();
+        let open = OpenFiles::default().at_most(4);
         let tell = move |event| sender.send(event).expect("it is listened to");
         let archiver = Archiver::spawn(ledger, open.clone(), tell);
         let (id, now) = (AttemptId(7), Instant::now());
@@ -471,8 +467,8 @@ topics = ["in"]
         let memory = memory.lock();
         assert_eq!((rows, refs.len()), (5_000, memory.files.len() - 1), "and the manifest");
         assert!(980 < refs.len(), "{} directories", refs.len());
-        // The first one, four more, and complete ones on their way.
-        assert!(memory.most_open <= 5 + 32, "{} files were open", memory.most_open);
-        assert!(open.grow(1).is_some(), "nothing grows any more");
+        // Three that grow, and a complete one on its way; or the manifest.
+        assert!(memory.most_open <= 4, "{} files were open", memory.most_open);
+        assert_eq!(open.growing(), 0, "nothing grows any more");
     }
 }

@@ -5,8 +5,14 @@ use crate::pure::record::{Header, Offset, Record, Timestamp};
 /// The records of one file, in order, as they were read.
 #[derive(Default)]
 pub(super) struct KeptRecords {
-    bytes: Vec<u8>,
+    /// Whole records each; all but the last are not added to any more.
+    segments: Vec<Vec<u8>>,
+    size: usize,
 }
+
+/// A segment has so many bytes, or one record: little memory is lost at its end, and it goes when
+/// its records are replayed.
+const SEGMENT: usize = 16 << 10;
 
 const CREATE: u8 = 0;
 const LOG_APPEND: u8 = 1;
@@ -19,77 +25,94 @@ impl KeptRecords {
             Timestamp::LogAppend(ms) => (LOG_APPEND, ms),
             Timestamp::Missing => (MISSING, 0),
         };
-        self.grow(size_of_kept(record));
-        self.bytes.extend_from_slice(&record.offset.0.to_le_bytes());
-        self.bytes.push(kind);
-        self.bytes.extend_from_slice(&millis.to_le_bytes());
-        self.push_field(record.key);
-        self.push_field(record.value);
-        self.push_length(record.headers.len());
+        let bytes = self.segment(size_of_kept(record));
+        bytes.extend_from_slice(&record.offset.0.to_le_bytes());
+        bytes.push(kind);
+        bytes.extend_from_slice(&millis.to_le_bytes());
+        push_field(bytes, record.key);
+        push_field(bytes, record.value);
+        push_length(bytes, record.headers.len());
         for (name, value) in record.headers {
-            self.push_field(Some(name));
-            self.push_field(*value);
+            push_field(bytes, Some(name));
+            push_field(bytes, *value);
         }
     }
 
-    /// Makes room; a quarter more than is needed, because what is kept may stay for minutes.
-    fn grow(&mut self, by: usize) {
-        let wanted = self.bytes.len() + by;
-        if self.bytes.capacity() < wanted {
-            self.bytes.reserve_exact(by + self.bytes.len() / 4);
+    /// A segment with room for so many bytes more: a quarter more than is needed, because what is
+    /// kept may stay for minutes.
+    fn segment(&mut self, by: usize) -> &mut Vec<u8> {
+        self.size += by;
+        let has_room = |last: &Vec<u8>| last.len() + by <= SEGMENT;
+        if !self.segments.last().is_some_and(has_room) {
+            if let Some(full) = self.segments.last_mut() {
+                full.shrink_to_fit();
+            }
+            self.segments.reserve_exact(1);
+            self.segments.push(Vec::new());
         }
-    }
-
-    /// Four bytes of length, all ones for none, and the bytes.
-    fn push_field(&mut self, field: Option<&[u8]>) {
-        self.push_length(field.map_or(NONE, <[u8]>::len));
-        self.bytes.extend_from_slice(field.unwrap_or_default());
-    }
-
-    fn push_length(&mut self, length: usize) {
-        // Kafka's own lengths have 31 bits.
-        self.bytes.extend_from_slice(&(length as u32).to_le_bytes());
+        let last = self.segments.last_mut().expect("there is one now");
+        if last.capacity() < last.len() + by {
+            last.reserve_exact(by + last.len() / 4);
+        }
+        last
     }
 
     /// Bytes of the records that are kept.
     pub(super) fn size(&self) -> usize {
-        self.bytes.len()
+        self.size
     }
 
     /// Bytes of memory.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.bytes.capacity()
+        // The last one alone has room that is not used.
+        let unused = self.segments.last().map_or(0, |last| last.capacity() - last.len());
+        self.size + unused + self.segments.capacity() * size_of::<Vec<u8>>()
     }
 
-    /// Gives each record to `take`, in order, until it fails.
+    /// Gives each record to `take`, in order, until it fails. What was taken is not kept.
     pub(super) fn replay<E>(
-        &self,
+        self,
         mut take: impl FnMut(&Record<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut rest = Rest(&self.bytes);
-        while !rest.0.is_empty() {
-            let offset = Offset(rest.number());
-            let kind = rest.take(1)[0];
-            let millis = rest.number();
-            let timestamp = match kind {
-                CREATE => Timestamp::Create(millis),
-                LOG_APPEND => Timestamp::LogAppend(millis),
-                _ => Timestamp::Missing,
-            };
-            let (key, value) = (rest.field(), rest.field());
-            let headers = rest.length();
-            let headers: Vec<Header<'_>> =
-                (0..headers).map(|_| (rest.field().unwrap_or_default(), rest.field())).collect();
-            take(&Record { offset, timestamp, key, value, headers: &headers })?;
+        for segment in self.segments {
+            let mut rest = Rest(&segment);
+            while !rest.0.is_empty() {
+                let offset = Offset(rest.number());
+                let kind = rest.take(1)[0];
+                let millis = rest.number();
+                let timestamp = match kind {
+                    CREATE => Timestamp::Create(millis),
+                    LOG_APPEND => Timestamp::LogAppend(millis),
+                    _ => Timestamp::Missing,
+                };
+                let (key, value) = (rest.field(), rest.field());
+                let headers = rest.length();
+                let headers: Vec<Header<'_>> = (0..headers)
+                    .map(|_| (rest.field().unwrap_or_default(), rest.field()))
+                    .collect();
+                take(&Record { offset, timestamp, key, value, headers: &headers })?;
+            }
         }
         Ok(())
     }
 }
 
+/// Four bytes of length, all ones for none, and the bytes.
+fn push_field(bytes: &mut Vec<u8>, field: Option<&[u8]>) {
+    push_length(bytes, field.map_or(NONE, <[u8]>::len));
+    bytes.extend_from_slice(field.unwrap_or_default());
+}
+
+fn push_length(bytes: &mut Vec<u8>, length: usize) {
+    // Kafka's own lengths have 31 bits.
+    bytes.extend_from_slice(&(length as u32).to_le_bytes());
+}
+
 /// The length that stands for no field at all.
 const NONE: usize = u32::MAX as usize;
 
-fn size_of_kept(record: &Record<'_>) -> usize {
+/// Bytes that the record needs here.
+pub(super) fn size_of_kept(record: &Record<'_>) -> usize {
     let field = |f: Option<&[u8]>| 4 + f.map_or(0, <[u8]>::len);
     let headers = record.headers.iter().map(|(name, value)| 4 + name.len() + field(*value));
     21 + field(record.key) + field(record.value) + headers.sum::<usize>()
@@ -139,15 +162,25 @@ mod tests {
             record(7, Timestamp::LogAppend(i64::MAX), Some(&b""[..]), Some(&b"v"[..]), &headers),
             record(i64::MAX, Timestamp::Missing, Some(&b"k"[..]), Some(&b""[..]), &headers[..1]),
         ];
+        let long = vec![b'l'; SEGMENT + 1];
+        let all: Vec<Record<'_>> = (0..2_000)
+            .map(|n| match (n % 500, all[n % 3]) {
+                (7, short) => Record { value: Some(&long), ..short },
+                (_, short) => short,
+            })
+            .collect();
         let mut kept = KeptRecords::default();
         all.iter().for_each(|r| kept.push(r));
         assert_eq!(kept.size(), all.iter().map(size_of_kept).sum::<usize>());
+        let memory: usize = kept.segments.iter().map(Vec::capacity).sum();
+        assert!(8 < kept.segments.len() && memory <= kept.memory_bytes());
+        assert!(kept.memory_bytes() < kept.size() + SEGMENT, "little of it is not used");
         let mut back = Vec::new();
         kept.replay(|r| {
             back.push(format!("{r:?}"));
             Ok::<(), ()>(())
         })
         .unwrap();
-        assert_eq!(back, all.map(|r| format!("{r:?}")));
+        assert_eq!(back, all.iter().map(|r| format!("{r:?}")).collect::<Vec<_>>());
     }
 }

@@ -16,7 +16,7 @@ use crate::clients::store::{ErrorKind, StoreError, Writer};
 use crate::common::crash::{self, Step};
 use crate::common::spawn::{caught, spawn_detached};
 use crate::engine::archive::ledger::{AppendAnswer, LedgerError, LedgerStore, Recovered};
-use crate::engine::archive::open::OpenFiles;
+use crate::engine::archive::open::{Growing, OpenFiles};
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::layout::names::staged_name;
 use crate::pure::protocol::machine::Ticket;
@@ -30,6 +30,9 @@ use crate::pure::record::OffsetRange;
 pub enum ArchiveCommand {
     /// Begins an attempt.
     Open { key: EntryKey, id: AttemptId },
+    /// The attempt's file number `file` will be open in the store; the place is given back when
+    /// the file is closed.
+    Grow { file: usize, place: Growing },
     /// A chunk of the attempt's file number `file`; the first one makes the file.
     Write { file: usize, bytes: Bytes },
     /// All of the attempt's file number `file`: it is made, written and closed.
@@ -194,6 +197,8 @@ struct OpenAttempt {
     id: AttemptId,
     /// Files that grow, by number.
     files: BTreeMap<usize, Box<dyn Writer>>,
+    /// Their places among the open files of the process.
+    places: BTreeMap<usize, Growing>,
     /// Complete files on their way.
     complete: JoinSet<Result<(), StoreError>>,
 }
@@ -260,8 +265,13 @@ impl ArchiveTask {
             }
             _ if self.broken => Ok(()),
             ArchiveCommand::Open { key, id } => {
-                let (files, complete) = (BTreeMap::new(), JoinSet::new());
-                self.open = Some(OpenAttempt { key, id, files, complete });
+                let (files, places, complete) = (BTreeMap::new(), BTreeMap::new(), JoinSet::new());
+                self.open = Some(OpenAttempt { key, id, files, places, complete });
+                Ok(())
+            }
+            ArchiveCommand::Grow { file, place } => {
+                let open = self.open.as_mut().expect("the worker opens before it writes");
+                let _ = open.places.insert(file, place);
                 Ok(())
             }
             ArchiveCommand::Write { file, bytes } => self.write(file, bytes).await,
@@ -335,8 +345,12 @@ impl ArchiveTask {
     async fn seal(&mut self, entry: Box<Entry>) -> Result<(), LedgerError> {
         let mut open = self.open.take().expect("the worker opens before it seals");
         // All at once: HDFS may take half a second for each.
-        for mut file in std::mem::take(&mut open.files).into_values() {
-            open.complete.spawn(async move { file.close().await });
+        for (number, mut file) in std::mem::take(&mut open.files) {
+            let place = open.places.remove(&number);
+            open.complete.spawn(async move {
+                let _until_closed = place;
+                file.close().await
+            });
         }
         while let Some(closed) = open.complete.join_next().await {
             // A panic goes on here, where it is caught.

@@ -10,6 +10,7 @@ use parking_lot::RwLock;
 use crate::clients::kafka::Fatal;
 use crate::clients::kafka::offsets::Positions;
 use crate::common::clock::Now;
+use crate::common::config::budget;
 use crate::common::health::Board;
 use crate::common::metrics::Metrics;
 use crate::engine::archive::open::OpenFiles;
@@ -60,20 +61,11 @@ impl Env {
 /// Holders of memory that get equal parts.
 const HOLDERS: usize = 5;
 
-/// What the program needs whatever it does: its clients, its threads, and pages that the allocator
-/// has not given back yet. Bytes, for the whole process.
-const BASE: usize = 40 << 20;
-/// The largest budget of which the base is a quarter. Bytes.
-const SMALL: usize = BASE * 4;
-
-/// What a worker's producer needs while it has little to do. Bytes.
-const PRODUCER: usize = 1 << 20;
-
 /// What `daemon.memory` allows, shared equally by the workers that own a partition.
 #[derive(Debug)]
 pub struct Memory {
-    /// Bytes; without what the program itself needs.
-    whole: usize,
+    /// Bytes.
+    budget: usize,
     workers: AtomicUsize,
 }
 
@@ -81,26 +73,22 @@ impl Memory {
     /// A budget for the whole process in bytes, for so many workers at first: one for each mapping.
     #[must_use]
     pub fn new(budget: usize, workers: usize) -> Memory {
-        let whole = budget - budget.min(SMALL) / 4;
-        Memory { whole, workers: AtomicUsize::new(workers.max(1)) }
+        Memory { budget, workers: AtomicUsize::new(workers.max(1)) }
     }
 
     /// What the client may have fetched for all partitions, in slots that cost so many bytes each.
     #[must_use]
     pub fn slots(&self, bytes_of_one: usize) -> SlotPool {
-        SlotPool::new(self.for_records() / HOLDERS, bytes_of_one)
+        SlotPool::new(self.for_records() / HOLDERS, bytes_of_one).carefully()
     }
 
     pub(super) fn share_among(&self, workers: usize) {
         self.workers.store(workers.max(1), Ordering::Relaxed);
     }
 
-    /// What producers leave, bytes. Where they would need nearly all of the budget, a quarter is
-    /// left for records.
+    /// What producers leave, bytes.
     fn for_records(&self) -> usize {
-        let workers = self.workers.load(Ordering::Relaxed);
-        let rest = self.whole.saturating_sub(PRODUCER.saturating_mul(workers));
-        rest.max(self.whole / 4)
+        budget::for_records(self.budget, self.workers.load(Ordering::Relaxed))
     }
 
     /// One worker's part, bytes.

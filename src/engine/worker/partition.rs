@@ -74,6 +74,8 @@ pub(super) struct View {
     pub(super) needed_delay: Delay,
     /// The timestamp of the batch's first record, milliseconds.
     pub(super) first_time: Option<i64>,
+    /// The bytes of the batch's largest record.
+    pub(super) largest: usize,
     /// The log has a line about a foreign record in the partials topic.
     pub(super) foreign_reported: bool,
     /// The store has failed, and the archive has not got on since.
@@ -136,6 +138,7 @@ impl OwnedPartition {
                 results_delay: Delay::default(),
                 needed_delay: Delay::default(),
                 first_time: None,
+                largest: 0,
                 foreign_reported: false,
                 root_failed: false,
                 root_error: None,
@@ -187,7 +190,7 @@ impl OwnedPartition {
             }
             ReadStep::Read => {}
         }
-        sinks.view.first_time = None;
+        (sinks.view.first_time, sinks.view.largest) = (None, 0);
         let mut stop = None;
         let read = source.read(&mut |record| {
             if stop.is_none() {
@@ -195,6 +198,9 @@ impl OwnedPartition {
             }
         });
         fetching.gave(&read, now.instant);
+        if 0 < read.records {
+            env.slots.read(sinks.view.largest, now.instant);
+        }
         sinks.backlog = read.end.is_none() && (backlog || 0 < read.records);
         if let Some(end) = read.end {
             sinks.view.met_end = Some(end);
@@ -239,8 +245,9 @@ impl PartitionSinks {
         }
         self.view.first_time = self.view.first_time.or(record.timestamp.millis());
         self.tally.records += 1;
-        self.tally.bytes +=
-            (record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len)) as u64;
+        let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+        self.tally.bytes += bytes as u64;
+        self.view.largest = self.view.largest.max(bytes);
         if let (Some(append), Some(archive)) = (share.archive, &mut self.archive) {
             let archived = archive.write(record, append, &self.tp, now.instant).map_err(|e| {
                 let text = format!("offset {} can't be archived: {e}", record.offset);

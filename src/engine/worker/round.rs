@@ -303,7 +303,9 @@ impl Worker {
         let leaving = self.handovers.iter().flat_map(|h| &h.leaving);
         let all = self.owned.values().map(|p| &p.sinks).chain(leaving);
         let under_way: usize = all.map(PartitionSinks::bytes_under_way).sum();
-        let stands_still = self.env.share() < under_way;
+        // There has to be room for one more record, if not even one fits.
+        let next = self.env.slots.largest(now.instant);
+        let stands_still = 0 < under_way && self.env.share() < under_way + next;
         if stands_still {
             self.owned.values_mut().for_each(|p| p.fetching.is_not_read());
         }

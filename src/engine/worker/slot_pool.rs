@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -15,16 +16,52 @@ const LEAST: usize = 2;
 /// busy with something else, such as a transaction that does not end, and nobody waits for it.
 const ASKS: Duration = Duration::from_secs(3);
 
+/// As [`LEAST`], where not even two such records fit: partitions take the one slot in turns.
+const LEAST_OF_LARGE: usize = 1;
+
+/// The client has at most so many records of a partition: one that is read, and the next.
+const RECORDS: usize = 2;
+
+/// A large record is remembered for this time at least, and at most for twice as long.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
 /// How many slots there are, and who waits for one.
 #[derive(Debug)]
 pub struct SlotPool {
-    slots: usize,
+    bytes: usize,
+    bytes_of_one: usize,
+    /// Batches that were read, of any size; not counted further than the slots need.
+    batches: AtomicUsize,
     state: Mutex<State>,
+}
+
+/// The largest records of this minute and of the last, in bytes; 0 where a slot has room for two.
+#[derive(Debug, Default)]
+struct Largest {
+    since: Option<Instant>,
+    of_minutes: [usize; 2],
+}
+
+impl Largest {
+    fn now(&mut self, now: Instant) -> usize {
+        if self.since.is_some_and(|since| since + REMEMBERED < now) {
+            self.of_minutes = [0, self.of_minutes[0]];
+            self.since = (self.of_minutes != [0; 2]).then_some(now);
+        }
+        self.of_minutes[0].max(self.of_minutes[1])
+    }
+
+    fn note(&mut self, bytes: usize, now: Instant) {
+        let _ = self.now(now);
+        self.of_minutes[0] = self.of_minutes[0].max(bytes);
+        let _ = self.since.get_or_insert(now);
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
     taken: usize,
+    largest: Largest,
     next_holder: u64,
     /// Each once; who has waited longest is first.
     waiting: VecDeque<Waiter>,
@@ -48,8 +85,43 @@ impl SlotPool {
     /// Slots of which each costs `bytes_of_one`, in a part of the budget that has `bytes`.
     #[must_use]
     pub fn new(bytes: usize, bytes_of_one: usize) -> SlotPool {
-        let slots = (bytes / bytes_of_one.max(1)).max(LEAST);
-        SlotPool { slots, state: Mutex::default() }
+        let (bytes_of_one, batches) = (bytes_of_one.max(1), AtomicUsize::new(usize::MAX / 2));
+        SlotPool { bytes, bytes_of_one, batches, state: Mutex::default() }
+    }
+
+    /// The same, whose slots are given one after the other as batches are read: until then nobody
+    /// knows how large the records are.
+    #[must_use]
+    pub fn carefully(self) -> SlotPool {
+        SlotPool { batches: AtomicUsize::new(0), ..self }
+    }
+
+    /// How many slots there are now. A record may be larger than what a slot was meant for.
+    fn slots(&self, state: &mut State, now: Instant) -> usize {
+        let large = RECORDS * state.largest.now(now);
+        let least = if self.bytes < large { LEAST_OF_LARGE } else { LEAST };
+        let careful = LEAST_OF_LARGE + self.batches.load(Ordering::Relaxed);
+        (self.bytes / self.bytes_of_one.max(large)).max(least).min(careful)
+    }
+
+    /// A batch was read, whose largest record has so many bytes.
+    pub(super) fn read(&self, largest: usize, now: Instant) {
+        if self.batches.load(Ordering::Relaxed) < self.bytes / self.bytes_of_one {
+            let _ = self.batches.fetch_add(1, Ordering::Relaxed);
+        }
+        if self.bytes_of_one < RECORDS * largest {
+            self.state.lock().largest.note(largest, now);
+        }
+    }
+
+    /// Whether partitions take the only slot in turns.
+    pub(super) fn has_one(&self, now: Instant) -> bool {
+        self.slots(&mut self.state.lock(), now) == 1
+    }
+
+    /// The bytes of the largest record of the last minute; 0 if none was so large that it matters.
+    pub(super) fn largest(&self, now: Instant) -> usize {
+        self.state.lock().largest.now(now)
     }
 }
 
@@ -77,13 +149,18 @@ impl HeldSlots {
         self.held
     }
 
+    pub(super) fn pool(&self) -> &SlotPool {
+        &self.pool
+    }
+
     /// Takes one more, unless all are taken or others have waited longer for those that are free;
     /// then this worker waits. Its thread, which must be the caller, is woken when it may try
     /// again.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         let mut state = self.pool.state.lock();
+        let slots = self.pool.slots(&mut state, now);
         let place = state.waiting.iter().position(|w| w.holder == self.holder);
-        let free = self.pool.slots.saturating_sub(state.taken);
+        let free = slots.saturating_sub(state.taken);
         let ahead = state.ready(now).take_while(|w| w.holder != self.holder).count();
         if ahead < free {
             place.and_then(|place| state.waiting.remove(place));
@@ -101,6 +178,16 @@ impl HeldSlots {
         }
         self.waits = true;
         false
+    }
+
+    /// How many of them are too many, because there are fewer than there were.
+    pub(super) fn surplus(&self, now: Instant) -> usize {
+        if self.held == 0 {
+            return 0;
+        }
+        let mut state = self.pool.state.lock();
+        let slots = self.pool.slots(&mut state, now);
+        state.taken.saturating_sub(slots).min(self.held)
     }
 
     /// Gives back all but `kept`.
@@ -159,6 +246,44 @@ mod tests {
         assert!(c.take(now) && c.take(now), "a worker that ends gives back what it had");
         drop(c);
         assert!(a.take(now));
+    }
+
+    #[test]
+    fn large_records_leave_fewer_slots_until_they_are_forgotten() {
+        let (pool, now) = (Arc::new(SlotPool::new(8_000, 1_000)), Instant::now());
+        let [mut a, mut b] = [(); 2].map(|()| HeldSlots::none_of(Arc::clone(&pool)));
+        (0..5).for_each(|_| assert!(a.take(now)));
+        (0..3).for_each(|_| assert!(b.take(now)));
+        pool.read(500, now);
+        assert_eq!((a.surplus(now), pool.largest(now)), (0, 0), "a slot has room for two of these");
+        pool.read(1_000, now);
+        assert_eq!((a.surplus(now), b.surplus(now), pool.largest(now)), (4, 3, 1_000));
+        a.keep(1);
+        assert_eq!((a.surplus(now), b.surplus(now)), (0, 0), "four of 2,000 bytes");
+        assert!(!a.take(now));
+        pool.read(100_000, now);
+        assert_eq!((a.surplus(now), b.surplus(now)), (1, 3), "one slot is left");
+        assert!(pool.has_one(now));
+        let later = now + REMEMBERED + Duration::from_millis(1);
+        assert_eq!(pool.largest(later), 100_000);
+        let forgotten = later + REMEMBERED + Duration::from_millis(1);
+        assert_eq!((b.surplus(forgotten), pool.largest(forgotten)), (0, 0));
+        assert!(!pool.has_one(forgotten));
+        assert!(a.take(forgotten));
+    }
+
+    #[test]
+    fn slots_are_given_as_records_are_seen() {
+        let pool = Arc::new(SlotPool::new(8_000, 1_000).carefully());
+        let (mut a, now) = (HeldSlots::none_of(Arc::clone(&pool)), Instant::now());
+        for had in 1..8 {
+            while a.take(now) {}
+            assert_eq!(a.count(), had);
+            pool.read(10, now);
+        }
+        (0..20).for_each(|_| pool.read(10, now));
+        while a.take(now) {}
+        assert_eq!(a.count(), 8);
     }
 
     #[test]

@@ -14,7 +14,8 @@ use crate::pure::record::TopicPartition;
 /// A slot in which nothing comes for this time goes to a partition that waits for one.
 const DRY: Duration = Duration::from_secs(1);
 
-/// For so long a partition has its slot where other workers wait for one.
+/// For so long a partition has its slot where other workers wait for one, or other partitions for
+/// the only one.
 const QUANTUM: Duration = Duration::from_secs(2);
 
 /// Gives and takes the slots of one worker.
@@ -46,18 +47,20 @@ impl Slots {
         let mut taken = owned.values().filter(|p| p.fetching.needs_slot()).count();
         while self.held.count() < taken && self.held.take(now.instant) {}
         self.held.keep(taken);
+        let most = self.held.count() - self.held.surplus(now.instant);
         let elsewhere = 0 < taken && self.held.are_wanted(now.instant);
-        if waiting == 0 && !elsewhere && taken == self.held.count() {
+        if waiting == 0 && !elsewhere && taken == most {
             return self.held.wait_no_more();
         }
+        let in_turns = elsewhere || 0 < waiting && self.held.pool().has_one(now.instant);
         for (tp, p) in owned.iter_mut().filter(|(_, p)| p.fetching.needs_slot()) {
             let has_turn = turn == Some(tp);
             let waits_for_turn = p.sinks.backlog && !p.sinks.is_clogged();
             let dry = !waits_for_turn && p.fetching.gave + DRY < now.instant;
             let passed = waits_for_turn && p.fetching.had_turn;
             let unused = (0 < waiting || elsewhere) && (dry || passed);
-            let too_many = self.held.count() < taken;
-            let long = elsewhere && p.fetching.slot_since + QUANTUM <= now.instant;
+            let too_many = most < taken;
+            let long = in_turns && p.fetching.slot_since + QUANTUM <= now.instant;
             if (long || !has_turn && (too_many || unused)) && self.park(p) {
                 taken -= 1;
             }

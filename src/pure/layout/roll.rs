@@ -15,9 +15,9 @@ pub struct RollPolicy {
     pub age: Duration,
     /// The longest time since the attempt's last record was read; [`None`] for no limit.
     pub idle: Option<Duration>,
-    /// The largest number of files that grow in the store at the same time, over all partitions of
-    /// the process and beside the first file of each. Records of other directories are kept in
-    /// memory until the attempt ends.
+    /// The largest number of files that are open in stores at the same time, over all partitions
+    /// and mappings of the process. Records of other directories are kept in memory until the
+    /// attempt ends.
     pub open_files: usize,
 }
 

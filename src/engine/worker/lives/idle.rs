@@ -106,7 +106,7 @@ fn what_the_clock_makes_due_is_done_in_time_and_nothing_else_is_looked_at_often(
 fn workers_whose_slots_do_not_suffice_take_turns() {
     in_paused_time(async {
         let mut world = World::new(None);
-        let pool = Arc::new(SlotPool::new(2, 1));
+        let pool = Arc::new(SlotPool::new(2 << 20, 1 << 20));
         let mut other = HeldSlots::none_of(Arc::clone(&pool));
         assert!(other.take(clock().instant));
         let generation = world.next_generation();

@@ -123,7 +123,7 @@ pub(super) fn env(brokers: &Brokers, registry: &prometheus::Registry) -> Env {
         jitter: 0,
         dormancy: Dormancy { many: usize::MAX, after: Duration::MAX },
         memory: Arc::new(env::Memory::new(1 << 30, 1)),
-        slots: Arc::new(SlotPool::new(SLOTS.get(), 1)),
+        slots: Arc::new(SlotPool::new(SLOTS.get() << 20, 1 << 20)),
         open_files: OpenFiles::default(),
         fatal: Arc::new(|reason| panic!("{reason}")),
         fetch_anew: Arc::new(|_| panic!("no seek was refused")),
