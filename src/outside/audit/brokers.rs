@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::clients::kafka::offsets::{BrokerPositions, Positions as _};
+use crate::clients::kafka::topics::Sight;
 use crate::clients::kafka::{Consumer, KafkaError, consumer_config, first_contact, group, topics};
 use crate::clients::store::{Store, StoreError};
 use crate::common::config::{ArchiveConfig, Config};
@@ -106,7 +107,7 @@ impl Brokers {
         blocking(move || {
             let mut gone = Vec::new();
             for found in all {
-                if !topics::is_refused(&consumer, &found.topic)? {
+                if topics::sight(&consumer, &found.topic)? != Sight::Refused {
                     gone.push(found);
                 }
             }

@@ -20,7 +20,7 @@ pub(super) async fn repair(found: &Abandoned, apply: bool) -> Result<Holes, Ledg
     for entry in &before.sealed {
         say(&format!("    {would}append what its last owner had sealed, and not appended:"));
         entry.files.iter().for_each(|file| say(&format!("        {}", file.path)));
-        done.repaired += 1;
+        done.repaired = done.repaired.saturating_add(1);
     }
     let left = if apply { found.finish().await? } else { before };
     for path in left.other {
@@ -28,7 +28,7 @@ pub(super) async fn repair(found: &Abandoned, apply: bool) -> Result<Holes, Ledg
             "    not repaired: {path} was not sealed, and what it has is in no log and in no \
              ledger; keep the file elsewhere if you need it, and delete it"
         ));
-        done.refused += 1;
+        done.refused = done.refused.saturating_add(1);
     }
     Ok(done)
 }

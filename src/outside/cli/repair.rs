@@ -91,8 +91,8 @@ impl Repair {
             let mut holes = self.repair_holes(stores).await?;
             let brokers = Brokers::new(config, stores).await?;
             let gone = self.repair_abandoned(config, &brokers, stores).await?;
-            holes.repaired += gone.repaired;
-            holes.refused += gone.refused;
+            holes.repaired = holes.repaired.saturating_add(gone.repaired);
+            holes.refused = holes.refused.saturating_add(gone.refused);
             let mut wanted = partitions(config, &brokers).await?;
             wanted.retain(|tp| self.selects(&tp.topic, tp.partition));
             if wanted.is_empty() {
@@ -168,8 +168,8 @@ impl Repair {
             for found in found {
                 let done = abandoned::repair(&found, self.apply).await;
                 let done = done.map_err(|e| LookError::Other(e.to_string()))?;
-                all.repaired += done.repaired;
-                all.refused += done.refused;
+                all.repaired = all.repaired.saturating_add(done.repaired);
+                all.refused = all.refused.saturating_add(done.refused);
             }
         }
         Ok(all)
@@ -340,7 +340,7 @@ async fn strays(
 /// No broker has a partition that the arguments name; `gone`: what was found of such partitions in
 /// the roots. The exit code.
 fn nothing_there(gone: Holes, apply: bool) -> u8 {
-    if gone.repaired + gone.refused == 0 {
+    if gone.repaired == 0 && gone.refused == 0 {
         complain(
             "no mapping of this configuration names such a partition, or no broker has the \
              partition",

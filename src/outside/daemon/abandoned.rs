@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::clients::kafka::topics::Sight;
 use crate::clients::kafka::{Consumer, topics};
 use crate::clients::store::Store;
 use crate::common::config::Config;
@@ -42,14 +43,14 @@ impl Looks {
         if look.times == TELL {
             return None;
         }
-        look.times += 1;
+        look.times = look.times.saturating_add(1);
         [APPEND, TELL].contains(&look.times).then_some(look.times)
     }
 
     /// The store did not answer.
     fn again(&mut self, root: &str, topic: &str) {
         if let Some(look) = self.0.get_mut(&(root.into(), topic.into())) {
-            look.times -= 1;
+            look.times = look.times.saturating_sub(1);
         }
     }
 }
@@ -69,8 +70,9 @@ pub(super) async fn watch(in_force: watch::Receiver<Arc<ActiveConfig>>, consumer
                 let seen = |topic: String| {
                     let consumer = Arc::clone(&consumer);
                     async move {
-                        let ask = move || topics::is_refused(&consumer, &topic);
-                        matches!(tokio::task::spawn_blocking(ask).await, Ok(Ok(false)))
+                        let ask = move || topics::sight(&consumer, &topic);
+                        let asked = tokio::task::spawn_blocking(ask).await;
+                        matches!(asked, Ok(Ok(Sight::There | Sight::Absent)))
                     }
                 };
                 if let Err(error) = look(&mut looks, of, &active.config, &existing, seen).await {
