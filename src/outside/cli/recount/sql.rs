@@ -285,6 +285,35 @@ impl Dialect {
         format!("{bytes} <= {max_bytes} AND NOT ({least} < {bytes} AND {cut})")
     }
 
+    /// A condition on words, behind others.
+    fn without_stop_words(&self, by: &By) -> String {
+        match by {
+            By::Word(Tokenizer { stop_words, .. }) if !stop_words.is_empty() => {
+                let mut all: Vec<String> = stop_words.iter().map(|w| self.literal(w)).collect();
+                all.sort();
+                format!(" AND word NOT IN ({})", all.join(", "))
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// A condition on windows, behind others.
+    fn bounds(&self) -> String {
+        let Range { start, end } = self.range;
+        let from = (start != i64::MIN).then(|| format!(" AND {start} <= window_start_ms"));
+        let until = (end != i64::MAX).then(|| format!(" AND window_start_ms < {end}"));
+        from.into_iter().chain(until).collect()
+    }
+
+    /// The start of the window of a time; both in milliseconds, and negative before 1970.
+    fn window(&self, millis: &str, width: i64) -> String {
+        match self.by_window {
+            true if self.is_spark() => format!("{millis} - pmod({millis}, {width})"),
+            true => format!("{millis} - ((({millis} % {width}) + {width}) % {width})"),
+            false => "0".into(),
+        }
+    }
+
     fn recount(
         &self,
         text: &mut String,
@@ -300,29 +329,6 @@ impl Dialect {
         let (column, terms, max_bytes) = self.terms(count)?;
         let comparable = self.comparable(max_bytes);
         let name = |name: &str| self.ddl().quoted(name);
-        let stop_words = match &count.by {
-            By::Word(Tokenizer { stop_words, .. }) if !stop_words.is_empty() => {
-                let mut all: Vec<String> = stop_words.iter().map(|w| self.literal(w)).collect();
-                all.sort();
-                format!(" AND word NOT IN ({})", all.join(", "))
-            }
-            _ => String::new(),
-        };
-        let in_range = |column: &str| {
-            let from =
-                (self.range.start != i64::MIN).then(|| format!("{} <= {column}", self.range.start));
-            let until =
-                (self.range.end != i64::MAX).then(|| format!("{column} < {}", self.range.end));
-            let all: Vec<String> = from.into_iter().chain(until).collect();
-            if all.is_empty() { String::new() } else { format!(" AND {}", all.join(" AND ")) }
-        };
-        let width = count.window.millis;
-        let window = |millis: &str| match self.by_window {
-            // Time before 1970 is negative.
-            true if self.is_spark() => format!("{millis} - pmod({millis}, {width})"),
-            true => format!("{millis} - ((({millis} % {width}) + {width}) % {width})"),
-            false => "0".into(),
-        };
         let create = match self.is_spark() {
             true => "CREATE OR REPLACE TEMPORARY VIEW",
             false => "CREATE OR REPLACE VIEW",
@@ -334,13 +340,13 @@ impl Dialect {
                 if self.by_window { format!(" WHERE {millis} IS NOT NULL") } else { String::new() };
             sides.push(format!(
                 "    SELECT {} AS window_start_ms, {} AS text FROM {}{timed}",
-                window(&millis),
+                self.window(&millis, count.window.millis),
                 self.text(table, column),
                 name(&table.name)
             ));
         }
         let unnested = if self.is_spark() { "explode" } else { "unnest" };
-        let bounds = in_range("window_start_ms");
+        let (bounds, stop_words) = (self.bounds(), self.without_stop_words(&count.by));
         let start = match self.by_window {
             true => self.millis(counts, "window_start"),
             false => "0".into(),
