@@ -1,8 +1,9 @@
 -- Spark: 
 -- Recounts mapping.m: each row of the last statement's result is a word whose
--- counts do not add up to the words in the raw files; no row means that all do.
+-- counts do not add up to the words in the raw files. No row means that all do.
 -- Windows from the newest published one on may be open still: may_be_open is true
 -- there.
+SET spark.sql.legacy.codingErrorAction = true;
 CREATE OR REPLACE TEMPORARY VIEW `records_0`
 USING PARQUET OPTIONS (path 'hdfs://nn/data/{a,_quarantine/a}', recursiveFileLookup 'true', pathGlobFilter '*.parquet', mergeSchema 'true');
 CREATE OR REPLACE TEMPORARY VIEW `records_1`
@@ -34,9 +35,10 @@ ORDER BY window_start_ms, word;
 
 -- Spark: window = "1m", split = "space", lowercase = true, stop_words = ["it's", "a"]
 -- Recounts mapping.m: each row of the last statement's result is a word whose
--- counts do not add up to the words in the raw files; no row means that all do.
+-- counts do not add up to the words in the raw files. No row means that all do.
 -- Windows from the newest published one on may be open still: may_be_open is true
 -- there.
+SET spark.sql.legacy.codingErrorAction = true;
 CREATE OR REPLACE TEMPORARY VIEW `records_0`
 USING PARQUET OPTIONS (path 'hdfs://nn/data/{a,_quarantine/a}', recursiveFileLookup 'true', pathGlobFilter '*.parquet', mergeSchema 'true');
 CREATE OR REPLACE TEMPORARY VIEW `records_1`
@@ -68,9 +70,10 @@ ORDER BY window_start_ms, word;
 
 -- Spark: by = "key", time = "arrival", archive = { format = "jsonl" }
 -- Recounts mapping.m: each row of the last statement's result is a word whose
--- counts do not add up to the words in the raw files; no row means that all do.
+-- counts do not add up to the words in the raw files. No row means that all do.
 -- Windows from the newest published one on may be open still: may_be_open is true
 -- there.
+SET spark.sql.legacy.codingErrorAction = true;
 CREATE OR REPLACE TEMPORARY VIEW `records_0`
 USING PARQUET OPTIONS (path 'hdfs://nn/data/{a,_quarantine/a}', recursiveFileLookup 'true', pathGlobFilter '*.parquet', mergeSchema 'true');
 CREATE OR REPLACE TEMPORARY VIEW `records_1`
@@ -113,7 +116,7 @@ ORDER BY window_start_ms, word;
 
 -- Duckdb: 
 -- Recounts mapping.m: each row of the last statement's result is a word whose
--- counts do not add up to the words in the raw files; no row means that all do.
+-- counts do not add up to the words in the raw files. No row means that all do.
 -- Windows from the newest published one on may be open still: may_be_open is true
 -- there.
 -- DuckDB has no function for text that is no UTF-8: the words of such records differ.
@@ -161,7 +164,7 @@ ORDER BY window_start_ms, word;
 
 -- Duckdb: window = "1m", split = "space", lowercase = true, stop_words = ["it's", "a"]
 -- Recounts mapping.m: each row of the last statement's result is a word whose
--- counts do not add up to the words in the raw files; no row means that all do.
+-- counts do not add up to the words in the raw files. No row means that all do.
 -- Windows from the newest published one on may be open still: may_be_open is true
 -- there.
 -- DuckDB has no function for text that is no UTF-8: the words of such records differ.
@@ -209,7 +212,7 @@ ORDER BY window_start_ms, word;
 
 -- Duckdb: by = "key", time = "arrival", archive = { format = "jsonl" }
 -- Recounts mapping.m: each row of the last statement's result is a word whose
--- counts do not add up to the words in the raw files; no row means that all do.
+-- counts do not add up to the words in the raw files. No row means that all do.
 -- Windows from the newest published one on may be open still: may_be_open is true
 -- there.
 -- DuckDB has no function for text that is no UTF-8: the words of such records differ.

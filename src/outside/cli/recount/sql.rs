@@ -74,16 +74,18 @@ impl RecountOf<'_> {
         let dialect = Dialect { engine, by_window, range: self.range.clone() };
         let mut text = format!(
             "-- Recounts mapping.{name}: each row of the last statement's result is a word whose\n\
-             -- counts do not add up to the words in the raw files; no row means that all do.\n\
+             -- counts do not add up to the words in the raw files. No row means that all do.\n\
              -- Windows from the newest published one on may be open still: may_be_open is true\n\
              -- there.\n"
         );
-        if engine == SqlEngine::Duckdb {
-            text.push_str(
+        text.push_str(match engine {
+            SqlEngine::Duckdb => {
                 "-- DuckDB has no function for text that is no UTF-8: the words of such records \
-                 differ.\n",
-            );
-        }
+                 differ.\n"
+            }
+            // Spark 4 would fail at the first record that is no UTF-8.
+            SqlEngine::Spark => "SET spark.sql.legacy.codingErrorAction = true;\n",
+        });
         for (table, quarantine) in &raw {
             dialect.view(&mut text, table, quarantine.as_ref());
         }
