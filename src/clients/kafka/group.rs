@@ -268,6 +268,9 @@ impl Group {
         // another member owns them (docs/decisions/0002-group-metadata.md).
         let generation = self.generation.lock().clone();
         let Some(generation) = generation.filter(|_| 0 < list.count()) else { return Ok(()) };
+        // This may answer a rebalance that was not told yet: then the client goes on with all that
+        // it keeps.
+        self.moves.note();
         consumer.incremental_unassign(&list).map_err(failed)?;
         let again = self.split(&mut list)?;
         // As in `assign`: nothing is fetched at the placeholder.
@@ -295,6 +298,8 @@ impl Group {
         if list.count() == 0 || !cooperative(consumer) {
             return Ok(());
         }
+        // As in `give_again`.
+        self.moves.note();
         consumer.incremental_unassign(&list).map_err(failed)?;
         // As in `assign`: nothing is fetched at the placeholder.
         consumer.pause(&list).map_err(failed)?;

@@ -32,10 +32,23 @@ pub fn all(consumer: &Consumer, servers: &str) -> Result<Vec<Topic>, KafkaError>
 /// What the brokers say of a topic when they are asked for it by its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sight {
-    There,
+    /// With so many partitions.
+    There(usize),
     Absent,
     /// They refuse to tell this client of it, be it there or not.
     Refused,
+}
+
+impl Sight {
+    /// Whether the brokers certainly do not have this partition.
+    #[must_use]
+    pub fn lacks(self, partition: i32) -> bool {
+        match self {
+            Sight::There(n) => i32::try_from(n).is_ok_and(|n| n <= partition),
+            Sight::Absent => true,
+            Sight::Refused => false,
+        }
+    }
 }
 
 /// Asks for a topic by its name.
@@ -49,7 +62,7 @@ pub fn sight(consumer: &Consumer, topic: &str) -> Result<Sight, KafkaError> {
     let mut answers = metadata.topics().iter();
     Ok(match answers.next() {
         Some(t) if t.error().is_some_and(rights::is_of_topic) => Sight::Refused,
-        Some(t) if !t.partitions().is_empty() => Sight::There,
+        Some(t) if !t.partitions().is_empty() => Sight::There(t.partitions().len()),
         _ => Sight::Absent,
     })
 }

@@ -88,6 +88,23 @@ fn the_identity_of_a_root_is_one() {
     );
 }
 
+/// Commands that look at an archive run with any budget.
+#[test]
+fn a_budget_that_cannot_hold_its_producers_is_refused_to_daemons() {
+    let many: String = (0..100).map(|n| format!("[mapping.m{n}]\ntopics = [\"t{n}\"]\n")).collect();
+    let fault = |memory: &str| {
+        let text = format!("{SMALL}{many}[daemon]\nmemory = \"{memory}\"");
+        Config::parse(&text, Some("i")).unwrap().memory_fault().map(|fault| fault.to_string())
+    };
+    let small = fault("256MiB").unwrap();
+    for want in
+        ["daemon.memory: is 256 MiB, and 101 mappings", "need 202 MiB", "need 310 MiB at least"]
+    {
+        assert!(small.contains(want), "{small}");
+    }
+    assert_eq!(fault("310MiB"), None);
+}
+
 #[test]
 fn a_time_that_no_clock_reaches_is_refused() {
     check(
@@ -200,12 +217,6 @@ fn what_would_lose_counts_or_run_foreign_code_is_a_fault() {
     );
     let small = "[kafka.properties]\n\"message.max.bytes\" = 8000";
     check(&format!("{}\n{small}", count("")), &["message.max.bytes", "is 8000", "up to 8192"]);
-    let many: String = (0..100).map(|n| format!("[mapping.m{n}]\ntopics = [\"t{n}\"]\n")).collect();
-    check(
-        &format!("{many}[daemon]\nmemory = \"256MiB\""),
-        &["daemon.memory: is 256 MiB, and 101 mappings", "need 202 MiB", "need 310 MiB at least"],
-    );
-    assert_eq!(faults(&format!("{many}[daemon]\nmemory = \"310MiB\"")), "");
     check(&count("window = \"30d\""), &["wordcount.partials.retention: is 7d"]);
     assert_eq!(faults(&count("window = \"30d\"\npartials = { retention = \"46d\" }")), "");
     check("[mapping.hello.wordcount]\noutput_topic = \"o o\"", &["output_topic: \"o o\" is not"]);

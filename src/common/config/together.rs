@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::common::config::Root;
 use crate::common::config::budget;
 use crate::common::config::daemon::Daemon;
-use crate::common::config::fields::Faults;
+use crate::common::config::fields::{ConfigFault, Faults};
 use crate::common::config::kafka::Kafka;
 use crate::common::config::mapping::{Mapping, Topics};
 use crate::pure::layout::template::TemplateError;
@@ -82,12 +82,12 @@ pub(super) fn workers_per_mapping(workers: usize, mappings: usize) -> usize {
 }
 
 /// More mappings than `daemon.memory` can hold the producers of.
-pub(super) fn check_memory(daemon: &Daemon, mappings: &[Mapping], faults: &mut Faults) {
+pub(super) fn memory_fault(daemon: &Daemon, mappings: &[Mapping]) -> Option<ConfigFault> {
     let workers =
         workers_per_mapping(daemon.workers, mappings.len()).saturating_mul(mappings.len());
     let (has, needed) = (daemon.memory_bytes, budget::smallest_for(workers) as u64);
-    if has < needed {
-        faults.add(
+    (has < needed).then(|| {
+        ConfigFault::new(
             "daemon.memory",
             format!(
                 "is {} MiB, and {} mappings, whose workers and producers need {} MiB before they \
@@ -98,8 +98,8 @@ pub(super) fn check_memory(daemon: &Daemon, mappings: &[Mapping], faults: &mut F
                 workers.saturating_mul(budget::PRODUCER) >> 20,
                 needed >> 20
             ),
-        );
-    }
+        )
+    })
 }
 
 /// A cache holds the tickets of one principal, so two identities need two caches.

@@ -106,7 +106,6 @@ impl Config {
             together::check_message_size(kafka, &mappings, &mut faults);
             together::check_caches(kafka, &mappings, &mut faults);
         }
-        together::check_memory(&daemon, &mappings, &mut faults);
         match (kafka, faults.0.is_empty()) {
             (Some(kafka), true) => Ok(Config { kafka, daemon, mappings, defaults: defaults_table }),
             _ => Err(Faulty(faults.0)),
@@ -119,6 +118,13 @@ impl Config {
     #[must_use]
     pub fn workers_per_mapping(&self) -> usize {
         together::workers_per_mapping(self.daemon.workers, self.mappings.len())
+    }
+
+    /// What a daemon of this configuration is refused for: `daemon.memory` cannot hold the
+    /// producers of so many mappings. Commands that only look need none of them.
+    #[must_use]
+    pub fn memory_fault(&self) -> Option<ConfigFault> {
+        together::memory_fault(&self.daemon, &self.mappings)
     }
 
     /// The archives of all mappings, of records and of counts.

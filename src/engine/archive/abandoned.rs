@@ -50,7 +50,7 @@ impl Existing {
 /// Everything under a root. What no mapping of this configuration names may be in another cluster.
 ///
 /// # Errors
-/// The store does not answer, or an entry can't be read.
+/// The store does not answer.
 pub async fn under(
     store: &Arc<dyn Store>,
     config: &Config,
@@ -76,7 +76,7 @@ pub async fn topics(store: &dyn Store) -> Result<Vec<String>, StoreError> {
 /// `topic`: as a path segment.
 ///
 /// # Errors
-/// The store does not answer, or an entry can't be read.
+/// The store does not answer.
 pub async fn beyond(
     store: &Arc<dyn Store>,
     topic: &str,
@@ -109,7 +109,12 @@ async fn of(store: &Arc<dyn Store>, place: LedgerPath) -> Result<Option<Abandone
     };
     let path = names::entry_in(&place.path(), last);
     let Some(text) = store.read_at_most(&path, SMALL).await? else { return Ok(None) };
-    let entry = Entry::decode(last, &text).map_err(|error| LedgerError::Entry { path, error })?;
+    // A ledger of another group or version, or a damaged one, which verify names: its topic is not
+    // known, and so nothing is done about it here.
+    let Ok(entry) = Entry::decode(last, &text) else {
+        tracing::debug!(path, "an entry that can't be read");
+        return Ok(None);
+    };
     let paths = PartitionPaths::new(&entry.topic, entry.incarnation, entry.partition);
     let ledger = LedgerStore { store: Arc::clone(store), paths };
     let is_at_its_place = ledger.paths.ledger() == place.path();

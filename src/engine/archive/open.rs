@@ -4,9 +4,11 @@
 //! A quarter is for complete files, which are written and closed at once, so that a partition
 //! never waits for the files of another one to end.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The most complete files that are written at the same time, whatever is allowed.
@@ -15,60 +17,97 @@ const COMPLETE_AT_ONCE: usize = 32;
 /// The files that all partitions of a process have open in stores, and how many a mapping allows.
 #[derive(Clone, Debug)]
 pub struct OpenFiles {
+    process: Arc<Process>,
+    /// Of the mapping, those that grow.
     growing: Arc<AtomicUsize>,
-    /// Of [`COMPLETE_AT_ONCE`] permits, a file takes the more the fewer files are allowed.
-    complete: Arc<Semaphore>,
     most: usize,
 }
 
-/// A file that is open in a store while records are added to it.
 #[derive(Debug)]
-pub struct Growing(Arc<AtomicUsize>);
+struct Process {
+    growing: Arc<AtomicUsize>,
+    /// The largest number that a mapping allows.
+    most: AtomicUsize,
+    by_mapping: Mutex<HashMap<String, Arc<AtomicUsize>>>,
+    /// Of [`COMPLETE_AT_ONCE`] permits, a file takes the more the fewer files are allowed.
+    complete: Arc<Semaphore>,
+}
 
-impl Default for OpenFiles {
-    fn default() -> OpenFiles {
-        let complete = Arc::new(Semaphore::new(COMPLETE_AT_ONCE));
-        OpenFiles { growing: Arc::default(), complete, most: 64 }
+/// A file that is open in a store while records are added to it: a place of its mapping, and one
+/// of the process.
+#[derive(Debug)]
+pub struct Growing {
+    _of_mapping: Place,
+    _of_process: Place,
+}
+
+/// One of those that are counted.
+#[derive(Debug)]
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(count: &Arc<AtomicUsize>, most: usize) -> Option<Place> {
+        let one_more = |n: usize| (n < most).then(|| n.saturating_add(1));
+        let taken = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        taken.ok().map(|_| Place(Arc::clone(count)))
     }
 }
 
-impl OpenFiles {
-    /// The same files, of which a mapping allows so many at a time, those of other mappings
-    /// included. Together they are never more than the mapping with the largest number allows.
-    #[must_use]
-    pub fn at_most(&self, most: usize) -> OpenFiles {
-        OpenFiles { most: most.max(1), ..self.clone() }
+impl Default for OpenFiles {
+    fn default() -> OpenFiles {
+        let process = Process {
+            growing: Arc::default(),
+            most: AtomicUsize::new(0),
+            by_mapping: Mutex::default(),
+            complete: Arc::new(Semaphore::new(COMPLETE_AT_ONCE)),
+        };
+        let files = OpenFiles { process: Arc::new(process), growing: Arc::default(), most: 64 };
+        files.at_most("", 64)
     }
+}
 
-    /// The places for complete files.
-    fn for_complete(&self) -> usize {
-        (self.most / 4).clamp(1, COMPLETE_AT_ONCE)
+/// The places for complete files, of so many.
+fn for_complete(most: usize) -> usize {
+    (most / 4).clamp(1, COMPLETE_AT_ONCE)
+}
+
+impl OpenFiles {
+    /// The same files, of which this mapping allows so many of its own at a time. Those of all
+    /// mappings are never more than the mapping with the largest number allows.
+    #[must_use]
+    pub fn at_most(&self, mapping: &str, most: usize) -> OpenFiles {
+        let most = most.max(1);
+        let _ = self.process.most.fetch_max(most, Ordering::Relaxed);
+        let mut all = self.process.by_mapping.lock();
+        let growing = Arc::clone(all.entry(mapping.into()).or_default());
+        OpenFiles { process: Arc::clone(&self.process), growing, most }
     }
 
     /// One more file that grows, if there is a place.
     #[must_use]
     pub fn grow(&self) -> Option<Growing> {
-        let most = self.most - self.for_complete();
-        let one_more = |n| (n < most).then_some(n + 1);
-        let taken = self.growing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        taken.ok().map(|_| Growing(Arc::clone(&self.growing)))
+        let growing = |most: usize| most.saturating_sub(for_complete(most));
+        let all = self.process.most.load(Ordering::Relaxed);
+        let of_mapping = Place::take(&self.growing, growing(self.most))?;
+        let of_process = Place::take(&self.process.growing, growing(all))?;
+        Some(Growing { _of_mapping: of_mapping, _of_process: of_process })
     }
 
     /// Files that grow.
     #[cfg(test)]
     pub(super) fn growing(&self) -> usize {
-        self.growing.load(Ordering::Relaxed)
+        self.process.growing.load(Ordering::Relaxed)
     }
 
     /// Waits until one more complete file may be written.
     pub async fn complete(&self) -> OwnedSemaphorePermit {
-        let weight = COMPLETE_AT_ONCE.div_ceil(self.for_complete()) as u32;
-        let permit = Arc::clone(&self.complete).acquire_many_owned(weight).await;
+        let weight = COMPLETE_AT_ONCE.div_ceil(for_complete(self.most)) as u32;
+        let permit = Arc::clone(&self.process.complete).acquire_many_owned(weight).await;
         permit.expect("nobody closes the semaphore")
     }
 }
 
-impl Drop for Growing {
+impl Drop for Place {
     fn drop(&mut self) {
         let _ = self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -100,10 +139,10 @@ mod tests {
     fn the_process_has_no_more_files_open_than_the_largest_number_of_its_mappings() {
         for most in 1..=300 {
             for other in [1, 2, 3, 4, 5, 8, 63, 64, 65, 127, 128, 300] {
-                let process = OpenFiles::default();
+                let process = of_tests();
                 // Partitions of two mappings, in both orders.
                 for pair in [[most, other], [other, most]] {
-                    let all = pair.map(|n| process.at_most(n));
+                    let all = [0, 1].map(|at| process.at_most(["a", "b"][at], pair[at]));
                     let (growing, complete) = fill(&all);
                     let open = growing.len() + complete.len();
                     assert!(open <= most.max(other), "{open} of {pair:?}");
@@ -112,6 +151,28 @@ mod tests {
                 assert_eq!(process.growing(), 0, "all places are given back");
             }
         }
+    }
+
+    /// Without the mapping that [`OpenFiles::default`] stands for.
+    fn of_tests() -> OpenFiles {
+        let files = OpenFiles::default();
+        files.process.most.store(0, Ordering::Relaxed);
+        files
+    }
+
+    /// A mapping with few files is not stopped by those of another one, but by those of all.
+    #[test]
+    fn a_mapping_counts_its_own_files_and_those_of_all() {
+        let process = of_tests();
+        let (large, small) = (process.at_most("large", 64), process.at_most("small", 4));
+        let held: Vec<_> = (0..10).map(|_| large.grow().unwrap()).collect();
+        let own: Vec<_> = (0..3).map(|_| small.grow().unwrap()).collect();
+        assert!(small.grow().is_none(), "it allows four, of which one is for a complete file");
+        assert!(process.at_most("small", 4).grow().is_none(), "its partitions share them");
+        let rest: Vec<_> = std::iter::from_fn(|| large.grow()).collect();
+        assert_eq!(held.len() + own.len() + rest.len(), 48, "of the process");
+        drop(own);
+        assert!(small.grow().is_some() && process.growing() == 45);
     }
 
     #[test]
@@ -125,14 +186,14 @@ mod tests {
             (128, 96, 32),
             (1000, 968, 32),
         ] {
-            let (grow, written) = fill(&[OpenFiles::default().at_most(most)]);
+            let (grow, written) = fill(&[of_tests().at_most("a", most)]);
             assert_eq!((grow.len(), written.len()), (growing, complete), "of {most}");
         }
     }
 
     #[test]
     fn two_processes_know_nothing_of_each_other() {
-        let (open, other) = (OpenFiles::default().at_most(2), OpenFiles::default().at_most(2));
+        let (open, other) = (of_tests().at_most("a", 2), of_tests().at_most("a", 2));
         let held = open.clone().grow();
         assert!(held.is_some() && open.grow().is_none() && other.grow().is_some());
         drop(held);

@@ -77,7 +77,12 @@ impl OwnedPartition {
         }
     }
 
-    /// What the stop waits for has been read again, and no file of it is complete.
+    /// The stop reads records again, because the store has given up what was read.
+    pub(super) fn reads_for_drain(&self, now: Now) -> bool {
+        self.is_short_of_drain(now) && !self.has_read_for_drain(now)
+    }
+
+    /// What the stop waits for has been read, and perhaps no file of it is complete.
     fn has_read_for_drain(&self, now: Now) -> bool {
         let Some(to) = self.sinks.view.drain_to.filter(|_| self.is_short_of_drain(now)) else {
             return false;
@@ -93,6 +98,12 @@ impl OwnedPartition {
 }
 
 impl Worker {
+    /// Gives the slots back of partitions that a stop does not read again; whether it reads any.
+    pub(super) fn leave_slots(&mut self, now: Now) -> bool {
+        self.slots.leave(&mut self.owned, |p| p.reads_for_drain(now));
+        self.owned.values().any(|p| p.reads_for_drain(now))
+    }
+
     pub(super) fn drained(&mut self, now: Now) {
         let Drain::Until { deadline, .. } = &self.drain else {
             return;

@@ -138,7 +138,7 @@ impl Worker {
         self.commit_due(now);
         let reads = match self.drain {
             Drain::No => true,
-            Drain::Until { .. } => self.owned.values().any(|p| p.is_short_of_drain(now)),
+            Drain::Until { .. } => self.leave_slots(now),
             Drain::Done => false,
         };
         let busy = reads && self.read(now);
@@ -211,6 +211,10 @@ impl Worker {
         if before.is_none_or(|before| before != number && before.checked_add(1) != Some(number)) {
             self.input_to_all(&Input::GenerationMissed, now);
         }
+        // A stop takes no partitions: one that it had may have attempts on their way still.
+        if !matches!(self.drain, Drain::No) {
+            return;
+        }
         for mut added in added {
             self.epochs += 1;
             let epoch = self.epochs;
@@ -256,6 +260,8 @@ impl Worker {
             let Some(owned) = self.owned.get_mut(&tp) else { continue };
             owned.sinks.alive.store(false, Ordering::SeqCst);
             if stops {
+                // What was read again after a failure is open.
+                owned.sinks.roll(RollReason::Stop, now, &self.env);
                 owned.sinks.input(Input::Finish, now, &self.env);
                 continue;
             }
@@ -311,11 +317,11 @@ impl Worker {
         }
         // A stop reads nothing new, only what has to be read again.
         let stops = matches!(self.drain, Drain::Until { .. });
-        let is_read = |p: &OwnedPartition| !stops || p.is_short_of_drain(now);
+        let is_read = |p: &OwnedPartition| !stops || p.reads_for_drain(now);
         let backlogged = self.owned.iter().filter(|(_, p)| p.sinks.backlog && is_read(p));
         self.turn.choose(&backlogged.map(|(tp, _)| tp).collect::<Vec<_>>(), now);
         let turn = self.turn.whose.as_ref();
-        self.slots.share(&mut self.owned, turn, now);
+        self.slots.share(&mut self.owned, turn, now, &is_read);
         self.look_for_dormant(now);
         if stands_still {
             return false;

@@ -31,16 +31,18 @@ impl Slots {
     }
 
     /// Takes slots from those that do not use them, and gives them to those that wait. `turn`: the
-    /// partition with a backlog that is read now.
+    /// partition with a backlog that is read now; `is_read`: whether a partition may be read now.
     pub(super) fn share(
         &mut self,
         owned: &mut BTreeMap<TopicPartition, OwnedPartition>,
         turn: Option<&TopicPartition>,
         now: Now,
+        is_read: &dyn Fn(&OwnedPartition) -> bool,
     ) {
         let waits = |p: &OwnedPartition| {
             let step = p.sinks.machine.next_read(now.moment());
-            let reads = p.fetching.parked && step != ReadStep::Wait && !p.sinks.is_clogged();
+            let reads =
+                p.fetching.parked && step != ReadStep::Wait && !p.sinks.is_clogged() && is_read(p);
             reads && p.dormant_at(now).is_none()
         };
         let waiting = owned.values().filter(|p| waits(p)).count();
@@ -79,6 +81,18 @@ impl Slots {
             p.fetching.slot_since = now.instant;
             p.fetching.had_turn = false;
         }
+    }
+
+    /// Parks the partitions that are not read any more; others may have their slots.
+    pub(super) fn leave(
+        &mut self,
+        owned: &mut BTreeMap<TopicPartition, OwnedPartition>,
+        is_read: impl Fn(&OwnedPartition) -> bool,
+    ) {
+        for p in owned.values_mut().filter(|p| p.fetching.needs_slot() && !is_read(p)) {
+            let _ = self.park(p);
+        }
+        self.held.keep(owned.values().filter(|p| p.fetching.needs_slot()).count());
     }
 
     /// Whether nothing is fetched for this partition from now on.

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::clients::kafka::offsets::{BrokerPositions, Positions as _};
-use crate::clients::kafka::topics::Sight;
 use crate::clients::kafka::{Consumer, KafkaError, consumer_config, first_contact, group, topics};
 use crate::clients::store::{Store, StoreError};
 use crate::common::config::{ArchiveConfig, Config};
@@ -103,11 +102,12 @@ impl Brokers {
         let existing = Existing::of(&existing);
         let all = abandoned::under(store, config, &existing).await.map_err(of_ledger)?;
         let consumer = Arc::clone(&self.consumer);
-        // Of a topic that they refuse, the brokers say nothing.
+        // A list of all topics may lack one for a moment; of a topic that they refuse, the brokers
+        // say nothing.
         blocking(move || {
             let mut gone = Vec::new();
             for found in all {
-                if topics::sight(&consumer, &found.topic)? != Sight::Refused {
+                if topics::sight(&consumer, &found.topic)?.lacks(found.partition) {
                     gone.push(found);
                 }
             }

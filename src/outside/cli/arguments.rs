@@ -38,6 +38,7 @@ impl ConfigArgs {
         let config = self.load()?;
         kafka::take_identity(&config.kafka);
         let mut faults = kafka::refused(&config);
+        faults.extend(config.memory_fault());
         for kerberos in config.kerberos() {
             let more = kerberos::refused(kerberos);
             let more: Vec<_> = more.into_iter().filter(|f| !faults.contains(f)).collect();

@@ -1,12 +1,11 @@
 //! Partitions that no broker has any more, and of which a dead owner has left something: what it
 //! had sealed is appended, and the rest is named.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::clients::kafka::topics::Sight;
 use crate::clients::kafka::{Consumer, topics};
 use crate::clients::store::Store;
 use crate::common::config::Config;
@@ -31,7 +30,7 @@ struct Look {
 
 /// By root, and topic as a path segment.
 #[derive(Default)]
-struct Looks(BTreeMap<(String, String), Look>);
+struct Looks(BTreeMap<(String, String), Look>, BTreeSet<(String, String)>);
 
 impl Looks {
     /// Notes a look at a topic; what there is to do, if anything.
@@ -47,7 +46,13 @@ impl Looks {
         [APPEND, TELL].contains(&look.times).then_some(look.times)
     }
 
-    /// The store did not answer.
+    /// Whether this fault of a ledger was not told yet. A store that does not answer is told of by
+    /// its root.
+    fn is_new(&mut self, root: &str, topic: &str, error: &LedgerError) -> bool {
+        !matches!(error, LedgerError::Store(_)) && self.1.insert((root.into(), topic.into()))
+    }
+
+    /// The topic could not be looked at.
     fn again(&mut self, root: &str, topic: &str) {
         if let Some(look) = self.0.get_mut(&(root.into(), topic.into())) {
             look.times = look.times.saturating_sub(1);
@@ -67,15 +72,15 @@ pub(super) async fn watch(in_force: watch::Receiver<Arc<ActiveConfig>>, consumer
             let existing = Existing::of(&existing);
             for (root, (store, _)) in &active.stores {
                 let of = (root.as_str(), store);
-                let seen = |topic: String| {
+                let lacks = |topic: String, partition| {
                     let consumer = Arc::clone(&consumer);
                     async move {
                         let ask = move || topics::sight(&consumer, &topic);
                         let asked = tokio::task::spawn_blocking(ask).await;
-                        matches!(asked, Ok(Ok(Sight::There | Sight::Absent)))
+                        matches!(asked, Ok(Ok(sight)) if sight.lacks(partition))
                     }
                 };
-                if let Err(error) = look(&mut looks, of, &active.config, &existing, seen).await {
+                if let Err(error) = look(&mut looks, of, &active.config, &existing, lacks).await {
                     tracing::debug!(root, %error, "looking for what dead owners have left");
                 }
             }
@@ -84,21 +89,22 @@ pub(super) async fn watch(in_force: watch::Receiver<Arc<ActiveConfig>>, consumer
     }
 }
 
-/// Looks at one root. `may_see`: whether the brokers would tell of a topic, if they had it.
+/// Looks at one root. `lacks`: whether the brokers certainly do not have a partition of a topic.
+/// What is wrong with one topic keeps no other one waiting.
 async fn look<F: Future<Output = bool>>(
     looks: &mut Looks,
     (root, store): (&str, &Arc<dyn Store>),
     config: &Config,
     existing: &Existing,
-    may_see: impl Fn(String) -> F,
+    lacks: impl Fn(String, i32) -> F,
 ) -> Result<(), LedgerError> {
     for topic in abandoned::topics(&**store).await? {
         let partitions = existing.partitions(&topic);
         let Some(what) = looks.next(root, &topic, partitions) else { continue };
         let done = async {
             for found in abandoned::beyond(store, &topic, partitions).await? {
-                if mapping_of(config, &found.topic).is_some() && may_see(found.topic.clone()).await
-                {
+                let is_mine = mapping_of(config, &found.topic).is_some();
+                if is_mine && lacks(found.topic.clone(), found.partition).await {
                     finish(&found, what == TELL).await?;
                 }
             }
@@ -106,7 +112,13 @@ async fn look<F: Future<Output = bool>>(
         };
         if let Err(error) = done.await {
             looks.again(root, &topic);
-            return Err(error);
+            if looks.is_new(root, &topic, &error) {
+                tracing::warn!(
+                    root, topic, %error,
+                    "what a dead owner has left of this topic could not be looked at; that is \
+                     tried again, and alluvium verify says more"
+                );
+            }
         }
     }
     Ok(())

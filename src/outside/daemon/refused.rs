@@ -40,7 +40,7 @@ pub(super) async fn among(
                     let all: Vec<String> = needed(&config, &topic).iter().map(operation).collect();
                     let _ = found.refused.insert(topic, all.join("; "));
                 }
-                Ok(Sight::There) => drop(found.there.insert(topic)),
+                Ok(Sight::There(_)) => drop(found.there.insert(topic)),
                 Ok(Sight::Absent) | Err(_) => {}
             }
         }

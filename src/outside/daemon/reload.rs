@@ -176,6 +176,9 @@ impl Reloading {
         new.kafka.clone_from(&old.config.kafka);
         let log = std::mem::take(&mut new.daemon.log);
         new.daemon = Daemon { log, ..old.config.daemon.clone() };
+        if let Some(fault) = new.memory_fault() {
+            return Err(fault.to_string());
+        }
         let new = Arc::new(new);
         let (stores, refusals) = self.prepare(&new, &old).await?;
         let held: BTreeSet<String> = refusals.keys().cloned().collect();
@@ -193,9 +196,9 @@ impl Reloading {
         let changed: BTreeSet<String> = self
             .health
             .pool
-            .status()
+            .owned_partitions()
             .into_iter()
-            .map(|p| p.topic)
+            .map(|tp| tp.topic.to_string())
             .filter(|t| wanted.contains(t) && !treats_alike(&new, &old.config, t))
             .collect();
         held::forget(&old.held, &new, &self.health.board);

@@ -189,7 +189,9 @@ pub(crate) fn a_mapping_whose_resources_break(cluster: &Cluster) {
             .iter()
             .all(|series| sent as f64 <= daemon.of_topic(series, "broken-in"))
     });
-    assert_eq!(revoked(&daemon, "steady-in/"), 0, "no fault of one mapping revokes another one");
+    for topic in ["steady-in/", "steady-counts/", "steady-steady-partials/"] {
+        assert_eq!(revoked(&daemon, topic), 0, "a fault of one mapping revokes {topic}");
+    }
     assert!(0 < revoked(&daemon, "broken-in/"), "the log does not name what is revoked");
     check(cluster, daemon, STEADY, &steady);
 }

@@ -106,7 +106,7 @@ impl TableOf<'_> {
         let name = self.name.map_or_else(|| plain(&topic) + suffix, String::from);
         let root = self.root.map_or_else(|| archive.root.url(), String::from);
         let root = root.trim_end_matches('/').into();
-        Ok(Table { name, root, path, columns, extension: archive.format.extension() })
+        Ok(Table { name, topic, root, path, columns, extension: archive.format.extension() })
     }
 
     /// The archive of the table's files, and the topic.

@@ -20,6 +20,7 @@ pub(in crate::outside::cli) enum Engine {
 #[derive(Debug)]
 pub(in crate::outside::cli) struct Table {
     pub(in crate::outside::cli) name: String,
+    pub(in crate::outside::cli) topic: String,
     /// The URL of the root, without a slash at its end.
     pub(super) root: String,
     pub(super) path: TablePath,

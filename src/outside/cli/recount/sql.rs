@@ -14,6 +14,7 @@ use crate::common::config::{Config, Mapping, Topics, WordCount};
 use crate::outside::cli::ddl::{Engine, Table, TableOf, literal};
 use crate::outside::cli::recount::mappings::recountable;
 use crate::pure::count::{By, Split, Time, Tokenizer};
+use crate::pure::layout::format::Rows;
 use crate::pure::layout::rules::OnBadRecord;
 
 /// Who runs the statements.
@@ -67,6 +68,12 @@ impl RecountOf<'_> {
                  only be compared as a whole, without --from and --until"
             ));
         }
+        if mapping.archive.as_ref().is_some_and(|a| matches!(a.rules.rows, Rows::Json { .. })) {
+            return Err(format!(
+                "mapping.{name} archives its values as JSON, which engines write in other ways \
+                 than the records had it: use `alluvium recount` without --sql"
+            ));
+        }
         let raw = self.tables(mapping)?;
         let counts =
             TableOf { counts: true, name: Some("counts"), root: self.root, ..TableOf::default() };
@@ -75,8 +82,9 @@ impl RecountOf<'_> {
         let mut text = format!(
             "-- Recounts mapping.{name}: each row of the last statement's result is a word whose\n\
              -- counts do not add up to the words in the raw files. No row means that all do.\n\
-             -- Windows from the newest published one on may be open still: may_be_open is true\n\
-             -- there.\n"
+             -- Records without a time and terms that were cut are left out. Windows from the\n\
+             -- newest published one on may be open still, or not be archived whole: may_be_open\n\
+             -- is true there.\n"
         );
         text.push_str(match engine {
             SqlEngine::Duckdb => {
@@ -200,7 +208,9 @@ impl Dialect {
     /// Milliseconds of a time of a table: a column of numbers in Parquet, a text in JSON lines.
     fn millis(&self, table: &Table, column: &str) -> String {
         match (table.is_parquet(), self.is_spark()) {
-            (true, _) => format!("{column}_ms"),
+            // Files of version 1 have the time alone.
+            (true, true) => format!("coalesce({column}_ms, unix_millis({column}))"),
+            (true, false) => format!("coalesce({column}_ms, epoch_ms({column}))"),
             (false, true) => format!("unix_millis(to_timestamp({column}))"),
             (false, false) => format!("epoch_ms(CAST({column} AS TIMESTAMPTZ))"),
         }
@@ -338,10 +348,13 @@ impl Dialect {
         let mut sides = Vec::new();
         for (table, _) in raw {
             let millis = self.millis(table, "timestamp");
-            let timed =
-                if self.by_window { format!(" WHERE {millis} IS NOT NULL") } else { String::new() };
+            let timed = match self.by_window {
+                true => format!(" AND {millis} IS NOT NULL"),
+                false => String::new(),
+            };
+            let topic = self.literal(&table.topic);
             sides.push(format!(
-                "    SELECT {} AS window_start_ms, {} AS text FROM {}{timed}",
+                "    SELECT {} AS window_start_ms, {} AS text FROM {} WHERE topic = {topic}{timed}",
                 self.window(&millis, count.window.millis),
                 self.text(table, column),
                 name(&table.name)
@@ -364,7 +377,8 @@ impl Dialect {
              WHERE {comparable}{stop_words}{bounds}\nGROUP BY window_start_ms, word;\n\
              {create} published AS\n\
              SELECT window_start_ms, word, sum({count_column}) AS words FROM (\n  \
-               SELECT {start} AS window_start_ms, word, {count_column} FROM {}\n) AS counts\n\
+               SELECT {start} AS window_start_ms, word, {count_column} FROM {}\n  \
+               WHERE topic = {}\n) AS counts\n\
              WHERE {comparable}{bounds}\nGROUP BY window_start_ms, word;\n\
              SELECT window_start_ms, word, coalesce(p.words, 0) AS published,\n  \
                coalesce(r.words, 0) AS recounted,\n  \
@@ -374,6 +388,7 @@ impl Dialect {
              ORDER BY window_start_ms, word;\n",
             lower(&sides),
             name(&counts.name),
+            self.literal(&counts.topic),
             count_column = name("count"),
         );
         Ok(())
@@ -446,6 +461,10 @@ mod tests {
             let topics = ["abc".to_string()];
             let got = sql(regex, &RecountOf { topics: &topics, ..ALL }, engine).unwrap();
             assert!(got.contains("abc"), "{got}");
+            let json = "[mapping.m]\ntopics = [\"a\"]\n\
+                        archive = { format = \"jsonl\", value = \"json\" }\n\
+                        wordcount = { output_topic = \"n\" }\n";
+            assert!(sql(json, &ALL, engine).unwrap_err().contains("values as JSON"));
             let none = "[mapping.m]\ntopics = [\"a\"]\narchive = false\n\
                         wordcount = { output_topic = \"n\" }\n";
             assert!(sql(none, &ALL, engine).unwrap_err().contains("cannot be recounted"));
