@@ -32,6 +32,14 @@ pub(super) struct Holes {
     pub(super) refused: usize,
 }
 
+impl Holes {
+    /// Adds those of another root, or of another kind.
+    pub(super) fn add(&mut self, more: Holes) {
+        self.repaired = self.repaired.saturating_add(more.repaired);
+        self.refused = self.refused.saturating_add(more.refused);
+    }
+}
+
 /// What belongs into a hole.
 enum Filling {
     Entry(Box<Entry>),

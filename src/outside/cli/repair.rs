@@ -91,8 +91,7 @@ impl Repair {
             let mut holes = self.repair_holes(stores).await?;
             let brokers = Brokers::new(config, stores).await?;
             let gone = self.repair_abandoned(config, &brokers, stores).await?;
-            holes.repaired = holes.repaired.saturating_add(gone.repaired);
-            holes.refused = holes.refused.saturating_add(gone.refused);
+            holes.add(gone);
             let mut wanted = partitions(config, &brokers).await?;
             wanted.retain(|tp| self.selects(&tp.topic, tp.partition));
             if wanted.is_empty() {
@@ -148,8 +147,7 @@ impl Repair {
             let wanted = |entry: &Entry| self.selects(&entry.topic, entry.partition);
             let done = holes::repair(store, wanted, choice).await;
             let done = done.map_err(|e| LookError::Other(e.to_string()))?;
-            all.repaired = all.repaired.saturating_add(done.repaired);
-            all.refused = all.refused.saturating_add(done.refused);
+            all.add(done);
         }
         Ok(all)
     }
@@ -168,8 +166,7 @@ impl Repair {
             for found in found {
                 let done = abandoned::repair(&found, self.apply).await;
                 let done = done.map_err(|e| LookError::Other(e.to_string()))?;
-                all.repaired = all.repaired.saturating_add(done.repaired);
-                all.refused = all.refused.saturating_add(done.refused);
+                all.add(done);
             }
         }
         Ok(all)
