@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clients::store::api::{Deadlines, Writer};
 use crate::clients::store::error::{ErrorKind, StoreError};
+use crate::clients::store::threads::awake;
 use crate::common::spawn::{spawn_detached, spawn_named};
 
 /// Runs `work` in a task of its own on the runtime `on` and waits for it, `deadline` at most. The
@@ -26,7 +27,7 @@ pub(super) async fn within<T: Send + 'static>(
         let _there = on.enter();
         spawn_named("store-call", work)
     };
-    match tokio::time::timeout(deadline, task).await {
+    match tokio::time::timeout(deadline, awake(on, task)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(join)) => Err(unknown(format!("the client library failed: {join}"))),
         Err(_) => Err(unknown(format!("no answer within {} s", deadline.as_secs_f32()))),
@@ -50,6 +51,8 @@ const CHUNKS_IN_FLIGHT: usize = 4;
 
 /// Hands chunks to the task that owns the file.
 pub(super) struct TaskWriter {
+    /// Where the file's task runs.
+    on: Handle,
     path: String,
     deadlines: Deadlines,
     commands: mpsc::Sender<FileCommand>,
@@ -70,8 +73,8 @@ impl TaskWriter {
         let (failed, failure) = oneshot::channel();
         let _there = on.enter();
         spawn_detached("store-file", own(file, inbox, failed));
-        let failure = Some(failure);
-        TaskWriter { path: path.into(), deadlines, commands, failure, replaced: None }
+        let (on, failure) = (on.clone(), Some(failure));
+        TaskWriter { on, path: path.into(), deadlines, commands, failure, replaced: None }
     }
 
     /// The same, which gives up when its client was replaced: nothing more is heard from that one.
@@ -106,7 +109,7 @@ impl TaskWriter {
         wait: impl Future<Output = T>,
     ) -> Result<T, StoreError> {
         tokio::select! {
-            done = wait => Ok(done),
+            done = awake(&self.on, wait) => Ok(done),
             why = self.given_up() => {
                 Err(StoreError::new(ErrorKind::Unknown, operation, &self.path, why))
             }

@@ -4,10 +4,21 @@
 //! does not answer. On the runtime of the process that would silence HTTP, heartbeats and timers.
 //! So every call of the library runs on a runtime of its own, and whoever waits for such a call
 //! waits on the runtime that it runs on itself: there, deadlines hold whatever the library does.
+//!
+//! One thread of a runtime waits for its sockets and timers while the others sleep. If the task
+//! that this thread wakes for blocks it, no other thread takes its place before something wakes
+//! one: until then no answer of any NameNode or DataNode is heard. So whoever waits for long gives
+//! the runtime something to do ([`awake`]).
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::common::spawn::spawn_detached;
+
+/// How long an answer may take before the threads are woken, and the pause between two such calls.
+const NUDGE: Duration = Duration::from_millis(250);
 
 /// A client logs in to a NameNode once at a time, so each client that waits for a KDC takes one of
 /// these threads.
@@ -32,9 +43,27 @@ pub(super) fn of_the_store() -> Result<Handle, String> {
     }
 }
 
+/// Waits for what the runtime `on` does, and sees to it that one of its threads listens to sockets
+/// and timers, even if the one that did so is blocked.
+pub(super) async fn awake<T>(on: &Handle, wait: impl Future<Output = T>) -> T {
+    tokio::pin!(wait);
+    loop {
+        match tokio::time::timeout(NUDGE, &mut wait).await {
+            Ok(done) => return done,
+            Err(_) => {
+                let _there = on.enter();
+                spawn_detached("store-nudge", std::future::ready(()));
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::clients::store::error::{ErrorKind, StoreError};
@@ -73,5 +102,48 @@ mod tests {
         assert_eq!(store.metrics().num_workers(), THREADS);
         let after = within(&store, 3 * BLOCKED, "list", "/p", async { Ok(7) }).await;
         assert_eq!(after.expect("a thread is free again"), 7);
+    }
+
+    /// A connection; its end on the store's runtime is the second one.
+    async fn connection(store: &Handle) -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let at = listener.local_addr().expect("an address");
+        let far = within(store, DEADLINE, "connect to", "/p", async move {
+            Ok(TcpStream::connect(at).await.expect("connected"))
+        });
+        let (far, near) = tokio::join!(far, listener.accept());
+        (near.expect("a connection").0, far.expect("connected"))
+    }
+
+    /// The answer of one server is heard while a login blocks the thread that listened.
+    #[tokio::test]
+    async fn a_login_that_blocks_delays_no_answer_of_others() {
+        let store = start(THREADS).expect("threads");
+        let on = store.handle();
+        let (mut of_login, mut at_login) = connection(on).await;
+        let (mut of_other, mut at_other) = connection(on).await;
+        let login = within(on, 3 * BLOCKED, "list", "/p", async move {
+            let _ = at_login.read_u8().await.expect("a byte");
+            blocking().await
+        });
+        let other = within(on, 3 * BLOCKED, "list", "/p", async move {
+            Ok(at_other.read_u8().await.expect("a byte"))
+        });
+        let answers = async {
+            // All threads sleep, and one of them listens.
+            tokio::time::sleep(NUDGE / 2).await;
+            of_login.write_u8(1).await.expect("sent");
+            // It blocks.
+            tokio::time::sleep(NUDGE / 4).await;
+            of_other.write_u8(2).await.expect("sent");
+            Instant::now()
+        };
+        let timed = async { (other.await, Instant::now()) };
+        let (login, (other, heard), sent) = tokio::join!(login, timed, answers);
+        assert_eq!(other.expect("an answer"), 2);
+        login.expect("it ends");
+        let late = heard.saturating_duration_since(sent);
+        assert!(late < BLOCKED / 2, "the answer was heard after {late:?}");
+        store.shutdown_background();
     }
 }

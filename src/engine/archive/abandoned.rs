@@ -167,12 +167,11 @@ impl Abandoned {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
+    use crate::engine::archive::examples;
     use crate::engine::archive::ledger::EntryTemplate;
     use crate::fakes::store::Memory;
-    use crate::pure::protocol::{EntryKind, FileRef};
+    use crate::pure::protocol::EntryKind;
     use crate::pure::record::Offset;
 
     /// A root with ledgers of two partitions of a topic.
@@ -198,14 +197,7 @@ mod tests {
         }
 
         fn template(&self, partition: i32) -> EntryTemplate {
-            EntryTemplate {
-                topic: "a b".into(),
-                incarnation: 0,
-                partition,
-                root: "root".into(),
-                topic_id: "id".into(),
-                config: String::new(),
-            }
+            examples::template(&self.ledger(partition).paths, "a b", partition)
         }
 
         fn ledger(&self, partition: i32) -> LedgerStore {
@@ -216,23 +208,8 @@ mod tests {
         /// Writes the file of an attempt; and its manifest, if it is sealed.
         async fn stage(&self, partition: i32, from: i64, to: i64, is_sealed: bool) -> Entry {
             let ledger = self.ledger(partition);
-            let (first, last) = (Offset(from), Offset(to - 1));
-            let range = (Offset(from), Offset(to));
-            let mut entry = self.template(partition).entry(EntryKind::Data, range, 0);
-            entry.files.push(FileRef {
-                staged: "0.staged".into(),
-                path: format!("t/{}", ledger.paths.file(first, last, "jsonl")),
-                rows: (to - from) as u64,
-                bytes: 4,
-                checksum: String::new(),
-                first_offset: first,
-                last_offset: last,
-                min_time: None,
-                max_time: None,
-            });
-            let mut file = ledger.stage(entry.key(), entry.attempt, "0.staged").await.unwrap();
-            file.write(Bytes::from_static(b"rows")).await.unwrap();
-            file.close().await.unwrap();
+            let entry = examples::data(&ledger.paths, &self.template(partition), from, to);
+            examples::stage(&ledger, &entry).await;
             if is_sealed {
                 ledger.write_manifest(&entry).await.unwrap();
             }

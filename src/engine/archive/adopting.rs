@@ -133,13 +133,10 @@ impl LedgerStore {
 mod tests {
     use std::sync::Arc;
 
-    use bytes::Bytes;
-
     use super::*;
-    use crate::engine::archive::ledger::EntryTemplate;
+    use crate::engine::archive::examples;
     use crate::fakes::store::Memory;
     use crate::pure::layout::names::PartitionPaths;
-    use crate::pure::protocol::FileRef;
     use crate::pure::record::OffsetRange;
 
     struct Archive {
@@ -159,36 +156,16 @@ mod tests {
         }
 
         fn entry(&self, kind: EntryKind, from: i64, to: i64) -> Entry {
-            let template = EntryTemplate {
-                topic: "t".into(),
-                incarnation: self.ledger.paths.incarnation(),
-                partition: 0,
-                root: "root".into(),
-                topic_id: "id".into(),
-                config: String::new(),
-            };
+            let template = examples::template(&self.ledger.paths, "t", 0);
             template.entry(kind, (Offset(from), Offset(to)), 0)
         }
 
         /// An attempt that was sealed, changed in this way.
         async fn seal(&self, from: i64, to: i64, change: impl FnOnce(&mut Entry)) -> Entry {
+            let paths = &self.ledger.paths;
             let mut entry = self.entry(EntryKind::Data, from, to);
-            let (first, last) = (Offset(from), Offset(to - 1));
-            entry.files.push(FileRef {
-                staged: "0.staged".into(),
-                path: format!("t/{}", self.ledger.paths.file(first, last, "jsonl")),
-                rows: (to - from) as u64,
-                bytes: 4,
-                checksum: String::new(),
-                first_offset: first,
-                last_offset: last,
-                min_time: None,
-                max_time: None,
-            });
-            let (key, id) = (entry.key(), entry.attempt);
-            let mut file = self.ledger.stage(key, id, "0.staged").await.unwrap();
-            file.write(Bytes::from_static(b"rows")).await.unwrap();
-            file.close().await.unwrap();
+            entry.files.push(examples::file(paths, from, to));
+            examples::stage(&self.ledger, &entry).await;
             change(&mut entry);
             self.ledger.write_manifest(&entry).await.unwrap();
             entry

@@ -21,9 +21,10 @@ mod tests {
     use super::*;
     use crate::clients::store::Store as _;
     use crate::clients::store::measured::{Call, Measured, StoreTimer};
+    use crate::engine::archive::commands::ArchiveCommand;
     use crate::engine::archive::ledger::{LedgerStore, new_attempt};
     use crate::engine::archive::open::OpenFiles;
-    use crate::engine::archive::task::{APPENDS_A_LOOK, ArchiveCommand, Archiver, Event};
+    use crate::engine::archive::task::{APPENDS_A_LOOK, Archiver, Event};
     use crate::fakes::store::Memory;
     use crate::pure::formats::entry::VERSION;
     use crate::pure::layout::names::{PartitionPaths, staged_name};
@@ -120,12 +121,12 @@ mod tests {
                 self.archiver.send(ArchiveCommand::WriteComplete { file, chunks });
             }
             self.archiver.send(ArchiveCommand::Seal(Box::new(entry)));
-            self.archiver.send(ArchiveCommand::Append(id));
             self.next += 1;
             loop {
                 match self.hear().await {
                     Event::Published(_) => return self.calls.lock().clone(),
-                    Event::Sealed(_) | Event::Answered(_, AppendVerdict::Appended, None) => {}
+                    Event::Sealed(_) => self.archiver.send(ArchiveCommand::Append(id)),
+                    Event::Answered(_, AppendVerdict::Appended, None) => {}
                     other => panic!("{other:?}"),
                 }
             }

@@ -12,10 +12,11 @@ use bytes::Bytes;
 
 use crate::clients::encode::{EncodeError, Encoder};
 use crate::common::config::ArchiveConfig;
+use crate::engine::archive::commands::ArchiveCommand;
 use crate::engine::archive::kept::{KeptRecords, size_of_kept};
 use crate::engine::archive::ledger::EntryTemplate;
 use crate::engine::archive::open::OpenFiles;
-use crate::engine::archive::task::{ArchiveCommand, Archiver};
+use crate::engine::archive::task::Archiver;
 use crate::pure::layout::format::Rows;
 use crate::pure::layout::names::{PartitionPaths, staged_name};
 use crate::pure::layout::roll::OpenTotals;

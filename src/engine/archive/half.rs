@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use crate::clients::encode::EncodeError;
 use crate::common::clock::Now;
 use crate::common::config::{ArchiveConfig, Start};
+use crate::engine::archive::commands::ArchiveCommand;
 use crate::engine::archive::files::{Archived, Files};
 use crate::engine::archive::ledger::{EntryTemplate, LedgerStore};
 use crate::engine::archive::open::OpenFiles;
-use crate::engine::archive::task::{ArchiveCommand, Archiver, Event};
+use crate::engine::archive::task::{Archiver, Event};
 use crate::engine::topics::Role;
 use crate::pure::formats::entry::EntryKind;
 use crate::pure::layout::RollReason;
@@ -171,10 +172,13 @@ impl ArchiveHalf {
         self.open = None;
     }
 
-    /// The rule that ends the open attempt now, if one does.
+    /// The rule that ends the open attempt now, if one does. The clock ends none while an earlier
+    /// one is being sealed: readers would not see its records sooner, and a store that is slow
+    /// would get more files than it can take.
     #[must_use]
     pub fn roll_due(&self, now: Instant) -> Option<RollReason> {
-        self.archive.roll.due(self.open_files(now)?)
+        let due = self.archive.roll.due(self.open_files(now)?)?;
+        (!due.is_by_clock() || !self.task.is_sealing()).then_some(due)
     }
 
     /// Whether the open attempt has its first record for this time.
@@ -189,10 +193,12 @@ impl ArchiveHalf {
         self.paths.in_root()
     }
 
-    /// Time until a rule ends the open attempt, if nothing is added to it; [`None`] without one.
+    /// Time until a rule ends the open attempt, if nothing is added to it; [`None`] without one,
+    /// and while an earlier one is being sealed, whose end is told.
     #[must_use]
     pub fn roll_in(&self, now: Instant) -> Option<Duration> {
-        Some(self.archive.roll.due_in(self.open_files(now)?))
+        let open = self.open_files(now).filter(|_| !self.task.is_sealing())?;
+        Some(self.archive.roll.due_in(open))
     }
 
     /// What is open.

@@ -4,16 +4,20 @@
 //! * `root`: the id of an archive's root.
 //! * `ledger`: the ledger of one partition; `staging`: what is staged of it; `adopting`: what an
 //!   owner has sealed and left there; `abandoned`: the same, of partitions that no broker has.
-//! * `task`: carries out, in order, what a worker asks of the store.
+//! * `task`: carries out what a worker asks of the store; `commands`: what that is, and its order.
 //! * `files`: the open files of one attempt; `kept`: records that wait as bytes.
 //! * `open`: how many files the process has open in its stores.
 //! * `half`: the archive half of one partition on its worker.
 //! * `calls`: what a roll costs the NameNode.
+//! * `examples`: attempts and entries as tests make them.
 //! * `listing`: ledgers as they stand, for those who check or explain an archive.
 
 pub mod abandoned;
 mod adopting;
 pub mod calls;
+pub mod commands;
+#[cfg(test)]
+mod examples;
 pub mod files;
 pub mod half;
 mod kept;

@@ -1,4 +1,8 @@
-//! The archive task of one partition: it carries out, in order, what the worker asks of the store.
+//! The archive task of one partition: it carries out what the worker asks of the store.
+//!
+//! Attempts are written and sealed in the order in which they are asked for. The append of a sealed
+//! attempt comes before the next command of a later attempt: behind a store that is slow, it would
+//! wait for all files that are on their way, and the ledger would fall behind ever further.
 //!
 //! The worker never waits for the store; it only looks at how much is under way. After a failure
 //! the task ignores everything until it is told to recover.
@@ -6,7 +10,7 @@
 use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -15,6 +19,7 @@ use tokio::task::JoinSet;
 use crate::clients::store::{ErrorKind, StoreError, Writer};
 use crate::common::crash::{self, Step};
 use crate::common::spawn::{caught, spawn_detached};
+use crate::engine::archive::commands::{Appending, ArchiveCommand, HandedOver, Inbox, UnderWay};
 use crate::engine::archive::ledger::{AppendAnswer, LedgerError, LedgerStore, Recovered};
 use crate::engine::archive::open::{Growing, OpenFiles};
 use crate::pure::fault::{PlantedFault, planted};
@@ -24,46 +29,6 @@ use crate::pure::protocol::{
     AppendVerdict, AttemptId, Entry, EntryKey, EntryKind, EntryName, FileRef, LedgerTail,
 };
 use crate::pure::record::OffsetRange;
-
-/// What the worker asks for.
-#[derive(Debug)]
-pub enum ArchiveCommand {
-    /// Begins an attempt.
-    Open { key: EntryKey, id: AttemptId },
-    /// The attempt's file number `file` will be open in the store; the place is given back when
-    /// the file is closed.
-    Grow { file: usize, place: Growing },
-    /// A chunk of the attempt's file number `file`; the first one makes the file.
-    Write { file: usize, bytes: Bytes },
-    /// All of the attempt's file number `file`: it is made, written and closed.
-    WriteComplete { file: usize, chunks: Vec<Bytes> },
-    /// Closes all files, writes the manifest.
-    Seal(Box<Entry>),
-    /// Sends the append of a sealed attempt; when it stands, publishes.
-    Append(AttemptId),
-    /// Shows that the store takes a file if `probe` is set, deletes attempts whose append was never
-    /// sent, puts the entry, then reads the ledger and settles; if `adopt` is set, appends what was
-    /// sealed behind the ledger's end. The answer carries the ticket.
-    Recover {
-        ticket: Ticket,
-        probe: bool,
-        hint: Option<EntryName>,
-        discard: Vec<(EntryKey, AttemptId)>,
-        put: Option<Box<Entry>>,
-        adopt: bool,
-    },
-}
-
-impl ArchiveCommand {
-    /// Bytes of the file that it carries.
-    fn size(&self) -> usize {
-        match self {
-            ArchiveCommand::Write { bytes, .. } => bytes.len(),
-            ArchiveCommand::WriteComplete { chunks, .. } => chunks.iter().map(Bytes::len).sum(),
-            _ => 0,
-        }
-    }
-}
 
 /// What the task reports to the worker.
 #[derive(Debug)]
@@ -114,7 +79,10 @@ type Tell = dyn Fn(Event) + Send + Sync;
 /// The worker's end.
 pub struct Archiver {
     commands: mpsc::Sender<ArchiveCommand>,
-    under_way: Arc<AtomicUsize>,
+    appends: mpsc::Sender<Appending>,
+    /// How often it was told to recover.
+    recoveries: AtomicU64,
+    handed_over: Arc<HandedOver>,
     tell: Arc<Tell>,
     /// The task did not take a command, and the worker knows that; until the next
     /// [`ArchiveCommand::Recover`].
@@ -135,20 +103,24 @@ impl Archiver {
         tell: impl Fn(Event) + Send + Sync + 'static,
     ) -> Archiver {
         let (commands, inbox) = mpsc::channel(COMMANDS);
-        let under_way = Arc::new(AtomicUsize::new(0));
+        let (appends, appending) = mpsc::channel(COMMANDS);
+        let handed_over = Arc::<HandedOver>::default();
         let tell: Arc<Tell> = Arc::new(tell);
         let task = ArchiveTask {
             ledger,
             open_in_store,
             tell: Arc::clone(&tell),
-            under_way: Arc::clone(&under_way),
+            handed_over: Arc::clone(&handed_over),
+            recoveries: 0,
             open: None,
             sealed: HashMap::new(),
             unseen: APPENDS_A_LOOK,
             broken: false,
         };
+        let inbox = Inbox { commands: inbox, appends: appending, next: None };
         spawn_detached("archiver", task.run(inbox));
-        Archiver { commands, under_way, tell, gone: AtomicBool::new(false) }
+        let (recoveries, gone) = (AtomicU64::new(0), AtomicBool::new(false));
+        Archiver { commands, appends, recoveries, handed_over, tell, gone }
     }
 
     /// Hands over one command. If the task does not take it, the worker gets [`Event::Failed`], as
@@ -156,12 +128,19 @@ impl Archiver {
     pub fn send(&self, command: ArchiveCommand) {
         if matches!(command, ArchiveCommand::Recover { .. }) {
             self.gone.store(false, Ordering::Relaxed);
+            let _ = self.recoveries.fetch_add(1, Ordering::Relaxed);
         }
-        let size = command.size();
-        // Before the task takes it, and lowers the sum.
-        let _ = self.under_way.fetch_add(size, Ordering::Relaxed);
-        if self.commands.try_send(command).is_err() {
-            let _ = self.under_way.fetch_sub(size, Ordering::Relaxed);
+        let carried = command.carries();
+        // Before the task takes it, and lowers the sums.
+        self.handed_over.add(carried);
+        let is_taken = match command {
+            ArchiveCommand::Append(id) => {
+                self.appends.try_send((self.recoveries.load(Ordering::Relaxed), id)).is_ok()
+            }
+            command => self.commands.try_send(command).is_ok(),
+        };
+        if !is_taken {
+            self.handed_over.remove(carried);
             if !self.gone.swap(true, Ordering::Relaxed) {
                 tracing::error!("the archive task of a partition has ended");
                 (self.tell)(Event::Failed(LedgerError::Gone));
@@ -171,7 +150,12 @@ impl Archiver {
 
     /// Bytes handed over and not yet taken by the store.
     pub fn under_way(&self) -> usize {
-        self.under_way.load(Ordering::Relaxed)
+        self.handed_over.bytes()
+    }
+
+    /// Whether an attempt is to be sealed, and is not yet.
+    pub fn is_sealing(&self) -> bool {
+        0 < self.handed_over.seals()
     }
 
     /// Commands that wait.
@@ -184,7 +168,9 @@ struct ArchiveTask {
     ledger: LedgerStore,
     open_in_store: OpenFiles,
     tell: Arc<Tell>,
-    under_way: Arc<AtomicUsize>,
+    handed_over: Arc<HandedOver>,
+    /// How often it has begun to recover.
+    recoveries: u64,
     open: Option<OpenAttempt>,
     sealed: HashMap<AttemptId, Box<Entry>>,
     /// Appends since the staging directory was seen to hold nothing of others.
@@ -203,22 +189,10 @@ struct OpenAttempt {
     complete: JoinSet<Result<(), StoreError>>,
 }
 
-/// Bytes that are under way until this is dropped.
-struct UnderWay {
-    bytes: usize,
-    all: Arc<AtomicUsize>,
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        let _ = self.all.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
 impl ArchiveTask {
-    async fn run(mut self, mut inbox: mpsc::Receiver<ArchiveCommand>) {
-        while let Some(command) = inbox.recv().await {
-            let size = UnderWay { bytes: command.size(), all: Arc::clone(&self.under_way) };
+    async fn run(mut self, mut inbox: Inbox) {
+        while let Some(command) = inbox.recv(self.recoveries).await {
+            let size = UnderWay { carried: command.carries(), all: Arc::clone(&self.handed_over) };
             let open = self.open.as_ref().map(|open| (open.key, open.id));
             // A panic is one more way to fail: the task goes on to hear that it is to recover.
             let done = caught(self.carry_out(command, size)).await;
@@ -253,6 +227,7 @@ impl ArchiveTask {
     ) -> Result<(), LedgerError> {
         match command {
             ArchiveCommand::Recover { ticket, probe, hint, discard, put, adopt } => {
+                self.recoveries += 1;
                 self.broken = false;
                 self.open = None;
                 self.sealed.clear();
@@ -278,7 +253,7 @@ impl ArchiveTask {
             ArchiveCommand::WriteComplete { file, chunks } => {
                 self.complete(file, chunks, size).await
             }
-            ArchiveCommand::Seal(entry) => self.seal(entry).await,
+            ArchiveCommand::Seal(entry) => self.seal(entry, size).await,
             ArchiveCommand::Append(id) => self.append(id).await,
         }
     }
@@ -342,7 +317,7 @@ impl ArchiveTask {
         Ok(())
     }
 
-    async fn seal(&mut self, entry: Box<Entry>) -> Result<(), LedgerError> {
+    async fn seal(&mut self, entry: Box<Entry>, size: UnderWay) -> Result<(), LedgerError> {
         let mut open = self.open.take().expect("the worker opens before it seals");
         // All at once: HDFS may take half a second for each.
         for (number, mut file) in std::mem::take(&mut open.files) {
@@ -360,6 +335,8 @@ impl ArchiveTask {
         self.ledger.write_manifest(&entry).await?;
         let id = entry.attempt;
         let _ = self.sealed.insert(id, entry);
+        // The worker looks at this when it hears of the seal.
+        drop(size);
         (self.tell)(Event::Sealed(id));
         Ok(())
     }
@@ -412,9 +389,17 @@ impl ArchiveTask {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
+
     use parking_lot::Mutex;
 
     use super::*;
+    use crate::engine::archive::examples;
+    use crate::fakes::store::Memory;
+    use crate::pure::layout::names::PartitionPaths;
+    use crate::pure::record::Offset;
+
+    const TICKET: Ticket = Ticket { epoch: 0, number: 0 };
 
     #[test]
     fn a_command_that_nobody_takes_is_told_once_and_is_not_under_way() {
@@ -423,8 +408,10 @@ mod tests {
         let events = Arc::new(Mutex::new(Vec::new()));
         let to = Arc::clone(&events);
         let tell: Arc<Tell> = Arc::new(move |event| to.lock().push(event));
-        let (under_way, gone) = (Arc::default(), AtomicBool::new(false));
-        let archiver = Archiver { commands, under_way, tell, gone };
+        let (appends, _) = mpsc::channel(1);
+        let (recoveries, gone) = (AtomicU64::new(0), AtomicBool::new(false));
+        let handed_over = Arc::default();
+        let archiver = Archiver { commands, appends, recoveries, handed_over, tell, gone };
         for file in 0..2 {
             archiver.send(ArchiveCommand::Write { file, bytes: Bytes::from_static(b"ten bytes.") });
         }
@@ -438,15 +425,62 @@ mod tests {
             events.len()
         };
         assert_eq!(failures(), 1);
-        let ticket = Ticket { epoch: 0, number: 0 };
-        archiver.send(ArchiveCommand::Recover {
-            ticket,
-            probe: false,
-            hint: None,
-            discard: Vec::new(),
-            put: None,
-            adopt: false,
-        });
+        let (ticket, probe, hint, discard) = (TICKET, false, None, Vec::new());
+        let (put, adopt) = (None, false);
+        archiver.send(ArchiveCommand::Recover { ticket, probe, hint, discard, put, adopt });
         assert_eq!(failures(), 2, "who waits for the ledger must hear that it does not come");
+    }
+
+    /// A worker reads faster than the store takes files. An append that waited for all of them
+    /// would be late by their number, and by more of them each time.
+    #[tokio::test]
+    async fn an_append_does_not_wait_for_later_attempts() {
+        const ATTEMPTS: i64 = 3;
+        let paths = PartitionPaths::new("t", 0, 0);
+        let ledger = LedgerStore { store: Arc::new(Memory::default()), paths: paths.clone() };
+        let template = examples::template(&paths, "t", 0);
+        let entries: Vec<Entry> =
+            (0..ATTEMPTS).map(|at| examples::data(&paths, &template, at, at + 1)).collect();
+        let ids: Vec<AttemptId> = entries.iter().map(|entry| entry.attempt).collect();
+        let number = move |id: &AttemptId| ids.iter().position(|known| known == id).unwrap();
+        let (archiver, events) = (Arc::new(OnceLock::<Archiver>::new()), Arc::default());
+        let (to, log): (_, Arc<Mutex<Vec<String>>>) = (Arc::clone(&archiver), Arc::clone(&events));
+        let tell = move |event: Event| {
+            let to = to.get().expect("it was spawned before it tells anything");
+            let told = match &event {
+                Event::Ledger(..) => "ledger".into(),
+                Event::Sealed(id) => {
+                    // As a worker does.
+                    to.send(ArchiveCommand::Append(*id));
+                    format!("sealed {}", number(id))
+                }
+                Event::Answered(id, AppendVerdict::Appended, None) => {
+                    format!("appended {}", number(id))
+                }
+                Event::Published(of) => format!("published {}", number(&of.id)),
+                other => panic!("{other:?}"),
+            };
+            log.lock().push(format!("{told}{}", if to.is_sealing() { "" } else { ", all" }));
+        };
+        let archiver = archiver.get_or_init(|| Archiver::spawn(ledger, OpenFiles::default(), tell));
+        let genesis = template.entry(EntryKind::Genesis, (Offset(0), Offset(0)), 0);
+        let put = Some(Box::new(genesis));
+        let (ticket, probe, hint, discard, adopt) = (TICKET, false, None, Vec::new(), false);
+        archiver.send(ArchiveCommand::Recover { ticket, probe, hint, discard, put, adopt });
+        for entry in entries {
+            archiver.send(ArchiveCommand::Open { key: entry.key(), id: entry.attempt });
+            let chunks = vec![Bytes::from_static(b"rows")];
+            archiver.send(ArchiveCommand::WriteComplete { file: 0, chunks });
+            archiver.send(ArchiveCommand::Seal(Box::new(entry)));
+        }
+        while !events.lock().iter().any(|event| event.starts_with("published 2")) {
+            tokio::task::yield_now().await;
+        }
+        let events = events.lock().join("; ");
+        assert_eq!(
+            events,
+            "ledger; sealed 0; appended 0; published 0; sealed 1; appended 1; published 1; \
+             sealed 2, all; appended 2, all; published 2, all"
+        );
     }
 }

@@ -85,6 +85,12 @@ impl RollReason {
             RollReason::Stop => "stop",
         }
     }
+
+    /// Whether time alone has ended the attempt: nothing is full.
+    #[must_use]
+    pub fn is_by_clock(self) -> bool {
+        matches!(self, RollReason::Age | RollReason::Idle)
+    }
 }
 
 impl fmt::Display for RollReason {
