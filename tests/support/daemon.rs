@@ -19,6 +19,20 @@ pub struct Daemon {
     instance: String,
 }
 
+/// The names of series that tell how far a daemon has come, or their beginnings.
+const FIGURES: [&str; 10] = [
+    "alluvium_archive_",
+    "alluvium_buffered_bytes",
+    "alluvium_committed_offset",
+    "alluvium_log_end_offset",
+    "alluvium_partition_",
+    "alluvium_results_position",
+    "alluvium_root_unavailable_seconds",
+    "alluvium_store_errors_total",
+    "alluvium_store_queue_bytes",
+    "alluvium_store_seconds_count",
+];
+
 fn listening(config: &str, port: u16) -> String {
     config.replace("[daemon]", &format!("[daemon]\nlisten = \"127.0.0.1:{port}\""))
 }
@@ -157,6 +171,17 @@ impl Daemon {
         (code, std::fs::read_to_string(&self.log).unwrap())
     }
 
+    /// What it says of itself: where it stands is not in its log.
+    fn print_figures(&self) {
+        let asked = Instant::now();
+        let text = self.get("/metrics");
+        let said = if text.is_some() { "answered" } else { "gave no answer" };
+        eprintln!("--- {}: /metrics {said} within {:.1?} ---", self.instance, asked.elapsed());
+        let told = |line: &&str| FIGURES.iter().any(|name| line.starts_with(name));
+        let text = text.unwrap_or_default();
+        text.lines().filter(told).for_each(|line| eprintln!("{line}"));
+    }
+
     pub fn log_text(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -173,6 +198,9 @@ pub(super) fn get(port: u16, path: &str) -> Option<String> {
 impl Drop for Daemon {
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
+            if std::thread::panicking() {
+                self.print_figures();
+            }
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
