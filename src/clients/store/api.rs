@@ -1,5 +1,6 @@
 //! What every store can do, and how long it may take.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,6 +17,11 @@ pub const SMALL: u64 = 64 << 20;
 pub trait Store: Send + Sync + 'static {
     /// The root, for people.
     fn url(&self) -> &str;
+
+    /// The hosts and ports of the servers that are asked for everything; none of a directory.
+    fn servers(&self) -> Arc<[String]> {
+        Arc::default()
+    }
 
     /// Creates a file. The file must not exist, and its directory must.
     async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError>;

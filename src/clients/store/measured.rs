@@ -12,6 +12,8 @@ use crate::clients::store::error::StoreError;
 /// An operation of a store that has ended.
 pub(crate) struct Call<'a> {
     pub(crate) root: &'a str,
+    /// What [`Store::servers`] says of it.
+    pub(crate) servers: &'a Arc<[String]>,
     /// Relative to the root; of a rename, where the file was.
     pub(crate) path: &'a str,
     pub(crate) operation: &'static str,
@@ -26,25 +28,38 @@ pub(crate) type StoreTimer = dyn Fn(&Call<'_>) + Send + Sync;
 /// A store that measures the operations of another one.
 pub(crate) struct Measured {
     inner: Arc<dyn Store>,
+    servers: Arc<[String]>,
     timer: Arc<StoreTimer>,
 }
 
 impl Measured {
     pub(crate) fn wrap(inner: Arc<dyn Store>, timer: &Arc<StoreTimer>) -> Arc<dyn Store> {
-        Arc::new(Measured { inner, timer: Arc::clone(timer) })
+        let servers = inner.servers();
+        Arc::new(Measured { inner, servers, timer: Arc::clone(timer) })
     }
+
+    fn at<'a>(&'a self, path: &'a str) -> At<'a> {
+        At { root: self.url(), servers: &self.servers, path }
+    }
+}
+
+/// Where an operation works.
+struct At<'a> {
+    root: &'a str,
+    servers: &'a Arc<[String]>,
+    path: &'a str,
 }
 
 async fn timed<T>(
     timer: &StoreTimer,
-    (root, path): (&str, &str),
+    At { root, servers, path }: At<'_>,
     operation: &'static str,
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
     let started = Instant::now();
     let answer = work.await;
     let error = answer.as_ref().err();
-    timer(&Call { root, path, operation, duration: started.elapsed(), error });
+    timer(&Call { root, servers, path, operation, duration: started.elapsed(), error });
     answer
 }
 
@@ -54,57 +69,62 @@ impl Store for Measured {
         self.inner.url()
     }
 
+    fn servers(&self) -> Arc<[String]> {
+        Arc::clone(&self.servers)
+    }
+
     async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError> {
-        let inner =
-            timed(&*self.timer, (self.url(), path), "create", self.inner.create(path)).await?;
+        let inner = timed(&*self.timer, self.at(path), "create", self.inner.create(path)).await?;
         let (root, path) = (self.url().to_string(), path.to_string());
-        Ok(Box::new(MeasuredWriter { root, path, inner, timer: Arc::clone(&self.timer) }))
+        let (servers, timer) = (Arc::clone(&self.servers), Arc::clone(&self.timer));
+        Ok(Box::new(MeasuredWriter { root, servers, path, inner, timer }))
     }
 
     async fn make_dirs(&self, path: &str) -> Result<(), StoreError> {
-        timed(&*self.timer, (self.url(), path), "make_dirs", self.inner.make_dirs(path)).await
+        timed(&*self.timer, self.at(path), "make_dirs", self.inner.make_dirs(path)).await
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
-        timed(&*self.timer, (self.url(), from), "rename", self.inner.rename(from, to)).await
+        timed(&*self.timer, self.at(from), "rename", self.inner.rename(from, to)).await
     }
 
     async fn delete(&self, path: &str) -> Result<(), StoreError> {
-        timed(&*self.timer, (self.url(), path), "delete", self.inner.delete(path)).await
+        timed(&*self.timer, self.at(path), "delete", self.inner.delete(path)).await
     }
 
     async fn delete_empty(&self, path: &str) -> Result<(), StoreError> {
-        timed(&*self.timer, (self.url(), path), "delete", self.inner.delete_empty(path)).await
+        timed(&*self.timer, self.at(path), "delete", self.inner.delete_empty(path)).await
     }
 
     async fn length(&self, path: &str) -> Result<Option<u64>, StoreError> {
-        timed(&*self.timer, (self.url(), path), "length", self.inner.length(path)).await
+        timed(&*self.timer, self.at(path), "length", self.inner.length(path)).await
     }
 
     async fn list(&self, path: &str) -> Result<Vec<String>, StoreError> {
-        timed(&*self.timer, (self.url(), path), "list", self.inner.list(path)).await
+        timed(&*self.timer, self.at(path), "list", self.inner.list(path)).await
     }
 
     async fn walk(&self, path: &str) -> Result<Vec<(String, u64)>, StoreError> {
-        timed(&*self.timer, (self.url(), path), "walk", self.inner.walk(path)).await
+        timed(&*self.timer, self.at(path), "walk", self.inner.walk(path)).await
     }
 
     async fn read_at_most(&self, path: &str, most: u64) -> Result<Option<Bytes>, StoreError> {
         let read = self.inner.read_at_most(path, most);
-        timed(&*self.timer, (self.url(), path), "read", read).await
+        timed(&*self.timer, self.at(path), "read", read).await
     }
 
     async fn facts(&self, path: &str) -> Result<Option<FileFacts>, StoreError> {
-        timed(&*self.timer, (self.url(), path), "facts", self.inner.facts(path)).await
+        timed(&*self.timer, self.at(path), "facts", self.inner.facts(path)).await
     }
 
     async fn limits(&self) -> Result<Vec<Limit>, StoreError> {
-        timed(&*self.timer, (self.url(), ""), "limits", self.inner.limits()).await
+        timed(&*self.timer, self.at(""), "limits", self.inner.limits()).await
     }
 }
 
 struct MeasuredWriter {
     root: String,
+    servers: Arc<[String]>,
     path: String,
     inner: Box<dyn Writer>,
     timer: Arc<StoreTimer>,
@@ -113,10 +133,12 @@ struct MeasuredWriter {
 #[async_trait]
 impl Writer for MeasuredWriter {
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
-        timed(&*self.timer, (&self.root, &self.path), "write", self.inner.write(bytes)).await
+        let MeasuredWriter { root, servers, path, inner, timer } = self;
+        timed(&**timer, At { root, servers, path }, "write", inner.write(bytes)).await
     }
 
     async fn close(&mut self) -> Result<(), StoreError> {
-        timed(&*self.timer, (&self.root, &self.path), "close", self.inner.close()).await
+        let MeasuredWriter { root, servers, path, inner, timer } = self;
+        timed(&**timer, At { root, servers, path }, "close", inner.close()).await
     }
 }

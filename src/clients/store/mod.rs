@@ -30,4 +30,4 @@ pub use api::{Deadlines, FileFacts, Limit, Limited, SMALL, Store, Writer};
 pub use error::{ErrorKind, StoreError};
 pub use mounts::refuse_mounts_below;
 pub use open::{open, refused};
-pub use reach::reach;
+pub use reach::{reach, reach_one_of};

@@ -23,7 +23,14 @@ pub async fn reach(root: &Root) -> Result<(), String> {
     let Root::Hdfs { url, options } = root else { return Ok(()) };
     // What can't be read is told where the root is opened.
     let addresses = hadoop_values(options).map(|values| hdfs::addresses(url, &values));
-    let addresses = addresses.unwrap_or_default();
+    reach_one_of(url, &addresses.unwrap_or_default()).await
+}
+
+/// Connects to these NameNodes of the root `url`, and asks them nothing.
+///
+/// # Errors
+/// None of them accepts a connection; each is named with the reason.
+pub async fn reach_one_of(url: &str, addresses: &[String]) -> Result<(), String> {
     let tries = addresses.iter().map(|address| connect(address));
     let tried = futures_util::future::join_all(tries).await;
     let failed: Vec<String> = tried.into_iter().filter_map(Result::err).collect();

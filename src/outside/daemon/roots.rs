@@ -8,9 +8,9 @@ use std::sync::Arc;
 use crate::clients::kerberos::silent_kdc;
 use crate::clients::store::measured::{Call, Measured, StoreTimer};
 use crate::clients::store::{
-    self, Deadlines, ErrorKind, Store, StoreError, reach, refuse_mounts_below,
+    self, Deadlines, ErrorKind, Store, StoreError, reach, reach_one_of, refuse_mounts_below,
 };
-use crate::common::config::{Config, HdfsOptions, Root};
+use crate::common::config::{Config, Root};
 use crate::common::health::{Board, Subject};
 use crate::common::spawn::spawn_detached;
 use crate::engine::archive::root::{check_files, identity};
@@ -204,15 +204,11 @@ pub(super) fn heard(board: &Arc<Board>, call: &Call<'_>) {
         }
         return;
     }
-    let board = Arc::clone(board);
+    let (board, servers) = (Arc::clone(board), Arc::clone(call.servers));
     spawn_detached("root-trouble", async move {
         let Subject::Root(url) = &root else { return };
-        // The client only says that nothing came; why, a connection of its own can tell.
-        let root_alone = Root::Hdfs { url: url.clone(), options: HdfsOptions::default() };
-        let why = match namenode(url) {
-            Some(_) => reach(&root_alone).await.err(),
-            None => None,
-        };
+        // The client only says that nothing came; why, connections of its own can tell.
+        let why = reach_one_of(url, &servers).await.err();
         board.explain(&root, &why.unwrap_or(cause));
     });
 }
@@ -287,6 +283,38 @@ mod tests {
             board.outage(&root).is_some()
         };
         calls.iter().map(after).collect()
+    }
+
+    /// The client says of a NameNode that it does not answer; of two, it does not say which.
+    #[tokio::test]
+    async fn each_namenode_that_refuses_is_named_while_the_daemon_runs() {
+        let closed = || {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.local_addr().unwrap().to_string()
+        };
+        let servers: Arc<[String]> = [closed(), closed()].into();
+        let root = "hdfs://name-service/data";
+        let (board, subject) = (Arc::new(Board::default()), Subject::Root(root.into()));
+        let error = StoreError::new(ErrorKind::Unknown, "list", "/data", "no answer within 15 s");
+        let call = Call {
+            root,
+            servers: &servers,
+            path: "_alluvium",
+            operation: "list",
+            duration: std::time::Duration::ZERO,
+            error: Some(&error),
+        };
+        heard(&board, &call);
+        let cause = || board.outage(&subject).map(|outage| outage.cause).unwrap_or_default();
+        for _ in 0..500 {
+            if cause().contains("refused") {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        for part in [&*servers[0], &*servers[1], "refused", "Hadoop's files", root] {
+            assert!(cause().contains(part), "no {part:?} in {}", cause());
+        }
     }
 
     /// systemd starts a daemon again every ten seconds, unless it has ended with 78.

@@ -51,6 +51,14 @@ pub(crate) fn namenodes_fail_over() {
     testbed(&["start", "nn2"]);
     fails_over("the active one becomes a standby", &[&["standby", "nn"], &["active", "nn2"]]);
     a_start_beside_one_that_stands_still(&cluster, &config);
+    testbed(&["kill", "nn"]);
+    testbed(&["kill", "nn2"]);
+    eventually("each NameNode that refuses is named", GOES_ON, || {
+        let refuses = |line: &str| 2 <= line.matches("can't connect to the NameNode at").count();
+        daemon.log_text().lines().any(refuses)
+    });
+    testbed(&["start", "nn"]);
+    fails_over("both were dead", &[&["start", "nn2"], &["active", "nn2"]]);
     let sent = load.end();
     eventually("all archived", GOES_ON, || sent.records as f64 <= archived());
     assert_eq!(daemon.stop(), 0);

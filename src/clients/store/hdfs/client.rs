@@ -15,7 +15,7 @@ use crate::clients::store::hdfs::clients::{Asks, Clients, InUse};
 use crate::clients::store::hdfs::creation::Creation;
 use crate::clients::store::hdfs::erasure::{Erasure, replicas};
 use crate::clients::store::hdfs::error::classify;
-use crate::clients::store::hdfs::name_service::NameService;
+use crate::clients::store::hdfs::name_service::{NameService, addresses};
 use crate::clients::store::hdfs::pause::{Logins, logins_of};
 use crate::clients::store::hdfs::pipelines::{HdfsFile, Pipelines};
 use crate::clients::store::hdfs::quota::{above, limits};
@@ -31,6 +31,8 @@ pub struct Hdfs {
     /// Where every call of the client runs.
     threads: Handle,
     url: String,
+    /// The NameNodes.
+    servers: Arc<[String]>,
     /// The path part of the URL, without a slash at its end.
     base: String,
     deadlines: Deadlines,
@@ -59,6 +61,7 @@ impl Hdfs {
             // The library would only say that there are no credentials.
             return Err(StoreError::new(ErrorKind::Authentication, "log in to", url, fault));
         }
+        let servers = addresses(url, &values).into();
         let name_service = NameService::new(&authority, values);
         let creation = creation(options, &name_service, &base).map_err(unusable)?;
         let is_secured = is_secured(options, &name_service);
@@ -94,6 +97,7 @@ impl Hdfs {
             clients,
             threads,
             url,
+            servers,
             base,
             deadlines,
             pipelines,
@@ -245,6 +249,10 @@ impl RawFile for Attended {
 impl Store for Hdfs {
     fn url(&self) -> &str {
         &self.url
+    }
+
+    fn servers(&self) -> Arc<[String]> {
+        Arc::clone(&self.servers)
     }
 
     async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError> {
