@@ -56,7 +56,7 @@ prove: setup python
 # BUILT=yes packs the program that is there: the one that the tests have run.
 deb: setup $(if $(BUILT),,build)
 	@testbed/setup deb
-	rm -rf target/package && target/release/alluvium generate target/package
+	rm -rf target/package && target/release/alluvium generate package target/package
 	$(CARGO_DEB) --no-build --no-strip
 
 # Installed, started, upgraded and removed in a Debian tree that has nothing else.

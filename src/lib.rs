@@ -37,7 +37,7 @@ pub use outside::cli::main;
 /// What the tests on real servers and the benchmarks need from the inside.
 pub mod testing {
     pub use crate::clients::store::{Deadlines, Store, StoreError, open};
-    pub use crate::common::config::{HdfsOptions, Root};
+    pub use crate::common::config::{HdfsOptions, Root, json_schema, reference};
     pub use crate::common::crash::Step;
     pub use crate::common::metrics::catalogue;
     pub use crate::pure::layout::names::parse_entry;

@@ -11,6 +11,65 @@ fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// A file that is written here (ALLUVIUM_DOCS=1), and compared in any other run.
+fn is_as_generated(name: &str, text: &str) {
+    let file = top().join(name);
+    if std::env::var_os("ALLUVIUM_DOCS").is_some() {
+        std::fs::write(&file, text).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(&file).unwrap_or_default() == text,
+        "{name} is old: ALLUVIUM_DOCS=1 cargo test --release --test files"
+    );
+}
+
+#[test]
+fn the_reference_of_the_configuration_is_what_the_code_reads() {
+    is_as_generated("docs/configuration.md", &alluvium::testing::reference());
+    let schema = format!("{:#}\n", alluvium::testing::json_schema());
+    is_as_generated("config/alluvium.schema.json", &schema);
+}
+
+/// An editor shows the place of each mistake.
+#[test]
+fn the_schema_takes_the_examples_and_finds_mistakes() {
+    let mut compiler = boon::Compiler::new();
+    let (mut schemas, name) = (boon::Schemas::new(), "alluvium.schema.json");
+    compiler.add_resource(name, alluvium::testing::json_schema()).unwrap();
+    let schema = compiler.compile(name, &mut schemas).unwrap();
+    let read = |text: &str| -> serde_json::Value {
+        serde_json::to_value(toml::from_str::<toml::Table>(text).unwrap()).unwrap()
+    };
+    for file in ["config/alluvium.toml", "config/tutorial.toml"] {
+        let text = std::fs::read_to_string(top().join(file)).unwrap();
+        let value = read(&text);
+        let found = schemas.validate(&value, schema);
+        assert!(found.is_ok(), "{file}: {:#}", found.unwrap_err());
+    }
+    let whole = std::fs::read_to_string(top().join("config/alluvium.toml")).unwrap();
+    for (right, wrong, place) in [
+        ("group_id = \"alluvium\"", "", "at \'/kafka\'"),
+        ("group_id = ", "grop_id = ", "at \'/kafka\'"),
+        ("assignor = \"cooperative-sticky\"", "assignor = \"sticky\"", "at \'/kafka/assignor\'"),
+        ("\"session.timeout.ms\"", "\"session.timeout\"", "invalid property 'session.timeout'"),
+        ("workers = 2", "workers = 0", "at \'/daemon/workers\'"),
+        ("commit_interval = \"2s\"", "commit_interval = 2", "at \'/daemon/commit_interval\'"),
+        ("memory = \"1GiB\"", "memory = \"much\"", "at \'/daemon/memory\'"),
+        ("tombstones = \"keep\"", "tombstones = true", "at \'/archive/tombstones\'"),
+        ("open_files = 64", "open_files = \"64\"", "at \'/archive/roll/open_files\'"),
+        ("topics = [", "topics = \"Hello-Kafka\" # [", "at \'/mapping/hello/topics\'"),
+        ("by = \"word\"", "by = \"words\"", "at \'/mapping/hello/wordcount/by\'"),
+        ("time = \"record\"", "time = { unit = \"ms\" }", "at \'/mapping/hello/wordcount/time\'"),
+        ("lowercase = false", "lowercase = \"no\"", "at \'/mapping/hello/wordcount/lowercase\'"),
+    ] {
+        assert!(whole.contains(right), "the example has no {right}");
+        let value = read(&whole.replacen(right, wrong, 1));
+        let found = schemas.validate(&value, schema).err().map(|e| format!("{e:#}"));
+        let found = found.unwrap_or_default();
+        assert!(found.contains(place), "{wrong}: no {place:?} in {found}");
+    }
+}
+
 /// docs/metrics.md is written by this test (ALLUVIUM_DOCS=1), and compared in any other run.
 #[test]
 fn the_page_of_series_is_what_the_code_has() {
@@ -27,14 +86,7 @@ fn the_page_of_series_is_what_the_code_has() {
         let labels = s.labels.join(", ");
         writeln!(text, "| `{}` | {} | {labels} | {} |", s.name, s.kind, s.help).unwrap();
     }
-    let page = top().join("docs/metrics.md");
-    if std::env::var_os("ALLUVIUM_DOCS").is_some() {
-        std::fs::write(&page, &text).unwrap();
-    }
-    assert!(
-        std::fs::read_to_string(&page).unwrap_or_default() == text,
-        "docs/metrics.md is old: ALLUVIUM_DOCS=1 cargo test --test files"
-    );
+    is_as_generated("docs/metrics.md", &text);
 
     // Whatever rules and dashboard name is there.
     let known = |name: &str| {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
+use crate::common::config::facts::{Facts, Kind};
 use crate::common::config::places::TextPlace;
 use crate::pure::duration;
 
@@ -51,9 +52,9 @@ impl fmt::Display for ConfigFault {
     }
 }
 
-/// All faults of one configuration, each of them once.
+/// All faults of one configuration, each of them once; and what its reading tells of the keys.
 #[derive(Default, Debug)]
-pub(super) struct Faults(pub Vec<ConfigFault>);
+pub(super) struct Faults(pub Vec<ConfigFault>, pub Facts);
 
 impl Faults {
     pub(super) fn add(&mut self, key: impl Into<String>, message: impl fmt::Display) {
@@ -92,6 +93,7 @@ impl Fields {
     }
 
     pub(super) fn text(&mut self, name: &'static str, faults: &mut Faults) -> Option<String> {
+        faults.1.add(self.key(name), Kind::Text);
         match self.take(name)? {
             Value::String(s) => Some(s),
             other => self.wrong_type(name, "a string", &other, faults),
@@ -110,6 +112,7 @@ impl Fields {
     }
 
     pub(super) fn flag(&mut self, name: &'static str, faults: &mut Faults) -> Option<bool> {
+        faults.1.add(self.key(name), Kind::Flag);
         match self.take(name)? {
             Value::Boolean(b) => Some(b),
             other => self.wrong_type(name, "true or false", &other, faults),
@@ -122,6 +125,7 @@ impl Fields {
         range: std::ops::RangeInclusive<i64>,
         faults: &mut Faults,
     ) -> Option<T> {
+        faults.1.add(self.key(name), Kind::Number { least: *range.start(), most: *range.end() });
         match self.take(name)? {
             Value::Integer(n) if range.contains(&n) => T::try_from(n).ok(),
             Value::Integer(n) => {
@@ -140,6 +144,7 @@ impl Fields {
         at_least: Duration,
         faults: &mut Faults,
     ) -> Option<Duration> {
+        faults.1.add(self.key(name), Kind::Duration { least: at_least });
         self.parsed(name, faults, |text| {
             let duration = duration::parse(text)?;
             if duration < at_least {
@@ -159,6 +164,7 @@ impl Fields {
         at_least: u64,
         faults: &mut Faults,
     ) -> Option<u64> {
+        faults.1.add(self.key(name), Kind::Size { least: at_least });
         self.parsed(name, faults, |text| {
             let size = bytesize::ByteSize::from_str(text)
                 .map_err(|_| format!("{text:?} is not a size; write \"128MiB\" or \"1GB\""))?;
@@ -181,6 +187,8 @@ impl Fields {
         choices: &[(&str, T)],
         faults: &mut Faults,
     ) -> Option<T> {
+        let words = choices.iter().map(|(word, _)| (*word).to_string()).collect();
+        faults.1.add(self.key(name), Kind::Choice(words));
         self.parsed(name, faults, |text| {
             choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(
                 || {
@@ -193,6 +201,7 @@ impl Fields {
     }
 
     pub(super) fn texts(&mut self, name: &'static str, faults: &mut Faults) -> Option<Vec<String>> {
+        faults.1.add(self.key(name), Kind::Texts);
         let list = match self.take(name)? {
             Value::Array(list) => list,
             other => return self.wrong_type(name, "a list of strings", &other, faults),
@@ -208,6 +217,7 @@ impl Fields {
     }
 
     pub(super) fn table(&mut self, name: &'static str, faults: &mut Faults) -> Option<Fields> {
+        faults.1.add(self.key(name), Kind::Table);
         match self.take(name)? {
             Value::Table(table) => Some(Fields::new(self.key(name), table)),
             other => self.wrong_type(name, "a table", &other, faults),
@@ -220,6 +230,7 @@ impl Fields {
         name: &'static str,
         faults: &mut Faults,
     ) -> Vec<(String, Value)> {
+        faults.1.add(self.key(name), Kind::Entries);
         match self.take(name) {
             None => Vec::new(),
             Some(Value::Table(table)) => table.into_iter().collect(),
@@ -238,6 +249,7 @@ impl Fields {
         hint: &str,
         faults: &mut Faults,
     ) -> Option<T> {
+        faults.1.require(self.key(name));
         let reported = faults.0.iter().any(|f| f.key == self.key(name));
         if value.is_none() && !reported {
             faults.add(self.key(name), format!("{MISSING}; {hint}"));
@@ -259,6 +271,9 @@ impl Fields {
 
     /// Everything that is left is unknown.
     pub(super) fn finish(self, faults: &mut Faults) {
+        for name in &self.known {
+            faults.1.add(self.key(name), Kind::Other);
+        }
         for name in self.table.keys() {
             let near = self
                 .known

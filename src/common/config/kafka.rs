@@ -118,7 +118,7 @@ impl Kafka {
 
 /// What a user may set: connection, security, sizes and times. Everything else is either ours
 /// (it holds the guarantee) or unheard of.
-const ALLOWED: &[&str] = &[
+pub(super) const ALLOWED: &[&str] = &[
     "client.rack",
     "broker.address.family",
     "compression.type",

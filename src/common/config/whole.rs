@@ -8,6 +8,7 @@ use toml::de::{DeTable, Deserializer};
 
 use crate::common::config::archive::{ArchiveConfig, ArchiveKeys};
 use crate::common::config::daemon::{self, Daemon};
+use crate::common::config::facts::Facts;
 use crate::common::config::fields::{ConfigFault, Faults, Fields};
 use crate::common::config::kafka::{self, Kafka};
 use crate::common::config::kerberos::Kerberos;
@@ -25,6 +26,43 @@ pub struct Config {
     /// `[archive]` as it was written: the mappings' defaults.
     pub defaults: Table,
 }
+
+/// Whether two configurations agree.
+type IsSame = fn(&Config, &Config) -> bool;
+
+/// What a running daemon does not take: keys or tables, and how to compare them.
+pub(super) const RESTART: [(&str, IsSame); 10] = [
+    ("kafka", |a, b| a.kafka == b.kafka),
+    ("daemon.instance", |a, b| a.daemon.instance == b.daemon.instance),
+    ("daemon.workers", |a, b| a.daemon.workers == b.daemon.workers),
+    ("daemon.commit_interval", |a, b| a.daemon.commit_interval == b.daemon.commit_interval),
+    ("daemon.memory", |a, b| a.daemon.memory_bytes == b.daemon.memory_bytes),
+    ("daemon.revoke_timeout", |a, b| a.daemon.revoke_timeout == b.daemon.revoke_timeout),
+    ("daemon.drain_timeout", |a, b| a.daemon.drain_timeout == b.daemon.drain_timeout),
+    ("daemon.topics_refresh", |a, b| a.daemon.topics_refresh == b.daemon.topics_refresh),
+    ("daemon.listen", |a, b| a.daemon.listen == b.daemon.listen),
+    ("daemon.web_config", |a, b| a.daemon.web_config == b.daemon.web_config),
+];
+
+/// A file that has each table; most keys in it are missing.
+const EACH_TABLE: &str = r#"
+[kafka]
+kerberos = {}
+properties = {}
+secrets = {}
+[daemon]
+login = {}
+[archive]
+hadoop = {}
+kerberos = {}
+roll = {}
+[mapping.NAME]
+topics = ["t"]
+archive = { hadoop = {}, kerberos = {}, roll = {} }
+[mapping.NAME.wordcount]
+archive = { hadoop = {}, kerberos = {}, roll = {} }
+partials = {}
+"#;
 
 /// A configuration with faults.
 #[derive(Debug)]
@@ -82,34 +120,43 @@ impl Config {
         Err(Faulty(faults).placed(&places))
     }
 
-    fn check(table: Table, instance: Option<&str>) -> Result<Config, Faulty> {
+    pub(super) fn check(table: Table, instance: Option<&str>) -> Result<Config, Faulty> {
         let mut faults = Faults::default();
+        let config = Config::read(table, instance, &mut faults);
+        config.filter(|_| faults.0.is_empty()).ok_or(Faulty(faults.0))
+    }
+
+    /// What the code asks for when it reads a file that has each table.
+    pub(super) fn facts() -> Facts {
+        let mut faults = Faults::default();
+        let _ = Config::read(toml::from_str(EACH_TABLE).unwrap_or_default(), None, &mut faults);
+        faults.1
+    }
+
+    fn read(table: Table, instance: Option<&str>, faults: &mut Faults) -> Option<Config> {
         let mut top = Fields::new("", table);
-        let kafka = top.table("kafka", &mut faults);
+        let kafka = top.table("kafka", faults);
         let kafka =
-            top.require("kafka", kafka, "this table names the brokers and the group", &mut faults);
-        let kafka = kafka.and_then(|k| kafka::read(k, &mut faults));
-        let daemon = top.table("daemon", &mut faults);
-        let daemon = daemon::read(daemon, instance, &mut faults);
-        let written = top.table("archive", &mut faults);
+            top.require("kafka", kafka, "this table names the brokers and the group", faults);
+        let kafka = kafka.and_then(|k| kafka::read(k, faults));
+        let daemon = top.table("daemon", faults);
+        let daemon = daemon::read(daemon, instance, faults);
+        let written = top.table("archive", faults);
         let defaults_table = written.as_ref().map(Fields::table_as_written).unwrap_or_default();
-        let defaults = ArchiveKeys::read(written, &mut faults);
-        let tables = top.entries("mapping", &mut faults);
+        let defaults = ArchiveKeys::read(written, faults);
+        let tables = top.entries("mapping", faults);
         if tables.is_empty() {
             faults.add("mapping", "is missing; write a [mapping.NAME] with topics = [\"…\"]");
         }
         let group = kafka.as_ref().map(|k| k.group_id.as_str());
-        let mappings = mapping::read_all(tables, group, &defaults, &mut faults);
-        top.finish(&mut faults);
-        together::check_together(&mappings, &mut faults);
+        let mappings = mapping::read_all(tables, group, &defaults, faults);
+        top.finish(faults);
+        together::check_together(&mappings, faults);
         if let Some(kafka) = &kafka {
-            together::check_message_size(kafka, &mappings, &mut faults);
-            together::check_caches(kafka, &mappings, &mut faults);
+            together::check_message_size(kafka, &mappings, faults);
+            together::check_caches(kafka, &mappings, faults);
         }
-        match (kafka, faults.0.is_empty()) {
-            (Some(kafka), true) => Ok(Config { kafka, daemon, mappings, defaults: defaults_table }),
-            _ => Err(Faulty(faults.0)),
-        }
+        Some(Config { kafka: kafka?, daemon, mappings, defaults: defaults_table })
     }
 
     /// How many worker threads a mapping may have: `daemon.workers` for one or two mappings, and
@@ -144,18 +191,7 @@ impl Config {
     /// What is written in `new` and can't be taken by a running daemon, by key.
     #[must_use]
     pub fn needs_restart(&self, new: &Config) -> Vec<&'static str> {
-        let (a, b) = (&self.daemon, &new.daemon);
-        let mut keys = Vec::new();
-        let mut differs = |key, same: bool| keys.extend((!same).then_some(key));
-        differs("kafka", self.kafka == new.kafka);
-        differs("daemon.workers", a.workers == b.workers);
-        differs("daemon.commit_interval", a.commit_interval == b.commit_interval);
-        differs("daemon.memory", a.memory_bytes == b.memory_bytes);
-        differs("daemon.revoke_timeout", a.revoke_timeout == b.revoke_timeout);
-        differs("daemon.drain_timeout", a.drain_timeout == b.drain_timeout);
-        differs("daemon.topics_refresh", a.topics_refresh == b.topics_refresh);
-        differs("daemon.listen", a.listen == b.listen);
-        differs("daemon.web_config", a.web_config == b.web_config);
-        keys
+        let differs = RESTART.iter().filter(|(_, is_same)| !is_same(self, new));
+        differs.map(|(key, _)| *key).collect()
     }
 }

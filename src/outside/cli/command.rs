@@ -102,9 +102,10 @@ enum CliCommand {
     /// version 3 cannot read them otherwise. Examples: alluvium ddl orders --engine spark; alluvium
     /// ddl orders --engine duckdb --root file:///srv/copy --counts
     Ddl(ddl::Ddl),
-    /// Write man pages and shell completions into a directory.
+    /// Write man pages and completions, or print the JSON Schema of configuration files.
     ///
-    /// Packages already contain these files. Example: alluvium generate target/package
+    /// Packages already contain all of them.
+    #[command(subcommand)]
     #[command(hide = true)]
     Generate(generate::Generate),
 }

@@ -1,27 +1,43 @@
-//! `alluvium generate`: man pages and completions, for packages.
+//! `alluvium generate`: what is made of the program's own code, for packages and editors.
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Command};
+use clap::{Command, Subcommand};
 use clap_complete::Shell;
 
-use crate::outside::cli::output::complain;
+use crate::common::config::json_schema;
+use crate::outside::cli::output::{complain, say};
 
-/// Arguments of `generate`.
-#[derive(Args, Debug)]
-pub(super) struct Generate {
-    /// The directory; it is created if it does not exist.
-    directory: PathBuf,
+/// What is made.
+#[derive(Subcommand, Debug)]
+pub(super) enum Generate {
+    /// Write the man pages and completions of all commands into a directory.
+    ///
+    /// Example: alluvium generate package target/package
+    Package {
+        /// The directory; it is created if it does not exist.
+        directory: PathBuf,
+    },
+    /// Print the JSON Schema of configuration files, with which editors complete and check them.
+    ///
+    /// Example: alluvium generate schema > alluvium.schema.json
+    Schema,
 }
 
 impl Generate {
-    /// Writes the man pages and completions of all commands, and the other files of a package.
+    /// Writes the files, or prints the schema.
     pub(super) fn main(&self, commands: Command) -> u8 {
-        match write(commands, &self.directory) {
-            Ok(()) => 0,
-            Err(e) => {
-                complain(&format!("can't write to {}: {e}", self.directory.display()));
-                1
+        match self {
+            Generate::Package { directory } => match write(commands, directory) {
+                Ok(()) => 0,
+                Err(e) => {
+                    complain(&format!("can't write to {}: {e}", directory.display()));
+                    1
+                }
+            },
+            Generate::Schema => {
+                say(&format!("{:#}", json_schema()));
+                0
             }
         }
     }

@@ -1,0 +1,182 @@
+//! The JSON Schema of a configuration file, for editors: TOML has the same values.
+//!
+//! <https://json-schema.org/draft/2020-12/schema>; what it can't say (relations between keys, names
+//! of zones) `alluvium check` says.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::common::config::example::Example;
+use crate::common::config::facts::{Fact, Facts, Kind};
+use crate::common::config::kafka::{ALLOWED, SECRETS};
+use crate::common::config::whole::Config;
+
+/// A key in the table of all mappings.
+const NAME: &str = "NAME";
+
+/// The JSON Schema of configuration files.
+#[must_use]
+pub fn json_schema() -> Value {
+    let mut schema = Schema { facts: Config::facts(), example: Example::shipped() }.table("");
+    if let Some(object) = schema.as_object_mut() {
+        let _ =
+            object.insert("$schema".into(), "https://json-schema.org/draft/2020-12/schema".into());
+        let _ = object.insert("title".into(), "A configuration of Alluvium".into());
+    }
+    schema
+}
+
+struct Schema {
+    facts: Facts,
+    example: Example,
+}
+
+/// The keys of one table: their names and facts.
+type Children<'a> = BTreeMap<&'a str, (String, &'a Fact)>;
+
+impl Schema {
+    fn children(&self, path: &str) -> Children<'_> {
+        let prefix = if path.is_empty() { String::new() } else { format!("{path}.") };
+        let below = self.facts.0.iter().filter_map(|(key, fact)| {
+            let name = key.strip_prefix(&prefix)?;
+            (!name.contains('.')).then(|| (name, (key.clone(), fact)))
+        });
+        below.collect()
+    }
+
+    /// A table whose keys the program knows.
+    fn table(&self, path: &str) -> Value {
+        let children = self.children(path);
+        let required: Vec<&str> = children
+            .iter()
+            .filter(|(_, (_, fact))| fact.is_required)
+            .map(|(name, _)| *name)
+            .collect();
+        let properties: Map<String, Value> = children
+            .iter()
+            .map(|(name, (key, fact))| ((*name).to_string(), self.described(name, key, fact)))
+            .collect();
+        json!({
+            "type": "object",
+            "properties": properties,
+            "required": required,
+            "additionalProperties": false,
+        })
+    }
+
+    fn described(&self, name: &str, key: &str, fact: &Fact) -> Value {
+        let mut value = self.value(name, key, fact);
+        let text = self.example.description(key);
+        if let (Some(object), false) = (value.as_object_mut(), text.is_empty()) {
+            let _ = object.insert("description".into(), text.into());
+        }
+        value
+    }
+
+    fn value(&self, name: &str, key: &str, fact: &Fact) -> Value {
+        match &fact.kind {
+            Kind::Text => json!({ "type": "string" }),
+            Kind::Flag => json!({ "type": "boolean" }),
+            Kind::Number { least, most } => {
+                json!({ "type": "integer", "minimum": least, "maximum": most })
+            }
+            Kind::Duration { .. } => json!({ "type": "string", "pattern": "^[0-9]" }),
+            Kind::Size { .. } => json!({ "type": "string", "pattern": "^[0-9.]+ *[a-zA-Z]*$" }),
+            Kind::Choice(words) => json!({ "enum": words }),
+            Kind::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+            Kind::Table => self.table(key),
+            Kind::Entries => self.entries(key),
+            Kind::Other => self.other(name, key),
+        }
+    }
+
+    /// A table whose keys the user chooses.
+    fn entries(&self, key: &str) -> Value {
+        let (names, value) = match key {
+            "mapping" => (None, self.table(&format!("mapping.{NAME}"))),
+            "kafka.properties" => {
+                let scalar = json!({ "type": ["string", "integer", "boolean"] });
+                (Some(ALLOWED), json!({ "anyOf": [scalar, credential()] }))
+            }
+            "kafka.secrets" => (Some(SECRETS), secret()),
+            _ => (None, json!({ "type": "string" })),
+        };
+        let mut table = json!({ "type": "object", "additionalProperties": value });
+        if let (Some(names), Some(object)) = (names, table.as_object_mut()) {
+            let _ = object.insert("propertyNames".into(), json!({ "enum": names }));
+        }
+        table
+    }
+
+    /// A key of several forms.
+    fn other(&self, name: &str, key: &str) -> Value {
+        match name {
+            "archive" => json!({ "anyOf": [{ "type": "boolean" }, self.table(key)] }),
+            "keytab" => json!({ "anyOf": [{ "type": "string" }, credential()] }),
+            "password" => secret(),
+            "columns" => {
+                let named = object(
+                    &[("type", json!({ "type": "string" })), ("name", json!({ "type": "string" }))],
+                    &["type"],
+                );
+                let column = json!({ "anyOf": [{ "type": "string" }, named] });
+                json!({ "type": "object", "additionalProperties": column })
+            }
+            "by" => {
+                let field = object(&[("field", json!({ "type": "string" }))], &["field"]);
+                json!({ "anyOf": [{ "enum": ["word", "key"] }, field] })
+            }
+            "time" => {
+                let unit = json!({ "enum": ["s", "ms", "us", "ns"] });
+                let field =
+                    object(&[("field", json!({ "type": "string" })), ("unit", unit)], &["field"]);
+                json!({ "anyOf": [{ "enum": ["record", "arrival"] }, field] })
+            }
+            "split" => {
+                let regex = object(&[("regex", json!({ "type": "string" }))], &["regex"]);
+                json!({ "anyOf": [{ "enum": ["whitespace", "space", "words"] }, regex] })
+            }
+            // A test finds a key that is not here.
+            _ => Value::Bool(true),
+        }
+    }
+}
+
+fn object(properties: &[(&str, Value)], required: &[&str]) -> Value {
+    let properties: Map<String, Value> =
+        properties.iter().map(|(name, value)| ((*name).to_string(), value.clone())).collect();
+    json!({
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
+}
+
+fn credential() -> Value {
+    object(&[("credential", json!({ "type": "string" }))], &["credential"])
+}
+
+fn secret() -> Value {
+    let file = object(&[("file", json!({ "type": "string" }))], &["file"]);
+    json!({ "anyOf": [file, credential()] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_key_and_each_table_has_a_form() {
+        let schema = Schema { facts: Config::facts(), example: Example::shipped() };
+        for (key, fact) in &schema.facts.0 {
+            let name = key.rsplit('.').next().unwrap();
+            let value = schema.value(name, key, fact);
+            assert_ne!(value, Value::Bool(true), "{key} has no form in the schema");
+            if fact.kind == Kind::Table {
+                assert!(!schema.children(key).is_empty(), "{key}: EACH_TABLE lacks this table");
+            }
+        }
+    }
+}
