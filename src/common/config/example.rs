@@ -51,7 +51,7 @@ impl Example {
                 line.trim_start().strip_prefix("# ").filter(|_| line.starts_with(' '))
             {
                 if let Some(said) = last.as_ref().and_then(|key| said.get_mut(key)) {
-                    said.words = format!("{} {}", said.words, more.trim());
+                    said.words = format!("{} {}", said.words, more.trim()).trim_start().into();
                 }
                 continue;
             }

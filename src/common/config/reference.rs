@@ -59,7 +59,7 @@ pub fn reference() -> String {
 }
 
 fn row(page: &mut String, name: &str, key: &str, fact: &Fact, example: &Example) {
-    let words = words(key, example).replace('|', "\\|");
+    let words = words(key, example).replace('|', "\\|").replace('<', "&lt;");
     let default = match (fact.is_required, example.value(key)) {
         (true, _) => "required".into(),
         (false, Some(value)) if is_default(key) => format!("`{value}`"),
