@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::clients::store::api::{FileFacts, Limit, Store, Writer};
 use crate::clients::store::error::StoreError;
+use crate::common::config::FileProperties;
 
 /// An operation of a store that has ended.
 pub(crate) struct Call<'a> {
@@ -54,15 +55,20 @@ impl Store for Measured {
         self.inner.url()
     }
 
-    async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError> {
-        let inner =
-            timed(&*self.timer, (self.url(), path), "create", self.inner.create(path)).await?;
+    async fn create_with(
+        &self,
+        path: &str,
+        of: &FileProperties,
+    ) -> Result<Box<dyn Writer>, StoreError> {
+        let made = self.inner.create_with(path, of);
+        let inner = timed(&*self.timer, (self.url(), path), "create", made).await?;
         let (root, path) = (self.url().to_string(), path.to_string());
         Ok(Box::new(MeasuredWriter { root, path, inner, timer: Arc::clone(&self.timer) }))
     }
 
-    async fn make_dirs(&self, path: &str) -> Result<(), StoreError> {
-        timed(&*self.timer, (self.url(), path), "make_dirs", self.inner.make_dirs(path)).await
+    async fn make_dirs_with(&self, path: &str, of: &FileProperties) -> Result<(), StoreError> {
+        let made = self.inner.make_dirs_with(path, of);
+        timed(&*self.timer, (self.url(), path), "make_dirs", made).await
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {

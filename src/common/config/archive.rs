@@ -8,7 +8,9 @@ use jiff::tz::TimeZone;
 use toml::{Table, Value};
 
 use crate::common::config::fields::{Faults, Fields};
+use crate::common::config::file_properties::{self, FileProperties};
 use crate::common::config::hadoop::address_fault;
+use crate::common::config::hadoop_keys::unread;
 use crate::common::config::kerberos::Kerberos;
 use crate::common::config::root::{ErasureCoding, HdfsOptions, Root};
 use crate::common::config::rows::RowKeys;
@@ -30,6 +32,8 @@ pub struct ArchiveConfig {
     /// [`None`]: bad records are never too many.
     pub max_bad: Option<MaxBad>,
     pub roll: RollPolicy,
+    /// What HDFS is told of the files, and of the directories below the path template.
+    pub files: FileProperties,
     /// CRC-32C of the settings above: in every ledger entry.
     pub fingerprint: String,
 }
@@ -55,6 +59,7 @@ pub(super) struct ArchiveKeys {
     hadoop: BTreeMap<String, String>,
     erasure_coding: Option<ErasureCoding>,
     umask: Option<Umask>,
+    files: FileProperties,
     path: Option<String>,
     timezone: Option<TimeZone>,
     format: Option<String>,
@@ -80,6 +85,7 @@ impl ArchiveKeys {
             hadoop: BTreeMap::new(),
             erasure_coding: f.parsed("erasure_coding", faults, ErasureCoding::parse),
             umask: f.parsed("umask", faults, Umask::parse),
+            files: FileProperties::read(&mut f, faults),
             path: f.text("path", faults),
             timezone: f.parsed("timezone", faults, |name| {
                 TimeZone::get(name).map_err(|_| {
@@ -97,6 +103,9 @@ impl ArchiveKeys {
                 Some(text) => drop(keys.hadoop.insert(name, text.into())),
                 None => faults.add(f.key(&format!("hadoop.{name:?}")), "must be a string"),
             }
+        }
+        for (name, why) in unread(&keys.hadoop) {
+            faults.add(f.key(&format!("hadoop.{name:?}")), why);
         }
         if let Some(mut roll) = f.table("roll", faults) {
             keys.size = roll.size("size", 64 << 10, faults);
@@ -122,6 +131,7 @@ impl ArchiveKeys {
             hadoop,
             erasure_coding: self.erasure_coding.or_else(|| d.erasure_coding.clone()),
             umask: self.umask.or(d.umask),
+            files: self.files.or(&d.files),
             path: self.path.or_else(|| d.path.clone()),
             timezone: self.timezone.or_else(|| d.timezone.clone()),
             // A codec belongs to its format.
@@ -148,7 +158,9 @@ impl ArchiveKeys {
             ("format", self.format.is_some()),
             ("codec", self.codec.is_some()),
         ];
-        given.contains(&(name, true)) || self.rows.gives(name)
+        given.contains(&(name, true))
+            || self.rows.gives(name)
+            || self.files.given().any(|given| given == name)
     }
 
     /// The settings of one archive, where `self` overrides `defaults`. A fault has the key under
@@ -162,6 +174,7 @@ impl ArchiveKeys {
         let keys = ["root", "path", "format", "codec", "value", "columns", "raw_value"];
         let inherited: Vec<&str> = keys
             .into_iter()
+            .chain(file_properties::KEYS)
             .filter(|name| !self.gives(name) && (defaults.gives(name) || *name == "root"))
             .collect();
         let own = self.path_of.clone();
@@ -169,7 +182,30 @@ impl ArchiveKeys {
             true => format!("{}.{name}", defaults.path_of),
             false => format!("{own}.{name}"),
         };
-        self.or(defaults).valid(counts, &key, faults)
+        let files = match self.root {
+            // What the defaults say of HDFS is not about this root.
+            Some(ref own) if own.starts_with("file:") => self.files.clone(),
+            _ => self.files.clone().or(&defaults.files),
+        };
+        ArchiveKeys { files, ..self.or(defaults) }.valid(counts, &key, faults)
+    }
+
+    /// What is said of files has to be what their root can have.
+    fn check_files(&self, root: &Root, key: &dyn Fn(&str) -> String, faults: &mut Faults) {
+        for name in self.files.given() {
+            let is_coded = self.erasure_coding.is_some() && name == "replication";
+            match root {
+                Root::Local { .. } => {
+                    faults.add(key(name), "is about roots in HDFS, and this one is a directory");
+                }
+                Root::Hdfs { .. } if is_coded => faults.add(
+                    key(name),
+                    "is about files that are replicated, and erasure_coding says that those of \
+                     this root are coded: remove one of the two",
+                ),
+                Root::Hdfs { .. } => {}
+            }
+        }
     }
 
     fn valid(
@@ -183,6 +219,9 @@ impl ArchiveKeys {
             |text| root(text, &self),
         );
         let root = root.map_err(|e: String| faults.add(key("root"), e)).ok();
+        if let Some(root) = &root {
+            self.check_files(root, key, faults);
+        }
         let zone = self.timezone.clone().unwrap_or(TimeZone::UTC);
         let path = self.path.clone().unwrap_or_else(|| DEFAULT_PATH.into());
         let format = format(self.format.as_deref(), self.codec.as_deref());
@@ -209,6 +248,7 @@ impl ArchiveKeys {
             rules,
             max_bad,
             roll,
+            files: self.files,
             fingerprint,
         })
     }
