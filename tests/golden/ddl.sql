@@ -157,3 +157,51 @@ SELECT * FROM read_json('hdfs://nn/data/log-a/**/*.jsonl.gz', hive_partitioning 
   'headers': 'STRUCT(key VARCHAR, key_bytes VARCHAR, value VARCHAR, value_bytes VARCHAR)[]'
 });
 
+-- old --engine hive
+CREATE EXTERNAL TABLE `o` (
+  `topic` STRING,
+  `partition` INT,
+  `offset` BIGINT,
+  `timestamp` BIGINT COMMENT 'microseconds since 1970',
+  `timestamp_type` STRING,
+  `key` STRING,
+  `key_bytes` BINARY,
+  `value` STRING,
+  `value_bytes` BINARY,
+  `headers` ARRAY<STRUCT<key: STRING, value: BINARY>>,
+  `timestamp_ms` BIGINT,
+  `header_keys_bytes` ARRAY<BINARY>,
+  `at` BIGINT COMMENT 'microseconds since 1970'
+)
+PARTITIONED BY (`dt` STRING, `hr` STRING)
+STORED AS PARQUET
+LOCATION 'hdfs://nn/data/o';
+-- Again whenever there are new directories:
+MSCK REPAIR TABLE `o`;
+
+-- old --engine trino
+CREATE TABLE hive.default."o" (
+  "topic" VARCHAR,
+  "partition" INTEGER,
+  "offset" BIGINT,
+  "timestamp" BIGINT,
+  "timestamp_type" VARCHAR,
+  "key" VARCHAR,
+  "key_bytes" VARBINARY,
+  "value" VARCHAR,
+  "value_bytes" VARBINARY,
+  "headers" ARRAY(ROW(key VARCHAR, value VARBINARY)),
+  "timestamp_ms" BIGINT,
+  "header_keys_bytes" ARRAY(VARBINARY),
+  "at" BIGINT,
+  "dt" VARCHAR,
+  "hr" VARCHAR
+)
+WITH (
+  external_location = 'hdfs://nn/data/o',
+  format = 'PARQUET',
+  partitioned_by = ARRAY['dt', 'hr']
+);
+-- Again whenever there are new directories:
+CALL hive.system.sync_partition_metadata('default', 'o', 'ADD');
+

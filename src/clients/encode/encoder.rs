@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::{jsonl, parquet, rows};
-use crate::pure::layout::format::{Format, Rows};
+use crate::pure::layout::format::{Format, FormatOptions, Rows};
 use crate::pure::layout::rules::Fit;
 use crate::pure::record::{Record, TopicPartition};
 
@@ -24,13 +24,25 @@ impl std::fmt::Debug for Encoder {
 }
 
 impl Encoder {
+    /// As [`Encoder::with`], with the default of all options.
+    #[cfg(test)]
+    pub fn new(format: Format, rows: &Rows, of: &TopicPartition) -> Result<Encoder, EncodeError> {
+        Encoder::with(format, FormatOptions::default(), rows, of)
+    }
+
     /// Begins a file for records of one partition.
     ///
     /// # Errors
     /// The writer refuses its settings.
-    pub fn new(format: Format, rows: &Rows, of: &TopicPartition) -> Result<Encoder, EncodeError> {
+    pub fn with(
+        format: Format,
+        options: FormatOptions,
+        rows: &Rows,
+        of: &TopicPartition,
+    ) -> Result<Encoder, EncodeError> {
         let of = of.clone();
-        let raw = |rows, codec| Ok(Kind::RawParquet(Box::new(parquet::File::new(rows, codec)?)));
+        let raw =
+            |rows, codec| Ok(Kind::RawParquet(Box::new(parquet::File::new(rows, codec, options)?)));
         let kind: Result<Kind, EncodeError> = match (format, rows) {
             (Format::Parquet(codec), Rows::Raw { key, value }) => {
                 raw(rows::RawRows::new(of, *key, *value), codec)
@@ -42,7 +54,7 @@ impl Encoder {
                 raw(rows::RawRows::quarantined(of), codec)
             }
             (Format::Parquet(codec), Rows::Counts) => {
-                let file = parquet::File::new(rows::CountRows::new(of), codec)?;
+                let file = parquet::File::new(rows::CountRows::new(of), codec, options)?;
                 Ok(Kind::CountParquet(Box::new(file)))
             }
             // The configuration allows these rows in one format only.
@@ -50,7 +62,8 @@ impl Encoder {
                 Err(EncodeError::Unfit)
             }
             (Format::JsonLines(codec), rows) => {
-                Ok(Kind::JsonLines(Box::new(jsonl::File::new(rows.clone(), codec, of)?)))
+                let file = jsonl::File::new(rows.clone(), codec, options.level, of)?;
+                Ok(Kind::JsonLines(Box::new(file)))
             }
         };
         kind.map(Encoder)

@@ -8,9 +8,11 @@ mod encoder;
 mod error;
 mod foreign;
 mod jsonl;
+mod lines;
 mod parquet;
 mod rows;
 mod typed;
+mod zstd_levels;
 
 pub use encoder::Encoder;
 pub use error::EncodeError;
@@ -19,3 +21,5 @@ pub use error::EncodeError;
 mod tests;
 #[cfg(test)]
 mod tests_of_columns;
+#[cfg(test)]
+mod tests_of_options;

@@ -42,6 +42,8 @@ pub(super) trait Builder {
     }
     /// Columns of which most values differ: a dictionary is work for nothing.
     fn plain_columns(&self) -> &'static [&'static str];
+    /// Columns of which readers look for single values.
+    fn searched_columns(&self) -> &'static [&'static str];
 }
 
 /// A time in microseconds; [`None`] where a reader could not hold it, and would fail at the whole
@@ -356,6 +358,10 @@ impl Builder for RawRows {
     fn plain_columns(&self) -> &'static [&'static str] {
         &["offset", "timestamp", "timestamp_ms", "value", "value_bytes"]
     }
+
+    fn searched_columns(&self) -> &'static [&'static str] {
+        &["key", "key_bytes"]
+    }
 }
 
 /// Published counts. Always to be summed, never upserted.
@@ -469,5 +475,9 @@ impl Builder for CountRows {
 
     fn plain_columns(&self) -> &'static [&'static str] {
         &["offset", "foreign_value"]
+    }
+
+    fn searched_columns(&self) -> &'static [&'static str] {
+        &["word"]
     }
 }

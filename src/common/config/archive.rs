@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use toml::{Table, Value};
 
+use crate::common::config::encoding::EncodingKeys;
 use crate::common::config::fields::{Faults, Fields};
 use crate::common::config::file_properties::{self, FileProperties};
 use crate::common::config::hadoop::address_fault;
@@ -16,7 +17,7 @@ use crate::common::config::root::{ErasureCoding, HdfsOptions, Root};
 use crate::common::config::rows::RowKeys;
 use crate::common::config::umask::Umask;
 use crate::pure::layout::bad::MaxBad;
-use crate::pure::layout::format::{Format, ParquetCodec, TextCodec};
+use crate::pure::layout::format::{Format, FormatOptions};
 use crate::pure::layout::rules::{OnBadRecord, RecordRules, Tombstones};
 use crate::pure::layout::{RollPolicy, Template};
 
@@ -28,6 +29,7 @@ pub struct ArchiveConfig {
     /// The paths of bad records.
     pub quarantine: Template,
     pub format: Format,
+    pub options: FormatOptions,
     pub rules: RecordRules,
     /// [`None`]: bad records are never too many.
     pub max_bad: Option<MaxBad>,
@@ -62,8 +64,7 @@ pub(super) struct ArchiveKeys {
     files: FileProperties,
     path: Option<String>,
     timezone: Option<TimeZone>,
-    format: Option<String>,
-    codec: Option<String>,
+    encoding: EncodingKeys,
     rows: RowKeys,
     size: Option<u64>,
     records: Option<u64>,
@@ -92,8 +93,7 @@ impl ArchiveKeys {
                     format!("{name:?} is not a time zone; write \"UTC\" or \"Europe/Berlin\"")
                 })
             }),
-            format: f.text("format", faults),
-            codec: f.text("codec", faults),
+            encoding: EncodingKeys::read(&mut f, faults),
             rows: RowKeys::read(&mut f, faults),
             ..ArchiveKeys::default()
         };
@@ -134,13 +134,7 @@ impl ArchiveKeys {
             files: self.files.or(&d.files),
             path: self.path.or_else(|| d.path.clone()),
             timezone: self.timezone.or_else(|| d.timezone.clone()),
-            // A codec belongs to its format.
-            codec: if self.format.is_some() {
-                self.codec
-            } else {
-                self.codec.or_else(|| d.codec.clone())
-            },
-            format: self.format.or_else(|| d.format.clone()),
+            encoding: self.encoding.or(&d.encoding),
             rows: self.rows.or(&d.rows),
             size: self.size.or(d.size),
             records: self.records.or(d.records),
@@ -152,13 +146,9 @@ impl ArchiveKeys {
 
     /// Whether one of the keys that [`ArchiveKeys::checked`] reads is given here.
     fn gives(&self, name: &str) -> bool {
-        let given = [
-            ("root", self.root.is_some()),
-            ("path", self.path.is_some()),
-            ("format", self.format.is_some()),
-            ("codec", self.codec.is_some()),
-        ];
+        let given = [("root", self.root.is_some()), ("path", self.path.is_some())];
         given.contains(&(name, true))
+            || self.encoding.gives(name)
             || self.rows.gives(name)
             || self.files.given().any(|given| given == name)
     }
@@ -171,7 +161,19 @@ impl ArchiveKeys {
         counts: bool,
         faults: &mut Faults,
     ) -> Option<ArchiveConfig> {
-        let keys = ["root", "path", "format", "codec", "value", "columns", "raw_value"];
+        let keys = [
+            "root",
+            "path",
+            "format",
+            "codec",
+            "level",
+            "page_index",
+            "bloom_filter",
+            "compat",
+            "value",
+            "columns",
+            "raw_value",
+        ];
         let inherited: Vec<&str> = keys
             .into_iter()
             .chain(file_properties::KEYS)
@@ -224,8 +226,8 @@ impl ArchiveKeys {
         }
         let zone = self.timezone.clone().unwrap_or(TimeZone::UTC);
         let path = self.path.clone().unwrap_or_else(|| DEFAULT_PATH.into());
-        let format = format(self.format.as_deref(), self.codec.as_deref());
-        let format = format.map_err(|(k, e)| faults.add(key(k), e)).ok();
+        let encoding = self.encoding.valid(key, faults);
+        let format = encoding.map(|(format, _)| format);
         let (rules, max_bad) = self.rows.clone().valid(counts, format, key, faults);
         let template = Template::parse(&path, zone.clone());
         let template = template.and_then(|t| t.check_names(&rules.rows.columns()).map(|()| t));
@@ -237,14 +239,15 @@ impl ArchiveKeys {
             idle: self.idle,
             open_files: self.open_files.unwrap_or(64),
         };
-        let (root, template, format) = (root?, template?, format?);
-        let fingerprint = fingerprint(&path, &zone, format, &rules);
+        let (root, template, (format, options)) = (root?, template?, encoding?);
+        let fingerprint = fingerprint(&path, &zone, (format, options), &rules);
         let quarantine = Template::of_quarantine(zone);
         Some(ArchiveConfig {
             root,
             template,
             quarantine,
             format,
+            options,
             rules,
             max_bad,
             roll,
@@ -256,13 +259,19 @@ impl ArchiveKeys {
 
 /// CRC-32C of what decides about the contents and the paths of files; keys that came later count
 /// only where they are not as they were before.
-fn fingerprint(path: &str, zone: &TimeZone, format: Format, rules: &RecordRules) -> String {
+fn fingerprint(
+    path: &str,
+    zone: &TimeZone,
+    (format, options): (Format, FormatOptions),
+    rules: &RecordRules,
+) -> String {
     let mut shape = format!(
         "{path}|{:?}|Some({})|{}",
         zone.iana_name(),
         format.checksum_text(),
         rules.rows.checksum_text()
     );
+    shape.push_str(&options.checksum_text());
     match rules.tombstones {
         Tombstones::Keep => {}
         Tombstones::Drop => shape.push_str("|tombstones: Drop"),
@@ -309,27 +318,6 @@ fn root(text: &str, keys: &ArchiveKeys) -> Result<Root, String> {
         return Ok(Root::Hdfs { url: text.trim_end_matches('/').into(), options });
     }
     Err(format!("{text:?} is neither \"hdfs://namenode:8020/data\" nor \"file:///directory\""))
-}
-
-fn format(format: Option<&str>, codec: Option<&str>) -> Result<Format, (&'static str, String)> {
-    let none = |what: &str, of: &str| ("codec", format!("{what:?} is none of {of}"));
-    match format.unwrap_or("parquet") {
-        "parquet" => match codec.unwrap_or("zstd") {
-            "none" => Ok(Format::Parquet(ParquetCodec::None)),
-            "snappy" => Ok(Format::Parquet(ParquetCodec::Snappy)),
-            "gzip" => Ok(Format::Parquet(ParquetCodec::Gzip)),
-            "zstd" => Ok(Format::Parquet(ParquetCodec::Zstd)),
-            "lz4" => Ok(Format::Parquet(ParquetCodec::Lz4)),
-            other => Err(none(other, "\"none\", \"snappy\", \"gzip\", \"zstd\", \"lz4\"")),
-        },
-        "jsonl" => match codec.unwrap_or("gzip") {
-            "none" => Ok(Format::JsonLines(TextCodec::None)),
-            "gzip" => Ok(Format::JsonLines(TextCodec::Gzip)),
-            "zstd" => Ok(Format::JsonLines(TextCodec::Zstd)),
-            other => Err(none(other, "\"none\", \"gzip\", \"zstd\"")),
-        },
-        other => Err(("format", format!("{other:?} is none of \"parquet\", \"jsonl\""))),
-    }
 }
 
 /// The `archive` key of a mapping, or of its counts; false there means that there is none.

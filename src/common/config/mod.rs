@@ -7,6 +7,7 @@
 mod archive;
 pub mod budget;
 mod daemon;
+mod encoding;
 mod fields;
 mod file_properties;
 mod hadoop;
@@ -44,3 +45,5 @@ pub use wordcount::{MergeConfig, WordCount};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_files;

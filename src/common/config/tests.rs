@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 
-const SMALL: &str = r#"
+pub(super) const SMALL: &str = r#"
 [kafka]
 bootstrap_servers = "b:9092"
 group_id = "g"
@@ -44,54 +44,8 @@ fn the_shipped_files_are_right() {
     }
 }
 
-#[test]
-fn a_mapping_says_what_hdfs_is_told_of_its_files() {
-    let text = SMALL.replace(
-        "[mapping.hello]",
-        "replication = 2\ngroup = \"analysts\"\nblock_size = \"256MiB\"\n[mapping.hello]",
-    ) + "archive = { replication = 1, owner = \"etl\" }\n[mapping.b]\ntopics = [\"b\"]\n\
-         archive = { root = \"file:///b\" }";
-    let config = Config::parse(&text, Some("i")).unwrap_or_else(|f| panic!("{f}"));
-    let files = config.mappings.iter().map(|m| m.archive.as_ref().unwrap().files.clone());
-    let files: Vec<FileProperties> = files.collect();
-    let hello = FileProperties {
-        replication: Some(1),
-        block_size: Some(256 << 20),
-        owner: Some("etl".into()),
-        group: Some("analysts".into()),
-    };
-    // What the defaults say of HDFS is not about a directory.
-    assert!(files.contains(&hello) && files.contains(&FileProperties::default()), "{files:?}");
-}
-
-#[test]
-fn what_hdfs_cannot_be_told_is_refused() {
-    let of = |keys: &str| format!("archive = {{ {keys} }}");
-    for (keys, wants) in [
-        ("replication = 0", ["mapping.hello.archive.replication", "is not between 1 and 512"]),
-        ("block_size = \"64KiB\"", ["archive.block_size", "is too small; the least is"]),
-        ("block_size = \"1048577B\"", ["archive.block_size", "no multiple of 512 bytes"]),
-        ("owner = \"\"", ["archive.owner", "is no name"]),
-        ("group = \" a\"", ["archive.group", "is no name"]),
-        (
-            "root = \"file:///x\", group = \"a\"",
-            ["mapping.hello.archive.group: is about roots in HDFS", "this one is a directory"],
-        ),
-        (
-            "erasure_coding = \"RS-6-3-1024k\", replication = 2",
-            ["mapping.hello.archive.replication", "remove one of the two"],
-        ),
-        (
-            "hadoop = { \"dfs.replication\" = \"2\" }",
-            ["mapping.hello.archive.hadoop.\"dfs.replication\"", "write replication = 2"],
-        ),
-    ] {
-        check(&of(keys), &wants);
-    }
-}
-
 /// What is added to a good configuration has faults that contain each of these texts.
-fn check(more: &str, wants: &[&str]) {
+pub(super) fn check(more: &str, wants: &[&str]) {
     let got = faults(more);
     for want in wants {
         assert!(got.contains(want), "{more}\ngave:\n{got}\nwithout {want:?}");

@@ -356,7 +356,7 @@ fn encoded(
 ) -> Result<Encoder, EncodeError> {
     let rules = &archive.rules;
     let rows = if is_quarantine { &Rows::Quarantine } else { &rules.rows };
-    let mut encoder = Encoder::new(archive.format, rows, of)?;
+    let mut encoder = Encoder::with(archive.format, archive.options, rows, of)?;
     kept.replay(|record| encoder.append(record, &rules.fit(record)))?;
     Ok(encoder)
 }

@@ -1,5 +1,6 @@
 //! Which format a file has, and what a row is made of.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::pure::layout::columns::JsonColumns;
@@ -25,6 +26,38 @@ pub enum TextCodec {
     None,
     Gzip,
     Zstd,
+}
+
+/// What is chosen about files beside their format and codec. The default is what is written where
+/// nothing is chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct FormatOptions {
+    /// The level of the codec; [`None`] for the one that costs the least time.
+    pub level: Option<i32>,
+    /// Parquet: the least and the greatest value of each page, and not of each column of a row
+    /// group alone.
+    pub page_index: bool,
+    /// Parquet: a Bloom filter of the keys, or of the words of counts.
+    pub bloom_filter: bool,
+    /// Parquet: times are plain numbers of microseconds, which every reader has.
+    pub plain_times: bool,
+}
+
+impl FormatOptions {
+    /// The text of the options in the checksum that ledger entries carry: it never changes, and
+    /// there is none for the default.
+    #[must_use]
+    pub fn checksum_text(self) -> String {
+        let mut text = self.level.map_or(String::new(), |level| format!("|level: {level}"));
+        for (is_chosen, name) in [
+            (self.page_index, "|page index"),
+            (self.bloom_filter, "|bloom filter"),
+            (self.plain_times, "|plain times"),
+        ] {
+            text.push_str(if is_chosen { name } else { "" });
+        }
+        text
+    }
 }
 
 /// How the bytes of a key or value become columns.
@@ -149,6 +182,18 @@ impl Rows {
 }
 
 impl Format {
+    /// The levels that its codec has; [`None`] if it has none. Those of zstd above 9 use tens of
+    /// MiB for each file that is open.
+    #[must_use]
+    pub fn levels(self) -> Option<RangeInclusive<i64>> {
+        match self {
+            Format::Parquet(ParquetCodec::Gzip | ParquetCodec::Zstd)
+            | Format::JsonLines(TextCodec::Gzip | TextCodec::Zstd) => Some(1..=9),
+            Format::Parquet(ParquetCodec::None | ParquetCodec::Snappy | ParquetCodec::Lz4)
+            | Format::JsonLines(TextCodec::None) => None,
+        }
+    }
+
     #[must_use]
     pub fn extension(self) -> &'static str {
         match self {

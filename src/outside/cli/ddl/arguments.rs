@@ -95,8 +95,8 @@ impl TableOf<'_> {
         let template = archive.template(self.quarantine);
         let path = template.table(&topic);
         let mut columns = match self.quarantine {
-            true => columns::of(&Rows::Quarantine, archive.format),
-            false => columns::of(&archive.rules.rows, archive.format),
+            true => columns::of(&Rows::Quarantine, archive.format, archive.options),
+            false => columns::of(&archive.rules.rows, archive.format, archive.options),
         };
         // No engine has two columns of one name.
         if let Partitions::Hive(names) = &path.partitions {
@@ -167,6 +167,9 @@ archive = { format = "jsonl", path = "{topic}/dt=%F" }
 [mapping.all]
 topics_regex = "log-.+"
 archive = { path = "{topic}/%Y/%m", format = "jsonl", value = "json" }
+[mapping.old]
+topics = ["o"]
+archive = { compat = "hive3", columns = { at = "timestamp" } }
 [mapping.none]
 topics = ["n"]
 archive = false
@@ -198,6 +201,8 @@ wordcount = { output_topic = "nc", archive = false }
             "orders --engine hive --counts --table counts",
             "orders --engine duckdb --counts",
             "all --engine duckdb --topic log-a",
+            "old --engine hive",
+            "old --engine trino",
         ] {
             all.push_str(&format!("-- {arguments}\n{}\n", ddl(arguments).unwrap()));
         }
@@ -208,7 +213,7 @@ wordcount = { output_topic = "nc", archive = false }
     #[test]
     fn what_is_no_table_is_refused() {
         for (arguments, want) in [
-            ("nobody --engine hive", "the mappings are orders, all, none"),
+            ("nobody --engine hive", "the mappings are orders, all, old, none"),
             ("orders --engine hive --topic other", "does not have the topic"),
             ("all --engine duckdb", "--topic"),
             ("all --engine duckdb --topic other", "does not match"),

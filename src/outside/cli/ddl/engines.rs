@@ -75,7 +75,7 @@ impl Engine {
             Kind::Json => text.into(),
             Kind::Boolean => "BOOLEAN".into(),
             Kind::Int32 => int.into(),
-            Kind::Int64 => "BIGINT".into(),
+            Kind::Int64 | Kind::Micros => "BIGINT".into(),
             Kind::Float64 => "DOUBLE".into(),
             Kind::Decimal { precision, scale } => format!("DECIMAL({precision},{scale})"),
             Kind::Date => "DATE".into(),
@@ -122,6 +122,11 @@ impl Table {
         self.extension == "parquet"
     }
 
+    /// Whether a column of times has plain numbers.
+    pub(in crate::outside::cli) fn has_micros(&self, column: &str) -> bool {
+        self.columns.iter().any(|c| c.name == column && c.kind == Kind::Micros)
+    }
+
     /// The URL of the directory that all files lie below.
     pub(in crate::outside::cli) fn location(&self) -> String {
         match self.path.directory.as_str() {
@@ -138,7 +143,7 @@ impl Table {
     /// The columns, one a line; `extra` are the partitions where the engine lists them too.
     fn columns(&self, engine: Engine, extra: &[String]) -> String {
         let own = self.columns.iter().map(|c| {
-            let times = engine == Engine::Hive && c.kind == Kind::Time;
+            let times = engine == Engine::Hive && matches!(c.kind, Kind::Time | Kind::Micros);
             let comment = if times { " COMMENT 'microseconds since 1970'" } else { "" };
             format!("  {} {}{comment}", engine.quoted(&c.name), engine.type_of(c.kind))
         });

@@ -207,6 +207,9 @@ impl Dialect {
 
     /// Milliseconds of a time of a table: a column of numbers in Parquet, a text in JSON lines.
     fn millis(&self, table: &Table, column: &str) -> String {
+        if table.has_micros(column) {
+            return format!("{column}_ms");
+        }
         match (table.is_parquet(), self.is_spark()) {
             // Files of version 1 have the time alone.
             (true, true) => format!("coalesce({column}_ms, unix_millis({column}))"),
