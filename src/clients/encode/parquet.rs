@@ -288,6 +288,11 @@ impl<B: Builder> File<B> {
         self.taken += self.writer.inner_mut().give_all(give) as u64;
     }
 
+    /// All that is written is worth a write.
+    pub(super) fn drain_all(&mut self, give: &mut dyn FnMut(Bytes)) {
+        self.drain_bytes(give);
+    }
+
     /// Whether a row group has ended since the last [`File::drain_bytes`].
     #[inline]
     pub(super) fn has_bytes(&self) -> bool {

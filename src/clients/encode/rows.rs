@@ -20,7 +20,7 @@ use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::foreign::count_or_foreign;
 use crate::clients::encode::typed::{TypedColumns, field};
 use crate::pure::layout::cells::READABLE;
-use crate::pure::layout::format::{ColumnRows, TextPolicy};
+use crate::pure::layout::format::{ColumnRows, Rows, TextPolicy};
 use crate::pure::layout::rules::Fit;
 use crate::pure::record::{Record, Timestamp, TopicPartition};
 
@@ -207,12 +207,25 @@ fn envelope(with_value: bool) -> Vec<Field> {
 const ERROR_ID: i32 = 13;
 
 impl RawRows {
-    pub(super) fn new(of: TopicPartition, key: TextPolicy, value: TextPolicy) -> RawRows {
+    /// The builder for such rows.
+    ///
+    /// # Errors
+    /// The rows have a format of their own.
+    pub(super) fn of(of: TopicPartition, rows: &Rows) -> Result<RawRows, EncodeError> {
+        match rows {
+            Rows::Raw { key, value } => Ok(RawRows::new(of, *key, *value)),
+            Rows::Columns(columns) => Ok(RawRows::typed(of, columns)),
+            Rows::Quarantine => Ok(RawRows::quarantined(of)),
+            Rows::Json { .. } | Rows::Values | Rows::Counts => Err(EncodeError::Unfit),
+        }
+    }
+
+    fn new(of: TopicPartition, key: TextPolicy, value: TextPolicy) -> RawRows {
         RawRows::with(of, key, Some(value), envelope(true), Beside::Nothing)
     }
 
     /// Rows with declared columns behind the envelope.
-    pub(super) fn typed(of: TopicPartition, rows: &ColumnRows) -> RawRows {
+    fn typed(of: TopicPartition, rows: &ColumnRows) -> RawRows {
         let columns = rows.columns.columns();
         let mut fields = envelope(rows.value.is_some());
         fields.extend(columns.iter().map(|column| with_id(column.id(), field(column))));
@@ -221,7 +234,7 @@ impl RawRows {
     }
 
     /// Rows of the quarantine.
-    pub(super) fn quarantined(of: TopicPartition) -> RawRows {
+    fn quarantined(of: TopicPartition) -> RawRows {
         let mut fields = envelope(true);
         fields.push(with_id(ERROR_ID, Field::new("error", DataType::Utf8, false)));
         let beside = Beside::Error(StringBuilder::new());

@@ -41,6 +41,13 @@ pub struct ArchiveConfig {
 }
 
 impl ArchiveConfig {
+    /// The format of rows, or of bad records.
+    #[inline]
+    #[must_use]
+    pub fn format(&self, of_quarantine: bool) -> Format {
+        if of_quarantine { self.format.of_quarantine() } else { self.format }
+    }
+
     /// The paths of rows, or of bad records.
     #[inline]
     #[must_use]

@@ -2,7 +2,7 @@
 //! `page_index`, `bloom_filter` and `compat`.
 
 use crate::common::config::fields::{Faults, Fields};
-use crate::pure::layout::format::{Format, FormatOptions, ParquetCodec, TextCodec};
+use crate::pure::layout::format::{AvroCodec, Format, FormatOptions, ParquetCodec, TextCodec};
 
 /// The keys as far as they are given.
 #[derive(Clone, Default, Debug)]
@@ -81,8 +81,10 @@ impl EncodingKeys {
         if let Some(level) = self.level {
             match format.levels() {
                 None => {
-                    faults
-                        .add(key("level"), "is about gzip and zstd: the codec here has no levels");
+                    faults.add(
+                        key("level"),
+                        "is about gzip, deflate and zstd: the codec here has no levels",
+                    );
                 }
                 Some(levels) if !levels.contains(&level) => faults.add(
                     key("level"),
@@ -114,6 +116,12 @@ fn is_parquet(format: Option<&str>) -> bool {
 
 fn format(format: Option<&str>, codec: Option<&str>) -> Result<Format, (&'static str, String)> {
     let none = |what: &str, of: &str| ("codec", format!("{what:?} is none of {of}"));
+    let text = || match codec.unwrap_or("gzip") {
+        "none" => Ok(TextCodec::None),
+        "gzip" => Ok(TextCodec::Gzip),
+        "zstd" => Ok(TextCodec::Zstd),
+        other => Err(none(other, "\"none\", \"gzip\", \"zstd\"")),
+    };
     match format.unwrap_or("parquet") {
         "parquet" => match codec.unwrap_or("zstd") {
             "none" => Ok(Format::Parquet(ParquetCodec::None)),
@@ -123,12 +131,18 @@ fn format(format: Option<&str>, codec: Option<&str>) -> Result<Format, (&'static
             "lz4" => Ok(Format::Parquet(ParquetCodec::Lz4)),
             other => Err(none(other, "\"none\", \"snappy\", \"gzip\", \"zstd\", \"lz4\"")),
         },
-        "jsonl" => match codec.unwrap_or("gzip") {
-            "none" => Ok(Format::JsonLines(TextCodec::None)),
-            "gzip" => Ok(Format::JsonLines(TextCodec::Gzip)),
-            "zstd" => Ok(Format::JsonLines(TextCodec::Zstd)),
-            other => Err(none(other, "\"none\", \"gzip\", \"zstd\"")),
+        "jsonl" => text().map(Format::JsonLines),
+        "text" => text().map(Format::Text),
+        "avro" => match codec.unwrap_or("deflate") {
+            "null" | "none" => Ok(Format::Avro(AvroCodec::Null)),
+            "deflate" => Ok(Format::Avro(AvroCodec::Deflate)),
+            "snappy" => Ok(Format::Avro(AvroCodec::Snappy)),
+            "zstandard" | "zstd" => Ok(Format::Avro(AvroCodec::Zstandard)),
+            other => Err(none(other, "\"null\", \"deflate\", \"snappy\", \"zstandard\"")),
         },
-        other => Err(("format", format!("{other:?} is none of \"parquet\", \"jsonl\""))),
+        other => {
+            let all = "\"parquet\", \"jsonl\", \"text\", \"avro\"";
+            Err(("format", format!("{other:?} is none of {all}")))
+        }
     }
 }

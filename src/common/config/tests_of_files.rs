@@ -78,3 +78,40 @@ fn what_hdfs_cannot_be_told_is_refused() {
         check(&of(keys), &wants);
     }
 }
+
+#[test]
+fn text_and_avro_have_what_they_can_hold() {
+    let of = |keys: &str| format!("archive = {{ {keys} }}");
+    for (keys, wants) in [
+        (
+            "format = \"text\", codec = \"snappy\"",
+            ["archive.codec", "\"none\", \"gzip\", \"zstd\""],
+        ),
+        ("format = \"avro\", codec = \"lz4\"", ["archive.codec", "\"null\", \"deflate\""]),
+        ("format = \"avro\", codec = \"snappy\", level = 3", ["archive.level", "no levels"]),
+        ("format = \"text\", value = \"bytes\"", ["archive.value", "is a bad record"]),
+        ("format = \"text\", value = \"json\"", ["archive.value", "format = \"jsonl\""]),
+        ("format = \"text\", columns = { u = \"string\" }", ["archive.columns", "or \"avro\""]),
+        ("format = \"avro\", page_index = true", ["archive.page_index", "format = \"parquet\""]),
+    ] {
+        check(&of(keys), &wants);
+    }
+    check(
+        "[mapping.hello.wordcount]\noutput_topic = \"o\"\narchive = { format = \"text\" }",
+        &["wordcount.archive.format", "counts have columns"],
+    );
+    let shape = |format: &str, codec: &str| {
+        let keys = format!("archive = {{ format = {format:?}, codec = {codec:?} }}");
+        let config = Config::parse(&format!("{SMALL}{keys}"), Some("i")).unwrap();
+        let archive = config.mappings[0].archive.clone().unwrap();
+        let texts = (archive.format.checksum_text(), archive.rules.rows.checksum_text());
+        (archive.format(false).extension(), archive.format(true).extension(), texts)
+    };
+    assert_eq!(
+        shape("text", "gzip"),
+        ("txt.gz", "jsonl.gz", ("Text(Gzip)", "Values".to_string())),
+        "bad records have more than a line"
+    );
+    let raw = "Raw { key: Auto, value: Auto }".to_string();
+    assert_eq!(shape("avro", "zstandard"), ("avro", "avro", ("Avro(Zstandard)", raw)));
+}

@@ -291,7 +291,6 @@ impl Files {
         archive: &ArchiveConfig,
         archiver: &Archiver,
     ) -> Result<Vec<FileRef>, EncodeError> {
-        let extension = archive.format.extension();
         let mut refs = Vec::with_capacity(self.open.len());
         for (at, file) in self.open.into_iter().enumerate() {
             let mut sent = file.sent;
@@ -308,6 +307,7 @@ impl Files {
                     archiver.send(ArchiveCommand::WriteComplete { file: at, chunks });
                 }
             }
+            let extension = archive.format(file.is_quarantine).extension();
             let name = paths.file(file.first, file.last, extension);
             refs.push(FileRef {
                 staged: staged_name(at),
@@ -356,7 +356,7 @@ fn encoded(
 ) -> Result<Encoder, EncodeError> {
     let rules = &archive.rules;
     let rows = if is_quarantine { &Rows::Quarantine } else { &rules.rows };
-    let mut encoder = Encoder::with(archive.format, archive.options, rows, of)?;
+    let mut encoder = Encoder::with(archive.format(is_quarantine), archive.options, rows, of)?;
     kept.replay(|record| encoder.append(record, &rules.fit(record)))?;
     Ok(encoder)
 }

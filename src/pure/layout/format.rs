@@ -10,6 +10,18 @@ use crate::pure::layout::columns::JsonColumns;
 pub enum Format {
     Parquet(ParquetCodec),
     JsonLines(TextCodec),
+    /// The values as they are, one a line.
+    Text(TextCodec),
+    /// Avro's object container files.
+    Avro(AvroCodec),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AvroCodec {
+    Null,
+    Deflate,
+    Snappy,
+    Zstandard,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,6 +94,22 @@ impl Format {
             Format::JsonLines(TextCodec::None) => "JsonLines(None)",
             Format::JsonLines(TextCodec::Gzip) => "JsonLines(Gzip)",
             Format::JsonLines(TextCodec::Zstd) => "JsonLines(Zstd)",
+            Format::Text(TextCodec::None) => "Text(None)",
+            Format::Text(TextCodec::Gzip) => "Text(Gzip)",
+            Format::Text(TextCodec::Zstd) => "Text(Zstd)",
+            Format::Avro(AvroCodec::Null) => "Avro(Null)",
+            Format::Avro(AvroCodec::Deflate) => "Avro(Deflate)",
+            Format::Avro(AvroCodec::Snappy) => "Avro(Snappy)",
+            Format::Avro(AvroCodec::Zstandard) => "Avro(Zstandard)",
+        }
+    }
+
+    /// The format of bad records: text has no place for what they have beside a value.
+    #[must_use]
+    pub fn of_quarantine(self) -> Format {
+        match self {
+            Format::Text(codec) => Format::JsonLines(codec),
+            Format::Parquet(_) | Format::JsonLines(_) | Format::Avro(_) => self,
         }
     }
 }
@@ -104,6 +132,8 @@ pub enum Rows {
     Columns(Arc<ColumnRows>),
     /// The envelope with a value that is a JSON object or array, as it is; JSON lines only.
     Json { key: TextPolicy },
+    /// The value alone, which is one line of text; text only.
+    Values,
     /// The raw envelope of a record that does not fit, and the reason.
     Quarantine,
     /// Typed rows of a topic of published counts.
@@ -146,6 +176,7 @@ impl Rows {
                 format!("Columns {{ key: {key}, value: {value}, {} }}", columns.join(", "))
             }
             Rows::Json { key } => format!("Json {{ key: {} }}", key.checksum_text()),
+            Rows::Values => "Values".into(),
             Rows::Quarantine => "Quarantine".into(),
             Rows::Counts => "Counts".into(),
         }
@@ -157,6 +188,7 @@ impl Rows {
         let [before, value, behind] = ENVELOPE;
         match self {
             Rows::Raw { .. } | Rows::Json { .. } => [before, value, behind].concat(),
+            Rows::Values => vec!["value"],
             Rows::Quarantine => [before, value, behind, &["error"]].concat(),
             Rows::Columns(of) => {
                 let value = if of.value.is_some() { value } else { &[] };
@@ -188,9 +220,13 @@ impl Format {
     pub fn levels(self) -> Option<RangeInclusive<i64>> {
         match self {
             Format::Parquet(ParquetCodec::Gzip | ParquetCodec::Zstd)
-            | Format::JsonLines(TextCodec::Gzip | TextCodec::Zstd) => Some(1..=9),
+            | Format::JsonLines(TextCodec::Gzip | TextCodec::Zstd)
+            | Format::Text(TextCodec::Gzip | TextCodec::Zstd)
+            | Format::Avro(AvroCodec::Deflate | AvroCodec::Zstandard) => Some(1..=9),
             Format::Parquet(ParquetCodec::None | ParquetCodec::Snappy | ParquetCodec::Lz4)
-            | Format::JsonLines(TextCodec::None) => None,
+            | Format::JsonLines(TextCodec::None)
+            | Format::Text(TextCodec::None)
+            | Format::Avro(AvroCodec::Null | AvroCodec::Snappy) => None,
         }
     }
 
@@ -201,6 +237,10 @@ impl Format {
             Format::JsonLines(TextCodec::None) => "jsonl",
             Format::JsonLines(TextCodec::Gzip) => "jsonl.gz",
             Format::JsonLines(TextCodec::Zstd) => "jsonl.zst",
+            Format::Text(TextCodec::None) => "txt",
+            Format::Text(TextCodec::Gzip) => "txt.gz",
+            Format::Text(TextCodec::Zstd) => "txt.zst",
+            Format::Avro(_) => "avro",
         }
     }
 }

@@ -38,7 +38,7 @@ pub(in crate::outside::cli) enum Kind {
 
 /// The columns of files with such rows, in their order; docs/files.md describes them.
 pub(super) fn of(rows: &Rows, format: Format, options: FormatOptions) -> Vec<TableColumn> {
-    let parquet = matches!(format, Format::Parquet(_));
+    let parquet = matches!(format, Format::Parquet(_) | Format::Avro(_));
     let declared = |name: &str| match rows {
         Rows::Columns(of) => {
             of.columns.columns().iter().find(|c| c.name == name).map(|c| declared(c.kind))
