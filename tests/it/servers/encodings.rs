@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::config;
 use super::readers::python;
+use super::unfit::spark_answers;
 use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send_full};
 
 const NAME: &str = "encodings";
@@ -181,9 +182,41 @@ pub(crate) fn every_encoding_is_read(cluster: &Cluster) {
     });
     read_by_others(&root.display().to_string(), &Value::Object(views.into_iter().collect()));
     bad_lines(&root);
+    if std::env::var_os("ALLUVIUM_SPARK").is_some() {
+        read_by_spark(&with, root.to_str().unwrap());
+    }
     if std::env::var_os("ALLUVIUM_HIVE").is_some() {
         read_by_hive(cluster, &root.join("old-in"));
     }
+}
+
+/// The tables of `alluvium ddl --engine spark`. Avro is left out: Spark has a package of its own
+/// for it.
+fn read_by_spark(with: &dyn Fn(&[&str]) -> (i32, String), root: &str) {
+    let mut asked = Vec::new();
+    for (arguments, select, want) in [
+        (
+            &["lines"][..],
+            "select count(*), count(distinct value), sum(int(value = '')), min(dt) from x",
+            format!("{}|{}|2|2025-01-01", RECORDS + 2, RECORDS + 1),
+        ),
+        (
+            &["lines", "--quarantine"],
+            "select count(error), count(value_bytes) from x",
+            "4|1".into(),
+        ),
+        (
+            &["old"],
+            "select count(*), sum(int(timestamp = 1000 * timestamp_ms)) from x where key >= 'key-'",
+            format!("{RECORDS}|{RECORDS}"),
+        ),
+    ] {
+        let (code, said) =
+            with(&[&["ddl"], arguments, &["--engine", "spark", "--table", "x"]].concat());
+        assert_eq!(code, 0, "{said}");
+        asked.extend([said, select.to_string(), want]);
+    }
+    spark_answers(root, &asked);
 }
 
 /// The reader of Hive 3 itself, with the types that `alluvium ddl --engine hive` declares.
