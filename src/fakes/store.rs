@@ -9,6 +9,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::clients::store::{ErrorKind, FileFacts, Limit, Store, StoreError, Writer};
+use crate::common::config::FileProperties;
 use crate::common::spawn::spawn_detached;
 use crate::fakes::network::{Failure, LATE, Network};
 
@@ -16,6 +17,8 @@ use crate::fakes::network::{Failure, LATE, Network};
 pub(crate) struct Contents {
     pub files: BTreeMap<String, Vec<u8>>,
     pub directories: BTreeSet<String>,
+    /// What was said of files and directories when they were made, by the path of that time.
+    pub properties: BTreeMap<String, FileProperties>,
     /// Files that were made and are not closed.
     pub open: BTreeSet<String>,
     /// The most of them at one time.
@@ -122,7 +125,12 @@ impl Store for Memory {
         "memory:"
     }
 
-    async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError> {
+    async fn create_with(
+        &self,
+        path: &str,
+        of: &FileProperties,
+    ) -> Result<Box<dyn Writer>, StoreError> {
+        let of = of.clone();
         let at = path.to_string();
         self.call("create", path, move |c| {
             if c.files.contains_key(&at) {
@@ -132,6 +140,7 @@ impl Store for Memory {
                 return Err(ErrorKind::NotFound);
             }
             let _ = c.files.insert(at.clone(), Vec::new());
+            let _ = c.properties.insert(at.clone(), of);
             let _ = c.open.insert(at);
             c.most_open = c.most_open.max(c.open.len());
             Ok(())
@@ -140,12 +149,14 @@ impl Store for Memory {
         Ok(Box::new(MemoryWriter { store: self.clone(), path: path.into() }))
     }
 
-    async fn make_dirs(&self, path: &str) -> Result<(), StoreError> {
-        let path_of = path.to_string();
+    async fn make_dirs_with(&self, path: &str, of: &FileProperties) -> Result<(), StoreError> {
+        let (path_of, of) = (path.to_string(), of.clone());
         self.call("make directory", path, move |c| {
             let mut at = path_of.as_str();
             while !at.is_empty() {
-                let _ = c.directories.insert(at.into());
+                if c.directories.insert(at.into()) {
+                    let _ = c.properties.insert(at.into(), of.clone());
+                }
                 at = parent(at);
             }
             let _ = c.directories.insert(String::new());

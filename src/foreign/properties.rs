@@ -85,12 +85,15 @@ fn check(name: &str) {
 /// libraries may use what memory they like; the daemon itself reads none of them.
 #[test]
 fn files_of_an_archive() {
-    let samples: [(&str, &[u8]); 5] = [
+    let samples: [(&str, &[u8]); 8] = [
         ("f.parquet", include_bytes!("../../tests/golden/raw-v1.parquet")),
         ("f.parquet", include_bytes!("../../tests/golden/counts-v1.parquet")),
         ("f.parquet", include_bytes!("../../tests/golden/words-v1.parquet")),
         ("f.jsonl", include_bytes!("../../tests/golden/rows-raw.jsonl")),
         ("f.jsonl", include_bytes!("../../tests/golden/rows-counts.jsonl")),
+        ("f.avro", include_bytes!("../../tests/golden/raw-v2.avro")),
+        ("f.avro", include_bytes!("../../tests/golden/counts-v2.avro")),
+        ("f.txt", include_bytes!("../../tests/golden/rows-values.txt")),
     ];
     let mut runner = TestRunner::new(RunnerConfig::with_cases(2_000));
     let bytes = (prop::sample::select(samples.to_vec()), prop::collection::vec(change(), 0..4));

@@ -157,3 +157,188 @@ SELECT * FROM read_json('hdfs://nn/data/log-a/**/*.jsonl.gz', hive_partitioning 
   'headers': 'STRUCT(key VARCHAR, key_bytes VARCHAR, value VARCHAR, value_bytes VARCHAR)[]'
 });
 
+-- old --engine hive
+CREATE EXTERNAL TABLE `o` (
+  `topic` STRING,
+  `partition` INT,
+  `offset` BIGINT,
+  `timestamp` BIGINT COMMENT 'microseconds since 1970',
+  `timestamp_type` STRING,
+  `key` STRING,
+  `key_bytes` BINARY,
+  `value` STRING,
+  `value_bytes` BINARY,
+  `headers` ARRAY<STRUCT<key: STRING, value: BINARY>>,
+  `timestamp_ms` BIGINT,
+  `header_keys_bytes` ARRAY<BINARY>,
+  `at` BIGINT COMMENT 'microseconds since 1970'
+)
+PARTITIONED BY (`dt` STRING, `hr` STRING)
+STORED AS PARQUET
+LOCATION 'hdfs://nn/data/o';
+-- Again whenever there are new directories:
+MSCK REPAIR TABLE `o`;
+
+-- old --engine trino
+CREATE TABLE hive.default."o" (
+  "topic" VARCHAR,
+  "partition" INTEGER,
+  "offset" BIGINT,
+  "timestamp" BIGINT,
+  "timestamp_type" VARCHAR,
+  "key" VARCHAR,
+  "key_bytes" VARBINARY,
+  "value" VARCHAR,
+  "value_bytes" VARBINARY,
+  "headers" ARRAY(ROW(key VARCHAR, value VARBINARY)),
+  "timestamp_ms" BIGINT,
+  "header_keys_bytes" ARRAY(VARBINARY),
+  "at" BIGINT,
+  "dt" VARCHAR,
+  "hr" VARCHAR
+)
+WITH (
+  external_location = 'hdfs://nn/data/o',
+  format = 'PARQUET',
+  partitioned_by = ARRAY['dt', 'hr']
+);
+-- Again whenever there are new directories:
+CALL hive.system.sync_partition_metadata('default', 'o', 'ADD');
+
+-- lines --engine hive
+CREATE EXTERNAL TABLE `l` (
+  `value` STRING
+)
+PARTITIONED BY (`dt` STRING, `hr` STRING)
+ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.RegexSerDe'
+WITH SERDEPROPERTIES ('input.regex' = '(?s)^(.*)$')
+STORED AS TEXTFILE
+LOCATION 'hdfs://nn/data/l';
+-- Again whenever there are new directories:
+MSCK REPAIR TABLE `l`;
+
+-- lines --engine spark
+CREATE TABLE `l` (
+  `value` STRING,
+  `dt` STRING,
+  `hr` STRING
+)
+USING TEXT
+PARTITIONED BY (`dt`, `hr`)
+LOCATION 'hdfs://nn/data/l';
+-- Again whenever there are new directories:
+MSCK REPAIR TABLE `l`;
+
+-- lines --engine trino
+CREATE TABLE hive.default."l" (
+  "value" VARCHAR,
+  "dt" VARCHAR,
+  "hr" VARCHAR
+)
+WITH (
+  external_location = 'hdfs://nn/data/l',
+  format = 'REGEX',
+  regex = '(?s)^(.*)$',
+  partitioned_by = ARRAY['dt', 'hr']
+);
+-- Again whenever there are new directories:
+CALL hive.system.sync_partition_metadata('default', 'l', 'ADD');
+
+-- lines --engine duckdb
+CREATE VIEW "l" AS
+SELECT * REPLACE (coalesce(value, '') AS value) FROM read_csv('hdfs://nn/data/l/**/*.txt', hive_partitioning = true, hive_types = {"dt": VARCHAR, "hr": VARCHAR}, columns = {'value': 'VARCHAR'}, header = false, auto_detect = false, quote = '', escape = '', delim = chr(30) || chr(31) || chr(30) || chr(31), new_line = '\n');
+
+-- lines --engine spark --quarantine
+CREATE TABLE `l_quarantine` (
+  `topic` STRING,
+  `partition` INT,
+  `offset` BIGINT,
+  `timestamp` STRING,
+  `timestamp_type` STRING,
+  `key` STRING,
+  `key_bytes` STRING,
+  `value` STRING,
+  `value_bytes` STRING,
+  `headers` ARRAY<STRUCT<key: STRING, key_bytes: STRING, value: STRING, value_bytes: STRING>>,
+  `error` STRING,
+  `dt` STRING
+)
+USING JSON
+PARTITIONED BY (`dt`)
+LOCATION 'hdfs://nn/data/_quarantine/l';
+-- Again whenever there are new directories:
+MSCK REPAIR TABLE `l_quarantine`;
+
+-- rows --engine hive
+CREATE EXTERNAL TABLE `r` (
+  `topic` STRING,
+  `partition` INT,
+  `offset` BIGINT,
+  `timestamp` BIGINT COMMENT 'microseconds since 1970',
+  `timestamp_type` STRING,
+  `key` STRING,
+  `key_bytes` BINARY,
+  `value` STRING,
+  `value_bytes` BINARY,
+  `headers` ARRAY<STRUCT<key: STRING, value: BINARY>>,
+  `timestamp_ms` BIGINT,
+  `header_keys_bytes` ARRAY<BINARY>,
+  `at` BIGINT COMMENT 'microseconds since 1970'
+)
+PARTITIONED BY (`dt` STRING, `hr` STRING)
+STORED AS AVRO
+LOCATION 'hdfs://nn/data/r';
+-- Again whenever there are new directories:
+MSCK REPAIR TABLE `r`;
+
+-- rows --engine spark
+CREATE TABLE `r` (
+  `topic` STRING,
+  `partition` INT,
+  `offset` BIGINT,
+  `timestamp` TIMESTAMP,
+  `timestamp_type` STRING,
+  `key` STRING,
+  `key_bytes` BINARY,
+  `value` STRING,
+  `value_bytes` BINARY,
+  `headers` ARRAY<STRUCT<key: STRING, value: BINARY>>,
+  `timestamp_ms` BIGINT,
+  `header_keys_bytes` ARRAY<BINARY>,
+  `at` TIMESTAMP,
+  `dt` STRING,
+  `hr` STRING
+)
+USING AVRO
+PARTITIONED BY (`dt`, `hr`)
+LOCATION 'hdfs://nn/data/r';
+-- Again whenever there are new directories:
+MSCK REPAIR TABLE `r`;
+
+-- rows --engine trino
+SET SESSION hive.timestamp_precision = 'MICROSECONDS';
+CREATE TABLE hive.default."r" (
+  "topic" VARCHAR,
+  "partition" INTEGER,
+  "offset" BIGINT,
+  "timestamp" TIMESTAMP(6),
+  "timestamp_type" VARCHAR,
+  "key" VARCHAR,
+  "key_bytes" VARBINARY,
+  "value" VARCHAR,
+  "value_bytes" VARBINARY,
+  "headers" ARRAY(ROW(key VARCHAR, value VARBINARY)),
+  "timestamp_ms" BIGINT,
+  "header_keys_bytes" ARRAY(VARBINARY),
+  "at" TIMESTAMP(6),
+  "dt" VARCHAR,
+  "hr" VARCHAR
+)
+WITH (
+  external_location = 'hdfs://nn/data/r',
+  format = 'AVRO',
+  partitioned_by = ARRAY['dt', 'hr']
+);
+-- Again whenever there are new directories:
+CALL hive.system.sync_partition_metadata('default', 'r', 'ADD');
+

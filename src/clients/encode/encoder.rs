@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use crate::clients::encode::error::EncodeError;
-use crate::clients::encode::{jsonl, parquet, rows};
-use crate::pure::layout::format::{Format, Rows};
+use crate::clients::encode::{avro, jsonl, parquet, rows, text};
+use crate::pure::layout::format::{Format, FormatOptions, Rows};
 use crate::pure::layout::rules::Fit;
 use crate::pure::record::{Record, TopicPartition};
 
@@ -14,7 +14,24 @@ pub struct Encoder(Kind);
 enum Kind {
     RawParquet(Box<parquet::File<rows::RawRows>>),
     CountParquet(Box<parquet::File<rows::CountRows>>),
+    RawAvro(Box<avro::File<rows::RawRows>>),
+    CountAvro(Box<avro::File<rows::CountRows>>),
     JsonLines(Box<jsonl::File>),
+    Text(Box<text::File>),
+}
+
+/// Does the same with a file of whichever kind.
+macro_rules! whichever {
+    ($kind:expr, $file:ident => $what:expr) => {
+        match $kind {
+            Kind::RawParquet($file) => $what,
+            Kind::CountParquet($file) => $what,
+            Kind::RawAvro($file) => $what,
+            Kind::CountAvro($file) => $what,
+            Kind::JsonLines($file) => $what,
+            Kind::Text($file) => $what,
+        }
+    };
 }
 
 impl std::fmt::Debug for Encoder {
@@ -24,36 +41,54 @@ impl std::fmt::Debug for Encoder {
 }
 
 impl Encoder {
+    /// As [`Encoder::with`], with the default of all options.
+    #[cfg(test)]
+    pub fn new(format: Format, rows: &Rows, of: &TopicPartition) -> Result<Encoder, EncodeError> {
+        Encoder::with(format, FormatOptions::default(), rows, of)
+    }
+
     /// Begins a file for records of one partition.
     ///
     /// # Errors
     /// The writer refuses its settings.
-    pub fn new(format: Format, rows: &Rows, of: &TopicPartition) -> Result<Encoder, EncodeError> {
+    pub fn with(
+        format: Format,
+        options: FormatOptions,
+        rows: &Rows,
+        of: &TopicPartition,
+    ) -> Result<Encoder, EncodeError> {
         let of = of.clone();
-        let raw = |rows, codec| Ok(Kind::RawParquet(Box::new(parquet::File::new(rows, codec)?)));
-        let kind: Result<Kind, EncodeError> = match (format, rows) {
-            (Format::Parquet(codec), Rows::Raw { key, value }) => {
-                raw(rows::RawRows::new(of, *key, *value), codec)
-            }
-            (Format::Parquet(codec), Rows::Columns(columns)) => {
-                raw(rows::RawRows::typed(of, columns), codec)
-            }
-            (Format::Parquet(codec), Rows::Quarantine) => {
-                raw(rows::RawRows::quarantined(of), codec)
-            }
+        let kind = match (format, rows) {
             (Format::Parquet(codec), Rows::Counts) => {
-                let file = parquet::File::new(rows::CountRows::new(of), codec)?;
-                Ok(Kind::CountParquet(Box::new(file)))
+                let rows = rows::CountRows::new(of);
+                Kind::CountParquet(Box::new(parquet::File::new(rows, codec, options)?))
+            }
+            (Format::Parquet(codec), _) => {
+                let rows = rows::RawRows::of(of, rows)?;
+                Kind::RawParquet(Box::new(parquet::File::new(rows, codec, options)?))
+            }
+            (Format::Avro(codec), Rows::Counts) => {
+                let rows = rows::CountRows::new(of.clone());
+                Kind::CountAvro(Box::new(avro::File::new(rows, codec, options.level, &of)?))
+            }
+            (Format::Avro(codec), _) => {
+                let rows = rows::RawRows::of(of.clone(), rows)?;
+                Kind::RawAvro(Box::new(avro::File::new(rows, codec, options.level, &of)?))
             }
             // The configuration allows these rows in one format only.
-            (Format::Parquet(_), Rows::Json { .. }) | (Format::JsonLines(_), Rows::Columns(_)) => {
-                Err(EncodeError::Unfit)
+            (Format::JsonLines(_), Rows::Columns(_) | Rows::Values) => {
+                return Err(EncodeError::Unfit);
             }
             (Format::JsonLines(codec), rows) => {
-                Ok(Kind::JsonLines(Box::new(jsonl::File::new(rows.clone(), codec, of)?)))
+                let file = jsonl::File::new(rows.clone(), codec, options.level, of)?;
+                Kind::JsonLines(Box::new(file))
             }
+            (Format::Text(codec), Rows::Values) => {
+                Kind::Text(Box::new(text::File::new(codec, options.level)?))
+            }
+            (Format::Text(_), _) => return Err(EncodeError::Unfit),
         };
-        kind.map(Encoder)
+        Ok(Encoder(kind))
     }
 
     /// Adds one record, as the rules have it.
@@ -62,60 +97,36 @@ impl Encoder {
     /// The format's library refuses it.
     #[inline]
     pub fn append(&mut self, record: &Record<'_>, fit: &Fit<'_>) -> Result<(), EncodeError> {
-        match &mut self.0 {
-            Kind::RawParquet(file) => file.append(record, fit),
-            Kind::CountParquet(file) => file.append(record, fit),
-            Kind::JsonLines(file) => file.append(record, fit),
-        }
+        whichever!(&mut self.0, file => file.append(record, fit))
     }
 
     /// Whether [`Encoder::drain_bytes`] has anything worth sending.
     #[inline]
     #[must_use]
     pub fn has_bytes(&self) -> bool {
-        match &self.0 {
-            Kind::RawParquet(file) => file.has_bytes(),
-            Kind::CountParquet(file) => file.has_bytes(),
-            Kind::JsonLines(file) => file.has_bytes(),
-        }
+        whichever!(&self.0, file => file.has_bytes())
     }
 
     /// Gives away the bytes that will not change any more, in chunks that are worth a write.
     pub fn drain_bytes(&mut self, give: &mut dyn FnMut(Bytes)) {
-        match &mut self.0 {
-            Kind::RawParquet(file) => file.drain_bytes(give),
-            Kind::CountParquet(file) => file.drain_bytes(give),
-            Kind::JsonLines(file) => file.drain_bytes(give),
-        }
+        whichever!(&mut self.0, file => file.drain_bytes(give));
     }
 
     /// As [`Encoder::drain_bytes`], whatever the chunks are worth.
     pub fn drain_all(&mut self, give: &mut dyn FnMut(Bytes)) {
-        match &mut self.0 {
-            Kind::RawParquet(file) => file.drain_bytes(give),
-            Kind::CountParquet(file) => file.drain_bytes(give),
-            Kind::JsonLines(file) => file.drain_all(give),
-        }
+        whichever!(&mut self.0, file => file.drain_all(give));
     }
 
     /// The memory that this file uses, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        match &self.0 {
-            Kind::RawParquet(file) => file.memory_bytes(),
-            Kind::CountParquet(file) => file.memory_bytes(),
-            Kind::JsonLines(file) => file.memory_bytes(),
-        }
+        whichever!(&self.0, file => file.memory_bytes())
     }
 
     /// The approximate size that the file would have if it ended now, in bytes as written.
     #[must_use]
     pub fn size(&self) -> u64 {
-        match &self.0 {
-            Kind::RawParquet(file) => file.size(),
-            Kind::CountParquet(file) => file.size(),
-            Kind::JsonLines(file) => file.size(),
-        }
+        whichever!(&self.0, file => file.size())
     }
 
     /// Releases memory if the format allows it: a row group ends early.
@@ -126,7 +137,9 @@ impl Encoder {
         match &mut self.0 {
             Kind::RawParquet(file) => file.end_row_group(),
             Kind::CountParquet(file) => file.end_row_group(),
-            Kind::JsonLines(_) => Ok(()),
+            Kind::RawAvro(file) => file.write_block(),
+            Kind::CountAvro(file) => file.write_block(),
+            Kind::JsonLines(_) | Kind::Text(_) => Ok(()),
         }
     }
 
@@ -143,7 +156,10 @@ impl Encoder {
         match self.0 {
             Kind::RawParquet(file) => file.finish(about, give),
             Kind::CountParquet(file) => file.finish(about, give),
+            Kind::RawAvro(file) => file.finish(give),
+            Kind::CountAvro(file) => file.finish(give),
             Kind::JsonLines(file) => file.finish(give),
+            Kind::Text(file) => file.finish(give),
         }
     }
 }

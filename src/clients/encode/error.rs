@@ -9,6 +9,8 @@ pub enum EncodeError {
     Parquet(#[from] ::parquet::errors::ParquetError),
     #[error("can't build columns: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
+    #[error("can't write Avro: {0}")]
+    Avro(#[from] arrow_avro::errors::AvroError),
     #[error("can't compress: {0}")]
     Io(#[from] std::io::Error),
     #[error("a row of another kind than its file's: this is a fault of the program")]

@@ -3,40 +3,27 @@
 //! `value`, whose null is a fact.
 
 use std::borrow::Cow;
-use std::io::Write;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use flate2::write::GzEncoder;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::clients::encode::chunks::{CHUNK, Chunks, LARGE};
+use crate::clients::encode::chunks::LARGE;
 use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::foreign::count_or_foreign;
+use crate::clients::encode::lines::Lines;
 use crate::pure::calendar::iso_millis;
 use crate::pure::layout::format::{Rows, TextCodec, TextPolicy};
 use crate::pure::layout::rules::Fit;
 use crate::pure::record::{Record, TopicPartition};
 
-enum Sink {
-    Plain(Chunks),
-    Gzip(GzEncoder<Chunks>),
-    Zstd(zstd::stream::write::Encoder<'static, Chunks>),
-}
-
-/// What a codec holds for one stream, bytes: an estimate, by the sizes of its tables.
-const GZIP: usize = 300 << 10;
-/// As GZIP: the window of level 1, its tables and buffers.
-const ZSTD: usize = 1_100 << 10;
-
 pub(super) struct File {
-    sink: Sink,
+    lines: Lines,
     rows: Rows,
     of: TopicPartition,
     line: Vec<u8>,
-    taken: u64,
 }
 
 #[derive(Serialize)]
@@ -111,16 +98,10 @@ impl File {
     pub(super) fn new(
         rows: Rows,
         codec: TextCodec,
+        level: Option<i32>,
         of: TopicPartition,
     ) -> Result<File, EncodeError> {
-        let sink = match codec {
-            TextCodec::None => Sink::Plain(Chunks::default()),
-            TextCodec::Gzip => {
-                Sink::Gzip(GzEncoder::new(Chunks::default(), flate2::Compression::fast()))
-            }
-            TextCodec::Zstd => Sink::Zstd(zstd::stream::write::Encoder::new(Chunks::default(), 1)?),
-        };
-        Ok(File { sink, rows, of, line: Vec::new(), taken: 0 })
+        Ok(File { lines: Lines::new(codec, level)?, rows, of, line: Vec::new() })
     }
 
     pub(super) fn append(&mut self, record: &Record<'_>, fit: &Fit<'_>) -> Result<(), EncodeError> {
@@ -138,14 +119,10 @@ impl File {
                 self.count_line(record);
                 Ok(())
             }
-            Rows::Columns(_) => Err(EncodeError::Unfit),
+            Rows::Columns(_) | Rows::Values => Err(EncodeError::Unfit),
         }?;
         self.line.push(b'\n');
-        match &mut self.sink {
-            Sink::Plain(out) => out.write_all(&self.line)?,
-            Sink::Gzip(out) => out.write_all(&self.line)?,
-            Sink::Zstd(out) => out.write_all(&self.line)?,
-        }
+        self.lines.write(&self.line)?;
         if LARGE <= self.line.capacity() {
             self.line = Vec::new();
         }
@@ -216,56 +193,28 @@ impl File {
         serde_json::to_writer(&mut self.line, &line).expect("a line has string keys only");
     }
 
-    fn written(&self) -> &Chunks {
-        match &self.sink {
-            Sink::Plain(out) => out,
-            Sink::Gzip(out) => out.get_ref(),
-            Sink::Zstd(out) => out.get_ref(),
-        }
-    }
-
-    fn written_mut(&mut self) -> &mut Chunks {
-        match &mut self.sink {
-            Sink::Plain(out) => out,
-            Sink::Gzip(out) => out.get_mut(),
-            Sink::Zstd(out) => out.get_mut(),
-        }
-    }
-
-    /// Small writes cost a packet each.
     #[inline]
     pub(super) fn has_bytes(&self) -> bool {
-        CHUNK <= self.written().waiting()
+        self.lines.has_bytes()
     }
 
     pub(super) fn drain_bytes(&mut self, give: &mut dyn FnMut(Bytes)) {
-        self.taken += self.written_mut().give_full(give) as u64;
+        self.lines.drain_bytes(give);
     }
 
     pub(super) fn drain_all(&mut self, give: &mut dyn FnMut(Bytes)) {
-        self.taken += self.written_mut().give_all(give) as u64;
+        self.lines.drain_all(give);
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        let codec = match &self.sink {
-            Sink::Plain(_) => 0,
-            Sink::Gzip(_) => GZIP,
-            Sink::Zstd(_) => ZSTD,
-        };
-        self.written().memory_bytes() + self.line.capacity() + codec
+        self.lines.memory_bytes() + self.line.capacity()
     }
 
     pub(super) fn size(&self) -> u64 {
-        self.taken + self.written().waiting() as u64
+        self.lines.size()
     }
 
     pub(super) fn finish(self, give: &mut dyn FnMut(Bytes)) -> Result<(), EncodeError> {
-        let mut rest = match self.sink {
-            Sink::Plain(out) => out,
-            Sink::Gzip(out) => out.finish()?,
-            Sink::Zstd(out) => out.finish()?,
-        };
-        let _ = rest.give_all(give);
-        Ok(())
+        self.lines.finish(give)
     }
 }

@@ -3,14 +3,18 @@
 //! An [`Encoder`] writes one file. It hands out finished bytes as they come
 //! ([`Encoder::drain_bytes`]), so that a file is never held in memory whole.
 
+mod avro;
 mod chunks;
 mod encoder;
 mod error;
 mod foreign;
 mod jsonl;
+mod lines;
 mod parquet;
 mod rows;
+mod text;
 mod typed;
+mod zstd_levels;
 
 pub use encoder::Encoder;
 pub use error::EncodeError;
@@ -18,4 +22,8 @@ pub use error::EncodeError;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_of_avro;
+#[cfg(test)]
 mod tests_of_columns;
+#[cfg(test)]
+mod tests_of_options;

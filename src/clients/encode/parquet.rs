@@ -14,14 +14,16 @@ use ::parquet::file::properties::{
 };
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::types::ColumnPath;
-use arrow::datatypes::Schema;
+use arrow::array::{ArrayRef, AsArray as _};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampMicrosecondType};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::clients::encode::chunks::{Chunks, LARGE, SMALL};
 use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::rows::{Builder, VERSION};
-use crate::pure::layout::format::ParquetCodec;
+use crate::clients::encode::zstd_levels::{extra_bytes, level_of};
+use crate::pure::layout::format::{FormatOptions, ParquetCodec};
 use crate::pure::layout::rules::Fit;
 use crate::pure::record::Record;
 
@@ -40,6 +42,11 @@ const OPEN_COLUMN: usize = 8 << 10;
 /// for each column, too.
 const DECLARED_COLUMN: usize = 16 << 10;
 const ZSTD_OF_COLUMN: usize = 14 << 10;
+/// Columns whose pages are large: of these, zstd has large tables at higher levels.
+const LARGE_COLUMNS: usize = 3;
+/// Values of a row group that a Bloom filter is made for; with more of them it becomes less sharp.
+/// Bytes of memory while the row group is open: about as many as this, for each filter.
+const SEARCHED: u64 = 200_000;
 
 pub(super) struct File<B> {
     writer: SerializedFileWriter<Chunks>,
@@ -48,6 +55,9 @@ pub(super) struct File<B> {
     open_columns: Vec<ArrowColumnWriter>,
     rows: B,
     compression: Compression,
+    options: FormatOptions,
+    /// The schema of the file, if its times are plain numbers.
+    plain: Option<Arc<Schema>>,
     /// Bytes of memory of an open row group, beside what the writer knows of.
     open: usize,
     taken: u64,
@@ -76,17 +86,64 @@ fn begin<W: Write + Send>(
     Ok(ArrowWriter::try_new_with_options(to, schema, options)?.into_serialized_writer()?)
 }
 
+fn compression(codec: ParquetCodec, level: Option<i32>) -> Result<Compression, EncodeError> {
+    Ok(match codec {
+        ParquetCodec::None => Compression::UNCOMPRESSED,
+        ParquetCodec::Snappy => Compression::SNAPPY,
+        ParquetCodec::Gzip => Compression::GZIP(match level {
+            Some(level) => GzipLevel::try_new(level.unsigned_abs())?,
+            None => GzipLevel::default(),
+        }),
+        ParquetCodec::Zstd => Compression::ZSTD(ZstdLevel::try_new(level_of(level))?),
+        ParquetCodec::Lz4 => Compression::LZ4_RAW,
+    })
+}
+
+/// The Bloom filters that are asked for: each is as large as it must be for the values of its row
+/// group, so that one of a hundred lookups in vain reads a row group.
+fn with_filters(
+    mut properties: WriterPropertiesBuilder,
+    rows: &impl Builder,
+    options: FormatOptions,
+) -> WriterPropertiesBuilder {
+    for column in rows.searched_columns().iter().filter(|_| options.bloom_filter) {
+        properties = properties
+            .set_column_bloom_filter_enabled(ColumnPath::from(*column), true)
+            .set_column_bloom_filter_fpp(ColumnPath::from(*column), 0.01)
+            .set_column_bloom_filter_max_ndv(ColumnPath::from(*column), SEARCHED);
+    }
+    properties
+}
+
+/// The same columns, with times as plain numbers of microseconds.
+fn plain_times(schema: &Schema) -> Arc<Schema> {
+    let plain = |field: &Arc<Field>| match field.data_type() {
+        DataType::Timestamp(..) => Arc::new(field.as_ref().clone().with_data_type(DataType::Int64)),
+        _ => Arc::clone(field),
+    };
+    Arc::new(Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>()))
+}
+
+fn plain_array(array: &ArrayRef) -> ArrayRef {
+    match array.as_primitive_opt::<TimestampMicrosecondType>() {
+        Some(times) => Arc::new(times.reinterpret_cast::<Int64Type>()),
+        None => Arc::clone(array),
+    }
+}
+
 impl<B: Builder> File<B> {
-    pub(super) fn new(rows: B, codec: ParquetCodec) -> Result<File<B>, EncodeError> {
-        let compression = match codec {
-            ParquetCodec::None => Compression::UNCOMPRESSED,
-            ParquetCodec::Snappy => Compression::SNAPPY,
-            ParquetCodec::Gzip => Compression::GZIP(GzipLevel::default()),
-            ParquetCodec::Zstd => Compression::ZSTD(ZstdLevel::try_new(1)?),
-            ParquetCodec::Lz4 => Compression::LZ4_RAW,
+    pub(super) fn new(
+        rows: B,
+        codec: ParquetCodec,
+        options: FormatOptions,
+    ) -> Result<File<B>, EncodeError> {
+        let compression = compression(codec, options.level)?;
+        let statistics = match options.page_index {
+            true => EnabledStatistics::Page,
+            false => EnabledStatistics::Chunk,
         };
         let mut properties = properties(compression)
-            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_statistics_enabled(statistics)
             .set_key_value_metadata(Some(vec![KeyValue::new(
                 "alluvium.version".into(),
                 VERSION.to_string(),
@@ -95,14 +152,44 @@ impl<B: Builder> File<B> {
         for column in rows.plain_columns() {
             properties = properties.set_column_dictionary_enabled(ColumnPath::from(*column), false);
         }
-        let schema = rows.schema();
+        properties = with_filters(properties, &rows, options);
+        let plain = options.plain_times.then(|| plain_times(&rows.schema()));
+        let schema = plain.clone().unwrap_or_else(|| rows.schema());
         let columns = schema.fields().len();
         let zstd = if codec == ParquetCodec::Zstd { ZSTD_OF_COLUMN } else { 0 };
         let declared = rows.declared_columns();
         let open = (columns - declared) * OPEN_COLUMN + declared * (DECLARED_COLUMN + zstd);
+        let open = match codec {
+            ParquetCodec::Zstd => open + LARGE_COLUMNS * extra_bytes(level_of(options.level)),
+            _ => open,
+        };
         let (writer, row_groups) = begin(Chunks::default(), schema, properties)?;
         let open_columns = Vec::new();
-        Ok(File { writer, row_groups, open_columns, rows, compression, open, taken: 0 })
+        Ok(File {
+            writer,
+            row_groups,
+            open_columns,
+            rows,
+            compression,
+            options,
+            plain,
+            open,
+            taken: 0,
+        })
+    }
+
+    /// The columns of the file.
+    fn schema(&self) -> Arc<Schema> {
+        self.plain.clone().unwrap_or_else(|| self.rows.schema())
+    }
+
+    /// The rows that were gathered, as the file has them.
+    fn batch(&mut self) -> Result<(Arc<Schema>, Vec<ArrayRef>), EncodeError> {
+        let (schema, arrays, _) = self.rows.batch()?.into_parts();
+        match &self.plain {
+            Some(plain) => Ok((Arc::clone(plain), arrays.iter().map(plain_array).collect())),
+            None => Ok((schema, arrays)),
+        }
     }
 
     #[inline]
@@ -126,7 +213,7 @@ impl<B: Builder> File<B> {
             let number = self.writer.flushed_row_groups().len();
             self.open_columns = self.row_groups.create_column_writers(number)?;
         }
-        let (schema, arrays, _) = self.rows.batch()?.into_parts();
+        let (schema, arrays) = self.batch()?;
         let mut columns = self.open_columns.iter_mut();
         for (field, array) in schema.fields().iter().zip(&arrays) {
             for (leaf, column) in compute_leaves(field, array)?.iter().zip(&mut columns) {
@@ -144,7 +231,7 @@ impl<B: Builder> File<B> {
     /// each, and have neither dictionaries nor statistics.
     fn write_large(&mut self) -> Result<(), EncodeError> {
         let _alone = LARGE_ONE.lock();
-        let schema = self.rows.schema();
+        let schema = self.schema();
         let mut properties = properties(self.compression)
             .set_dictionary_enabled(false)
             .set_statistics_enabled(EnabledStatistics::None)
@@ -154,10 +241,11 @@ impl<B: Builder> File<B> {
             let chunk = EnabledStatistics::Chunk;
             properties = properties.set_column_statistics_enabled(column, chunk);
         }
+        properties = with_filters(properties, &self.rows, self.options);
         let (_, row_groups) = begin(std::io::sink(), schema, properties)?;
         let number = self.writer.flushed_row_groups().len();
         let mut columns = row_groups.create_column_writers(number)?.into_iter();
-        let (schema, arrays, _) = self.rows.batch()?.into_parts();
+        let (schema, arrays) = self.batch()?;
         let mut row_group = self.writer.next_row_group()?;
         for (field, array) in schema.fields().iter().zip(arrays) {
             let leaves = compute_leaves(field, &array)?;
@@ -198,6 +286,11 @@ impl<B: Builder> File<B> {
     pub(super) fn drain_bytes(&mut self, give: &mut dyn FnMut(Bytes)) {
         // The writer keeps its own count of what it wrote: nobody reads this buffer back.
         self.taken += self.writer.inner_mut().give_all(give) as u64;
+    }
+
+    /// All that is written is worth a write.
+    pub(super) fn drain_all(&mut self, give: &mut dyn FnMut(Bytes)) {
+        self.drain_bytes(give);
     }
 
     /// Whether a row group has ended since the last [`File::drain_bytes`].

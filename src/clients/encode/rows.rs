@@ -20,7 +20,7 @@ use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::foreign::count_or_foreign;
 use crate::clients::encode::typed::{TypedColumns, field};
 use crate::pure::layout::cells::READABLE;
-use crate::pure::layout::format::{ColumnRows, TextPolicy};
+use crate::pure::layout::format::{ColumnRows, Rows, TextPolicy};
 use crate::pure::layout::rules::Fit;
 use crate::pure::record::{Record, Timestamp, TopicPartition};
 
@@ -42,6 +42,8 @@ pub(super) trait Builder {
     }
     /// Columns of which most values differ: a dictionary is work for nothing.
     fn plain_columns(&self) -> &'static [&'static str];
+    /// Columns of which readers look for single values.
+    fn searched_columns(&self) -> &'static [&'static str];
 }
 
 /// A time in microseconds; [`None`] where a reader could not hold it, and would fail at the whole
@@ -205,12 +207,25 @@ fn envelope(with_value: bool) -> Vec<Field> {
 const ERROR_ID: i32 = 13;
 
 impl RawRows {
-    pub(super) fn new(of: TopicPartition, key: TextPolicy, value: TextPolicy) -> RawRows {
+    /// The builder for such rows.
+    ///
+    /// # Errors
+    /// The rows have a format of their own.
+    pub(super) fn of(of: TopicPartition, rows: &Rows) -> Result<RawRows, EncodeError> {
+        match rows {
+            Rows::Raw { key, value } => Ok(RawRows::new(of, *key, *value)),
+            Rows::Columns(columns) => Ok(RawRows::typed(of, columns)),
+            Rows::Quarantine => Ok(RawRows::quarantined(of)),
+            Rows::Json { .. } | Rows::Values | Rows::Counts => Err(EncodeError::Unfit),
+        }
+    }
+
+    fn new(of: TopicPartition, key: TextPolicy, value: TextPolicy) -> RawRows {
         RawRows::with(of, key, Some(value), envelope(true), Beside::Nothing)
     }
 
     /// Rows with declared columns behind the envelope.
-    pub(super) fn typed(of: TopicPartition, rows: &ColumnRows) -> RawRows {
+    fn typed(of: TopicPartition, rows: &ColumnRows) -> RawRows {
         let columns = rows.columns.columns();
         let mut fields = envelope(rows.value.is_some());
         fields.extend(columns.iter().map(|column| with_id(column.id(), field(column))));
@@ -219,7 +234,7 @@ impl RawRows {
     }
 
     /// Rows of the quarantine.
-    pub(super) fn quarantined(of: TopicPartition) -> RawRows {
+    fn quarantined(of: TopicPartition) -> RawRows {
         let mut fields = envelope(true);
         fields.push(with_id(ERROR_ID, Field::new("error", DataType::Utf8, false)));
         let beside = Beside::Error(StringBuilder::new());
@@ -356,6 +371,10 @@ impl Builder for RawRows {
     fn plain_columns(&self) -> &'static [&'static str] {
         &["offset", "timestamp", "timestamp_ms", "value", "value_bytes"]
     }
+
+    fn searched_columns(&self) -> &'static [&'static str] {
+        &["key", "key_bytes"]
+    }
 }
 
 /// Published counts. Always to be summed, never upserted.
@@ -469,5 +488,9 @@ impl Builder for CountRows {
 
     fn plain_columns(&self) -> &'static [&'static str] {
         &["offset", "foreign_value"]
+    }
+
+    fn searched_columns(&self) -> &'static [&'static str] {
+        &["word"]
     }
 }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::clients::store::error::StoreError;
+use crate::common::config::FileProperties;
 use crate::common::deadlines;
 
 /// The most that a file of the ledger may have, bytes: none of this program comes near.
@@ -23,11 +24,27 @@ pub trait Store: Send + Sync + 'static {
         Arc::default()
     }
 
-    /// Creates a file. The file must not exist, and its directory must.
-    async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError>;
+    /// Creates a file. The file must not exist, and its directory must. A store that is no HDFS
+    /// does not look at `of`.
+    async fn create_with(
+        &self,
+        path: &str,
+        of: &FileProperties,
+    ) -> Result<Box<dyn Writer>, StoreError>;
 
-    /// Creates a directory and its parents; it is no error if the directory exists.
-    async fn make_dirs(&self, path: &str) -> Result<(), StoreError>;
+    /// Creates a directory and its parents; it is no error if the directory exists. What is made
+    /// gets the owner and the group of `of`, and what was there keeps its own.
+    async fn make_dirs_with(&self, path: &str, of: &FileProperties) -> Result<(), StoreError>;
+
+    /// [`Store::create_with`], with what the store gives by itself.
+    async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError> {
+        self.create_with(path, &FileProperties::default()).await
+    }
+
+    /// [`Store::make_dirs_with`], with what the store gives by itself.
+    async fn make_dirs(&self, path: &str) -> Result<(), StoreError> {
+        self.make_dirs_with(path, &FileProperties::default()).await
+    }
 
     /// Renames a file without overwriting: if the target exists, the error is
     /// `ErrorKind::AlreadyExists`. If the source

@@ -13,7 +13,7 @@ use crate::clients::store::api::{Deadlines, FileFacts, Limit, Limited, Store, Wr
 use crate::clients::store::error::{ErrorKind, StoreError};
 use crate::clients::store::local_modes::LocalModes;
 use crate::clients::store::tasks::{RawFile, TaskWriter, within};
-use crate::common::config::Umask;
+use crate::common::config::{FileProperties, Umask};
 use crate::common::files;
 
 pub(super) struct Local {
@@ -122,7 +122,11 @@ impl Store for Local {
         &self.url
     }
 
-    async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError> {
+    async fn create_with(
+        &self,
+        path: &str,
+        _: &FileProperties,
+    ) -> Result<Box<dyn Writer>, StoreError> {
         let modes = self.modes;
         let made = self.run("create", path, move |p| modes.create(p).map(|f| (f, p.to_path_buf())));
         let (file, full) = made.await?;
@@ -130,7 +134,7 @@ impl Store for Local {
         Ok(Box::new(TaskWriter::spawn(&Handle::current(), path, file, self.deadlines)))
     }
 
-    async fn make_dirs(&self, path: &str) -> Result<(), StoreError> {
+    async fn make_dirs_with(&self, path: &str, _: &FileProperties) -> Result<(), StoreError> {
         let modes = self.modes;
         self.run("make directory", path, move |p| modes.make_dirs(p)).await
     }

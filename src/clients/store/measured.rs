@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::clients::store::api::{FileFacts, Limit, Store, Writer};
 use crate::clients::store::error::StoreError;
+use crate::common::config::FileProperties;
 
 /// An operation of a store that has ended.
 pub(crate) struct Call<'a> {
@@ -73,15 +74,21 @@ impl Store for Measured {
         Arc::clone(&self.servers)
     }
 
-    async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError> {
-        let inner = timed(&*self.timer, self.at(path), "create", self.inner.create(path)).await?;
+    async fn create_with(
+        &self,
+        path: &str,
+        of: &FileProperties,
+    ) -> Result<Box<dyn Writer>, StoreError> {
+        let made = self.inner.create_with(path, of);
+        let inner = timed(&*self.timer, self.at(path), "create", made).await?;
         let (root, path) = (self.url().to_string(), path.to_string());
         let (servers, timer) = (Arc::clone(&self.servers), Arc::clone(&self.timer));
         Ok(Box::new(MeasuredWriter { root, servers, path, inner, timer }))
     }
 
-    async fn make_dirs(&self, path: &str) -> Result<(), StoreError> {
-        timed(&*self.timer, self.at(path), "make_dirs", self.inner.make_dirs(path)).await
+    async fn make_dirs_with(&self, path: &str, of: &FileProperties) -> Result<(), StoreError> {
+        let made = self.inner.make_dirs_with(path, of);
+        timed(&*self.timer, self.at(path), "make_dirs", made).await
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {

@@ -7,14 +7,17 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use toml::{Table, Value};
 
+use crate::common::config::encoding::EncodingKeys;
 use crate::common::config::fields::{Faults, Fields};
+use crate::common::config::file_properties::{self, FileProperties};
 use crate::common::config::hadoop::address_fault;
+use crate::common::config::hadoop_keys::unread;
 use crate::common::config::kerberos::Kerberos;
 use crate::common::config::root::{ErasureCoding, HdfsOptions, Root};
 use crate::common::config::rows::RowKeys;
 use crate::common::config::umask::Umask;
 use crate::pure::layout::bad::MaxBad;
-use crate::pure::layout::format::{Format, ParquetCodec, TextCodec};
+use crate::pure::layout::format::{Format, FormatOptions};
 use crate::pure::layout::rules::{OnBadRecord, RecordRules, Tombstones};
 use crate::pure::layout::{RollPolicy, Template};
 
@@ -26,15 +29,25 @@ pub struct ArchiveConfig {
     /// The paths of bad records.
     pub quarantine: Template,
     pub format: Format,
+    pub options: FormatOptions,
     pub rules: RecordRules,
     /// [`None`]: bad records are never too many.
     pub max_bad: Option<MaxBad>,
     pub roll: RollPolicy,
+    /// What HDFS is told of the files, and of the directories below the path template.
+    pub files: FileProperties,
     /// CRC-32C of the settings above: in every ledger entry.
     pub fingerprint: String,
 }
 
 impl ArchiveConfig {
+    /// The format of rows, or of bad records.
+    #[inline]
+    #[must_use]
+    pub fn format(&self, of_quarantine: bool) -> Format {
+        if of_quarantine { self.format.of_quarantine() } else { self.format }
+    }
+
     /// The paths of rows, or of bad records.
     #[inline]
     #[must_use]
@@ -55,10 +68,10 @@ pub(super) struct ArchiveKeys {
     hadoop: BTreeMap<String, String>,
     erasure_coding: Option<ErasureCoding>,
     umask: Option<Umask>,
+    files: FileProperties,
     path: Option<String>,
     timezone: Option<TimeZone>,
-    format: Option<String>,
-    codec: Option<String>,
+    encoding: EncodingKeys,
     rows: RowKeys,
     size: Option<u64>,
     records: Option<u64>,
@@ -80,14 +93,14 @@ impl ArchiveKeys {
             hadoop: BTreeMap::new(),
             erasure_coding: f.parsed("erasure_coding", faults, ErasureCoding::parse),
             umask: f.parsed("umask", faults, Umask::parse),
+            files: FileProperties::read(&mut f, faults),
             path: f.text("path", faults),
             timezone: f.parsed("timezone", faults, |name| {
                 TimeZone::get(name).map_err(|_| {
                     format!("{name:?} is not a time zone; write \"UTC\" or \"Europe/Berlin\"")
                 })
             }),
-            format: f.text("format", faults),
-            codec: f.text("codec", faults),
+            encoding: EncodingKeys::read(&mut f, faults),
             rows: RowKeys::read(&mut f, faults),
             ..ArchiveKeys::default()
         };
@@ -97,6 +110,9 @@ impl ArchiveKeys {
                 Some(text) => drop(keys.hadoop.insert(name, text.into())),
                 None => faults.add(f.key(&format!("hadoop.{name:?}")), "must be a string"),
             }
+        }
+        for (name, why) in unread(&keys.hadoop) {
+            faults.add(f.key(&format!("hadoop.{name:?}")), why);
         }
         if let Some(mut roll) = f.table("roll", faults) {
             keys.size = roll.size("size", 64 << 10, faults);
@@ -122,15 +138,10 @@ impl ArchiveKeys {
             hadoop,
             erasure_coding: self.erasure_coding.or_else(|| d.erasure_coding.clone()),
             umask: self.umask.or(d.umask),
+            files: self.files.or(&d.files),
             path: self.path.or_else(|| d.path.clone()),
             timezone: self.timezone.or_else(|| d.timezone.clone()),
-            // A codec belongs to its format.
-            codec: if self.format.is_some() {
-                self.codec
-            } else {
-                self.codec.or_else(|| d.codec.clone())
-            },
-            format: self.format.or_else(|| d.format.clone()),
+            encoding: self.encoding.or(&d.encoding),
             rows: self.rows.or(&d.rows),
             size: self.size.or(d.size),
             records: self.records.or(d.records),
@@ -142,13 +153,11 @@ impl ArchiveKeys {
 
     /// Whether one of the keys that [`ArchiveKeys::checked`] reads is given here.
     fn gives(&self, name: &str) -> bool {
-        let given = [
-            ("root", self.root.is_some()),
-            ("path", self.path.is_some()),
-            ("format", self.format.is_some()),
-            ("codec", self.codec.is_some()),
-        ];
-        given.contains(&(name, true)) || self.rows.gives(name)
+        let given = [("root", self.root.is_some()), ("path", self.path.is_some())];
+        given.contains(&(name, true))
+            || self.encoding.gives(name)
+            || self.rows.gives(name)
+            || self.files.given().any(|given| given == name)
     }
 
     /// The settings of one archive, where `self` overrides `defaults`. A fault has the key under
@@ -159,9 +168,22 @@ impl ArchiveKeys {
         counts: bool,
         faults: &mut Faults,
     ) -> Option<ArchiveConfig> {
-        let keys = ["root", "path", "format", "codec", "value", "columns", "raw_value"];
+        let keys = [
+            "root",
+            "path",
+            "format",
+            "codec",
+            "level",
+            "page_index",
+            "bloom_filter",
+            "compat",
+            "value",
+            "columns",
+            "raw_value",
+        ];
         let inherited: Vec<&str> = keys
             .into_iter()
+            .chain(file_properties::KEYS)
             .filter(|name| !self.gives(name) && (defaults.gives(name) || *name == "root"))
             .collect();
         let own = self.path_of.clone();
@@ -169,7 +191,30 @@ impl ArchiveKeys {
             true => format!("{}.{name}", defaults.path_of),
             false => format!("{own}.{name}"),
         };
-        self.or(defaults).valid(counts, &key, faults)
+        let files = match self.root {
+            // What the defaults say of HDFS is not about this root.
+            Some(ref own) if own.starts_with("file:") => self.files.clone(),
+            _ => self.files.clone().or(&defaults.files),
+        };
+        ArchiveKeys { files, ..self.or(defaults) }.valid(counts, &key, faults)
+    }
+
+    /// What is said of files has to be what their root can have.
+    fn check_files(&self, root: &Root, key: &dyn Fn(&str) -> String, faults: &mut Faults) {
+        for name in self.files.given() {
+            let is_coded = self.erasure_coding.is_some() && name == "replication";
+            match root {
+                Root::Local { .. } => {
+                    faults.add(key(name), "is about roots in HDFS, and this one is a directory");
+                }
+                Root::Hdfs { .. } if is_coded => faults.add(
+                    key(name),
+                    "is about files that are replicated, and erasure_coding says that those of \
+                     this root are coded: remove one of the two",
+                ),
+                Root::Hdfs { .. } => {}
+            }
+        }
     }
 
     fn valid(
@@ -183,10 +228,13 @@ impl ArchiveKeys {
             |text| root(text, &self),
         );
         let root = root.map_err(|e: String| faults.add(key("root"), e)).ok();
+        if let Some(root) = &root {
+            self.check_files(root, key, faults);
+        }
         let zone = self.timezone.clone().unwrap_or(TimeZone::UTC);
         let path = self.path.clone().unwrap_or_else(|| DEFAULT_PATH.into());
-        let format = format(self.format.as_deref(), self.codec.as_deref());
-        let format = format.map_err(|(k, e)| faults.add(key(k), e)).ok();
+        let encoding = self.encoding.valid(key, faults);
+        let format = encoding.map(|(format, _)| format);
         let (rules, max_bad) = self.rows.clone().valid(counts, format, key, faults);
         let template = Template::parse(&path, zone.clone());
         let template = template.and_then(|t| t.check_names(&rules.rows.columns()).map(|()| t));
@@ -198,17 +246,19 @@ impl ArchiveKeys {
             idle: self.idle,
             open_files: self.open_files.unwrap_or(64),
         };
-        let (root, template, format) = (root?, template?, format?);
-        let fingerprint = fingerprint(&path, &zone, format, &rules);
+        let (root, template, (format, options)) = (root?, template?, encoding?);
+        let fingerprint = fingerprint(&path, &zone, (format, options), &rules);
         let quarantine = Template::of_quarantine(zone);
         Some(ArchiveConfig {
             root,
             template,
             quarantine,
             format,
+            options,
             rules,
             max_bad,
             roll,
+            files: self.files,
             fingerprint,
         })
     }
@@ -216,13 +266,19 @@ impl ArchiveKeys {
 
 /// CRC-32C of what decides about the contents and the paths of files; keys that came later count
 /// only where they are not as they were before.
-fn fingerprint(path: &str, zone: &TimeZone, format: Format, rules: &RecordRules) -> String {
+fn fingerprint(
+    path: &str,
+    zone: &TimeZone,
+    (format, options): (Format, FormatOptions),
+    rules: &RecordRules,
+) -> String {
     let mut shape = format!(
         "{path}|{:?}|Some({})|{}",
         zone.iana_name(),
         format.checksum_text(),
         rules.rows.checksum_text()
     );
+    shape.push_str(&options.checksum_text());
     match rules.tombstones {
         Tombstones::Keep => {}
         Tombstones::Drop => shape.push_str("|tombstones: Drop"),
@@ -269,27 +325,6 @@ fn root(text: &str, keys: &ArchiveKeys) -> Result<Root, String> {
         return Ok(Root::Hdfs { url: text.trim_end_matches('/').into(), options });
     }
     Err(format!("{text:?} is neither \"hdfs://namenode:8020/data\" nor \"file:///directory\""))
-}
-
-fn format(format: Option<&str>, codec: Option<&str>) -> Result<Format, (&'static str, String)> {
-    let none = |what: &str, of: &str| ("codec", format!("{what:?} is none of {of}"));
-    match format.unwrap_or("parquet") {
-        "parquet" => match codec.unwrap_or("zstd") {
-            "none" => Ok(Format::Parquet(ParquetCodec::None)),
-            "snappy" => Ok(Format::Parquet(ParquetCodec::Snappy)),
-            "gzip" => Ok(Format::Parquet(ParquetCodec::Gzip)),
-            "zstd" => Ok(Format::Parquet(ParquetCodec::Zstd)),
-            "lz4" => Ok(Format::Parquet(ParquetCodec::Lz4)),
-            other => Err(none(other, "\"none\", \"snappy\", \"gzip\", \"zstd\", \"lz4\"")),
-        },
-        "jsonl" => match codec.unwrap_or("gzip") {
-            "none" => Ok(Format::JsonLines(TextCodec::None)),
-            "gzip" => Ok(Format::JsonLines(TextCodec::Gzip)),
-            "zstd" => Ok(Format::JsonLines(TextCodec::Zstd)),
-            other => Err(none(other, "\"none\", \"gzip\", \"zstd\"")),
-        },
-        other => Err(("format", format!("{other:?} is none of \"parquet\", \"jsonl\""))),
-    }
 }
 
 /// The `archive` key of a mapping, or of its counts; false there means that there is none.

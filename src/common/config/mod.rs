@@ -7,11 +7,14 @@
 mod archive;
 pub mod budget;
 mod daemon;
+mod encoding;
 mod example;
 mod facts;
 mod fields;
+mod file_properties;
 mod hadoop;
 mod hadoop_files;
+mod hadoop_keys;
 mod kafka;
 mod kerberos;
 mod mapping;
@@ -30,6 +33,7 @@ mod wordcount;
 pub use archive::ArchiveConfig;
 pub use daemon::{Daemon, WebLogin};
 pub use fields::ConfigFault;
+pub use file_properties::FileProperties;
 #[cfg_attr(not(test), allow(unused_imports, reason = "tests and the fuzzer have no files"))]
 pub use hadoop_files::hadoop_properties;
 pub use hadoop_files::hadoop_values;
@@ -47,3 +51,5 @@ pub use wordcount::{MergeConfig, WordCount};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_files;

@@ -104,12 +104,20 @@ impl RowKeys {
         // An empty table has no columns, whatever the defaults have.
         let columns = self.columns.filter(|columns| !columns.is_empty());
         let rules = |rows| (RecordRules { rows, tombstones, on_bad_record }, max_bad);
+        let is_text = matches!(format, Some(Format::Text(_)));
         if counts {
+            if is_text {
+                faults.add(
+                    key("format"),
+                    "counts have columns, and text has none: write archive = { format = \
+                     \"parquet\" } for the counts",
+                );
+            }
             return rules(Rows::Counts);
         }
         let key_mode = self.key.unwrap_or(TextPolicy::Auto);
         let json_lines = format.is_none_or(|f| matches!(f, Format::JsonLines(_)));
-        let parquet = format.is_none_or(|f| matches!(f, Format::Parquet(_)));
+        let has_columns = format.is_none_or(|f| matches!(f, Format::Parquet(_) | Format::Avro(_)));
         if self.raw_value.is_some() && columns.is_none() {
             faults.add(key("raw_value"), "is about mappings with columns, and there are none");
         }
@@ -117,7 +125,7 @@ impl RowKeys {
             if !json_lines {
                 faults.add(
                     key("value"),
-                    "\"json\" needs format = \"jsonl\"; in Parquet write columns = { … }",
+                    "\"json\" needs format = \"jsonl\"; in Parquet and Avro write columns = { … }",
                 );
             } else if columns.is_some() {
                 faults.add(
@@ -132,14 +140,21 @@ impl RowKeys {
             Some(ValueMode::Text(value)) => value,
             _ => TextPolicy::Auto,
         };
+        if is_text && value == TextPolicy::Bytes {
+            faults.add(
+                key("value"),
+                "\"bytes\" can't be in text, whose lines are the values themselves: write value = \
+                 \"auto\"; a value that is no line of text is a bad record",
+            );
+        }
         let Some(columns) = columns else {
-            return rules(Rows::Raw { key: key_mode, value });
+            return rules(if is_text { Rows::Values } else { Rows::Raw { key: key_mode, value } });
         };
-        if !parquet {
+        if !has_columns {
             faults.add(
                 key("columns"),
-                "need format = \"parquet\"; in JSON lines write value = \"json\", and columns = {} \
-                 where those of [archive] are not wanted",
+                "need format = \"parquet\" or \"avro\"; in JSON lines write value = \"json\", and \
+                 columns = {} where those of [archive] are not wanted",
             );
         }
         let value = self.raw_value.unwrap_or(true).then_some(value);

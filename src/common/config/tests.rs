@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 
-const SMALL: &str = r#"
+pub(super) const SMALL: &str = r#"
 [kafka]
 bootstrap_servers = "b:9092"
 group_id = "g"
@@ -45,7 +45,7 @@ fn the_shipped_files_are_right() {
 }
 
 /// What is added to a good configuration has faults that contain each of these texts.
-fn check(more: &str, wants: &[&str]) {
+pub(super) fn check(more: &str, wants: &[&str]) {
     let got = faults(more);
     for want in wants {
         assert!(got.contains(want), "{more}\ngave:\n{got}\nwithout {want:?}");
@@ -141,7 +141,8 @@ fn each_fault_names_its_key_and_says_what_to_do() {
     );
     check("[mapping.b]\ntopics = [\"b\", \"c\"]\narchive = { path = \"x\" }", &["put {topic}"]);
     check(
-        "[mapping.b]\ntopics = [\"b\"]\narchive = { user = \"b\", hadoop = { \"dfs.x\" = \"1\" } }",
+        "[mapping.b]\ntopics = [\"b\"]\narchive = { user = \"b\", \
+         hadoop = { \"dfs.client.socket-timeout\" = \"1\" } }",
         &[
             "mapping.b.archive.user: differs from mapping.hello.archive.user",
             "mapping.b.archive.hadoop: differs from mapping.hello.archive.hadoop",

@@ -116,7 +116,7 @@ async fn of(store: &Arc<dyn Store>, place: LedgerPath) -> Result<Option<Abandone
         return Ok(None);
     };
     let paths = PartitionPaths::new(&entry.topic, entry.incarnation, entry.partition);
-    let ledger = LedgerStore { store: Arc::clone(store), paths };
+    let ledger = LedgerStore::new(Arc::clone(store), paths);
     let is_at_its_place = ledger.paths.ledger() == place.path();
     let Entry { topic, partition, .. } = entry;
     Ok(is_at_its_place.then_some(Abandoned { topic, partition, ledger }))
@@ -202,7 +202,7 @@ mod tests {
 
         fn ledger(&self, partition: i32) -> LedgerStore {
             let paths = PartitionPaths::new("a b", 0, partition);
-            LedgerStore { store: Arc::clone(&self.store), paths }
+            LedgerStore::new(Arc::clone(&self.store), paths)
         }
 
         /// Writes the file of an attempt; and its manifest, if it is sealed.

@@ -148,7 +148,7 @@ mod tests {
         /// A ledger whose genesis entry is at offset 0.
         async fn begin(incarnation: u32) -> Archive {
             let (memory, paths) = (Memory::default(), PartitionPaths::new("t", incarnation, 0));
-            let ledger = LedgerStore { store: Arc::new(memory.clone()), paths };
+            let ledger = LedgerStore::new(Arc::new(memory.clone()), paths);
             let archive = Archive { memory, ledger };
             let genesis = archive.entry(EntryKind::Genesis, 0, 0);
             assert!(archive.ledger.put(&genesis).await.unwrap().is_some());

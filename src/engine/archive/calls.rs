@@ -55,7 +55,7 @@ mod tests {
             let store = Measured::wrap(Arc::new(memory.clone()), &timer);
             let (sender, events) = channel();
             let tell = move |event| sender.send(event).expect("it is listened to");
-            let ledger = LedgerStore { store, paths: paths.clone() };
+            let ledger = LedgerStore::new(store, paths.clone());
             let archiver = Archiver::spawn(ledger, OpenFiles::default(), tell);
             let rolling = Rolling { memory, paths, archiver, events, calls, next: 0 };
             let put = Some(Box::new(rolling.entry(EntryKind::Genesis, 0, Vec::new())));

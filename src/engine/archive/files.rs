@@ -292,7 +292,6 @@ impl Files {
         archive: &ArchiveConfig,
         archiver: &Archiver,
     ) -> Result<Vec<FileRef>, EncodeError> {
-        let extension = archive.format.extension();
         let mut refs = Vec::with_capacity(self.open.len());
         for (at, file) in self.open.into_iter().enumerate() {
             let mut sent = file.sent;
@@ -309,6 +308,7 @@ impl Files {
                     archiver.send(ArchiveCommand::WriteComplete { file: at, chunks });
                 }
             }
+            let extension = archive.format(file.is_quarantine).extension();
             let name = paths.file(file.first, file.last, extension);
             refs.push(FileRef {
                 staged: staged_name(at),
@@ -357,7 +357,7 @@ fn encoded(
 ) -> Result<Encoder, EncodeError> {
     let rules = &archive.rules;
     let rows = if is_quarantine { &Rows::Quarantine } else { &rules.rows };
-    let mut encoder = Encoder::new(archive.format, rows, of)?;
+    let mut encoder = Encoder::with(archive.format(is_quarantine), archive.options, rows, of)?;
     kept.replay(|record| encoder.append(record, &rules.fit(record)))?;
     Ok(encoder)
 }
@@ -435,7 +435,7 @@ topics = ["in"]
         let (role, of) = (role(&memory), TopicPartition { topic: "in".into(), partition: 0 });
         let archive = role.archive.clone().expect("it is archived");
         let paths = PartitionPaths::new("in", 0, 0);
-        let ledger = LedgerStore { store: Arc::new(memory.clone()), paths: paths.clone() };
+        let ledger = LedgerStore::new(Arc::new(memory.clone()), paths.clone());
         let (sender, events) = channel();
         let open = OpenFiles::default().at_most("m", 4);
         let tell = move |event| sender.send(event).expect("it is listened to");

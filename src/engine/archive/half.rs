@@ -53,7 +53,8 @@ impl ArchiveHalf {
     ) -> Option<ArchiveHalf> {
         let (archive, (store, _)) = (role.archive.clone()?, role.store.as_ref()?);
         let paths = PartitionPaths::new(&tp.topic, 0, tp.partition);
-        let ledger = LedgerStore { store: Arc::clone(store), paths: paths.clone() };
+        let ledger = LedgerStore::new(Arc::clone(store), paths.clone());
+        let ledger = LedgerStore { files: archive.files.clone(), ..ledger };
         let open_in_store = open_in_store.at_most(&role.mapping, archive.roll.open_files);
         let task = Archiver::spawn(ledger, open_in_store.clone(), tell);
         let template = EntryTemplate::new(tp, 0, role, "");

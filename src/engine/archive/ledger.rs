@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::clients::store::{ErrorKind, SMALL, Store, StoreError};
 use crate::common::clock::Now;
+use crate::common::config::FileProperties;
 use crate::common::crash::{self, Step};
 use crate::common::retry::{self, Pauses};
 use crate::common::spawn::Panicked;
@@ -29,6 +30,9 @@ use crate::pure::record::{Offset, OffsetRange, TopicPartition};
 pub struct LedgerStore {
     pub store: Arc<dyn Store>,
     pub paths: PartitionPaths,
+    /// What the store is told of the files of attempts, and of the directories that they come to;
+    /// whoever has no configuration of the mapping says nothing of that.
+    pub files: FileProperties,
 }
 
 /// A failed read of the ledger.
@@ -73,6 +77,10 @@ const APPEND_RETRIES: usize = 3;
 const DAY: i64 = 86_400_000;
 
 impl LedgerStore {
+    pub fn new(store: Arc<dyn Store>, paths: PartitionPaths) -> LedgerStore {
+        LedgerStore { store, paths, files: FileProperties::default() }
+    }
+
     pub(super) async fn entry(&self, key: EntryKey) -> Result<Option<Entry>, LedgerError> {
         let path = self.paths.entry(key);
         let text = match self.store.read_at_most(&path, SMALL).await {
@@ -357,7 +365,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_of_gigabytes_is_no_entry() {
         let (memory, paths) = (Memory::default(), PartitionPaths::new("t", 0, 0));
-        let ledger = LedgerStore { store: Arc::new(memory.clone()), paths: paths.clone() };
+        let ledger = LedgerStore::new(Arc::new(memory.clone()), paths.clone());
         let path = paths.entry(EntryKey::Genesis);
         put(&memory, &path, b"small, and none").await;
         let large = vec![0; usize::try_from(SMALL).expect("64 bits") + 1];
@@ -371,7 +379,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_of_another_program_is_never_taken_for_a_published_one() {
         let (memory, paths) = (Memory::default(), PartitionPaths::new("t", 0, 0));
-        let ledger = LedgerStore { store: Arc::new(memory.clone()), paths: paths.clone() };
+        let ledger = LedgerStore::new(Arc::new(memory.clone()), paths.clone());
         let (id, path) = (new_attempt(), "t/dt=1/0-0.jsonl".to_string());
         let file = FileRef {
             staged: "0.staged".into(),

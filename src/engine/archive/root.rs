@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::clients::store::{ErrorKind, FileFacts, SMALL, Store, StoreError};
+use crate::common::config::FileProperties;
 use crate::pure::formats::identity::RootIdentity;
 use crate::pure::layout::names::{self, IDENTITY, LEDGERS, STAGING};
 
@@ -93,6 +94,7 @@ pub async fn check_files(store: &dyn Store) -> Result<(), StoreError> {
 pub async fn try_files(
     store: &dyn Store,
     directory: &str,
+    of: &FileProperties,
 ) -> Result<Option<FileFacts>, StoreError> {
     let probe = names::staged_identity(&format!("probe-{}", uuid::Uuid::new_v4().simple()));
     // Readers skip a name that begins so.
@@ -100,11 +102,11 @@ pub async fn try_files(
     let published = [directory, &name].join("/").trim_start_matches('/').to_string();
     store.make_dirs(STAGING).await?;
     let missing = missing(store, directory).await?;
-    let mut file = store.create(&probe).await?;
+    let mut file = store.create_with(&probe, of).await?;
     let appended = async {
         file.write(Bytes::from_static(b"probe")).await?;
         file.close().await?;
-        store.make_dirs(directory).await?;
+        store.make_dirs_with(directory, of).await?;
         store.rename(&probe, &published).await
     }
     .await;
@@ -168,15 +170,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_try_leaves_nothing_but_what_was_there() {
-        let store = Memory::default();
+        let (store, plain) = (Memory::default(), FileProperties::default());
         for directory in ["", "t/dt=1/hr=2"] {
-            let facts = try_files(&store, directory).await.unwrap();
+            let facts = try_files(&store, directory, &plain).await.unwrap();
             assert!(facts.is_some(), "the store tells of the file");
             assert!(store.lock().files.is_empty());
             assert_eq!(store.list("").await.unwrap(), ["_alluvium"]);
         }
         store.make_dirs("t/dt=1").await.unwrap();
-        let _ = try_files(&store, "t/dt=1/hr=2").await.unwrap();
+        let owned = FileProperties { group: Some("analysts".into()), ..plain };
+        let _ = try_files(&store, "t/dt=1/hr=2", &owned).await.unwrap();
+        assert_eq!(store.lock().properties["t/dt=1/hr=2"], owned);
+        assert_eq!(store.lock().properties["t/dt=1"], FileProperties::default());
         assert_eq!(store.list("t").await.unwrap(), ["dt=1"]);
         assert!(store.list("t/dt=1").await.unwrap().is_empty());
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::clients::store::{ErrorKind, StoreError, Writer};
+use crate::common::config::FileProperties;
 use crate::common::crash::{self, Step};
 use crate::engine::archive::ledger::{LedgerError, LedgerStore};
 use crate::pure::layout::names::{self, MANIFEST, PartitionPaths, StagedName};
@@ -227,7 +228,7 @@ impl LedgerStore {
         let renamed = self.store.rename(staged, path).await;
         match (renamed, path.rsplit_once('/')) {
             (Err(e), Some((parent, _))) if e.kind == ErrorKind::NotFound => {
-                self.store.make_dirs(parent).await?;
+                self.store.make_dirs_with(parent, &self.files).await?;
                 self.store.rename(staged, path).await
             }
             (renamed, _) => renamed,
@@ -246,12 +247,72 @@ impl LedgerStore {
         name: &str,
     ) -> Result<Box<dyn Writer>, StoreError> {
         let path = self.paths.staged(key, id, name);
-        match self.store.create(&path).await {
+        // The manifest becomes a part of the ledger, which is the daemon's own.
+        let plain = FileProperties::default();
+        let of = if name == MANIFEST { &plain } else { &self.files };
+        match self.store.create_with(&path, of).await {
             Err(e) if e.kind == ErrorKind::NotFound => {
                 self.store.make_dirs(&self.paths.staging()).await?;
-                self.store.create(&path).await
+                self.store.create_with(&path, of).await
             }
             made => made,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::engine::archive::ledger::EntryTemplate;
+    use crate::fakes::store::Memory;
+    use crate::pure::protocol::EntryKind;
+    use crate::pure::record::Offset;
+
+    /// What a mapping says of its files is about files and their directories, and not about what
+    /// is the daemon's own.
+    #[tokio::test]
+    async fn files_and_their_directories_have_what_the_mapping_says() {
+        let memory = Memory::default();
+        let files = FileProperties { group: Some("analysts".into()), ..FileProperties::default() };
+        let plain = LedgerStore::new(Arc::new(memory.clone()), PartitionPaths::new("t", 0, 0));
+        let ledger = LedgerStore { files: files.clone(), ..plain };
+        let template = EntryTemplate {
+            topic: "t".into(),
+            incarnation: 0,
+            partition: 0,
+            root: String::new(),
+            topic_id: String::new(),
+            config: String::new(),
+        };
+        let genesis = template.entry(EntryKind::Genesis, (Offset(0), Offset(0)), 0);
+        assert!(ledger.put(&genesis).await.unwrap().is_some());
+        let mut entry = template.entry(EntryKind::Data, (Offset(0), Offset(1)), 0);
+        entry.files.push(FileRef {
+            staged: "0.staged".into(),
+            path: format!("t/dt=1/{}", ledger.paths.file(Offset(0), Offset(0), "jsonl")),
+            rows: 1,
+            bytes: 4,
+            checksum: String::new(),
+            first_offset: Offset(0),
+            last_offset: Offset(0),
+            min_time: None,
+            max_time: None,
+        });
+        let mut file = ledger.stage(entry.key(), entry.attempt, "0.staged").await.unwrap();
+        file.write(Bytes::from_static(b"rows")).await.unwrap();
+        file.close().await.unwrap();
+        ledger.write_manifest(&entry).await.unwrap();
+        let _ = ledger.append(entry.key(), entry.attempt).await.unwrap();
+        assert!(ledger.publish(&entry).await.unwrap().is_empty());
+        let memory = memory.lock();
+        assert!(memory.files.contains_key(&entry.files[0].path));
+        let with = memory.properties.iter().filter(|(_, of)| **of == files);
+        let with: Vec<&str> = with.map(|(path, _)| path.as_str()).collect();
+        let staged = ledger.paths.staged(entry.key(), entry.attempt, "0.staged");
+        assert_eq!(with, [staged.as_str(), "t", "t/dt=1"]);
     }
 }

@@ -394,6 +394,7 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
+    use crate::common::config::FileProperties;
     use crate::engine::archive::examples;
     use crate::fakes::store::Memory;
     use crate::pure::layout::names::PartitionPaths;
@@ -437,7 +438,8 @@ mod tests {
     async fn an_append_does_not_wait_for_later_attempts() {
         const ATTEMPTS: i64 = 3;
         let paths = PartitionPaths::new("t", 0, 0);
-        let ledger = LedgerStore { store: Arc::new(Memory::default()), paths: paths.clone() };
+        let (store, files) = (Arc::new(Memory::default()), FileProperties::default());
+        let ledger = LedgerStore { store, paths: paths.clone(), files };
         let template = examples::template(&paths, "t", 0);
         let entries: Vec<Entry> =
             (0..ATTEMPTS).map(|at| examples::data(&paths, &template, at, at + 1)).collect();

@@ -166,9 +166,8 @@ impl Brokers {
         })
         .await?;
         let (mut tail, mut newest, mut unreadable) = (None, 0, None);
-        let mut ledger = role.store.as_ref().map(|(store, _)| LedgerStore {
-            store: Arc::clone(store),
-            paths: PartitionPaths::new(&tp.topic, 0, tp.partition),
+        let mut ledger = role.store.as_ref().map(|(store, _)| {
+            LedgerStore::new(Arc::clone(store), PartitionPaths::new(&tp.topic, 0, tp.partition))
         });
         if let Some(ledger) = &mut ledger {
             let found = async {

@@ -13,3 +13,6 @@ pub mod report;
 pub mod rows;
 pub mod survey;
 pub mod verify;
+
+#[cfg(test)]
+mod tests_of_rows;

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Cursor, Read};
 
 use arrow::array::{Array, AsArray, BinaryArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
+use arrow_avro::reader::ReaderBuilder;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -41,8 +42,9 @@ pub fn footer(bytes: Bytes) -> Result<BTreeMap<String, String>, String> {
 /// What the rows of a file say of themselves.
 #[derive(Default)]
 pub struct Places {
-    /// In the order of the rows.
-    pub offsets: Vec<Offset>,
+    pub rows: u64,
+    /// In the order of the rows; [`None`] for text, whose lines are the values alone.
+    pub offsets: Option<Vec<Offset>>,
     /// Smallest and largest time of a record, milliseconds; [`None`] where no row has a time, as in
     /// files of counts.
     pub times: Option<(i64, i64)>,
@@ -60,9 +62,10 @@ impl Places {
 /// Offsets in the order of the rows.
 ///
 /// # Errors
-/// The bytes are no file of this name's format, or a row has no offset.
+/// The bytes are no file of this name's format, or its rows have no offsets.
 pub fn offsets(path: &str, bytes: Bytes) -> Result<Vec<Offset>, String> {
-    places(path, bytes).map(|places| places.offsets)
+    let offsets = places(path, bytes)?.offsets;
+    offsets.ok_or_else(|| "its lines are values alone, without their offsets".into())
 }
 
 /// Offsets and times of the rows.
@@ -76,13 +79,20 @@ pub fn places(path: &str, bytes: Bytes) -> Result<Places, String> {
         timestamp: Option<String>,
         window_start: Option<IgnoredAny>,
     }
-    let mut all = Places::default();
+    let (mut all, mut found) = (Places::default(), Vec::new());
     match open(path, bytes)? {
-        Table::Parquet(bytes) => {
-            batches(bytes, &["offset", "timestamp", "timestamp_ms"], |batch| {
+        Table::Text(text) => {
+            for line in BufReader::new(text).split(b'\n') {
+                let _ = line.map_err(|e| e.to_string())?;
+                all.rows = all.rows.saturating_add(1);
+            }
+            return Ok(all);
+        }
+        Table::Columns(file) => {
+            file.batches(&["offset", "timestamp", "timestamp_ms"], |batch| {
                 let offsets = column(batch, "offset")?.as_primitive_opt::<Int64Type>();
                 let offsets = offsets.ok_or("offset is not int64")?;
-                all.offsets.extend(offsets.values().iter().map(|o| Offset(*o)));
+                found.extend(offsets.values().iter().map(|o| Offset(*o)));
                 if batch.column_by_name("timestamp").is_some() {
                     all.is_raw = true;
                     millis_of(batch, "timestamp")?
@@ -94,7 +104,7 @@ pub fn places(path: &str, bytes: Bytes) -> Result<Places, String> {
             })?;
         }
         Table::Lines(text) => lines(text, |line: PlacedLine| {
-            all.offsets.push(Offset(line.offset));
+            found.push(Offset(line.offset));
             all.is_raw |= line.window_start.is_none();
             if let Some(time) = line.timestamp.as_deref().map(millis).transpose()? {
                 all.add_time(time);
@@ -102,6 +112,8 @@ pub fn places(path: &str, bytes: Bytes) -> Result<Places, String> {
             Ok(())
         })?,
     }
+    all.rows = found.len() as u64;
+    all.offsets = Some(found);
     Ok(all)
 }
 
@@ -159,7 +171,12 @@ pub fn raw(path: &str, bytes: Bytes, mut row: impl FnMut(&Record<'_>)) -> Result
         value_bytes: Option<String>,
     }
     match open(path, bytes)? {
-        Table::Parquet(bytes) => batches(bytes, &RAW, |batch| {
+        Table::Text(_) => {
+            Err("its lines are values alone, without keys and times, so nothing can be counted \
+                 again"
+                .into())
+        }
+        Table::Columns(file) => file.batches(&RAW, |batch| {
             let times = millis_of(batch, "timestamp")?;
             if batch.column_by_name("value").is_none() {
                 return Err(
@@ -219,7 +236,8 @@ pub fn counts(path: &str, bytes: Bytes, mut row: impl FnMut(Count<'_>)) -> Resul
         count: Option<i64>,
     }
     match open(path, bytes)? {
-        Table::Parquet(bytes) => batches(bytes, &COUNTS, |batch| {
+        Table::Text(_) => Err("text has no counts".into()),
+        Table::Columns(file) => file.batches(&COUNTS, |batch| {
             let starts = millis_of(batch, "window_start")?;
             let words = column(batch, "word")?.as_string_opt::<i32>().ok_or("word is not text")?;
             let kinds = column(batch, "kind")?.as_string_opt::<i32>().ok_or("kind is not text")?;
@@ -252,24 +270,36 @@ fn millis(text: &str) -> Result<i64, String> {
 }
 
 enum Table {
-    Parquet(Bytes),
+    Columns(Columns),
     Lines(Box<dyn Read>),
+    /// Values alone, one a line.
+    Text(Box<dyn Read>),
+}
+
+/// A file that is read as columns.
+enum Columns {
+    Parquet(Bytes),
+    Avro(Bytes),
 }
 
 fn open(path: &str, bytes: Bytes) -> Result<Table, String> {
     let name = path.rsplit('/').next().unwrap_or_default();
     // Topics have dots in their names, too.
-    let ours = ["parquet", "jsonl", "jsonl.gz", "jsonl.zst"];
+    let ours = ["parquet", "avro", "jsonl", "jsonl.gz", "jsonl.zst", "txt", "txt.gz", "txt.zst"];
     let ends = |e: &&str| name.strip_suffix(e).is_some_and(|rest| rest.ends_with('.'));
-    Ok(Table::Lines(match ours.into_iter().find(ends).unwrap_or(name) {
-        "parquet" => return Ok(Table::Parquet(bytes)),
-        "jsonl" => Box::new(Cursor::new(bytes)),
-        "jsonl.gz" => Box::new(MultiGzDecoder::new(Cursor::new(bytes))),
-        "jsonl.zst" => Box::new(
+    let extension = ours.into_iter().find(ends).unwrap_or(name);
+    let (kind, codec) = extension.split_once('.').unwrap_or((extension, ""));
+    let plain: Box<dyn Read> = match (kind, codec) {
+        ("parquet", "") => return Ok(Table::Columns(Columns::Parquet(bytes))),
+        ("avro", "") => return Ok(Table::Columns(Columns::Avro(bytes))),
+        ("jsonl" | "txt", "") => Box::new(Cursor::new(bytes)),
+        ("jsonl" | "txt", "gz") => Box::new(MultiGzDecoder::new(Cursor::new(bytes))),
+        ("jsonl" | "txt", "zst") => Box::new(
             zstd::stream::read::Decoder::new(Cursor::new(bytes)).map_err(|e| e.to_string())?,
         ),
-        other => return Err(format!("{other:?} is not the name of a file of an archive")),
-    }))
+        _ => return Err(format!("{extension:?} is not the name of a file of an archive")),
+    };
+    Ok(if kind == "txt" { Table::Text(plain) } else { Table::Lines(plain) })
 }
 
 fn lines<T: DeserializeOwned>(
@@ -284,185 +314,54 @@ fn lines<T: DeserializeOwned>(
     Ok(())
 }
 
-/// A call of the Parquet library, which panics at some damaged files (arrow-buffer 60.1: "offset +
-/// len out of bounds").
-fn parquet<T, E: Display>(call: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
+/// A call of a format's library, which panics at some damaged files (arrow-buffer 60.1: "offset +
+/// len out of bounds"; arrow-avro 60.1 at blocks that are shorter than their checksum).
+fn quietly<T, E: Display>(library: &str, call: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
     match caught_quietly(call) {
         Ok(answer) => answer.map_err(|e| e.to_string()),
-        Err(panic) => Err(format!("the Parquet library panics at it: {panic}")),
+        Err(panic) => Err(format!("the {library} library panics at it: {panic}")),
     }
 }
 
-fn batches(
-    bytes: Bytes,
-    columns: &[&str],
-    mut batch: impl FnMut(&RecordBatch) -> Result<(), String>,
-) -> Result<(), String> {
-    let builder = parquet(|| ParquetRecordBatchReaderBuilder::try_new(bytes))?;
-    let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-    let mut read = parquet(|| builder.with_projection(mask).build())?;
-    while let Some(next) = parquet(|| read.next().transpose())? {
-        batch(&next)?;
+fn parquet<T, E: Display>(call: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
+    quietly("Parquet", call)
+}
+
+impl Columns {
+    /// Calls `batch` with all rows in their order, which have at least those of these columns that
+    /// the file has.
+    fn batches(
+        self,
+        columns: &[&str],
+        mut batch: impl FnMut(&RecordBatch) -> Result<(), String>,
+    ) -> Result<(), String> {
+        match self {
+            Columns::Parquet(bytes) => {
+                let builder = parquet(|| ParquetRecordBatchReaderBuilder::try_new(bytes))?;
+                let schema = builder.parquet_schema();
+                let mask = ProjectionMask::columns(schema, columns.iter().copied());
+                let mut read = parquet(|| builder.with_projection(mask).build())?;
+                while let Some(next) = parquet(|| read.next().transpose())? {
+                    batch(&next)?;
+                }
+            }
+            Columns::Avro(bytes) => {
+                let (builder, whole) = (ReaderBuilder::new(), bytes.clone());
+                let mut read = quietly("Avro", || builder.build(Cursor::new(bytes)))?;
+                // The library takes a block that is cut for the end of the file.
+                if !whole.ends_with(&read.avro_header().sync()) {
+                    return Err("the file does not end with a whole block".into());
+                }
+                while let Some(next) = quietly("Avro", || read.next().transpose())? {
+                    batch(&next)?;
+                }
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array, String> {
     let column = batch.column_by_name(name).ok_or_else(|| format!("no column named {name}"))?;
     Ok(&**column)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clients::encode::Encoder;
-    use crate::pure::count::output::WindowWriter;
-    use crate::pure::count::{CountKind, OutputFormat};
-    use crate::pure::formats::header::NAME;
-    use crate::pure::layout::format::{Format, ParquetCodec, Rows, TextCodec, TextPolicy};
-    use crate::pure::layout::rules::Fit;
-    use crate::pure::record::{OffsetRange, Record, Timestamp, TopicPartition};
-
-    /// The bytes of a file under tests/golden.
-    macro_rules! golden {
-        ($name:literal) => {
-            Bytes::from_static(include_bytes!(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/tests/golden/",
-                $name
-            )))
-        };
-    }
-
-    const FORMATS: [Format; 4] = [
-        Format::Parquet(ParquetCodec::Snappy),
-        Format::JsonLines(TextCodec::None),
-        Format::JsonLines(TextCodec::Gzip),
-        Format::JsonLines(TextCodec::Zstd),
-    ];
-
-    fn of() -> TopicPartition {
-        TopicPartition { topic: "t".into(), partition: 0 }
-    }
-
-    fn encode(format: Format, rows: Rows, records: &[Record<'_>]) -> (String, Bytes) {
-        let mut encoder = Encoder::new(format, &rows, &of()).unwrap();
-        records.iter().for_each(|r| encoder.append(r, &Fit::Raw).unwrap());
-        let mut bytes = Vec::new();
-        encoder.finish(&[], &mut |b| bytes.extend_from_slice(&b)).unwrap();
-        (format!("a.b/part-t.of.dots.{}", format.extension()), bytes.into())
-    }
-
-    fn record<'a>(offset: i64, time: Timestamp, value: Option<&'a [u8]>) -> Record<'a> {
-        Record { offset: Offset(offset), timestamp: time, key: None, value, headers: &[] }
-    }
-
-    #[test]
-    fn raw_rows_read_back() {
-        let want = [
-            (Some(5), Some(&b"two words"[..])),
-            (None, Some(b"\xff\x00")),
-            (Some(-1), None),
-            (Some(i64::MAX), Some(b"")),
-        ];
-        let records: Vec<Record<'_>> = (7..)
-            .zip(want)
-            .map(|(i, (time, value))| {
-                let key = value.map(|_| &b"key\xfe"[..]);
-                let time = time.map_or(Timestamp::Missing, Timestamp::Create);
-                Record { key, ..record(i, time, value) }
-            })
-            .collect();
-        for format in FORMATS {
-            let rows = Rows::Raw { key: TextPolicy::Auto, value: TextPolicy::Auto };
-            let (path, bytes) = encode(format, rows, &records);
-            let mut got = Vec::new();
-            raw(&path, bytes.clone(), |r| {
-                got.push((r.timestamp.millis(), r.value.map(<[u8]>::to_vec)));
-                assert_eq!(r.key, r.value.map(|_| &b"key\xfe"[..]));
-            })
-            .unwrap();
-            assert_eq!(got, want.map(|(time, value)| (time, value.map(<[u8]>::to_vec))));
-            let offsets = offsets(&path, bytes.clone()).unwrap();
-            assert_eq!(offsets, (7..11).map(Offset).collect::<Vec<_>>());
-            assert!(raw("x.csv", bytes.clone(), |_| ()).is_err());
-            assert!(counts(&path, bytes, |_| ()).is_err() || path.contains("jsonl"));
-        }
-    }
-
-    #[test]
-    fn counts_read_back_without_what_is_foreign() {
-        let range = OffsetRange { from: Offset(0), to: Offset(9) };
-        let mut writer = WindowWriter::new(
-            OutputFormat::Json,
-            (2_000, 4_000),
-            CountKind::Part,
-            &of(),
-            range,
-            None,
-        );
-        let value = writer.value("word", 3).to_string();
-        let headers = [(NAME.as_bytes(), Some(writer.header().as_bytes()))];
-        let time = Timestamp::Create(1);
-        let count = Record {
-            key: Some(b"word"),
-            headers: &headers,
-            ..record(0, time, Some(value.as_bytes()))
-        };
-        for format in FORMATS {
-            let records = [count, record(1, time, Some(b"foreign"))];
-            let (path, bytes) = encode(format, Rows::Counts, &records);
-            let mut got = Vec::new();
-            let row =
-                |c: Count<'_>| got.push((c.start, c.kind.to_string(), c.word.to_string(), c.count));
-            counts(&path, bytes, row).unwrap();
-            assert_eq!(got, [(2_000, "part".to_string(), "word".to_string(), 3)]);
-        }
-    }
-
-    /// Files of version 1, which a daemon wrote: times in milliseconds, in no column of their own.
-    #[test]
-    fn files_of_version_1_read_back() {
-        let mut records = Vec::new();
-        raw("a.parquet", golden!("raw-v1.parquet"), |r| {
-            let value = String::from_utf8(r.value.unwrap().to_vec()).unwrap();
-            records.push((r.timestamp.millis().unwrap(), value));
-        })
-        .unwrap();
-        assert_eq!(records.len(), 19);
-        let first = "nanananad ere8 obob2 jwjwjwj5 tgtgt49 uhuhuhuh3e qdqdqdqd6".to_string();
-        assert_eq!(records[0], (1_735_751_120_000, first));
-        assert_eq!(offsets("a.parquet", golden!("raw-v1.parquet")).unwrap().len(), 19);
-        let mut sums = Vec::new();
-        let row = |c: Count<'_>| sums.push((c.start, c.word.to_string(), c.count));
-        counts("a.parquet", golden!("counts-v1.parquet"), row).unwrap();
-        assert_eq!(sums.len(), 2);
-        assert_eq!(sums[0], (1_735_930_940_000, "gtgtgtgc".to_string(), 1));
-    }
-
-    /// The lines that `encode` is compared with, read back.
-    #[test]
-    fn the_golden_lines_read_back() {
-        let mut records = Vec::new();
-        raw("a.jsonl", golden!("rows-raw.jsonl"), |r| {
-            let bytes = |b: Option<&[u8]>| b.map(<[u8]>::to_vec);
-            records.push((r.timestamp.millis(), bytes(r.key), bytes(r.value)));
-        })
-        .unwrap();
-        let want = [
-            (None, None, None),
-            (Some(1_500), Some(vec![]), Some("line 1\n\"ä\"".as_bytes().to_vec())),
-            (Some(1_795_368_000_123), Some(b"k\xff".to_vec()), Some(b"\x00\xfe".to_vec())),
-        ];
-        assert_eq!(records, want);
-        let mut sums = Vec::new();
-        let row = |c: Count<'_>| sums.push((c.start, c.word.to_string(), c.count));
-        counts("a.jsonl", golden!("rows-counts.jsonl"), row).unwrap();
-        let start = 1_795_368_000_000;
-        let want = [("hello", 2), ("ä\"", i64::MAX), ("", 1)];
-        assert_eq!(sums, want.map(|(word, n)| (start, word.to_string(), n)));
-        let of = |golden| offsets("a.jsonl", golden).unwrap();
-        assert_eq!(of(golden!("rows-raw.jsonl")), [3, 5, 9].map(Offset));
-        assert_eq!(of(golden!("rows-counts.jsonl")), [7, 8, 9, 10, 11].map(Offset));
-    }
 }

@@ -169,8 +169,8 @@ pub async fn find_file(
     Ok(found.map(|(path, bytes)| FoundFile { damage: damage(file, &bytes), path, bytes }))
 }
 
-/// The offsets of the rows of a file that has the length and the checksum of its entry; what else
-/// the entry says that is not so.
+/// The offsets of the rows of a file that has the length and the checksum of its entry; [`None`]
+/// where they say nothing of themselves, as in text.
 ///
 /// # Errors
 /// The rows are not those that the entry names.
@@ -178,16 +178,15 @@ pub fn rows_of(
     entry: &Entry,
     file: &FileRef,
     bytes: &Bytes,
-) -> Result<Vec<Offset>, (FindingKind, String)> {
+) -> Result<Option<Vec<Offset>>, (FindingKind, String)> {
     let places = rows::places(&file.path, bytes.clone())
         .map_err(|e| (FindingKind::WrongRows, format!("the file can't be read: {e}")))?;
-    let offsets = places.offsets;
-    let is = (offsets.iter().min().copied(), offsets.iter().max().copied());
-    if offsets.len() as u64 != file.rows {
-        let detail =
-            format!("the file has {} rows, and the entry says {}", offsets.len(), file.rows);
+    if places.rows != file.rows {
+        let detail = format!("the file has {} rows, and the entry says {}", places.rows, file.rows);
         return Err((FindingKind::WrongRows, detail));
     }
+    let Some(offsets) = places.offsets else { return Ok(None) };
+    let is = (offsets.iter().min().copied(), offsets.iter().max().copied());
     if is != (Some(file.first_offset), Some(file.last_offset)) && !offsets.is_empty() {
         let detail = format!(
             "the entry says that the file has offsets {} to {}, which is not so",
@@ -209,7 +208,7 @@ pub fn rows_of(
     }
     match other_footer(entry, file, bytes) {
         Some(detail) => Err((FindingKind::WrongEntry, detail)),
-        None => Ok(offsets),
+        None => Ok(Some(offsets)),
     }
 }
 

@@ -139,8 +139,14 @@ impl PartitionReport {
         match rows_of(entry, file, &found.bytes) {
             Ok(offsets) => {
                 if found.path == file.path {
-                    self.rows = self.rows.saturating_add(offsets.len() as u64);
+                    self.rows = self.rows.saturating_add(file.rows);
                 }
+                // Of text, the entry alone says which offsets it has.
+                let offsets =
+                    offsets.unwrap_or_else(|| match file.first_offset == file.last_offset {
+                        true => vec![file.first_offset],
+                        false => vec![file.first_offset, file.last_offset],
+                    });
                 if let Some(detail) = wrong_rows(entry, &offsets, seen) {
                     self.find(FindingKind::WrongRows, file, detail);
                 }

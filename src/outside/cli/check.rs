@@ -41,15 +41,29 @@ impl Check {
                 let of_web = web::warnings(&config.daemon);
                 let is_identified = config.kafka.kerberos.is_some();
                 let of_roots = config.archives().flat_map(|a| a.root.warnings(is_identified));
+                let now = jiff::Timestamp::now().as_millisecond();
+                let of_hours = config.archives().filter_map(|a| doubled_hour(a, now));
                 let all = exposed.into_iter().chain(of_kerberos).chain(of_web).chain(of_roots);
+                let all = all.chain(of_hours);
                 let warnings: BTreeSet<String> = all.collect();
                 warnings.iter().for_each(|text| complain(&format!("warning: {text}")));
-                say(&describe(&config, jiff::Timestamp::now().as_millisecond()));
+                say(&describe(&config, now));
                 if self.live { try_live(&config) } else { 0 }
             }
             Err(code) => code,
         }
     }
+}
+
+/// A path whose hours come twice in a night.
+fn doubled_hour(archive: &ArchiveConfig, now_ms: i64) -> Option<String> {
+    let hour = archive.template.doubled_hour(now_ms)?;
+    let path = archive.template.render("TOPIC", 0, Some(now_ms));
+    Some(format!(
+        "archive.path: clocks in archive.timezone show the hour from {hour} on twice, and paths \
+         like {path:?} have one directory for both; write %z behind %H, which is their offset, or \
+         use timezone = \"UTC\""
+    ))
 }
 
 /// Tries everything, and prints a line for each thing; the exit code.
@@ -122,7 +136,7 @@ fn describe(config: &Config, now_ms: i64) -> String {
 /// What becomes of bad records, where the mapping can have some.
 fn bad_records(archive: &ArchiveConfig, topic: &str, now_ms: i64) -> Option<String> {
     let rules = &archive.rules;
-    let typed = matches!(rules.rows, Rows::Columns(_) | Rows::Json { .. });
+    let typed = matches!(rules.rows, Rows::Columns(_) | Rows::Json { .. } | Rows::Values);
     let quarantined = rules.tombstones == Tombstones::Quarantine;
     let what = match (typed, rules.on_bad_record) {
         (false, _) if !quarantined => return None,

@@ -168,7 +168,7 @@ mod tests {
             config: "89abcdef".into(),
         };
         let paths = PartitionPaths::new(TOPIC, 0, 3);
-        let ledger = LedgerStore { store: Arc::new(store.clone()), paths };
+        let ledger = LedgerStore::new(Arc::new(store.clone()), paths);
         let none = (Offset(0), Offset(0));
         let mut genesis = of.entry(EntryKind::Genesis, none, 1);
         genesis.cause = Some("start = Earliest".into());

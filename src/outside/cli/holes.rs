@@ -82,7 +82,7 @@ pub(super) async fn repair(
         let paths = PartitionPaths::new(&first.topic, first.incarnation, first.partition);
         let strays = visible.iter().flatten().filter(|path| !listing.names_file(path));
         let strays: Vec<Stray> = strays.filter_map(|path| Stray::of(path, &paths)).collect();
-        let ledger = LedgerStore { store: Arc::clone(store), paths };
+        let ledger = LedgerStore::new(Arc::clone(store), paths);
         let begin = strays.iter().map(|stray| stray.first).min();
         if let Some((start, EntryKind::Genesis)) = holes.first_mut()
             && let Some(begin) = begin.filter(|begin| *begin < start.from)

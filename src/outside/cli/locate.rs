@@ -133,7 +133,12 @@ async fn record(
         }
         match rows_of(entry, file, &found.bytes) {
             Err((kind, detail)) => wrong(kind.label(), &detail),
-            Ok(offsets) => {
+            Ok(None) => {
+                if may_be_line_of(file, offset, &path, answer) {
+                    return Ok(());
+                }
+            }
+            Ok(Some(offsets)) => {
                 if let Some(row) = offsets.iter().position(|o| *o == offset) {
                     answer.say(format!("file     {path}"));
                     answer.say(format!("row      {row} of {}, counted from 0", file.rows));
@@ -156,6 +161,20 @@ async fn record(
         );
     }
     Ok(())
+}
+
+/// Says what is known of a record in a file of text, if it can have the record.
+fn may_be_line_of(file: &FileRef, offset: Offset, path: &str, answer: &mut Answer) -> bool {
+    let is_within = (file.first_offset..=file.last_offset).contains(&offset);
+    if is_within {
+        answer.say(format!("file     {path}"));
+        answer.say(format!(
+            "row      one of {}, or none: the lines of text do not say their offsets, and follow \
+             each other in their order",
+            file.rows
+        ));
+    }
+    is_within
 }
 
 /// Files beside those of the ledger whose names say that they have the offset too.

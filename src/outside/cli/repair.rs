@@ -444,8 +444,7 @@ mod tests {
             topic_id: "t".into(),
             config: "c".into(),
         };
-        let ledger =
-            LedgerStore { store: Arc::new(store.clone()), paths: PartitionPaths::new("t", 0, 0) };
+        let ledger = LedgerStore::new(Arc::new(store.clone()), PartitionPaths::new("t", 0, 0));
         let genesis = template.entry(EntryKind::Genesis, (Offset(0), Offset(0)), 1);
         assert!(ledger.put(&genesis).await.unwrap().is_some());
         let _ = store.lock().files.remove(names::IDENTITY);

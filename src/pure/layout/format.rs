@@ -1,5 +1,6 @@
 //! Which format a file has, and what a row is made of.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::pure::layout::columns::JsonColumns;
@@ -9,6 +10,18 @@ use crate::pure::layout::columns::JsonColumns;
 pub enum Format {
     Parquet(ParquetCodec),
     JsonLines(TextCodec),
+    /// The values as they are, one a line.
+    Text(TextCodec),
+    /// Avro's object container files.
+    Avro(AvroCodec),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AvroCodec {
+    Null,
+    Deflate,
+    Snappy,
+    Zstandard,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +38,38 @@ pub enum TextCodec {
     None,
     Gzip,
     Zstd,
+}
+
+/// What is chosen about files beside their format and codec. The default is what is written where
+/// nothing is chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct FormatOptions {
+    /// The level of the codec; [`None`] for the one that costs the least time.
+    pub level: Option<i32>,
+    /// Parquet: the least and the greatest value of each page, and not of each column of a row
+    /// group alone.
+    pub page_index: bool,
+    /// Parquet: a Bloom filter of the keys, or of the words of counts.
+    pub bloom_filter: bool,
+    /// Parquet: times are plain numbers of microseconds, which every reader has.
+    pub plain_times: bool,
+}
+
+impl FormatOptions {
+    /// The text of the options in the checksum that ledger entries carry: it never changes, and
+    /// there is none for the default.
+    #[must_use]
+    pub fn checksum_text(self) -> String {
+        let mut text = self.level.map_or(String::new(), |level| format!("|level: {level}"));
+        for (is_chosen, name) in [
+            (self.page_index, "|page index"),
+            (self.bloom_filter, "|bloom filter"),
+            (self.plain_times, "|plain times"),
+        ] {
+            text.push_str(if is_chosen { name } else { "" });
+        }
+        text
+    }
 }
 
 /// How the bytes of a key or value become columns.
@@ -49,6 +94,22 @@ impl Format {
             Format::JsonLines(TextCodec::None) => "JsonLines(None)",
             Format::JsonLines(TextCodec::Gzip) => "JsonLines(Gzip)",
             Format::JsonLines(TextCodec::Zstd) => "JsonLines(Zstd)",
+            Format::Text(TextCodec::None) => "Text(None)",
+            Format::Text(TextCodec::Gzip) => "Text(Gzip)",
+            Format::Text(TextCodec::Zstd) => "Text(Zstd)",
+            Format::Avro(AvroCodec::Null) => "Avro(Null)",
+            Format::Avro(AvroCodec::Deflate) => "Avro(Deflate)",
+            Format::Avro(AvroCodec::Snappy) => "Avro(Snappy)",
+            Format::Avro(AvroCodec::Zstandard) => "Avro(Zstandard)",
+        }
+    }
+
+    /// The format of bad records: text has no place for what they have beside a value.
+    #[must_use]
+    pub fn of_quarantine(self) -> Format {
+        match self {
+            Format::Text(codec) => Format::JsonLines(codec),
+            Format::Parquet(_) | Format::JsonLines(_) | Format::Avro(_) => self,
         }
     }
 }
@@ -71,6 +132,8 @@ pub enum Rows {
     Columns(Arc<ColumnRows>),
     /// The envelope with a value that is a JSON object or array, as it is; JSON lines only.
     Json { key: TextPolicy },
+    /// The value alone, which is one line of text; text only.
+    Values,
     /// The raw envelope of a record that does not fit, and the reason.
     Quarantine,
     /// Typed rows of a topic of published counts.
@@ -113,6 +176,7 @@ impl Rows {
                 format!("Columns {{ key: {key}, value: {value}, {} }}", columns.join(", "))
             }
             Rows::Json { key } => format!("Json {{ key: {} }}", key.checksum_text()),
+            Rows::Values => "Values".into(),
             Rows::Quarantine => "Quarantine".into(),
             Rows::Counts => "Counts".into(),
         }
@@ -124,6 +188,7 @@ impl Rows {
         let [before, value, behind] = ENVELOPE;
         match self {
             Rows::Raw { .. } | Rows::Json { .. } => [before, value, behind].concat(),
+            Rows::Values => vec!["value"],
             Rows::Quarantine => [before, value, behind, &["error"]].concat(),
             Rows::Columns(of) => {
                 let value = if of.value.is_some() { value } else { &[] };
@@ -149,6 +214,22 @@ impl Rows {
 }
 
 impl Format {
+    /// The levels that its codec has; [`None`] if it has none. Those of zstd above 9 use tens of
+    /// MiB for each file that is open.
+    #[must_use]
+    pub fn levels(self) -> Option<RangeInclusive<i64>> {
+        match self {
+            Format::Parquet(ParquetCodec::Gzip | ParquetCodec::Zstd)
+            | Format::JsonLines(TextCodec::Gzip | TextCodec::Zstd)
+            | Format::Text(TextCodec::Gzip | TextCodec::Zstd)
+            | Format::Avro(AvroCodec::Deflate | AvroCodec::Zstandard) => Some(1..=9),
+            Format::Parquet(ParquetCodec::None | ParquetCodec::Snappy | ParquetCodec::Lz4)
+            | Format::JsonLines(TextCodec::None)
+            | Format::Text(TextCodec::None)
+            | Format::Avro(AvroCodec::Null | AvroCodec::Snappy) => None,
+        }
+    }
+
     #[must_use]
     pub fn extension(self) -> &'static str {
         match self {
@@ -156,6 +237,10 @@ impl Format {
             Format::JsonLines(TextCodec::None) => "jsonl",
             Format::JsonLines(TextCodec::Gzip) => "jsonl.gz",
             Format::JsonLines(TextCodec::Zstd) => "jsonl.zst",
+            Format::Text(TextCodec::None) => "txt",
+            Format::Text(TextCodec::Gzip) => "txt.gz",
+            Format::Text(TextCodec::Zstd) => "txt.zst",
+            Format::Avro(_) => "avro",
         }
     }
 }

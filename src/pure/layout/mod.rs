@@ -6,6 +6,7 @@
 pub mod bad;
 pub mod cells;
 pub mod columns;
+mod doubled;
 pub mod format;
 pub mod names;
 pub mod roll;
@@ -15,3 +16,6 @@ pub mod template;
 
 pub use roll::{RollPolicy, RollReason};
 pub use template::Template;
+
+#[cfg(test)]
+mod tests_of_template;

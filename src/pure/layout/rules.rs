@@ -64,6 +64,13 @@ impl RecordRules {
             (Rows::Counts, _, _) | (Rows::Raw { .. }, Some(_), _) => Fit::Raw,
             (_, None, Tombstones::Drop) => Fit::Nothing,
             (_, None, Tombstones::Quarantine) => Fit::Bad("the record has no value".into()),
+            (Rows::Values, None, _) => {
+                Fit::Bad("the record has no value, which no line of text says".into())
+            }
+            (Rows::Values, Some(value), _) => match line(value) {
+                Ok(()) => Fit::Raw,
+                Err(why) => Fit::Bad(why.into()),
+            },
             (Rows::Raw { .. } | Rows::Quarantine | Rows::Json { .. }, None, _) => Fit::Raw,
             (Rows::Quarantine, Some(_), _) => Fit::Raw,
             (Rows::Columns(of), None, _) => Fit::Cells(of.columns.no_row()),
@@ -77,6 +84,15 @@ impl RecordRules {
             },
         }
     }
+}
+
+/// A value that can stand in a file of text as one line. Readers end lines at each of the two
+/// characters.
+fn line(value: &[u8]) -> Result<(), &'static str> {
+    if memchr::memchr2(b'\n', b'\r', value).is_some() {
+        return Err("the value has a line break, and would be several lines of text");
+    }
+    std::str::from_utf8(value).map(drop).map_err(|_| "the value is not UTF-8")
 }
 
 /// A value that can stand in a line of JSON as it is. Strings and numbers alone would look like
@@ -114,7 +130,7 @@ mod tests {
         RecordRules { rows: rows.clone(), tombstones, on_bad_record }
     }
 
-    fn all_rows() -> [Rows; 4] {
+    fn all_rows() -> [Rows; 5] {
         let column = Column::new("n", None, ColumnType::Int32).unwrap();
         let columns = JsonColumns::new(vec![column]);
         let (key, value) = (TextPolicy::Auto, Some(TextPolicy::Auto));
@@ -123,13 +139,18 @@ mod tests {
             Rows::Columns(Arc::new(ColumnRows { key, value, columns })),
             Rows::Json { key },
             Rows::Quarantine,
+            Rows::Values,
         ]
     }
 
     /// Every kind of rows, with every rule for tombstones.
     #[test]
     fn a_tombstone_is_what_the_configuration_says() {
-        for rows in all_rows() {
+        let [others @ .., values] = all_rows();
+        let kept = rules(&values, Tombstones::Keep).fit(&record(None));
+        assert!(matches!(kept, Fit::Bad(_)), "an empty line is an empty value: {kept:?}");
+        assert_eq!(rules(&values, Tombstones::Drop).fit(&record(None)), Fit::Nothing);
+        for rows in others {
             let kept = rules(&rows, Tombstones::Keep).fit(&record(None));
             let want = match rows {
                 Rows::Columns(_) => Fit::Cells(vec![Cell::Null]),
@@ -148,13 +169,16 @@ mod tests {
 
     #[test]
     fn a_value_is_a_row_or_a_bad_record() {
-        let [raw, columns, json, quarantine] = all_rows();
+        let [raw, columns, json, quarantine, values] = all_rows();
         let fit = |rows: &Rows, value: &'static [u8]| {
             rules(rows, Tombstones::Drop).fit(&record(Some(value)))
         };
         for any in [&b""[..], b"\xff", b"{}"] {
             assert_eq!(fit(&raw, any), Fit::Raw);
             assert_eq!(fit(&quarantine, any), Fit::Raw);
+        }
+        for good in [&b""[..], b"a line", "ä\t\u{85}\u{2028}\0".as_bytes()] {
+            assert_eq!(fit(&values, good), Fit::Raw);
         }
         assert_eq!(fit(&columns, b"{\"n\":7}"), Fit::Cells(vec![Cell::Int32(7)]));
         assert_eq!(fit(&json, b" {\"a\":\n \"b\\n\"}\r\n"), Fit::Json("{\"a\":  \"b\\n\"}".into()));
@@ -169,6 +193,9 @@ mod tests {
             (&json, b"{} {}"),
             (&json, b"{\"a\":\"\\ud800\"}"),
             (&json, b"{\"a\":01}"),
+            (&values, b"a\nb"),
+            (&values, b"a\r"),
+            (&values, b"\xff"),
         ] {
             assert!(matches!(fit(rows, value), Fit::Bad(_)), "{}", String::from_utf8_lossy(value));
         }

@@ -19,14 +19,18 @@ use crate::pure::layout::names::{PRIVATE, QUARANTINE, escape_segment};
 pub const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 /// The fields that are fixed in width and of use in a path, with a name for the error's text.
 const FIELDS: &str = "YmdHMSjFGV";
+/// More than the seconds by which a zone can be ahead of UTC, or behind, together.
+const OFFSETS: i64 = 200_000;
 
 /// A checked template.
 #[derive(Clone, Debug)]
 pub struct Template {
     segments: Vec<Vec<Piece>>,
-    zone: TimeZone,
+    pub(super) zone: TimeZone,
     /// The finest time field, milliseconds; [`None`] if the path has no time.
     granularity_ms: Option<i64>,
+    /// The path tells an hour from the same one that comes again.
+    has_offset: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,6 +40,8 @@ pub(super) enum Piece {
     Partition,
     /// One strftime field with its `%`.
     Time(String),
+    /// How far clocks are ahead of UTC: `+0100`.
+    Offset,
 }
 
 /// Why a template is refused.
@@ -54,8 +60,8 @@ pub enum TemplateError {
     #[error("a '{{' has no '}}'")]
     Brace,
     #[error(
-        "%{0} is not supported in a path; use %Y %m %d %H %M %S %j %F %G %V, or %% for a percent \
-         sign"
+        "%{0} is not supported in a path; use %Y %m %d %H %M %S %z %j %F %G %V, or %% for a \
+         percent sign"
     )]
     Strftime(char),
     #[error("the path contains {0:?}; a path may contain letters, digits and -_.=,@~")]
@@ -85,7 +91,8 @@ impl Template {
         }
         let segments: Vec<Vec<Piece>> = text.split('/').map(segment).collect::<Result<_, _>>()?;
         let granularity_ms = segments.iter().flatten().filter_map(Piece::granularity_ms).min();
-        Ok(Template { segments, zone, granularity_ms })
+        let has_offset = segments.iter().flatten().any(|p| *p == Piece::Offset);
+        Ok(Template { segments, zone, granularity_ms, has_offset })
     }
 
     /// The paths of bad records: `_quarantine/{topic}/dt=%Y-%m-%d`. Readers of tables skip them.
@@ -94,7 +101,7 @@ impl Template {
         let day = [Piece::Text("dt=".into()), Piece::Time("%F".into())];
         let segments = vec![vec![Piece::Text(QUARANTINE.into())], vec![Piece::Topic], day.into()];
         let granularity_ms = segments.iter().flatten().filter_map(Piece::granularity_ms).min();
-        Template { segments, zone, granularity_ms }
+        Template { segments, zone, granularity_ms, has_offset: false }
     }
 
     /// Checks that readers of Hive's layout can read the paths beside these columns: each segment
@@ -138,8 +145,7 @@ impl Template {
         path: &str,
         topics: impl Iterator<Item = &'a str> + Clone,
     ) -> bool {
-        let table =
-            |pieces: &Vec<Piece>| pieces.iter().any(|p| matches!(p, Piece::Topic | Piece::Time(_)));
+        let table = |pieces: &Vec<Piece>| pieces.iter().any(|p| *p == Piece::Topic || p.is_time());
         let head = self
             .segments
             .iter()
@@ -160,7 +166,25 @@ impl Template {
     #[must_use]
     pub fn bucket(&self, millis: Option<i64>) -> Option<i64> {
         let Some(granularity_ms) = self.granularity_ms else { return Some(0) };
-        Some(self.local(millis?)?.div_euclid(granularity_ms))
+        let local = self.local(millis?)?.div_euclid(granularity_ms);
+        if !self.has_offset {
+            return Some(local);
+        }
+        // An hour that comes twice has two directories.
+        let ahead = i64::from(self.ahead(millis?));
+        Some(local.saturating_mul(OFFSETS).saturating_add(ahead))
+    }
+
+    pub(super) fn has(&self, piece: &Piece) -> bool {
+        self.segments.iter().flatten().any(|p| p == piece)
+    }
+
+    /// How far clocks of the zone are ahead of UTC, seconds.
+    #[inline]
+    fn ahead(&self, millis: i64) -> i32 {
+        // The library's timestamps end a day before the year 9999 does.
+        let at = Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX);
+        self.zone.to_offset(at).seconds()
     }
 
     /// What clocks in the zone show at this time, as milliseconds since 1970 began there. The
@@ -171,9 +195,7 @@ impl Template {
         if !(0..=YEARS.1).contains(&millis) {
             return None;
         }
-        // The library's timestamps end a day before the year 9999 does.
-        let at = Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX);
-        let ahead = i64::from(self.zone.to_offset(at).seconds()).saturating_mul(1_000);
+        let ahead = i64::from(self.ahead(millis)).saturating_mul(1_000);
         let local = millis.saturating_add(ahead);
         (local <= YEARS.1).then_some(local)
     }
@@ -195,13 +217,14 @@ impl Template {
                     Piece::Partition => {
                         let _ = write!(out, "{partition}");
                     }
-                    Piece::Time(field) => match &time {
-                        Some(t) => {
+                    Piece::Time(_) | Piece::Offset => match (&time, piece) {
+                        (Some(t), Piece::Time(field)) => {
                             let _ = write!(out, "{}", t.strftime(field));
                         }
+                        (Some(_), _) => out.push_str(&offset(self.ahead(millis.unwrap_or(0)))),
                         // `dt=%Y-%m-%d` becomes `dt=__HIVE_DEFAULT_PARTITION__`.
-                        None if nulled => {}
-                        None => {
+                        (None, _) if nulled => {}
+                        (None, _) => {
                             let start = out.rfind('/').map_or(0, |s| s.saturating_add(1));
                             let keep = out[start..].find('=');
                             let keep = keep.map_or(0, |e| e.saturating_add(1));
@@ -236,7 +259,7 @@ fn fits<'a>(
             Piece::Text(literal) => after_text(&ends, text, std::iter::once(literal.as_str())),
             Piece::Topic => after_text(&ends, text, topics.clone()),
             Piece::Partition => after_some(&ends, text, |c| c.is_ascii_digit()),
-            Piece::Time(_) => after_some(&ends, text, |_| true),
+            Piece::Time(_) | Piece::Offset => after_some(&ends, text, |_| true),
         };
     }
     ends.last() == Some(&true)
@@ -276,10 +299,20 @@ impl Piece {
         match self {
             Piece::Time(f) if f == "%S" => Some(1_000),
             Piece::Time(f) if f == "%M" => Some(60_000),
-            Piece::Time(_) => Some(60 * 60_000),
+            Piece::Time(_) | Piece::Offset => Some(60 * 60_000),
             _ => None,
         }
     }
+
+    fn is_time(&self) -> bool {
+        self.granularity_ms().is_some()
+    }
+}
+
+/// An offset from UTC as strftime's %z writes it.
+fn offset(seconds: i32) -> String {
+    let (sign, minutes) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs() / 60);
+    format!("{sign}{:02}{:02}", minutes / 60, minutes % 60)
 }
 
 fn segment(text: &str) -> Result<Vec<Piece>, TemplateError> {
@@ -313,6 +346,7 @@ fn segment(text: &str) -> Result<Vec<Piece>, TemplateError> {
                     plain.push_str("%25");
                     continue;
                 }
+                'z' => Piece::Offset,
                 f if FIELDS.contains(f) => Piece::Time(format!("%{f}")),
                 f => return Err(TemplateError::Strftime(f)),
             },
@@ -331,147 +365,4 @@ fn segment(text: &str) -> Result<Vec<Piece>, TemplateError> {
         pieces.push(Piece::Text(plain));
     }
     Ok(pieces)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const TIME: i64 = 1_795_366_982_000; // 2026-11-22T17:03:02Z
-
-    fn render(template: &str, zone: TimeZone, millis: Option<i64>) -> String {
-        Template::parse(template, zone).unwrap().render("a/b", 7, millis)
-    }
-
-    #[test]
-    fn renders_in_the_zone() {
-        let check = |t, zone: &str, ms, want: &str| {
-            assert_eq!(render(t, TimeZone::get(zone).unwrap(), ms), want);
-        };
-        check("{topic}/dt=%Y-%m-%d/hr=%H", "UTC", Some(TIME), "a%2Fb/dt=2026-11-22/hr=17");
-        check(
-            "x-{topic}/dt=%F/hr=%H%M",
-            "Asia/Kathmandu",
-            Some(TIME),
-            "x-a%2Fb/dt=2026-11-22/hr=2248",
-        );
-        check("{topic}/p={partition}/w=%G-%V", "UTC", Some(TIME), "a%2Fb/p=7/w=2026-47");
-        let null = "a%2Fb/dt=__HIVE_DEFAULT_PARTITION__/hr=__HIVE_DEFAULT_PARTITION__";
-        for unusable in [None, Some(-1), Some(i64::MIN), Some(i64::MAX), Some(YEARS.1 + 1)] {
-            check("{topic}/dt=%Y-%m-%d/hr=%H", "UTC", unusable, null);
-        }
-        // There it is the year 10000 already.
-        check("{topic}/dt=%Y-%m-%d/hr=%H", "Asia/Tokyo", Some(YEARS.1), null);
-        check("{topic}/dt=%Y", "UTC", Some(0), "a%2Fb/dt=1970");
-    }
-
-    #[test]
-    fn the_last_day_has_a_directory() {
-        let check = |zone: &str, ms, want: &str| {
-            assert_eq!(render("dt=%F/hr=%H", TimeZone::get(zone).unwrap(), Some(ms)), want);
-        };
-        check("UTC", 253_402_214_400_000, "dt=9999-12-31/hr=00");
-        check("UTC", YEARS.1, "dt=9999-12-31/hr=23");
-        check("America/New_York", YEARS.1, "dt=9999-12-31/hr=18");
-    }
-
-    /// Until 1972, Monrovia was 44 minutes and 30 seconds behind.
-    #[test]
-    fn an_offset_of_seconds_is_exact() {
-        let zone = TimeZone::get("Africa/Monrovia").unwrap();
-        let template = Template::parse("hr=%H%M%S", zone).unwrap();
-        let hours = Template { granularity_ms: Some(3_600_000), ..template.clone() };
-        for second in 0..86_400 {
-            let (ms, local) = (second * 1_000, second + 86_400 - 2_670);
-            let (h, m, s) = (local / 3_600 % 24, local / 60 % 60, local % 60);
-            assert_eq!(template.render("t", 0, Some(ms)), format!("hr={h:02}{m:02}{s:02}"));
-            assert_eq!(hours.bucket(Some(ms)), Some(local / 3_600 - 24));
-        }
-    }
-
-    #[test]
-    fn the_quarantine_has_a_directory_a_day() {
-        let template = Template::of_quarantine(TimeZone::get("Asia/Tokyo").unwrap());
-        let at = |ms| template.render("a/b", 7, ms);
-        assert_eq!(at(Some(TIME)), "_quarantine/a%2Fb/dt=2026-11-23");
-        assert_eq!(at(None), "_quarantine/a%2Fb/dt=__HIVE_DEFAULT_PARTITION__");
-        assert_ne!(template.bucket(Some(TIME)), template.bucket(Some(TIME + 86_400_000)));
-    }
-
-    #[test]
-    fn bad_templates_are_named() {
-        let check = |text: &str, want: &str| {
-            let got = Template::parse(text, TimeZone::UTC).unwrap_err().to_string();
-            assert!(got.contains(want), "{text}: {got}");
-        };
-        check("", "empty");
-        check("/a", "begin or end");
-        check("a//b", "begin or end");
-        check("../a", "not the name of a directory");
-        check("_a", "skip");
-        check("{tpoic}", "{tpoic}");
-        check("{topic", "no '}'");
-        check("%Q", "%Q");
-        check("%e", "%e");
-        check("a b", "' '");
-    }
-
-    #[test]
-    fn a_name_is_a_column_once() {
-        let check = |text: &str| {
-            let template = Template::parse(text, TimeZone::UTC).unwrap();
-            template.check_names(&["topic", "timestamp", "HR"]).map_err(|e| e.to_string())
-        };
-        for good in ["{topic}/dt=%F/h=%H", "timestamp/%Y", "{topic}/a={partition}", "t={topic}"] {
-            assert_eq!(check(good), Ok(()), "{good}");
-        }
-        for (bad, want) in [
-            ("{topic}/timestamp=%Y", "\"timestamp\" is a column"),
-            ("TimeStamp=%Y-%m", "is a column"),
-            ("{topic}/dt=%F/hr=%H", "\"hr\" is a column"),
-            ("topic={topic}/dt=%F", "\"topic\" is a column"),
-            ("{topic}/dt=%Y/Dt=%m", "two directories are named \"Dt\""),
-        ] {
-            assert!(check(bad).unwrap_err().contains(want), "{bad}: {:?}", check(bad));
-        }
-    }
-
-    /// A stranger's file may have a name that can be read in very many ways, and a template with
-    /// many times: looking is no search through all of them.
-    #[test]
-    fn a_long_name_is_compared_at_once() {
-        let template = Template::parse("dt=%Y%m%d%H%M%S{partition}x", TimeZone::UTC).unwrap();
-        let topics = || ["t", "tt"].into_iter();
-        let digits = "1".repeat(4_000);
-        assert!(template.may_contain(&format!("dt={digits}x/f"), topics()));
-        assert!(!template.may_contain(&format!("dt={digits}y/f"), topics()));
-        assert!(!template.may_contain("dt=111111x/f", topics()), "one for each of seven fields");
-        assert!(!template.may_contain("x", topics()) && !template.may_contain("", topics()));
-    }
-
-    const ZONES: [&str; 6] = [
-        "UTC",
-        "Asia/Kathmandu",
-        "America/St_Johns",
-        "Australia/Lord_Howe",
-        "Africa/Monrovia",
-        "Europe/Berlin",
-    ];
-
-    proptest! {
-        /// The cache by bucket must never put two directories under one key.
-        #[test]
-        fn one_bucket_is_one_directory(
-            a in prop_oneof![0..=YEARS.1, 0..100_000_000_000_i64], shift in 0i64..4_000_000,
-            zone in prop::sample::select(ZONES.to_vec()),
-            text in prop::sample::select(vec!["%H", "%Y-%m-%d", "%M", "%S", "%j", "x", "%Y%S"]),
-        ) {
-            let t = Template::parse(text, TimeZone::get(zone).unwrap()).unwrap();
-            let b = a + shift;
-            if t.bucket(Some(a)) == t.bucket(Some(b)) {
-                prop_assert_eq!(t.render("t", 0, Some(a)), t.render("t", 0, Some(b)));
-            }
-        }
-    }
 }

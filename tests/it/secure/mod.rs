@@ -8,6 +8,7 @@ mod isolation;
 mod kafka;
 mod logins;
 mod namenodes;
+mod properties;
 mod protections;
 mod realm;
 mod refusals;

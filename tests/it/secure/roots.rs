@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use super::properties;
 use crate::support::{Cluster, Daemon, alluvium, assert_each_once, eventually, flush, send};
 
 const NAME: &str = "roots";
@@ -64,7 +65,8 @@ pub(crate) fn roots_of_every_kind() {
     let _ = cluster.run(&["key", "create", "of-zone"]);
     let _ = cluster.run(&["crypto", "-createZone", "-keyName", "of-zone", "-path", "/zone"]);
     let config = configured(&cluster);
-    let names = || UMASKED.iter().map(|of| of.name).chain(ELSEWHERE.map(|(name, _)| name));
+    let of_roots = || UMASKED.iter().map(|of| of.name).chain(ELSEWHERE.map(|(name, _)| name));
+    let names = || of_roots().chain(properties::NAMES);
     for name in names() {
         cluster.create_topic(&format!("{name}-in"), 1);
         produce(&cluster, name);
@@ -74,6 +76,7 @@ pub(crate) fn roots_of_every_kind() {
         eventually(name, LIMIT, || is_archived(&daemon, name, RECORDS));
     }
     modes_are_those_of_hadoop(&cluster);
+    properties::are_as_configured(&cluster);
     the_kms_is_gone_for_a_while(&cluster, &daemon);
     assert_eq!(daemon.stop(), 0);
     whole_for_a_stranger(&cluster, &config);
@@ -85,6 +88,7 @@ pub(crate) fn roots_of_every_kind() {
         assert_each_once(&raw.offsets(), (0..rows).map(|o| (0, o)));
     }
     roots_that_are_refused(&cluster, &config);
+    properties::that_are_refused(&cluster, &config);
 }
 
 /// The configuration of a daemon with a mapping for each root.
@@ -103,7 +107,7 @@ fn configured(cluster: &Cluster) -> String {
     let kms = cluster.listener_of(9_600);
     let key =
         format!("hadoop = {{ \"hadoop.security.key.provider.path\" = \"kms://http@{kms}/kms\" }}");
-    text + &mapping("zone", &format!("{hdfs}/zone"), &key)
+    text + &mapping("zone", &format!("{hdfs}/zone"), &key) + &properties::mappings(&hdfs)
 }
 
 fn mapping(name: &str, root: &str, keys: &str) -> String {

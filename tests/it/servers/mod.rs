@@ -2,6 +2,7 @@
 //! scenarios; each has topics, a group and a root of its own.
 
 mod audit;
+mod encodings;
 mod faults;
 mod group;
 mod isolation;
@@ -62,6 +63,7 @@ pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
     ("record_time_windows", records::record_time_windows),
     ("a_local_directory", records::a_local_directory),
     ("foreign_readers", readers::foreign_readers),
+    ("every_encoding_is_read", encodings::every_encoding_is_read),
     ("records_that_do_not_fit", unfit::records_that_do_not_fit),
     ("bad_records_that_stop", unfit::bad_records_that_stop),
     ("starts_patterns_and_idle_rolls", starts::starts_patterns_and_idle_rolls),

@@ -301,10 +301,16 @@ fn assert_tables_of_spark(config: &str, root: &str) {
     asked.extend([views.into(), format!("select count(*) from ({differences})"), "0".into()]);
     asked.extend([views.into(), select.into(), "True|True".into()]);
     assert_eq!(code, 0, "{recount}");
+    spark_answers(root, &asked);
+}
+
+/// Both versions of Spark run statements, and then give these answers: of each three texts, the
+/// statements, the question, and the answer.
+pub(super) fn spark_answers(root: &str, asked: &[String]) {
     for version in ["spark-3.2", "spark-4"] {
         let python = python().parent().unwrap().join("../..").join(version).join("bin/python");
         let warehouse = format!("{root}/../warehouse-{version}");
-        let ran = Command::new(&python).args(["-c", SPARK, &warehouse]).args(&asked).output();
+        let ran = Command::new(&python).args(["-c", SPARK, &warehouse]).args(asked).output();
         let ran = ran.unwrap_or_else(|e| panic!("{} (testbed/setup spark): {e}", python.display()));
         let said = String::from_utf8_lossy(&ran.stdout);
         assert!(ran.status.success(), "{said}\n{}", String::from_utf8_lossy(&ran.stderr));

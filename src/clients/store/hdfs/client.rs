@@ -12,7 +12,7 @@ use crate::clients::store::api::{Deadlines, FileFacts, Limit, Store, Writer};
 use crate::clients::store::error::{ErrorKind, StoreError};
 use crate::clients::store::hdfs::builder::builder;
 use crate::clients::store::hdfs::clients::{Asks, Clients, InUse};
-use crate::clients::store::hdfs::creation::Creation;
+use crate::clients::store::hdfs::creation::{Creation, Making};
 use crate::clients::store::hdfs::erasure::{Erasure, replicas};
 use crate::clients::store::hdfs::error::classify;
 use crate::clients::store::hdfs::name_service::{NameService, addresses};
@@ -24,7 +24,7 @@ use crate::clients::store::hdfs::simple::SimpleLogin;
 use crate::clients::store::hdfs::viewfs;
 use crate::clients::store::tasks::{RawFile, TaskWriter, within};
 use crate::clients::store::threads::of_the_store;
-use crate::common::config::{HdfsOptions, hadoop_values};
+use crate::common::config::{FileProperties, HdfsOptions, hadoop_values};
 
 pub struct Hdfs {
     clients: Arc<Clients>,
@@ -255,10 +255,15 @@ impl Store for Hdfs {
         Arc::clone(&self.servers)
     }
 
-    async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError> {
+    async fn create_with(
+        &self,
+        path: &str,
+        of: &FileProperties,
+    ) -> Result<Box<dyn Writer>, StoreError> {
         let (by, began) = (self.clients.in_use(), Instant::now());
-        let creation = Arc::clone(&self.creation);
-        let create = |c: Arc<Client>, p: String| async move { creation.create(&c, &p, None).await };
+        let making = Making { creation: Arc::clone(&self.creation), files: of.clone() };
+        let made = making.clone();
+        let create = |c: Arc<Client>, p: String| async move { made.file(&c, &p, None).await };
         let made = self.run_by(&by, began, "create", path, create).await?;
         let (client, pipelines) = (Arc::clone(&by.client), Arc::clone(&self.pipelines));
         let full = self.full(path);
@@ -267,16 +272,16 @@ impl Store for Hdfs {
             let checked = async move { erasure.check(&of, &name).await };
             within(&self.threads, self.deadlines.call, "look at", &full, checked).await?;
         }
-        let file = HdfsFile::new(client, full, pipelines, Arc::clone(&self.creation), made);
+        let file = HdfsFile::new(client, full, pipelines, making, made);
         let file = Attended { file, clients: Arc::clone(&self.clients), by: by.clone() };
         let writer = TaskWriter::spawn(&self.threads, &self.full(path), file, self.deadlines);
         Ok(Box::new(writer.until(by.replaced)))
     }
 
-    async fn make_dirs(&self, path: &str) -> Result<(), StoreError> {
-        let creation = Arc::clone(&self.creation);
-        self.run("make directory", path, |c, p| async move { creation.make_dirs(&c, &p).await })
-            .await
+    async fn make_dirs_with(&self, path: &str, of: &FileProperties) -> Result<(), StoreError> {
+        let (creation, of) = (Arc::clone(&self.creation), of.clone());
+        let make = |c: Arc<Client>, p: String| async move { creation.make_dirs(&c, &p, &of).await };
+        self.run("make directory", path, make).await
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {

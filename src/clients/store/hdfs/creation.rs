@@ -8,6 +8,7 @@
 //! second step.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hdfs_native::acl::{AclEntry, AclEntryScope, AclEntryType};
@@ -15,7 +16,7 @@ use hdfs_native::file::FileWriter;
 use hdfs_native::{Client, HdfsError, WriteOptions};
 use parking_lot::Mutex;
 
-use crate::common::config::Umask;
+use crate::common::config::{FileProperties, Umask};
 
 /// A root's ACL is looked at again after this time.
 const LOOK: Duration = Duration::from_secs(60);
@@ -39,6 +40,27 @@ struct State {
     known: HashMap<String, Option<u32>>,
 }
 
+/// How one file is made, and made again.
+#[derive(Clone)]
+pub(super) struct Making {
+    pub creation: Arc<Creation>,
+    pub files: FileProperties,
+}
+
+impl Making {
+    /// Creates the file; `replicas`: [`None`] for as many as it is to have.
+    pub(super) async fn file(
+        &self,
+        client: &Client,
+        path: &str,
+        replicas: Option<u32>,
+    ) -> Result<FileWriter, HdfsError> {
+        let replication = replicas.or(self.files.replication);
+        let of = FileProperties { replication, ..self.files.clone() };
+        self.creation.create(client, path, &of).await
+    }
+}
+
 /// A file that is never made in a directory that is not there.
 pub(super) fn options() -> WriteOptions {
     // Whoever creates a file knows which directory it needs, and with which mode.
@@ -50,16 +72,27 @@ impl Creation {
         Creation { umask, base: base.into(), replaces_umask, state: Mutex::default() }
     }
 
-    /// Creates a file; `replicas`: [`None`] for as many as the NameNode says.
+    /// Creates a file.
     pub(super) async fn create(
         &self,
         client: &Client,
         path: &str,
-        replicas: Option<u32>,
+        of: &FileProperties,
     ) -> Result<FileWriter, HdfsError> {
         let mode = self.umask.of_file();
-        let options = WriteOptions { replication: replicas, ..options().permission(mode) };
-        let file = client.create(path, options).await?;
+        let options = WriteOptions {
+            replication: of.replication,
+            block_size: of.block_size,
+            ..options().permission(mode)
+        };
+        let made = client.create(path, options).await;
+        let mut file = made.map_err(|e| with_key(e, of))?;
+        if let Err(e) = own(client, path, of).await {
+            // Nobody else would end it, and its lease would be kept for ever.
+            let _ = file.close().await;
+            let _ = client.delete(path, false).await;
+            return Err(e);
+        }
         if self.may_inherit(client).await {
             let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
             if let Ok(Some(handed_down)) = self.hands_down(client, parent).await {
@@ -70,8 +103,37 @@ impl Creation {
     }
 
     /// Creates a directory and its parents; it is no error if the directory exists.
-    pub(super) async fn make_dirs(&self, client: &Client, path: &str) -> Result<(), HdfsError> {
+    pub(super) async fn make_dirs(
+        &self,
+        client: &Client,
+        path: &str,
+        of: &FileProperties,
+    ) -> Result<(), HdfsError> {
         let mode = self.umask.of_directory();
+        if of.owns() {
+            // One after the other: what was there before keeps its owner and its group. The root
+            // itself is nobody's directory but the operator's, unless it is not there.
+            for parent in self.directories(path) {
+                match client.get_file_info(parent_or_root(parent)).await {
+                    Err(e) if is_missing(&e) => {}
+                    Ok(_) => continue,
+                    Err(e) => return Err(e),
+                }
+                self.make_inheriting(client, parent, mode).await?;
+                if parent != self.base {
+                    own(client, parent, of).await?;
+                }
+            }
+        }
+        self.make_inheriting(client, path, mode).await
+    }
+
+    async fn make_inheriting(
+        &self,
+        client: &Client,
+        path: &str,
+        mode: u32,
+    ) -> Result<(), HdfsError> {
         if self.may_inherit(client).await {
             // One after the other: each inherits from the one before.
             for parent in self.directories(path) {
@@ -136,6 +198,43 @@ impl Creation {
         let _ = state.known.insert(directory.into(), mode);
         Ok(mode)
     }
+}
+
+/// The root of HDFS has a name of its own.
+fn parent_or_root(path: &str) -> &str {
+    if path.is_empty() { "/" } else { path }
+}
+
+/// Gives what was made the owner and the group of the configuration.
+async fn own(client: &Client, path: &str, of: &FileProperties) -> Result<(), HdfsError> {
+    if !of.owns() {
+        return Ok(());
+    }
+    let owned = client.set_owner(path, of.owner.as_deref(), of.group.as_deref()).await;
+    owned.map_err(|e| with_key(e, of))
+}
+
+/// A refusal of the NameNode, with the key that asked for it, and what to do.
+fn with_key(e: HdfsError, of: &FileProperties) -> HdfsError {
+    let HdfsError::RPCError(class, text) = e else { return e };
+    let said = text.lines().next().unwrap_or_default();
+    let hint = if said.contains("cannot change owner") || said.contains("not a super user") {
+        let of = of.owner.as_deref().unwrap_or_default();
+        format!("archive.owner = {of:?} needs a superuser of HDFS, or leave the key out")
+    } else if said.contains("does not belong to") {
+        let of = of.group.as_deref().unwrap_or_default();
+        format!(
+            "archive.group = {of:?} needs a user who is in that group on the NameNode: `hdfs \
+             groups USER` lists them"
+        )
+    } else if said.contains("eplication") && of.replication.is_some() {
+        "the number is that of archive.replication".into()
+    } else if said.contains("block size") && of.block_size.is_some() {
+        "the size is that of archive.block_size".into()
+    } else {
+        return HdfsError::RPCError(class, text);
+    };
+    HdfsError::RPCError(class, format!("{}; {hint}", said.trim_end_matches('.')))
 }
 
 /// Gives what was made with `mode` another one. If that fails it has fewer rights, and not more.

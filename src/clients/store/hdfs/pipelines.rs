@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::clients::store::error::{ErrorKind, StoreError};
-use crate::clients::store::hdfs::creation::Creation;
+use crate::clients::store::hdfs::creation::Making;
 use crate::clients::store::hdfs::erasure::replicas;
 use crate::clients::store::hdfs::error::classify;
 use crate::clients::store::tasks::RawFile;
@@ -128,7 +128,7 @@ pub(super) struct HdfsFile {
     client: Arc<Client>,
     path: String,
     pipelines: Arc<Pipelines>,
-    creation: Arc<Creation>,
+    making: Making,
     /// [`None`] once the file could not be started.
     writer: Option<FileWriter>,
     /// A chunk was given to the file, so its start is over.
@@ -142,11 +142,11 @@ impl HdfsFile {
         client: Arc<Client>,
         path: String,
         pipelines: Arc<Pipelines>,
-        creation: Arc<Creation>,
+        making: Making,
         writer: FileWriter,
     ) -> HdfsFile {
         let writer = Some(writer);
-        HdfsFile { client, path, pipelines, creation, writer, written_to: false, wanted: None }
+        HdfsFile { client, path, pipelines, making, writer, written_to: false, wanted: None }
     }
 
     fn error(&self, operation: &'static str, e: &HdfsError) -> StoreError {
@@ -222,7 +222,7 @@ impl HdfsFile {
             spawn_detached("hdfs-abandon", abandon(writer));
         }
         let _ = deleted.map_err(|e| self.error("delete", &e))?;
-        let made = self.creation.create(&self.client, &self.path, Some(replicas)).await;
+        let made = self.making.file(&self.client, &self.path, Some(replicas)).await;
         made.map_err(|e| self.error("create", &e))
     }
 

@@ -162,7 +162,7 @@ pub(super) async fn settle_all(store: &Memory) {
     for tp in archives() {
         let tail = ledger(store, &tp).last().map(Entry::head);
         let paths = PartitionPaths::new(&tp.topic, 0, tp.partition);
-        let left = LedgerStore { store: Arc::new(store.clone()), paths }.settle_all(tail).await;
+        let left = LedgerStore::new(Arc::new(store.clone()), paths).settle_all(tail).await;
         assert_eq!(left.expect("settled"), [], "{tp}: an attempt that may still be appended");
     }
 }

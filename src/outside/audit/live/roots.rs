@@ -1,12 +1,14 @@
 //! The roots of a configuration: a file in each, the room that is left, and the store's clock.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::clients::store::{
     self, Deadlines, FileFacts, Limit, Limited, reach, refuse_mounts_below,
 };
-use crate::common::config::{ArchiveConfig, Config, ErasureCoding, Mapping, Root, Topics};
+use crate::common::config::{
+    ArchiveConfig, Config, ErasureCoding, FileProperties, Mapping, Root, Topics,
+};
 use crate::engine::archive::root::{FoundIdentity, find_identity, try_files};
 use crate::outside::audit::live::clocks::{self, Told};
 use crate::outside::audit::live::tried::{Attempted, Outcome};
@@ -22,8 +24,9 @@ struct Written<'a> {
     root: &'a Root,
     /// The size of the largest file, bytes.
     largest: u64,
-    /// The directories that records of this moment would be published in.
-    directories: BTreeSet<String>,
+    /// The directories that records of this moment would be published in, and what is said of
+    /// files there.
+    directories: BTreeMap<String, FileProperties>,
 }
 
 pub(super) async fn roots(config: &Config, report: &mut Attempted) {
@@ -33,10 +36,10 @@ pub(super) async fn roots(config: &Config, report: &mut Attempted) {
             let of = roots.entry(archive.root.url()).or_insert_with(|| Written {
                 root: &archive.root,
                 largest: 0,
-                directories: BTreeSet::new(),
+                directories: BTreeMap::new(),
             });
             of.largest = archive.roll.size_bytes.max(of.largest);
-            let _ = of.directories.insert(directory(mapping, archive));
+            let _ = of.directories.insert(directory(mapping, archive), archive.files.clone());
         }
     }
     for written in roots.into_values() {
@@ -81,10 +84,10 @@ async fn try_root(written: Written<'_>, report: &mut Attempted) {
     };
     let mut found = None;
     let before = clocks::now();
-    for directory in &directories {
+    for (directory, files) in &directories {
         let into = if directory.is_empty() { "the root" } else { directory };
         let good = format!("a file was created, renamed into {into} and deleted; {identity}");
-        let tried = try_files(&*store, directory).await;
+        let tried = try_files(&*store, directory, files).await;
         let Some(facts) = report.of(&what, tried, &good) else { return };
         found = facts.or(found);
     }

@@ -237,7 +237,7 @@ impl SampleArchive {
             _ => entry.cause = Some("start = Earliest".into()),
         }
         let paths = PartitionPaths::new(&tp.topic, 0, tp.partition);
-        let ledger = LedgerStore { store: Arc::new(self.store.clone()), paths };
+        let ledger = LedgerStore::new(Arc::new(self.store.clone()), paths);
         ledger.store.make_dirs(&ledger.paths.ledger()).await.unwrap();
         for (file, bytes) in files {
             let staged = ledger.paths.staged(entry.key(), entry.attempt, &file.staged);

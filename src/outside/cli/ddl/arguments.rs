@@ -94,9 +94,10 @@ impl TableOf<'_> {
         let (archive, topic) = self.archive(mapping)?;
         let template = archive.template(self.quarantine);
         let path = template.table(&topic);
+        let format = archive.format(self.quarantine);
         let mut columns = match self.quarantine {
-            true => columns::of(&Rows::Quarantine, archive.format),
-            false => columns::of(&archive.rules.rows, archive.format),
+            true => columns::of(&Rows::Quarantine, format, archive.options),
+            false => columns::of(&archive.rules.rows, format, archive.options),
         };
         // No engine has two columns of one name.
         if let Partitions::Hive(names) = &path.partitions {
@@ -106,7 +107,7 @@ impl TableOf<'_> {
         let name = self.name.map_or_else(|| plain(&topic) + suffix, String::from);
         let root = self.root.map_or_else(|| archive.root.url(), String::from);
         let root = root.trim_end_matches('/').into();
-        Ok(Table { name, topic, root, path, columns, extension: archive.format.extension() })
+        Ok(Table { name, topic, root, path, columns, format })
     }
 
     /// The archive of the table's files, and the topic.
@@ -167,6 +168,15 @@ archive = { format = "jsonl", path = "{topic}/dt=%F" }
 [mapping.all]
 topics_regex = "log-.+"
 archive = { path = "{topic}/%Y/%m", format = "jsonl", value = "json" }
+[mapping.old]
+topics = ["o"]
+archive = { compat = "hive3", columns = { at = "timestamp" } }
+[mapping.lines]
+topics = ["l"]
+archive = { format = "text", codec = "none" }
+[mapping.rows]
+topics = ["r"]
+archive = { format = "avro", columns = { at = "timestamp" } }
 [mapping.none]
 topics = ["n"]
 archive = false
@@ -198,6 +208,16 @@ wordcount = { output_topic = "nc", archive = false }
             "orders --engine hive --counts --table counts",
             "orders --engine duckdb --counts",
             "all --engine duckdb --topic log-a",
+            "old --engine hive",
+            "old --engine trino",
+            "lines --engine hive",
+            "lines --engine spark",
+            "lines --engine trino",
+            "lines --engine duckdb",
+            "lines --engine spark --quarantine",
+            "rows --engine hive",
+            "rows --engine spark",
+            "rows --engine trino",
         ] {
             all.push_str(&format!("-- {arguments}\n{}\n", ddl(arguments).unwrap()));
         }
@@ -208,11 +228,12 @@ wordcount = { output_topic = "nc", archive = false }
     #[test]
     fn what_is_no_table_is_refused() {
         for (arguments, want) in [
-            ("nobody --engine hive", "the mappings are orders, all, none"),
+            ("nobody --engine hive", "the mappings are orders, all, old, lines, rows, none"),
             ("orders --engine hive --topic other", "does not have the topic"),
             ("all --engine duckdb", "--topic"),
             ("all --engine duckdb --topic other", "does not match"),
             ("all --engine hive --topic log-a", "have no names"),
+            ("rows --engine duckdb", "reads no Avro"),
             ("none --engine hive", "archives no records"),
             ("none --engine hive --counts", "archives no counts"),
             ("orders --engine oracle", "possible values: hive, spark, trino, duckdb"),

@@ -1,17 +1,17 @@
 //! The columns of files, with what they are to an engine.
 
 use crate::pure::layout::cells::ColumnType;
-use crate::pure::layout::format::{Format, Rows};
+use crate::pure::layout::format::{Format, FormatOptions, Rows};
 
 /// One column.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct TableColumn {
+pub(in crate::outside::cli) struct TableColumn {
     pub(super) name: String,
     pub(super) kind: Kind,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub(in crate::outside::cli) enum Kind {
     Text,
     Boolean,
     Int32,
@@ -24,6 +24,8 @@ pub(super) enum Kind {
     Date,
     /// Microseconds since 1970, in Parquet.
     Time,
+    /// The same as a plain number.
+    Micros,
     Bytes,
     /// Pairs of a text and bytes.
     Headers,
@@ -35,8 +37,8 @@ pub(super) enum Kind {
 }
 
 /// The columns of files with such rows, in their order; docs/files.md describes them.
-pub(super) fn of(rows: &Rows, format: Format) -> Vec<TableColumn> {
-    let parquet = matches!(format, Format::Parquet(_));
+pub(super) fn of(rows: &Rows, format: Format, options: FormatOptions) -> Vec<TableColumn> {
+    let parquet = matches!(format, Format::Parquet(_) | Format::Avro(_));
     let declared = |name: &str| match rows {
         Rows::Columns(of) => {
             of.columns.columns().iter().find(|c| c.name == name).map(|c| declared(c.kind))
@@ -64,6 +66,10 @@ pub(super) fn of(rows: &Rows, format: Format) -> Vec<TableColumn> {
     // JSON lines have each time once, as text, and the bytes of a header's name beside the name.
     let only_parquet = ["timestamp_ms", "header_keys_bytes", "window_start_ms", "window_end_ms"];
     let names = rows.columns().into_iter().filter(|name| parquet || !only_parquet.contains(name));
+    let kind = |name: &str| match kind(name) {
+        Kind::Time if options.plain_times => Kind::Micros,
+        kind => kind,
+    };
     names.map(|name| TableColumn { name: name.into(), kind: kind(name) }).collect()
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use clap::ValueEnum;
 
 use crate::outside::cli::ddl::columns::{Kind, TableColumn};
+use crate::pure::layout::format::Format;
 use crate::pure::layout::table::{Partitions, TablePath};
 
 /// Who reads the table.
@@ -25,8 +26,7 @@ pub(in crate::outside::cli) struct Table {
     pub(super) root: String,
     pub(super) path: TablePath,
     pub(super) columns: Vec<TableColumn>,
-    /// The files' extension: `parquet`, or one of JSON lines.
-    pub(in crate::outside::cli) extension: &'static str,
+    pub(in crate::outside::cli) format: Format,
 }
 
 impl Engine {
@@ -36,7 +36,12 @@ impl Engine {
     /// The engine cannot read files that lie so; the text says why.
     pub(in crate::outside::cli) fn statements(self, table: &Table) -> Result<String, String> {
         if self == Engine::Duckdb {
-            return Ok(table.duckdb());
+            return match table.format {
+                Format::Avro(_) => Err("DuckDB itself reads no Avro; its extension avro has \
+                                        read_avro"
+                    .into()),
+                _ => Ok(table.duckdb()),
+            };
         }
         let Partitions::Hive(partitions) = &table.path.partitions else {
             return Err(format!(
@@ -75,7 +80,7 @@ impl Engine {
             Kind::Json => text.into(),
             Kind::Boolean => "BOOLEAN".into(),
             Kind::Int32 => int.into(),
-            Kind::Int64 => "BIGINT".into(),
+            Kind::Int64 | Kind::Micros => "BIGINT".into(),
             Kind::Float64 => "DOUBLE".into(),
             Kind::Decimal { precision, scale } => format!("DECIMAL({precision},{scale})"),
             Kind::Date => "DATE".into(),
@@ -118,8 +123,24 @@ pub(in crate::outside::cli) fn literal(engine: Engine, text: &str) -> String {
 }
 
 impl Table {
-    pub(in crate::outside::cli) fn is_parquet(&self) -> bool {
-        self.extension == "parquet"
+    /// Whether the files have typed columns, and no texts for them.
+    pub(in crate::outside::cli) fn is_typed(&self) -> bool {
+        matches!(self.format, Format::Parquet(_) | Format::Avro(_))
+    }
+
+    /// The format, as Spark and Trino name it.
+    pub(in crate::outside::cli) fn format_name(&self) -> &'static str {
+        match self.format {
+            Format::Parquet(_) => "PARQUET",
+            Format::Avro(_) => "AVRO",
+            Format::JsonLines(_) => "JSON",
+            Format::Text(_) => "TEXT",
+        }
+    }
+
+    /// Whether a column of times has plain numbers.
+    pub(in crate::outside::cli) fn has_micros(&self, column: &str) -> bool {
+        self.columns.iter().any(|c| c.name == column && c.kind == Kind::Micros)
     }
 
     /// The URL of the directory that all files lie below.
@@ -138,7 +159,7 @@ impl Table {
     /// The columns, one a line; `extra` are the partitions where the engine lists them too.
     fn columns(&self, engine: Engine, extra: &[String]) -> String {
         let own = self.columns.iter().map(|c| {
-            let times = engine == Engine::Hive && c.kind == Kind::Time;
+            let times = engine == Engine::Hive && matches!(c.kind, Kind::Time | Kind::Micros);
             let comment = if times { " COMMENT 'microseconds since 1970'" } else { "" };
             format!("  {} {}{comment}", engine.quoted(&c.name), engine.type_of(c.kind))
         });
@@ -157,10 +178,17 @@ impl Table {
             let all = partitions.iter().map(|p| format!("{} STRING", engine.quoted(p)));
             let _ = writeln!(text, "PARTITIONED BY ({})", all.collect::<Vec<_>>().join(", "));
         }
-        text.push_str(match self.is_parquet() {
-            true => "STORED AS PARQUET\n",
-            false => {
+        text.push_str(match self.format {
+            Format::Parquet(_) => "STORED AS PARQUET\n",
+            Format::Avro(_) => "STORED AS AVRO\n",
+            Format::JsonLines(_) => {
                 "ROW FORMAT SERDE 'org.apache.hive.hcatalog.data.JsonSerDe'\nSTORED AS TEXTFILE\n"
+            }
+            // Hive's own format of lines would end a value at a control character, and has a word
+            // for null.
+            Format::Text(_) => {
+                "ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.RegexSerDe'\n\
+                 WITH SERDEPROPERTIES ('input.regex' = '(?s)^(.*)$')\nSTORED AS TEXTFILE\n"
             }
         });
         let _ = writeln!(text, "LOCATION {};", literal(engine, &self.location()));
@@ -175,7 +203,7 @@ impl Table {
         let engine = Engine::Spark;
         let name = engine.quoted(&self.name);
         let columns = self.columns(engine, partitions);
-        let format = if self.is_parquet() { "PARQUET" } else { "JSON" };
+        let format = self.format_name();
         let mut text = format!("CREATE TABLE {name} (\n{columns}\n)\nUSING {format}\n");
         if !partitions.is_empty() {
             let all: Vec<String> = partitions.iter().map(|p| engine.quoted(p)).collect();
@@ -195,7 +223,10 @@ impl Table {
         let columns = self.columns(engine, partitions);
         let mut with = vec![
             format!("  external_location = {}", literal(engine, &self.location())),
-            format!("  format = '{}'", if self.is_parquet() { "PARQUET" } else { "JSON" }),
+            match self.format {
+                Format::Text(_) => "  format = 'REGEX',\n  regex = '(?s)^(.*)$'".into(),
+                _ => format!("  format = '{}'", self.format_name()),
+            },
         ];
         if !partitions.is_empty() {
             let all: Vec<String> = partitions.iter().map(|p| literal(engine, p)).collect();
@@ -234,21 +265,35 @@ impl Table {
             Partitions::Unnamed(_) => ", hive_partitioning = false".into(),
         };
         let read = self.read_by_duckdb(&format!("{files}{hive}"));
-        format!("CREATE VIEW {} AS\nSELECT * FROM {read};\n", engine.quoted(&self.name))
+        // An empty line would be null.
+        let columns = match self.format {
+            Format::Text(_) => "* REPLACE (coalesce(value, '') AS value)",
+            _ => "*",
+        };
+        format!("CREATE VIEW {} AS\nSELECT {columns} FROM {read};\n", engine.quoted(&self.name))
     }
 
     /// Where all files lie, as a pattern. DuckDB's local paths have no scheme.
     pub(in crate::outside::cli) fn files_of_duckdb(&self) -> String {
         let location = self.location();
         let location = location.strip_prefix("file://").unwrap_or(&location);
-        format!("{location}/**/*.{}", self.extension)
+        format!("{location}/**/*.{}", self.format.extension())
     }
 
     /// The function that reads `files`, an expression that may have further arguments behind it.
     pub(in crate::outside::cli) fn read_by_duckdb(&self, files: &str) -> String {
         let engine = Engine::Duckdb;
-        if self.is_parquet() {
-            return format!("read_parquet({files}, union_by_name = true)");
+        match self.format {
+            Format::Parquet(_) => return format!("read_parquet({files}, union_by_name = true)"),
+            // Of one column, that ends nowhere in a line.
+            Format::Text(_) => {
+                return format!(
+                    "read_csv({files}, columns = {{'value': 'VARCHAR'}}, header = false, \
+                     auto_detect = false, quote = '', escape = '', \
+                     delim = chr(30) || chr(31) || chr(30) || chr(31), new_line = '\\n')"
+                );
+            }
+            Format::JsonLines(_) | Format::Avro(_) => {}
         }
         let columns = self.columns.iter().map(|c| {
             format!("  {}: {}", literal(engine, &c.name), literal(engine, &engine.type_of(c.kind)))

@@ -69,7 +69,8 @@ impl Recount {
             if wanted.is_empty() {
                 complain(
                     "no mapping can be recounted: a mapping must archive both its records, with \
-                     their values (raw_value = true), and its counts ([mapping.NAME.wordcount])",
+                     their values (raw_value = true) and not as text, and its counts \
+                     ([mapping.NAME.wordcount])",
                 );
                 return Ok(EX_USAGE);
             }

@@ -10,11 +10,11 @@ use std::ops::Range;
 
 use clap::ValueEnum;
 
-use crate::common::config::{Config, Mapping, Topics, WordCount};
+use crate::common::config::{ArchiveConfig, Config, Mapping, Topics, WordCount};
 use crate::outside::cli::ddl::{Engine, Table, TableOf, literal};
 use crate::outside::cli::recount::mappings::recountable;
 use crate::pure::count::{By, Split, Time, Tokenizer};
-use crate::pure::layout::format::Rows;
+use crate::pure::layout::format::{Format, Rows};
 use crate::pure::layout::rules::OnBadRecord;
 
 /// Who runs the statements.
@@ -72,6 +72,13 @@ impl RecountOf<'_> {
             return Err(format!(
                 "mapping.{name} archives its values as JSON, which engines write in other ways \
                  than the records had it: use `alluvium recount` without --sql"
+            ));
+        }
+        let is_avro = |a: &ArchiveConfig| matches!(a.format, Format::Avro(_));
+        if engine == SqlEngine::Duckdb && mapping.archives().any(is_avro) {
+            return Err(format!(
+                "mapping.{name} archives Avro, which DuckDB itself does not read: use --sql spark, \
+                 or `alluvium recount` without --sql"
             ));
         }
         let raw = self.tables(mapping)?;
@@ -173,9 +180,10 @@ impl Dialect {
                 }
                 None => table.location(),
             };
-            let (format, columns) = match table.is_parquet() {
-                true => ("PARQUET", String::new()),
-                false => ("JSON", format!(" (\n{}\n)", table.own_columns(self.ddl()))),
+            let format = table.format_name();
+            let columns = match table.format {
+                Format::Parquet(_) => String::new(),
+                _ => format!(" (\n{}\n)", table.own_columns(self.ddl())),
             };
             let _ = writeln!(
                 text,
@@ -183,7 +191,7 @@ impl Dialect {
                  USING {format} OPTIONS (path {}, \
                  recursiveFileLookup 'true', pathGlobFilter {}, mergeSchema 'true');",
                 self.literal(&location),
-                self.literal(&format!("*.{}", table.extension))
+                self.literal(&format!("*.{}", table.format.extension()))
             );
             return;
         }
@@ -207,7 +215,10 @@ impl Dialect {
 
     /// Milliseconds of a time of a table: a column of numbers in Parquet, a text in JSON lines.
     fn millis(&self, table: &Table, column: &str) -> String {
-        match (table.is_parquet(), self.is_spark()) {
+        if table.has_micros(column) {
+            return format!("{column}_ms");
+        }
+        match (table.is_typed(), self.is_spark()) {
             // Files of version 1 have the time alone.
             (true, true) => format!("coalesce({column}_ms, unix_millis({column}))"),
             (true, false) => format!("coalesce({column}_ms, epoch_ms({column}))"),
@@ -219,7 +230,7 @@ impl Dialect {
     /// A text column. Bytes have a column of their own; Spark reads those that are no UTF-8 with
     /// replacement characters, as the daemon does, and DuckDB has no function for them.
     fn text(&self, table: &Table, column: &str) -> String {
-        match (table.is_parquet(), self.is_spark()) {
+        match (table.is_typed(), self.is_spark()) {
             (true, true) => format!("coalesce({column}, decode({column}_bytes, 'UTF-8'))"),
             (false, true) => {
                 format!("coalesce({column}, decode(unbase64({column}_bytes), 'UTF-8'))")

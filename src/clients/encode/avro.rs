@@ -1,0 +1,217 @@
+//! Avro's object container files. arrow-avro makes rows and the schema, of the same columns as
+//! Parquet has; blocks are put together here, because its own writer has no levels of compression
+//! and no metadata.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Fields, Schema};
+use arrow_avro::schema::AvroSchema;
+use arrow_avro::writer::format::AvroBinaryFormat;
+use arrow_avro::writer::{Encoder, WriterBuilder};
+use bytes::Bytes;
+
+use crate::clients::encode::chunks::{Chunks, SMALL};
+use crate::clients::encode::error::EncodeError;
+use crate::clients::encode::rows::{Builder, VERSION};
+use crate::clients::encode::zstd_levels::{extra_bytes, level_of};
+use crate::pure::layout::format::AvroCodec;
+use crate::pure::layout::rules::Fit;
+use crate::pure::record::{Record, TopicPartition};
+
+/// Rows in a block: enough to compress well, few enough for a reader's memory.
+const BLOCK_ROWS: usize = 2_048;
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// The memory of one file beside its rows, bytes: an estimate of the encoders of its columns.
+const OPEN: usize = 64 << 10;
+
+pub(super) struct File<B> {
+    rows: B,
+    schema: Arc<Schema>,
+    encoder: Encoder,
+    codec: Codec,
+    sync: [u8; 16],
+    out: Chunks,
+    taken: u64,
+}
+
+/// How blocks are compressed.
+enum Codec {
+    Null,
+    Deflate(flate2::Compression),
+    Snappy,
+    Zstandard(i32),
+}
+
+impl Codec {
+    fn new(codec: AvroCodec, level: Option<i32>) -> Codec {
+        match codec {
+            AvroCodec::Null => Codec::Null,
+            AvroCodec::Deflate => Codec::Deflate(match level {
+                Some(level) => flate2::Compression::new(level.unsigned_abs()),
+                None => flate2::Compression::fast(),
+            }),
+            AvroCodec::Snappy => Codec::Snappy,
+            AvroCodec::Zstandard => Codec::Zstandard(level_of(level)),
+        }
+    }
+
+    /// The name in the file's metadata.
+    fn name(&self) -> &'static str {
+        match self {
+            Codec::Null => "null",
+            Codec::Deflate(_) => "deflate",
+            Codec::Snappy => "snappy",
+            Codec::Zstandard(_) => "zstandard",
+        }
+    }
+
+    fn compress(&self, block: Bytes) -> Result<Bytes, EncodeError> {
+        Ok(match self {
+            Codec::Null => block,
+            Codec::Deflate(level) => {
+                let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), *level);
+                encoder.write_all(&block)?;
+                encoder.finish()?.into()
+            }
+            Codec::Snappy => {
+                let packed = snap::raw::Encoder::new().compress_vec(&block);
+                let mut packed = packed.map_err(std::io::Error::from)?;
+                // Avro's own addition to snappy.
+                let mut sum = flate2::Crc::new();
+                sum.update(&block);
+                packed.extend_from_slice(&sum.sum().to_be_bytes());
+                packed.into()
+            }
+            Codec::Zstandard(level) => zstd::bulk::compress(&block, *level)?.into(),
+        })
+    }
+}
+
+/// A number as Avro writes it.
+fn long(out: &mut impl Write, number: usize) -> std::io::Result<()> {
+    let mut left = (number as u64) << 1;
+    while 0x7f < left {
+        out.write_all(&[(left as u8 & 0x7f) | 0x80])?;
+        left >>= 7;
+    }
+    out.write_all(&[left as u8])
+}
+
+fn bytes(out: &mut impl Write, bytes: &[u8]) -> std::io::Result<()> {
+    long(out, bytes.len())?;
+    out.write_all(bytes)
+}
+
+/// The field without what only Parquet has: dictionaries, and ids as Parquet names them.
+fn plain(field: &Field) -> Field {
+    let kind = match field.data_type() {
+        DataType::Dictionary(_, values) => values.as_ref().clone(),
+        DataType::List(element) => DataType::List(Arc::new(plain(element))),
+        DataType::Struct(fields) => {
+            DataType::Struct(fields.iter().map(|field| plain(field)).collect::<Fields>())
+        }
+        kind => kind.clone(),
+    };
+    Field::new(field.name(), kind, field.is_nullable())
+}
+
+impl<B: Builder> File<B> {
+    pub(super) fn new(
+        rows: B,
+        codec: AvroCodec,
+        level: Option<i32>,
+        of: &TopicPartition,
+    ) -> Result<File<B>, EncodeError> {
+        let fields: Fields = rows.schema().fields().iter().map(|field| plain(field)).collect();
+        let schema = Arc::new(Schema::new(fields));
+        let encoder = WriterBuilder::new((*schema).clone()).build_encoder::<AvroBinaryFormat>()?;
+        let json = AvroSchema::try_from(&*schema)?.json_string;
+        let (codec, sync) = (Codec::new(codec, level), uuid::Uuid::new_v4().into_bytes());
+        let (mut out, partition) = (Chunks::default(), of.partition.to_string());
+        let metadata = [
+            ("avro.schema", json.as_str()),
+            ("avro.codec", codec.name()),
+            ("alluvium.version", VERSION),
+            ("alluvium.topic", &*of.topic),
+            ("alluvium.partition", &partition),
+        ];
+        out.write_all(b"Obj\x01")?;
+        long(&mut out, metadata.len())?;
+        for (name, value) in metadata {
+            bytes(&mut out, name.as_bytes())?;
+            bytes(&mut out, value.as_bytes())?;
+        }
+        long(&mut out, 0)?;
+        out.write_all(&sync)?;
+        Ok(File { rows, schema, encoder, codec, sync, out, taken: 0 })
+    }
+
+    #[inline]
+    pub(super) fn append(&mut self, record: &Record<'_>, fit: &Fit<'_>) -> Result<(), EncodeError> {
+        self.rows.append(record, fit)?;
+        if BLOCK_ROWS <= self.rows.rows() || BLOCK_BYTES <= self.rows.bytes() {
+            self.write_block()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn write_block(&mut self) -> Result<(), EncodeError> {
+        let rows = self.rows.rows();
+        if rows == 0 {
+            return Ok(());
+        }
+        let (_, arrays, _) = self.rows.batch()?.into_parts();
+        let arrays: Result<Vec<ArrayRef>, _> = self
+            .schema
+            .fields()
+            .iter()
+            .zip(arrays)
+            .map(|(field, array)| match array.data_type() == field.data_type() {
+                true => Ok(array),
+                false => cast(&array, field.data_type()),
+            })
+            .collect();
+        // The encoder compares the schema, which has its own metadata.
+        self.encoder.encode(&RecordBatch::try_new(Arc::clone(&self.schema), arrays?)?)?;
+        let block = self.codec.compress(self.encoder.flush().bytes().clone())?;
+        long(&mut self.out, rows)?;
+        bytes(&mut self.out, &block)?;
+        Ok(self.out.write_all(&self.sync)?)
+    }
+
+    #[inline]
+    pub(super) fn has_bytes(&self) -> bool {
+        SMALL < self.out.waiting()
+    }
+
+    pub(super) fn drain_bytes(&mut self, give: &mut dyn FnMut(Bytes)) {
+        self.taken += self.out.give_full(give) as u64;
+    }
+
+    pub(super) fn drain_all(&mut self, give: &mut dyn FnMut(Bytes)) {
+        self.taken += self.out.give_all(give) as u64;
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        let codec = match self.codec {
+            Codec::Zstandard(level) => extra_bytes(level),
+            Codec::Null | Codec::Deflate(_) | Codec::Snappy => 0,
+        };
+        // Builders double their buffers.
+        OPEN + codec + self.rows.bytes() * 3 / 2 + self.out.memory_bytes()
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.taken + self.out.waiting() as u64
+    }
+
+    pub(super) fn finish(mut self, give: &mut dyn FnMut(Bytes)) -> Result<(), EncodeError> {
+        self.write_block()?;
+        let _ = self.out.give_all(give);
+        Ok(())
+    }
+}
