@@ -16,6 +16,8 @@ use crate::fakes::network::{Failure, LATE, Network};
 pub(crate) struct Contents {
     pub files: BTreeMap<String, Vec<u8>>,
     pub directories: BTreeSet<String>,
+    /// Files whose bytes the store does not give, as HDFS after the loss of a block.
+    pub unreadable: BTreeSet<String>,
     /// Files that were made and are not closed.
     pub open: BTreeSet<String>,
     /// The most of them at one time.
@@ -222,6 +224,7 @@ impl Store for Memory {
     async fn read_at_most(&self, path: &str, most: u64) -> Result<Option<Bytes>, StoreError> {
         let at = path.to_string();
         let read = move |c: &mut Contents| match c.files.get(&at) {
+            Some(_) if c.unreadable.contains(&at) => Err(ErrorKind::Unknown),
             Some(bytes) if most < bytes.len() as u64 => Err(ErrorKind::TooLarge),
             found => Ok(found.cloned().map(Bytes::from)),
         };

@@ -11,6 +11,15 @@ use crate::pure::protocol::{AttemptId, Entry, EntryKey, FileRef, Head, Settle, s
 /// Recovery looks for so many files of the tail; a backfill may have thousands.
 const LOOKED_AT: usize = 64;
 
+/// What came of settling all that is staged of a partition.
+#[derive(Default)]
+pub struct Settled {
+    /// The attempts that are left alone, because they may still be appended.
+    pub left: Vec<AttemptId>,
+    /// Why others could not be settled: a person has to look.
+    pub damages: Vec<LedgerError>,
+}
+
 /// What is staged of an attempt.
 #[derive(Default)]
 struct StagedAttempt {
@@ -67,36 +76,63 @@ impl LedgerStore {
 
     /// Rule 7, for every attempt of which something is staged; the attempts that are left alone,
     /// because they may still be appended.
+    ///
+    /// # Errors
+    /// The store does not answer; or an attempt can't be settled, and all others are.
     pub async fn settle_all(&self, tail: Option<Head>) -> Result<Vec<AttemptId>, LedgerError> {
-        let mut left = Vec::new();
-        for ((key, id), mut attempt) in self.staged().await? {
-            let entry = self.entry(key).await?;
-            match settle(key, id, entry.as_ref().map(Entry::head), tail) {
-                Settle::RollForward => {
-                    let entry = entry.expect("settle rolls forward what an entry names");
-                    // The ledger's tail is looked at by whoever recovers.
-                    let _ = self.publish_from(&entry, &attempt).await?;
-                    let is_named =
-                        |name: &String| entry.files.iter().any(|file| file.staged == *name);
-                    attempt.files.retain(|name| !is_named(name));
-                    self.delete(key, id, attempt).await?;
-                    crash::at(Step::RolledForward);
-                }
-                Settle::Delete if entry.is_none() && !self.is_passed(key).await? => {
-                    tracing::warn!(
-                        staged = self.paths.staged(key, id, ""),
-                        "an entry of the ledger is missing, and what is staged here may be all \
-                         that is left of its records: alluvium repair puts the entry back"
-                    );
-                }
-                Settle::Delete => {
-                    crash::at(Step::SettleDecided);
-                    self.delete(key, id, attempt).await?;
-                }
-                Settle::HandsOff => left.push(id),
+        let Settled { left, damages } = self.settle_each(tail).await?;
+        damages.into_iter().next().map_or(Ok(left), Err)
+    }
+
+    /// The same, for somebody who goes on with what is not damaged.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn settle_each(&self, tail: Option<Head>) -> Result<Settled, LedgerError> {
+        let mut settled = Settled::default();
+        for ((key, id), attempt) in self.staged().await? {
+            match self.settle(tail, (key, id), attempt).await {
+                Ok(true) => settled.left.push(id),
+                Ok(false) => {}
+                Err(e) if e.is_damage() => settled.damages.push(e),
+                Err(e) => return Err(e),
             }
         }
-        Ok(left)
+        Ok(settled)
+    }
+
+    /// Whether the attempt is left alone.
+    async fn settle(
+        &self,
+        tail: Option<Head>,
+        (key, id): (EntryKey, AttemptId),
+        mut attempt: StagedAttempt,
+    ) -> Result<bool, LedgerError> {
+        let entry = self.entry(key).await?;
+        match settle(key, id, entry.as_ref().map(Entry::head), tail) {
+            Settle::RollForward => {
+                let entry = entry.expect("settle rolls forward what an entry names");
+                // The ledger's tail is looked at by whoever recovers.
+                let _ = self.publish_from(&entry, &attempt).await?;
+                let is_named = |name: &String| entry.files.iter().any(|file| file.staged == *name);
+                attempt.files.retain(|name| !is_named(name));
+                self.delete(key, id, attempt).await?;
+                crash::at(Step::RolledForward);
+            }
+            Settle::Delete if entry.is_none() && !self.is_passed(key).await? => {
+                tracing::warn!(
+                    staged = self.paths.staged(key, id, ""),
+                    "an entry of the ledger is missing, and what is staged here may be all that \
+                     is left of its records: alluvium repair puts the entry back"
+                );
+            }
+            Settle::Delete => {
+                crash::at(Step::SettleDecided);
+                self.delete(key, id, attempt).await?;
+            }
+            Settle::HandsOff => return Ok(true),
+        }
+        Ok(false)
     }
 
     /// Whether an entry names the first record of an attempt whose own entry is not there. Where an
