@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::clients::encode::error::EncodeError;
-use crate::clients::encode::{jsonl, parquet, rows};
+use crate::clients::encode::{counts, jsonl, parquet, rows};
 use crate::pure::layout::format::{Format, Rows};
 use crate::pure::layout::rules::Fit;
 use crate::pure::record::{Record, TopicPartition};
@@ -13,7 +13,7 @@ pub struct Encoder(Kind);
 
 enum Kind {
     RawParquet(Box<parquet::File<rows::RawRows>>),
-    CountParquet(Box<parquet::File<rows::CountRows>>),
+    CountParquet(Box<parquet::File<counts::CountRows>>),
     JsonLines(Box<jsonl::File>),
 }
 
@@ -42,7 +42,7 @@ impl Encoder {
                 raw(rows::RawRows::quarantined(of), codec)
             }
             (Format::Parquet(codec), Rows::Counts) => {
-                let file = parquet::File::new(rows::CountRows::new(of), codec)?;
+                let file = parquet::File::new(counts::CountRows::new(of), codec)?;
                 Ok(Kind::CountParquet(Box::new(file)))
             }
             // The configuration allows these rows in one format only.

@@ -4,10 +4,12 @@
 //! ([`Encoder::drain_bytes`]), so that a file is never held in memory whole.
 
 mod chunks;
+mod counts;
 mod encoder;
 mod error;
 mod foreign;
 mod jsonl;
+mod large;
 mod parquet;
 mod rows;
 mod typed;
