@@ -17,6 +17,12 @@ pub trait Store: Send + Sync + 'static {
     /// The root, for people.
     fn url(&self) -> &str;
 
+    /// Whether a file whose last byte is written takes long to be complete, while hardly anything
+    /// of it is open any more.
+    fn completes_late(&self) -> bool {
+        false
+    }
+
     /// Creates a file. The file must not exist, and its directory must.
     async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError>;
 

@@ -54,6 +54,10 @@ impl Store for Measured {
         self.inner.url()
     }
 
+    fn completes_late(&self) -> bool {
+        self.inner.completes_late()
+    }
+
     async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError> {
         let inner =
             timed(&*self.timer, (self.url(), path), "create", self.inner.create(path)).await?;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::join_all;
+
 use crate::clients::store::{ErrorKind, StoreError, Writer};
 use crate::common::crash::{self, Step};
 use crate::engine::archive::ledger::{LedgerError, LedgerStore};
@@ -10,6 +12,9 @@ use crate::pure::protocol::{AttemptId, Entry, EntryKey, FileRef, Head, Settle, s
 
 /// Recovery looks for so many files of the tail; a backfill may have thousands.
 const LOOKED_AT: usize = 64;
+
+/// So many files are renamed at the same time.
+const PUBLISHED_AT_ONCE: usize = 16;
 
 /// What came of settling all that is staged of a partition.
 #[derive(Default)]
@@ -210,31 +215,49 @@ impl LedgerStore {
         entry: &Entry,
         attempt: &StagedAttempt,
     ) -> Result<Vec<FileRef>, LedgerError> {
+        // Each is two or three calls, and an entry may name thousands.
         let mut lost = Vec::new();
-        for file in &entry.files {
-            let [now, old] = staged_paths(&self.paths, entry, file);
-            let staged = if attempt.in_directory { old } else { now };
-            match self.bring(&staged, &file.path).await {
-                Ok(()) => crash::at(Step::Renamed),
-                Err(e) if matches!(e.kind, ErrorKind::NotFound | ErrorKind::AlreadyExists) => {
-                    // Somebody else was faster: then it lies at its place. A rename moves the only
-                    // copy, so what lies there while the staged file exists came otherwise.
-                    let found = self.store.length(&file.path).await?;
-                    match self.store.length(&staged).await? {
-                        Some(_) if found.is_some() => {
-                            let (entry, path) = (self.paths.entry(entry.key()), file.path.clone());
-                            return Err(LedgerError::Occupied { entry, path, staged });
-                        }
-                        Some(_) => return Err(e.into()),
-                        None if found == Some(file.bytes) => {}
-                        None => lost.push(file.clone()),
-                    }
-                }
-                Err(e) => return Err(e.into()),
+        for some in entry.files.chunks(PUBLISHED_AT_ONCE) {
+            let mut calls = Vec::with_capacity(some.len());
+            for file in some {
+                calls.push(self.publish_file(entry, attempt, file));
+            }
+            for file in join_all(calls).await {
+                lost.extend(file?);
             }
         }
         crash::at(Step::Published);
         Ok(lost)
+    }
+
+    /// The file, if it is lost.
+    async fn publish_file(
+        &self,
+        entry: &Entry,
+        attempt: &StagedAttempt,
+        file: &FileRef,
+    ) -> Result<Option<FileRef>, LedgerError> {
+        let [now, old] = staged_paths(&self.paths, entry, file);
+        let staged = if attempt.in_directory { old } else { now };
+        match self.bring(&staged, &file.path).await {
+            Ok(()) => crash::at(Step::Renamed),
+            Err(e) if matches!(e.kind, ErrorKind::NotFound | ErrorKind::AlreadyExists) => {
+                // Somebody else was faster: then it lies at its place. A rename moves the only
+                // copy, so what lies there while the staged file exists came otherwise.
+                let found = self.store.length(&file.path).await?;
+                match self.store.length(&staged).await? {
+                    Some(_) if found.is_some() => {
+                        let (entry, path) = (self.paths.entry(entry.key()), file.path.clone());
+                        return Err(LedgerError::Occupied { entry, path, staged });
+                    }
+                    Some(_) => return Err(e.into()),
+                    None if found == Some(file.bytes) => {}
+                    None => return Ok(Some(file.clone())),
+                }
+            }
+            Err(e) => return Err(e.into()),
+        }
+        Ok(None)
     }
 
     /// The files of an entry that are neither staged nor published, of the first

@@ -247,6 +247,10 @@ impl Store for Hdfs {
         &self.url
     }
 
+    fn completes_late(&self) -> bool {
+        true
+    }
+
     async fn create(&self, path: &str) -> Result<Box<dyn Writer>, StoreError> {
         let (by, began) = (self.clients.in_use(), Instant::now());
         let creation = Arc::clone(&self.creation);
