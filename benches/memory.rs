@@ -8,15 +8,17 @@
 //! MAPPINGS it has so many mappings, which share the partitions. With DAYS the records are of so
 //! many days, in no order, and each day has a directory. The format `columns` is Parquet with
 //! declared columns, of records that are JSON then; the store `slow` is HDFS whose DataNode is
-//! stopped for four fifths of the time.
+//! stopped for four fifths of the time. With the arrival `burst` the daemon is stopped by a signal
+//! while the records come, so that partitions that were read to their ends find all at once.
 //!
-//! A run also fails if it makes more than FILES files, needs more than THREADS threads, or stops
-//! later than the daemon's own limit.
+//! A run also fails if it makes more than FILES files, needs more threads than THREADS or than
+//! docs/benchmark.md says, takes more than CPU percent of a core while it is idle, or stops later
+//! than the daemon's own limit.
 //!
-//! PARTITIONS=1,100,1000  FORMATS=parquet,jsonl (columns)  ARRIVALS=backlog,live
+//! PARTITIONS=1,100,1000  FORMATS=parquet,jsonl (columns)  ARRIVALS=backlog,live (burst)
 //! STORES=local (hdfs, slow)  MEMORY=256 (MiB)  RECORDS=300000  RECORD_BYTES=1000
 //! IDLE=5 (seconds)  MAPPINGS=1  COUNTS=no (or partition, merged)  DAYS=0
-//! FILES, THREADS (no limit)
+//! FILES, THREADS (no limit, but that of the docs), CPU=100 (percent of a core while idle)
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "../tests/support/mod.rs"]
@@ -45,10 +47,15 @@ struct Size {
     json: bool,
     most_files: usize,
     most_threads: u64,
+    /// Percent of a core.
+    most_idle: f64,
 }
 
 /// `daemon.drain_timeout`, and the time that the last commit may take.
 const MOST_STOP: Duration = Duration::from_secs(35);
+
+/// `daemon.workers` of each run.
+const WORKERS: u64 = 2;
 
 /// A record of a topic with the brokers' own limit has at most so many bytes.
 const USUAL: usize = 900_000;
@@ -57,6 +64,19 @@ impl Size {
     /// The most memory that a daemon may need, KiB.
     fn promised_kib(&self) -> u64 {
         self.budget_mib * 1_280 + 4 * self.record_bytes as u64 / 1_024
+    }
+
+    /// The most threads of a daemon, as docs/benchmark.md has them: with one broker, one address.
+    fn threads(&self, run: &Run<'_>) -> u64 {
+        const PROCESS: u64 = 70;
+        const HDFS: u64 = 8;
+        const CLIENT: u64 = 2;
+        const WORKER: u64 = 8;
+        let mappings = self.mappings as u64;
+        let workers = (WORKERS * 2).div_ceil(mappings).clamp(1, WORKERS);
+        let workers = workers.min((run.partitions / self.mappings).max(1) as u64);
+        let hdfs = if run.store == "local" { 0 } else { HDFS };
+        PROCESS + hdfs + CLIENT + WORKER * workers * mappings
     }
 
     /// The topics of a run: one for each mapping, with so many partitions each.
@@ -93,7 +113,7 @@ struct Needed {
 
 impl Needed {
     /// What of it is more than was promised, in words.
-    fn faults(&self, size: &Size) -> Vec<String> {
+    fn faults(&self, size: &Size, run: &Run<'_>) -> Vec<String> {
         let mut faults = Vec::new();
         let promised = size.promised_kib();
         if promised < self.peak.rss_kib {
@@ -103,8 +123,13 @@ impl Needed {
         if size.most_files < self.files {
             faults.push(format!("{} files, and not {}", self.files, size.most_files));
         }
-        if size.most_threads < self.peak.threads {
-            faults.push(format!("{} threads, and not {}", self.peak.threads, size.most_threads));
+        let threads = size.most_threads.min(size.threads(run));
+        if threads < self.peak.threads {
+            faults.push(format!("{} threads, and not {threads}", self.peak.threads));
+        }
+        if size.most_idle < self.idle_percent {
+            let (idle, most) = (self.idle_percent, size.most_idle);
+            faults.push(format!("{idle:.2} % of a core while it was idle, and not {most}"));
         }
         if MOST_STOP < self.stopped {
             faults.push(format!("a stop of {:?}", self.stopped));
@@ -132,6 +157,7 @@ fn main() -> ExitCode {
         json: list("FORMATS", "").contains(&"columns".into()),
         most_files: number("FILES", u64::MAX) as usize,
         most_threads: number("THREADS", u64::MAX),
+        most_idle: number("CPU", 100) as f64,
     };
     let stores = list("STORES", "local");
     let nodes = u8::from(stores.iter().any(|s| s != "local"));
@@ -163,7 +189,7 @@ fn main() -> ExitCode {
                     let run = Run { partitions, format: &format, arrival: &arrival, store };
                     let needed = measure(&cluster, &size, &run, &mut filled);
                     show(&size, &run, &needed);
-                    let faults = needed.faults(&size);
+                    let faults = needed.faults(&size, &run);
                     faults.iter().for_each(|fault| println!("too much: {fault}"));
                     exceeded += u32::from(!faults.is_empty());
                 }
@@ -263,7 +289,7 @@ format = "{format}"
 {columns}
 {path}
 [daemon]
-workers = 2
+workers = {WORKERS}
 memory = "{}MiB"
 {}"#,
         cluster.bootstrap(),
@@ -274,8 +300,11 @@ memory = "{}MiB"
 }
 
 fn measure(cluster: &Cluster, size: &Size, run: &Run<'_>, filled: &mut BTreeSet<String>) -> Needed {
-    let live = run.arrival == "live";
-    let kind = if live { format!("live-{}-{}", run.format, run.store) } else { "backlog".into() };
+    let live = run.arrival != "backlog";
+    let kind = match run.arrival {
+        "backlog" => "backlog".into(),
+        arrival => format!("{arrival}-{}-{}", run.format, run.store),
+    };
     let name = format!("t{}-{kind}", run.partitions);
     let (topics, each) = size.topics(&name, run.partitions);
     if filled.insert(name.clone()) {
@@ -297,7 +326,15 @@ fn measure(cluster: &Cluster, size: &Size, run: &Run<'_>, filled: &mut BTreeSet<
     let all = f64::from(each * size.mappings);
     eventually("an assignment", Duration::from_secs(120), || all <= owned());
     if live {
+        let is_burst = run.arrival == "burst";
+        // Shorter than a session of the group.
+        if is_burst {
+            signal(pid, "-STOP");
+        }
         fill(cluster, &topics, each, size);
+        if is_burst {
+            signal(pid, "-CONT");
+        }
     }
     eventually("everything read", Duration::from_secs(300), || {
         let read = daemon.metric("alluvium_records_total", &[("role", "source")]);
@@ -345,6 +382,10 @@ fn show(size: &Size, run: &Run<'_>, needed: &Needed) {
     );
 }
 
+fn signal(pid: impl std::fmt::Display, signal: &str) {
+    let _ = std::process::Command::new("kill").args([signal, &pid.to_string()]).status();
+}
+
 /// A DataNode that is stopped for four fifths of the time, until this is dropped.
 struct SlowStore {
     goes_on: Arc<AtomicBool>,
@@ -357,13 +398,11 @@ impl SlowStore {
         let pid = std::fs::read_to_string(cluster.state.join("run/dn1.pid")).unwrap();
         let watched = Arc::clone(&goes_on);
         let thread = std::thread::spawn(move || {
-            let signal = |signal: &str, millis| {
-                let _ = std::process::Command::new("kill").args([signal, pid.trim()]).status();
-                std::thread::sleep(Duration::from_millis(millis));
-            };
             while watched.load(Ordering::SeqCst) {
-                signal("-STOP", 800);
-                signal("-CONT", 200);
+                for (name, millis) in [("-STOP", 800), ("-CONT", 200)] {
+                    signal(pid.trim(), name);
+                    std::thread::sleep(Duration::from_millis(millis));
+                }
             }
         });
         SlowStore { goes_on, thread: Some(thread) }

@@ -19,6 +19,8 @@ pub(crate) struct Contents {
     pub directories: BTreeSet<String>,
     /// What was said of files and directories when they were made, by the path of that time.
     pub properties: BTreeMap<String, FileProperties>,
+    /// Files whose bytes the store does not give, as HDFS after the loss of a block.
+    pub unreadable: BTreeSet<String>,
     /// Files that were made and are not closed.
     pub open: BTreeSet<String>,
     /// The most of them at one time.
@@ -233,6 +235,7 @@ impl Store for Memory {
     async fn read_at_most(&self, path: &str, most: u64) -> Result<Option<Bytes>, StoreError> {
         let at = path.to_string();
         let read = move |c: &mut Contents| match c.files.get(&at) {
+            Some(_) if c.unreadable.contains(&at) => Err(ErrorKind::Unknown),
             Some(bytes) if most < bytes.len() as u64 => Err(ErrorKind::TooLarge),
             found => Ok(found.cloned().map(Bytes::from)),
         };

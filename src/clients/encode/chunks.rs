@@ -9,6 +9,8 @@ pub(super) struct Chunks {
     full: Vec<Bytes>,
     last: Vec<u8>,
     waiting: usize,
+    /// How many bytes come next, if they are many.
+    expected: usize,
 }
 
 pub(super) const CHUNK: usize = 256 << 10;
@@ -23,6 +25,17 @@ impl Chunks {
     #[inline]
     pub(super) fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// So many bytes come next, about. If they are many, they get a chunk of their own, which goes
+    /// back to the system as soon as it is written: small ones would stay with the thread's part of
+    /// the allocator for a while, and each thread has one. Only for a writer whose chunks are all
+    /// given away at once.
+    pub(super) fn expect(&mut self, bytes: usize) {
+        self.expected = if LARGE <= bytes { bytes } else { 0 };
+        if 0 < self.expected && !self.last.is_empty() {
+            self.full.push(std::mem::take(&mut self.last).into());
+        }
     }
 
     /// Bytes of memory.
@@ -40,7 +53,7 @@ impl Chunks {
 
     /// Gives away everything; its bytes.
     pub(super) fn give_all(&mut self, give: &mut dyn FnMut(Bytes)) -> usize {
-        let Chunks { full, last, waiting } = std::mem::take(self);
+        let Chunks { full, last, waiting, .. } = std::mem::take(self);
         full.into_iter().for_each(&mut *give);
         if !last.is_empty() {
             // It may wait for the store: with its own bytes only.
@@ -55,12 +68,13 @@ impl std::io::Write for Chunks {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         if self.last.capacity() == 0 {
             // Much is written at once, or very little.
-            self.last.reserve_exact(bytes.len().next_power_of_two().clamp(SMALL, CHUNK));
+            let usual = bytes.len().next_power_of_two().clamp(SMALL, CHUNK);
+            self.last.reserve_exact(usual.max(std::mem::take(&mut self.expected)));
         }
         let n = bytes.len().min(self.last.capacity() - self.last.len());
         self.last.extend_from_slice(&bytes[..n]);
         self.waiting += n;
-        if self.last.len() == CHUNK {
+        if self.last.len() == self.last.capacity() && CHUNK <= self.last.len() {
             self.full.push(std::mem::take(&mut self.last).into());
         } else if self.last.len() == self.last.capacity() {
             self.last.reserve_exact(self.last.len().min(CHUNK - self.last.len()));
@@ -78,6 +92,22 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
+
+    #[test]
+    fn much_that_is_expected_is_one_chunk() {
+        let (mut chunks, mut given) = (Chunks::default(), Vec::new());
+        let all = vec![7; LARGE];
+        for (expected, written) in [(0, 10), (LARGE, LARGE), (LARGE, LARGE - 5), (CHUNK, CHUNK)] {
+            chunks.expect(expected);
+            all[..written].chunks(8_192).for_each(|piece| chunks.write_all(piece).unwrap());
+        }
+        chunks.write_all(b"end").unwrap();
+        let waiting = chunks.waiting();
+        assert_eq!(chunks.give_all(&mut |bytes: Bytes| given.push(bytes.len())), waiting);
+        assert_eq!(given.iter().sum::<usize>(), 10 + 2 * LARGE - 5 + CHUNK + 3);
+        assert_eq!(given[..2], [10, LARGE]);
+        assert!(given.len() <= 6, "{given:?}");
+    }
 
     #[test]
     fn chunks_have_the_bytes_in_their_order_and_no_more_memory() {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::clients::encode::error::EncodeError;
-use crate::clients::encode::{avro, jsonl, parquet, rows, text};
+use crate::clients::encode::{avro, counts, jsonl, parquet, rows, text};
 use crate::pure::layout::format::{Format, FormatOptions, Rows};
 use crate::pure::layout::rules::Fit;
 use crate::pure::record::{Record, TopicPartition};
@@ -13,9 +13,9 @@ pub struct Encoder(Kind);
 
 enum Kind {
     RawParquet(Box<parquet::File<rows::RawRows>>),
-    CountParquet(Box<parquet::File<rows::CountRows>>),
+    CountParquet(Box<parquet::File<counts::CountRows>>),
     RawAvro(Box<avro::File<rows::RawRows>>),
-    CountAvro(Box<avro::File<rows::CountRows>>),
+    CountAvro(Box<avro::File<counts::CountRows>>),
     JsonLines(Box<jsonl::File>),
     Text(Box<text::File>),
 }
@@ -60,7 +60,7 @@ impl Encoder {
         let of = of.clone();
         let kind = match (format, rows) {
             (Format::Parquet(codec), Rows::Counts) => {
-                let rows = rows::CountRows::new(of);
+                let rows = counts::CountRows::new(of);
                 Kind::CountParquet(Box::new(parquet::File::new(rows, codec, options)?))
             }
             (Format::Parquet(codec), _) => {
@@ -68,7 +68,7 @@ impl Encoder {
                 Kind::RawParquet(Box::new(parquet::File::new(rows, codec, options)?))
             }
             (Format::Avro(codec), Rows::Counts) => {
-                let rows = rows::CountRows::new(of.clone());
+                let rows = counts::CountRows::new(of.clone());
                 Kind::CountAvro(Box::new(avro::File::new(rows, codec, options.level, &of)?))
             }
             (Format::Avro(codec), _) => {

@@ -5,10 +5,12 @@
 
 mod avro;
 mod chunks;
+mod counts;
 mod encoder;
 mod error;
 mod foreign;
 mod jsonl;
+mod large;
 mod lines;
 mod parquet;
 mod rows;

@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 
 use crate::clients::encode::chunks::{Chunks, LARGE, SMALL};
 use crate::clients::encode::error::EncodeError;
+use crate::clients::encode::large::Column;
 use crate::clients::encode::rows::{Builder, VERSION};
 use crate::clients::encode::zstd_levels::{extra_bytes, level_of};
 use crate::pure::layout::format::{FormatOptions, ParquetCodec};
@@ -194,6 +195,12 @@ impl<B: Builder> File<B> {
 
     #[inline]
     pub(super) fn append(&mut self, record: &Record<'_>, fit: &Fit<'_>) -> Result<(), EncodeError> {
+        if LARGE <= record.value.map_or(0, <[u8]>::len) && LARGE <= self.rows.bytes_of(record, fit)
+        {
+            self.end_row_group()?;
+            let columns = self.rows.alone(record, fit)?;
+            return self.write_large(columns);
+        }
         self.rows.append(record, fit)?;
         if BATCH_ROWS <= self.rows.rows() || BATCH_BYTES <= self.rows.bytes() {
             self.write_batch()?;
@@ -207,7 +214,8 @@ impl<B: Builder> File<B> {
         }
         if LARGE <= self.rows.bytes() {
             self.flush()?;
-            return self.write_large();
+            let (_, arrays, _) = self.rows.batch()?.into_parts();
+            return self.write_large(arrays.into_iter().map(Column::Made).collect());
         }
         if self.open_columns.is_empty() {
             let number = self.writer.flushed_row_groups().len();
@@ -226,10 +234,10 @@ impl<B: Builder> File<B> {
         Ok(())
     }
 
-    /// Writes the batch as a row group of its own, column by column: of a record of many MiB, there
-    /// are no more copies at a time than there must be. For that the large columns are one page
-    /// each, and have neither dictionaries nor statistics.
-    fn write_large(&mut self) -> Result<(), EncodeError> {
+    /// Writes a row group, column by column: of a record of many MiB, there are no more copies at a
+    /// time than there must be. For that the large columns are one page each, and have neither
+    /// dictionaries nor statistics.
+    fn write_large(&mut self, all: Vec<Column<'_>>) -> Result<(), EncodeError> {
         let _alone = LARGE_ONE.lock();
         let schema = self.schema();
         let mut properties = properties(self.compression)
@@ -242,12 +250,16 @@ impl<B: Builder> File<B> {
             properties = properties.set_column_statistics_enabled(column, chunk);
         }
         properties = with_filters(properties, &self.rows, self.options);
-        let (_, row_groups) = begin(std::io::sink(), schema, properties)?;
+        let (_, row_groups) = begin(std::io::sink(), Arc::clone(&schema), properties)?;
         let number = self.writer.flushed_row_groups().len();
         let mut columns = row_groups.create_column_writers(number)?.into_iter();
-        let (schema, arrays) = self.batch()?;
+        self.writer.inner_mut().expect(all.iter().map(Column::bytes).sum());
         let mut row_group = self.writer.next_row_group()?;
-        for (field, array) in schema.fields().iter().zip(arrays) {
+        for (field, column) in schema.fields().iter().zip(all) {
+            let array = match self.plain {
+                Some(_) => plain_array(&column.array()),
+                None => column.array(),
+            };
             let leaves = compute_leaves(field, &array)?;
             drop(array);
             for (leaf, mut column) in leaves.into_iter().zip(&mut columns) {

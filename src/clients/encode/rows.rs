@@ -10,22 +10,25 @@ use std::sync::Arc;
 
 use ::parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 use arrow::array::{
-    ArrayRef, BinaryBuilder, DictionaryArray, Int32Array, Int32Builder, Int64Builder, ListArray,
-    ListBuilder, RecordBatch, StringArray, StringBuilder, StructArray, TimestampMicrosecondBuilder,
+    ArrayRef, BinaryBuilder, DictionaryArray, Int32Array, Int64Builder, ListArray, ListBuilder,
+    RecordBatch, StringArray, StringBuilder, StructArray, TimestampMicrosecondBuilder,
 };
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema, TimeUnit};
 
 use crate::clients::encode::error::EncodeError;
-use crate::clients::encode::foreign::count_or_foreign;
+use crate::clients::encode::large::Column;
 use crate::clients::encode::typed::{TypedColumns, field};
-use crate::pure::layout::cells::READABLE;
+use crate::pure::layout::cells::{Cell, READABLE};
 use crate::pure::layout::format::{ColumnRows, Rows, TextPolicy};
 use crate::pure::layout::rules::Fit;
 use crate::pure::record::{Record, Timestamp, TopicPartition};
 
 /// The version of the columns.
 pub(super) const VERSION: &str = "2";
+
+/// A cell of more bytes is not copied where its row is written alone.
+const SMALL_CELL: usize = 4 << 10;
 
 /// Rows of one file, gathered until they make a batch.
 pub(super) trait Builder {
@@ -36,6 +39,14 @@ pub(super) trait Builder {
     /// Bytes of the values gathered, about.
     fn bytes(&self) -> usize;
     fn batch(&mut self) -> Result<RecordBatch, EncodeError>;
+    /// Bytes of the values of one record, about.
+    fn bytes_of(&self, record: &Record<'_>, fit: &Fit<'_>) -> usize;
+    /// The columns of this row alone, while there is no other: large values are not copied yet.
+    fn alone<'a>(
+        &mut self,
+        record: &Record<'a>,
+        fit: &'a Fit<'a>,
+    ) -> Result<Vec<Column<'a>>, EncodeError>;
     /// How many of the columns the mapping has declared.
     fn declared_columns(&self) -> usize {
         0
@@ -48,33 +59,27 @@ pub(super) trait Builder {
 
 /// A time in microseconds; [`None`] where a reader could not hold it, and would fail at the whole
 /// file. A column beside it has the number as it was.
-fn readable_micros(millis: Option<i64>) -> Option<i64> {
+pub(super) fn readable_micros(millis: Option<i64>) -> Option<i64> {
     Some(millis.filter(|ms| READABLE.contains(ms))? * 1_000)
 }
 
 /// The field with its id: by that, tables with evolving schemas (Iceberg) know a column.
-fn with_id(id: i32, field: Field) -> Field {
+pub(super) fn with_id(id: i32, field: Field) -> Field {
     let key = PARQUET_FIELD_ID_META_KEY.to_string();
     field.with_metadata([(key, id.to_string())])
 }
 
-/// Columns have the ids from 1 on, in their order; those inside of others have ids of their own.
-fn schema_of(fields: Vec<Field>) -> Arc<Schema> {
-    let fields: Vec<Field> = (1..).zip(fields).map(|(id, field)| with_id(id, field)).collect();
-    Arc::new(Schema::new(fields))
-}
-
-fn utc() -> DataType {
+pub(super) fn utc() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
 /// Text that repeats in every row. Parquet's dictionary is made once, not looked up a row at a
 /// time; in the file the column is plain text.
-fn constant() -> DataType {
+pub(super) fn constant() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
 
-fn labels(keys: Vec<Option<i32>>, values: &[&str]) -> Result<ArrayRef, EncodeError> {
+pub(super) fn labels(keys: Vec<Option<i32>>, values: &[&str]) -> Result<ArrayRef, EncodeError> {
     let values = Arc::new(StringArray::from(values.to_vec()));
     Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(Int32Array::from(keys), values)?))
 }
@@ -91,6 +96,14 @@ impl TextOrBytes {
     fn new(mode: TextPolicy) -> TextOrBytes {
         let (text, bytes) = (StringBuilder::new(), BinaryBuilder::new());
         TextOrBytes { mode, text, bytes, size: 0 }
+    }
+
+    /// What stands in the two columns of a value; [`None`] for null.
+    fn split(mode: TextPolicy, value: &[u8]) -> [Option<Column<'_>>; 2] {
+        match (mode, std::str::from_utf8(value)) {
+            (TextPolicy::Auto, Ok(text)) => [Some(Column::Text(text)), None],
+            _ => [None, Some(Column::Bytes(value))],
+        }
     }
 
     #[inline]
@@ -361,6 +374,48 @@ impl Builder for RawRows {
         Ok(RecordBatch::try_new(self.schema(), columns)?)
     }
 
+    fn bytes_of(&self, record: &Record<'_>, fit: &Fit<'_>) -> usize {
+        let value = record.value.filter(|_| self.value.is_some()).map_or(0, <[u8]>::len);
+        let cells = match fit {
+            Fit::Cells(cells) => cells.iter().map(Cell::size).sum(),
+            _ => 0,
+        };
+        value + cells + record.key.map_or(0, <[u8]>::len)
+    }
+
+    fn alone<'a>(
+        &mut self,
+        record: &Record<'a>,
+        fit: &'a Fit<'a>,
+    ) -> Result<Vec<Column<'a>>, EncodeError> {
+        let small =
+            |cell: &Cell<'a>| if SMALL_CELL < cell.size() { Cell::Null } else { cell.clone() };
+        let without = match fit {
+            Fit::Cells(cells) => &Fit::Cells(cells.iter().map(small).collect()),
+            fit => fit,
+        };
+        self.append(&Record { value: None, ..*record }, without)?;
+        let (schema, arrays, _) = self.batch()?.into_parts();
+        let mut columns: Vec<Column<'a>> = arrays.into_iter().map(Column::Made).collect();
+        if let Some((value, of)) = self.value.as_ref().zip(record.value) {
+            let at = schema.index_of("value")?;
+            for (at, column) in (at..).zip(TextOrBytes::split(value.mode, of)) {
+                column.into_iter().for_each(|column| columns[at] = column);
+            }
+        }
+        if let Fit::Cells(cells) = fit {
+            let first = columns.len() - cells.len();
+            for (at, cell) in (first..).zip(cells).filter(|(_, c)| SMALL_CELL < c.size()) {
+                match cell {
+                    Cell::Text(text) => columns[at] = Column::Text(text),
+                    Cell::Bytes(bytes) => columns[at] = Column::Bytes(bytes),
+                    _ => {}
+                }
+            }
+        }
+        Ok(columns)
+    }
+
     fn declared_columns(&self) -> usize {
         match &self.beside {
             Beside::Typed(columns) => columns.len(),
@@ -374,123 +429,5 @@ impl Builder for RawRows {
 
     fn searched_columns(&self) -> &'static [&'static str] {
         &["key", "key_bytes"]
-    }
-}
-
-/// Published counts. Always to be summed, never upserted.
-pub(super) struct CountRows {
-    of: TopicPartition,
-    schema: Arc<Schema>,
-    start: TimestampMicrosecondBuilder,
-    end: TimestampMicrosecondBuilder,
-    word: StringBuilder,
-    count: Int64Builder,
-    kind: Vec<Option<i32>>,
-    source: Int32Builder,
-    offset: Int64Builder,
-    foreign: BinaryBuilder,
-    start_ms: Int64Builder,
-    end_ms: Int64Builder,
-    size: usize,
-}
-
-const KINDS: [&str; 3] = ["final", "part", "late"];
-
-impl CountRows {
-    pub(super) fn new(of: TopicPartition) -> CountRows {
-        let nullable = |name, kind| Field::new(name, kind, true);
-        let schema = schema_of(vec![
-            nullable("window_start", utc()),
-            nullable("window_end", utc()),
-            nullable("word", DataType::Utf8),
-            nullable("count", DataType::Int64),
-            nullable("kind", constant()),
-            nullable("source_partition", DataType::Int32),
-            Field::new("topic", constant(), false),
-            Field::new("partition", DataType::Int32, false),
-            Field::new("offset", DataType::Int64, false),
-            nullable("foreign_value", DataType::Binary),
-            nullable("window_start_ms", DataType::Int64),
-            nullable("window_end_ms", DataType::Int64),
-        ]);
-        let time = || TimestampMicrosecondBuilder::new().with_timezone("UTC");
-        CountRows {
-            of,
-            schema,
-            start: time(),
-            end: time(),
-            word: StringBuilder::new(),
-            count: Int64Builder::new(),
-            kind: Vec::new(),
-            source: Int32Builder::new(),
-            offset: Int64Builder::new(),
-            foreign: BinaryBuilder::new(),
-            start_ms: Int64Builder::new(),
-            end_ms: Int64Builder::new(),
-            size: 0,
-        }
-    }
-}
-
-impl Builder for CountRows {
-    fn schema(&self) -> Arc<Schema> {
-        Arc::clone(&self.schema)
-    }
-
-    #[inline]
-    fn append(&mut self, record: &Record<'_>, _: &Fit<'_>) -> Result<(), EncodeError> {
-        let parsed = count_or_foreign(record);
-        let count = parsed.ok();
-        let (start, end) = (count.map(|c| c.window_start), count.map(|c| c.window_end));
-        self.start.append_option(readable_micros(start));
-        self.end.append_option(readable_micros(end));
-        self.start_ms.append_option(start);
-        self.end_ms.append_option(end);
-        self.word.append_option(count.map(|c| c.word));
-        self.count.append_option(count.map(|c| c.count));
-        let kind = count.and_then(|c| KINDS.iter().position(|k| *k == c.kind.label()));
-        self.kind.push(kind.map(|k| k as i32));
-        self.source.append_option(count.and_then(|c| c.source_partition));
-        self.offset.append_value(record.offset.0);
-        let foreign = parsed.err().map(|value| value.unwrap_or_default());
-        self.foreign.append_option(foreign);
-        self.size += count.map_or(0, |c| c.word.len()) + foreign.map_or(0, <[u8]>::len) + 64;
-        Ok(())
-    }
-
-    fn rows(&self) -> usize {
-        self.kind.len()
-    }
-
-    fn bytes(&self) -> usize {
-        self.size
-    }
-
-    fn batch(&mut self) -> Result<RecordBatch, EncodeError> {
-        let rows = self.rows();
-        self.size = 0;
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(self.start.finish()),
-            Arc::new(self.end.finish()),
-            Arc::new(self.word.finish()),
-            Arc::new(self.count.finish()),
-            labels(std::mem::take(&mut self.kind), &KINDS)?,
-            Arc::new(self.source.finish()),
-            labels(vec![Some(0); rows], &[&self.of.topic])?,
-            Arc::new(Int32Array::from(vec![self.of.partition; rows])),
-            Arc::new(self.offset.finish()),
-            Arc::new(self.foreign.finish()),
-            Arc::new(self.start_ms.finish()),
-            Arc::new(self.end_ms.finish()),
-        ];
-        Ok(RecordBatch::try_new(self.schema(), columns)?)
-    }
-
-    fn plain_columns(&self) -> &'static [&'static str] {
-        &["offset", "foreign_value"]
-    }
-
-    fn searched_columns(&self) -> &'static [&'static str] {
-        &["word"]
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::clients::encode::chunks::LARGE;
 use crate::clients::encode::tests::{encode, json_lines, lines, parquet_as_json, record, schema};
 use crate::clients::encode::{EncodeError, Encoder};
 use crate::pure::layout::cells::ColumnType;
@@ -149,4 +150,44 @@ fn a_row_of_another_kind_is_refused() {
 
 fn any_record() -> Record<'static> {
     record(0, None, Some(b"{}"), &[])
+}
+
+/// A record of many MiB is a row group of its own, with whatever stands beside it: between small
+/// ones, as text, as bytes and as both, with escapes and without its value.
+#[test]
+fn a_large_record_is_a_row_like_any_other() {
+    let headers: [Header<'_>; 1] = [(b"h", Some(b"v"))];
+    let long = "x".repeat(LARGE);
+    let object = format!(r#"{{"c0":"{long}","c2":7,"c9":"AP4=","c10":["{long}"]}}"#);
+    let escaped = format!(r#"{{"c0":"\n{long}","c3":5}}"#);
+    let small = br#"{"c0":"small"}"#;
+    let records = [
+        record(0, Some(b"k"), Some(small), &[]),
+        record(1, Some(b"k"), Some(object.as_bytes()), &headers),
+        record(2, None, Some(small), &[]),
+        record(3, None, Some(escaped.as_bytes()), &[]),
+        record(4, Some(b"\xff"), Some(small), &headers),
+    ];
+    for mode in [Some(TextPolicy::Auto), Some(TextPolicy::Bytes), None] {
+        let rows = typed(mode);
+        let bytes = encode(Format::Parquet(ParquetCodec::Snappy), &rows, &records);
+        let got = parquet_as_json(bytes);
+        let offsets: Vec<_> = got.iter().map(|row| row["offset"].clone()).collect();
+        assert_eq!(offsets, [0, 1, 2, 3, 4]);
+        assert_eq!((&got[1]["key"], &got[4]["key_bytes"]), (&json!("k"), &json!("ff")));
+        assert!(got[1]["headers"][0]["key"] == "h" && got[3]["headers"].as_array().is_some());
+        assert!(got[1]["c0"] == long && got[1]["c10"] == format!("[\"{long}\"]"));
+        assert_eq!((&got[1]["c2"], &got[1]["c9"]), (&json!(7), &json!("00fe")));
+        assert!(got[3]["c0"] == format!("\n{long}") && got[3]["c3"] == 5);
+        assert!(got[0]["c0"] == "small" && got[2]["c0"] == "small" && got[4]["c0"] == "small");
+        assert!(got[3].get("c2").is_none(), "null");
+        match mode {
+            Some(TextPolicy::Auto) => assert!(got[1]["value"] == object),
+            Some(_) => {
+                let hex = got[3]["value_bytes"].as_str().unwrap().len();
+                assert_eq!(hex, 2 * escaped.len());
+            }
+            None => assert!(got[1].get("value").is_none()),
+        }
+    }
 }

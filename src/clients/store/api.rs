@@ -24,6 +24,12 @@ pub trait Store: Send + Sync + 'static {
         Arc::default()
     }
 
+    /// Whether a file whose last byte is written takes long to be complete, while hardly anything
+    /// of it is open any more.
+    fn completes_late(&self) -> bool {
+        false
+    }
+
     /// Creates a file. The file must not exist, and its directory must. A store that is no HDFS
     /// does not look at `of`.
     async fn create_with(

@@ -74,6 +74,10 @@ impl Store for Measured {
         Arc::clone(&self.servers)
     }
 
+    fn completes_late(&self) -> bool {
+        self.inner.completes_late()
+    }
+
     async fn create_with(
         &self,
         path: &str,

@@ -5,11 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::clients::store::{SMALL, Store, StoreError};
+use crate::clients::store::{ErrorKind, SMALL, Store, StoreError};
 use crate::common::config::Config;
 use crate::engine::archive::ledger::{LedgerError, LedgerStore};
 use crate::engine::archive::listing::LedgerPath;
+use crate::engine::archive::root::is_of_one_file;
 use crate::engine::topics::mapping_of;
+use crate::pure::formats::entry::EntryError;
 use crate::pure::layout::names::{self, LEDGERS, MANIFEST, PartitionPaths, StagedName};
 use crate::pure::protocol::adopt;
 use crate::pure::protocol::{AttemptId, Entry, EntryKey};
@@ -28,6 +30,8 @@ pub struct Left {
     pub sealed: Vec<Entry>,
     /// Other files. They are of attempts that nobody has sealed, or don't continue the ledger.
     pub other: Vec<String>,
+    /// What can't be read, or lies in the way of a file: a person has to look.
+    pub damages: Vec<LedgerError>,
 }
 
 /// How many partitions each topic has at the brokers.
@@ -47,7 +51,11 @@ impl Existing {
     }
 }
 
-/// Everything under a root. What no mapping of this configuration names may be in another cluster.
+/// Which partitions are looked for, by the topic as a path segment.
+pub type Wanted<'a> = &'a (dyn Fn(&str, i32) -> bool + Sync);
+
+/// Everything under a root that is wanted. What no mapping of this configuration names may be in
+/// another cluster.
 ///
 /// # Errors
 /// The store does not answer.
@@ -55,10 +63,11 @@ pub async fn under(
     store: &Arc<dyn Store>,
     config: &Config,
     existing: &Existing,
-) -> Result<Vec<Abandoned>, LedgerError> {
+    wanted: Wanted<'_>,
+) -> Result<Vec<Abandoned>, StoreError> {
     let mut all = Vec::new();
     for topic in topics(&**store).await? {
-        all.extend(beyond(store, &topic, existing.partitions(&topic)).await?);
+        all.extend(beyond(store, &topic, existing.partitions(&topic), wanted).await?);
     }
     all.retain(|found| mapping_of(config, &found.topic).is_some());
     Ok(all)
@@ -72,8 +81,8 @@ pub async fn topics(store: &dyn Store) -> Result<Vec<String>, StoreError> {
     store.list(LEDGERS).await
 }
 
-/// The partitions of a topic with such a number or a higher one, of which something is staged.
-/// `topic`: as a path segment.
+/// The wanted partitions of a topic with such a number or a higher one, of which something is
+/// staged. `topic`: as a path segment.
 ///
 /// # Errors
 /// The store does not answer.
@@ -81,13 +90,15 @@ pub async fn beyond(
     store: &Arc<dyn Store>,
     topic: &str,
     partitions: usize,
-) -> Result<Vec<Abandoned>, LedgerError> {
+    wanted: Wanted<'_>,
+) -> Result<Vec<Abandoned>, StoreError> {
     let ledgers = names::ledgers_of(topic);
     let mut found = Vec::new();
     for incarnation in store.list(&ledgers).await? {
         for partition in store.list(&format!("{ledgers}/{incarnation}")).await? {
             let Ok(number) = partition.parse::<i32>() else { continue };
-            if usize::try_from(number).is_ok_and(|number| number < partitions) {
+            let is_there = usize::try_from(number).is_ok_and(|number| number < partitions);
+            if is_there || !wanted(topic, number) {
                 continue;
             }
             let (topic, incarnation) = (topic.to_string(), incarnation.clone());
@@ -97,39 +108,51 @@ pub async fn beyond(
     Ok(found)
 }
 
-/// One partition, if something is staged of it. Its last entry has the topic's name.
-async fn of(store: &Arc<dyn Store>, place: LedgerPath) -> Result<Option<Abandoned>, LedgerError> {
+/// One partition, if something is staged of it. Its newest entry that can be read, and is at its
+/// place, has the topic's name.
+async fn of(store: &Arc<dyn Store>, place: LedgerPath) -> Result<Option<Abandoned>, StoreError> {
     let staging = names::staging_at(&place.topic, &place.incarnation, &place.partition);
     if store.list(&staging).await?.is_empty() {
         return Ok(None);
     }
     let names = store.list(&place.path()).await?;
-    let Some(last) = names.iter().filter_map(|name| names::parse_entry(name)).max() else {
-        return Ok(None);
-    };
-    let path = names::entry_in(&place.path(), last);
-    let Some(text) = store.read_at_most(&path, SMALL).await? else { return Ok(None) };
-    // A ledger of another group or version, or a damaged one, which verify names: its topic is not
-    // known, and so nothing is done about it here.
-    let Ok(entry) = Entry::decode(last, &text) else {
-        tracing::debug!(path, "an entry that can't be read");
-        return Ok(None);
-    };
-    let paths = PartitionPaths::new(&entry.topic, entry.incarnation, entry.partition);
-    let ledger = LedgerStore::new(Arc::clone(store), paths);
-    let is_at_its_place = ledger.paths.ledger() == place.path();
-    let Entry { topic, partition, .. } = entry;
-    Ok(is_at_its_place.then_some(Abandoned { topic, partition, ledger }))
+    let mut keys: Vec<EntryKey> = names.iter().filter_map(|n| names::parse_entry(n)).collect();
+    keys.sort_unstable();
+    for key in keys.into_iter().rev() {
+        let path = names::entry_in(&place.path(), key);
+        let text = match store.read_at_most(&path, SMALL).await {
+            Err(e) if e.kind == ErrorKind::TooLarge || is_of_one_file(&**store, &e).await => {
+                continue;
+            }
+            read => read?,
+        };
+        let Some(Ok(entry)) = text.map(|text| Entry::decode(key, &text)) else { continue };
+        let paths = PartitionPaths::new(&entry.topic, entry.incarnation, entry.partition);
+        let ledger = LedgerStore::new(Arc::clone(store), paths);
+        if ledger.paths.ledger() == place.path() {
+            let Entry { topic, partition, .. } = entry;
+            return Ok(Some(Abandoned { topic, partition, ledger }));
+        }
+    }
+    // A ledger of another group or version, or one of which nothing can be read, which verify
+    // names: its topic is not known, and so nothing is done about it here.
+    tracing::debug!(path = place.path(), "a ledger that can't be read");
+    Ok(None)
 }
 
 impl Abandoned {
     /// Looks, and changes nothing.
     ///
     /// # Errors
-    /// The store does not answer, or an entry can't be read.
+    /// The store does not answer.
     pub async fn left(&self) -> Result<Left, LedgerError> {
         let ledger = &self.ledger;
-        let Some(tail) = ledger.tail(None).await? else { return Ok(Left::default()) };
+        let tail = match self.tail().await {
+            Ok(Some(tail)) => tail,
+            Ok(None) => return Ok(Left::default()),
+            Err(e) if e.is_damage() => return Ok(Left { damages: vec![e], ..Left::default() }),
+            Err(e) => return Err(e),
+        };
         let all = ledger.all_sealed(&tail).await?;
         let (mut sealed, mut end) = (Vec::new(), tail.to);
         while let Some(next) = adopt::choose(all.clone(), end, None) {
@@ -147,101 +170,86 @@ impl Abandoned {
             end <= at && file != Some(MANIFEST) && !fits.contains(&id)
         });
         let other = other.map(|name| format!("{staging}/{name}")).collect();
-        Ok(Left { sealed, other })
+        Ok(Left { sealed, other, damages: Vec::new() })
     }
 
     /// Publishes what the ledger names, and appends what was sealed behind its end; what is left
-    /// then.
+    /// then. What is damaged keeps nothing else waiting.
     ///
     /// # Errors
     /// The store does not answer, or refuses the append again and again.
     pub async fn finish(&self) -> Result<Left, LedgerError> {
-        let Some(tail) = self.ledger.tail(None).await? else { return Ok(Left::default()) };
-        if !self.ledger.settle_all(Some(tail.head())).await?.is_empty() {
-            let tail = self.ledger.adopt_behind(tail).await?;
-            let _ = self.ledger.settle_all(Some(tail.head())).await?;
+        let mut tail = match self.tail().await {
+            Ok(Some(tail)) => tail,
+            Ok(None) => return Ok(Left::default()),
+            Err(e) if e.is_damage() => return Ok(Left { damages: vec![e], ..Left::default() }),
+            Err(e) => return Err(e),
+        };
+        let mut settled = self.ledger.settle_each(Some(tail.head())).await?;
+        if !settled.left.is_empty() {
+            // An append stands even if its files can't be published: the next one follows it.
+            while let Err(e) = self.ledger.adopt_behind(tail.clone()).await {
+                let newer = self.ledger.tail(Some(tail.key())).await;
+                match newer {
+                    Ok(Some(newer)) if e.is_damage() && tail.to < newer.to => tail = newer,
+                    _ if e.is_damage() => break,
+                    _ => return Err(e),
+                }
+            }
+            if let Some(newer) = self.tail().await? {
+                tail = newer;
+            }
+            settled = self.ledger.settle_each(Some(tail.head())).await?;
         }
-        self.left().await
+        let mut left = self.left().await?;
+        left.damages.append(&mut settled.damages);
+        Ok(left)
+    }
+
+    /// The ledger's last entry, if it is of this partition.
+    async fn tail(&self) -> Result<Option<Entry>, LedgerError> {
+        let paths = &self.ledger.paths;
+        let is_mine = |entry: &Entry| {
+            let named = PartitionPaths::new(&entry.topic, entry.incarnation, entry.partition);
+            named.ledger() == paths.ledger()
+        };
+        match self.ledger.tail(None).await? {
+            Some(entry) if !is_mine(&entry) => Err(LedgerError::Entry {
+                path: paths.entry(entry.key()),
+                error: EntryError::Malformed("it is an entry of another partition".into()),
+            }),
+            tail => Ok(tail),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::archive::examples;
-    use crate::engine::archive::ledger::EntryTemplate;
-    use crate::fakes::store::Memory;
-    use crate::pure::protocol::EntryKind;
+    use crate::engine::archive::samples::Samples;
     use crate::pure::record::Offset;
 
-    /// A root with ledgers of two partitions of a topic.
-    struct Archive {
-        memory: Memory,
-        store: Arc<dyn Store>,
-    }
-
-    impl Archive {
-        async fn begin() -> Archive {
-            let memory = Memory::default();
-            let store: Arc<dyn Store> = Arc::new(memory.clone());
-            let archive = Archive { memory, store };
-            for partition in [0, 1] {
-                let genesis = archive.template(partition).entry(
-                    EntryKind::Genesis,
-                    (Offset(0), Offset(0)),
-                    0,
-                );
-                assert!(archive.ledger(partition).put(&genesis).await.unwrap().is_some());
-            }
-            archive
-        }
-
-        fn template(&self, partition: i32) -> EntryTemplate {
-            examples::template(&self.ledger(partition).paths, "a b", partition)
-        }
-
-        fn ledger(&self, partition: i32) -> LedgerStore {
-            let paths = PartitionPaths::new("a b", 0, partition);
-            LedgerStore::new(Arc::clone(&self.store), paths)
-        }
-
-        /// Writes the file of an attempt; and its manifest, if it is sealed.
-        async fn stage(&self, partition: i32, from: i64, to: i64, is_sealed: bool) -> Entry {
-            let ledger = self.ledger(partition);
-            let entry = examples::data(&ledger.paths, &self.template(partition), from, to);
-            examples::stage(&ledger, &entry).await;
-            if is_sealed {
-                ledger.write_manifest(&entry).await.unwrap();
-            }
-            entry
-        }
-
-        fn has(&self, entry: &Entry) -> bool {
-            self.memory.lock().files.contains_key(&entry.files[0].path)
-        }
-
-        async fn found(&self, partitions: usize) -> Vec<Abandoned> {
-            let config = Config::parse(
-                "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[archive]\n\
-                 root = \"file:///x\"\n[mapping.m]\ntopics_regex = \"a.*\"",
-                Some("i"),
-            );
-            let existing = [("a b".to_string(), partitions), ("other".into(), 9)];
-            under(&self.store, &config.unwrap(), &Existing::of(&existing)).await.unwrap()
-        }
+    async fn found(samples: &Samples, partitions: usize) -> Vec<Abandoned> {
+        let config = Config::parse(
+            "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[archive]\n\
+             root = \"file:///x\"\n[mapping.m]\ntopics_regex = \"a.*\"",
+            Some("i"),
+        );
+        let existing = Existing::of(&[("a b".to_string(), partitions), ("other".into(), 9)]);
+        under(&samples.store, &config.unwrap(), &existing, &|_, _| true).await.unwrap()
     }
 
     #[tokio::test]
     async fn what_was_sealed_of_a_partition_that_no_broker_has_is_appended_and_the_rest_is_named() {
-        let archive = Archive::begin().await;
+        let archive = Samples::begin(&[0, 1]).await;
         let one = archive.stage(0, 0, 3, true).await;
         let two = archive.stage(0, 3, 5, true).await;
         let unsealed = archive.stage(0, 5, 9, false).await;
         let other = archive.stage(1, 0, 3, true).await;
-        assert!(archive.found(2).await.is_empty(), "the brokers have both partitions");
-        let all: Vec<i32> = archive.found(1).await.iter().map(|a| a.partition).collect();
+        assert!(found(&archive, 2).await.is_empty(), "the brokers have both partitions");
+        let all: Vec<i32> = found(&archive, 1).await.iter().map(|a| a.partition).collect();
         assert_eq!(all, [1], "the topic was made again with fewer partitions");
-        for found in archive.found(0).await {
+        for found in found(&archive, 0).await {
             assert_eq!(found.topic, "a b");
             let left = found.left().await.unwrap();
             assert_eq!(left.sealed.len(), if found.partition == 0 { 2 } else { 1 });
@@ -254,18 +262,52 @@ mod tests {
         assert!(!archive.has(&unsealed));
         let tail = archive.ledger(0).tail(None).await.unwrap().unwrap();
         assert_eq!(tail.to, Offset(5));
-        let again = archive.found(0).await;
+        let again = found(&archive, 0).await;
         assert_eq!(again.len(), 1, "partition 1 has nothing staged any more");
     }
 
     /// An owner has died between its append and the publishing.
     #[tokio::test]
     async fn what_the_ledger_names_is_published() {
-        let archive = Archive::begin().await;
+        let archive = Samples::begin(&[0, 1]).await;
         let entry = archive.stage(1, 0, 3, true).await;
         let _ = archive.ledger(1).append(entry.key(), entry.attempt).await.unwrap();
         assert!(!archive.has(&entry));
-        let left = archive.found(0).await[0].finish().await.unwrap();
+        let left = found(&archive, 0).await[0].finish().await.unwrap();
         assert!(archive.has(&entry) && left.other.is_empty() && left.sealed.is_empty());
+    }
+
+    /// Whichever entry it is: the end of the ledger, or one in its middle.
+    #[tokio::test]
+    async fn a_damaged_entry_is_named_and_keeps_nothing_else_waiting() {
+        for damaged in [EntryKey::Genesis, EntryKey::At(Offset(0)), EntryKey::At(Offset(3))] {
+            let samples = Samples::begin(&[0, 1]).await;
+            for (from, to) in [(0, 3), (3, 5)] {
+                let entry = samples.stage(0, from, to, true).await;
+                let _ = samples.ledger(0).append(entry.key(), entry.attempt).await.unwrap();
+            }
+            // Two attempts that the ledger has passed, and one that continues it.
+            let passed = samples.stage(0, 0, 2, false).await;
+            let _ = samples.stage(0, 3, 4, false).await;
+            let next = samples.stage(0, 5, 7, true).await;
+            let other = samples.stage(1, 0, 3, true).await;
+            samples.spoil(0, damaged);
+            let is_end = damaged == EntryKey::At(Offset(3));
+            let all = found(&samples, 0).await;
+            assert_eq!(all.len(), 2, "{damaged:?}");
+            for found in all {
+                let left = found.left().await.unwrap();
+                assert_eq!(left.damages.len(), usize::from(is_end && found.partition == 0));
+                let left = found.finish().await.unwrap();
+                let is_named = damaged != EntryKey::Genesis && found.partition == 0;
+                assert_eq!(!left.damages.is_empty(), is_named, "{damaged:?}: {left:?}");
+                let path = found.ledger.paths.entry(damaged);
+                assert!(left.damages.iter().all(|e| e.to_string().contains(&path)), "{left:?}");
+            }
+            assert!(samples.has(&other), "{damaged:?}");
+            assert_eq!(samples.has(&next), !is_end, "{damaged:?}");
+            let is_kept = samples.is_staged(&passed);
+            assert_eq!(is_kept, damaged == EntryKey::At(Offset(0)) || is_end, "{damaged:?}");
+        }
     }
 }

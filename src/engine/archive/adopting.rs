@@ -1,7 +1,7 @@
 //! Attempts that were sealed and not appended, because their owner died: others append them when
 //! no log has their records any more (rule 11).
 
-use crate::clients::store::StoreError;
+use crate::clients::store::{ErrorKind, SMALL, StoreError};
 use crate::engine::archive::ledger::{LedgerError, LedgerStore};
 use crate::pure::layout::names::{self, MANIFEST, StagedName};
 use crate::pure::protocol::adopt::{self, Sealed};
@@ -63,7 +63,11 @@ impl LedgerStore {
         id: AttemptId,
     ) -> Result<Option<Sealed<Entry>>, StoreError> {
         let path = self.paths.staged(key, id, MANIFEST);
-        let Some(text) = self.store.read(&path).await? else { return Ok(None) };
+        let text = match self.store.read_at_most(&path, SMALL).await {
+            Err(e) if e.kind == ErrorKind::TooLarge => return Ok(None),
+            read => read?,
+        };
+        let Some(text) = text else { return Ok(None) };
         let Ok(entry) = Entry::decode(key, &text) else { return Ok(None) };
         let of = |e: &Entry| {
             (e.topic.clone(), e.incarnation, e.partition, e.root.clone(), e.topic_id.clone())

@@ -58,6 +58,18 @@ pub enum LedgerError {
     Gone,
 }
 
+impl LedgerError {
+    /// Whether it is of this one ledger or file: others can be looked at all the same.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            LedgerError::Entry { .. } | LedgerError::Occupied { .. } => true,
+            LedgerError::Store(e) => !e.kind.is_trouble(),
+            LedgerError::Died(_) | LedgerError::Gone => false,
+        }
+    }
+}
+
 /// What came of an append.
 #[derive(Debug)]
 pub struct AppendAnswer {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::clients::store::{ErrorKind, SMALL, Store, StoreError};
+use crate::engine::archive::root::is_of_one_file;
 use crate::engine::archive::staging::{looked_at, staged_paths};
 use crate::pure::layout::RollReason;
 use crate::pure::layout::names::{self, LEDGERS, PartitionPaths, staged_name};
@@ -48,10 +49,14 @@ pub enum FindingKind {
     TruncatedFile,
     /// Its checksum is not what the entry says.
     ChangedFile,
+    /// The store has it, and does not give its bytes, though those of other files.
+    UnreadableFile,
     /// Its rows are not those of the entry: count, range, or an offset twice.
     WrongRows,
     /// The committed offset, the ledger and the log do not fit together: its owner stops.
     StoppedPartition,
+    /// The brokers answer, and not for this partition.
+    UnknownPartition,
 }
 
 impl FindingKind {
@@ -69,8 +74,10 @@ impl FindingKind {
             FindingKind::ForeignFile => "foreign file",
             FindingKind::TruncatedFile => "truncated file",
             FindingKind::ChangedFile => "changed file",
+            FindingKind::UnreadableFile => "unreadable file",
             FindingKind::WrongRows => "wrong rows",
             FindingKind::StoppedPartition => "stopped partition",
+            FindingKind::UnknownPartition => "unknown partition",
         }
     }
 }
@@ -155,7 +162,7 @@ impl LedgerListing {
         for name in store.list(&place.path()).await? {
             let path = format!("{}/{name}", place.path());
             let text = match store.read_at_most(&path, SMALL).await {
-                Err(e) if e.kind == ErrorKind::TooLarge => {
+                Err(e) if e.kind == ErrorKind::TooLarge || is_of_one_file(store, &e).await => {
                     listing.find(FindingKind::UnreadableEntry, &path, e.detail);
                     continue;
                 }
@@ -352,7 +359,8 @@ pub fn staged_at(entry: &Entry, file: &FileRef) -> [String; 2] {
     staged_paths(&paths, entry, file)
 }
 
-/// A file that an entry names, and the path where it lies: at its place, or staged still.
+/// A file that an entry names, and the path where it lies: at its place, or staged still. Instead
+/// of its bytes, why this one file can't be read.
 ///
 /// # Errors
 /// The store does not answer.
@@ -360,10 +368,15 @@ pub async fn read_file(
     store: &dyn Store,
     entry: &Entry,
     file: &FileRef,
-) -> Result<Option<(String, Bytes)>, StoreError> {
+) -> Result<Option<(String, Result<Bytes, String>)>, StoreError> {
     for path in looked_at(&staged_at(entry, file), file) {
-        if let Some(bytes) = store.read(path).await? {
-            return Ok(Some((path.into(), bytes)));
+        match store.read(path).await {
+            Ok(Some(bytes)) => return Ok(Some((path.into(), Ok(bytes)))),
+            Ok(None) => {}
+            Err(e) if is_of_one_file(store, &e).await => {
+                return Ok(Some((path.into(), Err(e.detail))));
+            }
+            Err(e) => return Err(e),
         }
     }
     Ok(None)

@@ -25,5 +25,7 @@ pub mod ledger;
 pub mod listing;
 pub mod open;
 pub mod root;
+#[cfg(test)]
+pub(crate) mod samples;
 mod staging;
 pub mod task;

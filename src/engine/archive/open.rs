@@ -14,6 +14,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// The most complete files that are written at the same time, whatever is allowed.
 const COMPLETE_AT_ONCE: usize = 32;
 
+/// The most files that wait to be completed at the same time, whatever is allowed: a NameNode
+/// completes a file when it has heard of its block, and its client asks again after half a second.
+/// Fewer, and a stop with thousands of files would take minutes.
+const CLOSED_AT_ONCE: usize = 192;
+
 /// The files that all partitions of a process have open in stores, and how many a mapping allows.
 #[derive(Clone, Debug)]
 pub struct OpenFiles {
@@ -31,6 +36,7 @@ struct Process {
     by_mapping: Mutex<HashMap<String, Arc<AtomicUsize>>>,
     /// Of [`COMPLETE_AT_ONCE`] permits, a file takes the more the fewer files are allowed.
     complete: Arc<Semaphore>,
+    closing: Arc<Semaphore>,
 }
 
 /// A file that is open in a store while records are added to it: a place of its mapping, and one
@@ -60,6 +66,7 @@ impl Default for OpenFiles {
             most: AtomicUsize::new(0),
             by_mapping: Mutex::default(),
             complete: Arc::new(Semaphore::new(COMPLETE_AT_ONCE)),
+            closing: Arc::new(Semaphore::new(CLOSED_AT_ONCE)),
         };
         let files = OpenFiles { process: Arc::new(process), growing: Arc::default(), most: 64 };
         files.at_most("", 64)
@@ -103,6 +110,13 @@ impl OpenFiles {
     pub async fn complete(&self) -> OwnedSemaphorePermit {
         let weight = COMPLETE_AT_ONCE.div_ceil(for_complete(self.most)) as u32;
         let permit = Arc::clone(&self.process.complete).acquire_many_owned(weight).await;
+        permit.expect("nobody closes the semaphore")
+    }
+
+    /// Waits until one more file may wait for its store to complete it; until then it keeps its
+    /// place.
+    pub async fn closing(&self) -> OwnedSemaphorePermit {
+        let permit = Arc::clone(&self.process.closing).acquire_owned().await;
         permit.expect("nobody closes the semaphore")
     }
 }
@@ -189,6 +203,19 @@ mod tests {
             let (grow, written) = fill(&[of_tests().at_most("a", most)]);
             assert_eq!((grow.len(), written.len()), (growing, complete), "of {most}");
         }
+    }
+
+    #[test]
+    fn so_many_files_of_the_process_wait_to_be_completed() {
+        let process = of_tests();
+        let all = [1, 64].map(|most| process.at_most("a", most));
+        let held: Vec<_> = (0..CLOSED_AT_ONCE)
+            .map(|n| all[n % 2].closing().now_or_never().expect("there is room"))
+            .collect();
+        assert!(all.iter().all(|open| open.closing().now_or_never().is_none()));
+        assert!(all[0].complete().now_or_never().is_some(), "these take no place of others");
+        drop(held);
+        assert!(all[0].closing().now_or_never().is_some());
     }
 
     #[test]

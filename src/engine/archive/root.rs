@@ -44,6 +44,11 @@ pub async fn find_identity(store: &dyn Store) -> Result<FoundIdentity, StoreErro
     })
 }
 
+/// Whether a call failed because of its one file: the store reads another one meanwhile.
+pub async fn is_of_one_file(store: &dyn Store, e: &StoreError) -> bool {
+    !e.kind.is_login() && e.path != IDENTITY && find_identity(store).await.is_ok()
+}
+
 /// The id of a root, which is written if there is none.
 ///
 /// # Errors

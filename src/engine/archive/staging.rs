@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::join_all;
+
 use crate::clients::store::{ErrorKind, StoreError, Writer};
 use crate::common::config::FileProperties;
 use crate::common::crash::{self, Step};
@@ -11,6 +13,18 @@ use crate::pure::protocol::{AttemptId, Entry, EntryKey, FileRef, Head, Settle, s
 
 /// Recovery looks for so many files of the tail; a backfill may have thousands.
 const LOOKED_AT: usize = 64;
+
+/// So many files are renamed at the same time.
+const PUBLISHED_AT_ONCE: usize = 16;
+
+/// What came of settling all that is staged of a partition.
+#[derive(Default)]
+pub struct Settled {
+    /// The attempts that are left alone, because they may still be appended.
+    pub left: Vec<AttemptId>,
+    /// Why others could not be settled: a person has to look.
+    pub damages: Vec<LedgerError>,
+}
 
 /// What is staged of an attempt.
 #[derive(Default)]
@@ -68,36 +82,63 @@ impl LedgerStore {
 
     /// Rule 7, for every attempt of which something is staged; the attempts that are left alone,
     /// because they may still be appended.
+    ///
+    /// # Errors
+    /// The store does not answer; or an attempt can't be settled, and all others are.
     pub async fn settle_all(&self, tail: Option<Head>) -> Result<Vec<AttemptId>, LedgerError> {
-        let mut left = Vec::new();
-        for ((key, id), mut attempt) in self.staged().await? {
-            let entry = self.entry(key).await?;
-            match settle(key, id, entry.as_ref().map(Entry::head), tail) {
-                Settle::RollForward => {
-                    let entry = entry.expect("settle rolls forward what an entry names");
-                    // The ledger's tail is looked at by whoever recovers.
-                    let _ = self.publish_from(&entry, &attempt).await?;
-                    let is_named =
-                        |name: &String| entry.files.iter().any(|file| file.staged == *name);
-                    attempt.files.retain(|name| !is_named(name));
-                    self.delete(key, id, attempt).await?;
-                    crash::at(Step::RolledForward);
-                }
-                Settle::Delete if entry.is_none() && !self.is_passed(key).await? => {
-                    tracing::warn!(
-                        staged = self.paths.staged(key, id, ""),
-                        "an entry of the ledger is missing, and what is staged here may be all \
-                         that is left of its records: alluvium repair puts the entry back"
-                    );
-                }
-                Settle::Delete => {
-                    crash::at(Step::SettleDecided);
-                    self.delete(key, id, attempt).await?;
-                }
-                Settle::HandsOff => left.push(id),
+        let Settled { left, damages } = self.settle_each(tail).await?;
+        damages.into_iter().next().map_or(Ok(left), Err)
+    }
+
+    /// The same, for somebody who goes on with what is not damaged.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn settle_each(&self, tail: Option<Head>) -> Result<Settled, LedgerError> {
+        let mut settled = Settled::default();
+        for ((key, id), attempt) in self.staged().await? {
+            match self.settle(tail, (key, id), attempt).await {
+                Ok(true) => settled.left.push(id),
+                Ok(false) => {}
+                Err(e) if e.is_damage() => settled.damages.push(e),
+                Err(e) => return Err(e),
             }
         }
-        Ok(left)
+        Ok(settled)
+    }
+
+    /// Whether the attempt is left alone.
+    async fn settle(
+        &self,
+        tail: Option<Head>,
+        (key, id): (EntryKey, AttemptId),
+        mut attempt: StagedAttempt,
+    ) -> Result<bool, LedgerError> {
+        let entry = self.entry(key).await?;
+        match settle(key, id, entry.as_ref().map(Entry::head), tail) {
+            Settle::RollForward => {
+                let entry = entry.expect("settle rolls forward what an entry names");
+                // The ledger's tail is looked at by whoever recovers.
+                let _ = self.publish_from(&entry, &attempt).await?;
+                let is_named = |name: &String| entry.files.iter().any(|file| file.staged == *name);
+                attempt.files.retain(|name| !is_named(name));
+                self.delete(key, id, attempt).await?;
+                crash::at(Step::RolledForward);
+            }
+            Settle::Delete if entry.is_none() && !self.is_passed(key).await? => {
+                tracing::warn!(
+                    staged = self.paths.staged(key, id, ""),
+                    "an entry of the ledger is missing, and what is staged here may be all that \
+                     is left of its records: alluvium repair puts the entry back"
+                );
+            }
+            Settle::Delete => {
+                crash::at(Step::SettleDecided);
+                self.delete(key, id, attempt).await?;
+            }
+            Settle::HandsOff => return Ok(true),
+        }
+        Ok(false)
     }
 
     /// Whether an entry names the first record of an attempt whose own entry is not there. Where an
@@ -175,31 +216,49 @@ impl LedgerStore {
         entry: &Entry,
         attempt: &StagedAttempt,
     ) -> Result<Vec<FileRef>, LedgerError> {
+        // Each is two or three calls, and an entry may name thousands.
         let mut lost = Vec::new();
-        for file in &entry.files {
-            let [now, old] = staged_paths(&self.paths, entry, file);
-            let staged = if attempt.in_directory { old } else { now };
-            match self.bring(&staged, &file.path).await {
-                Ok(()) => crash::at(Step::Renamed),
-                Err(e) if matches!(e.kind, ErrorKind::NotFound | ErrorKind::AlreadyExists) => {
-                    // Somebody else was faster: then it lies at its place. A rename moves the only
-                    // copy, so what lies there while the staged file exists came otherwise.
-                    let found = self.store.length(&file.path).await?;
-                    match self.store.length(&staged).await? {
-                        Some(_) if found.is_some() => {
-                            let (entry, path) = (self.paths.entry(entry.key()), file.path.clone());
-                            return Err(LedgerError::Occupied { entry, path, staged });
-                        }
-                        Some(_) => return Err(e.into()),
-                        None if found == Some(file.bytes) => {}
-                        None => lost.push(file.clone()),
-                    }
-                }
-                Err(e) => return Err(e.into()),
+        for some in entry.files.chunks(PUBLISHED_AT_ONCE) {
+            let mut calls = Vec::with_capacity(some.len());
+            for file in some {
+                calls.push(self.publish_file(entry, attempt, file));
+            }
+            for file in join_all(calls).await {
+                lost.extend(file?);
             }
         }
         crash::at(Step::Published);
         Ok(lost)
+    }
+
+    /// The file, if it is lost.
+    async fn publish_file(
+        &self,
+        entry: &Entry,
+        attempt: &StagedAttempt,
+        file: &FileRef,
+    ) -> Result<Option<FileRef>, LedgerError> {
+        let [now, old] = staged_paths(&self.paths, entry, file);
+        let staged = if attempt.in_directory { old } else { now };
+        match self.bring(&staged, &file.path).await {
+            Ok(()) => crash::at(Step::Renamed),
+            Err(e) if matches!(e.kind, ErrorKind::NotFound | ErrorKind::AlreadyExists) => {
+                // Somebody else was faster: then it lies at its place. A rename moves the only
+                // copy, so what lies there while the staged file exists came otherwise.
+                let found = self.store.length(&file.path).await?;
+                match self.store.length(&staged).await? {
+                    Some(_) if found.is_some() => {
+                        let (entry, path) = (self.paths.entry(entry.key()), file.path.clone());
+                        return Err(LedgerError::Occupied { entry, path, staged });
+                    }
+                    Some(_) => return Err(e.into()),
+                    None if found == Some(file.bytes) => {}
+                    None => return Ok(Some(file.clone())),
+                }
+            }
+            Err(e) => return Err(e.into()),
+        }
+        Ok(None)
     }
 
     /// The files of an entry that are neither staged nor published, of the first

@@ -305,13 +305,21 @@ impl ArchiveTask {
         let permit = self.open_in_store.complete().await;
         let open = self.open.as_mut().expect("the worker opens before it writes");
         let (key, id, ledger) = (open.key, open.id, self.ledger.clone());
+        let open_in_store = self.open_in_store.clone();
         open.complete.spawn(async move {
-            let _until_closed = (permit, size);
+            let _until_closed = size;
             let mut writer = ledger.stage(key, id, &staged_name(file)).await?;
             for bytes in chunks {
                 writer.write(bytes).await?;
                 crash::at(Step::MidFile);
             }
+            if !ledger.store.completes_late() {
+                let closed = writer.close().await;
+                drop(permit);
+                return closed;
+            }
+            let _closing = open_in_store.closing().await;
+            drop(permit);
             writer.close().await
         });
         Ok(())

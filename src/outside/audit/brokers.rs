@@ -8,10 +8,10 @@ use crate::clients::kafka::offsets::{BrokerPositions, Positions as _};
 use crate::clients::kafka::{Consumer, KafkaError, consumer_config, first_contact, group, topics};
 use crate::clients::store::{Store, StoreError};
 use crate::common::config::{ArchiveConfig, Config};
-use crate::engine::archive::abandoned::{self, Abandoned, Existing};
+use crate::engine::archive::abandoned::{self, Abandoned, Existing, Wanted};
 use crate::engine::archive::ledger::{LedgerError, LedgerStore, ledger_of};
 use crate::engine::archive::listing::{Finding, FindingKind};
-use crate::engine::archive::root::{FoundIdentity, find_identity};
+use crate::engine::archive::root::{FoundIdentity, find_identity, is_of_one_file};
 use crate::engine::topics::Role;
 use crate::outside::audit::report::{AtBrokers, RootReport};
 use crate::pure::layout::names::PartitionPaths;
@@ -85,8 +85,8 @@ impl Brokers {
         Ok(Brokers { consumer, positions, stores: by_url })
     }
 
-    /// Partitions below a root that the brokers do not have any more, and of which something is
-    /// staged.
+    /// The wanted partitions below a root that the brokers do not have any more, and of which
+    /// something is staged.
     ///
     /// # Errors
     /// The brokers or the store don't answer.
@@ -94,13 +94,14 @@ impl Brokers {
         &self,
         config: &Arc<Config>,
         root: &str,
+        wanted: Wanted<'_>,
     ) -> Result<Vec<Abandoned>, LookError> {
         let Some((store, _)) = self.stores.get(root) else { return Ok(Vec::new()) };
         let (consumer, servers) =
             (Arc::clone(&self.consumer), config.kafka.bootstrap_servers.clone());
         let existing = blocking(move || topics::all(&consumer, &servers)).await?;
         let existing = Existing::of(&existing);
-        let all = abandoned::under(store, config, &existing).await.map_err(of_ledger)?;
+        let all = abandoned::under(store, config, &existing, wanted).await?;
         let consumer = Arc::clone(&self.consumer);
         // A list of all topics may lack one for a moment; of a topic that they refuse, the brokers
         // say nothing.
@@ -133,6 +134,36 @@ impl Brokers {
             Ok(all)
         })
         .await
+    }
+
+    /// The same as [`Brokers::look`], for a command that looks at many partitions: why this one
+    /// could not be looked at, if the brokers and the stores answer all the same.
+    ///
+    /// # Errors
+    /// The brokers or the store don't answer.
+    pub async fn look_or_say(
+        &self,
+        config: &Config,
+        tp: &TopicPartition,
+    ) -> Result<Result<Option<Diagnosis>, String>, LookError> {
+        let e = match self.look(config, tp).await {
+            Ok(looked) => return Ok(Ok(looked)),
+            Err(e) => e,
+        };
+        let consumer = Arc::clone(&self.consumer);
+        let do_answer = blocking(move || topics::any_broker(&consumer)).await.is_ok();
+        let is_of_one = match &e {
+            LookError::Kafka(_) => do_answer,
+            LookError::Store(of) => {
+                let mut answer = do_answer;
+                for (store, _) in self.stores.values() {
+                    answer = answer && is_of_one_file(&**store, of).await;
+                }
+                answer
+            }
+            LookError::Other(_) => false,
+        };
+        if is_of_one { Ok(Err(e.to_string())) } else { Err(e) }
     }
 
     /// Looks at one partition: the committed offset first, then the ledger. [`None`] if no mapping
@@ -224,51 +255,72 @@ pub async fn check(
 ) -> Result<Vec<Finding>, LookError> {
     let mut elsewhere = Vec::new();
     for tp in partitions {
-        let Some(looked) = brokers.look(config, tp).await? else { continue };
-        if looked.known {
-            elsewhere.extend(add(looked, reports));
+        match brokers.look_or_say(config, tp).await? {
+            Ok(Some(looked)) if looked.known => elsewhere.extend(add(looked, reports)),
+            Ok(_) => {}
+            Err(why) => elsewhere.push(Finding {
+                kind: FindingKind::UnknownPartition,
+                path: tp.to_string(),
+                detail: why,
+            }),
         }
     }
     for report in reports {
-        report.findings.extend(abandoned_findings(config, brokers, &report.root).await?);
+        let all = brokers.abandoned(config, &report.root, &|_, _| true).await?;
+        report.findings.extend(abandoned_findings(&all).await?);
     }
     Ok(elsewhere)
 }
 
 /// What dead owners have left of partitions that the brokers do not have: no daemon is assigned
-/// them.
-async fn abandoned_findings(
-    config: &Arc<Config>,
-    brokers: &Brokers,
-    root: &str,
-) -> Result<Vec<Finding>, LookError> {
+/// them. What is damaged of one of them is a finding of it.
+///
+/// # Errors
+/// A store doesn't answer.
+pub async fn abandoned_findings(all: &[Abandoned]) -> Result<Vec<Finding>, LookError> {
     let mut findings = Vec::new();
-    for found in brokers.abandoned(config, root).await? {
-        let left = found.left().await.map_err(of_ledger)?;
-        let Abandoned { topic, partition, .. } = &found;
-        let find = |path: String, detail: String| {
+    for found in all {
+        let Abandoned { topic, partition, ledger } = found;
+        let mut find = |path: String, detail: String| {
             let kind = FindingKind::UnpublishedFile;
-            let why = "the brokers do not have this partition any more";
-            Finding { kind, path, detail: format!("{why}, and {detail}") }
+            let why = "the brokers do not have this partition any more, and";
+            findings.push(Finding { kind, path, detail: format!("{why} {detail}") });
         };
-        let sealed = left.sealed.into_iter().flat_map(|entry| entry.files);
-        findings.extend(sealed.map(|file| {
+        let damaged = |e: &dyn std::fmt::Display| {
+            format!(
+                "what its last owner has left there can't be looked at whole: {e}. Restore that \
+                 from a backup, or move it out of the root, and run alluvium repair {topic} \
+                 {partition}"
+            )
+        };
+        let left = match found.left().await {
+            Ok(left) => left,
+            Err(LedgerError::Store(e)) if is_of_one_file(&*ledger.store, &e).await => {
+                find(ledger.paths.staging(), damaged(&e));
+                continue;
+            }
+            Err(e) => return Err(of_ledger(e)),
+        };
+        for e in &left.damages {
+            find(ledger.paths.staging(), damaged(e));
+        }
+        for file in left.sealed.into_iter().flat_map(|entry| entry.files) {
             find(
                 file.path,
                 format!(
                     "its last owner ended before it appended the file; a daemon that has the \
                      mapping does that, or alluvium repair {topic} {partition} --apply"
                 ),
-            )
-        }));
-        findings.extend(left.other.into_iter().map(|path| {
+            );
+        }
+        for path in left.other {
             find(
                 path,
                 "its last owner did not seal the file: what it has is in no log and in no ledger. \
                  Keep it elsewhere if you need it, and delete it"
                     .into(),
-            )
-        }));
+            );
+        }
     }
     Ok(findings)
 }

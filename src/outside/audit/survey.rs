@@ -152,7 +152,7 @@ pub async fn identity_findings(
 pub struct FoundFile {
     pub path: String,
     pub bytes: Bytes,
-    /// What its length or its checksum says.
+    /// Why it can't be read, or what its length or its checksum says.
     pub damage: Option<(FindingKind, String)>,
 }
 
@@ -166,7 +166,13 @@ pub async fn find_file(
     file: &FileRef,
 ) -> Result<Option<FoundFile>, StoreError> {
     let found = read_file(store, entry, file).await?;
-    Ok(found.map(|(path, bytes)| FoundFile { damage: damage(file, &bytes), path, bytes }))
+    Ok(found.map(|(path, read)| match read {
+        Ok(bytes) => FoundFile { damage: damage(file, &bytes), path, bytes },
+        Err(why) => {
+            let damage = Some((FindingKind::UnreadableFile, why));
+            FoundFile { damage, path, bytes: Bytes::new() }
+        }
+    }))
 }
 
 /// The offsets of the rows of a file that has the length and the checksum of its entry; [`None`]

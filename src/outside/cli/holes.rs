@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use crate::clients::store::{Store, StoreError};
 use crate::engine::archive::ledger::{EntryTemplate, LedgerError, LedgerStore};
 use crate::engine::archive::listing::{FindingKind, LedgerListing};
+use crate::engine::archive::root::is_of_one_file;
 use crate::outside::audit::rows;
 use crate::outside::cli::output::say;
 use crate::outside::cli::staged::{self, Piece};
@@ -71,7 +72,7 @@ pub(super) async fn repair(
     let mut visible = None;
     for (_, listing) in LedgerListing::all(&**store).await? {
         let Some(first) = listing.entries.first().filter(|e| wanted(e)) else { continue };
-        let mut holes = holes(&listing);
+        let holes = holes(&listing);
         if holes.is_empty() {
             continue;
         }
@@ -79,40 +80,65 @@ pub(super) async fn repair(
             let walked = store.walk("").await?;
             visible = Some(walked.into_iter().map(|(path, _)| path).collect::<Vec<_>>());
         }
-        let paths = PartitionPaths::new(&first.topic, first.incarnation, first.partition);
-        let strays = visible.iter().flatten().filter(|path| !listing.names_file(path));
-        let strays: Vec<Stray> = strays.filter_map(|path| Stray::of(path, &paths)).collect();
-        let ledger = LedgerStore::new(Arc::clone(store), paths);
-        let begin = strays.iter().map(|stray| stray.first).min();
-        if let Some((start, EntryKind::Genesis)) = holes.first_mut()
-            && let Some(begin) = begin.filter(|begin| *begin < start.from)
-        {
-            // The entries behind the genesis entry are missing, too.
-            let range = OffsetRange { from: begin, to: start.from };
-            *start = OffsetRange { from: begin, to: begin };
-            holes.insert(1, (range, EntryKind::Data));
+        let visible = visible.as_deref().unwrap_or_default();
+        let repaired = repair_one(store, (&listing, first), holes, visible, choice, &mut done);
+        let Err(e) = repaired.await else { continue };
+        let is_of_one = match &e {
+            LedgerError::Store(e) => is_of_one_file(&**store, e).await,
+            e => e.is_damage(),
+        };
+        if !is_of_one {
+            return Err(e);
         }
-        let sealed = ledger.all_sealed(first).await?;
-        let parts = holes.into_iter().flat_map(|(range, kind)| match kind {
-            EntryKind::Data => parts(range, &strays),
-            _ => vec![Part { kind, ..Part::gap(range) }],
-        });
-        for part in parts.flat_map(|part| part.pieces(&sealed)) {
-            let filling = match in_the_way(&listing, &ledger.paths, &part) {
-                Some(path) => Filling::Refused(format!(
-                    "{path} can't be read and lies in that place; restore it from a backup, or \
-                     move it out of the root, and repair again"
-                )),
-                None => fill(&ledger, first, &part, choice).await?,
-            };
-            say(&format!("{}-{}: the {} is missing", first.topic, first.partition, part));
-            match carry_out(&ledger, &filling, choice.apply).await? {
-                true => done.repaired = done.repaired.saturating_add(1),
-                false => done.refused = done.refused.saturating_add(1),
-            }
-        }
+        // The other ledgers are repaired all the same.
+        say(&format!("{}-{}: not repaired: {e}", first.topic, first.partition));
+        done.refused = done.refused.saturating_add(1);
     }
     Ok(done)
+}
+
+/// Fills the holes of one ledger. `visible`: all files of the root.
+async fn repair_one(
+    store: &Arc<dyn Store>,
+    (listing, first): (&LedgerListing, &Entry),
+    mut holes: Vec<(OffsetRange, EntryKind)>,
+    visible: &[String],
+    choice: Choice,
+    done: &mut Holes,
+) -> Result<(), LedgerError> {
+    let paths = PartitionPaths::new(&first.topic, first.incarnation, first.partition);
+    let strays = visible.iter().filter(|path| !listing.names_file(path));
+    let strays: Vec<Stray> = strays.filter_map(|path| Stray::of(path, &paths)).collect();
+    let ledger = LedgerStore::new(Arc::clone(store), paths);
+    let begin = strays.iter().map(|stray| stray.first).min();
+    if let Some((start, EntryKind::Genesis)) = holes.first_mut()
+        && let Some(begin) = begin.filter(|begin| *begin < start.from)
+    {
+        // The entries behind the genesis entry are missing, too.
+        let range = OffsetRange { from: begin, to: start.from };
+        *start = OffsetRange { from: begin, to: begin };
+        holes.insert(1, (range, EntryKind::Data));
+    }
+    let sealed = ledger.all_sealed(first).await?;
+    let parts = holes.into_iter().flat_map(|(range, kind)| match kind {
+        EntryKind::Data => parts(range, &strays),
+        _ => vec![Part { kind, ..Part::gap(range) }],
+    });
+    for part in parts.flat_map(|part| part.pieces(&sealed)) {
+        let filling = match in_the_way(listing, &ledger.paths, &part) {
+            Some(path) => Filling::Refused(format!(
+                "{path} can't be read and lies in that place; restore it from a backup, or move \
+                 it out of the root, and repair again"
+            )),
+            None => fill(&ledger, first, &part, choice).await?,
+        };
+        say(&format!("{}-{}: the {} is missing", first.topic, first.partition, part));
+        match carry_out(&ledger, &filling, choice.apply).await? {
+            true => done.repaired = done.repaired.saturating_add(1),
+            false => done.refused = done.refused.saturating_add(1),
+        }
+    }
+    Ok(())
 }
 
 /// An entry that is missing.
@@ -345,17 +371,23 @@ async fn describe(
     range: OffsetRange,
     seen: &mut BTreeSet<Offset>,
 ) -> Result<Result<FileRef, String>, StoreError> {
-    let Some(bytes) = store.read(path).await? else {
-        return Ok(Err(format!("{path} was there a moment ago, and is gone; repair again")));
+    let unreadable = |e: &dyn fmt::Display| {
+        Ok(Err(format!(
+            "{path} may belong there, and can't be read ({e}); restore the file, or move it out of \
+             the root"
+        )))
+    };
+    let bytes = match store.read(path).await {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => {
+            return Ok(Err(format!("{path} was there a moment ago, and is gone; repair again")));
+        }
+        Err(e) if is_of_one_file(store, &e).await => return unreadable(&e),
+        Err(e) => return Err(e),
     };
     let offsets = match rows::offsets(path, bytes.clone()) {
         Ok(offsets) => offsets,
-        Err(e) => {
-            return Ok(Err(format!(
-                "{path} may belong there, and can't be read ({e}); restore the file, or move it \
-                 out of the root"
-            )));
-        }
+        Err(e) => return unreadable(&e),
     };
     let name = path.rsplit('/').next().and_then(names::parse_file);
     let ends = offsets.iter().min().zip(offsets.iter().max());

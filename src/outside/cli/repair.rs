@@ -103,8 +103,13 @@ impl Repair {
             }
             let mut stopped = Vec::new();
             for tp in wanted {
-                let looked = brokers.look(config, &tp).await?;
-                stopped.extend(looked.filter(|l| l.stop().is_some()));
+                match brokers.look_or_say(config, &tp).await? {
+                    Ok(looked) => stopped.extend(looked.filter(|l| l.stop().is_some())),
+                    Err(why) => {
+                        say(&format!("{tp}: not looked at: {why}"));
+                        refused = refused.saturating_add(1);
+                    }
+                }
             }
             if self.apply && !stopped.is_empty() {
                 tokio::time::sleep(STILL).await;
@@ -161,13 +166,14 @@ impl Repair {
     ) -> Result<Holes, LookError> {
         let mut all = Holes::default();
         for store in stores {
-            let mut found = brokers.abandoned(config, store.url()).await?;
-            found.retain(|found| self.selects(&found.topic, found.partition));
-            for found in found {
-                let done = abandoned::repair(&found, self.apply).await;
-                let done = done.map_err(|e| LookError::Other(e.to_string()))?;
-                all.add(done);
-            }
+            let topic = self.topic.as_deref().map(names::escape_segment);
+            let wanted = |segment: &str, partition| {
+                topic.as_ref().is_none_or(|topic| topic == segment)
+                    && self.partition.is_none_or(|wanted| wanted == partition)
+            };
+            let found = brokers.abandoned(config, store.url(), &wanted).await?;
+            let done = abandoned::repair_all(&found, self.apply).await;
+            all.add(done.map_err(|e| LookError::Other(e.to_string()))?);
         }
         Ok(all)
     }

@@ -2,15 +2,17 @@
 //! had sealed is appended, and the rest is named.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::clients::kafka::{Consumer, topics};
-use crate::clients::store::Store;
+use crate::clients::store::{Store, StoreError};
+use crate::common::clock::Now;
 use crate::common::config::Config;
-use crate::engine::archive::abandoned::{self, Abandoned, Existing};
-use crate::engine::archive::ledger::LedgerError;
+use crate::engine::archive::abandoned::{self, Abandoned, Existing, Left};
 use crate::engine::topics::mapping_of;
 use crate::outside::daemon::active::ActiveConfig;
 
@@ -20,47 +22,81 @@ const APPEND: u8 = 2;
 /// An owner that is told of the end of its topic completes its files; what is still there two looks
 /// later, nobody completes.
 const TELL: u8 = 4;
+/// Another daemon may seal an attempt of a topic that is gone, and die, at any later time.
+const PAUSE: Duration = Duration::from_mins(10);
+/// A look at a topic costs a few calls of the store for each of its partitions: so many topics are
+/// looked at again in one round.
+const AGAIN: usize = 16;
 
-/// How often a topic was looked for while it had so many partitions.
+/// How often a topic was looked for while it had so many partitions, and when last.
 #[derive(Clone, Copy, Default)]
 struct Look {
     partitions: usize,
     times: u8,
+    last: Duration,
+}
+
+/// What there is to do about a topic.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Due {
+    Append,
+    /// Append, and say what is left then.
+    Tell,
 }
 
 /// By root, and topic as a path segment.
 #[derive(Default)]
-struct Looks(BTreeMap<(String, String), Look>, BTreeSet<(String, String)>);
+struct Looks {
+    topics: BTreeMap<(String, String), Look>,
+    /// What people were told of: a partition with what is wrong with it.
+    told: BTreeSet<String>,
+    /// Topics that are looked at again in this round.
+    again: usize,
+}
 
 impl Looks {
-    /// Notes a look at a topic; what there is to do, if anything.
-    fn next(&mut self, root: &str, topic: &str, partitions: usize) -> Option<u8> {
-        let look = self.0.entry((root.into(), topic.into())).or_default();
-        if look.partitions != partitions {
-            *look = Look { partitions, times: 0 };
-        }
-        if look.times == TELL {
-            return None;
-        }
-        look.times = look.times.saturating_add(1);
-        [APPEND, TELL].contains(&look.times).then_some(look.times)
+    fn begin_round(&mut self) {
+        self.again = 0;
     }
 
-    /// Whether this fault of a ledger was not told yet. A store that does not answer is told of by
-    /// its root.
-    fn is_new(&mut self, root: &str, topic: &str, error: &LedgerError) -> bool {
-        !matches!(error, LedgerError::Store(_)) && self.1.insert((root.into(), topic.into()))
+    /// Notes a look at a topic at this moment; what there is to do, if anything.
+    fn next(&mut self, root: &str, topic: &str, partitions: usize, now: Duration) -> Option<Due> {
+        let look = self.topics.entry((root.into(), topic.into())).or_default();
+        if look.partitions != partitions {
+            *look = Look { partitions, ..Look::default() };
+        }
+        if look.times == TELL {
+            let is_due = look.last.saturating_add(PAUSE) <= now && self.again < AGAIN;
+            if !is_due {
+                return None;
+            }
+            self.again = self.again.saturating_add(1);
+        } else {
+            look.times = look.times.saturating_add(1);
+        }
+        look.last = now;
+        match look.times {
+            APPEND => Some(Due::Append),
+            TELL => Some(Due::Tell),
+            _ => None,
+        }
+    }
+
+    /// Whether this was not told of yet.
+    fn is_new(&mut self, place: &str, what: impl fmt::Display) -> bool {
+        self.told.insert(format!("{place}: {what}"))
     }
 
     /// The topic could not be looked at.
     fn again(&mut self, root: &str, topic: &str) {
-        if let Some(look) = self.0.get_mut(&(root.into(), topic.into())) {
+        if let Some(look) = self.topics.get_mut(&(root.into(), topic.into())) {
             look.times = look.times.saturating_sub(1);
         }
     }
 }
 
-/// Looks at all roots every `topics_refresh`; at each topic only a few times.
+/// Looks at all roots every `topics_refresh`; at each topic a few times, and then every
+/// [`PAUSE`].
 pub(super) async fn watch(in_force: watch::Receiver<Arc<ActiveConfig>>, consumer: Arc<Consumer>) {
     let mut looks = Looks::default();
     loop {
@@ -70,6 +106,7 @@ pub(super) async fn watch(in_force: watch::Receiver<Arc<ActiveConfig>>, consumer
         let asked = tokio::task::spawn_blocking(move || topics::all(&asking, &servers)).await;
         if let Ok(Ok(existing)) = asked {
             let existing = Existing::of(&existing);
+            looks.begin_round();
             for (root, (store, _)) in &active.stores {
                 let of = (root.as_str(), store);
                 let lacks = |topic: String, partition| {
@@ -80,7 +117,9 @@ pub(super) async fn watch(in_force: watch::Receiver<Arc<ActiveConfig>>, consumer
                         matches!(asked, Ok(Ok(sight)) if sight.lacks(partition))
                     }
                 };
-                if let Err(error) = look(&mut looks, of, &active.config, &existing, lacks).await {
+                let now = Now::read().moment();
+                let looked = look(&mut looks, of, &active.config, (&existing, now), lacks).await;
+                if let Err(error) = looked {
                     tracing::debug!(root, %error, "looking for what dead owners have left");
                 }
             }
@@ -89,69 +128,139 @@ pub(super) async fn watch(in_force: watch::Receiver<Arc<ActiveConfig>>, consumer
     }
 }
 
-/// Looks at one root. `lacks`: whether the brokers certainly do not have a partition of a topic.
-/// What is wrong with one topic keeps no other one waiting.
+/// Looks at one root, at this moment. `lacks`: whether the brokers certainly do not have a
+/// partition of a topic. What is wrong with one partition keeps no other one waiting.
 async fn look<F: Future<Output = bool>>(
     looks: &mut Looks,
     (root, store): (&str, &Arc<dyn Store>),
     config: &Config,
-    existing: &Existing,
+    (existing, now): (&Existing, Duration),
     lacks: impl Fn(String, i32) -> F,
-) -> Result<(), LedgerError> {
+) -> Result<(), StoreError> {
     for topic in abandoned::topics(&**store).await? {
         let partitions = existing.partitions(&topic);
-        let Some(what) = looks.next(root, &topic, partitions) else { continue };
-        let done = async {
-            for found in abandoned::beyond(store, &topic, partitions).await? {
-                let is_mine = mapping_of(config, &found.topic).is_some();
-                if is_mine && lacks(found.topic.clone(), found.partition).await {
-                    finish(&found, what == TELL).await?;
+        let Some(due) = looks.next(root, &topic, partitions, now) else { continue };
+        let all = match abandoned::beyond(store, &topic, partitions, &|_, _| true).await {
+            Ok(all) => all,
+            Err(error) => {
+                tracing::debug!(root, topic, %error, "looking for what dead owners have left");
+                looks.again(root, &topic);
+                continue;
+            }
+        };
+        let mut is_known = true;
+        for found in all {
+            let is_mine = mapping_of(config, &found.topic).is_some();
+            if is_mine && lacks(found.topic.clone(), found.partition).await {
+                match found.finish().await {
+                    Ok(left) => tell(looks, root, &found, &left, due),
+                    // A store that does not answer is told of by its root.
+                    Err(error) => {
+                        let Abandoned { topic, partition, .. } = &found;
+                        tracing::debug!(root, topic, partition, %error, "appending for the dead");
+                        is_known = false;
+                    }
                 }
             }
-            Ok(())
-        };
-        if let Err(error) = done.await {
+        }
+        if !is_known {
             looks.again(root, &topic);
-            if looks.is_new(root, &topic, &error) {
-                tracing::warn!(
-                    root, topic, %error,
-                    "what a dead owner has left of this topic could not be looked at; that is \
-                     tried again, and alluvium verify says more"
-                );
-            }
         }
     }
     Ok(())
 }
 
-async fn finish(found: &Abandoned, tell: bool) -> Result<(), LedgerError> {
-    let left = found.finish().await?;
-    if tell && !left.other.is_empty() {
-        let Abandoned { topic, partition, .. } = found;
+/// Says once what a person has to look at.
+fn tell(looks: &mut Looks, root: &str, found: &Abandoned, left: &Left, due: Due) {
+    let Abandoned { topic, partition, .. } = found;
+    let place = format!("{root} {topic}-{partition}");
+    for error in left.damages.iter().filter(|error| looks.is_new(&place, error)) {
+        tracing::warn!(
+            root, topic, partition, %error,
+            "the brokers do not have this partition any more, and not all that its last owner has \
+             left could be looked at: alluvium verify says what is damaged. What can be read is \
+             appended"
+        );
+    }
+    let files = left.other.join(", ");
+    if due == Due::Tell && !left.other.is_empty() && looks.is_new(&place, &files) {
         tracing::warn!(
             topic,
             partition,
-            files = left.other.join(", "),
+            files,
             "the brokers do not have this partition any more, and its last owner has left files \
              that it did not seal: what they have is in no log and in no ledger. alluvium repair \
              {topic} {partition} lists them; nobody deletes them"
         );
     }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::archive::samples::Samples;
+    use crate::pure::protocol::EntryKey;
+
+    const NEVER: Duration = Duration::ZERO;
 
     #[test]
     fn a_topic_is_looked_for_a_few_times_and_anew_when_it_has_another_number_of_partitions() {
         let mut looks = Looks::default();
-        let mut next = |partitions| looks.next("r", "t", partitions);
-        assert_eq!([0, 0, 0, 0, 0, 0].map(&mut next), [None, Some(2), None, Some(4), None, None]);
-        assert_eq!([3, 0, 0].map(&mut next), [None, None, Some(2)], "it was there meanwhile");
+        let mut next = |partitions| looks.next("r", "t", partitions, NEVER);
+        let (append, tell) = (Some(Due::Append), Some(Due::Tell));
+        assert_eq!([0, 0, 0, 0, 0, 0].map(&mut next), [None, append, None, tell, None, None]);
+        assert_eq!([3, 0, 0].map(&mut next), [None, None, append], "it was there meanwhile");
         looks.again("r", "t");
-        assert_eq!(looks.next("r", "t", 0), Some(2), "the store did not answer");
-        assert_eq!(looks.next("r", "u", 0), None);
+        assert_eq!(looks.next("r", "t", 0, NEVER), append, "the store did not answer");
+        assert_eq!(looks.next("r", "u", 0, NEVER), None);
+    }
+
+    /// For ever, at a bounded cost.
+    #[test]
+    fn after_the_first_looks_a_topic_is_looked_at_every_ten_minutes() {
+        let mut looks = Looks::default();
+        let topics: Vec<String> = (0..AGAIN + 4).map(|i| format!("t{i}")).collect();
+        let mut round = |second: u64| {
+            looks.begin_round();
+            let now = Duration::from_secs(second);
+            topics.iter().filter(|t| looks.next("r", t, 0, now) == Some(Due::Tell)).count()
+        };
+        assert_eq!([0, 30, 60, 90].map(&mut round), [0, 0, 0, topics.len()]);
+        assert_eq!([120, 400, 689].map(&mut round), [0, 0, 0]);
+        assert_eq!([690, 720, 750].map(&mut round), [AGAIN, 4, 0], "not all in one round");
+        assert_eq!([1_290, 1_320].map(&mut round), [AGAIN, 4]);
+        assert_eq!([999_990, 1_000_020].map(&mut round), [AGAIN, 4]);
+    }
+
+    /// What was sealed after the first looks is appended, and what is damaged is told of once and
+    /// keeps nothing else waiting.
+    #[tokio::test]
+    async fn what_is_sealed_later_is_appended_later() {
+        let samples = Samples::begin(&[0, 1]).await;
+        let config = Config::parse(
+            "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[archive]\n\
+             root = \"file:///x\"\n[mapping.m]\ntopics_regex = \"a.*\"",
+            Some("i"),
+        );
+        let config = config.unwrap();
+        let mut looks = Looks::default();
+        let mut entries = Vec::new();
+        for (round, second) in [0, 30, 60, 90, 120, 690, 720, 1_290].into_iter().enumerate() {
+            if [5, 7].contains(&round) {
+                let from = i64::try_from(entries.len()).unwrap() * 3;
+                entries.push(samples.stage(1, from, from + 3, true).await);
+            }
+            if round == 7 {
+                let _ = samples.stage(0, 0, 3, true).await;
+                samples.spoil(0, EntryKey::Genesis);
+            }
+            looks.begin_round();
+            let of = ("r", &samples.store);
+            let now = Duration::from_secs(second);
+            let existing = Existing::default();
+            look(&mut looks, of, &config, (&existing, now), async |_, _| true).await.unwrap();
+        }
+        assert_eq!(entries.len(), 2);
+        assert!(entries.iter().all(|entry| samples.has(entry)));
     }
 }

@@ -255,6 +255,10 @@ impl Store for Hdfs {
         Arc::clone(&self.servers)
     }
 
+    fn completes_late(&self) -> bool {
+        true
+    }
+
     async fn create_with(
         &self,
         path: &str,

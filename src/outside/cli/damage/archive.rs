@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use serde_json::Value;
 
 use crate::clients::encode::Encoder;
-use crate::clients::store::Store;
+use crate::clients::store::{SMALL, Store};
 use crate::common::config::{Config, HdfsOptions, Root};
 use crate::engine::archive::files::footer;
 use crate::engine::archive::ledger::{EntryTemplate, LedgerStore, new_attempt};
@@ -201,6 +201,35 @@ impl SampleArchive {
         }
     }
 
+    /// Stages an attempt of a partition, sealed and not appended, as an owner leaves it that has
+    /// died.
+    pub(super) async fn seal(&self, tp: &TopicPartition, offsets: std::ops::Range<i64>) -> String {
+        let paths = PartitionPaths::new(&tp.topic, 0, tp.partition);
+        let ledger = LedgerStore::new(Arc::new(self.store.clone()), paths);
+        let (from, to) = (Offset(offsets.start), Offset(offsets.end));
+        let mut entry = self.template(tp).entry(EntryKind::Data, (from, to), *NOW);
+        entry.roll = Some("size".into());
+        let (first, last) = (from, Offset(offsets.end - 1));
+        let name = ledger.paths.file(first, last, PARQUET.extension());
+        let path = format!("{}/hr=0/{name}", tp.topic);
+        entry.files.push(FileRef {
+            staged: "0.staged".into(),
+            path: path.clone(),
+            rows: 1,
+            bytes: 4,
+            checksum: String::new(),
+            first_offset: first,
+            last_offset: last,
+            min_time: None,
+            max_time: None,
+        });
+        let mut file = ledger.stage(entry.key(), entry.attempt, "0.staged").await.unwrap();
+        file.write(b"rows"[..].into()).await.unwrap();
+        file.close().await.unwrap();
+        ledger.write_manifest(&entry).await.unwrap();
+        path
+    }
+
     fn template(&self, tp: &TopicPartition) -> EntryTemplate {
         EntryTemplate {
             topic: tp.topic.to_string(),
@@ -290,6 +319,10 @@ pub(super) type Of = (&'static str, i32, i64);
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Damage {
     Delete,
+    /// The store has the file, and does not give its bytes.
+    Lose,
+    /// It has more bytes than any file of a ledger.
+    Bloat,
     /// Everything whose path begins so.
     DeleteAll(&'static str),
     Truncate,
@@ -304,7 +337,8 @@ pub(super) enum Damage {
     Edit(&'static str, &'static str),
 }
 pub(super) use Damage::{
-    CopyTo, Delete, DeleteAll, Edit, Empty, Flip, Grow, MoveTo, Replace, Swap, Truncate,
+    Bloat, CopyTo, Delete, DeleteAll, Edit, Empty, Flip, Grow, Lose, MoveTo, Replace, Swap,
+    Truncate,
 };
 
 impl Damage {
@@ -312,10 +346,12 @@ impl Damage {
     pub(super) fn of(self, path: &str, archive: &SampleArchive) -> String {
         let with = if let Swap(other) = self { archive.path(other) } else { String::new() };
         let mut contents = archive.store.lock();
-        let Contents { files, directories, .. } = &mut *contents;
+        let Contents { files, directories, unreadable, .. } = &mut *contents;
         let bytes = files.get_mut(path).unwrap();
         match self {
             Delete => drop(files.remove(path)),
+            Lose => drop(unreadable.insert(path.into())),
+            Bloat => *bytes = vec![0; usize::try_from(SMALL).unwrap() + 1],
             Replace => {
                 let _ = (files.remove(path), directories.insert(path.into()));
             }

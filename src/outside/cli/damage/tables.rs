@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use super::archive::{
-    CopyTo, Damage, Delete, DeleteAll, Edit, Empty, FILES, Flip, Grow, MoveTo, NOW, Of, Replace,
-    SampleArchive, Swap, Truncate,
+    Bloat, CopyTo, Damage, Delete, DeleteAll, Edit, Empty, FILES, Flip, Grow, Lose, MoveTo, NOW,
+    Of, Replace, SampleArchive, Swap, Truncate, config,
 };
 use crate::clients::store::Store;
+use crate::engine::archive::abandoned::{Existing, under};
+use crate::outside::audit::brokers::abandoned_findings;
 use crate::outside::audit::verify::UNPUBLISHED_MS;
+use crate::outside::cli::abandoned::repair_all;
 use crate::outside::cli::holes::{Choice, Holes, repair};
 use crate::outside::cli::locate::explain;
 use crate::pure::layout::names::PartitionPaths;
@@ -20,6 +23,15 @@ const SAME: &str = "";
 /// Kind of file, damage, and what `verify`, `where`, `explain` and `recount` say.
 const TABLE: &[(&str, Damage, [&str; 4])] = &[
     ("data", Delete, ["missing file", "missing", "missing", "missing file"]),
+    ("data", Lose, ["unreadable file"; 4]),
+    ("counts", Lose, ["unreadable file"; 4]),
+    ("staged", Lose, ["unreadable file"; 4]),
+    ("entry", Lose, ["unreadable entry"; 4]),
+    ("tail", Lose, ["unreadable entry"; 4]),
+    ("genesis", Lose, ["unreadable entry"; 4]),
+    ("entry", Bloat, ["unreadable entry"; 4]),
+    ("tail", Bloat, ["unreadable entry"; 4]),
+    ("identity", Bloat, ["wrong identity"; 4]),
     ("data", Truncate, ["truncated file"; 4]),
     ("data", Empty, ["truncated file"; 4]),
     ("data", Grow, ["truncated file"; 4]),
@@ -190,6 +202,46 @@ async fn every_damage_is_named_by_every_command() {
         }
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// No broker has the topics any more, and owners have died: whatever is damaged of one partition,
+/// what was sealed of another one is named and appended, and no command ends before that.
+#[tokio::test]
+async fn a_damage_of_an_abandoned_partition_keeps_no_other_one_waiting() {
+    let config = config();
+    let none = Existing::default();
+    let of = |topic: &str, partition| TopicPartition { topic: topic.into(), partition };
+    for (kind, damage, _) in TABLE {
+        if matches!(damage, DeleteAll(_)) {
+            continue;
+        }
+        let archive = SampleArchive::new().await;
+        for (tp, offsets) in [(of("or.ders", 0), 9..12), (of("or.ders", 0), 2..3)] {
+            let _ = archive.seal(&tp, offsets).await;
+        }
+        let _ = archive.entry(&of("or.ders", 5), EntryKind::Genesis, (0, 0), Vec::new()).await;
+        let sealed = archive.seal(&of("or.ders", 5), 0..3).await;
+        let _ = damage.of(&archive.path(kind), &archive);
+        let store: Arc<dyn Store> = Arc::new(archive.store.clone());
+        let all = under(&store, &config, &none, &|_, _| true).await.unwrap();
+        let findings = abandoned_findings(&all).await.unwrap();
+        assert!(findings.iter().any(|f| f.path == sealed), "{kind} {damage:?}: {findings:#?}");
+        let staging = PartitionPaths::new("or.ders", 0, 0).staging();
+        let damaged = findings.iter().any(|f| f.path == staging);
+        let tail = matches!((*kind, damage), ("tail", Lose | Bloat | Empty | Truncate));
+        assert!(!tail || damaged, "{kind} {damage:?}: {findings:#?}");
+        for apply in [false, true] {
+            let done = repair_all(&all, apply).await.unwrap();
+            assert!(0 < done.repaired, "{kind} {damage:?}");
+            assert_eq!(archive.store.lock().files.contains_key(&sealed), apply);
+        }
+        // Nobody looks at what was not asked for.
+        let other = under(&store, &config, &none, &|topic, n| (topic, n) == ("or.ders", 5)).await;
+        let staged = other.unwrap().iter().map(|found| found.partition).collect::<Vec<_>>();
+        assert!(staged.iter().all(|n| *n == 5), "{staged:?}");
+        // Ledgers are repaired whole, or refused; none ends the command.
+        let _ = repair(&store, |_| true, APPLY).await.unwrap();
+    }
 }
 
 /// What is done to an archive, by the names of [`FILES`].
