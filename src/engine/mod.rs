@@ -1,4 +1,5 @@
 //! What carries records: it joins the pure rules to the clients.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 pub mod archive;
 pub mod results;

@@ -189,11 +189,13 @@ impl<B: Builder> File<B> {
     }
 
     pub(super) fn drain_bytes(&mut self, give: &mut dyn FnMut(Bytes)) {
-        self.taken += self.out.give_full(give) as u64;
+        let given = self.out.give_full(give) as u64;
+        self.taken = self.taken.saturating_add(given);
     }
 
     pub(super) fn drain_all(&mut self, give: &mut dyn FnMut(Bytes)) {
-        self.taken += self.out.give_all(give) as u64;
+        let given = self.out.give_all(give) as u64;
+        self.taken = self.taken.saturating_add(given);
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -202,11 +204,12 @@ impl<B: Builder> File<B> {
             Codec::Null | Codec::Deflate(_) | Codec::Snappy => 0,
         };
         // Builders double their buffers.
-        OPEN + codec + self.rows.bytes() * 3 / 2 + self.out.memory_bytes()
+        let rows = self.rows.bytes().saturating_mul(3) / 2;
+        [OPEN, codec, rows, self.out.memory_bytes()].into_iter().fold(0, usize::saturating_add)
     }
 
     pub(super) fn size(&self) -> u64 {
-        self.taken + self.out.waiting() as u64
+        self.taken.saturating_add(self.out.waiting() as u64)
     }
 
     pub(super) fn finish(mut self, give: &mut dyn FnMut(Bytes)) -> Result<(), EncodeError> {

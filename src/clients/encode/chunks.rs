@@ -40,14 +40,14 @@ impl Chunks {
 
     /// Bytes of memory.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.full.len() * CHUNK + self.last.capacity()
+        self.full.len().saturating_mul(CHUNK).saturating_add(self.last.capacity())
     }
 
     /// Gives away the chunks that are full; their bytes.
     pub(super) fn give_full(&mut self, give: &mut dyn FnMut(Bytes)) -> usize {
-        let bytes = self.full.len() * CHUNK;
+        let bytes = self.full.len().saturating_mul(CHUNK);
         std::mem::take(&mut self.full).into_iter().for_each(give);
-        self.waiting -= bytes;
+        self.waiting = self.waiting.saturating_sub(bytes);
         bytes
     }
 
@@ -71,13 +71,14 @@ impl std::io::Write for Chunks {
             let usual = bytes.len().next_power_of_two().clamp(SMALL, CHUNK);
             self.last.reserve_exact(usual.max(std::mem::take(&mut self.expected)));
         }
-        let n = bytes.len().min(self.last.capacity() - self.last.len());
+        let n = bytes.len().min(self.last.capacity().saturating_sub(self.last.len()));
         self.last.extend_from_slice(&bytes[..n]);
-        self.waiting += n;
+        self.waiting = self.waiting.saturating_add(n);
         if self.last.len() == self.last.capacity() && CHUNK <= self.last.len() {
             self.full.push(std::mem::take(&mut self.last).into());
         } else if self.last.len() == self.last.capacity() {
-            self.last.reserve_exact(self.last.len().min(CHUNK - self.last.len()));
+            let room = CHUNK.saturating_sub(self.last.len());
+            self.last.reserve_exact(self.last.len().min(room));
         }
         Ok(n)
     }

@@ -98,7 +98,8 @@ impl Builder for CountRows {
         self.offset.append_value(record.offset.0);
         let foreign = parsed.err().map(|value| value.unwrap_or_default());
         self.foreign.append_option(foreign);
-        self.size += count.map_or(0, |c| c.word.len()) + foreign.map_or(0, <[u8]>::len) + 64;
+        let bytes = [count.map_or(0, |c| c.word.len()), foreign.map_or(0, <[u8]>::len), 64];
+        self.size = bytes.into_iter().fold(self.size, usize::saturating_add);
         Ok(())
     }
 

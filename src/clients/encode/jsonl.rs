@@ -109,7 +109,7 @@ impl File {
         let length = record.value.map_or(0, <[u8]>::len);
         if LARGE <= length {
             // Not doubled while it is written; some characters get longer.
-            self.line.reserve_exact(length + length / 8);
+            self.line.reserve_exact(length.saturating_add(length / 8));
         }
         match self.rows {
             Rows::Raw { key, value } => self.raw_line(record, fit, key, value),
@@ -207,7 +207,7 @@ impl File {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.lines.memory_bytes() + self.line.capacity()
+        self.lines.memory_bytes().saturating_add(self.line.capacity())
     }
 
     pub(super) fn size(&self) -> u64 {

@@ -15,11 +15,11 @@ impl Column<'_> {
     /// Bytes as the column is written without a codec, about.
     pub(super) fn bytes(&self) -> usize {
         const PAGE: usize = 1 << 10;
-        PAGE + match self {
+        PAGE.saturating_add(match self {
             Column::Made(array) => array.get_buffer_memory_size(),
             Column::Text(text) => text.len(),
             Column::Bytes(bytes) => bytes.len(),
-        }
+        })
     }
 
     pub(super) fn array(self) -> ArrayRef {

@@ -40,7 +40,7 @@ impl Lines {
             TextCodec::Zstd => {
                 let level = level_of(level);
                 let sink = zstd::stream::write::Encoder::new(Chunks::default(), level)?;
-                (Sink::Zstd(sink), ZSTD + extra_bytes(level))
+                (Sink::Zstd(sink), ZSTD.saturating_add(extra_bytes(level)))
             }
         };
         Ok(Lines { sink, codec, taken: 0 })
@@ -78,19 +78,21 @@ impl Lines {
     }
 
     pub(super) fn drain_bytes(&mut self, give: &mut dyn FnMut(Bytes)) {
-        self.taken += self.written_mut().give_full(give) as u64;
+        let given = self.written_mut().give_full(give) as u64;
+        self.taken = self.taken.saturating_add(given);
     }
 
     pub(super) fn drain_all(&mut self, give: &mut dyn FnMut(Bytes)) {
-        self.taken += self.written_mut().give_all(give) as u64;
+        let given = self.written_mut().give_all(give) as u64;
+        self.taken = self.taken.saturating_add(given);
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.written().memory_bytes() + self.codec
+        self.written().memory_bytes().saturating_add(self.codec)
     }
 
     pub(super) fn size(&self) -> u64 {
-        self.taken + self.written().waiting() as u64
+        self.taken.saturating_add(self.written().waiting() as u64)
     }
 
     pub(super) fn finish(self, give: &mut dyn FnMut(Bytes)) -> Result<(), EncodeError> {

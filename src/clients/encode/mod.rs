@@ -2,6 +2,7 @@
 //!
 //! An [`Encoder`] writes one file. It hands out finished bytes as they come
 //! ([`Encoder::drain_bytes`]), so that a file is never held in memory whole.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod avro;
 mod chunks;

@@ -159,9 +159,13 @@ impl<B: Builder> File<B> {
         let columns = schema.fields().len();
         let zstd = if codec == ParquetCodec::Zstd { ZSTD_OF_COLUMN } else { 0 };
         let declared = rows.declared_columns();
-        let open = (columns - declared) * OPEN_COLUMN + declared * (DECLARED_COLUMN + zstd);
+        let open = columns
+            .saturating_sub(declared)
+            .saturating_mul(OPEN_COLUMN)
+            .saturating_add(declared.saturating_mul(zstd.saturating_add(DECLARED_COLUMN)));
         let open = match codec {
-            ParquetCodec::Zstd => open + LARGE_COLUMNS * extra_bytes(level_of(options.level)),
+            ParquetCodec::Zstd => open
+                .saturating_add(LARGE_COLUMNS.saturating_mul(extra_bytes(level_of(options.level)))),
             _ => open,
         };
         let (writer, row_groups) = begin(Chunks::default(), schema, properties)?;
@@ -297,7 +301,8 @@ impl<B: Builder> File<B> {
 
     pub(super) fn drain_bytes(&mut self, give: &mut dyn FnMut(Bytes)) {
         // The writer keeps its own count of what it wrote: nobody reads this buffer back.
-        self.taken += self.writer.inner_mut().give_all(give) as u64;
+        let given = self.writer.inner_mut().give_all(give) as u64;
+        self.taken = self.taken.saturating_add(given);
     }
 
     /// All that is written is worth a write.
@@ -315,16 +320,20 @@ impl<B: Builder> File<B> {
         let open = 0 < self.rows.rows() || !self.open_columns.is_empty();
         let columns = self.rows.schema().fields().len();
         // Builders double their buffers.
-        self.open_columns.iter().map(ArrowColumnWriter::memory_size).sum::<usize>()
-            + self.rows.bytes() * 3 / 2
-            + self.writer.inner().waiting()
-            + self.writer.flushed_row_groups().len() * columns * COLUMN_METADATA
-            + self.open * usize::from(open)
+        let groups = self.writer.flushed_row_groups().len();
+        let parts = [
+            self.open_columns.iter().map(ArrowColumnWriter::memory_size).sum(),
+            self.rows.bytes().saturating_mul(3) / 2,
+            self.writer.inner().waiting(),
+            groups.saturating_mul(columns).saturating_mul(COLUMN_METADATA),
+            if open { self.open } else { 0 },
+        ];
+        parts.into_iter().fold(0, usize::saturating_add)
     }
 
     pub(super) fn size(&self) -> u64 {
-        let waiting = self.in_progress_size() + self.writer.inner().waiting();
-        self.taken + waiting as u64
+        let waiting = self.in_progress_size().saturating_add(self.writer.inner().waiting());
+        self.taken.saturating_add(waiting as u64)
     }
 
     /// `about`: names and values that the footer carries.

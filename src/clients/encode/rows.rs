@@ -60,7 +60,7 @@ pub(super) trait Builder {
 /// A time in microseconds; [`None`] where a reader could not hold it, and would fail at the whole
 /// file. A column beside it has the number as it was.
 pub(super) fn readable_micros(millis: Option<i64>) -> Option<i64> {
-    Some(millis.filter(|ms| READABLE.contains(ms))? * 1_000)
+    millis.filter(|ms| READABLE.contains(ms))?.checked_mul(1_000)
 }
 
 /// The field with its id: by that, tables with evolving schemas (Iceberg) know a column.
@@ -108,7 +108,7 @@ impl TextOrBytes {
 
     #[inline]
     fn append(&mut self, value: Option<&[u8]>) {
-        self.size += value.map_or(0, <[u8]>::len);
+        self.size = self.size.saturating_add(value.map_or(0, <[u8]>::len));
         match (self.mode, value, value.map(std::str::from_utf8)) {
             (TextPolicy::Auto, _, Some(Ok(text))) => {
                 self.text.append_value(text);
@@ -288,7 +288,8 @@ impl RawRows {
             lossy |= matches!(text, Cow::Owned(_));
             self.header_keys.append_value(text);
             self.header_values.append_option(*value);
-            self.header_bytes += name.len() + value.map_or(0, <[u8]>::len);
+            let bytes = name.len().saturating_add(value.map_or(0, <[u8]>::len));
+            self.header_bytes = self.header_bytes.saturating_add(bytes);
         }
         for (name, _) in record.headers.iter().filter(|_| lossy) {
             let replaced = std::str::from_utf8(name).is_err();
@@ -331,7 +332,9 @@ impl Builder for RawRows {
         }
         self.append_names(record);
         let last = *self.header_ends.last().expect("begins with 0");
-        self.header_ends.push(last + record.headers.len() as i32);
+        let headers = i32::try_from(record.headers.len()).ok();
+        let end = headers.and_then(|headers| last.checked_add(headers));
+        self.header_ends.push(end.expect("a batch has fewer headers than memory has bytes"));
         Ok(())
     }
 
@@ -346,7 +349,10 @@ impl Builder for RawRows {
             Beside::Error(errors) => errors.values_slice().len(),
             Beside::Nothing => 0,
         };
-        self.key.size + value + self.header_bytes + beside + self.rows() * 40
+        let rest = self.rows().saturating_mul(40);
+        [self.key.size, value, self.header_bytes, beside, rest]
+            .into_iter()
+            .fold(0, usize::saturating_add)
     }
 
     fn batch(&mut self) -> Result<RecordBatch, EncodeError> {
@@ -380,7 +386,8 @@ impl Builder for RawRows {
             Fit::Cells(cells) => cells.iter().map(Cell::size).sum(),
             _ => 0,
         };
-        value + cells + record.key.map_or(0, <[u8]>::len)
+        let key = record.key.map_or(0, <[u8]>::len);
+        [value, cells, key].into_iter().fold(0, usize::saturating_add)
     }
 
     fn alone<'a>(
@@ -404,7 +411,7 @@ impl Builder for RawRows {
             }
         }
         if let Fit::Cells(cells) = fit {
-            let first = columns.len() - cells.len();
+            let first = columns.len().saturating_sub(cells.len());
             for (at, cell) in (first..).zip(cells).filter(|(_, c)| SMALL_CELL < c.size()) {
                 match cell {
                     Cell::Text(text) => columns[at] = Column::Text(text),

@@ -126,7 +126,7 @@ impl TypedColumns {
         }
         for (values, cell) in self.columns.iter_mut().zip(cells) {
             values.append(cell);
-            self.size += 8 + cell.size();
+            self.size = self.size.saturating_add(8).saturating_add(cell.size());
         }
         Ok(())
     }

@@ -13,8 +13,10 @@ pub(super) fn level_of(chosen: Option<i32>) -> i32 {
 
 /// Bytes of memory that a stream of this level has, beyond those of the fastest level.
 pub(super) fn extra_bytes(level: i32) -> usize {
-    let at = usize::try_from(level - FASTEST).unwrap_or(0).min(KIB.len() - 1);
-    (KIB[at] - KIB[0]) << 10
+    let at = usize::try_from(level.saturating_sub(FASTEST))
+        .unwrap_or(0)
+        .min(KIB.len().saturating_sub(1));
+    KIB[at].saturating_sub(KIB[0]) << 10
 }
 
 #[cfg(test)]

@@ -100,7 +100,9 @@ impl Body {
     fn memory_bytes(&self) -> usize {
         match self {
             Body::Kept(kept) => kept.memory_bytes(),
-            Body::Growing { encoder, store_bytes } => encoder.memory_bytes() + store_bytes,
+            Body::Growing { encoder, store_bytes } => {
+                encoder.memory_bytes().saturating_add(*store_bytes)
+            }
         }
     }
 
@@ -147,7 +149,7 @@ impl Files {
         now: Instant,
     ) -> Result<Archived, EncodeError> {
         self.last_at = now;
-        self.records += 1;
+        self.records = self.records.saturating_add(1);
         let fit = archive.rules.fit(record);
         let archived = match &fit {
             Fit::Raw | Fit::Cells(_) | Fit::Json(_) => Archived::Row,
@@ -167,7 +169,7 @@ impl Files {
         };
         self.last = Some((bucket, at));
         let file = &mut self.open[at];
-        file.rows += 1;
+        file.rows = file.rows.saturating_add(1);
         file.last = record.offset;
         if let Some(ms) = millis {
             let (lo, hi) = file.times.unwrap_or((ms, ms));
@@ -175,7 +177,7 @@ impl Files {
         }
         if let Body::Kept(kept) = &file.body {
             let worth = WORTH_AN_ENCODER.min(archive.roll.size_bytes / 16);
-            if worth <= (kept.size() + size_of_kept(record)) as u64 {
+            if worth <= kept.size().saturating_add(size_of_kept(record)) as u64 {
                 // It may be large, and is not kept beside its encoded form.
                 let _ = self.encode(at, archive, archiver)?;
             }
@@ -221,7 +223,7 @@ impl Files {
                 times: None,
                 sent: Sent::default(),
             });
-            self.open.len() - 1
+            self.open.len().saturating_sub(1)
         });
         let _ = self.by_bucket.insert(bucket, at);
         at
@@ -258,7 +260,8 @@ impl Files {
 
     /// Memory held, bytes.
     pub fn memory_bytes(&self) -> usize {
-        let files = self.open.iter().map(|f| size_of::<OpenFile>() + f.body.memory_bytes());
+        let files =
+            self.open.iter().map(|f| size_of::<OpenFile>().saturating_add(f.body.memory_bytes()));
         files.sum()
     }
 
@@ -370,7 +373,7 @@ impl Sent {
     }
 
     fn add(&mut self, mut bytes: Bytes, give: &mut dyn FnMut(Bytes)) {
-        self.bytes += bytes.len() as u64;
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
         self.checksum = crc32c::crc32c_append(self.checksum, &bytes);
         while !bytes.is_empty() {
             give(bytes.split_to(bytes.len().min(CHUNK)));

@@ -41,8 +41,8 @@ impl KeptRecords {
     /// A segment with room for so many bytes more: a quarter more than is needed, because what is
     /// kept may stay for minutes.
     fn segment(&mut self, by: usize) -> &mut Vec<u8> {
-        self.size += by;
-        let has_room = |last: &Vec<u8>| last.len() + by <= SEGMENT;
+        self.size = self.size.saturating_add(by);
+        let has_room = |last: &Vec<u8>| last.len().saturating_add(by) <= SEGMENT;
         if !self.segments.last().is_some_and(has_room) {
             if let Some(full) = self.segments.last_mut() {
                 full.shrink_to_fit();
@@ -51,8 +51,8 @@ impl KeptRecords {
             self.segments.push(Vec::new());
         }
         let last = self.segments.last_mut().expect("there is one now");
-        if last.capacity() < last.len() + by {
-            last.reserve_exact(by + last.len() / 4);
+        if last.capacity() < last.len().saturating_add(by) {
+            last.reserve_exact(by.saturating_add(last.len() / 4));
         }
         last
     }
@@ -65,8 +65,10 @@ impl KeptRecords {
     /// Bytes of memory.
     pub(super) fn memory_bytes(&self) -> usize {
         // The last one alone has room that is not used.
-        let unused = self.segments.last().map_or(0, |last| last.capacity() - last.len());
-        self.size + unused + self.segments.capacity() * size_of::<Vec<u8>>()
+        let unused =
+            self.segments.last().map_or(0, |last| last.capacity().saturating_sub(last.len()));
+        let index = self.segments.capacity().saturating_mul(size_of::<Vec<u8>>());
+        self.size.saturating_add(unused).saturating_add(index)
     }
 
     /// Gives each record to `take`, in order, until it fails. What was taken is not kept.
@@ -113,9 +115,10 @@ const NONE: usize = u32::MAX as usize;
 
 /// Bytes that the record needs here.
 pub(super) fn size_of_kept(record: &Record<'_>) -> usize {
-    let field = |f: Option<&[u8]>| 4 + f.map_or(0, <[u8]>::len);
-    let headers = record.headers.iter().map(|(name, value)| 4 + name.len() + field(*value));
-    21 + field(record.key) + field(record.value) + headers.sum::<usize>()
+    let field = |f: Option<&[u8]>| f.map_or(0, <[u8]>::len).saturating_add(4);
+    let headers = record.headers.iter().flat_map(|(name, value)| [4, name.len(), field(*value)]);
+    let all = [21, field(record.key), field(record.value)].into_iter().chain(headers);
+    all.fold(0, usize::saturating_add)
 }
 
 /// What of the bytes was not replayed yet.

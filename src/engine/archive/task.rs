@@ -160,7 +160,7 @@ impl Archiver {
 
     /// Commands that wait.
     pub fn waiting(&self) -> usize {
-        COMMANDS - self.commands.capacity()
+        COMMANDS.saturating_sub(self.commands.capacity())
     }
 }
 
@@ -227,7 +227,7 @@ impl ArchiveTask {
     ) -> Result<(), LedgerError> {
         match command {
             ArchiveCommand::Recover { ticket, probe, hint, discard, put, adopt } => {
-                self.recoveries += 1;
+                self.recoveries = self.recoveries.saturating_add(1);
                 self.broken = false;
                 self.open = None;
                 self.sealed.clear();
@@ -381,7 +381,7 @@ impl ArchiveTask {
     /// What others left below the new tail goes too, at each append after which staging is looked
     /// at; what a stop leaves goes at the next recovery.
     async fn settle_others(&mut self, tail: &Entry) -> Result<(), LedgerError> {
-        self.unseen += 1;
+        self.unseen = self.unseen.saturating_add(1);
         if self.unseen <= APPENDS_A_LOOK {
             return Ok(());
         }

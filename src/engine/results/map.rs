@@ -43,7 +43,7 @@ impl Map {
         tally: &mut Tally,
     ) {
         let (mut time, own) = count.time.of(record, now.millis);
-        tally.untimed += u64::from(!own);
+        tally.untimed = tally.untimed.saturating_add(u64::from(!own));
         if count.time == Time::Arrival {
             // The clock may go back, and the next owner's may lag; a window that is over stays so.
             time = time.max(self.watermark.unwrap_or(time));
@@ -56,10 +56,10 @@ impl Map {
         let words = &mut tally.words;
         let terms = count.by.each_term(record, |term| {
             window_terms.add(term);
-            *words += 1;
+            *words = words.saturating_add(1);
         });
-        tally.lossy += u64::from(terms == Terms::Lossy);
-        tally.uncounted += u64::from(terms == Terms::Empty);
+        tally.lossy = tally.lossy.saturating_add(u64::from(terms == Terms::Lossy));
+        tally.uncounted = tally.uncounted.saturating_add(u64::from(terms == Terms::Empty));
     }
 
     /// Time until the counts are due; [`None`] if there are none. `interval_left`: until the next

@@ -94,7 +94,7 @@ impl Merging {
         tally: &mut Tally,
     ) -> Result<(), Unreadable> {
         let Some(partials) = Partials::parse(record)? else {
-            tally.foreign += 1;
+            tally.foreign = tally.foreign.saturating_add(1);
             return Ok(());
         };
         let mut cursor = partials.cursor();

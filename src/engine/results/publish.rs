@@ -38,11 +38,12 @@ pub(super) fn publish_map(
     if let Some(merge) = &count.merge {
         return publish_partials(map, (count, merge), transfer, (now, largest), send);
     }
-    let mut sent = 0;
+    let mut sent = 0_u64;
     for (start, words) in map.counts.iter() {
         let kind = count.window.kind(&count.time, start, now.millis, map.whole_since);
         let window = (start, count.window.end(start));
-        sent += publish_window(count, window, kind, transfer, None, words, send)?;
+        let more = publish_window(count, window, kind, transfer, None, words, send)?;
+        sent = sent.saturating_add(more);
     }
     Ok(sent)
 }
@@ -55,11 +56,12 @@ pub(super) fn publish_merge(
     send: &mut Send<'_>,
 ) -> Result<u64, TransactionError> {
     let Plan { offset, marks, .. } = transfer.plan;
-    let mut sent = 0;
+    let mut sent = 0_u64;
     for (span, kind, words) in merging.merge.due() {
         let window = (span.start, span.end);
         let merged = Some(Merged { offset, marks });
-        sent += publish_window(count, window, kind, transfer, merged, words.iter(), send)?;
+        let more = publish_window(count, window, kind, transfer, merged, words.iter(), send)?;
+        sent = sent.saturating_add(more);
     }
     Ok(sent)
 }
@@ -77,12 +79,12 @@ fn publish_window<'w>(
     let Transfer { tp, plan, .. } = transfer;
     let mut writer = WindowWriter::new(count.format, window, kind, tp, plan.results, merged);
     let header = writer.header().to_string();
-    let mut sent = 0;
+    let mut sent = 0_u64;
     for (word, n) in words {
         let value = writer.value(word, n).as_bytes();
         let (topic, key) = (count.output_topic.as_str(), Some(word));
         send(&Outgoing { topic, partition: None, key, value, header: &header })?;
-        sent += 1;
+        sent = sent.saturating_add(1);
     }
     Ok(sent)
 }
@@ -103,12 +105,12 @@ fn publish_partials(
     let header = |watermark| partials::header(count.window.millis, watermark, tp, plan.results);
     let headers = [header(None), header(watermark)];
     let ahead = now.millis.saturating_add(AHEAD_MILLIS);
-    let mut sent = 0;
+    let mut sent = 0_u64;
     Packer::new(merge.partitions as usize, largest).pack(
         map.counts.iter(),
         |start| ahead < start,
         |partition, value, last| {
-            sent += 1;
+            sent = sent.saturating_add(1);
             let partition = Some(partition as i32);
             let header = &headers[usize::from(last)];
             send(&Outgoing { topic: &merge.topic, partition, key: None, value, header })

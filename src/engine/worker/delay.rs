@@ -46,7 +46,9 @@ impl Delay {
         }
         if MOST < self.0.len() {
             let pairs = self.0.make_contiguous().chunks(2);
-            self.0 = pairs.map(|two| Sample { end: two[two.len() - 1].end, ..two[0] }).collect();
+            self.0 = pairs
+                .map(|two| Sample { end: two[two.len().saturating_sub(1)].end, ..two[0] })
+                .collect();
         }
     }
 

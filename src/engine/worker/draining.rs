@@ -125,7 +125,9 @@ impl Worker {
         }
         if let Drain::Until { done, .. } = std::mem::replace(&mut self.drain, Drain::Done) {
             let left = self.owned.values().map(|p| p.sinks.left_behind());
-            let (due, later) = left.fold((0, 0), |all, l| (all.0 + l.due, all.1 + l.later));
+            let (due, later) = left.fold((0_u64, 0_u64), |(due, later), left| {
+                (due.saturating_add(left.due), later.saturating_add(left.later))
+            });
             if 0 < due {
                 let mut causes =
                     self.owned.values().filter_map(|p| p.sinks.view.root_error.as_ref());

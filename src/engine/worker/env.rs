@@ -93,7 +93,8 @@ impl Memory {
 
     /// One worker's part, bytes.
     fn share(&self) -> usize {
-        self.for_records() / self.workers.load(Ordering::Relaxed)
+        let all = self.for_records();
+        all.checked_div(self.workers.load(Ordering::Relaxed)).unwrap_or(all)
     }
 }
 

@@ -244,9 +244,10 @@ impl PartitionSinks {
             return Ok(());
         }
         self.view.first_time = self.view.first_time.or(record.timestamp.millis());
-        self.tally.records += 1;
-        let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-        self.tally.bytes += bytes as u64;
+        self.tally.records = self.tally.records.saturating_add(1);
+        let bytes =
+            record.key.map_or(0, <[u8]>::len).saturating_add(record.value.map_or(0, <[u8]>::len));
+        self.tally.bytes = self.tally.bytes.saturating_add(bytes as u64);
         self.view.largest = self.view.largest.max(bytes);
         if let (Some(append), Some(archive)) = (share.archive, &mut self.archive) {
             let archived = archive.write(record, append, &self.tp, now.instant).map_err(|e| {

@@ -242,7 +242,7 @@ impl Pool {
     /// Calls to brokers and stores that failed.
     #[must_use]
     pub fn failed_calls(&self) -> u64 {
-        sum(&self.env.metrics.store_errors) + sum(&self.env.metrics.kafka_errors)
+        sum(&self.env.metrics.store_errors).saturating_add(sum(&self.env.metrics.kafka_errors))
     }
 
     /// Every partition of this instance, in order of names.
@@ -369,8 +369,8 @@ impl Pool {
             gone.iter().for_each(|(_, p)| p.alive.store(false, Ordering::SeqCst));
         }
         let workers = self.workers();
-        let (done, wait) = sync_channel(2 * workers.len());
-        let mut waiting = 0;
+        let (done, wait) = sync_channel(workers.len().saturating_mul(2));
+        let mut waiting = 0_usize;
         for (index, w) in workers.iter().enumerate() {
             let mine = gone.iter().filter(|(_, p)| p.worker == index).map(|(tp, _)| tp.clone());
             // A mapping that was removed reads nothing again.
@@ -378,7 +378,7 @@ impl Pool {
                 mine.partition(|tp| (self.setup.role)(&tp.topic).is_some());
             for (partitions, for_good) in [(kept, false), (removed, true)] {
                 if !partitions.is_empty() {
-                    waiting += 1;
+                    waiting = waiting.saturating_add(1);
                     let done = done.clone();
                     w.wake.send(Message::Revoked { partitions, for_good, commits, done });
                 }
@@ -423,7 +423,7 @@ impl Assignments for Pool {
         Box::new(move || {
             while 0 < waiting {
                 match wait.try_recv() {
-                    Ok(()) => waiting -= 1,
+                    Ok(()) => waiting = waiting.saturating_sub(1),
                     Err(TryRecvError::Empty) => return false,
                     Err(TryRecvError::Disconnected) => return true,
                 }

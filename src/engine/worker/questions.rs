@@ -34,7 +34,7 @@ impl Worker {
                 continue;
             }
             let Some(ticket) = sinks.question.take() else { continue };
-            self.asking += 1;
+            self.asking = self.asking.saturating_add(1);
             let (tp, epoch, wake) = (sinks.tp.clone(), sinks.epoch, self.wake.clone());
             let (positions, start) = (Arc::clone(&self.env.positions), sinks.role.start);
             let output = sinks.role.merges_into().map(String::from);
@@ -106,13 +106,14 @@ impl Worker {
         }
         self.last_report = Some(now.instant);
         let metrics = Arc::clone(&self.env.metrics);
-        let (mut buffered, mut queued, mut partitions) = (0, 0, Vec::new());
+        let (mut buffered, mut queued, mut partitions) = (0_usize, 0_usize, Vec::new());
         for owned in self.owned.values_mut() {
             let sinks = &mut owned.sinks;
             sinks.report(now, &metrics, &self.env.repair, &self.env.board);
             let under_way = sinks.bytes_under_way();
-            buffered += sinks.file_bytes() + under_way;
-            queued += under_way;
+            buffered =
+                [sinks.file_bytes(), under_way].into_iter().fold(buffered, usize::saturating_add);
+            queued = queued.saturating_add(under_way);
             partitions.push(sinks.status(self.index, now));
         }
         *self.view.partitions.lock() = partitions;

@@ -46,7 +46,10 @@ impl PartitionSinks {
         metrics.words.with_label_values(&labels[..1]).inc_by(tally.words);
         metrics.lossy_values.with_label_values(&labels[..1]).inc_by(tally.lossy);
         metrics.untimed.with_label_values(&labels[..1]).inc_by(tally.untimed);
-        metrics.uncounted.with_label_values(&labels[..1]).inc_by(tally.uncounted + tally.foreign);
+        metrics
+            .uncounted
+            .with_label_values(&labels[..1])
+            .inc_by(tally.uncounted.saturating_add(tally.foreign));
         if 0 < tally.foreign && !std::mem::replace(&mut self.view.foreign_reported, true) {
             tracing::warn!(
                 tp = %self.tp,

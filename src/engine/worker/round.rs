@@ -216,7 +216,7 @@ impl Worker {
             return;
         }
         for mut added in added {
-            self.epochs += 1;
+            self.epochs = self.epochs.saturating_add(1);
             let epoch = self.epochs;
             let wake = self.wake.clone();
             let woken = Arc::new(AtomicBool::new(true));
@@ -311,7 +311,7 @@ impl Worker {
         let under_way: usize = all.map(PartitionSinks::bytes_under_way).sum();
         // There has to be room for one more record, if not even one fits.
         let next = self.env.slots.largest(now.instant);
-        let stands_still = 0 < under_way && self.env.share() < under_way + next;
+        let stands_still = 0 < under_way && self.env.share() < under_way.saturating_add(next);
         if stands_still {
             self.owned.values_mut().for_each(|p| p.fetching.is_not_read());
         }
@@ -360,7 +360,7 @@ impl Worker {
         let mut total: usize = self.owned.values().map(|p| p.sinks.file_bytes()).sum();
         // Without counts nobody else needs the shares of counts and of open windows.
         let counts = self.owned.values().any(|p| p.sinks.role.count.is_some());
-        let most = self.env.share() * if counts { 1 } else { 3 };
+        let most = self.env.share().saturating_mul(if counts { 1 } else { 3 });
         while most < total {
             let largest = self.owned.values_mut().max_by_key(|p| p.sinks.file_bytes());
             let Some(sinks) = largest.map(|p| &mut p.sinks) else { break };
@@ -370,7 +370,7 @@ impl Worker {
             if freed == 0 {
                 break;
             }
-            total -= freed;
+            total = total.saturating_sub(freed);
         }
     }
 }

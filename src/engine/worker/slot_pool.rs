@@ -98,18 +98,20 @@ impl SlotPool {
 
     /// How many slots there are now. A record may be larger than what a slot was meant for.
     fn slots(&self, state: &mut State, now: Instant) -> usize {
-        let large = RECORDS * state.largest.now(now);
+        let large = RECORDS.saturating_mul(state.largest.now(now));
         let least = if self.bytes < large { LEAST_OF_LARGE } else { LEAST };
-        let careful = LEAST_OF_LARGE + self.batches.load(Ordering::Relaxed);
-        (self.bytes / self.bytes_of_one.max(large)).max(least).min(careful)
+        let careful = LEAST_OF_LARGE.saturating_add(self.batches.load(Ordering::Relaxed));
+        let fit = self.bytes.checked_div(self.bytes_of_one.max(large)).unwrap_or_default();
+        fit.max(least).min(careful)
     }
 
     /// A batch was read, whose largest record has so many bytes.
     pub(super) fn read(&self, largest: usize, now: Instant) {
-        if self.batches.load(Ordering::Relaxed) < self.bytes / self.bytes_of_one {
+        let fit = self.bytes.checked_div(self.bytes_of_one).unwrap_or_default();
+        if self.batches.load(Ordering::Relaxed) < fit {
             let _ = self.batches.fetch_add(1, Ordering::Relaxed);
         }
-        if self.bytes_of_one < RECORDS * largest {
+        if self.bytes_of_one < RECORDS.saturating_mul(largest) {
             self.state.lock().largest.note(largest, now);
         }
     }
@@ -139,7 +141,7 @@ impl HeldSlots {
     pub(super) fn none_of(pool: Arc<SlotPool>) -> HeldSlots {
         let holder = {
             let mut state = pool.state.lock();
-            state.next_holder += 1;
+            state.next_holder = state.next_holder.saturating_add(1);
             state.next_holder
         };
         HeldSlots { pool, holder, held: 0, waits: false }
@@ -164,8 +166,8 @@ impl HeldSlots {
         let ahead = state.ready(now).take_while(|w| w.holder != self.holder).count();
         if ahead < free {
             place.and_then(|place| state.waiting.remove(place));
-            state.taken += 1;
-            self.held += 1;
+            state.taken = state.taken.saturating_add(1);
+            self.held = self.held.saturating_add(1);
             self.waits = false;
             return true;
         }
@@ -198,7 +200,7 @@ impl HeldSlots {
         }
         self.held = kept;
         let mut state = self.pool.state.lock();
-        state.taken -= given;
+        state.taken = state.taken.saturating_sub(given);
         // One of them may be busy: all see whether it is their turn.
         state.waiting.iter().for_each(|w| w.thread.unpark());
     }

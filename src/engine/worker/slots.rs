@@ -49,7 +49,7 @@ impl Slots {
         let mut taken = owned.values().filter(|p| p.fetching.needs_slot()).count();
         while self.held.count() < taken && self.held.take(now.instant) {}
         self.held.keep(taken);
-        let most = self.held.count() - self.held.surplus(now.instant);
+        let most = self.held.count().saturating_sub(self.held.surplus(now.instant));
         let elsewhere = 0 < taken && self.held.are_wanted(now.instant);
         if waiting == 0 && !elsewhere && taken == most {
             return self.held.wait_no_more();
@@ -64,7 +64,7 @@ impl Slots {
             let too_many = most < taken;
             let long = in_turns && p.fetching.slot_since + QUANTUM <= now.instant;
             if (long || !has_turn && (too_many || unused)) && self.park(p) {
-                taken -= 1;
+                taken = taken.saturating_sub(1);
             }
         }
         self.held.keep(taken);
@@ -101,7 +101,7 @@ impl Slots {
             tracing::debug!(tp = %p.sinks.tp, %error, "the client refused to pause a partition");
             return false;
         }
-        self.parked += 1;
+        self.parked = self.parked.saturating_add(1);
         p.fetching.parked = true;
         p.fetching.parked_as = self.parked;
         // Its next records are asked for as soon as it has a slot again, not when it has a turn.

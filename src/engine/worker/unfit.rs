@@ -28,19 +28,19 @@ impl Unfit {
         let why = match archived {
             Archived::Row => return,
             Archived::Dropped => {
-                self.dropped += 1;
+                self.dropped = self.dropped.saturating_add(1);
                 return;
             }
             Archived::Quarantined(why) => {
-                self.quarantined += 1;
+                self.quarantined = self.quarantined.saturating_add(1);
                 why
             }
             Archived::Skipped(why) => {
-                self.skipped += 1;
+                self.skipped = self.skipped.saturating_add(1);
                 why
             }
         };
-        self.untold += 1;
+        self.untold = self.untold.saturating_add(1);
         self.latest = Some((offset, why));
     }
 
