@@ -157,7 +157,7 @@ fn main() -> ExitCode {
         json: list("FORMATS", "").contains(&"columns".into()),
         most_files: number("FILES", u64::MAX) as usize,
         most_threads: number("THREADS", u64::MAX),
-        most_idle: number("CPU", 100) as f64,
+        most_idle: number("CPU", 10) as f64,
     };
     let stores = list("STORES", "local");
     let nodes = u8::from(stores.iter().any(|s| s != "local"));
@@ -331,8 +331,11 @@ fn measure(cluster: &Cluster, size: &Size, run: &Run<'_>, filled: &mut BTreeSet<
         if is_burst {
             signal(pid, "-STOP");
         }
+        let began = Instant::now();
         fill(cluster, &topics, each, size);
         if is_burst {
+            assert_eq!(state_of(pid), 'T', "the daemon did not stand still");
+            assert!(began.elapsed() < SESSION, "the records took longer than a session");
             signal(pid, "-CONT");
         }
     }
@@ -380,6 +383,12 @@ fn show(size: &Size, run: &Run<'_>, needed: &Needed) {
         stopped.as_secs_f64(),
         if *whole { "" } else { " (not whole)" }
     );
+}
+
+/// The letter of a process's state, as proc(5) has it.
+fn state_of(pid: u32) -> char {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    text.rsplit(") ").next().and_then(|rest| rest.chars().next()).unwrap_or('?')
 }
 
 fn signal(pid: impl std::fmt::Display, signal: &str) {

@@ -24,8 +24,8 @@ pub trait Store: Send + Sync + 'static {
         Arc::default()
     }
 
-    /// Whether a file whose last byte is written takes long to be complete, while hardly anything
-    /// of it is open any more.
+    /// Whether closing a small file takes long and costs little: it waits for the store more than
+    /// it moves bytes.
     fn completes_late(&self) -> bool {
         false
     }

@@ -14,8 +14,9 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinHandle;
 
-use crate::common::spawn::spawn_detached;
+use crate::common::spawn::spawn_named;
 
 /// How long an answer may take before the threads are woken, and the pause between two such calls.
 const NUDGE: Duration = Duration::from_millis(250);
@@ -47,12 +48,15 @@ pub(super) fn of_the_store() -> Result<Handle, String> {
 /// and timers, even if the one that did so is blocked.
 pub(super) async fn awake<T>(on: &Handle, wait: impl Future<Output = T>) -> T {
     tokio::pin!(wait);
+    let mut nudge: Option<JoinHandle<()>> = None;
     loop {
         match tokio::time::timeout(NUDGE, &mut wait).await {
             Ok(done) => return done,
+            // While all threads are blocked, one waits for them.
+            Err(_) if nudge.as_ref().is_some_and(|last| !last.is_finished()) => {}
             Err(_) => {
                 let _there = on.enter();
-                spawn_detached("store-nudge", std::future::ready(()));
+                nudge = Some(spawn_named("store-nudge", std::future::ready(())));
             }
         }
     }

@@ -53,6 +53,9 @@ impl ArchiveCommand {
     }
 }
 
+/// A command, and how many [`ArchiveCommand::Recover`] there are up to it.
+pub(super) type Numbered = (u64, ArchiveCommand);
+
 /// An attempt to be appended, behind so many [`ArchiveCommand::Recover`].
 pub(super) type Appending = (u64, AttemptId);
 
@@ -97,16 +100,16 @@ impl Drop for UnderWay {
 
 /// The task's end.
 pub(super) struct Inbox {
-    pub(super) commands: mpsc::Receiver<ArchiveCommand>,
+    pub(super) commands: mpsc::Receiver<Numbered>,
     pub(super) appends: mpsc::Receiver<Appending>,
     /// The append that comes next.
     pub(super) next: Option<Appending>,
 }
 
 impl Inbox {
-    /// The next command of a task that has begun to recover so often; [`None`] if there will be
-    /// none. An append overtakes everything but a recovery that was asked for before it.
-    pub(super) async fn recv(&mut self, recoveries: u64) -> Option<ArchiveCommand> {
+    /// The next command of a task that has begun the recovery of this number; [`None`] if there
+    /// will be none. An append overtakes everything but a recovery that was asked for before it.
+    pub(super) async fn recv(&mut self, recoveries: u64) -> Option<Numbered> {
         if self.next.is_none() {
             tokio::select! {
                 biased;
@@ -115,7 +118,7 @@ impl Inbox {
             }
         }
         match self.next.take_if(|(after, _)| *after <= recoveries) {
-            Some((_, id)) => Some(ArchiveCommand::Append(id)),
+            Some((after, id)) => Some((after, ArchiveCommand::Append(id))),
             None => self.commands.recv().await,
         }
     }
@@ -141,20 +144,21 @@ mod tests {
         };
         let (before, after) = (new_attempt(), new_attempt());
         let write = |file| ArchiveCommand::Write { file, bytes: Bytes::new() };
-        for command in [write(0), recover, write(1)] {
-            to.try_send(command).unwrap();
+        // A recovery that nobody took has a number, too: the next one counts for both.
+        for numbered in [(0, write(0)), (2, recover), (2, write(1))] {
+            to.try_send(numbered).unwrap();
         }
         append.try_send((0, before)).unwrap();
-        append.try_send((1, after)).unwrap();
+        append.try_send((2, after)).unwrap();
         drop((to, append));
         let (mut recoveries, mut told) = (0, Vec::new());
-        while let Some(command) = inbox.recv(recoveries).await {
+        while let Some((number, command)) = inbox.recv(recoveries).await {
             told.push(match command {
                 ArchiveCommand::Append(id) if id == before => "append before".into(),
                 ArchiveCommand::Append(id) if id == after => "append after".into(),
                 ArchiveCommand::Write { file, .. } => format!("write {file}"),
                 ArchiveCommand::Recover { .. } => {
-                    recoveries += 1;
+                    recoveries = number;
                     "recover".into()
                 }
                 other => panic!("{other:?}"),

@@ -237,3 +237,50 @@ impl ArchiveHalf {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clients::store::Store;
+    use crate::common::config::Config;
+    use crate::engine::archive::examples;
+    use crate::fakes::store::Memory;
+    use crate::pure::record::Timestamp;
+
+    /// A store that is slow gets fewer and larger files, and what is full ends all the same.
+    #[tokio::test]
+    async fn the_clock_ends_no_attempt_while_an_earlier_one_is_sealed() {
+        let text = "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[archive]\n\
+                    root = \"file:///x\"\nformat = \"jsonl\"\ncodec = \"none\"\n[archive.roll]\n\
+                    size = \"64KiB\"\nage = \"1m\"\nidle = \"30s\"\n[mapping.m]\ntopics = [\"t\"]";
+        let config = Config::parse(text, Some("i")).unwrap();
+        let store: Arc<dyn Store> = Arc::new(Memory::default());
+        let role = Role::of(&config, "t", |_| Some((store, "id".into()))).unwrap();
+        let tp = TopicPartition { topic: "t".into(), partition: 0 };
+        let mut half = ArchiveHalf::new(&tp, &role, &OpenFiles::default(), |_| {}).unwrap();
+        let (began, large) = (Instant::now(), vec![b'x'; 70_000]);
+        let write = |half: &mut ArchiveHalf, value: &[u8], append| {
+            let timestamp = Timestamp::Create(1_700_000_000_000);
+            let value = Some(value);
+            let record = Record { offset: Offset(0), timestamp, key: None, value, headers: &[] };
+            let _ = half.write(&record, append, &tp, began).unwrap();
+        };
+        let template = examples::template(&half.paths, "t", 0);
+        let entry = examples::data(&half.paths, &template, 0, 1);
+        let id = entry.attempt;
+        write(&mut half, b"x", Append::ToNew { id, from: Offset(0) });
+        let late = began + Duration::from_secs(120);
+        assert_eq!(half.roll_due(late), Some(RollReason::Age));
+        assert_eq!(half.roll_in(late), Some(Duration::ZERO));
+        // The task does not run before something is waited for here.
+        half.task.send(ArchiveCommand::Seal(Box::new(entry)));
+        assert_eq!((half.roll_due(late), half.roll_in(late)), (None, None));
+        write(&mut half, &large, Append::ToOpen);
+        assert_eq!(half.roll_due(late), Some(RollReason::Size));
+        while half.task.is_sealing() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(half.roll_due(late), Some(RollReason::Size));
+        assert_eq!(half.roll_in(late), Some(Duration::ZERO));
+    }
+}

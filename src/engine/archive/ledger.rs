@@ -54,7 +54,7 @@ pub enum LedgerError {
     #[error("the archive task of the partition has panicked: {0}")]
     Died(#[from] Panicked),
     /// The task that carries out what a worker asks does not take commands any more.
-    #[error("the archive task of the partition has ended")]
+    #[error("the archive task of the partition takes no more commands")]
     Gone,
 }
 

@@ -14,10 +14,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// The most complete files that are written at the same time, whatever is allowed.
 const COMPLETE_AT_ONCE: usize = 32;
 
-/// The most files that wait to be completed at the same time, whatever is allowed: a NameNode
-/// completes a file when it has heard of its block, and its client asks again after half a second.
-/// Fewer, and a stop with thousands of files would take minutes.
+/// The most files that are closed at the same time, whatever is allowed: a NameNode completes a
+/// file when it has heard of its block, and its client asks again after half a second. Fewer, and a
+/// stop with thousands of files would take minutes.
 const CLOSED_AT_ONCE: usize = 192;
+
+/// So many files are closed for each one that a mapping allows to be open.
+const CLOSED_BESIDE_ONE: usize = 3;
 
 /// The files that all partitions of a process have open in stores, and how many a mapping allows.
 #[derive(Clone, Debug)]
@@ -113,10 +116,12 @@ impl OpenFiles {
         permit.expect("nobody closes the semaphore")
     }
 
-    /// Waits until one more file may wait for its store to complete it; until then it keeps its
-    /// place.
+    /// Waits until one more file may be closed that its store completes late; until then it keeps
+    /// its place.
     pub async fn closing(&self) -> OwnedSemaphorePermit {
-        let permit = Arc::clone(&self.process.closing).acquire_owned().await;
+        let places = self.most.saturating_mul(CLOSED_BESIDE_ONE).clamp(1, CLOSED_AT_ONCE);
+        let weight = CLOSED_AT_ONCE.div_ceil(places) as u32;
+        let permit = Arc::clone(&self.process.closing).acquire_many_owned(weight).await;
         permit.expect("nobody closes the semaphore")
     }
 }
@@ -208,14 +213,16 @@ mod tests {
     #[test]
     fn so_many_files_of_the_process_wait_to_be_completed() {
         let process = of_tests();
-        let all = [1, 64].map(|most| process.at_most("a", most));
-        let held: Vec<_> = (0..CLOSED_AT_ONCE)
-            .map(|n| all[n % 2].closing().now_or_never().expect("there is room"))
-            .collect();
-        assert!(all.iter().all(|open| open.closing().now_or_never().is_none()));
-        assert!(all[0].complete().now_or_never().is_some(), "these take no place of others");
-        drop(held);
-        assert!(all[0].closing().now_or_never().is_some());
+        let (few, many) = (process.at_most("a", 1), process.at_most("b", 64));
+        for (open, places) in [(&few, CLOSED_BESIDE_ONE), (&many, CLOSED_AT_ONCE)] {
+            let held: Vec<_> = (0..places)
+                .map(|_| open.closing().now_or_never().expect("there is room"))
+                .collect();
+            assert!(open.closing().now_or_never().is_none());
+            assert!(open.complete().now_or_never().is_some(), "these take no place of others");
+            drop(held);
+        }
+        assert!(few.closing().now_or_never().is_some());
     }
 
     #[test]

@@ -19,7 +19,9 @@ use tokio::task::JoinSet;
 use crate::clients::store::{ErrorKind, StoreError, Writer};
 use crate::common::crash::{self, Step};
 use crate::common::spawn::{caught, spawn_detached};
-use crate::engine::archive::commands::{Appending, ArchiveCommand, HandedOver, Inbox, UnderWay};
+use crate::engine::archive::commands::{
+    Appending, ArchiveCommand, HandedOver, Inbox, Numbered, UnderWay,
+};
 use crate::engine::archive::ledger::{AppendAnswer, LedgerError, LedgerStore, Recovered};
 use crate::engine::archive::open::{Growing, OpenFiles};
 use crate::pure::fault::{PlantedFault, planted};
@@ -78,9 +80,9 @@ type Tell = dyn Fn(Event) + Send + Sync;
 
 /// The worker's end.
 pub struct Archiver {
-    commands: mpsc::Sender<ArchiveCommand>,
+    commands: mpsc::Sender<Numbered>,
     appends: mpsc::Sender<Appending>,
-    /// How often it was told to recover.
+    /// How often it was told to recover, whether it took that or not.
     recoveries: AtomicU64,
     handed_over: Arc<HandedOver>,
     tell: Arc<Tell>,
@@ -93,8 +95,9 @@ pub struct Archiver {
 /// else after this many appends: an owner that does not know of its loss may begin an attempt.
 pub const APPENDS_A_LOOK: u32 = 64;
 
-/// More than a partition can have under way: the worker stops reading long before.
-const COMMANDS: usize = 16_384;
+/// More than a partition can have under way: the worker stops reading long before, and one roll has
+/// as many files as its directories are, 64 for each of 10,000 open ones at most.
+const COMMANDS: usize = 1 << 20;
 
 impl Archiver {
     pub fn spawn(
@@ -133,16 +136,15 @@ impl Archiver {
         let carried = command.carries();
         // Before the task takes it, and lowers the sums.
         self.handed_over.add(carried);
+        let number = self.recoveries.load(Ordering::Relaxed);
         let is_taken = match command {
-            ArchiveCommand::Append(id) => {
-                self.appends.try_send((self.recoveries.load(Ordering::Relaxed), id)).is_ok()
-            }
-            command => self.commands.try_send(command).is_ok(),
+            ArchiveCommand::Append(id) => self.appends.try_send((number, id)).is_ok(),
+            command => self.commands.try_send((number, command)).is_ok(),
         };
         if !is_taken {
             self.handed_over.remove(carried);
             if !self.gone.swap(true, Ordering::Relaxed) {
-                tracing::error!("the archive task of a partition has ended");
+                tracing::error!("the archive task of a partition takes no more commands");
                 (self.tell)(Event::Failed(LedgerError::Gone));
             }
         }
@@ -169,7 +171,7 @@ struct ArchiveTask {
     open_in_store: OpenFiles,
     tell: Arc<Tell>,
     handed_over: Arc<HandedOver>,
-    /// How often it has begun to recover.
+    /// The number of the recovery that it has begun last.
     recoveries: u64,
     open: Option<OpenAttempt>,
     sealed: HashMap<AttemptId, Box<Entry>>,
@@ -191,7 +193,10 @@ struct OpenAttempt {
 
 impl ArchiveTask {
     async fn run(mut self, mut inbox: Inbox) {
-        while let Some(command) = inbox.recv(self.recoveries).await {
+        while let Some((number, command)) = inbox.recv(self.recoveries).await {
+            if matches!(command, ArchiveCommand::Recover { .. }) {
+                self.recoveries = number;
+            }
             let size = UnderWay { carried: command.carries(), all: Arc::clone(&self.handed_over) };
             let open = self.open.as_ref().map(|open| (open.key, open.id));
             // A panic is one more way to fail: the task goes on to hear that it is to recover.
@@ -227,7 +232,6 @@ impl ArchiveTask {
     ) -> Result<(), LedgerError> {
         match command {
             ArchiveCommand::Recover { ticket, probe, hint, discard, put, adopt } => {
-                self.recoveries = self.recoveries.saturating_add(1);
                 self.broken = false;
                 self.open = None;
                 self.sealed.clear();

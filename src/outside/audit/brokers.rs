@@ -26,6 +26,9 @@ pub enum LookError {
     Kafka(#[from] KafkaError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Of one ledger or file alone.
+    #[error("{0}")]
+    Damage(String),
     #[error("{0}")]
     Other(String),
 }
@@ -150,9 +153,14 @@ impl Brokers {
             Ok(looked) => return Ok(Ok(looked)),
             Err(e) => e,
         };
+        if self.is_of_one(&e).await { Ok(Err(e.to_string())) } else { Err(e) }
+    }
+
+    /// Whether what has failed is of one partition alone: the brokers and the stores answer.
+    pub async fn is_of_one(&self, e: &LookError) -> bool {
         let consumer = Arc::clone(&self.consumer);
         let do_answer = blocking(move || topics::any_broker(&consumer)).await.is_ok();
-        let is_of_one = match &e {
+        match e {
             LookError::Kafka(_) => do_answer,
             LookError::Store(of) => {
                 let mut answer = do_answer;
@@ -161,9 +169,9 @@ impl Brokers {
                 }
                 answer
             }
+            LookError::Damage(_) => true,
             LookError::Other(_) => false,
-        };
-        if is_of_one { Ok(Err(e.to_string())) } else { Err(e) }
+        }
     }
 
     /// Looks at one partition: the committed offset first, then the ledger. [`None`] if no mapping
@@ -353,8 +361,14 @@ fn add(looked: Diagnosis, reports: &mut [RootReport]) -> Option<Finding> {
     None
 }
 
-fn of_ledger(error: LedgerError) -> LookError {
-    LookError::Other(error.to_string())
+/// What an error of a ledger is to a look.
+#[must_use]
+pub fn of_ledger(error: LedgerError) -> LookError {
+    match error {
+        LedgerError::Store(e) => LookError::Store(e),
+        e if e.is_damage() => LookError::Damage(e.to_string()),
+        e => LookError::Other(e.to_string()),
+    }
 }
 
 /// Runs a call of the brokers' client outside of the store's threads.

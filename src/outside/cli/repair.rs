@@ -17,7 +17,7 @@ use crate::common::config::Config;
 use crate::engine::archive::ledger::EntryTemplate;
 use crate::engine::archive::listing::{LedgerListing, LedgerPath};
 use crate::engine::archive::root::{FoundIdentity, find_identity, write as write_identity};
-use crate::outside::audit::brokers::{Brokers, Diagnosis, LookError, blocking};
+use crate::outside::audit::brokers::{Brokers, Diagnosis, LookError, blocking, of_ledger};
 use crate::outside::cli::abandoned;
 use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
@@ -70,6 +70,14 @@ enum Done {
     Refused,
 }
 
+/// How many partitions came to what.
+#[derive(Clone, Copy, Default)]
+struct Outcomes {
+    repaired: usize,
+    shown: usize,
+    refused: usize,
+}
+
 impl Repair {
     pub(super) fn main(&self) -> u8 {
         on_stores(&self.config, async |config, stores| {
@@ -95,7 +103,7 @@ impl Repair {
             let mut wanted = partitions(config, &brokers).await?;
             wanted.retain(|tp| self.selects(&tp.topic, tp.partition));
             if wanted.is_empty() {
-                return Ok(nothing_there(gone, self.apply));
+                return Ok(nothing_there(holes, self.apply));
             }
             let (mut refused, mut shown, n) = (0_usize, 0_usize, wanted.len());
             if 0 < holes.repaired && !self.apply {
@@ -114,15 +122,10 @@ impl Repair {
             if self.apply && !stopped.is_empty() {
                 tokio::time::sleep(STILL).await;
             }
-            let mut repaired = false;
-            for looked in stopped {
-                match self.partition(config, &brokers, &looked).await? {
-                    Done::Repaired => repaired = true,
-                    Done::Shown => shown = shown.saturating_add(1),
-                    Done::Refused => refused = refused.saturating_add(1),
-                }
-            }
-            if repaired {
+            let of_stopped = self.repair_stopped(config, &brokers, stopped).await?;
+            shown = shown.saturating_add(of_stopped.shown);
+            refused = refused.saturating_add(of_stopped.refused);
+            if 0 < of_stopped.repaired {
                 tell_the_daemon(config).await;
             }
             say(&match (refused, shown) {
@@ -174,6 +177,34 @@ impl Repair {
             let found = brokers.abandoned(config, store.url(), &wanted).await?;
             let done = abandoned::repair_all(&found, self.apply).await;
             all.add(done.map_err(|e| LookError::Other(e.to_string()))?);
+        }
+        Ok(all)
+    }
+
+    /// Repairs partitions one after the other; how many of them came to what.
+    async fn repair_stopped(
+        &self,
+        config: &Arc<Config>,
+        brokers: &Brokers,
+        stopped: Vec<Diagnosis>,
+    ) -> Result<Outcomes, LookError> {
+        let mut all = Outcomes::default();
+        for looked in stopped {
+            let done = match self.partition(config, brokers, &looked).await {
+                Ok(done) => done,
+                // The other partitions are repaired all the same.
+                Err(e) if brokers.is_of_one(&e).await => {
+                    say(&format!("{}: not repaired: {e}", looked.tp));
+                    Done::Refused
+                }
+                Err(e) => return Err(e),
+            };
+            let count = match done {
+                Done::Repaired => &mut all.repaired,
+                Done::Shown => &mut all.shown,
+                Done::Refused => &mut all.refused,
+            };
+            *count = count.saturating_add(1);
         }
         Ok(all)
     }
@@ -340,10 +371,10 @@ async fn strays(
     Ok(near)
 }
 
-/// No broker has a partition that the arguments name; `gone`: what was found of such partitions in
+/// No broker has a partition that the arguments name; `found`: what was found of such partitions in
 /// the roots. The exit code.
-fn nothing_there(gone: Holes, apply: bool) -> u8 {
-    if gone.repaired == 0 && gone.refused == 0 {
+fn nothing_there(found: Holes, apply: bool) -> u8 {
+    if found.repaired == 0 && found.refused == 0 {
         complain(
             "no mapping of this configuration names such a partition, or no broker has the \
              partition",
@@ -353,7 +384,7 @@ fn nothing_there(gone: Holes, apply: bool) -> u8 {
     if !apply {
         say("--apply carries out what is shown");
     }
-    if gone.refused == 0 { 0 } else { EX_DATAERR }
+    if found.refused == 0 { 0 } else { EX_DATAERR }
 }
 
 /// Tells the daemon at daemon.listen to retry stopped partitions at once. Another daemon may own
@@ -393,7 +424,7 @@ async fn carry_out(
         let mut entry = template.entry(*kind, (range.from, range.to), now);
         entry.cause = Some((*cause).to_string());
         assert!(*kind != EntryKind::Data, "a repair writes no files");
-        let _ = ledger.put(&entry).await.map_err(|e| LookError::Other(e.to_string()))?;
+        let _ = ledger.put(&entry).await.map_err(of_ledger)?;
     }
     let Some((offset, metadata)) = plan.commit else {
         return Ok(());

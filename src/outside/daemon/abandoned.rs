@@ -13,6 +13,8 @@ use crate::clients::store::{Store, StoreError};
 use crate::common::clock::Now;
 use crate::common::config::Config;
 use crate::engine::archive::abandoned::{self, Abandoned, Existing, Left};
+use crate::engine::archive::ledger::LedgerError;
+use crate::engine::archive::root::is_of_one_file;
 use crate::engine::topics::mapping_of;
 use crate::outside::daemon::active::ActiveConfig;
 
@@ -24,8 +26,8 @@ const APPEND: u8 = 2;
 const TELL: u8 = 4;
 /// Another daemon may seal an attempt of a topic that is gone, and die, at any later time.
 const PAUSE: Duration = Duration::from_mins(10);
-/// A look at a topic costs a few calls of the store for each of its partitions: so many topics are
-/// looked at again in one round.
+/// A look at a topic costs a few calls of the store for each of its partitions: so many topics of a
+/// root are looked at again in one round, those first that have waited longest.
 const AGAIN: usize = 16;
 
 /// How often a topic was looked for while it had so many partitions, and when last.
@@ -34,6 +36,8 @@ struct Look {
     partitions: usize,
     times: u8,
     last: Duration,
+    /// It was looked at [`TELL`] times, and is looked at again from time to time.
+    is_old: bool,
 }
 
 /// What there is to do about a topic.
@@ -50,13 +54,21 @@ struct Looks {
     topics: BTreeMap<(String, String), Look>,
     /// What people were told of: a partition with what is wrong with it.
     told: BTreeSet<String>,
+    /// By partition, the files without a manifest that the look before has seen.
+    seen: BTreeMap<String, BTreeSet<String>>,
     /// Topics that are looked at again in this round.
     again: usize,
 }
 
 impl Looks {
-    fn begin_round(&mut self) {
+    /// Begins to look at a root, whose topics these are; they come in the order of their last
+    /// looks.
+    fn begin_round(&mut self, root: &str, topics: &mut [String]) {
         self.again = 0;
+        let last = |topic: &String| {
+            self.topics.get(&(root.into(), topic.clone())).map_or(Duration::ZERO, |look| look.last)
+        };
+        topics.sort_by_cached_key(last);
     }
 
     /// Notes a look at a topic at this moment; what there is to do, if anything.
@@ -71,6 +83,7 @@ impl Looks {
                 return None;
             }
             self.again = self.again.saturating_add(1);
+            look.is_old = true;
         } else {
             look.times = look.times.saturating_add(1);
         }
@@ -87,9 +100,11 @@ impl Looks {
         self.told.insert(format!("{place}: {what}"))
     }
 
-    /// The topic could not be looked at.
+    /// The topic could not be looked at: it is looked at in the next round, or, if it was looked at
+    /// often, after a pause.
     fn again(&mut self, root: &str, topic: &str) {
-        if let Some(look) = self.topics.get_mut(&(root.into(), topic.into())) {
+        let look = self.topics.get_mut(&(root.into(), topic.into()));
+        if let Some(look) = look.filter(|look| !look.is_old) {
             look.times = look.times.saturating_sub(1);
         }
     }
@@ -106,7 +121,6 @@ pub(super) async fn watch(in_force: watch::Receiver<Arc<ActiveConfig>>, consumer
         let asked = tokio::task::spawn_blocking(move || topics::all(&asking, &servers)).await;
         if let Ok(Ok(existing)) = asked {
             let existing = Existing::of(&existing);
-            looks.begin_round();
             for (root, (store, _)) in &active.stores {
                 let of = (root.as_str(), store);
                 let lacks = |topic: String, partition| {
@@ -137,7 +151,9 @@ async fn look<F: Future<Output = bool>>(
     (existing, now): (&Existing, Duration),
     lacks: impl Fn(String, i32) -> F,
 ) -> Result<(), StoreError> {
-    for topic in abandoned::topics(&**store).await? {
+    let mut topics: Vec<String> = abandoned::topics(&**store).await?.into_iter().collect();
+    looks.begin_round(root, &mut topics);
+    for topic in topics {
         let partitions = existing.partitions(&topic);
         let Some(due) = looks.next(root, &topic, partitions, now) else { continue };
         let all = match abandoned::beyond(store, &topic, partitions, &|_, _| true).await {
@@ -154,6 +170,10 @@ async fn look<F: Future<Output = bool>>(
             if is_mine && lacks(found.topic.clone(), found.partition).await {
                 match found.finish().await {
                     Ok(left) => tell(looks, root, &found, &left, due),
+                    Err(error) if is_of_one(&**store, &error).await => {
+                        let left = Left { damages: vec![error], ..Left::default() };
+                        tell(looks, root, &found, &left, due);
+                    }
                     // A store that does not answer is told of by its root.
                     Err(error) => {
                         let Abandoned { topic, partition, .. } = &found;
@@ -170,7 +190,16 @@ async fn look<F: Future<Output = bool>>(
     Ok(())
 }
 
-/// Says once what a person has to look at.
+/// Whether an error is of one ledger or file alone: the root answers.
+async fn is_of_one(store: &dyn Store, error: &LedgerError) -> bool {
+    match error {
+        LedgerError::Store(e) => is_of_one_file(store, e).await,
+        error => error.is_damage(),
+    }
+}
+
+/// Says once what a person has to look at. Files are told of that the look before has seen, too: an
+/// owner that comes back may still complete its files.
 fn tell(looks: &mut Looks, root: &str, found: &Abandoned, left: &Left, due: Due) {
     let Abandoned { topic, partition, .. } = found;
     let place = format!("{root} {topic}-{partition}");
@@ -182,8 +211,11 @@ fn tell(looks: &mut Looks, root: &str, found: &Abandoned, left: &Left, due: Due)
              appended"
         );
     }
-    let files = left.other.join(", ");
-    if due == Due::Tell && !left.other.is_empty() && looks.is_new(&place, &files) {
+    let now: BTreeSet<String> = left.other.iter().cloned().collect();
+    let before = looks.seen.insert(place.clone(), now.clone()).unwrap_or_default();
+    let files: Vec<&str> = now.intersection(&before).map(String::as_str).collect();
+    let files = files.join(", ");
+    if due == Due::Tell && !files.is_empty() && looks.is_new(&place, &files) {
         tracing::warn!(
             topic,
             partition,
@@ -221,7 +253,8 @@ mod tests {
         let mut looks = Looks::default();
         let topics: Vec<String> = (0..AGAIN + 4).map(|i| format!("t{i}")).collect();
         let mut round = |second: u64| {
-            looks.begin_round();
+            let mut topics = topics.clone();
+            looks.begin_round("r", &mut topics);
             let now = Duration::from_secs(second);
             topics.iter().filter(|t| looks.next("r", t, 0, now) == Some(Due::Tell)).count()
         };
@@ -230,6 +263,25 @@ mod tests {
         assert_eq!([690, 720, 750].map(&mut round), [AGAIN, 4, 0], "not all in one round");
         assert_eq!([1_290, 1_320].map(&mut round), [AGAIN, 4]);
         assert_eq!([999_990, 1_000_020].map(&mut round), [AGAIN, 4]);
+    }
+
+    /// More than the rounds of one pause have places for.
+    #[test]
+    fn each_of_very_many_topics_is_looked_at_again() {
+        let mut looks = Looks::default();
+        let all: Vec<String> = (0..40 * AGAIN).map(|i| format!("t{i}")).collect();
+        let mut seen = BTreeSet::new();
+        for round in 0..100 {
+            let (mut topics, now) = (all.clone(), Duration::from_secs(30 * round));
+            looks.begin_round("r", &mut topics);
+            let due = topics.into_iter().filter(|t| looks.next("r", t, 0, now).is_some());
+            let due: Vec<String> = due.collect();
+            if 4 <= round {
+                assert!(due.len() <= AGAIN);
+                seen.extend(due);
+            }
+        }
+        assert_eq!(seen.len(), all.len());
     }
 
     /// What was sealed after the first looks is appended, and what is damaged is told of once and
@@ -254,7 +306,6 @@ mod tests {
                 let _ = samples.stage(0, 0, 3, true).await;
                 samples.spoil(0, EntryKey::Genesis);
             }
-            looks.begin_round();
             let of = ("r", &samples.store);
             let now = Duration::from_secs(second);
             let existing = Existing::default();

@@ -11,9 +11,10 @@ pub struct RollPolicy {
     pub size_bytes: u64,
     /// Records that were read, in all files of the partition; [`None`] for no limit.
     pub records: Option<u64>,
-    /// The longest time since the attempt's first record was read.
+    /// The longest time since the attempt's first record was read, unless the store still closes
+    /// the files of an earlier one.
     pub age: Duration,
-    /// The longest time since the attempt's last record was read; [`None`] for no limit.
+    /// The longest time since the attempt's last record was read, likewise; [`None`] for no limit.
     pub idle: Option<Duration>,
     /// The largest number of files that are open in stores at the same time, over all partitions
     /// and mappings of the process. Records of other directories are kept in memory until the

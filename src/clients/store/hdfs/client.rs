@@ -38,6 +38,8 @@ pub struct Hdfs {
     deadlines: Deadlines,
     pipelines: Arc<Pipelines>,
     erasure: Arc<Erasure>,
+    /// A file of an erasure-coded root has a connection to each of many DataNodes, and cells.
+    is_coded: bool,
     simple: Arc<SimpleLogin>,
     logins: Option<Arc<Logins>>,
     creation: Arc<Creation>,
@@ -102,6 +104,7 @@ impl Hdfs {
             deadlines,
             pipelines,
             erasure,
+            is_coded: options.erasure_coding.is_some(),
             simple,
             logins: logins_of(options.kerberos.as_ref()),
             creation,
@@ -256,7 +259,7 @@ impl Store for Hdfs {
     }
 
     fn completes_late(&self) -> bool {
-        true
+        !self.is_coded
     }
 
     async fn create_with(
