@@ -223,6 +223,9 @@ fn text(random: &mut fastrand::Rng, bytes: usize, words: bool) -> Vec<u8> {
 }
 
 /// 2016-01-01T00:00:00Z
+/// A member of the group that says nothing for so long is left out (librdkafka's default).
+const SESSION: Duration = Duration::from_secs(45);
+
 const FIRST_DAY: i64 = 1_451_606_400_000;
 const DAY: i64 = 86_400_000;
 
@@ -327,7 +330,6 @@ fn measure(cluster: &Cluster, size: &Size, run: &Run<'_>, filled: &mut BTreeSet<
     eventually("an assignment", Duration::from_secs(120), || all <= owned());
     if live {
         let is_burst = run.arrival == "burst";
-        // Shorter than a session of the group.
         if is_burst {
             signal(pid, "-STOP");
         }
