@@ -41,7 +41,7 @@ pub use kafka::{Kafka, SECRETS};
 pub use kerberos::Kerberos;
 pub use mapping::{Mapping, Start, Topics};
 pub use places::KeyPlaces;
-pub use reference::reference;
+pub use reference::{reference, reference_tables};
 pub use root::{ErasureCoding, HdfsOptions, Root};
 pub use schema::json_schema;
 pub use secret::Secret;

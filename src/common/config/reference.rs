@@ -30,10 +30,43 @@ const TABLES: [(&str, &str); 9] = [
 const PARTIALS: (&str, &str) =
     ("mapping.NAME.wordcount.partials", "The internal topic of partial counts.");
 
+/// A table of the reference.
+#[derive(Clone, Debug)]
+pub struct ReferenceTable {
+    pub name: &'static str,
+    pub about: &'static str,
+    pub keys: Vec<ReferenceKey>,
+}
+
+/// A key of a table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReferenceKey {
+    pub name: String,
+    pub kind: String,
+    /// As TOML, or `required`.
+    pub default: Option<String>,
+    /// What has to be done after a change: `restart`, `reload` or `nothing`.
+    pub change: &'static str,
+    pub words: String,
+}
+
+/// All tables with all keys.
+#[must_use]
+pub fn reference_tables() -> Vec<ReferenceTable> {
+    let (facts, example) = (Config::facts(), Example::shipped());
+    let tables = TABLES.into_iter().chain([PARTIALS]).map(|(table, about)| {
+        let keys = facts.0.iter().filter_map(|(key, fact)| {
+            let name = key.strip_prefix(table)?.strip_prefix('.')?;
+            (!name.contains('.')).then(|| described(name, key, fact, &example))
+        });
+        ReferenceTable { name: table, about, keys: keys.collect() }
+    });
+    tables.collect()
+}
+
 /// The page, in Markdown.
 #[must_use]
 pub fn reference() -> String {
-    let (facts, example) = (Config::facts(), Example::shipped());
     let mut page = String::from(
         "# Configuration\n\nThis page lists every key of the configuration file; \
          `ALLUVIUM_DOCS=1 cargo test --release --test files` writes it from the code.\n\
@@ -44,33 +77,36 @@ pub fn reference() -> String {
          (`systemctl reload alluvium`); one that needs a *restart* is named by the reload, and \
          stays as it was.\n",
     );
-    for (table, about) in TABLES.into_iter().chain([PARTIALS]) {
-        let _ = write!(page, "\n## `[{table}]`\n\n{about}\n\n");
+    for table in reference_tables() {
+        let _ = write!(page, "\n## `[{}]`\n\n{}\n\n", table.name, table.about);
         page.push_str(
             "| key | type | default | a change needs | |\n| --- | --- | --- | --- | --- |\n",
         );
-        for (key, fact) in &facts.0 {
-            let name = key.strip_prefix(table).and_then(|rest| rest.strip_prefix('.'));
-            let Some(name) = name.filter(|name| !name.contains('.')) else { continue };
-            row(&mut page, name, key, fact, &example);
+        for ReferenceKey { name, kind, default, change, words } in table.keys {
+            let default = match default.as_deref() {
+                Some("required") => "required".into(),
+                Some(value) => format!("`{value}`"),
+                None => String::new(),
+            };
+            let words = words.replace('|', "\\|").replace('<', "&lt;");
+            let _ = writeln!(page, "| `{name}` | {kind} | {default} | {change} | {words} |");
         }
     }
     page
 }
 
-fn row(page: &mut String, name: &str, key: &str, fact: &Fact, example: &Example) {
-    let words = words(key, example).replace('|', "\\|").replace('<', "&lt;");
+fn described(name: &str, key: &str, fact: &Fact, example: &Example) -> ReferenceKey {
     let default = match (fact.is_required, example.value(key)) {
-        (true, _) => "required".into(),
-        (false, Some(value)) if is_default(key) => format!("`{value}`"),
-        (false, _) => String::new(),
+        (true, _) => Some("required".into()),
+        (false, value) => value.filter(|_| is_default(key)).map(String::from),
     };
-    let _ = writeln!(
-        page,
-        "| `{name}` | {} | {default} | {} | {words} |",
-        kind_in_words(&fact.kind),
-        change(key)
-    );
+    ReferenceKey {
+        name: name.into(),
+        kind: kind_in_words(&fact.kind),
+        default,
+        change: change(key),
+        words: words(key, example),
+    }
 }
 
 /// What the example says of a key, or what the table of this name is for.
@@ -83,14 +119,14 @@ fn words(key: &str, example: &Example) -> String {
 fn kind_in_words(kind: &Kind) -> String {
     match kind {
         Kind::Text => "string".into(),
-        Kind::Flag => "`true` or `false`".into(),
+        Kind::Flag => "true or false".into(),
         Kind::Number { least, most: i64::MAX } => format!("whole number, {least} or more"),
         Kind::Number { least, most } => format!("whole number, {least} to {most}"),
         Kind::Duration { least } if least.is_zero() => "duration".into(),
         Kind::Duration { least } => format!("duration, {least:?} or more"),
         Kind::Size { least } => format!("size, {} or more", bytesize::ByteSize(*least)),
         Kind::Choice(words) => {
-            words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", ")
+            words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
         }
         Kind::Texts => "list of strings".into(),
         Kind::Table | Kind::Entries => "table".into(),

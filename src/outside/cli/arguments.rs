@@ -17,7 +17,13 @@ use crate::outside::web::{self, Asked};
 #[derive(Args, Debug)]
 pub(super) struct ConfigArgs {
     /// The configuration file (TOML).
-    #[arg(long, value_name = "FILE", default_value = "/etc/alluvium/alluvium.toml")]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "ALLUVIUM_CONFIG",
+        default_value = "/etc/alluvium/alluvium.toml"
+    )]
     pub(super) config: PathBuf,
     /// Override daemon.instance, so that one file serves every host.
     #[arg(long, value_name = "NAME")]

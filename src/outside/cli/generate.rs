@@ -1,12 +1,30 @@
 //! `alluvium generate`: what is made of the program's own code, for packages and editors.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Command, Subcommand};
 use clap_complete::Shell;
+use clap_mangen::roff::{Roff, bold, italic, roman};
 
-use crate::common::config::json_schema;
+use crate::common::config::{json_schema, reference_tables};
+use crate::outside::cli::exit::MEANINGS;
 use crate::outside::cli::output::{complain, say};
+
+const FILES: [(&str, &str); 2] = [
+    ("/etc/alluvium/alluvium.toml", "The configuration, unless --config names another file."),
+    ("/usr/share/alluvium/alluvium.schema.json", "The JSON Schema of configurations, for editors."),
+];
+
+const ENVIRONMENT: [(&str, &str); 6] = [
+    ("ALLUVIUM_CONFIG", "The configuration file where --config is not given."),
+    ("RUST_LOG", "What is logged; overrides daemon.log."),
+    ("HADOOP_CONF_DIR", "Hadoop's files where archive.hadoop_conf_dir is not set."),
+    ("HADOOP_USER_NAME", "The user in an HDFS without Kerberos where archive.user is not set."),
+    ("KRB5_CONFIG", "The configuration of Kerberos."),
+    ("KRB5CCNAME, KRB5_CLIENT_KTNAME", "Cache and keytab where the configuration names none."),
+];
 
 /// What is made.
 #[derive(Subcommand, Debug)]
@@ -43,6 +61,53 @@ impl Generate {
     }
 }
 
+/// What all pages have behind what clap says.
+fn sections() -> Roff {
+    let mut page = Roff::new();
+    let _ = page.control("SH", ["EXIT STATUS"]);
+    for (code, meaning) in MEANINGS {
+        let _ = page.control("TP", []).text([bold(code.to_string())]).text([roman(meaning)]);
+    }
+    let _ = page.control("SH", ["FILES"]);
+    for (file, what) in FILES {
+        let _ = page.control("TP", []).text([italic(file)]).text([roman(what)]);
+    }
+    let _ = page.control("SH", ["ENVIRONMENT"]);
+    for (name, what) in ENVIRONMENT {
+        let _ = page.control("TP", []).text([bold(name)]).text([roman(what)]);
+    }
+    let see = "alluvium(1), alluvium.toml(5), https://kafka.apache.org, https://hadoop.apache.org";
+    let _ = page.control("SH", ["SEE ALSO"]).text([roman(see)]);
+    page
+}
+
+/// alluvium.toml(5): every key, as the code reads it.
+fn reference_page(commands: &Command) -> Roff {
+    let mut page = Roff::new();
+    let version = format!("alluvium {}", commands.get_version().unwrap_or_default());
+    let _ = page.control("TH", ["alluvium.toml", "5", "", &version]);
+    // Addresses are longer than what is left of a line.
+    let _ = page.control("ad", ["l"]).control("nh", []);
+    let _ =
+        page.control("SH", ["NAME"]).text([roman("alluvium.toml - configuration of alluvium(1)")]);
+    let about = "The file is TOML. alluvium check reports all of its faults at once. Durations are \
+                 written as \"2s\", \"10m\" or \"1h 30m\", sizes as \"128MiB\" or \"1GB\".";
+    let _ = page.control("SH", ["DESCRIPTION"]).text([roman(about)]);
+    for table in reference_tables() {
+        let _ = page.control("SH", [&*format!("[{}]", table.name)]).text([roman(table.about)]);
+        for key in table.keys {
+            let _ = page.control("TP", []).text([bold(key.name)]);
+            let default = key.default.map(|default| match default.as_str() {
+                "required" => "; required".into(),
+                default => format!("; default {default}"),
+            });
+            let kind = format!("{}{}.", key.kind, default.unwrap_or_default());
+            let _ = page.text([italic(kind), roman(format!(" {}", key.words))]);
+        }
+    }
+    page
+}
+
 fn write(commands: Command, directory: &Path) -> std::io::Result<()> {
     let (man, completions) = (directory.join("man"), directory.join("completions"));
     std::fs::create_dir_all(&man)?;
@@ -50,6 +115,11 @@ fn write(commands: Command, directory: &Path) -> std::io::Result<()> {
     // The pages of `help` would say what the others do.
     let mut command = commands.disable_help_subcommand(true);
     clap_mangen::generate_to(command.clone(), &man)?;
+    for page in std::fs::read_dir(&man)? {
+        let mut page = OpenOptions::new().append(true).open(page?.path())?;
+        page.write_all(sections().to_roff().as_bytes())?;
+    }
+    std::fs::write(man.join("alluvium.toml.5"), reference_page(&command).to_roff())?;
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         let _ = clap_complete::generate_to(shell, &mut command, "alluvium", &completions)?;
     }

@@ -15,7 +15,7 @@ use tracing_throttle::{Policy, TracingRateLimitLayer};
 
 use crate::outside::daemon::SetLog;
 
-/// Values of `--log`.
+/// Values of `--log-format`.
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum LogFormat {
     /// For people. Under systemd a line has no time, which the journal adds, and has a priority, so

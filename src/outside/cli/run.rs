@@ -20,8 +20,8 @@ pub(super) struct Run {
     #[command(flatten)]
     config: ConfigArgs,
     /// The format of log lines.
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
-    log: LogFormat,
+    #[arg(long, alias = "log", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
 }
 
 /// Threads for calls that block: a local store's, and questions to brokers. More of them would not
@@ -56,13 +56,14 @@ impl Run {
             Ok(config) => Arc::new(config),
             Err(code) => return code,
         };
-        let set_log = match runtime.block_on(async { begin_log(self.log, &config.daemon.log) }) {
-            Ok(set_log) => set_log,
-            Err(e) => {
-                complain(&e);
-                return 1;
-            }
-        };
+        let set_log =
+            match runtime.block_on(async { begin_log(self.log_format, &config.daemon.log) }) {
+                Ok(set_log) => set_log,
+                Err(e) => {
+                    complain(&e);
+                    return 1;
+                }
+            };
         let registry = prometheus::Registry::new();
         let process = prometheus::process_collector::ProcessCollector::for_self();
         let _ = registry.register(Box::new(process));
