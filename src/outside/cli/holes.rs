@@ -121,6 +121,11 @@ async fn repair_one(
     }
     let sealed = ledger.all_sealed(first).await?;
     let parts = holes.into_iter().flat_map(|(range, kind)| match kind {
+        // Which of these offsets the lost entry had, no file says.
+        EntryKind::Data if strays.iter().any(|s| s.is_text && s.is_near(range)) => {
+            let near = strays.iter().filter(|s| s.is_near(range)).map(|s| s.path.clone());
+            vec![Part { range, kind, near: near.collect(), sealed: None }]
+        }
         EntryKind::Data => parts(range, &strays),
         _ => vec![Part { kind, ..Part::gap(range) }],
     });
@@ -176,8 +181,7 @@ impl Part {
 /// A range that no entry names, by the files that lie there: a range that one or more of them cover
 /// by their names was one of data, and what lies between two of these is a gap.
 fn parts(range: OffsetRange, strays: &[Stray]) -> Vec<Part> {
-    let near = |s: &&Stray| s.first < range.to && range.from <= s.last;
-    let mut near: Vec<&Stray> = strays.iter().filter(near).collect();
+    let mut near: Vec<&Stray> = strays.iter().filter(|s| s.is_near(range)).collect();
     near.sort_by_key(|stray| (stray.first, stray.last));
     let gap = |from, to| Part::gap(OffsetRange { from, to });
     let mut parts: Vec<Part> = Vec::new();
@@ -237,13 +241,25 @@ struct Stray {
     path: String,
     first: Offset,
     last: Offset,
+    /// Its rows do not say their offsets.
+    is_text: bool,
 }
 
 impl Stray {
     fn of(path: &str, paths: &PartitionPaths) -> Option<Stray> {
         let names::FileName { first, last, .. } = paths.published(path)?;
-        Some(Stray { path: path.into(), first, last })
+        Some(Stray { path: path.into(), first, last, is_text: is_text(path) })
     }
+
+    fn is_near(&self, range: OffsetRange) -> bool {
+        self.first < range.to && range.from <= self.last
+    }
+}
+
+/// Whether a file is plain text, by its name.
+fn is_text(path: &str) -> bool {
+    let name = path.rsplit('/').next().and_then(names::parse_file);
+    name.is_some_and(|name| name.extension.split('.').next() == Some("txt"))
 }
 
 impl fmt::Display for Part {
@@ -340,6 +356,14 @@ async fn fill(
              is: {}. Restore the entry from a backup, and repair again; with --give-up-staged, a \
              gap entry is put there",
             left.join(", ")
+        )));
+    }
+    if let Some(path) = part.near.iter().find(|path| is_text(path)) {
+        return Ok(Filling::Refused(format!(
+            "{path} lies there and is text, whose lines do not say their offsets, so its entry \
+             can't be made again. Restore the entry from a backup of the ledger ({}), and do not \
+             move the file: its rows are archived, and without the file they would become a gap",
+            ledger.paths.ledger()
         )));
     }
     let template = EntryTemplate {
@@ -439,7 +463,8 @@ mod tests {
         let (range, ends) = (OffsetRange { from: Offset(10), to: Offset(15) }, 9..16_i64);
         let all = || ends.clone().flat_map(|a| (a..16).map(move |b| (a, b)));
         let stray = |(a, b): (i64, i64)| {
-            (b < 16).then(|| Stray { path: format!("{a}-{b}"), first: Offset(a), last: Offset(b) })
+            let (first, last) = (Offset(a), Offset(b));
+            (b < 16).then(|| Stray { path: format!("{a}-{b}"), first, last, is_text: false })
         };
         let none = (16, 16);
         for one in all().chain([none]) {
