@@ -10,9 +10,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::clients::store::{Store, StoreError};
+use crate::common::config::Config;
 use crate::engine::archive::ledger::{EntryTemplate, LedgerError, LedgerStore};
 use crate::engine::archive::listing::{FindingKind, LedgerListing};
 use crate::engine::archive::root::is_of_one_file;
+use crate::engine::topics::files_of;
 use crate::outside::audit::rows;
 use crate::outside::cli::output::say;
 use crate::outside::cli::staged::{self, Piece};
@@ -64,6 +66,7 @@ pub(super) struct Choice {
 /// The store does not answer.
 pub(super) async fn repair(
     store: &Arc<dyn Store>,
+    config: &Config,
     wanted: impl Fn(&Entry) -> bool,
     choice: Choice,
 ) -> Result<Holes, LedgerError> {
@@ -81,7 +84,10 @@ pub(super) async fn repair(
             visible = Some(walked.into_iter().map(|(path, _)| path).collect::<Vec<_>>());
         }
         let visible = visible.as_deref().unwrap_or_default();
-        let repaired = repair_one(store, (&listing, first), holes, visible, choice, &mut done);
+        let paths = PartitionPaths::new(&first.topic, first.incarnation, first.partition);
+        let files = files_of(config, store.url(), &first.topic);
+        let ledger = LedgerStore { files, ..LedgerStore::new(Arc::clone(store), paths) };
+        let repaired = repair_one(&ledger, (&listing, first), holes, visible, choice, &mut done);
         let Err(e) = repaired.await else { continue };
         let is_of_one = match &e {
             LedgerError::Store(e) => is_of_one_file(&**store, e).await,
@@ -99,17 +105,15 @@ pub(super) async fn repair(
 
 /// Fills the holes of one ledger. `visible`: all files of the root.
 async fn repair_one(
-    store: &Arc<dyn Store>,
+    ledger: &LedgerStore,
     (listing, first): (&LedgerListing, &Entry),
     mut holes: Vec<(OffsetRange, EntryKind)>,
     visible: &[String],
     choice: Choice,
     done: &mut Holes,
 ) -> Result<(), LedgerError> {
-    let paths = PartitionPaths::new(&first.topic, first.incarnation, first.partition);
     let strays = visible.iter().filter(|path| !listing.names_file(path));
-    let strays: Vec<Stray> = strays.filter_map(|path| Stray::of(path, &paths)).collect();
-    let ledger = LedgerStore::new(Arc::clone(store), paths);
+    let strays: Vec<Stray> = strays.filter_map(|path| Stray::of(path, &ledger.paths)).collect();
     let begin = strays.iter().map(|stray| stray.first).min();
     if let Some((start, EntryKind::Genesis)) = holes.first_mut()
         && let Some(begin) = begin.filter(|begin| *begin < start.from)
@@ -135,10 +139,10 @@ async fn repair_one(
                 "{path} can't be read and lies in that place; restore it from a backup, or move \
                  it out of the root, and repair again"
             )),
-            None => fill(&ledger, first, &part, choice).await?,
+            None => fill(ledger, first, &part, choice).await?,
         };
         say(&format!("{}-{}: the {} is missing", first.topic, first.partition, part));
-        match carry_out(&ledger, &filling, choice.apply).await? {
+        match carry_out(ledger, &filling, choice.apply).await? {
             true => done.repaired = done.repaired.saturating_add(1),
             false => done.refused = done.refused.saturating_add(1),
         }

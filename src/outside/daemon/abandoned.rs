@@ -13,7 +13,6 @@ use crate::clients::store::{Store, StoreError};
 use crate::common::clock::Now;
 use crate::common::config::Config;
 use crate::engine::archive::abandoned::{self, Abandoned, Existing, Left};
-use crate::engine::topics::mapping_of;
 use crate::outside::daemon::active::ActiveConfig;
 
 /// A topic is gone when it is absent in two looks that follow each other: a broker that has just
@@ -150,8 +149,8 @@ async fn look<F: Future<Output = bool>>(
         };
         let mut is_known = true;
         for found in all {
-            let is_mine = mapping_of(config, &found.topic).is_some();
-            if is_mine && lacks(found.topic.clone(), found.partition).await {
+            let Some(found) = found.of_mapping(config) else { continue };
+            if lacks(found.topic.clone(), found.partition).await {
                 match found.finish().await {
                     Ok(left) => tell(looks, root, &found, &left, due),
                     // A store that does not answer is told of by its root.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::archive::{Of, SampleArchive};
+use super::archive::{Of, SampleArchive, config};
 use crate::clients::store::Store;
 use crate::outside::cli::holes::{Choice, Holes, repair};
 use crate::outside::cli::locate::locate;
@@ -67,12 +67,13 @@ async fn no_gap_is_put_over_text() {
     let before = archive.store.lock().files.clone();
     for give_up_staged in [false, true] {
         let choice = Choice { apply: true, give_up_staged };
-        let done = repair(&store, |_| true, choice).await.unwrap();
+        let done = repair(&store, &config(), |_| true, choice).await.unwrap();
         assert_eq!(done, Holes { repaired: 0, refused: 1 });
         assert!(before == archive.store.lock().files, "nothing is put, beside the file either");
     }
     let _ = archive.store.lock().files.insert(place, lost);
-    let done = repair(&store, |_| true, Choice { apply: true, give_up_staged: false }).await;
+    let done =
+        repair(&store, &config(), |_| true, Choice { apply: true, give_up_staged: false }).await;
     assert_eq!(done.unwrap(), Holes::default(), "the entry of a backup fits");
 }
 
