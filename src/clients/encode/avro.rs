@@ -201,7 +201,7 @@ impl<B: Builder> File<B> {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        // A codec has its memory for as long as one block is compressed, and not for each open file.
+        // A codec has its memory while one block is compressed, and not for each open file.
         let columns = self.schema.fields().len().saturating_mul(COLUMN);
         // Builders double their buffers.
         let rows = self.rows.bytes().saturating_mul(3) / 2;

@@ -140,6 +140,14 @@ async fn of(store: &Arc<dyn Store>, place: LedgerPath) -> Result<Option<Abandone
     Ok(None)
 }
 
+/// The ledger that has this entry, with what the topic's mapping says of files below this root.
+#[must_use]
+pub fn ledger_of(store: &Arc<dyn Store>, config: &Config, entry: &Entry) -> LedgerStore {
+    let paths = PartitionPaths::new(&entry.topic, entry.incarnation, entry.partition);
+    let files = files_of(config, store.url(), &entry.topic);
+    LedgerStore { files, ..LedgerStore::new(Arc::clone(store), paths) }
+}
+
 impl Abandoned {
     /// With what the topic's mapping says of its files; [`None`] without a mapping.
     #[must_use]
@@ -282,7 +290,8 @@ mod tests {
         let directory = entry.files[0].path.rsplit_once('/').unwrap().0.to_string();
         let files = FileProperties { group: Some("analysts".into()), ..FileProperties::default() };
         let text = "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[archive]\n\
-                    root = \"hdfs://n:1/x\"\ngroup = \"analysts\"\n[mapping.m]\ntopics = [\"a b\"]";
+                    root = \"hdfs://n:1/x\"\ngroup = \"analysts\"\n[mapping.m]\n\
+                    topics_regex = \"a.b\"";
         let mut config = Config::parse(text, Some("i")).unwrap();
         let url = config.mappings[0].archive.as_ref().unwrap().root.url();
         assert_eq!(files_of(&config, &url, "a b"), files);

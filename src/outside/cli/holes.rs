@@ -11,10 +11,10 @@ use jiff::Timestamp;
 
 use crate::clients::store::{Store, StoreError};
 use crate::common::config::Config;
+use crate::engine::archive::abandoned::ledger_of;
 use crate::engine::archive::ledger::{EntryTemplate, LedgerError, LedgerStore};
 use crate::engine::archive::listing::{FindingKind, LedgerListing};
 use crate::engine::archive::root::is_of_one_file;
-use crate::engine::topics::files_of;
 use crate::outside::audit::rows;
 use crate::outside::cli::output::say;
 use crate::outside::cli::staged::{self, Piece};
@@ -84,9 +84,7 @@ pub(super) async fn repair(
             visible = Some(walked.into_iter().map(|(path, _)| path).collect::<Vec<_>>());
         }
         let visible = visible.as_deref().unwrap_or_default();
-        let paths = PartitionPaths::new(&first.topic, first.incarnation, first.partition);
-        let files = files_of(config, store.url(), &first.topic);
-        let ledger = LedgerStore { files, ..LedgerStore::new(Arc::clone(store), paths) };
+        let ledger = ledger_of(store, config, first);
         let repaired = repair_one(&ledger, (&listing, first), holes, visible, choice, &mut done);
         let Err(e) = repaired.await else { continue };
         let is_of_one = match &e {

@@ -154,13 +154,7 @@ async fn record(
             }
         }
     }
-    for (path, rows) in &candidates {
-        answer.say(format!("file     {path}"));
-        answer.say(format!(
-            "row      one of {rows}, or none: the lines of text do not say their offsets, and \
-             follow each other in their order"
-        ));
-    }
+    may_be_lines_of(&candidates, answer);
     if !damaged && candidates.is_empty() {
         answer.say(
             "hole     the entry covers the offset, and the offset has no record: a transaction's \
@@ -169,6 +163,17 @@ async fn record(
         );
     }
     Ok(())
+}
+
+/// Says what is known of a record that may be a line of these files, which have so many lines.
+fn may_be_lines_of(candidates: &[(String, u64)], answer: &mut Answer) {
+    for (path, lines) in candidates {
+        answer.say(format!("file     {path}"));
+        answer.say(format!(
+            "row      one of {lines}, or none: the lines of text do not say their offsets, and \
+             follow each other in their order"
+        ));
+    }
 }
 
 /// Files beside those of the ledger whose names say that they have the offset too.

@@ -1,5 +1,5 @@
-//! Files of text, whose lines do not say their offsets: what `repair` leaves alone, and what `where`
-//! can say.
+//! Files of text, whose lines do not say their offsets: what `repair` leaves alone, and what
+//! `where` can say.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::archive::{Of, SampleArchive, config};
 use crate::clients::store::Store;
 use crate::outside::cli::holes::{Choice, Holes, repair};
 use crate::outside::cli::locate::locate;
-use crate::pure::layout::names::PartitionPaths;
+use crate::pure::layout::names::{PartitionPaths, staged_name};
 use crate::pure::protocol::{Entry, EntryKind, FileRef};
 use crate::pure::record::{Offset, TopicPartition};
 
@@ -25,7 +25,7 @@ fn file(
         extension,
     );
     let file = FileRef {
-        staged: format!("{first}.staged"),
+        staged: String::new(),
         path: format!("{under}/{name}"),
         rows: bytes.iter().filter(|b| **b == b'\n').count() as u64,
         bytes: bytes.len() as u64,
@@ -47,11 +47,14 @@ async fn archive() -> (SampleArchive, TopicPartition, Entry) {
     let bad = b"{\"offset\":3,\"timestamp\":\"1970-01-01T00:00:00Z\"}\n";
     let (mut bad, bytes) = file(&tp, "_quarantine/text", "jsonl", (3, 3), bad);
     (bad.min_time, bad.max_time) = (Some(0), Some(0));
-    let files = vec![
+    let mut files = vec![
         file(&tp, "text/hr=0", "txt", (1, 6), b"a\nb\nc\n"),
         file(&tp, "text/hr=1", "txt", (2, 5), b"d\ne\n"),
         (bad, bytes),
     ];
+    for (i, (file, _)) in files.iter_mut().enumerate() {
+        file.staged = staged_name(i);
+    }
     let (ledger, entry) = archive.entry(&tp, EntryKind::Data, (0, 8), files).await;
     ledger.publish(&entry).await.unwrap();
     archive.records(&tp, 8..9, 1_000, true).await;

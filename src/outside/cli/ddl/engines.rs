@@ -285,8 +285,8 @@ impl Table {
         let engine = Engine::Duckdb;
         match self.format {
             Format::Parquet(_) => return format!("read_parquet({files}, union_by_name = true)"),
-            // Of one column, that ends nowhere in a line. Without a length, DuckDB fails at lines of
-            // 2,000,000 bytes.
+            // Of one column, that ends nowhere in a line. Without a length, DuckDB fails at lines
+            // of 2,000,000 bytes.
             Format::Text(_) => {
                 return format!(
                     "read_csv({files}, columns = {{'value': 'VARCHAR'}}, header = false, \
