@@ -246,7 +246,7 @@ CALL hive.system.sync_partition_metadata('default', 'l', 'ADD');
 
 -- lines --engine duckdb
 CREATE VIEW "l" AS
-SELECT * REPLACE (coalesce(value, '') AS value) FROM read_csv('hdfs://nn/data/l/**/*.txt', hive_partitioning = true, hive_types = {"dt": VARCHAR, "hr": VARCHAR}, columns = {'value': 'VARCHAR'}, header = false, auto_detect = false, quote = '', escape = '', delim = chr(30) || chr(31) || chr(30) || chr(31), new_line = '\n');
+SELECT * REPLACE (coalesce(value, '') AS value) FROM read_csv('hdfs://nn/data/l/**/*.txt', hive_partitioning = true, hive_types = {"dt": VARCHAR, "hr": VARCHAR}, columns = {'value': 'VARCHAR'}, header = false, auto_detect = false, quote = '', escape = '', max_line_size = 67108864, delim = chr(30) || chr(31) || chr(30) || chr(31), new_line = '\n');
 
 -- lines --engine spark --quarantine
 CREATE TABLE `l_quarantine` (

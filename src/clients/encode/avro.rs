@@ -16,7 +16,7 @@ use bytes::Bytes;
 use crate::clients::encode::chunks::{Chunks, SMALL};
 use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::rows::{Builder, VERSION};
-use crate::clients::encode::zstd_levels::{extra_bytes, level_of};
+use crate::clients::encode::zstd_levels::level_of;
 use crate::pure::layout::format::AvroCodec;
 use crate::pure::layout::rules::Fit;
 use crate::pure::record::{Record, TopicPartition};
@@ -25,8 +25,10 @@ use crate::pure::record::{Record, TopicPartition};
 const BLOCK_ROWS: usize = 2_048;
 const BLOCK_BYTES: usize = 1 << 20;
 
-/// The memory of one file beside its rows, bytes: an estimate of the encoders of its columns.
-const OPEN: usize = 64 << 10;
+/// The memory of one file beside its rows, bytes: an estimate.
+const OPEN: usize = 16 << 10;
+/// The empty builder of one column, with room for a thousand offsets, and its encoder.
+const COLUMN: usize = 8 << 10;
 
 pub(super) struct File<B> {
     rows: B,
@@ -199,13 +201,11 @@ impl<B: Builder> File<B> {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        let codec = match self.codec {
-            Codec::Zstandard(level) => extra_bytes(level),
-            Codec::Null | Codec::Deflate(_) | Codec::Snappy => 0,
-        };
+        // A codec has its memory while one block is compressed, and not for each open file.
+        let columns = self.schema.fields().len().saturating_mul(COLUMN);
         // Builders double their buffers.
         let rows = self.rows.bytes().saturating_mul(3) / 2;
-        [OPEN, codec, rows, self.out.memory_bytes()].into_iter().fold(0, usize::saturating_add)
+        [OPEN, columns, rows, self.out.memory_bytes()].into_iter().fold(0, usize::saturating_add)
     }
 
     pub(super) fn size(&self) -> u64 {

@@ -122,6 +122,18 @@ fn the_schemas_of_avro_are_the_golden_ones() {
 }
 
 #[test]
+fn an_open_file_holds_its_columns_and_no_context_of_zstd() {
+    let of_level = |level| {
+        let options = FormatOptions { level: Some(level), ..FormatOptions::default() };
+        let format = Format::Avro(AvroCodec::Zstandard);
+        Encoder::with(format, options, &typed(), &of()).unwrap().memory_bytes()
+    };
+    assert_eq!(of_level(1), of_level(9));
+    let raw = Encoder::new(Format::Avro(AvroCodec::Zstandard), &RAW, &of()).unwrap();
+    assert!(raw.memory_bytes() < of_level(1), "declared columns have a cost each");
+}
+
+#[test]
 fn blocks_come_as_they_are_full() {
     let rows = Rows::Raw { key: TextPolicy::Auto, value: TextPolicy::Bytes };
     let mut encoder = Encoder::new(Format::Avro(AvroCodec::Null), &rows, &of()).unwrap();

@@ -111,7 +111,7 @@ fn a_higher_level_makes_no_larger_file_of_the_same_rows() {
             assert_eq!(parquet_as_json(fast.to_vec()), parquet_as_json(small.to_vec()));
         }
     }
-    assert!(Format::Parquet(ParquetCodec::Lz4).levels().is_none());
+    assert!(!Format::Parquet(ParquetCodec::Lz4).has_levels());
     let plain =
         encode(Format::JsonLines(TextCodec::None), FormatOptions::default(), &RAW, &Fit::Raw);
     assert_eq!(lines(&plain).len(), 50_000);

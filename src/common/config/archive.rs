@@ -194,6 +194,11 @@ impl ArchiveKeys {
         let files = match self.root {
             // What the defaults say of HDFS is not about this root.
             Some(ref own) if own.starts_with("file:") => self.files.clone(),
+            // Copies are those of replicated files.
+            _ if self.erasure_coding.is_some() => {
+                let inherited = FileProperties { replication: None, ..defaults.files.clone() };
+                self.files.clone().or(&inherited)
+            }
             _ => self.files.clone().or(&defaults.files),
         };
         ArchiveKeys { files, ..self.or(defaults) }.valid(counts, &key, faults)

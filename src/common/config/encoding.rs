@@ -1,15 +1,21 @@
 //! The keys of an archive that decide how its files are encoded: `format`, `codec`, `level`,
 //! `page_index`, `bloom_filter` and `compat`.
 
+use std::ops::RangeInclusive;
+
 use crate::common::config::fields::{Faults, Fields};
 use crate::pure::layout::format::{AvroCodec, Format, FormatOptions, ParquetCodec, TextCodec};
+
+/// The levels of gzip, deflate and zstd. Those of zstd above 9 use tens of MiB for each file that
+/// is open.
+const LEVELS: RangeInclusive<i64> = 1..=9;
 
 /// The keys as far as they are given.
 #[derive(Clone, Default, Debug)]
 pub(super) struct EncodingKeys {
     format: Option<String>,
     codec: Option<String>,
-    level: Option<i64>,
+    level: Option<i32>,
     page_index: Option<bool>,
     bloom_filter: Option<bool>,
     compat: Option<Compat>,
@@ -28,32 +34,31 @@ impl EncodingKeys {
         EncodingKeys {
             format: f.text("format", faults),
             codec: f.text("codec", faults),
-            level: f.number("level", i64::MIN..=i64::MAX, faults),
+            level: f.number("level", LEVELS, faults),
             page_index: f.flag("page_index", faults),
             bloom_filter: f.flag("bloom_filter", faults),
             compat: f.choice("compat", &[("none", Compat::None), ("hive3", Compat::Hive3)], faults),
         }
     }
 
-    /// These keys, and those of the defaults that are about the same format: a codec belongs to its
-    /// format, and a level to its codec.
+    /// These keys, and those of the defaults that suit them: a codec belongs to the key of its
+    /// format, and a level to what is written in the end.
     pub(super) fn or(self, d: &EncodingKeys) -> EncodingKeys {
-        let (own_format, own_codec) = (self.format.is_some(), self.codec.is_some());
-        let inherited = EncodingKeys {
-            codec: d.codec.clone().filter(|_| !own_format),
-            level: d.level.filter(|_| !own_format && !own_codec),
-            ..d.clone()
+        let codec = self.codec.or_else(|| d.codec.clone().filter(|_| self.format.is_none()));
+        let format = self.format.or_else(|| d.format.clone());
+        let resolved = |keys: (&Option<String>, &Option<String>)| {
+            format_of(keys.0.as_deref(), keys.1.as_deref()).ok()
         };
-        let format = self.format.or(inherited.format);
+        let is_like = resolved((&format, &codec)) == resolved((&d.format, &d.codec));
         // What only Parquet has is said once for all mappings, whatever their formats are.
         let of_parquet = is_parquet(format.as_deref());
         EncodingKeys {
-            codec: self.codec.or(inherited.codec),
-            level: self.level.or(inherited.level),
-            page_index: self.page_index.or(inherited.page_index.filter(|_| of_parquet)),
-            bloom_filter: self.bloom_filter.or(inherited.bloom_filter.filter(|_| of_parquet)),
-            compat: self.compat.or(inherited.compat.filter(|_| of_parquet)),
+            level: self.level.or(d.level.filter(|_| is_like)),
+            page_index: self.page_index.or(d.page_index.filter(|_| of_parquet)),
+            bloom_filter: self.bloom_filter.or(d.bloom_filter.filter(|_| of_parquet)),
+            compat: self.compat.or(d.compat.filter(|_| of_parquet)),
             format,
+            codec,
         }
     }
 
@@ -76,32 +81,24 @@ impl EncodingKeys {
         key: &dyn Fn(&str) -> String,
         faults: &mut Faults,
     ) -> Option<(Format, FormatOptions)> {
-        let format = format(self.format.as_deref(), self.codec.as_deref());
+        let format = format_of(self.format.as_deref(), self.codec.as_deref());
         let format = format.map_err(|(k, e)| faults.add(key(k), e)).ok()?;
-        if let Some(level) = self.level {
-            match format.levels() {
-                None => {
-                    faults.add(
-                        key("level"),
-                        "is about gzip, deflate and zstd: the codec here has no levels",
-                    );
-                }
-                Some(levels) if !levels.contains(&level) => faults.add(
-                    key("level"),
-                    format!("{level} is not between {} and {}", levels.start(), levels.end()),
-                ),
-                Some(_) => {}
-            }
+        if self.level.is_some() && !format.has_levels() {
+            let why = "is about gzip, deflate and zstd: the codec here has no levels";
+            faults.add(key("level"), why);
         }
+        let of_parquet = [
+            ("page_index", self.page_index == Some(true)),
+            ("bloom_filter", self.bloom_filter == Some(true)),
+            ("compat", self.compat == Some(Compat::Hive3)),
+        ];
         if !matches!(format, Format::Parquet(_)) {
-            for name in ["page_index", "bloom_filter", "compat"] {
-                if self.gives(name) {
-                    faults.add(key(name), "needs format = \"parquet\"");
-                }
+            for (name, _) in of_parquet.into_iter().filter(|(_, is_chosen)| *is_chosen) {
+                faults.add(key(name), "needs format = \"parquet\"");
             }
         }
         let options = FormatOptions {
-            level: self.level.and_then(|level| i32::try_from(level).ok()),
+            level: self.level,
             page_index: self.page_index.unwrap_or(false),
             bloom_filter: self.bloom_filter.unwrap_or(false),
             plain_times: self.compat == Some(Compat::Hive3),
@@ -114,7 +111,7 @@ fn is_parquet(format: Option<&str>) -> bool {
     format.is_none_or(|format| format == "parquet")
 }
 
-fn format(format: Option<&str>, codec: Option<&str>) -> Result<Format, (&'static str, String)> {
+fn format_of(format: Option<&str>, codec: Option<&str>) -> Result<Format, (&'static str, String)> {
     let none = |what: &str, of: &str| ("codec", format!("{what:?} is none of {of}"));
     let text = || match codec.unwrap_or("gzip") {
         "none" => Ok(TextCodec::None),

@@ -1,5 +1,6 @@
 //! The keys of `[archive.hadoop]`: what nothing reads would be a setting that its author believes
 //! in. What Hadoop's own files have is never refused, because they are written for all programs.
+//! A name that is not like one of Hadoop's may be a variable of those files.
 
 use std::collections::BTreeMap;
 
@@ -50,6 +51,9 @@ const ELSEWHERE: [(&str, &str); 9] = [
     ("dfs.encryption.key.provider.uri", "write hadoop.security.key.provider.path"),
 ];
 
+/// How the names of Hadoop's own keys begin.
+const OF_HADOOP: [&str; 6] = ["dfs.", "fs.", "hadoop.", "io.", "ipc.", "yarn."];
+
 /// A key with more wrong letters than this is another one.
 const FAR: usize = 5;
 
@@ -61,7 +65,8 @@ pub(super) fn unread(
         let variable = format!("${{{name}}}");
         keys.values().any(|value| value.contains(&variable))
     };
-    keys.keys().filter(move |name| !is_read(name) && !is_variable(name)).map(|n| (n, why(n)))
+    let unread = keys.keys().filter(move |name| !is_read(name) && !is_variable(name));
+    unread.filter_map(|name| Some((name, why(name)?)))
 }
 
 fn is_read(name: &str) -> bool {
@@ -69,10 +74,11 @@ fn is_read(name: &str) -> bool {
     READ.contains(&name) || READ_OF_NAMES.iter().any(|of| of_name(of))
 }
 
-fn why(name: &str) -> String {
+/// Why a key that nothing reads is refused; [`None`] for a name that may be a variable.
+fn why(name: &str) -> Option<String> {
     let elsewhere = ELSEWHERE.iter().find(|(key, _)| *key == name).map(|(_, cure)| *cure);
     if let Some(cure) = elsewhere {
-        return format!("nothing reads this key: {cure}");
+        return Some(format!("nothing reads this key: {cure}"));
     }
     let whole = READ.iter().map(|key| (damerau_levenshtein(key, name), (*key).to_string()));
     // A key that ends in a name is compared without it, wherever the name begins.
@@ -83,8 +89,11 @@ fn why(name: &str) -> String {
     });
     let near = whole.chain(of_names).filter(|(distance, _)| *distance <= FAR).min();
     match near {
-        Some((_, key)) => format!("nothing reads this key; did you mean {key:?}?"),
-        None => "nothing reads this key; docs/files.md lists those that are read".into(),
+        Some((_, key)) => Some(format!("nothing reads this key; did you mean {key:?}?")),
+        None => OF_HADOOP
+            .iter()
+            .any(|of| name.starts_with(of))
+            .then(|| "nothing reads this key; docs/files.md lists those that are read".into()),
     }
 }
 
@@ -106,8 +115,10 @@ mod tests {
             assert!(said(&[(&format!("{of}ns"), "1")]).is_empty(), "{of}");
             assert_eq!(said(&[(of, "1")]).len(), 1, "{of}");
         }
-        // A name of one's own is read as a variable.
-        let variable = [("my.host", "n"), ("dfs.namenode.rpc-address.ns.a", "${my.host}:8020")];
+        // A name of one's own may be a variable of Hadoop's files, or of another table's values.
+        assert!(said(&[("my.host", "n"), ("cluster", "c")]).is_empty());
+        let variable =
+            [("dfs.nameservices", "ns"), ("dfs.namenode.rpc-address.ns.a", "${dfs.nameservices}")];
         assert!(said(&variable).is_empty());
         assert_eq!(said(&variable[..1]).len(), 1);
     }

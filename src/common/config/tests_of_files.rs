@@ -21,7 +21,10 @@ fn what_only_some_formats_have_is_refused_where_it_is_written() {
         "level = 9\npage_index = true\nbloom_filter = true\ncompat = \"hive3\"\n[mapping.hello]",
     ) + "archive = { page_index = false }\n[mapping.b]\ntopics = [\"b\"]\n\
          archive = { format = \"jsonl\" }\n[mapping.c]\ntopics = [\"c\"]\n\
-         archive = { codec = \"snappy\", compat = \"none\" }\n";
+         archive = { codec = \"snappy\", compat = \"none\" }\n[mapping.d]\ntopics = [\"d\"]\n\
+         archive = { format = \"parquet\", codec = \"zstd\" }\n[mapping.e]\ntopics = [\"e\"]\n\
+         archive = { codec = \"gzip\" }\n[mapping.f]\ntopics = [\"f\"]\narchive = { format = \
+         \"avro\", page_index = false, bloom_filter = false, compat = \"none\" }\n";
     let config = Config::parse(&text, Some("i")).unwrap_or_else(|f| panic!("{f}"));
     let of = |name: &str| {
         let mapping = config.mappings.iter().find(|m| m.name == name).unwrap();
@@ -31,6 +34,9 @@ fn what_only_some_formats_have_is_refused_where_it_is_written() {
     assert_eq!(of("hello"), "|level: 9|bloom filter|plain times");
     assert_eq!(of("b"), "");
     assert_eq!(of("c"), "|page index|bloom filter");
+    assert_eq!(of("d"), "|level: 9|page index|bloom filter|plain times");
+    assert_eq!(of("e"), "|page index|bloom filter|plain times");
+    assert_eq!(of("f"), "");
 }
 
 #[test]
@@ -39,7 +45,8 @@ fn a_mapping_says_what_hdfs_is_told_of_its_files() {
         "[mapping.hello]",
         "replication = 2\ngroup = \"analysts\"\nblock_size = \"256MiB\"\n[mapping.hello]",
     ) + "archive = { replication = 1, owner = \"etl\" }\n[mapping.b]\ntopics = [\"b\"]\n\
-         archive = { root = \"file:///b\" }";
+         archive = { root = \"file:///b\" }\n[mapping.c]\ntopics = [\"c\"]\n\
+         archive = { root = \"hdfs://n:1/c\", erasure_coding = \"RS-6-3-1024k\" }";
     let config = Config::parse(&text, Some("i")).unwrap_or_else(|f| panic!("{f}"));
     let files = config.mappings.iter().map(|m| m.archive.as_ref().unwrap().files.clone());
     let files: Vec<FileProperties> = files.collect();
@@ -49,8 +56,11 @@ fn a_mapping_says_what_hdfs_is_told_of_its_files() {
         owner: Some("etl".into()),
         group: Some("analysts".into()),
     };
-    // What the defaults say of HDFS is not about a directory.
-    assert!(files.contains(&hello) && files.contains(&FileProperties::default()), "{files:?}");
+    // What the defaults say of HDFS is not about a directory, and copies are not about coded files.
+    let coded = FileProperties { replication: None, owner: None, ..hello.clone() };
+    for wanted in [hello, FileProperties::default(), coded] {
+        assert!(files.contains(&wanted), "{files:?}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::common::config::Config;
 use crate::engine::archive::ledger::{LedgerError, LedgerStore};
 use crate::engine::archive::listing::LedgerPath;
 use crate::engine::archive::root::is_of_one_file;
-use crate::engine::topics::mapping_of;
+use crate::engine::topics::{files_of, mapping_of};
 use crate::pure::formats::entry::EntryError;
 use crate::pure::layout::names::{self, LEDGERS, MANIFEST, PartitionPaths, StagedName};
 use crate::pure::protocol::adopt;
@@ -67,9 +67,9 @@ pub async fn under(
 ) -> Result<Vec<Abandoned>, StoreError> {
     let mut all = Vec::new();
     for topic in topics(&**store).await? {
-        all.extend(beyond(store, &topic, existing.partitions(&topic), wanted).await?);
+        let found = beyond(store, &topic, existing.partitions(&topic), wanted).await?;
+        all.extend(found.into_iter().filter_map(|found| found.of_mapping(config)));
     }
-    all.retain(|found| mapping_of(config, &found.topic).is_some());
     Ok(all)
 }
 
@@ -140,7 +140,23 @@ async fn of(store: &Arc<dyn Store>, place: LedgerPath) -> Result<Option<Abandone
     Ok(None)
 }
 
+/// The ledger that has this entry, with what the topic's mapping says of files below this root.
+#[must_use]
+pub fn ledger_of(store: &Arc<dyn Store>, config: &Config, entry: &Entry) -> LedgerStore {
+    let paths = PartitionPaths::new(&entry.topic, entry.incarnation, entry.partition);
+    let files = files_of(config, store.url(), &entry.topic);
+    LedgerStore { files, ..LedgerStore::new(Arc::clone(store), paths) }
+}
+
 impl Abandoned {
+    /// With what the topic's mapping says of its files; [`None`] without a mapping.
+    #[must_use]
+    pub fn of_mapping(mut self, config: &Config) -> Option<Abandoned> {
+        let _ = mapping_of(config, &self.topic)?;
+        self.ledger.files = files_of(config, self.ledger.store.url(), &self.topic);
+        Some(self)
+    }
+
     /// Looks, and changes nothing.
     ///
     /// # Errors
@@ -226,6 +242,7 @@ impl Abandoned {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::common::config::{FileProperties, Root};
     use crate::engine::archive::samples::Samples;
     use crate::pure::record::Offset;
 
@@ -264,6 +281,27 @@ mod tests {
         assert_eq!(tail.to, Offset(5));
         let again = found(&archive, 0).await;
         assert_eq!(again.len(), 1, "partition 1 has nothing staged any more");
+    }
+
+    #[tokio::test]
+    async fn what_is_published_for_the_dead_gets_the_directories_of_its_mapping() {
+        let samples = Samples::begin(&[1]).await;
+        let entry = samples.stage(1, 0, 3, true).await;
+        let directory = entry.files[0].path.rsplit_once('/').unwrap().0.to_string();
+        let files = FileProperties { group: Some("analysts".into()), ..FileProperties::default() };
+        let text = "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[archive]\n\
+                    root = \"hdfs://n:1/x\"\ngroup = \"analysts\"\n[mapping.m]\n\
+                    topics_regex = \"a.b\"";
+        let mut config = Config::parse(text, Some("i")).unwrap();
+        let url = config.mappings[0].archive.as_ref().unwrap().root.url();
+        assert_eq!(files_of(&config, &url, "a b"), files);
+        assert_eq!(files_of(&config, "hdfs://n:1/other", "a b"), FileProperties::default());
+        let archive = Arc::make_mut(config.mappings[0].archive.as_mut().unwrap());
+        archive.root = Root::Hdfs { url: samples.store.url().into(), options: Default::default() };
+        let all = under(&samples.store, &config, &Existing::default(), &|_, _| true).await.unwrap();
+        let _ = all[0].finish().await.unwrap();
+        assert!(samples.has(&entry));
+        assert_eq!(samples.memory.lock().properties[&directory], files);
     }
 
     /// An owner has died between its append and the publishing.

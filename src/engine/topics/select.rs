@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::clients::kafka::topics::Topic;
-use crate::common::config::{Config, Mapping, Topics};
+use crate::common::config::{Config, FileProperties, Mapping, Topics};
 use crate::engine::topics::topic_role::TopicRole;
 use crate::pure::record::TopicPartition;
 
@@ -126,6 +126,19 @@ pub fn news(known: &mut Vec<String>, found: Vec<String>) -> Vec<String> {
     let new = found.iter().filter(|t| !known.contains(t)).cloned().collect();
     *known = found;
     new
+}
+
+/// What is said of the files of a topic's archive below a root; nothing, if no mapping archives the
+/// topic there.
+#[must_use]
+pub fn files_of(config: &Config, root: &str, topic: &str) -> FileProperties {
+    let archive = mapping_of(config, topic).and_then(|(mapping, role)| match role {
+        TopicRole::Source => mapping.archive.as_deref(),
+        TopicRole::Output => mapping.count.as_ref()?.archive.as_deref(),
+        TopicRole::Partials => None,
+    });
+    let archive = archive.filter(|archive| archive.root.url() == root);
+    archive.map(|archive| archive.files.clone()).unwrap_or_default()
 }
 
 /// The mapping of a topic, and what the topic is in it.

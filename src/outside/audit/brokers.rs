@@ -206,7 +206,9 @@ impl Brokers {
         .await?;
         let (mut tail, mut newest, mut unreadable) = (None, 0, None);
         let mut ledger = role.store.as_ref().map(|(store, _)| {
-            LedgerStore::new(Arc::clone(store), PartitionPaths::new(&tp.topic, 0, tp.partition))
+            let paths = PartitionPaths::new(&tp.topic, 0, tp.partition);
+            let files = role.archive.as_ref().map(|of| of.files.clone()).unwrap_or_default();
+            LedgerStore { files, ..LedgerStore::new(Arc::clone(store), paths) }
         });
         if let Some(ledger) = &mut ledger {
             let found = async {

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::clients::store::{Store, StoreError};
+use crate::common::config::Config;
+use crate::engine::archive::abandoned::ledger_of;
 use crate::engine::archive::ledger::{EntryTemplate, LedgerError, LedgerStore};
 use crate::engine::archive::listing::{FindingKind, LedgerListing};
 use crate::engine::archive::root::is_of_one_file;
@@ -64,6 +66,7 @@ pub(super) struct Choice {
 /// The store does not answer.
 pub(super) async fn repair(
     store: &Arc<dyn Store>,
+    config: &Config,
     wanted: impl Fn(&Entry) -> bool,
     choice: Choice,
 ) -> Result<Holes, LedgerError> {
@@ -81,7 +84,8 @@ pub(super) async fn repair(
             visible = Some(walked.into_iter().map(|(path, _)| path).collect::<Vec<_>>());
         }
         let visible = visible.as_deref().unwrap_or_default();
-        let repaired = repair_one(store, (&listing, first), holes, visible, choice, &mut done);
+        let ledger = ledger_of(store, config, first);
+        let repaired = repair_one(&ledger, (&listing, first), holes, visible, choice, &mut done);
         let Err(e) = repaired.await else { continue };
         let is_of_one = match &e {
             LedgerError::Store(e) => is_of_one_file(&**store, e).await,
@@ -99,17 +103,15 @@ pub(super) async fn repair(
 
 /// Fills the holes of one ledger. `visible`: all files of the root.
 async fn repair_one(
-    store: &Arc<dyn Store>,
+    ledger: &LedgerStore,
     (listing, first): (&LedgerListing, &Entry),
     mut holes: Vec<(OffsetRange, EntryKind)>,
     visible: &[String],
     choice: Choice,
     done: &mut Holes,
 ) -> Result<(), LedgerError> {
-    let paths = PartitionPaths::new(&first.topic, first.incarnation, first.partition);
     let strays = visible.iter().filter(|path| !listing.names_file(path));
-    let strays: Vec<Stray> = strays.filter_map(|path| Stray::of(path, &paths)).collect();
-    let ledger = LedgerStore::new(Arc::clone(store), paths);
+    let strays: Vec<Stray> = strays.filter_map(|path| Stray::of(path, &ledger.paths)).collect();
     let begin = strays.iter().map(|stray| stray.first).min();
     if let Some((start, EntryKind::Genesis)) = holes.first_mut()
         && let Some(begin) = begin.filter(|begin| *begin < start.from)
@@ -121,6 +123,11 @@ async fn repair_one(
     }
     let sealed = ledger.all_sealed(first).await?;
     let parts = holes.into_iter().flat_map(|(range, kind)| match kind {
+        // Which of these offsets the lost entry had, no file says.
+        EntryKind::Data if strays.iter().any(|s| s.is_text && s.is_near(range)) => {
+            let near = strays.iter().filter(|s| s.is_near(range)).map(|s| s.path.clone());
+            vec![Part { range, kind, near: near.collect(), sealed: None }]
+        }
         EntryKind::Data => parts(range, &strays),
         _ => vec![Part { kind, ..Part::gap(range) }],
     });
@@ -130,10 +137,10 @@ async fn repair_one(
                 "{path} can't be read and lies in that place; restore it from a backup, or move \
                  it out of the root, and repair again"
             )),
-            None => fill(&ledger, first, &part, choice).await?,
+            None => fill(ledger, first, &part, choice).await?,
         };
         say(&format!("{}-{}: the {} is missing", first.topic, first.partition, part));
-        match carry_out(&ledger, &filling, choice.apply).await? {
+        match carry_out(ledger, &filling, choice.apply).await? {
             true => done.repaired = done.repaired.saturating_add(1),
             false => done.refused = done.refused.saturating_add(1),
         }
@@ -176,8 +183,7 @@ impl Part {
 /// A range that no entry names, by the files that lie there: a range that one or more of them cover
 /// by their names was one of data, and what lies between two of these is a gap.
 fn parts(range: OffsetRange, strays: &[Stray]) -> Vec<Part> {
-    let near = |s: &&Stray| s.first < range.to && range.from <= s.last;
-    let mut near: Vec<&Stray> = strays.iter().filter(near).collect();
+    let mut near: Vec<&Stray> = strays.iter().filter(|s| s.is_near(range)).collect();
     near.sort_by_key(|stray| (stray.first, stray.last));
     let gap = |from, to| Part::gap(OffsetRange { from, to });
     let mut parts: Vec<Part> = Vec::new();
@@ -237,13 +243,25 @@ struct Stray {
     path: String,
     first: Offset,
     last: Offset,
+    /// Its rows do not say their offsets.
+    is_text: bool,
 }
 
 impl Stray {
     fn of(path: &str, paths: &PartitionPaths) -> Option<Stray> {
         let names::FileName { first, last, .. } = paths.published(path)?;
-        Some(Stray { path: path.into(), first, last })
+        Some(Stray { path: path.into(), first, last, is_text: is_text(path) })
     }
+
+    fn is_near(&self, range: OffsetRange) -> bool {
+        self.first < range.to && range.from <= self.last
+    }
+}
+
+/// Whether a file is plain text, by its name.
+fn is_text(path: &str) -> bool {
+    let name = path.rsplit('/').next().and_then(names::parse_file);
+    name.is_some_and(|name| name.extension.split('.').next() == Some("txt"))
 }
 
 impl fmt::Display for Part {
@@ -340,6 +358,14 @@ async fn fill(
              is: {}. Restore the entry from a backup, and repair again; with --give-up-staged, a \
              gap entry is put there",
             left.join(", ")
+        )));
+    }
+    if let Some(path) = part.near.iter().find(|path| is_text(path)) {
+        return Ok(Filling::Refused(format!(
+            "{path} lies there and is text, whose lines do not say their offsets, so its entry \
+             can't be made again. Restore the entry from a backup of the ledger ({}), and do not \
+             move the file: its rows are archived, and without the file they would become a gap",
+            ledger.paths.ledger()
         )));
     }
     let template = EntryTemplate {
@@ -439,7 +465,8 @@ mod tests {
         let (range, ends) = (OffsetRange { from: Offset(10), to: Offset(15) }, 9..16_i64);
         let all = || ends.clone().flat_map(|a| (a..16).map(move |b| (a, b)));
         let stray = |(a, b): (i64, i64)| {
-            (b < 16).then(|| Stray { path: format!("{a}-{b}"), first: Offset(a), last: Offset(b) })
+            let (first, last) = (Offset(a), Offset(b));
+            (b < 16).then(|| Stray { path: format!("{a}-{b}"), first, last, is_text: false })
         };
         let none = (16, 16);
         for one in all().chain([none]) {

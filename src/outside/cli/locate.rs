@@ -107,6 +107,8 @@ async fn record(
         return Ok(());
     }
     let mut damaged = false;
+    // Files of text that may have the record: another file may say that it has it.
+    let mut candidates = Vec::new();
     let mut files: Vec<&FileRef> = entry.files.iter().collect();
     // All are read before the offset is said to have no record: an entry may have been edited.
     files.sort_by_key(|f| !(f.first_offset <= offset && offset <= f.last_offset));
@@ -133,11 +135,10 @@ async fn record(
         }
         match rows_of(entry, file, &found.bytes) {
             Err((kind, detail)) => wrong(kind.label(), &detail),
-            Ok(None) => {
-                if may_be_line_of(file, offset, &path, answer) {
-                    return Ok(());
-                }
+            Ok(None) if (file.first_offset..=file.last_offset).contains(&offset) => {
+                candidates.push((path, file.rows));
             }
+            Ok(None) => {}
             Ok(Some(offsets)) => {
                 if let Some(row) = offsets.iter().position(|o| *o == offset) {
                     answer.say(format!("file     {path}"));
@@ -153,7 +154,8 @@ async fn record(
             }
         }
     }
-    if !damaged {
+    may_be_lines_of(&candidates, answer);
+    if !damaged && candidates.is_empty() {
         answer.say(
             "hole     the entry covers the offset, and the offset has no record: a transaction's \
              marker, an aborted transaction, compaction, or a record that the mapping leaves out \
@@ -163,18 +165,15 @@ async fn record(
     Ok(())
 }
 
-/// Says what is known of a record in a file of text, if it can have the record.
-fn may_be_line_of(file: &FileRef, offset: Offset, path: &str, answer: &mut Answer) -> bool {
-    let is_within = (file.first_offset..=file.last_offset).contains(&offset);
-    if is_within {
+/// Says what is known of a record that may be a line of these files, which have so many lines.
+fn may_be_lines_of(candidates: &[(String, u64)], answer: &mut Answer) {
+    for (path, lines) in candidates {
         answer.say(format!("file     {path}"));
         answer.say(format!(
-            "row      one of {}, or none: the lines of text do not say their offsets, and follow \
-             each other in their order",
-            file.rows
+            "row      one of {lines}, or none: the lines of text do not say their offsets, and \
+             follow each other in their order"
         ));
     }
-    is_within
 }
 
 /// Files beside those of the ledger whose names say that they have the offset too.

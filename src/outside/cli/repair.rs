@@ -96,7 +96,7 @@ impl Repair {
                     return Err(LookError::Other(refusal.to_string()));
                 }
             }
-            let mut holes = self.repair_holes(stores).await?;
+            let mut holes = self.repair_holes(config, stores).await?;
             let brokers = Brokers::new(config, stores).await?;
             let gone = self.repair_abandoned(config, &brokers, stores).await?;
             holes.add(gone);
@@ -148,12 +148,16 @@ impl Repair {
     }
 
     /// Puts the entries back that are missing inside the ledgers.
-    async fn repair_holes(&self, stores: &[Arc<dyn Store>]) -> Result<Holes, LookError> {
+    async fn repair_holes(
+        &self,
+        config: &Config,
+        stores: &[Arc<dyn Store>],
+    ) -> Result<Holes, LookError> {
         let mut all = Holes::default();
         let choice = Choice { apply: self.apply, give_up_staged: self.give_up_staged };
         for store in stores {
             let wanted = |entry: &Entry| self.selects(&entry.topic, entry.partition);
-            let done = holes::repair(store, wanted, choice).await;
+            let done = holes::repair(store, config, wanted, choice).await;
             let done = done.map_err(|e| LookError::Other(e.to_string()))?;
             all.add(done);
         }

@@ -15,7 +15,6 @@ use crate::common::config::Config;
 use crate::engine::archive::abandoned::{self, Abandoned, Existing, Left};
 use crate::engine::archive::ledger::LedgerError;
 use crate::engine::archive::root::is_of_one_file;
-use crate::engine::topics::mapping_of;
 use crate::outside::daemon::active::ActiveConfig;
 
 /// A topic is gone when it is absent in two looks that follow each other: a broker that has just
@@ -166,8 +165,8 @@ async fn look<F: Future<Output = bool>>(
         };
         let mut is_known = true;
         for found in all {
-            let is_mine = mapping_of(config, &found.topic).is_some();
-            if is_mine && lacks(found.topic.clone(), found.partition).await {
+            let Some(found) = found.of_mapping(config) else { continue };
+            if lacks(found.topic.clone(), found.partition).await {
                 match found.finish().await {
                     Ok(left) => tell(looks, root, &found, &left, due),
                     Err(error) if is_of_one(&**store, &error).await => {

@@ -1,6 +1,5 @@
 //! Which format a file has, and what a row is made of.
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::pure::layout::columns::JsonColumns;
@@ -214,19 +213,18 @@ impl Rows {
 }
 
 impl Format {
-    /// The levels that its codec has; [`None`] if it has none. Those of zstd above 9 use tens of
-    /// MiB for each file that is open.
+    /// Whether its codec has levels.
     #[must_use]
-    pub fn levels(self) -> Option<RangeInclusive<i64>> {
+    pub fn has_levels(self) -> bool {
         match self {
             Format::Parquet(ParquetCodec::Gzip | ParquetCodec::Zstd)
             | Format::JsonLines(TextCodec::Gzip | TextCodec::Zstd)
             | Format::Text(TextCodec::Gzip | TextCodec::Zstd)
-            | Format::Avro(AvroCodec::Deflate | AvroCodec::Zstandard) => Some(1..=9),
+            | Format::Avro(AvroCodec::Deflate | AvroCodec::Zstandard) => true,
             Format::Parquet(ParquetCodec::None | ParquetCodec::Snappy | ParquetCodec::Lz4)
             | Format::JsonLines(TextCodec::None)
             | Format::Text(TextCodec::None)
-            | Format::Avro(AvroCodec::Null | AvroCodec::Snappy) => None,
+            | Format::Avro(AvroCodec::Null | AvroCodec::Snappy) => false,
         }
     }
 

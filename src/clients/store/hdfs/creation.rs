@@ -120,8 +120,15 @@ impl Creation {
                     Err(e) => return Err(e),
                 }
                 self.make_inheriting(client, parent, mode).await?;
-                if parent != self.base {
-                    own(client, parent, of).await?;
+                if parent == self.base {
+                    continue;
+                }
+                if let Err(e) = own(client, parent, of).await {
+                    // The next attempt makes it again, and gives it away. A directory that has
+                    // something in it by now is somebody's, and HDFS keeps it.
+                    let _ = client.delete(parent, false).await;
+                    let _ = self.state.lock().known.remove(parent);
+                    return Err(e);
                 }
             }
         }
@@ -218,23 +225,42 @@ async fn own(client: &Client, path: &str, of: &FileProperties) -> Result<(), Hdf
 fn with_key(e: HdfsError, of: &FileProperties) -> HdfsError {
     let HdfsError::RPCError(class, text) = e else { return e };
     let said = text.lines().next().unwrap_or_default();
-    let hint = if said.contains("cannot change owner") || said.contains("not a super user") {
-        let of = of.owner.as_deref().unwrap_or_default();
-        format!("archive.owner = {of:?} needs a superuser of HDFS, or leave the key out")
-    } else if said.contains("does not belong to") {
-        let of = of.group.as_deref().unwrap_or_default();
-        format!(
-            "archive.group = {of:?} needs a user who is in that group on the NameNode: `hdfs \
-             groups USER` lists them"
-        )
-    } else if said.contains("eplication") && of.replication.is_some() {
-        "the number is that of archive.replication".into()
-    } else if said.contains("block size") && of.block_size.is_some() {
-        "the size is that of archive.block_size".into()
-    } else {
-        return HdfsError::RPCError(class, text);
-    };
-    HdfsError::RPCError(class, format!("{}; {hint}", said.trim_end_matches('.')))
+    match hint(said, of) {
+        // First, because texts of the NameNode are long.
+        Some(hint) => HdfsError::RPCError(class, format!("{hint}: {said}")),
+        None => HdfsError::RPCError(class, text),
+    }
+}
+
+/// The key that a refusal is about. Whole phrases of the NameNode (Hadoop 3.4), because its texts
+/// have paths in them, too.
+fn hint(said: &str, of: &FileProperties) -> Option<String> {
+    if said.contains("super user cannot change owner")
+        && let Some(owner) = &of.owner
+    {
+        return Some(format!(
+            "archive.owner = {owner:?} needs a superuser of HDFS, or no such key"
+        ));
+    }
+    if let Some(group) = &of.group
+        && said.contains(&format!(" does not belong to {group}"))
+    {
+        return Some(format!(
+            "archive.group = {group:?} needs a user who is in that group on the NameNode (`hdfs \
+             groups USER` lists them)"
+        ));
+    }
+    if let Some(copies) = of.replication
+        && said.contains("Requested replication factor of ")
+    {
+        return Some(format!("archive.replication = {copies} is nothing that the NameNode allows"));
+    }
+    if let Some(size) = of.block_size
+        && said.contains("Specified block size is less than ")
+    {
+        return Some(format!("archive.block_size = \"{size}B\" is less than the NameNode allows"));
+    }
+    None
 }
 
 /// Gives what was made with `mode` another one. If that fails it has fewer rights, and not more.
@@ -285,6 +311,49 @@ mod tests {
         assert_eq!(all("/data/k", "/data/k"), "/data/k");
         assert_eq!(all("", "/t/dt"), "/t /t/dt");
         assert_eq!(all("", "/t"), "/t");
+    }
+
+    /// The texts are those of Hadoop 3.4.3.
+    #[test]
+    fn a_refusal_names_the_key_that_it_is_about() {
+        let of = FileProperties {
+            replication: Some(600),
+            block_size: Some(1 << 20),
+            owner: Some("etl".into()),
+            group: Some("analysts".into()),
+        };
+        let said = |text: &str, of: &FileProperties| {
+            let e = HdfsError::RPCError("IOException".into(), format!("{text}\n\tat o.a.h"));
+            with_key(e, of).to_string()
+        };
+        for (text, want) in [
+            (
+                "User kafka is not a super user (non-super user cannot change owner).",
+                Some("archive.owner = \"etl\" needs a superuser"),
+            ),
+            (
+                "User kafka does not belong to analysts .",
+                Some("archive.group = \"analysts\" needs"),
+            ),
+            (
+                "Requested replication factor of 600 exceeds maximum of 512 for /d/replication",
+                Some("archive.replication = 600 is"),
+            ),
+            (
+                "Specified block size is less than configured minimum value \
+                 (dfs.namenode.fs-limits.min-block-size): 1048576 < 2097152",
+                Some("archive.block_size = \"1048576B\" is"),
+            ),
+            // Parts of a path are no phrase.
+            ("Permission denied: user=kafka, inode=\"/replication/block size\"", None),
+            ("File /Replication/x does not belong to this lease", None),
+        ] {
+            let with = said(text, &of);
+            let at = want.map(|want| with.find(want).zip(with.find(text)));
+            assert!(at.is_none_or(|at| at.is_some_and(|(hint, text)| hint < text)), "{with}");
+            assert_eq!(want.is_some(), with.contains("archive."), "{with}");
+            assert!(!said(text, &FileProperties::default()).contains("archive."), "{text}");
+        }
     }
 
     #[test]

@@ -24,9 +24,9 @@ struct Written<'a> {
     root: &'a Root,
     /// The size of the largest file, bytes.
     largest: u64,
-    /// The directories that records of this moment would be published in, and what is said of
-    /// files there.
-    directories: BTreeMap<String, FileProperties>,
+    /// The directories that records of this moment would be published in, each with what is said of
+    /// files there; mappings may say different things of one.
+    directories: Vec<(String, FileProperties)>,
 }
 
 pub(super) async fn roots(config: &Config, report: &mut Attempted) {
@@ -36,10 +36,13 @@ pub(super) async fn roots(config: &Config, report: &mut Attempted) {
             let of = roots.entry(archive.root.url()).or_insert_with(|| Written {
                 root: &archive.root,
                 largest: 0,
-                directories: BTreeMap::new(),
+                directories: Vec::new(),
             });
             of.largest = archive.roll.size_bytes.max(of.largest);
-            let _ = of.directories.insert(directory(mapping, archive), archive.files.clone());
+            let tried = (directory(mapping, archive), archive.files.clone());
+            if !of.directories.contains(&tried) {
+                of.directories.push(tried);
+            }
         }
     }
     for written in roots.into_values() {

@@ -240,7 +240,7 @@ async fn a_damage_of_an_abandoned_partition_keeps_no_other_one_waiting() {
         let staged = other.unwrap().iter().map(|found| found.partition).collect::<Vec<_>>();
         assert!(staged.iter().all(|n| *n == 5), "{staged:?}");
         // Ledgers are repaired whole, or refused; none ends the command.
-        let _ = repair(&store, |_| true, APPLY).await.unwrap();
+        let _ = repair(&store, &config, |_| true, APPLY).await.unwrap();
     }
 }
 
@@ -272,10 +272,10 @@ async fn an_entry_that_is_missing_is_put_back() {
         }
         let store: Arc<dyn Store> = Arc::new(archive.store.clone());
         let before = archive.store.lock().files.clone();
-        assert_eq!(repair(&store, |_| true, SHOW).await.unwrap(), *want, "{damages:?}");
+        assert_eq!(repair(&store, &config(), |_| true, SHOW).await.unwrap(), *want, "{damages:?}");
         assert!(before == archive.store.lock().files, "{damages:?}: it was only to be shown");
-        assert_eq!(repair(&store, |_| true, APPLY).await.unwrap(), *want, "{damages:?}");
-        let again = repair(&store, |_| true, APPLY).await.unwrap();
+        assert_eq!(repair(&store, &config(), |_| true, APPLY).await.unwrap(), *want, "{damages:?}");
+        let again = repair(&store, &config(), |_| true, APPLY).await.unwrap();
         assert_eq!((again.repaired, again.refused), (0, want.refused), "{damages:?}: again");
         let [verified, ..] = archive.ask(*NOW, ("or.ders", 0, 5), "").await;
         let text = verified.lines.join("\n");
@@ -318,9 +318,17 @@ async fn what_is_staged_in_a_hole_is_no_gap() {
         let store: Arc<dyn Store> = Arc::new(archive.store.clone());
         let before = archive.store.lock().files.clone();
         let show = Choice { apply: false, ..choice };
-        assert_eq!(repair(&store, |_| true, show).await.unwrap(), want, "{sealed} {choice:?}");
+        assert_eq!(
+            repair(&store, &config(), |_| true, show).await.unwrap(),
+            want,
+            "{sealed} {choice:?}"
+        );
         assert!(before == archive.store.lock().files, "{sealed} {choice:?}: only shown");
-        assert_eq!(repair(&store, |_| true, choice).await.unwrap(), want, "{sealed} {choice:?}");
+        assert_eq!(
+            repair(&store, &config(), |_| true, choice).await.unwrap(),
+            want,
+            "{sealed} {choice:?}"
+        );
         let [verified, ..] = archive.ask(*NOW, ("or.ders", 1, 3), "").await;
         let text = verified.lines.join("\n");
         let named = text.contains(verdict) || verdict == "whole" && verified.code == 0;

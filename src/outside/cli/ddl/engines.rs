@@ -285,11 +285,12 @@ impl Table {
         let engine = Engine::Duckdb;
         match self.format {
             Format::Parquet(_) => return format!("read_parquet({files}, union_by_name = true)"),
-            // Of one column, that ends nowhere in a line.
+            // Of one column, that ends nowhere in a line. Without a length, DuckDB fails at lines
+            // of 2,000,000 bytes.
             Format::Text(_) => {
                 return format!(
                     "read_csv({files}, columns = {{'value': 'VARCHAR'}}, header = false, \
-                     auto_detect = false, quote = '', escape = '', \
+                     auto_detect = false, quote = '', escape = '', max_line_size = 67108864, \
                      delim = chr(30) || chr(31) || chr(30) || chr(31), new_line = '\\n')"
                 );
             }
