@@ -5,20 +5,20 @@ pub const MEANINGS: [(u8, &str); 6] = [
     (0, "All went well."),
     (
         1,
-        "The daemon could not archive everything that its files held within its drain time; nothing \
-         is lost, because the records are read again.",
+        "The daemon could not archive everything that its files held within its drain time; \
+         nothing is lost, because the records are read again.",
     ),
     (EX_USAGE, "The command was used wrongly."),
     (EX_DATAERR, "verify, recount, repair, where or explain has found a problem."),
     (
         EX_UNAVAILABLE,
-        "The brokers, or the stores of all mappings, could not be reached at the start; check --live \
-         has found something that would not work.",
+        "The brokers, or the stores of all mappings, could not be reached at the start; check \
+         --live has found something that would not work.",
     ),
     (
         EX_CONFIG,
-        "The configuration has faults or does not suit the servers, or the brokers, or the roots of \
-         all mappings, refuse the login with its settings and secrets.",
+        "The configuration has faults or does not suit the servers, or the brokers, or the roots \
+         of all mappings, refuse the login with its settings and secrets.",
     ),
 ];
 
