@@ -47,7 +47,7 @@ impl Cluster {
         let new = settings.iter().fold(new, |new, (key, value)| new.set(key, value));
         let (admin, mut result) = (self.admin(), Ok(String::new()));
         // A topic that was deleted a moment ago may still be known.
-        eventually("the topic is made", LIMIT, || {
+        eventually(&format!("the topic {topic} is not there, and is made"), LIMIT, || {
             let made = self.runtime.block_on(admin.create_topics([&new], &options));
             result = made.unwrap().remove(0);
             !matches!(result, Err((_, RDKafkaErrorCode::TopicAlreadyExists)))

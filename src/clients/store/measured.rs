@@ -11,6 +11,7 @@ use crate::clients::store::error::StoreError;
 use crate::common::config::FileProperties;
 
 /// An operation of a store that has ended.
+#[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
     pub(crate) root: &'a str,
     /// What [`Store::servers`] says of it.

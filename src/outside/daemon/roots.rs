@@ -194,12 +194,16 @@ pub(super) fn heard(board: &Arc<Board>, call: &Call<'_>) {
     };
     let who = who((call.operation, call.path), error.kind);
     let started_at = now_ms().saturating_sub(call.duration.as_millis() as i64);
-    let cause = match error.kind {
-        ErrorKind::Authentication => format!("can't log in: {}", error.detail),
-        _ => error.to_string(),
+    let cause = match error.kind.is_login() {
+        true => format!("{NO_LOGIN}: {}", error.detail),
+        false => error.to_string(),
     };
     if board.note_failed(&root, &who, &cause, started_at).is_none() {
-        if error.kind == ErrorKind::Authentication {
+        // An outage that began with a server that was away goes on because nobody may log in. That
+        // a ticket has expired and that no KDC answers are told in turns: one of them is enough.
+        let is_told = || board.outage(&root).is_some_and(|of| of.cause.starts_with(NO_LOGIN));
+        let is_refused = error.kind == ErrorKind::Authentication;
+        if is_refused || error.kind.is_login() && !is_told() {
             board.explain_anew(&root, &cause);
         }
         return;
@@ -212,6 +216,9 @@ pub(super) fn heard(board: &Arc<Board>, call: &Call<'_>) {
         board.explain(&root, &why.unwrap_or(cause));
     });
 }
+
+/// How the cause of an outage begins that only a login ends.
+const NO_LOGIN: &str = "can't log in";
 
 /// Operations that ask the store's index: they fail and work together.
 const INDEX: &str = "index";
@@ -315,6 +322,17 @@ mod tests {
         for part in [&*servers[0], &*servers[1], "refused", "Hadoop's files", root] {
             assert!(cause().contains(part), "no {part:?} in {}", cause());
         }
+        // They are back, and the tickets have expired meanwhile; the KDC is silent at times.
+        for (kind, why) in
+            [(ErrorKind::NoTicket, "Ticket expired"), (ErrorKind::SilentKdc, "no KDC answers")]
+        {
+            let error = StoreError::new(kind, "list", "/data", why);
+            heard(&board, &Call { error: Some(&error), ..call });
+            assert_eq!(cause(), "can't log in: Ticket expired");
+        }
+        let error = StoreError::new(ErrorKind::Authentication, "list", "/data", "no such client");
+        heard(&board, &Call { error: Some(&error), ..call });
+        assert_eq!(cause(), "can't log in: no such client");
     }
 
     /// systemd starts a daemon again every ten seconds, unless it has ended with 78.

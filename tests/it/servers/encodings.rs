@@ -38,7 +38,7 @@ by = "key"
 idle_after = "1s"
 archive = { format = "avro", path = "{topic}/dt=%F" }
 [mapping.old]
-topics = ["old-in"]
+topics = ["hive-in"]
 [mapping.old.archive]
 compat = "hive3"
 page_index = true
@@ -78,7 +78,7 @@ counts = []
 for file in glob.glob(f"{root}/rows-counts/**/*.avro", recursive=True):
     counts += list(fastavro.reader(open(file, "rb")))
 out["counts"] = sum(row["count"] for row in counts)
-old = glob.glob(f"{root}/old-in/*.parquet")
+old = glob.glob(f"{root}/hive-in/*.parquet")
 out["old"] = []
 found = 0
 for file in old:
@@ -92,7 +92,7 @@ for file in old:
         f"where path_in_schema = 'key' and bloom_filter_offset is not null").fetchone()[0]
 out["old"] = sorted(set(map(tuple, out["old"])))
 out["filters"] = 0 < found
-everything = f"read_parquet('{root}/old-in/*.parquet')"
+everything = f"read_parquet('{root}/hive-in/*.parquet')"
 columns = "count(*), max(value), max(timestamp) = 1000 * max(timestamp_ms)"
 out["key"] = list(duckdb.sql(f"select {columns} from {everything} where key = 'key-77'").fetchone())
 print(json.dumps(out))
@@ -109,7 +109,7 @@ fn produce(cluster: &Cluster, range: std::ops::Range<i64>) {
         let key = format!("key-{}", n % 100);
         let value = format!("{{\"n\":{n},\"at\":{}}}", 1_735_751_000_000_i64);
         let headers: [(&str, Option<&[u8]>); 1] = [("h", Some(b"v"))];
-        for topic in ["rows-in", "old-in"] {
+        for topic in ["rows-in", "hive-in"] {
             let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
             send_full(&producer, topic, partition, key, value, &headers, millis(n));
         }
@@ -134,7 +134,7 @@ fn produce_what_is_odd(cluster: &Cluster) {
 }
 
 pub(crate) fn every_encoding_is_read(cluster: &Cluster) {
-    let topics = ["lines-in", "plain-in", "rows-in", "old-in"];
+    let topics = ["lines-in", "plain-in", "rows-in", "hive-in"];
     topics.iter().for_each(|topic| cluster.create_topic(topic, 3));
     let home = cluster.home(NAME);
     let root = home.join("archive");
@@ -152,7 +152,7 @@ pub(crate) fn every_encoding_is_read(cluster: &Cluster) {
     produce(cluster, RECORDS / 2..RECORDS);
     let daemon = Daemon::start(&home, "a", &text);
     let records = RECORDS as f64;
-    let more = [("lines-in", 6.0), ("plain-in", 0.0), ("rows-in", 2.0), ("old-in", 0.0)];
+    let more = [("lines-in", 6.0), ("plain-in", 0.0), ("rows-in", 2.0), ("hive-in", 0.0)];
     for (topic, odd) in more {
         eventually(topic, LIMIT, || {
             records + odd <= daemon.of_topic("alluvium_archive_position", topic)
@@ -186,7 +186,7 @@ pub(crate) fn every_encoding_is_read(cluster: &Cluster) {
         read_by_spark(&with, root.to_str().unwrap());
     }
     if std::env::var_os("ALLUVIUM_HIVE").is_some() {
-        read_by_hive(cluster, &root.join("old-in"));
+        read_by_hive(cluster, &root.join("hive-in"));
     }
 }
 
