@@ -363,6 +363,7 @@ pub fn new_attempt() -> AttemptId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::archive::examples;
     use crate::fakes::store::Memory;
 
     async fn put(store: &Memory, path: &str, bytes: &'static [u8]) {
@@ -393,17 +394,7 @@ mod tests {
         let (memory, paths) = (Memory::default(), PartitionPaths::new("t", 0, 0));
         let ledger = LedgerStore::new(Arc::new(memory.clone()), paths.clone());
         let (id, path) = (new_attempt(), "t/dt=1/0-0.jsonl".to_string());
-        let file = FileRef {
-            staged: "0.staged".into(),
-            path: path.clone(),
-            rows: 1,
-            bytes: 4,
-            checksum: String::new(),
-            first_offset: Offset(0),
-            last_offset: Offset(0),
-            min_time: None,
-            max_time: None,
-        };
+        let file = FileRef { path: path.clone(), ..examples::file(&paths, 0, 1) };
         let tp = TopicPartition { topic: "t".into(), partition: 0 };
         let template = EntryTemplate {
             topic: tp.topic.to_string(),

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::clients::store::{ErrorKind, FileFacts, SMALL, Store, StoreError};
 use crate::common::config::FileProperties;
+use crate::engine::archive::ledger::LedgerError;
 use crate::pure::formats::identity::RootIdentity;
 use crate::pure::layout::names::{self, IDENTITY, LEDGERS, STAGING};
 
@@ -47,6 +48,14 @@ pub async fn find_identity(store: &dyn Store) -> Result<FoundIdentity, StoreErro
 /// Whether a call failed because of its one file: the store reads another one meanwhile.
 pub async fn is_of_one_file(store: &dyn Store, e: &StoreError) -> bool {
     !e.kind.is_login() && e.path != IDENTITY && find_identity(store).await.is_ok()
+}
+
+/// Whether what has failed is of one ledger or file alone, so that others can be looked at.
+pub async fn is_of_one_ledger(store: &dyn Store, e: &LedgerError) -> bool {
+    match e {
+        LedgerError::Store(e) => is_of_one_file(store, e).await,
+        e => e.is_damage(),
+    }
 }
 
 /// The id of a root, which is written if there is none.

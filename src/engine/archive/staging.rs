@@ -323,10 +323,8 @@ impl LedgerStore {
 mod tests {
     use std::sync::Arc;
 
-    use bytes::Bytes;
-
     use super::*;
-    use crate::engine::archive::ledger::EntryTemplate;
+    use crate::engine::archive::examples;
     use crate::fakes::store::Memory;
     use crate::pure::protocol::EntryKind;
     use crate::pure::record::Offset;
@@ -339,31 +337,15 @@ mod tests {
         let files = FileProperties { group: Some("analysts".into()), ..FileProperties::default() };
         let plain = LedgerStore::new(Arc::new(memory.clone()), PartitionPaths::new("t", 0, 0));
         let ledger = LedgerStore { files: files.clone(), ..plain };
-        let template = EntryTemplate {
-            topic: "t".into(),
-            incarnation: 0,
-            partition: 0,
-            root: String::new(),
-            topic_id: String::new(),
-            config: String::new(),
-        };
+        let template = examples::template(&ledger.paths, "t", 0);
         let genesis = template.entry(EntryKind::Genesis, (Offset(0), Offset(0)), 0);
         assert!(ledger.put(&genesis).await.unwrap().is_some());
         let mut entry = template.entry(EntryKind::Data, (Offset(0), Offset(1)), 0);
         entry.files.push(FileRef {
-            staged: "0.staged".into(),
             path: format!("t/dt=1/{}", ledger.paths.file(Offset(0), Offset(0), "jsonl")),
-            rows: 1,
-            bytes: 4,
-            checksum: String::new(),
-            first_offset: Offset(0),
-            last_offset: Offset(0),
-            min_time: None,
-            max_time: None,
+            ..examples::file(&ledger.paths, 0, 1)
         });
-        let mut file = ledger.stage(entry.key(), entry.attempt, "0.staged").await.unwrap();
-        file.write(Bytes::from_static(b"rows")).await.unwrap();
-        file.close().await.unwrap();
+        examples::stage(&ledger, &entry).await;
         ledger.write_manifest(&entry).await.unwrap();
         let _ = ledger.append(entry.key(), entry.attempt).await.unwrap();
         assert!(ledger.publish(&entry).await.unwrap().is_empty());

@@ -14,7 +14,7 @@ use crate::common::config::Config;
 use crate::engine::archive::abandoned::ledger_of;
 use crate::engine::archive::ledger::{EntryTemplate, LedgerError, LedgerStore};
 use crate::engine::archive::listing::{FindingKind, LedgerListing};
-use crate::engine::archive::root::is_of_one_file;
+use crate::engine::archive::root::{is_of_one_file, is_of_one_ledger};
 use crate::outside::audit::rows;
 use crate::outside::cli::output::say;
 use crate::outside::cli::staged::{self, Piece};
@@ -87,11 +87,7 @@ pub(super) async fn repair(
         let ledger = ledger_of(store, config, first);
         let repaired = repair_one(&ledger, (&listing, first), holes, visible, choice, &mut done);
         let Err(e) = repaired.await else { continue };
-        let is_of_one = match &e {
-            LedgerError::Store(e) => is_of_one_file(&**store, e).await,
-            e => e.is_damage(),
-        };
-        if !is_of_one {
+        if !is_of_one_ledger(&**store, &e).await {
             return Err(e);
         }
         // The other ledgers are repaired all the same.

@@ -13,8 +13,7 @@ use crate::clients::store::{Store, StoreError};
 use crate::common::clock::Now;
 use crate::common::config::Config;
 use crate::engine::archive::abandoned::{self, Abandoned, Existing, Left};
-use crate::engine::archive::ledger::LedgerError;
-use crate::engine::archive::root::is_of_one_file;
+use crate::engine::archive::root::is_of_one_ledger;
 use crate::outside::daemon::active::ActiveConfig;
 
 /// A topic is gone when it is absent in two looks that follow each other: a broker that has just
@@ -169,7 +168,7 @@ async fn look<F: Future<Output = bool>>(
             if lacks(found.topic.clone(), found.partition).await {
                 match found.finish().await {
                     Ok(left) => tell(looks, root, &found, &left, due),
-                    Err(error) if is_of_one(&**store, &error).await => {
+                    Err(error) if is_of_one_ledger(&**store, &error).await => {
                         let left = Left { damages: vec![error], ..Left::default() };
                         tell(looks, root, &found, &left, due);
                     }
@@ -187,14 +186,6 @@ async fn look<F: Future<Output = bool>>(
         }
     }
     Ok(())
-}
-
-/// Whether an error is of one ledger or file alone: the root answers.
-async fn is_of_one(store: &dyn Store, error: &LedgerError) -> bool {
-    match error {
-        LedgerError::Store(e) => is_of_one_file(store, e).await,
-        error => error.is_damage(),
-    }
 }
 
 /// Says once what a person has to look at. Files are told of that the look before has seen, too: an
