@@ -132,7 +132,7 @@ impl ArmedStep {
     fn reached(&self) {
         let last = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
         if last == Ok(1) {
-            tracing::error!(step = self.step.label(), "crash point reached");
+            tracing::error!(code = "AL905", step = self.step.label(), "crash point reached");
             kill_process(getpid(), self.signal).expect("a process may signal itself");
             // The signal may hit another thread first.
             std::thread::sleep(std::time::Duration::from_millis(20));

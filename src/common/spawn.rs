@@ -66,7 +66,7 @@ struct Named(&'static str);
 impl Drop for Named {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tracing::error!(task = self.0, "a task has panicked");
+            tracing::error!(code = "AL901", task = self.0, "a task has panicked");
         }
     }
 }
@@ -117,7 +117,7 @@ pub fn spawn_job<T>(
         let done = std::panic::catch_unwind(AssertUnwindSafe(job));
         let done = done.map_err(|payload| Panicked::of(&*payload));
         if let Err(e) = &done {
-            tracing::error!(job = name, error = %e, "a job has panicked");
+            tracing::error!(code = "AL901", job = name, error = %e, "a job has panicked");
         }
         answer(done);
     };

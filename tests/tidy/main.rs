@@ -8,6 +8,7 @@
 
 mod circles;
 mod clients;
+mod codes;
 mod dependencies;
 mod foreign;
 mod hubs;

@@ -68,7 +68,7 @@ impl Errors {
         }
         let mut last = self.logged.lock();
         if last.as_ref() != Some(&text) {
-            tracing::warn!(error = %error, "kafka client: {reason}");
+            tracing::warn!(code = "AL106", error = %error, "kafka client: {reason}");
             *last = Some(text);
         }
     }

@@ -128,6 +128,7 @@ impl ProducerContext for Events {
         } else {
             let error = e;
             tracing::warn!(
+                code = "AL127",
                 topic, %error, "a result was not delivered, so its transaction is aborted"
             );
         }

@@ -125,7 +125,10 @@ impl ConsumerContext for Group {
             }
         };
         if let Err(e) = done {
-            tracing::error!(error = %e, "a rebalance failed; the group tries again");
+            tracing::error!(
+                code = "AL103", error = %e,
+                "a rebalance failed; the group tries again"
+            );
         }
         tracing::debug!(elapsed_ms = started.elapsed().as_millis(), "rebalance answered");
     }
@@ -413,7 +416,7 @@ pub fn poll(
             } else {
                 tracing::info!(topics = topics.join(", "), "subscribing");
                 if let Err(e) = consumer.subscribe(&topics) {
-                    tracing::error!(error = %e, "the subscription failed");
+                    tracing::error!(code = "AL104", error = %e, "the subscription failed");
                 }
             }
         }
@@ -423,7 +426,7 @@ pub fn poll(
         }
         if let Err(error) = consumer.context().give_again(consumer) {
             // What was taken away and not given again is given by a rebalance.
-            tracing::warn!(%error, "joining the group again");
+            tracing::warn!(code = "AL105", %error, "joining the group again");
             control.rejoin();
         }
         let anew = control.to_fetch_anew();
@@ -473,10 +476,11 @@ fn answer(
         Err(e) if is_of_a_connection(&e) || is_told_elsewhere(&e) => {
             tracing::debug!(error = %e, "poll")
         }
-        Err(e) => tracing::warn!(error = %e, "poll"),
+        Err(e) => tracing::warn!(code = "AL106", error = %e, "poll"),
         Ok(m) => {
             use rdkafka::Message as _;
             tracing::error!(
+                code = "AL906",
                 topic = m.topic(),
                 partition = m.partition(),
                 offset = m.offset(),

@@ -103,7 +103,10 @@ impl<C: ProducerContext + 'static> Drop for HeardProducer<C> {
         let Some(thread) = self.thread.take() else { return };
         thread.thread().unpark();
         if thread.join().is_err() {
-            tracing::error!("the thread that reads a producer's events has panicked");
+            tracing::error!(
+                code = "AL901",
+                "the thread that reads a producer's events has panicked"
+            );
         }
     }
 }

@@ -355,7 +355,7 @@ impl Commit for Transactions {
         tracing::debug!("a producer that had nothing to do is ended");
         // Joins the client's threads.
         if let Err(error) = thread_detached("producer-end", move || drop(producer)) {
-            tracing::error!(%error, "no thread can be started to end a producer");
+            tracing::error!(code = "AL903", %error, "no thread can be started to end a producer");
         }
     }
 
@@ -379,7 +379,10 @@ impl Commit for Transactions {
             drop(producer);
         };
         if let Err(error) = thread_detached("producer-end", end) {
-            return tracing::error!(%error, "no thread can be started to end a producer");
+            return tracing::error!(
+                code = "AL903", %error,
+                "no thread can be started to end a producer"
+            );
         }
         if answer.recv_timeout(OVERDUE).is_err() {
             tracing::debug!(

@@ -154,11 +154,11 @@ impl Board {
 }
 
 fn tell(subject: &Subject, news: &News) {
-    let line = subject.line(news);
+    let (line, code, mapping) = (subject.line(news), subject.code(), subject.mapping());
     match news {
-        News::Began { .. } if subject.stops_work() => tracing::error!("{line}"),
-        News::Began { .. } => tracing::warn!("{line}"),
-        News::Ended { .. } | News::Silent { .. } => tracing::info!("{line}"),
+        News::Began { .. } if subject.stops_work() => tracing::error!(code, mapping, "{line}"),
+        News::Began { .. } => tracing::warn!(code, mapping, "{line}"),
+        News::Ended { .. } | News::Silent { .. } => tracing::info!(code, mapping, "{line}"),
     }
 }
 

@@ -106,6 +106,23 @@ impl Subject {
         }
     }
 
+    /// The code of the log lines, which docs/log-codes.md explains.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Subject::Brokers => "AL101",
+            Subject::MayJoin => "AL102",
+            Subject::Positions(_) => "AL121",
+            Subject::Reading(_) => "AL122",
+            Subject::MayRead(_) => "AL123",
+            Subject::MayWrite(_) => "AL124",
+            Subject::Producer(_) => "AL125",
+            Subject::Commits(_) => "AL126",
+            Subject::Root(_) => "AL201",
+            Subject::Mapping(_) => "AL409",
+        }
+    }
+
     /// The text that an operator reads.
     #[must_use]
     pub fn line(&self, news: &News) -> String {

@@ -65,6 +65,7 @@ impl LedgerStore {
         for name in self.store.list(&self.paths.staging()).await? {
             let Some(StagedName { key, id, file }) = names::parse_staged(&name) else {
                 tracing::warn!(
+                    code = "AL208",
                     name,
                     "a file or directory under staging does not belong to an attempt, and is left \
                      alone"
@@ -127,6 +128,7 @@ impl LedgerStore {
             }
             Settle::Delete if entry.is_none() && !self.is_passed(key).await? => {
                 tracing::warn!(
+                    code = "AL209",
                     staged = self.paths.staged(key, id, ""),
                     "an entry of the ledger is missing, and what is staged here may be all that \
                      is left of its records: alluvium repair puts the entry back"

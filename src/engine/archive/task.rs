@@ -144,7 +144,7 @@ impl Archiver {
         if !is_taken {
             self.handed_over.remove(carried);
             if !self.gone.swap(true, Ordering::Relaxed) {
-                tracing::error!("the archive task of a partition takes no more commands");
+                tracing::error!(code = "AL902", "an archive task takes no more commands");
                 (self.tell)(Event::Failed(LedgerError::Gone));
             }
         }
@@ -202,7 +202,7 @@ impl ArchiveTask {
             // A panic is one more way to fail: the task goes on to hear that it is to recover.
             let done = caught(self.carry_out(command, size)).await;
             if let Err(panic) = &done {
-                tracing::error!(error = %panic, "the archive task of a partition has panicked");
+                tracing::error!(code = "AL901", error = %panic, "an archive task has panicked");
             }
             if let Err(e) = done.unwrap_or_else(|panic| Err(panic.into())) {
                 self.broken = true;

@@ -82,6 +82,7 @@ impl PartitionSinks {
                     metrics.gap_records.inc_by(file.rows);
                 }
                 tracing::error!(
+                    code = "AL205",
                     tp = %self.tp, path = file.path, rows = file.rows,
                     first = file.first_offset.0, last = file.last_offset.0,
                     "a file that the ledger names is neither staged nor at its place: somebody has \
@@ -99,6 +100,7 @@ impl PartitionSinks {
                     other => {
                         env.metrics.store_errors.with_label_values(&[OTHER]).inc();
                         tracing::warn!(
+                            code = "AL206",
                             tp = %self.tp, error = %other,
                             "the archive of this partition begins again; counts continue"
                         );
@@ -121,6 +123,7 @@ impl PartitionSinks {
         } else {
             // The root works, so the daemon says nothing of it.
             tracing::warn!(
+                code = "AL207",
                 tp = %self.tp, %error,
                 "another owner, or another program, has removed or made a file of this \
                  partition; its archive begins again, and counts continue"
@@ -191,6 +194,7 @@ impl PartitionSinks {
         env.metrics.offsets_moved.inc();
         let before = self.view.last_p.filter(|_| self.role.count.is_some());
         tracing::warn!(
+            code = "AL302",
             tp = %self.tp, %to,
             "another program has committed an offset in this group (kafka-consumer-groups \
              --reset-offsets, or a consumer with the same group.id): {}",
@@ -203,6 +207,7 @@ impl PartitionSinks {
         let counts = self.role.count.is_some();
         if let (Some(to), Some(archive), true) = (self.moved_to(), archive, counts) {
             tracing::warn!(
+                code = "AL303",
                 tp = %self.tp, %to, %archive,
                 "by the end of the archive, the moved offset means: {}",
                 moved(Some(archive), to)
@@ -226,6 +231,7 @@ impl PartitionSinks {
             }
             Report::CommitLost => {
                 tracing::warn!(
+                    code = "AL304",
                     %tp,
                     "the last commit is not there although the broker answered Ok, or the \
                      offset was moved; counting again"
@@ -233,6 +239,7 @@ impl PartitionSinks {
             }
             Report::Gap(gap) => {
                 tracing::error!(
+                    code = "AL305",
                     %tp, %gap,
                     "retention has deleted records before they were archived; a gap entry names \
                      their offsets"
@@ -265,6 +272,7 @@ impl PartitionSinks {
             Report::LeftUnarchived(_) | Report::LeftUncounted(_) => self.tell_left(report),
             Report::Overtaken => {
                 tracing::warn!(
+                    code = "AL306",
                     %tp,
                     "the position is out of the log's range; what was read is appended first"
                 );
@@ -278,6 +286,7 @@ impl PartitionSinks {
         match report {
             Report::LeftUnarchived(range) => {
                 tracing::error!(
+                    code = "AL307",
                     %tp, %range,
                     "the partition was taken away while its files could not be completed: records \
                      of these offsets were read and are not archived, and the topic may not have \
@@ -286,6 +295,7 @@ impl PartitionSinks {
             }
             Report::LeftUncounted(range) => {
                 tracing::error!(
+                    code = "AL308",
                     %tp, %range,
                     "the partition was taken away before the counts of these offsets were \
                      published, and the topic does not have their records any more: the published \

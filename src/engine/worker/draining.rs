@@ -133,6 +133,7 @@ impl Worker {
                     self.owned.values().filter_map(|p| p.sinks.view.root_error.as_ref());
                 let cause = causes.next().map_or("the time for a stop has ended", String::as_str);
                 tracing::warn!(
+                    code = "AL212",
                     records = due,
                     cause,
                     "{}: {due} offsets that were read are not archived; their next owner reads \

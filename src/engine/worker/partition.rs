@@ -318,6 +318,7 @@ impl PartitionSinks {
         let tp = &self.tp;
         if std::mem::replace(&mut self.view.fetched_anew, true) {
             tracing::warn!(
+                code = "AL309",
                 %tp, "the client does not fetch this partition any more; its topic begins again"
             );
             return (env.give_again)(&tp.topic);

@@ -155,6 +155,7 @@ impl Pool {
             let [before, after] = gauges.set_full_end(end, now);
             if before < LONG && LONG <= after {
                 tracing::warn!(
+                    code = "AL128",
                     %tp, %end, stable = gauges.end().map(|o| o.0),
                     "records wait behind a transaction of their producer that does not end; they \
                      are read when it has ended (kafka-transactions.sh find-hanging names it)"
@@ -328,7 +329,10 @@ impl Pool {
         let mut placed = self.placed.lock();
         for (tp, source) in added {
             let Some(role) = (self.setup.role)(&tp.topic) else {
-                tracing::error!(%tp, "the group assigned a partition that no mapping names");
+                tracing::error!(
+                    code = "AL907", %tp,
+                    "the group assigned a partition that no mapping names"
+                );
                 continue;
             };
             let worker = match self.worker_for(&role.mapping, &placed) {
@@ -451,6 +455,7 @@ impl Assignments for Pool {
             }
             if commits {
                 tracing::warn!(
+                    code = "AL108",
                     "a worker did not answer a revocation in time: it did not release its \
                      partitions within daemon.revoke_timeout ({revoke_timeout:?}), so its commit \
                      is refused, its records are read again, and nothing is lost"

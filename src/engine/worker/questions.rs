@@ -142,6 +142,7 @@ impl Worker {
             let before = self.held_back.get(tp).copied().unwrap_or_default();
             if before < WAITED && WAITED <= *since {
                 tracing::warn!(
+                    code = "AL313",
                     %tp, held_back = ?since,
                     "windows wait for this source partition: the partition lags, or no instance \
                      reads it; after patience they are published without it"

@@ -52,6 +52,7 @@ impl PartitionSinks {
             .inc_by(tally.uncounted.saturating_add(tally.foreign));
         if 0 < tally.foreign && !std::mem::replace(&mut self.view.foreign_reported, true) {
             tracing::warn!(
+                code = "AL312",
                 tp = %self.tp,
                 "another program writes into the partials topic; its records are not counted"
             );
@@ -106,7 +107,10 @@ impl PartitionSinks {
                 let repair = why
                     .may_be_repaired()
                     .then(|| format!("{repair} {} {partition}", self.tp.topic));
-                tracing::error!(tp = %self.tp, reason, repair, "partition stopped: {why}");
+                tracing::error!(
+                    code = "AL301", tp = %self.tp, reason, repair,
+                    "partition stopped: {why}"
+                );
             }
             None => tracing::info!(tp = %self.tp, "the partition continues"),
         }

@@ -70,6 +70,7 @@ impl PartitionSinks {
             && 0 < merging.merge.open()
         {
             tracing::warn!(
+                code = "AL311",
                 tp = %self.tp, windows = merging.merge.open(), bytes = merging.bytes(),
                 "all open windows are published in part, because their words need too much of \
                  daemon.memory"

@@ -70,6 +70,7 @@ impl Unfit {
             let records = std::mem::take(&mut self.untold);
             self.told_at = Some(now);
             tracing::warn!(
+                code = "AL310",
                 %tp, records, offset = offset.0, why,
                 "records do not fit the archive's columns or format: they are in the quarantine, \
                  or left out (on_bad_record); the offset and the reason are those of the latest"

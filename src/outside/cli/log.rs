@@ -1,13 +1,15 @@
 //! How the daemon's log lines are written.
 
 use std::fmt;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use systemd_journal_logger::{JournalLog, connected_to_journal};
+use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::fmt::format::{DefaultFields, FormatEvent, FormatFields, Writer};
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
@@ -18,8 +20,8 @@ use crate::outside::daemon::SetLog;
 /// Values of `--log-format`.
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum LogFormat {
-    /// For people. Under systemd a line has no time, which the journal adds, and has a priority, so
-    /// that `journalctl -p warning` finds it
+    /// For people. Under systemd a line goes to the journal with its priority, and with its fields,
+    /// so that `journalctl ALLUVIUM_CODE=AL301` finds it
     Text,
     /// One JSON object a line
     Json,
@@ -51,17 +53,88 @@ pub(super) fn begin(format: LogFormat, level: &str) -> Result<Box<SetLog>, Strin
     let stderr = std::io::stderr;
     let colours = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(colours);
-    let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
-        LogFormat::Json => lines.with_target(false).json().with_filter(repeats).boxed(),
-        LogFormat::Text if std::env::var_os("JOURNAL_STREAM").is_some() => {
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match (format, Journald::connect()) {
+        (LogFormat::Json, _) => lines.with_target(false).json().with_filter(repeats).boxed(),
+        (LogFormat::Text, Some(journald)) => journald.with_filter(repeats).boxed(),
+        (LogFormat::Text, None) if std::env::var_os("JOURNAL_STREAM").is_some() => {
             lines.event_format(Journal).with_filter(repeats).boxed()
         }
-        LogFormat::Text => lines.with_target(false).with_filter(repeats).boxed(),
+        (LogFormat::Text, None) => lines.with_target(false).with_filter(repeats).boxed(),
     };
     tracing_subscriber::registry().with(lines.and_then(filtered)).init();
     Ok(Box::new(move |level| {
         let _ = handle.reload(filter(level));
     }))
+}
+
+/// Lines in the journal's own protocol: each field of a line is a field of its entry, too.
+struct Journald(JournalLog);
+
+/// Before the names of fields, so that none is taken for a field that the journal knows.
+const PREFIX: &str = "ALLUVIUM_";
+
+impl Journald {
+    /// [`None`] where stderr is not the journal, or the journal's socket can't be reached.
+    fn connect() -> Option<Journald> {
+        let log = if connected_to_journal() { JournalLog::new().ok() } else { None };
+        log.map(Journald)
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Journald {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let (text, fields) = entry(event);
+        // Only the priority is made of this level: of information and debugging it is one too high.
+        let level = match *event.metadata().level() {
+            Level::ERROR => log::Level::Error,
+            Level::WARN => log::Level::Warn,
+            Level::INFO => log::Level::Debug,
+            _ => log::Level::Trace,
+        };
+        let mut record = log::Record::builder();
+        let _ = record.level(level).target(event.metadata().target()).key_values(&fields);
+        let sent = self.0.journal_send(&record.args(format_args!("{text}")).build());
+        if sent.is_err() {
+            let priority = priority(*event.metadata().level());
+            let _ = writeln!(std::io::stderr(), "<{priority}>{text}");
+        }
+    }
+}
+
+/// The text of a line with all of its fields, as on a stream, and the fields by their names in the
+/// journal. A partition is two fields, its topic and its number.
+fn entry(event: &Event<'_>) -> (String, Vec<(String, String)>) {
+    let mut text = String::new();
+    let _ = DefaultFields::new().format_fields(Writer::new(&mut text), event);
+    let mut fields = Fields(Vec::new());
+    event.record(&mut fields);
+    (text, fields.0)
+}
+
+struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    fn push(&mut self, name: &str, value: String) {
+        self.0.push((format!("{PREFIX}{}", name.to_ascii_uppercase()), value));
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match (field.name(), value.rsplit_once('/')) {
+            // It stands in the text.
+            ("message", _) => {}
+            ("tp", Some((topic, partition))) => {
+                self.push("topic", topic.into());
+                self.push("partition", partition.into());
+            }
+            (name, _) => self.push(name, value.into()),
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
 }
 
 /// Lines as the journal takes them from a stream: sd-daemon(3), "log level prefix".
@@ -91,5 +164,43 @@ fn priority(level: Level) -> u8 {
         Level::WARN => 4,
         Level::INFO => 6,
         _ => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pure::record::TopicPartition;
+
+    type Entry = (String, Vec<(String, String)>);
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<parking_lot::Mutex<Vec<Entry>>>);
+
+    impl<S: Subscriber> Layer<S> for Kept {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            self.0.lock().push(entry(event));
+        }
+    }
+
+    #[test]
+    fn an_entry_of_the_journal_has_the_text_and_each_field() {
+        let kept = Kept::default();
+        let tp = TopicPartition { topic: "a/b".into(), partition: 3 };
+        let (reason, nobody) = ("no_ledger", None::<&str>);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(kept.clone()), || {
+            tracing::error!(code = "AL301", %tp, reason, nobody, rows = 7, "stopped: {}", "why");
+        });
+        let (text, fields) = kept.0.lock().pop().unwrap();
+        assert_eq!(text, "stopped: why code=\"AL301\" tp=a/b/3 reason=\"no_ledger\" rows=7");
+        let fields: Vec<_> = fields.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let want = [
+            ("ALLUVIUM_CODE", "AL301"),
+            ("ALLUVIUM_TOPIC", "a/b"),
+            ("ALLUVIUM_PARTITION", "3"),
+            ("ALLUVIUM_REASON", "no_ledger"),
+            ("ALLUVIUM_ROWS", "7"),
+        ];
+        assert_eq!(fields, want);
     }
 }

@@ -109,6 +109,7 @@ fn begin_log(format: LogFormat, what: &str) -> Result<Box<daemon::SetLog>, Strin
     let set_log = log::begin(format, what)?;
     if let Some(armed) = crash::arm()? {
         tracing::warn!(
+            code = "AL507",
             "{}={armed}: this process will die or stop on purpose; unset the variable anywhere but \
              in a test",
             crash::VARIABLE

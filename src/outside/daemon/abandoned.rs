@@ -195,6 +195,7 @@ fn tell(looks: &mut Looks, root: &str, found: &Abandoned, left: &Left, due: Due)
     let place = format!("{root} {topic}-{partition}");
     for error in left.damages.iter().filter(|error| looks.is_new(&place, error)) {
         tracing::warn!(
+            code = "AL210",
             root, topic, partition, %error,
             "the brokers do not have this partition any more, and not all that its last owner has \
              left could be looked at: alluvium verify says what is damaged. What can be read is \
@@ -207,6 +208,7 @@ fn tell(looks: &mut Looks, root: &str, found: &Abandoned, left: &Left, due: Due)
     let files = files.join(", ");
     if due == Due::Tell && !files.is_empty() && looks.is_new(&place, &files) {
         tracing::warn!(
+            code = "AL211",
             topic,
             partition,
             files,

@@ -70,7 +70,9 @@ impl Listener for Bounded {
                     let idle = Box::pin(tokio::time::sleep(self.patience));
                     return (Patient { stream, idle, patience: self.patience, _slot: slot }, from);
                 }
-                Err(error) => tracing::error!(%from, %error, "a connection can't begin TLS"),
+                Err(error) => {
+                    tracing::error!(code = "AL506", %from, %error, "a connection can't begin TLS")
+                }
             }
         }
     }

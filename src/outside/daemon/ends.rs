@@ -46,7 +46,10 @@ pub(super) async fn watch(
             pool.refresh_full_ends(full, now_ms());
         });
         if let Err(error) = asked.await {
-            tracing::error!(%error, "the job that asks for the ends of the logs has panicked");
+            tracing::error!(
+                code = "AL901", %error,
+                "the job that asks for the ends of the logs has panicked"
+            );
         }
     }
 }
@@ -68,7 +71,10 @@ pub(super) async fn watch_dormant(health: Arc<Health>) {
             pool.refresh_dormant(|all| positions.stable_ends(all).ok());
         });
         if let Err(error) = asked.await {
-            tracing::error!(%error, "the job that asks for the ends of idle logs has panicked");
+            tracing::error!(
+                code = "AL901", %error,
+                "the job that asks for the ends of idle logs has panicked"
+            );
         }
     }
 }

@@ -32,7 +32,7 @@ pub(super) async fn serve(
     let guard = daemon.web_config.as_deref().map(Guard::start).transpose();
     let guard = guard.map_err(|e| Misconfigured(format!("daemon.web_config: {e}")))?;
     if let Some(warning) = open_to_others(address, guard.as_ref()) {
-        tracing::warn!("{warning}");
+        tracing::warn!(code = "AL504", "{warning}");
     }
     let listener = tokio::net::TcpListener::bind(address).await.with_context(|| {
         format!("listen on {address} (daemon.listen): is another instance running here?")
@@ -57,7 +57,7 @@ pub(super) async fn serve(
             let _ = stopped.wait_for(|s| *s).await;
         };
         if let Err(e) = axum::serve(listener, router).with_graceful_shutdown(until).await {
-            tracing::error!(error = %e, "http");
+            tracing::error!(code = "AL508", error = %e, "http");
         }
     })))
 }
@@ -120,7 +120,10 @@ async fn command(
     let paused = verb == "pause";
     let word = if paused { "paused" } else { "running" };
     if health.paused.set(&mapping, paused) {
-        tracing::warn!(mapping, %from, "{verb}: the mapping is {word} in this instance");
+        tracing::warn!(
+            code = "AL410", mapping, %from,
+            "{verb}: the mapping is {word} in this instance"
+        );
         (StatusCode::OK, format!("{mapping} is {word}\n"))
     } else {
         (StatusCode::OK, format!("{mapping} is already {word}\n"))

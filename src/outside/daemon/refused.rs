@@ -47,7 +47,10 @@ pub(super) async fn among(
         found
     };
     tokio::task::spawn_blocking(ask).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "the job that asks which topics are refused has panicked");
+        tracing::error!(
+            code = "AL901", %error,
+            "the job that asks which topics are refused has panicked"
+        );
         Unlisted::default()
     })
 }

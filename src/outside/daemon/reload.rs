@@ -86,6 +86,7 @@ impl Reloading {
         match done {
             Ok(what) => tracing::info!("configuration reloaded: {what}"),
             Err(e) => tracing::error!(
+                code = "AL502",
                 "configuration not reloaded; the previous configuration stays in force: {}",
                 e.trim_end()
             ),
@@ -168,6 +169,7 @@ impl Reloading {
         let kept = old.config.needs_restart(&new);
         if !kept.is_empty() {
             tracing::warn!(
+                code = "AL503",
                 "{} can't change while the daemon runs; the old value stays in force until a \
                  restart",
                 kept.join(", ")

@@ -69,7 +69,10 @@ async fn starts_of(health: &Arc<Health>, partitions: Vec<TopicPartition>) -> Vec
             Vec::new()
         }
         Err(error) => {
-            tracing::error!(%error, "the job that asks for the beginnings of logs has panicked");
+            tracing::error!(
+                code = "AL901", %error,
+                "the job that asks for the beginnings of logs has panicked"
+            );
             Vec::new()
         }
     }
@@ -113,7 +116,12 @@ impl Retention {
         if self.round.is_multiple_of(KEPT) {
             self.known.clear();
             self.admin = admin_of(config)
-                .inspect_err(|e| tracing::warn!(error = %e, "the topics' retention is not known"))
+                .inspect_err(|e| {
+                    tracing::warn!(
+                        code = "AL408", error = %e,
+                        "the topics' retention is not known"
+                    )
+                })
                 .ok();
         }
         self.round = self.round.wrapping_add(1);
@@ -144,6 +152,7 @@ impl Retention {
         }
         self.unknown.push(topic.into());
         tracing::warn!(
+            code = "AL408",
             topic, %error,
             "the topic's retention is not known, so that alluvium_retention_headroom_seconds is \
              absent and AlluviumRetentionNear can't fire for this topic"

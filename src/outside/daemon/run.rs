@@ -68,7 +68,7 @@ pub async fn run(launch: Launch, shutdown: impl Future<Output = ()>) -> anyhow::
     };
     match &failure {
         Some(reason) if reason.is::<StartAgain>() => tracing::info!("{reason}"),
-        Some(reason) => tracing::error!("the daemon can't go on: {reason}"),
+        Some(reason) => tracing::error!(code = "AL501", "the daemon can't go on: {reason}"),
         None => systemd::stopping(),
     }
     let drained = running.stop(drain).await?;
@@ -439,12 +439,14 @@ async fn stop_all(
     .await?;
     if !drained {
         tracing::error!(
+            code = "AL213",
             "not everything that was read is archived; the next owner reads the rest again, and \
              nothing is lost"
         );
     }
     if !left {
         tracing::warn!(
+            code = "AL109",
             "this instance could not leave the group in time; the other members wait for the end \
              of its session"
         );

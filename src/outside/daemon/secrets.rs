@@ -73,6 +73,7 @@ pub async fn pause_after_refusal(config: &Config, shutdown: impl Future<Output =
     let begun = tokio::time::Instant::now();
     let pause = pause_of(&config.daemon.instance);
     tracing::error!(
+        code = "AL107",
         "the login is refused: all clients are closed, and the next try is in {} seconds, or as \
          soon as a file of kafka.secrets, a certificate, a keytab or a ticket has changed",
         pause.as_secs()

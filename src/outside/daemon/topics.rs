@@ -44,6 +44,7 @@ pub(super) async fn find(
     }
     for topic in news(&mut health.missing.lock(), selection.missing) {
         tracing::error!(
+            code = "AL401",
             topic,
             "topic {topic:?} of mapping.{} does not exist: {}; the daemon looks for the topic \
              again every {:?}",
@@ -54,6 +55,7 @@ pub(super) async fn find(
     }
     for topic in news(&mut health.ambiguous.lock(), selection.ambiguous) {
         tracing::error!(
+            code = "AL402",
             topic,
             "topics_regex of two mappings match this topic, so nobody reads it, and the brokers \
              may delete its records: {CURE_OF_AMBIGUOUS}"
@@ -117,6 +119,7 @@ async fn made_again(
         let before = ids.insert(topic.clone(), id.clone());
         if before.is_some_and(|before| before != id) {
             tracing::warn!(
+                code = "AL403",
                 topic,
                 "the topic was deleted and created again; the partitions of its mapping begin again"
             );

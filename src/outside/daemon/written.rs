@@ -99,6 +99,7 @@ async fn inspect(
         Ok(settings) => settings,
         Err(error) => {
             tracing::warn!(
+                code = "AL404",
                 topic, %error,
                 "the topic's settings are not known, so nobody checks that its counts are kept"
             );
@@ -108,7 +109,7 @@ async fn inspect(
     for found in internal.compare(&settings) {
         match found {
             Unfit::Loses(why) => return Err(Misconfigured(format!("mapping.{mapping}: {why}"))),
-            Unfit::May(why) => tracing::warn!(topic, mapping, "{why}"),
+            Unfit::May(why) => tracing::warn!(code = "AL405", topic, mapping, "{why}"),
         }
     }
     Ok(internal::largest_message(&settings))
@@ -186,6 +187,7 @@ pub(super) async fn restore(
     for topic in new {
         if absent.partials.contains(&topic) {
             tracing::error!(
+                code = "AL406",
                 topic,
                 "the topic of partial counts was deleted, and with it what open windows had \
                  counted: nothing is counted while it is missing. The daemon creates it again; \
@@ -193,7 +195,11 @@ pub(super) async fn restore(
                  repair` continues without these counts or counts again"
             );
         } else {
-            tracing::warn!(topic, "the topic of published counts was deleted; creating it again");
+            tracing::warn!(
+                code = "AL407",
+                topic,
+                "the topic of published counts was deleted; creating it again"
+            );
         }
     }
     if gone.is_empty() {

@@ -189,7 +189,7 @@ fn read_again(path: &Path, shared: &RwLock<Arc<InForce>>, said: &mut String) {
         Err(fault) => fault,
     };
     if *said != fault {
-        tracing::error!("the web configuration stays as it was: {fault}");
+        tracing::error!(code = "AL505", "the web configuration stays as it was: {fault}");
         *said = fault;
     }
 }
@@ -205,7 +205,7 @@ async fn admit(State(guard): State<Guard>, request: Request, next: Next) -> Resp
                 Ok(true) => next.run(request).await,
                 Ok(false) => unauthorized(),
                 Err(()) => {
-                    tracing::error!("the thread that compares passwords has ended");
+                    tracing::error!(code = "AL904", "the thread that compares passwords has ended");
                     StatusCode::INTERNAL_SERVER_ERROR.into_response()
                 }
             },

@@ -203,13 +203,17 @@ impl Clients {
                 // Whoever waits for one of its files stops waiting.
                 let _ = old.replaced.send(true);
                 tracing::warn!(
+                    code = "AL202",
                     root = self.url,
                     "the NameNode does not answer: its connection is given up, and another \
                      NameNode is asked first, where there is one"
                 );
             }
             Err(error) => {
-                tracing::warn!(root = self.url, %error, "another client can't be built");
+                tracing::warn!(
+                    code = "AL203", root = self.url, %error,
+                    "another client can't be built"
+                );
             }
         }
     }

@@ -194,7 +194,7 @@ impl HdfsFile {
                             "a DataNode does not answer: new files start with one replica, and \
                              HDFS adds the others"
                         };
-                        tracing::warn!(path = self.path, wanted, "{news}");
+                        tracing::warn!(code = "AL204", path = self.path, wanted, "{news}");
                     }
                     return Ok(());
                 }
