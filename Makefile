@@ -6,13 +6,14 @@
 # make crashes every named step of the protocol: killed there, and stopped there until replaced
 # make chaos   random incidents on real servers; MINUTES=10 SEED=7; SECURE=1: servers with Kerberos,
 #              TLS, access lists and two NameNodes (make crashes SECURE=1 too)
-# make deb     a Debian package, in target/debian; make package-test tries it in a clean Debian tree
+# make deb     a Debian package, and a second one with its symbols, in target/debian; make tarball, the same for
+#              other distributions; make package-test tries both in a clean Debian tree
 # make prove   what takes longer than `make test` may, some hours; writes docs/proof.md; ONLY="search chaos"
 # make fuzz    every decoder of what others may have written, MINUTES=15 in all; ONLY="entry field"
 # make search  the largest of the exhaustive searches (minutes)
 #
 # Each installs what is missing (Debian packages, jars from Maven Central) and says so.
-.PHONY: demo check test bench bench-memory chaos crashes fuzz search prove setup python browser build lint clean deb package-test
+.PHONY: demo check test bench bench-memory chaos crashes fuzz search prove setup python browser build lint clean deb tarball package-test
 
 # Named by `alluvium --version`.
 export ALLUVIUM_COMMIT ?= $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
@@ -57,10 +58,15 @@ prove: setup python
 deb: setup $(if $(BUILT),,build)
 	@testbed/setup deb
 	rm -rf target/package && target/release/alluvium generate package target/package
-	$(CARGO_DEB) --no-build --no-strip
+	$(CARGO_DEB) --no-build --dbgsym --compress-debug-symbols=zlib $(if $(BUILT),--fast)
+
+# For distributions that take no Debian package; BUILT=yes as for deb.
+tarball: setup $(if $(BUILT),,build)
+	@testbed/setup deb
+	packaging/tarball
 
 # Installed, started, upgraded and removed in a Debian tree that has nothing else.
-package-test: deb
+package-test: deb tarball
 	packaging/test
 
 setup:

@@ -153,7 +153,9 @@ split = "space"
     assert!(offsets.windows(2).all(|w| w[0] < w[1]), "an offset is archived twice");
     assert!(counts.words() == lines.expected(), "sums of the archived counts by word");
     assert_eq!(counts.rows as f64, published, "each published count is archived once");
-    for name in ["alluvium_commits_total", "alluvium_rolls_total", "alluvium_commit_seconds_sum"] {
+    for name in
+        ["alluvium_commits_total", "alluvium_rolls_total", "alluvium_commit_duration_seconds_sum"]
+    {
         for line in metrics.lines().filter(|l| l.starts_with(name) && !l.ends_with(" 0")) {
             println!("  {line}");
         }

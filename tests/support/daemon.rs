@@ -30,7 +30,7 @@ const FIGURES: [&str; 10] = [
     "alluvium_root_unavailable_seconds",
     "alluvium_store_errors_total",
     "alluvium_store_queue_bytes",
-    "alluvium_store_seconds_count",
+    "alluvium_store_operation_duration_seconds_count",
 ];
 
 fn listening(config: &str, port: u16) -> String {

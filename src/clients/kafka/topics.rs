@@ -13,6 +13,8 @@ use crate::clients::kafka::describe;
 use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
 use crate::clients::kafka::group::{self, Consumer};
 use crate::clients::kafka::rights::{self, Operation, Resource, Rights};
+use crate::clients::kafka::settings::base_config;
+use crate::common::config::Kafka;
 
 /// A topic and the number of its partitions.
 pub type Topic = (String, usize);
@@ -104,11 +106,11 @@ pub fn refused_login(consumer: &Consumer) -> Option<String> {
 ///
 /// # Errors
 /// As [`all`].
-pub fn listed(servers: &str) -> Result<Vec<Topic>, KafkaError> {
-    let mut client = ClientConfig::new();
+pub fn listed(kafka: &Kafka) -> Result<Vec<Topic>, KafkaError> {
     let name = "alluvium-init";
-    let _ = client.set("bootstrap.servers", servers).set("client.id", name).set("group.id", name);
-    all(&*group::observer(&client)?, servers)
+    let mut client = base_config(kafka, name)?;
+    let _ = client.set("group.id", name);
+    all(&*group::observer(&client)?, &kafka.bootstrap_servers)
 }
 
 /// Partitions of a topic, in order; empty for one that does not exist.

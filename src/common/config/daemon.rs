@@ -26,6 +26,8 @@ pub struct Daemon {
     pub login: Option<WebLogin>,
     /// How often topics are matched anew.
     pub topics_refresh: Duration,
+    /// More files than these, of the whole group, are refused by `check --live`.
+    pub max_files_per_day: Option<u64>,
     /// What is logged, as `info` or `info,alluvium::clients::kafka=debug`.
     pub log: String,
 }
@@ -102,6 +104,7 @@ pub(super) fn read(fields: Option<Fields>, instance: Option<&str>, faults: &mut 
         revoke_timeout: f.duration("revoke_timeout", ms(100), faults).unwrap_or(deadlines::REVOKE),
         drain_timeout: f.duration("drain_timeout", ms(1_000), faults).unwrap_or(deadlines::DRAIN),
         topics_refresh: f.duration("topics_refresh", ms(1_000), faults).unwrap_or(ms(30_000)),
+        max_files_per_day: f.number("max_files_per_day", 1..=i64::MAX, faults),
         log: f.parsed("log", faults, log).unwrap_or_else(|| "info".into()),
         listen: f.parsed("listen", faults, listen).unwrap_or(Some(DEFAULT_LISTEN)),
         web_config: f.parsed("web_config", faults, path),

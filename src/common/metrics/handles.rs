@@ -26,6 +26,10 @@ pub struct Metrics {
     pub commits: IntCounterVec,
     pub commit_seconds: HistogramVec,
     pub store_seconds: HistogramVec,
+    pub archive_latency: HistogramVec,
+    pub results_latency: HistogramVec,
+    pub count_latency: HistogramVec,
+    pub transaction_records: HistogramVec,
     pub rolls: IntCounterVec,
     pub files: IntCounterVec,
     pub file_bytes: IntCounterVec,
@@ -54,6 +58,7 @@ pub struct Metrics {
     pub root_unavailable: IntGaugeVec,
     pub commits_failing: IntGauge,
     pub missing_topics: IntGauge,
+    pub ambiguous_topics: IntGauge,
     pub ready: IntGauge,
     pub buffered_bytes: IntGaugeVec,
     pub queued_bytes: IntGaugeVec,
@@ -65,6 +70,11 @@ pub struct Metrics {
 }
 
 const PARTITION: [&str; 2] = ["topic", "partition"];
+
+/// The commit that this binary was made of; the makefile names it.
+fn revision() -> &'static str {
+    option_env!("ALLUVIUM_COMMIT").filter(|commit| !commit.is_empty()).unwrap_or("unknown")
+}
 
 /// Every series that there is, by name.
 #[must_use]
@@ -83,8 +93,8 @@ impl Metrics {
 
     fn make(r: &Registry) -> (Metrics, Vec<Series>) {
         let make = Making { registry: r, series: RefCell::default() };
-        let build = make.gauges(series::BUILD, &["version"]);
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let build = make.gauges(series::BUILD, &["version", "revision"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION"), revision()]).set(1);
         let role = ["mapping", "role"];
         let m = Metrics {
             records: make.counters(series::RECORDS, &role),
@@ -97,8 +107,12 @@ impl Metrics {
             results: make.counters(series::RESULTS, &["mapping"]),
             partials: make.counters(series::PARTIALS, &["mapping"]),
             commits: make.counters(series::COMMITS, &["outcome"]),
-            commit_seconds: make.seconds(series::COMMIT_SECONDS, "step"),
-            store_seconds: make.seconds(series::STORE_SECONDS, "operation"),
+            commit_seconds: make.durations(series::COMMIT_SECONDS, "step"),
+            store_seconds: make.durations(series::STORE_SECONDS, "operation"),
+            archive_latency: make.latencies(series::ARCHIVE_LATENCY, &role),
+            results_latency: make.latencies(series::RESULTS_LATENCY, &role),
+            count_latency: make.latencies(series::COUNT_LATENCY, &["mapping"]),
+            transaction_records: make.numbers(series::TRANSACTION_RECORDS, &["mapping"]),
             rolls: make.counters(series::ROLLS, &["reason"]),
             files: make.counters(series::FILES, &role),
             file_bytes: make.counters(series::FILE_BYTES, &role),
@@ -129,6 +143,7 @@ impl Metrics {
             root_unavailable: make.gauges(series::ROOT_UNAVAILABLE, &["root"]),
             commits_failing: make.gauge(series::COMMITS_FAILING),
             missing_topics: make.gauge(series::MISSING_TOPICS),
+            ambiguous_topics: make.gauge(series::AMBIGUOUS_TOPICS),
             ready: make.gauge(series::READY),
             buffered_bytes: make.gauges(series::BUFFERED_BYTES, &["worker"]),
             queued_bytes: make.gauges(series::QUEUED_BYTES, &["worker"]),
@@ -136,6 +151,8 @@ impl Metrics {
             ticket_age: make.gauges(series::TICKET_AGE, &["cache"]),
             handles: Mutex::default(),
         };
+        make.renamed(series::OLD_COMMIT_SECONDS, &m.commit_seconds);
+        make.renamed(series::OLD_STORE_SECONDS, &m.store_seconds);
         for reason in RollReason::ALL {
             let _ = m.rolls.with_label_values(&[reason.label()]);
         }

@@ -5,7 +5,8 @@
 /// A series' name and its help.
 pub(super) type Text = (&'static str, &'static str);
 
-pub(super) const BUILD: Text = ("alluvium_build_info", "1, with the version as a label.");
+pub(super) const BUILD: Text =
+    ("alluvium_build_info", "1, with the version and the revision of the source as labels.");
 pub(super) const RECORDS: Text =
     ("alluvium_records_total", "Records that were read, including those that were read again.");
 pub(super) const BYTES: Text =
@@ -42,14 +43,41 @@ pub(super) const COMMITS: Text = (
     "Transactions by outcome: ok, or doubt (the positions were read back).",
 );
 pub(super) const COMMIT_SECONDS: Text = (
-    "alluvium_commit_seconds",
+    "alluvium_commit_duration_seconds",
     "Duration of a commit by step: send (records to the client), deliver (until the brokers have \
      the records), offsets, end.",
 );
 pub(super) const STORE_SECONDS: Text = (
-    "alluvium_store_seconds",
+    "alluvium_store_operation_duration_seconds",
     "Duration of one operation of the store, including failed operations.",
 );
+/// The names of the release before, which are served for one release more.
+pub(super) const OLD_COMMIT_SECONDS: Text = (
+    "alluvium_commit_seconds",
+    "Deprecated, absent from the next release: use alluvium_commit_duration_seconds.",
+);
+pub(super) const OLD_STORE_SECONDS: Text = (
+    "alluvium_store_seconds",
+    "Deprecated, absent from the next release: use alluvium_store_operation_duration_seconds.",
+);
+pub(super) const ARCHIVE_LATENCY: Text = (
+    "alluvium_archive_latency_seconds",
+    "From a record's timestamp until the ledger has the record. One observation for the records \
+     that a partition has read within a second, by the first one's timestamp.",
+);
+pub(super) const RESULTS_LATENCY: Text = (
+    "alluvium_results_latency_seconds",
+    "From a record's timestamp until the transaction with its results is committed: partial counts \
+     of source partitions (role source), merged counts (role partials). One observation for the \
+     records that a partition has read within a second, by the first one's timestamp.",
+);
+pub(super) const COUNT_LATENCY: Text = (
+    "alluvium_count_latency_seconds",
+    "From the end of a window until its final counts are published; one observation a window. No \
+     record of the window is newer than its end.",
+);
+pub(super) const TRANSACTION_RECORDS: Text =
+    ("alluvium_transaction_records", "Offsets whose results one committed transaction carries.");
 pub(super) const ROLLS: Text =
     ("alluvium_rolls_total", "Attempts that were sealed, by the rule that ended them.");
 pub(super) const FILES: Text = ("alluvium_files_total", "Files appended to the ledger.");
@@ -131,6 +159,10 @@ pub(super) const COMMITS_FAILING: Text = (
 );
 pub(super) const MISSING_TOPICS: Text =
     ("alluvium_missing_topics", "Topics that a mapping names and no broker has.");
+pub(super) const AMBIGUOUS_TOPICS: Text = (
+    "alluvium_ambiguous_topics",
+    "Topics that topics_regex of two mappings match, so that nobody reads them.",
+);
 pub(super) const READY: Text =
     ("alluvium_ready", "1 while /readyz says that this instance is ready, else 0.");
 pub(super) const BUFFERED_BYTES: Text = (

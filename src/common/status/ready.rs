@@ -11,7 +11,8 @@ impl InstanceStatus {
     ///
     /// It is ready when the brokers answer, it is in its group, and each of its partitions does
     /// what it is there for. A partition that counts goes on without its root; one that only
-    /// archives does not.
+    /// archives does not. A topic that is not there is no partition of this instance, and another
+    /// instance would not find it either: see [`InstanceStatus::topic_troubles`].
     #[must_use]
     pub fn reasons(&self) -> Vec<String> {
         let mut reasons = Vec::new();
@@ -59,7 +60,6 @@ impl InstanceStatus {
                 first.partition
             ));
         }
-        reasons.extend(self.topic_troubles());
         reasons
     }
 
@@ -159,6 +159,19 @@ mod tests {
     }
 
     #[test]
+    fn a_topic_that_nobody_can_read_is_told_and_the_instance_is_ready() {
+        let s = InstanceStatus {
+            missing_topics: vec!["gone".into()],
+            ambiguous_topics: vec!["twice".into()],
+            ..joined()
+        };
+        assert!(s.reasons().is_empty());
+        let troubles = s.topic_troubles();
+        assert_eq!(troubles[0], "topic gone does not exist");
+        assert!(troubles[1].contains("match topic twice"), "{troubles:?}");
+    }
+
+    #[test]
     fn every_other_trouble_is_a_reason_of_its_own() {
         for of in [
             OutageOf::Brokers,
@@ -176,10 +189,5 @@ mod tests {
         }
         let s = with(&[(Condition::Stopped("the ledger is of another root".into()), true)]);
         assert_eq!(s.reasons(), ["orders/0: the ledger is of another root"]);
-        let s = InstanceStatus { missing_topics: vec!["gone".into()], ..joined() };
-        assert_eq!(s.reasons(), ["topic gone does not exist"]);
-        let s = InstanceStatus { ambiguous_topics: vec!["twice".into()], ..joined() };
-        let reasons = s.reasons();
-        assert!(reasons.len() == 1 && reasons[0].contains("match topic twice"), "{reasons:?}");
     }
 }

@@ -11,6 +11,7 @@ use crate::engine::results::merge::Merging;
 use crate::engine::results::publish::{Send, Transfer, publish_map, publish_merge};
 use crate::engine::results::tally::Tally;
 use crate::engine::topics::{Role, SourceLists, TopicRole};
+use crate::pure::count::CountKind;
 use crate::pure::formats::metadata::Marks;
 use crate::pure::formats::partials::Unreadable;
 use crate::pure::protocol::partition::Use;
@@ -153,6 +154,19 @@ impl Results {
             Results::Uncounted => Ok(0),
             Results::Map(count, map) => publish_map(map, count, transfer, (now, largest), send),
             Results::Merge(count, merging) => publish_merge(merging, count, transfer, send),
+        }
+    }
+
+    /// The ends of the windows whose counts a commit of now publishes as final, milliseconds.
+    #[must_use]
+    pub fn final_ends(&self, now: Now) -> Vec<i64> {
+        match self {
+            Results::Map(count, map) if count.merge.is_none() => map.final_ends(count, now),
+            Results::Uncounted | Results::Map(..) => Vec::new(),
+            Results::Merge(_, merging) => {
+                let due = merging.merge.due().filter(|(_, kind, _)| *kind == CountKind::Final);
+                due.map(|(span, ..)| span.end).collect()
+            }
         }
     }
 

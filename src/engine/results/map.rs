@@ -98,6 +98,14 @@ impl Map {
         Marks { watermark: self.watermark, in_parts_until: None }
     }
 
+    /// The ends of the windows that are published as final, milliseconds.
+    pub(super) fn final_ends(&self, count: &WordCount, now: Now) -> Vec<i64> {
+        let kind = |start| count.window.kind(&count.time, start, now.millis, self.whole_since);
+        let starts = self.counts.iter().map(|(start, _)| start);
+        let is_final = starts.filter(|start| kind(*start) == CountKind::Final);
+        is_final.map(|start| count.window.end(start)).collect()
+    }
+
     /// The counts were published.
     pub(super) fn published(&mut self, count: &WordCount, now: Now) {
         let kind = |start| count.window.kind(&count.time, start, now.millis, i64::MIN);

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use prometheus::HistogramVec;
+
 use crate::common::clock::Now;
 use crate::common::health::{Board, Subject};
 use crate::common::metrics::Metrics;
 use crate::common::status::{Condition, PartitionStatus, Wait};
 use crate::engine::results::HeldBack;
-use crate::engine::worker::delay::Delay;
+use crate::engine::worker::delay::{Delay, seconds_between};
 use crate::engine::worker::partition::PartitionSinks;
 use crate::pure::protocol::Partition;
 
@@ -19,15 +21,22 @@ impl PartitionSinks {
         self.unfit.hand_over(of, metrics, now.instant);
         if let (Some(position), Some(rules)) = (self.machine.position(), self.machine.rules()) {
             let time = self.view.first_time;
+            let labels = [self.role.mapping.as_str(), self.role.label()];
+            let latency = |to: &HistogramVec| {
+                let histogram = to.with_label_values(&labels);
+                move |time: i64| histogram.observe(seconds_between(time, now.millis))
+            };
             if self.role.archive.is_some() {
-                self.view.archive_delay.read(position, time, rules.a(), now.instant);
+                let done = latency(&metrics.archive_latency);
+                self.view.archive_delay.read(position, time, rules.a(), now.instant, done);
             }
             if self.role.count.is_some() {
-                self.view.results_delay.read(position, time, rules.p(), now.instant);
+                let done = latency(&metrics.results_latency);
+                self.view.results_delay.read(position, time, rules.p(), now.instant, done);
             }
             if self.role.merges_into().is_some() {
                 let needed = rules.committed_offset();
-                self.view.needed_delay.read(position, time, needed, now.instant);
+                self.view.needed_delay.read(position, time, needed, now.instant, |_| {});
             }
         }
         if let Some(merging) = self.results.merging_mut().filter(|_| 0 < records) {

@@ -9,6 +9,7 @@ use crate::clients::kafka::{Fatal, Outgoing, TransactionError};
 use crate::common::clock::Now;
 use crate::common::health::Subject;
 use crate::engine::results::{Question, Transfer};
+use crate::engine::worker::delay::seconds_between;
 use crate::engine::worker::env::Env;
 use crate::engine::worker::partition::{OwnedPartition, PartitionSinks};
 use crate::engine::worker::round::Worker;
@@ -307,9 +308,18 @@ impl Worker {
                 let partials = sinks.role.publishes_partials();
                 let published = if partials { &metrics.partials } else { &metrics.results };
                 published.with_label_values(&[&sinks.role.mapping]).inc_by(transfer.sent);
+                let committed = (self.env.clock)().millis;
+                let latency = metrics.count_latency.with_label_values(&[&sinks.role.mapping]);
+                for end in sinks.results.final_ends(now) {
+                    latency.observe(seconds_between(end, committed));
+                }
                 sinks.results.published(now);
             }
         }
+        let counted = transfers.iter().filter(|t| t.with_results);
+        let records = counted.map(|t| t.plan.results.from.0.abs_diff(t.plan.results.to.0));
+        let histogram = self.env.metrics.transaction_records.with_label_values(&[&self.mapping]);
+        histogram.observe(records.sum::<u64>() as f64);
     }
 
     fn on_transaction_error(&self, error: &TransactionError, now: Now) {

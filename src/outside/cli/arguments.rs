@@ -7,11 +7,14 @@ use clap::Args;
 use crate::clients::kafka;
 use crate::clients::kerberos;
 use crate::clients::store;
-use crate::common::config::{Config, Faulty, KeyPlaces};
+use crate::common::config::{Config, ConfigFault, Faulty, KeyPlaces};
 use crate::common::files;
 use crate::outside::cli::exit::{EX_CONFIG, EX_USAGE};
 use crate::outside::cli::output::complain;
 use crate::outside::web::{self, Asked};
+
+/// The key of a fault that is the file's own.
+const NO_FILE: &str = "(file)";
 
 /// Which configuration.
 #[derive(Args, Debug)]
@@ -41,7 +44,16 @@ impl ConfigArgs {
 
     /// As [`ConfigArgs::load`], with the checks that only the client library of Kafka can make.
     pub(super) fn load_for_clients(&self) -> Result<Config, u8> {
-        let config = self.load()?;
+        self.read_for_clients().map_err(|faults| {
+            complain(&self.shown(&faults));
+            EX_CONFIG
+        })
+    }
+
+    /// As [`ConfigArgs::load_for_clients`]; the faults, each with its key and place.
+    pub(super) fn read_for_clients(&self) -> Result<Config, Faulty> {
+        let text = self.text().map_err(|why| Faulty(vec![ConfigFault::new(NO_FILE, why)]))?;
+        let config = Config::parse(&text, self.instance.as_deref())?;
         kafka::take_identity(&config.kafka);
         let mut faults = kafka::refused(&config);
         faults.extend(config.memory_fault());
@@ -63,21 +75,28 @@ impl ConfigArgs {
         if faults.is_empty() {
             return Ok(config);
         }
-        let text = files::read_named_text(&self.config).unwrap_or_default();
-        complain(&self.shown(&Faulty(faults).placed(&KeyPlaces::read(&text))));
-        Err(EX_CONFIG)
+        Err(Faulty(faults).placed(&KeyPlaces::read(&text)))
     }
 
     /// Reads and checks; all faults, as text.
     pub(super) fn read(&self) -> Result<Config, String> {
-        let shown = self.config.display();
-        let text = files::read_named_text(&self.config).map_err(|e| {
-            format!("can't read {shown}: {e}; `alluvium init` writes a first configuration")
-        })?;
+        let text = self.text()?;
         Config::parse(&text, self.instance.as_deref()).map_err(|faults| self.shown(&faults))
     }
 
+    fn text(&self) -> Result<String, String> {
+        files::read_named_text(&self.config).map_err(|e| {
+            let shown = self.config.display();
+            format!("can't read {shown}: {e}; `alluvium init` writes a first configuration")
+        })
+    }
+
     fn shown(&self, faults: &Faulty) -> String {
+        if let [fault] = &*faults.0
+            && fault.key == NO_FILE
+        {
+            return fault.message.clone();
+        }
         let n = faults.0.len();
         let plural = if n == 1 { "" } else { "s" };
         format!("{}: {n} fault{plural}\n{faults}", self.config.display())

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 use comfy_table::Table;
+use serde_json::{Value, json};
 
-use crate::common::config::{ArchiveConfig, Config, Kerberos, Topics};
+use crate::common::config::{ArchiveConfig, Config, ConfigFault, Kerberos, Mapping, Topics};
 use crate::engine::archive::calls::{CALLS_A_FILE, CALLS_A_ROLL};
 use crate::outside::audit::live::{self, Outcome, Tried};
 use crate::outside::cli::arguments::ConfigArgs;
-use crate::outside::cli::exit::EX_UNAVAILABLE;
-use crate::outside::cli::output::{complain, plain_table, say};
+use crate::outside::cli::exit::{EX_CONFIG, EX_UNAVAILABLE};
+use crate::outside::cli::output::{complain, plain_table, say, say_json};
 use crate::outside::cli::shared::runtime;
 use crate::outside::web;
 use crate::pure::count::window::Time;
@@ -29,23 +30,21 @@ pub(super) struct Check {
     /// record, joins no group, and deletes the file that it writes.
     #[arg(long)]
     live: bool,
+    /// Print faults, warnings, mappings and what was tried as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 impl Check {
     pub(super) fn main(&self) -> u8 {
+        if self.json {
+            return self.main_json();
+        }
         match self.config.load_for_clients() {
             Ok(config) => {
                 say(&format!("{}: no faults", self.config.path().display()));
-                let exposed = config.kafka.exposed();
-                let of_kerberos = config.kerberos().flat_map(Kerberos::warnings);
-                let of_web = web::warnings(&config.daemon);
-                let is_identified = config.kafka.kerberos.is_some();
-                let of_roots = config.archives().flat_map(|a| a.root.warnings(is_identified));
                 let now = jiff::Timestamp::now().as_millisecond();
-                let of_hours = config.archives().filter_map(|a| doubled_hour(a, now));
-                let all = exposed.into_iter().chain(of_kerberos).chain(of_web).chain(of_roots);
-                let all = all.chain(of_hours);
-                let warnings: BTreeSet<String> = all.collect();
+                let warnings = warnings(&config, now);
                 warnings.iter().for_each(|text| complain(&format!("warning: {text}")));
                 say(&describe(&config, now));
                 if self.live { try_live(&config) } else { 0 }
@@ -53,6 +52,88 @@ impl Check {
             Err(code) => code,
         }
     }
+
+    /// What `--json` prints. Scripts read it: a field may be added, none may be renamed or removed.
+    fn main_json(&self) -> u8 {
+        let (mut answer, mut code) = (json!({ "file": self.config.path() }), 0);
+        match self.config.read_for_clients() {
+            Ok(config) => {
+                let now = jiff::Timestamp::now().as_millisecond();
+                answer["faults"] = json!([]);
+                answer["warnings"] = json!(warnings(&config, now));
+                answer["instance"] = json!(config.daemon.instance);
+                answer["group"] = json!(config.kafka.group_id);
+                answer["mappings"] = config.mappings.iter().map(|m| mapping_json(m, now)).collect();
+                if self.live {
+                    match tried(&config) {
+                        Ok(tried) => {
+                            if tried.iter().any(|t| t.outcome == Outcome::Wrong) {
+                                code = EX_UNAVAILABLE;
+                            }
+                            answer["live"] = tried.iter().map(tried_json).collect();
+                        }
+                        Err(failed) => code = failed,
+                    }
+                }
+            }
+            Err(faults) => {
+                code = EX_CONFIG;
+                answer["faults"] = faults.0.iter().map(fault_json).collect();
+            }
+        }
+        say_json(&answer);
+        code
+    }
+}
+
+fn fault_json(fault: &ConfigFault) -> Value {
+    json!({
+        "key": fault.key,
+        "line": fault.place.map(|p| p.line),
+        "column": fault.place.map(|p| p.column),
+        "message": fault.message,
+    })
+}
+
+fn mapping_json(mapping: &Mapping, now_ms: i64) -> Value {
+    let sample = sample_of(&mapping.topics);
+    let records = mapping.archive.as_ref().map(|a| path(a, &sample, now_ms));
+    let count = mapping.count.as_ref();
+    let counts = count.and_then(|c| Some(path(c.archive.as_ref()?, &c.output_topic, now_ms)));
+    let (topics, regex) = match &mapping.topics {
+        Topics::Names(names) => (Some(names), None),
+        Topics::Regex(regex) => (None, Some(regex.to_string())),
+    };
+    json!({
+        "name": mapping.name,
+        "topics": topics,
+        "topics_regex": regex,
+        "path": records,
+        "output_topic": count.map(|c| &c.output_topic),
+        "path_of_counts": counts,
+    })
+}
+
+fn tried_json(tried: &Tried) -> Value {
+    let mut all = json!({
+        "what": tried.what, "outcome": tried.outcome.to_string(), "text": tried.text
+    });
+    for (name, value) in &tried.figures {
+        all[*name] = json!(value);
+    }
+    all
+}
+
+/// What a person should know of a configuration without faults.
+fn warnings(config: &Config, now_ms: i64) -> BTreeSet<String> {
+    let exposed = config.kafka.exposed();
+    let of_kerberos = config.kerberos().flat_map(Kerberos::warnings);
+    let of_web = web::warnings(&config.daemon);
+    let is_identified = config.kafka.kerberos.is_some();
+    let of_roots = config.archives().flat_map(|a| a.root.warnings(is_identified));
+    let of_hours = config.archives().filter_map(|a| doubled_hour(a, now_ms));
+    let all = exposed.into_iter().chain(of_kerberos).chain(of_web).chain(of_roots);
+    all.chain(of_hours).collect()
 }
 
 /// A path whose hours come twice in a night.
@@ -66,15 +147,21 @@ fn doubled_hour(archive: &ArchiveConfig, now_ms: i64) -> Option<String> {
     ))
 }
 
-/// Tries everything, and prints a line for each thing; the exit code.
-fn try_live(config: &Config) -> u8 {
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(code) => return code,
-    };
+/// Tries everything, or says why nothing can be tried; the exit code then.
+fn tried(config: &Config) -> Result<Vec<Tried>, u8> {
+    let runtime = runtime()?;
     let tried = runtime.block_on(live::try_all(config));
     // A call that does not come back is not waited for.
     runtime.shutdown_background();
+    Ok(tried)
+}
+
+/// Tries everything, and prints a line for each thing; the exit code.
+fn try_live(config: &Config) -> u8 {
+    let tried = match tried(config) {
+        Ok(tried) => tried,
+        Err(code) => return code,
+    };
     say(&format!("\n{}", table_of(&tried)));
     let wrong = tried.iter().filter(|t| t.outcome == Outcome::Wrong).count();
     if wrong == 0 {
@@ -99,9 +186,10 @@ fn describe(config: &Config, now_ms: i64) -> String {
         config.daemon.instance, config.kafka.group_id, config.daemon.workers
     )];
     for m in &config.mappings {
-        let (what, sample) = match &m.topics {
-            Topics::Names(names) => (names.join(", "), names[0].clone()),
-            Topics::Regex(r) => (format!("all that match {r}"), "SAMPLE".into()),
+        let sample = sample_of(&m.topics);
+        let what = match &m.topics {
+            Topics::Names(names) => names.join(", "),
+            Topics::Regex(r) => format!("all that match {r}"),
         };
         lines.push(format!("\nmapping {}: {what}", m.name));
         if let Some(a) = &m.archive {
@@ -131,6 +219,14 @@ fn describe(config: &Config, now_ms: i64) -> String {
             .into(),
     );
     lines.join("\n")
+}
+
+/// A topic to show paths with.
+fn sample_of(topics: &Topics) -> String {
+    match topics {
+        Topics::Names(names) => names[0].clone(),
+        Topics::Regex(_) => "SAMPLE".into(),
+    }
 }
 
 /// What becomes of bad records, where the mapping can have some.

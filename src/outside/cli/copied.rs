@@ -58,6 +58,7 @@ async fn explain_bytes(
         return Ok(answer);
     };
     let Footer { topic, incarnation, partition, root, attempt, first, last } = copy;
+    answer.value("copy", path);
     answer.say(format!("copy     {path}"));
     answer.say(format!(
         "footer   topic {topic} partition {partition} (incarnation {incarnation}), offsets {first} \
@@ -85,11 +86,17 @@ async fn explain_bytes(
         describe(store, &place, entry, &mut answer);
         describe_file(store, file, &mut answer);
         match damage(file, &bytes) {
-            Some((kind, detail)) => answer.find(format!("state    {}: {detail}", kind.label())),
-            None => answer.say(format!(
-                "state    the copy is unchanged since it was written (CRC-32C {})",
-                file.checksum
-            )),
+            Some((kind, detail)) => {
+                answer.value("state", kind.label());
+                answer.find(format!("state    {}: {detail}", kind.label()));
+            }
+            None => {
+                answer.value("state", "unchanged");
+                answer.say(format!(
+                    "state    the copy is unchanged since it was written (CRC-32C {})",
+                    file.checksum
+                ));
+            }
         }
     } else {
         answer.find(

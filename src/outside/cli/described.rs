@@ -16,6 +16,12 @@ pub(super) fn describe(store: &dyn Store, place: &LedgerPath, entry: &Entry, ans
     let files = entry.files.len();
     let files = if files == 1 { "1 file".into() } else { format!("{files} files") };
     let path = names::entry_in(&place.path(), entry.key());
+    answer.value("topic", entry.topic.as_str());
+    answer.value("partition", entry.partition);
+    answer.value("entry", format!("{}/{path}", store.url()));
+    answer.value("from", entry.from.0);
+    answer.value("to", entry.to.0);
+    answer.value("written_at", iso_millis(entry.written_at));
     answer.say(format!("topic    {} partition {}", entry.topic, entry.partition));
     answer.say(format!("entry    {}/{path}", store.url()));
     answer.say(format!("range    [{}, {}), {files}", entry.from, entry.to));
@@ -24,6 +30,11 @@ pub(super) fn describe(store: &dyn Store, place: &LedgerPath, entry: &Entry, ans
 }
 
 pub(super) fn describe_file(store: &dyn Store, file: &FileRef, answer: &mut Answer) {
+    answer.value("file", format!("{}/{}", store.url(), file.path));
+    answer.value("rows", file.rows);
+    answer.value("first_offset", file.first_offset.0);
+    answer.value("last_offset", file.last_offset.0);
+    answer.value("bytes", file.bytes);
     answer.say(format!(
         "file     {}/{}: {} rows, offsets {} to {}, {} bytes",
         store.url(),

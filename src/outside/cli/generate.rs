@@ -1,5 +1,6 @@
 //! `alluvium generate`: what is made of the program's own code, for packages and editors.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -61,9 +62,42 @@ impl Generate {
     }
 }
 
+/// What a first visitor of alluvium(1) would try, in this order.
+const FIRST_STEPS: &str = "alluvium init --bootstrap broker1:9092 --root hdfs://namenode:8020/data \
+                           -o alluvium.toml; alluvium check --live --config alluvium.toml; alluvium \
+                           run --config alluvium.toml; alluvium status";
+
+/// The text of a command without its examples, and these, each a command line.
+fn without_examples(about: &str) -> (String, Vec<String>) {
+    let begin = ["Examples: ", "Example: "].iter().find_map(|word| about.split_once(word));
+    let (text, examples) = begin.unwrap_or((about, ""));
+    let examples = examples.split("; ").map(|e| e.split_whitespace().collect::<Vec<_>>().join(" "));
+    (text.trim().to_string(), examples.filter(|e| !e.is_empty()).collect())
+}
+
+/// Takes the examples out of the texts of a command and of those below it. `all`: by the page's
+/// name.
+fn take_examples(command: Command, page: &str, all: &mut BTreeMap<String, Vec<String>>) -> Command {
+    let about = command.get_long_about().map(ToString::to_string).unwrap_or_default();
+    let (text, examples) = without_examples(&about);
+    let _ = all.insert(page.to_string(), examples);
+    let names: Vec<String> = command.get_subcommands().map(|c| c.get_name().to_string()).collect();
+    let command = if text.is_empty() { command } else { command.long_about(text) };
+    names.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(&name, |below| take_examples(below, &format!("{page}-{name}"), all))
+    })
+}
+
 /// What all pages have behind what clap says.
-fn sections() -> Roff {
+fn sections(examples: &[String]) -> Roff {
     let mut page = Roff::new();
+    if !examples.is_empty() {
+        let _ = page.control("SH", ["EXAMPLES"]);
+    }
+    for example in examples {
+        let _ = page.control("PP", []).control("RS", ["4"]).control("nf", []);
+        let _ = page.text([roman(example)]).control("fi", []).control("RE", []);
+    }
     let _ = page.control("SH", ["EXIT STATUS"]);
     for (code, meaning) in MEANINGS {
         let _ = page.control("TP", []).text([bold(code.to_string())]).text([roman(meaning)]);
@@ -114,14 +148,38 @@ fn write(commands: Command, directory: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(&completions)?;
     // The pages of `help` would say what the others do.
     let mut command = commands.disable_help_subcommand(true);
-    clap_mangen::generate_to(command.clone(), &man)?;
+    let mut examples = BTreeMap::new();
+    let without = take_examples(command.clone(), "alluvium", &mut examples);
+    let _ =
+        examples.insert("alluvium".into(), without_examples(&format!("Examples: {FIRST_STEPS}")).1);
+    clap_mangen::generate_to(without, &man)?;
     for page in std::fs::read_dir(&man)? {
-        let mut page = OpenOptions::new().append(true).open(page?.path())?;
-        page.write_all(sections().to_roff().as_bytes())?;
+        let path = page?.path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let of_page = examples.get(&name).map_or(&[][..], Vec::as_slice);
+        let mut page = OpenOptions::new().append(true).open(&path)?;
+        page.write_all(sections(of_page).to_roff().as_bytes())?;
     }
     std::fs::write(man.join("alluvium.toml.5"), reference_page(&command).to_roff())?;
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         let _ = clap_complete::generate_to(shell, &mut command, "alluvium", &completions)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_are_a_section_of_their_own() {
+        let (text, examples) = without_examples("Does it.\n\nExamples: a b; c; a\n--x \"y\"");
+        assert_eq!(
+            (text.as_str(), examples),
+            ("Does it.", vec!["a b".into(), "c".into(), "a --x \"y\"".into()])
+        );
+        let (text, examples) = without_examples("Does it. Example: alluvium x");
+        assert_eq!((text.as_str(), examples), ("Does it.", vec!["alluvium x".to_string()]));
+        assert_eq!(without_examples("Does it."), ("Does it.".into(), Vec::new()));
+    }
 }

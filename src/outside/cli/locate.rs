@@ -26,6 +26,9 @@ pub(super) struct Where {
     partition: i32,
     /// The record's offset.
     offset: i64,
+    /// Print the answer as JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     config: ConfigArgs,
 }
@@ -35,6 +38,9 @@ pub(super) struct Where {
 pub(super) struct Explain {
     /// Path or URL of a file in the archive, or the path of a copy on this machine.
     file: String,
+    /// Print the answer as JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     config: ConfigArgs,
 }
@@ -45,7 +51,7 @@ impl Where {
             for store in stores {
                 let found = locate(&**store, &self.topic, self.partition, self.offset).await?;
                 if let Some(answer) = found {
-                    return Ok(answer.give());
+                    return Ok(answer.give(self.json));
                 }
             }
             complain(&format!(
@@ -103,6 +109,8 @@ async fn record(
 ) -> Result<(), StoreError> {
     describe(store, place, entry, answer);
     if entry.kind == EntryKind::Gap {
+        answer.value("found", "gap");
+        answer.value("cause", entry.cause.clone());
         answer.say(format!("gap      {}", entry.cause.as_deref().unwrap_or("without a cause")));
         return Ok(());
     }
@@ -141,6 +149,11 @@ async fn record(
             Ok(None) => {}
             Ok(Some(offsets)) => {
                 if let Some(row) = offsets.iter().position(|o| *o == offset) {
+                    answer.value("found", "file");
+                    answer.value("file", path.as_str());
+                    answer.value("row", row);
+                    answer.value("rows", file.rows);
+                    answer.value("quarantined", names::is_quarantined(&file.path));
                     answer.say(format!("file     {path}"));
                     answer.say(format!("row      {row} of {}, counted from 0", file.rows));
                     if names::is_quarantined(&file.path) {
@@ -155,7 +168,13 @@ async fn record(
         }
     }
     may_be_lines_of(&candidates, answer);
+    if !candidates.is_empty() {
+        answer.value("found", "candidates");
+        let paths: Vec<&str> = candidates.iter().map(|(path, _)| path.as_str()).collect();
+        answer.value("files", paths);
+    }
     if !damaged && candidates.is_empty() {
+        answer.value("found", "hole");
         answer.say(
             "hole     the entry covers the offset, and the offset has no record: a transaction's \
              marker, an aborted transaction, compaction, or a record that the mapping leaves out \
@@ -216,11 +235,11 @@ impl Explain {
         on_stores(&self.config, async |_, stores| {
             for store in stores {
                 if let Some(path) = below(store.url(), &self.file) {
-                    return Ok(explain(&**store, &path).await?.give());
+                    return Ok(explain(&**store, &path).await?.give(self.json));
                 }
             }
             if let Some(answer) = explain_copy(stores, &self.file).await? {
-                return Ok(answer.give());
+                return Ok(answer.give(self.json));
             }
             let roots: Vec<&str> = stores.iter().map(|store| store.url()).collect();
             complain(&format!(
@@ -322,22 +341,32 @@ async fn state(
 ) -> Result<(), StoreError> {
     describe_file(store, file, answer);
     let Some(found) = find_file(store, entry, file).await? else {
+        answer.value("state", "missing");
         answer.find("state    missing: the file is neither at its place nor staged");
         return Ok(());
     };
     if let Some((kind, detail)) = &found.damage {
+        answer.value("state", kind.label());
         answer.find(format!("state    {}: {detail}", kind.label()));
         return Ok(());
     }
     match rows_of(entry, file, &found.bytes) {
-        Err((kind, detail)) => answer.find(format!("state    {}: {detail}", kind.label())),
-        Ok(_) if found.path != file.path => answer.find(format!(
-            "state    unpublished: the file is whole, and still lies at {}/{}, where readers don't \
-             see it",
-            store.url(),
-            found.path
-        )),
+        Err((kind, detail)) => {
+            answer.value("state", kind.label());
+            answer.find(format!("state    {}: {detail}", kind.label()));
+        }
+        Ok(_) if found.path != file.path => {
+            answer.value("state", "unpublished");
+            answer.find(format!(
+                "state    unpublished: the file is whole, and still lies at {}/{}, where readers \
+                 don't see it",
+                store.url(),
+                found.path
+            ));
+        }
         Ok(_) => {
+            answer.value("state", "unchanged");
+            answer.value("checksum", file.checksum.as_str());
             answer.say(format!(
                 "state    unchanged since it was written (CRC-32C {})",
                 file.checksum

@@ -188,9 +188,12 @@ mod tests {
         let kept = Kept::default();
         let tp = TopicPartition { topic: "a/b".into(), partition: 3 };
         let (reason, nobody) = ("no_ledger", None::<&str>);
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(kept.clone()), || {
-            tracing::error!(code = "AL301", %tp, reason, nobody, rows = 7, "stopped: {}", "why");
-        });
+        tracing::subscriber::with_default(
+            tracing_subscriber::registry().with(kept.clone()),
+            || {
+                tracing::error!(code = "AL301", %tp, reason, nobody, rows = 7, "stopped: {}", "why");
+            },
+        );
         let (text, fields) = kept.0.lock().pop().unwrap();
         assert_eq!(text, "stopped: why code=\"AL301\" tp=a/b/3 reason=\"no_ledger\" rows=7");
         let fields: Vec<_> = fields.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();

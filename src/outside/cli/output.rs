@@ -25,6 +25,11 @@ pub(super) fn say(text: &str) {
     }
 }
 
+/// Says it as JSON, for programs.
+pub(super) fn say_json(value: &impl serde::Serialize) {
+    say(&serde_json::to_string_pretty(value).expect("string keys"));
+}
+
 /// Says the same on an empty screen.
 pub(super) fn say_anew(text: &str) {
     const CLEAR: &str = "\x1b[2J\x1b[H";
@@ -53,10 +58,13 @@ fn visible(text: &str) -> Cow<'_, str> {
     text.chars().map(shown).collect::<String>().into()
 }
 
-/// What a command answers: the lines for stdout, and its exit code.
+/// What a command answers: the lines for stdout, the same as values for programs, and its exit code.
 #[derive(Default, Debug)]
 pub(super) struct Answer {
     pub(super) lines: Vec<String>,
+    /// By names that scripts read: one may be added, none may be renamed or removed.
+    pub(super) values: serde_json::Map<String, serde_json::Value>,
+    pub(super) findings: Vec<String>,
     pub(super) code: u8,
 }
 
@@ -67,12 +75,27 @@ impl Answer {
 
     /// A line about something that is not as it should be.
     pub(super) fn find(&mut self, line: impl Into<String>) {
+        let line = line.into();
+        self.findings.push(line.split_whitespace().collect::<Vec<_>>().join(" "));
         self.say(line);
         self.code = EX_DATAERR;
     }
 
-    pub(super) fn give(&self) -> u8 {
-        self.lines.iter().for_each(|line| say(line));
+    /// A value for programs; an earlier one of the same name is replaced.
+    pub(super) fn value(&mut self, name: &str, value: impl Into<serde_json::Value>) {
+        let _ = self.values.insert(name.into(), value.into());
+    }
+
+    /// Prints the answer, as lines or as one JSON object; the exit code.
+    pub(super) fn give(&self, json: bool) -> u8 {
+        if json {
+            let mut all = self.values.clone();
+            let _ = all.insert("findings".into(), self.findings.clone().into());
+            let _ = all.insert("lines".into(), self.lines.clone().into());
+            say_json(&all);
+        } else {
+            self.lines.iter().for_each(|line| say(line));
+        }
         self.code
     }
 }

@@ -114,6 +114,7 @@ impl Health {
             metrics.root_unavailable.with_label_values(&[url]).set(seconds);
         }
         metrics.missing_topics.set(status.missing_topics.len() as i64);
+        metrics.ambiguous_topics.set(status.ambiguous_topics.len() as i64);
         metrics.ready.set(i64::from(status.not_ready.is_empty()));
         let worst = |of: OutageOf| {
             let since = status.outages.iter().filter(|o| o.of == of).map(|o| o.since).min();

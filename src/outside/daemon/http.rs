@@ -163,10 +163,11 @@ async fn livez(State(health): State<Arc<Health>>) -> (StatusCode, String) {
 }
 
 async fn readyz(State(health): State<Arc<Health>>) -> (StatusCode, String) {
-    let reasons = health.status().not_ready;
-    if reasons.is_empty() {
-        (StatusCode::OK, "ready\n".into())
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n")
-    }
+    let status = health.status();
+    let (code, mut lines) = match status.not_ready.clone() {
+        reasons if reasons.is_empty() => (StatusCode::OK, vec!["ready".into()]),
+        reasons => (StatusCode::SERVICE_UNAVAILABLE, reasons),
+    };
+    lines.extend(status.topic_troubles().into_iter().map(|trouble| format!("not read: {trouble}")));
+    (code, lines.join("\n") + "\n")
 }

@@ -11,7 +11,7 @@ use super::logins::{Listener, Login, REFUSED, WORK};
 use super::side_by_side;
 use super::tokens::TokenServer;
 use crate::support::{
-    Cluster, Daemon, assert_line, check_live, eventually, flush, free_port, send,
+    Cluster, Daemon, alluvium, assert_line, check_live, eventually, flush, free_port, send,
 };
 
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
@@ -64,11 +64,32 @@ pub(crate) fn logins_and_rights() {
     for (right, ..) in RIGHTS {
         allow(&cluster, true, right);
     }
+    a_first_configuration_is_written(&cluster, &config);
     rights_at_a_start(&cluster, &config);
     rights_are_checked(&cluster, &config);
     rights_under_a_daemon(&cluster, &config);
     passwords_that_change(&cluster, &beside);
     super::canaries::are_found_nowhere(&cluster, &beside);
+}
+
+/// `init` asks brokers that want a login for their topics, and what it writes logs in, too.
+fn a_first_configuration_is_written(cluster: &Cluster, config: &str) {
+    let home = cluster.home("init");
+    std::fs::create_dir_all(&home).unwrap();
+    let [login, written] =
+        ["login.toml", "written.toml"].map(|n| home.join(n).display().to_string());
+    std::fs::write(&login, config).unwrap();
+    let servers = cluster.listener(9_071);
+    let (code, said) = alluvium(&["init", "--bootstrap", &servers, "-o", &written]);
+    assert!(code == 69 && !Path::new(&written).exists(), "{code}: {said}");
+    let (code, said) =
+        alluvium(&["init", "--kafka", &login, "--root", "file:///tmp", "-o", &written]);
+    assert_eq!(code, 0, "{said}");
+    let text = std::fs::read_to_string(&written).unwrap();
+    assert!(text.contains("\"in\", # "), "{text}");
+    assert!(text.contains("[kafka.secrets"), "{text}");
+    let (code, said) = alluvium(&["check", "--config", &written]);
+    assert_eq!(code, 0, "{said}");
 }
 
 pub(super) fn allow(cluster: &Cluster, add: bool, right: &[&str]) {

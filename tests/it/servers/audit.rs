@@ -114,6 +114,22 @@ archive = {{ root = "file://{}", format = "jsonl", codec = "zstd", roll = {{ age
     let (code, text) = r#where("30");
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("row      5 of 25") && text.contains("part-audit-in-0-1-"), "{text}");
+    let json = |arguments: &[&str]| {
+        let (code, text) = alluvium(&[arguments, &["--json", "--config", &file]].concat());
+        (
+            code,
+            serde_json::from_str::<serde_json::Value>(&text)
+                .unwrap_or_else(|e| panic!("{e}: {text}")),
+        )
+    };
+    let (code, found) = json(&["where", topic, "1", "30"]);
+    assert!(code == 0 && found["row"] == 5 && found["found"] == "file", "{found}");
+    assert!(found["file"].as_str().unwrap().contains("part-audit-in-0-1-"), "{found}");
+    assert_eq!((&found["from"], &found["partition"]), (&25.into(), &1.into()));
+    let (code, found) = json(&["where", topic, "1", "75"]);
+    assert!(code == 65 && found["findings"][0].as_str().unwrap().contains("ends at"), "{found}");
+    let (code, found) = json(&["explain", &victim.display().to_string()]);
+    assert!(code == 0 && found["state"] == "unchanged" && found["rows"] == 25, "{found}");
     let (code, text) = r#where("75");
     assert!(code == 65 && text.contains("ends at offset 75"), "{text}");
     let shown = victim.display().to_string();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::config;
 use crate::support::load::{Load, check, mapping};
 use crate::support::{Cluster, Daemon, alluvium, assert_line, eventually, flush, send};
@@ -234,6 +236,38 @@ pub(crate) fn every_wrong_start_says_what_is_wrong(cluster: &Cluster) {
     assert_eq!(daemon.stop(), 0);
 }
 
+/// What the NameNode has to bear with the partitions that there are, as JSON too; a limit refuses.
+fn a_budget_is_told_and_kept(file: &std::path::Path, right: &str) {
+    let tried = |config: &str| {
+        std::fs::write(file, config).unwrap();
+        let (code, json) = alluvium(&["check", "--live", "--json", "-c", file.to_str().unwrap()]);
+        (
+            code,
+            serde_json::from_str::<serde_json::Value>(&json)
+                .unwrap_or_else(|e| panic!("{e}: {json}")),
+        )
+    };
+    let (code, told) = tried(right);
+    assert_eq!(
+        (code, &told["faults"], &told["mappings"][0]["topics"]),
+        (0, &json!([]), &json!(["tried-in"]))
+    );
+    let all = told["live"].as_array().unwrap();
+    let total = all.iter().find(|l| l["what"] == "NameNode budget of all mappings").unwrap();
+    let files = total["files_a_day"].as_u64().unwrap();
+    assert!(4 <= files && total["inodes_a_day"] == 2 * files, "{total}");
+    assert_eq!(total["outcome"], "ok");
+    let limit = format!("[daemon]\nmax_files_per_day = {}", files - 1);
+    let (code, told) = tried(&right.replace("[daemon]", &limit));
+    let is_wrong = |l: &serde_json::Value| {
+        l["outcome"] == "WRONG" && l["text"].as_str().unwrap().contains("daemon.max_files_per_day")
+    };
+    assert!(code == 69 && told["live"].as_array().unwrap().iter().any(is_wrong), "{told}");
+    let (code, told) = tried(&right.replace("group_id", "groupid"));
+    let fault = &told["faults"][0];
+    assert!(code == 78 && fault["line"].is_u64() && fault["column"] == 1, "{told}");
+}
+
 /// `check --live` names what a daemon would meet, before there is one.
 pub(crate) fn what_a_start_would_meet_is_tried(cluster: &Cluster) {
     let name = "tried";
@@ -266,6 +300,7 @@ pub(crate) fn what_a_start_would_meet_is_tried(cluster: &Cluster) {
     let _ = assert_line(&said, "ok", &["room in", "neither the root nor a directory above it"]);
     let _ = assert_line(&said, "ok", &["clock of the NameNode", "agrees"]);
     let _ = assert_line(&said, "not known", &["clock of the brokers", "no answer of a broker"]);
+    a_budget_is_told_and_kept(&file, &right);
     room_is_told(cluster, &right, &tried);
     cluster.configure_topic("tried-in", &[("message.timestamp.type", "LogAppendTime")]);
     let producer = cluster.producer();

@@ -83,6 +83,7 @@ archive = { path = "{topic}/dt=%Y-%m-%d" }
         "20000",
     ]);
     assert_eq!(simple.lines().count(), 13);
+    latencies_are_known(&daemon);
     assert_eq!(daemon.stop(), 0);
     let root = format!("{}/{name}", cluster.hdfs());
     let raw = cluster.archive(&root, topic, topic).records();
@@ -93,6 +94,28 @@ archive = { path = "{topic}/dt=%Y-%m-%d" }
     }
     let output = "Hello-Kafka.wordcount";
     assert_eq!(cluster.archive(&root, output, output).words()["hello"], 2);
+}
+
+/// How long records took is a histogram for each step of their way.
+fn latencies_are_known(daemon: &Daemon) {
+    let known = |series: &str| {
+        let text = daemon.get("/metrics").unwrap_or_default();
+        let values = text.lines().filter_map(|line| line.strip_prefix(series)?.rsplit_once(' '));
+        let sum: f64 = values.map(|(_, value)| value.parse::<f64>().unwrap()).sum();
+        0.0 < sum
+    };
+    for series in [
+        "alluvium_archive_latency_seconds_count{mapping=\"hello\",role=\"source\"}",
+        "alluvium_archive_latency_seconds_count{mapping=\"hello\",role=\"counts\"}",
+        "alluvium_results_latency_seconds_count{mapping=\"hello\",role=\"source\"}",
+        "alluvium_count_latency_seconds_count{mapping=\"hello\"}",
+        "alluvium_transaction_records_sum{mapping=\"hello\"}",
+        // The name of the release before.
+        "alluvium_commit_seconds_count{step=\"end\"}",
+        "alluvium_commit_duration_seconds_count{step=\"end\"}",
+    ] {
+        eventually(series, Duration::from_secs(60), || known(series));
+    }
 }
 
 /// Null and empty keys and values, binary, repeated and null headers, 1 MB, odd timestamps:

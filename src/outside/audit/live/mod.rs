@@ -5,12 +5,14 @@
 //!
 //! * `tried`: what came of one try.
 //! * `all`: everything, in order.
+//! * `budget`: what the mappings cost the NameNode in a day.
 //! * `topics`: the topics, and the rights on them and on the group.
 //! * `identities`: tickets of Kerberos, and who gives them.
 //! * `roots`: a file in each root, and the room that is left.
 //! * `clocks`: whether the clocks agree; `stamps`: what records tell of the brokers' clocks.
 
 mod all;
+mod budget;
 mod clocks;
 mod identities;
 mod roots;

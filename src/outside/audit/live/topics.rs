@@ -14,6 +14,7 @@ use crate::common::config::{Config, Mapping, WordCount};
 use crate::engine::topics::internal::{self, Internal, Unfit};
 use crate::engine::topics::{CURE_OF_AMBIGUOUS, TopicRole, cure_of_missing, mapping_of, select};
 use crate::outside::audit::brokers::{LookError, blocking};
+use crate::outside::audit::live::budget;
 use crate::outside::audit::live::tried::{Attempted, Outcome};
 
 /// What was found of one topic or group.
@@ -59,6 +60,7 @@ pub(super) async fn topics(config: &Config, consumer: &Arc<Consumer>, report: &m
             report.each(&format!("topic {topic}"), found, Some(good));
         }
     }
+    budget::budget(config, &existing, report);
     let admin = match consumer_config(config).and_then(|settings| Admin::new(&settings)) {
         Ok(admin) => admin,
         Err(error) => return report.add("topics of counts", Outcome::Wrong, error.to_string()),

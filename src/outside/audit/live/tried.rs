@@ -25,6 +25,9 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// Numbers of a try, by their names in JSON.
+pub type Figures = Vec<(&'static str, u64)>;
+
 /// One thing that was tried.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tried {
@@ -32,6 +35,8 @@ pub struct Tried {
     pub outcome: Outcome,
     /// What was found, or what is wrong and what to do.
     pub text: String,
+    /// What of the text a program may want.
+    pub figures: Figures,
 }
 
 /// Everything that was tried, in order.
@@ -45,7 +50,17 @@ impl Attempted {
         outcome: Outcome,
         text: impl Into<String>,
     ) {
-        self.0.push(Tried { what: what.into(), outcome, text: text.into() });
+        self.add_with(what, outcome, text, Vec::new());
+    }
+
+    pub(super) fn add_with(
+        &mut self,
+        what: impl Into<String>,
+        outcome: Outcome,
+        text: impl Into<String>,
+        figures: Figures,
+    ) {
+        self.0.push(Tried { what: what.into(), outcome, text: text.into(), figures });
     }
 
     /// Adds what a call found, or its error as wrong.

@@ -296,11 +296,10 @@ impl SampleArchive {
         let (config, store) = (config(), &self.store);
         let report = verify(store, &config, now, &|_, _| ()).await.unwrap();
         let code = if report.findings() == 0 { 0 } else { 65 };
-        let verified = Answer { lines: verify_command::lines(&report), code };
-        let located = locate(store, topic, partition, offset)
-            .await
-            .unwrap()
-            .unwrap_or_else(|| Answer { lines: vec!["no root has a ledger".into()], code: 64 });
+        let verified = Answer { lines: verify_command::lines(&report), code, ..Answer::default() };
+        let located = locate(store, topic, partition, offset).await.unwrap().unwrap_or_else(|| {
+            Answer { lines: vec!["no root has a ledger".into()], code: 64, ..Answer::default() }
+        });
         let explained = explain(store, path).await.unwrap();
         let stores: [Arc<dyn Store>; 1] = [Arc::new(store.clone())];
         let ledgers = Ledgers::read(&stores, &config).await.unwrap();
@@ -308,7 +307,7 @@ impl SampleArchive {
         let all = i64::MIN..i64::MAX;
         let counted = ledgers.recount(&config, mapping, count, all).await.unwrap();
         let code = if counted.is_equal() { 0 } else { 65 };
-        let recounted = Answer { lines: recount::lines(&counted), code };
+        let recounted = Answer { lines: recount::lines(&counted), code, ..Answer::default() };
         [verified, located, explained, recounted]
     }
 }

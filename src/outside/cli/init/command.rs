@@ -6,12 +6,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::clients::kafka::topics;
+use crate::clients::kafka::{take_identity, topics};
 use crate::common::config::Config;
 use crate::common::files;
-use crate::outside::cli::exit::{EX_CONFIG, EX_UNAVAILABLE, EX_USAGE};
+use crate::outside::cli::exit::{EX_CONFIG, EX_UNAVAILABLE};
 use crate::outside::cli::init::connect::Sink;
 use crate::outside::cli::init::draft::{Draft, quoted};
+use crate::outside::cli::init::login::Login;
 use crate::outside::cli::output::{complain, say};
 
 /// Arguments of `init`.
@@ -20,6 +21,10 @@ pub struct Init {
     /// Ask these brokers for their topics.
     #[arg(long, value_name = "HOST:PORT,…")]
     bootstrap: Option<String>,
+    /// How to log in at the brokers: a file with the table `[kafka]` of a configuration, and its
+    /// tables `properties`, `secrets` and `kerberos`. They are copied into what is written.
+    #[arg(long, value_name = "FILE", conflicts_with = "from_connect")]
+    kafka: Option<PathBuf>,
     /// The root for archives, for example hdfs://namenode:8020/data or file:///srv/archive.
     #[arg(long, value_name = "URL")]
     root: Option<String>,
@@ -67,12 +72,10 @@ impl Init {
     }
 
     fn draft_of_brokers(&self) -> Result<Draft, (u8, String)> {
-        let bootstrap = self.bootstrap.clone().ok_or_else(|| {
-            let hint =
-                "give brokers with --bootstrap HOST:PORT, or a sink with --from-connect FILE";
-            (EX_USAGE, hint.to_string())
-        })?;
-        let asked = topics::listed(&bootstrap);
+        let login = Login::read(self.kafka.as_deref(), self.bootstrap.as_deref())?;
+        let Login { kafka, text, bootstrap } = login;
+        take_identity(&kafka);
+        let asked = topics::listed(&kafka);
         let mut all = asked.map_err(|e| (EX_UNAVAILABLE, e.to_string()))?;
         all.retain(|(name, _)| !name.starts_with('_'));
         all.sort();
@@ -92,6 +95,7 @@ impl Init {
         }
         Ok(Draft {
             bootstrap,
+            kafka: text,
             root: self.root.clone().unwrap_or_else(|| "hdfs://namenode:8020/data".into()),
             archive: Vec::new(),
             mapping: "records".into(),

@@ -98,7 +98,7 @@ impl Sink {
         let mapping = self.get("name").unwrap_or("records");
         let mapping: String =
             mapping.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        Ok(Draft { bootstrap, root, archive, mapping, topics, remarks })
+        Ok(Draft { bootstrap, kafka: None, root, archive, mapping, topics, remarks })
     }
 
     /// A remark for each key that is not taken over.

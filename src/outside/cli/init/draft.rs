@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) bootstrap: String,
+    /// The tables of `--kafka`, which are written as they are.
+    pub(super) kafka: Option<String>,
     pub(super) root: String,
     /// Each line of `[archive]` and below, but for the root.
     pub(super) archive: Vec<String>,
@@ -33,23 +35,12 @@ impl Draft {
             let _ = writeln!(text, "# TODO: {remark}");
         }
         let archive: String = self.archive.iter().map(|line| format!("{line}\n")).collect();
-        let Draft { bootstrap, root, mapping, topics, .. } = self;
-        let (bootstrap, root) = (quoted(bootstrap), quoted(root));
+        let Draft { root, mapping, topics, .. } = self;
+        let (root, kafka) = (quoted(root), self.kafka());
         let _ = write!(
             text,
             r#"
-[kafka]
-bootstrap_servers = {bootstrap}
-# The consumer group; instances of one group share out the partitions.
-group_id = "alluvium"
-# Connection and security, in librdkafka's words:
-# [kafka.properties]
-# "security.protocol" = "SASL_SSL"
-# "sasl.mechanism" = "SCRAM-SHA-512"
-# "sasl.username" = "alluvium"
-# [kafka.secrets]
-# "sasl.password" = {{ credential = "kafka-password" }}
-
+{kafka}
 [daemon]
 workers = 2
 memory = "1GiB"
@@ -73,6 +64,29 @@ start = "earliest"
     }
 }
 
+impl Draft {
+    /// The tables of the brokers.
+    fn kafka(&self) -> String {
+        let bootstrap = quoted(&self.bootstrap);
+        self.kafka.clone().unwrap_or_else(|| {
+            format!(
+                r#"[kafka]
+bootstrap_servers = {bootstrap}
+# The consumer group; instances of one group share out the partitions.
+group_id = "alluvium"
+# Connection and security, in librdkafka's words:
+# [kafka.properties]
+# "security.protocol" = "SASL_SSL"
+# "sasl.mechanism" = "SCRAM-SHA-512"
+# "sasl.username" = "alluvium"
+# [kafka.secrets]
+# "sasl.password" = {{ credential = "kafka-password" }}
+"#
+            )
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +96,7 @@ mod tests {
     fn names_are_quoted_and_the_result_is_read() {
         let draft = Draft {
             bootstrap: "b:9092".into(),
+            kafka: None,
             root: "file:///srv/a \"b\"".into(),
             archive: vec!["format = \"jsonl\"".into()],
             mapping: "records".into(),
