@@ -47,7 +47,8 @@ case "$1 ${!#}" in
     done
     exit 1 ;;
   "stop alluvium") runs && kill "$pid" || exit 0
-    while kill -0 "$pid" 2> /dev/null; do sleep 0.1; done ;;
+    for _ in $(seq 900); do kill -0 "$pid" 2> /dev/null || exit 0; sleep 0.1; done
+    exit 1 ;;
   "reload alluvium") runs && kill -HUP "$pid"; sleep 1 ;;
   *) echo "systemctl $*: unknown here" >&2; exit 1 ;;
 esac
