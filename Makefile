@@ -1,4 +1,5 @@
-# make demo    the tutorial's word count on a real Kafka and a real HDFS, started by itself
+# make demo    the tutorial's word count on a real Kafka and a real HDFS, started by itself; ARCHIVE=local,
+#              KILL=1; TESTBED_OFFSET=N adds N to every port
 # make check   format, licences, lints, pure tests (searches as far as 22 steps), the house's rules
 # make test    every test, real servers included; prints what each step took
 # make bench   the whole daemon on 5 million lines; RECORDS=… RUNS=arrival|record|columns
@@ -8,12 +9,13 @@
 #              TLS, access lists and two NameNodes (make crashes SECURE=1 too)
 # make deb     a Debian package, and a second one with its symbols, in target/debian; make tarball, the same for
 #              other distributions; make package-test tries both in a clean Debian tree
+# make docs    the manual, in target/manual, with every link in it checked
 # make prove   what takes longer than `make test` may, some hours; writes docs/proof.md; ONLY="search chaos"
 # make fuzz    every decoder of what others may have written, MINUTES=15 in all; ONLY="entry field"
 # make search  the largest of the exhaustive searches (minutes)
 #
 # Each installs what is missing (Debian packages, jars from Maven Central) and says so.
-.PHONY: demo check test bench bench-memory chaos crashes fuzz search prove setup python browser build lint clean deb tarball package-test
+.PHONY: demo check test bench bench-memory chaos crashes fuzz search prove docs setup python browser manual build lint clean deb tarball package-test
 
 # Named by `alluvium --version`.
 export ALLUVIUM_COMMIT ?= $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
@@ -24,7 +26,10 @@ PROFILE = --release
 CACHE = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/alluvium
 CARGO_DEB = $(CACHE)/cargo-deb/bin/cargo-deb
 
-demo: setup python build
+# What it will take is said first.
+demo:
+	@testbed/demo --before
+	@$(MAKE) --no-print-directory setup python build
 	testbed/demo
 
 check test:
@@ -53,6 +58,9 @@ search:
 prove: setup python
 	testbed/prove
 
+docs: manual
+	testbed/manual
+
 # Unit, user, man pages, completions, rules and dashboard beside the program.
 # BUILT=yes packs the program that is there: the one that the tests have run.
 deb: setup $(if $(BUILT),,build)
@@ -72,7 +80,7 @@ package-test: deb tarball
 setup:
 	@testbed/setup
 
-python browser:
+python browser manual:
 	@testbed/setup $@
 
 build:

@@ -1,11 +1,15 @@
 //! The files that are shipped beside the program.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+#[path = "support/manual.rs"]
+mod manual;
 #[path = "support/promtool.rs"]
 mod promtool;
 
 use std::path::Path;
 use std::process::Command;
+
+use manual::{Example, Mark};
 
 fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -184,6 +188,91 @@ fn check_reads_the_shipped_files() {
     }
     let wrong = Command::new(env!("CARGO_BIN_EXE_alluvium")).arg("--nonsense").output().unwrap();
     assert_eq!(wrong.status.code(), Some(64));
+}
+
+/// What a block of shell, Python or SQL lacks, if it is not run, or not without a reason.
+fn unmarked(example: &Example) -> Option<String> {
+    let by: &[&str] = match &*example.language {
+        "sh" | "bash" => &["sh"],
+        "python" => &["python", "spark"],
+        "sql" => &["duckdb", "spark"],
+        _ => return None,
+    };
+    let is_right = match &example.mark {
+        Mark::Run { by: who, prints } => {
+            by.contains(&&**who) && prints.as_ref().is_none_or(|text| !text.is_empty())
+        }
+        Mark::NotRun(reason) => 20 < reason.len(),
+        Mark::None => false,
+    };
+    (!is_right).then(|| format!("{}: {:?}", example.at, example.mark))
+}
+
+/// tests/it/servers/manual.rs runs them.
+#[test]
+fn every_example_is_run_or_says_why_not() {
+    let all = manual::examples(top());
+    let faults: Vec<String> = all.iter().filter_map(unmarked).collect();
+    assert!(faults.is_empty(), "no comment `<!-- run: … -->` before\n  {}", faults.join("\n  "));
+    let is_run = |example: &&Example| matches!(example.mark, Mark::Run { .. });
+    assert!(20 < all.iter().filter(is_run).count());
+    for (mark, faults) in [
+        ("", 1),
+        ("<!-- not run: no -->\n", 1),
+        ("<!-- run: python -->\n", 1),
+        ("<!-- run: sh prints '' -->\n", 1),
+        ("<!-- run: sh prints 'x' -->\n", 0),
+        ("<!-- not run: nobody has such a server here -->\n", 0),
+    ] {
+        let page = format!("{mark}```sh\ntrue\n```\n");
+        let examples = manual::examples_of("page", &page);
+        assert_eq!(examples.iter().filter_map(unmarked).count(), faults, "{page}");
+    }
+}
+
+/// Adds what one table has to another one.
+fn merge(into: &mut toml::Table, from: toml::Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(toml::Value::Table(inner)), toml::Value::Table(more)) => merge(inner, more),
+            (_, value) => drop(into.insert(key, value)),
+        }
+    }
+}
+
+/// What `check` finds in a piece of a configuration, beside what is not on this machine: the
+/// files below /etc, and what systemd gives to the unit.
+fn faults_of(example: &str) -> Vec<String> {
+    const REST: &str = "[kafka]\nbootstrap_servers = \"localhost:9092\"\ngroup_id = \
+                        \"a\"\n[archive]\nroot = \"file:///tmp/a\"\n[mapping.orders]\ntopics = \
+                        [\"orders\"]\n";
+    let mut whole: toml::Table = REST.parse().unwrap();
+    match example.parse() {
+        Ok(table) => merge(&mut whole, table),
+        Err(e) => return vec![e.to_string()],
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), whole.to_string()).unwrap();
+    let program = env!("CARGO_BIN_EXE_alluvium");
+    let out = Command::new(program).args(["check", "--config"]).arg(file.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    let elsewhere =
+        |line: &&str| ["/etc/", "CREDENTIALS_DIRECTORY"].iter().any(|p| line.contains(p));
+    let faults = said.lines().filter(|line| line.starts_with("  ") && !elsewhere(line));
+    faults.map(String::from).collect()
+}
+
+#[test]
+fn every_piece_of_configuration_is_read() {
+    let all = manual::examples(top());
+    let pieces: Vec<&Example> = all.iter().filter(|e| e.language == "toml").collect();
+    assert!(8 < pieces.len());
+    for piece in pieces {
+        let faults = faults_of(&piece.text);
+        assert!(faults.is_empty(), "{}:\n{}", piece.at, faults.join("\n"));
+    }
+    let faults = faults_of("[mapping.orders]\nstrat = \"earliest\"\n").join("\n");
+    assert!(faults.contains("mapping.orders.strat"), "{faults}");
 }
 
 /// The unit is what operators rely on.

@@ -12,7 +12,8 @@ thread_local! {
     static LOGS: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
 }
 
-pub(super) fn watch(log: &Path) {
+/// The log of a daemon that the scenario has started.
+pub fn watch(log: &Path) {
     LOGS.with_borrow_mut(|all| all.push(log.into()));
 }
 

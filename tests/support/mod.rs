@@ -11,6 +11,7 @@ mod daemon;
 mod lines;
 pub mod load;
 pub mod log;
+pub mod manual;
 mod ports;
 mod promtool;
 pub mod recording;

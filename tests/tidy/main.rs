@@ -13,6 +13,7 @@ mod dependencies;
 mod foreign;
 mod hubs;
 mod imports;
+mod manual;
 mod purity;
 mod rooms;
 mod rules;

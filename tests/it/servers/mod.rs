@@ -7,6 +7,7 @@ mod faults;
 mod group;
 mod isolation;
 mod leaving;
+mod manual;
 mod merge;
 mod mistakes;
 mod operate;
@@ -51,6 +52,7 @@ pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
         "what_a_dead_owner_had_sealed_of_a_deleted_topic",
         leaving::what_a_dead_owner_had_sealed_of_a_deleted_topic,
     ),
+    ("every_example_of_the_manual", manual::every_example_of_the_manual),
     ("a_source_that_nobody_reads", merge::a_source_that_nobody_reads),
     ("joins_after_retention", group::joins_after_retention),
     ("partitions_that_were_added", mistakes::partitions_that_were_added),
