@@ -106,7 +106,7 @@ fn latencies_are_known(daemon: &Daemon) {
     };
     for series in [
         "alluvium_archive_latency_seconds_count{mapping=\"hello\",role=\"source\"}",
-        "alluvium_archive_latency_seconds_count{mapping=\"hello\",role=\"counts\"}",
+        "alluvium_archive_latency_seconds_count{mapping=\"hello\",role=\"output\"}",
         "alluvium_results_latency_seconds_count{mapping=\"hello\",role=\"source\"}",
         "alluvium_count_latency_seconds_count{mapping=\"hello\"}",
         "alluvium_transaction_records_sum{mapping=\"hello\"}",
