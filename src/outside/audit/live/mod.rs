@@ -13,6 +13,7 @@
 mod all;
 mod clocks;
 mod identities;
+mod registry;
 mod roots;
 mod stamps;
 mod topics;
