@@ -6,5 +6,7 @@ pub mod config;
 pub mod deadlines;
 #[path = "../../src/common/files.rs"]
 pub mod files;
+#[path = "../../src/common/schemas.rs"]
+pub mod schemas;
 #[path = "../../src/common/status/mod.rs"]
 pub mod status;

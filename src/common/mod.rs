@@ -10,5 +10,6 @@ pub mod files;
 pub mod health;
 pub mod metrics;
 pub mod retry;
+pub mod schemas;
 pub mod spawn;
 pub mod status;

@@ -3,5 +3,6 @@
 
 pub mod archive;
 pub mod results;
+pub mod schemas;
 pub mod topics;
 pub mod worker;

@@ -7,6 +7,7 @@ use regex::Regex;
 
 use crate::common::config::{Config, ErasureCoding, hadoop_properties};
 use crate::common::status::InstanceStatus;
+use crate::foreign::schemas::{AVRO, AVRO_LIST, AVRO_VALUE, avro, avro_schema, kept_schema};
 use crate::pure::calendar::{iso_millis, parse_http_date, parse_iso_millis, parse_rfc3339};
 use crate::pure::count::{Count, Split, Time, Tokenizer, Unit};
 use crate::pure::field_path::FieldPath;
@@ -40,6 +41,8 @@ pub struct Decoder {
 
 /// Most decoders have nothing but what they return.
 const LITTLE: usize = 64 << 10;
+/// A few times what is bounded otherwise: the JSON of a value, the types of a schema.
+const SOME: usize = 8 << 20;
 /// The regexes of a configuration, and the library's own automata.
 const MUCH: usize = 64 << 20;
 
@@ -109,6 +112,24 @@ pub const DECODERS: &[Decoder] = &[
             b"{\"a\":[1],\"d\":null,\"x\":\"/w==\",\"n\":-7,\"a\":{\"b\":1}}",
         ],
         decode: columns,
+        memory: LITTLE,
+    },
+    Decoder {
+        name: "avro",
+        samples: &[AVRO_VALUE, b"\0\0\0\0\x07\x02\x03"],
+        decode: avro,
+        memory: SOME,
+    },
+    Decoder {
+        name: "avro_schema",
+        samples: &[AVRO.as_bytes(), AVRO_LIST.as_bytes()],
+        decode: |bytes| with_text(bytes, avro_schema),
+        memory: SOME,
+    },
+    Decoder {
+        name: "kept_schema",
+        samples: &[golden!("schema-v1.json")],
+        decode: kept_schema,
         memory: LITTLE,
     },
     Decoder {
@@ -318,7 +339,7 @@ fn columns(bytes: &[u8]) {
     }
     let (key, rows) = (TextPolicy::Auto, |key| Rows::Json { key });
     let (tombstones, on_bad_record) = (Tombstones::Keep, OnBadRecord::Quarantine);
-    let rules = RecordRules { rows: rows(key), tombstones, on_bad_record };
+    let rules = RecordRules { rows: rows(key), tombstones, on_bad_record, registered: None };
     let record = Record {
         offset: Offset(0),
         timestamp: Timestamp::Missing,

@@ -8,6 +8,7 @@
 mod decoders;
 #[cfg(test)]
 mod properties;
+mod schemas;
 
 #[allow(unused_imports, reason = "the fuzzer's")]
 pub use decoders::{DECODERS, Decoder};

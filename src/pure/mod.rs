@@ -1,6 +1,7 @@
 //! What is pure: no client, no clock, no randomness, no environment and no logging is known here,
 //! so that every rule can be walked exhaustively and every case is a value.
 
+pub mod avro;
 pub mod calendar;
 pub mod count;
 pub mod duration;

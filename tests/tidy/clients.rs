@@ -9,7 +9,7 @@ use crate::tokens::{each_level, paths, program, tokens, word};
 const LIBRARIES: [(&str, &[&str]); 9] = [
     ("rdkafka", &["src/clients/kafka/"]),
     ("rdkafka_sys", &["src/clients/kafka/"]),
-    ("openssl", &["src/clients/kafka/", "src/outside/web/"]),
+    ("openssl", &["src/clients/http/", "src/clients/kafka/", "src/outside/web/"]),
     ("libloading", &["src/clients/kerberos/"]),
     ("hdfs_native", &["src/clients/store/"]),
     // The audit reads files back, without the code that wrote them.

@@ -5,6 +5,7 @@
 pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
     ("pure/record", "the nouns: record, offset, partition", &[]),
     ("pure/fault", "faults that tests plant into the rules", &[]),
+    ("pure/avro", "schemas and values of Avro, as messages have them", &[]),
     ("pure/calendar", "times as text, and back", &[]),
     ("pure/duration", "lengths of time as people write them", &[]),
     ("pure/field_path", "where a field lies in a JSON value", &[]),
@@ -19,6 +20,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
         "pure/layout",
         "names, paths, rows, and rules for rolling",
         &[
+            "pure/avro",
             "pure/calendar",
             "pure/duration",
             "pure/field_path",
@@ -43,12 +45,14 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
     ("common/crash", "the steps at which a variable lets a process die", &[]),
     ("common/deadlines", "timeouts that depend on each other", &[]),
     ("common/files", "files that somebody else has written", &[]),
+    ("common/schemas", "the schemas that are known by now", &["pure/layout"]),
     (
         "common/config",
         "TOML into checked values",
         &[
             "common/deadlines",
             "common/files",
+            "common/schemas",
             "pure/count",
             "pure/duration",
             "pure/field_path",
@@ -65,6 +69,12 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
         "clients/encode",
         "records into the bytes of a file",
         &["pure/calendar", "pure/count", "pure/layout", "pure/record"],
+    ),
+    ("clients/http", "the client of HTTP, and its TLS", &["common/config", "common/files"]),
+    (
+        "clients/registry",
+        "the only room that asks a registry of schemas",
+        &["clients/http", "common/config", "pure/formats"],
     ),
     (
         "clients/kerberos",
@@ -132,13 +142,30 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
+        "engine/schemas",
+        "how the schema of an id comes to be known",
+        &[
+            "clients/registry",
+            "clients/store",
+            "common/clock",
+            "common/health",
+            "common/metrics",
+            "common/schemas",
+            "common/spawn",
+            "pure/formats",
+            "pure/layout",
+        ],
+    ),
+    (
         "engine/worker",
         "threads that carry records",
         &[
             "engine/archive",
             "engine/results",
+            "engine/schemas",
             "engine/topics",
             "clients/kafka",
+            "clients/registry",
             "clients/store",
             "common/clock",
             "common/config",
@@ -146,6 +173,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
             "common/deadlines",
             "common/health",
             "common/metrics",
+            "common/retry",
             "common/spawn",
             "common/status",
             "pure/layout",
@@ -161,6 +189,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
             "engine/topics",
             "clients/kafka",
             "clients/kerberos",
+            "clients/registry",
             "clients/store",
             "common/config",
             "common/spawn",
@@ -175,7 +204,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
     (
         "outside/web",
         "TLS and passwords of the listener, at both ends",
-        &["common/config", "common/files", "common/spawn"],
+        &["clients/http", "common/config", "common/files", "common/spawn"],
     ),
     (
         "outside/daemon",
@@ -187,6 +216,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
             "engine/worker",
             "clients/kafka",
             "clients/kerberos",
+            "clients/registry",
             "clients/store",
             "common/clock",
             "common/config",

@@ -8,8 +8,9 @@ use crate::source::check;
 use crate::tokens::{each_level, is_mark, is_path_mark, program, tokens, word};
 
 /// Tasks and threads that run without a handle: file, name, and how their end is heard.
-const DETACHED: [(&str, &str, &str); 10] = [
+const DETACHED: [(&str, &str, &str); 11] = [
     ("src/engine/archive/task.rs", "archiver", "a panic is caught and told as Event::Failed"),
+    ("src/engine/schemas/fetcher.rs", "schema", "whoever waits for the schema asks again"),
     ("src/clients/store/tasks.rs", "store-file", "its channel closes, and the next call fails"),
     ("src/clients/store/hdfs/pipelines.rs", "hdfs-pipeline", "its answer has a deadline"),
     ("src/clients/store/hdfs/pipelines.rs", "hdfs-abandon", "it frees a lease; its file is gone"),

@@ -119,7 +119,7 @@ impl File {
                 self.count_line(record);
                 Ok(())
             }
-            Rows::Columns(_) | Rows::Values => Err(EncodeError::Unfit),
+            Rows::Columns(_) | Rows::Registered(_) | Rows::Values => Err(EncodeError::Unfit),
         }?;
         self.line.push(b'\n');
         self.lines.write(&self.line)?;

@@ -30,3 +30,5 @@ mod tests_of_avro;
 mod tests_of_columns;
 #[cfg(test)]
 mod tests_of_options;
+#[cfg(test)]
+mod tests_of_registered;

@@ -229,7 +229,10 @@ impl RawRows {
             Rows::Raw { key, value } => Ok(RawRows::new(of, *key, *value)),
             Rows::Columns(columns) => Ok(RawRows::typed(of, columns)),
             Rows::Quarantine => Ok(RawRows::quarantined(of)),
-            Rows::Json { .. } | Rows::Values | Rows::Counts => Err(EncodeError::Unfit),
+            // A file of a registered schema has its columns, and is told them.
+            Rows::Registered(_) | Rows::Json { .. } | Rows::Values | Rows::Counts => {
+                Err(EncodeError::Unfit)
+            }
         }
     }
 

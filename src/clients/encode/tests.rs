@@ -30,7 +30,7 @@ pub(super) fn record<'a>(
 /// What the rules make of a record; tombstones are kept.
 fn fit<'a>(rows: &Rows, record: &Record<'a>) -> Fit<'a> {
     let (tombstones, on_bad_record) = (Tombstones::Keep, OnBadRecord::Quarantine);
-    RecordRules { rows: rows.clone(), tombstones, on_bad_record }.fit(record)
+    RecordRules { rows: rows.clone(), tombstones, on_bad_record, registered: None }.fit(record)
 }
 
 /// Every awkward record, encoded, as text lines; pieces are taken as they come.

@@ -16,6 +16,7 @@ use crate::common::config::kerberos::Kerberos;
 use crate::common::config::root::{ErasureCoding, HdfsOptions, Root};
 use crate::common::config::rows::RowKeys;
 use crate::common::config::umask::Umask;
+use crate::common::schemas::Schemas;
 use crate::pure::layout::bad::MaxBad;
 use crate::pure::layout::format::{Format, FormatOptions};
 use crate::pure::layout::rules::{OnBadRecord, RecordRules, Tombstones};
@@ -31,6 +32,8 @@ pub struct ArchiveConfig {
     pub format: Format,
     pub options: FormatOptions,
     pub rules: RecordRules,
+    /// The schemas that the rules know, where records name some.
+    pub schemas: Schemas,
     /// [`None`]: bad records are never too many.
     pub max_bad: Option<MaxBad>,
     pub roll: RollPolicy,
@@ -180,6 +183,7 @@ impl ArchiveKeys {
             "value",
             "columns",
             "raw_value",
+            "evolution",
         ];
         let inherited: Vec<&str> = keys
             .into_iter()
@@ -240,10 +244,15 @@ impl ArchiveKeys {
         let path = self.path.clone().unwrap_or_else(|| DEFAULT_PATH.into());
         let encoding = self.encoding.valid(key, faults);
         let format = encoding.map(|(format, _)| format);
-        let (rules, max_bad) = self.rows.clone().valid(counts, format, key, faults);
+        let (mut rules, max_bad) = self.rows.clone().valid(counts, format, key, faults);
         let template = Template::parse(&path, zone.clone());
         let template = template.and_then(|t| t.check_names(&rules.rows.columns()).map(|()| t));
         let template = template.map_err(|e| faults.add(key("path"), format!("{path:?}: {e}"))).ok();
+        let schemas = Schemas::default();
+        if let (Some(of), Some(template)) = (&mut rules.registered, &template) {
+            of.reserved = template.names();
+            of.schemas = Arc::new(schemas.clone());
+        }
         let roll = RollPolicy {
             size_bytes: self.size.unwrap_or(128 << 20),
             records: self.records,
@@ -261,6 +270,7 @@ impl ArchiveKeys {
             format,
             options,
             rules,
+            schemas,
             max_bad,
             roll,
             files: self.files,

@@ -47,7 +47,7 @@ pub struct WebLogin {
 }
 
 impl WebLogin {
-    fn read(mut f: Fields, faults: &mut Faults) -> WebLogin {
+    pub(super) fn read(mut f: Fields, faults: &mut Faults) -> WebLogin {
         let mut unreadable = Faults::default();
         let user = f.text("user", faults);
         let password = f.take("password");
@@ -72,12 +72,12 @@ impl WebLogin {
         WebLogin { user, password, ca, certificate, key, unreadable }
     }
 
-    /// The files of this login that everybody on this host can read, in words.
+    /// The files of this login, in the table `of`, that everybody on this host can read, in words.
     #[must_use]
-    pub fn exposed(&self) -> Vec<String> {
-        let password = self.password.iter().map(|secret| ("daemon.login.password", &secret.0));
-        let all = password.chain(self.key.iter().map(|path| ("daemon.login.key", path)));
-        all.filter_map(|(key, path)| Secret::exposed(key, path)).collect()
+    pub fn exposed(&self, of: &str) -> Vec<String> {
+        let password = self.password.iter().map(|secret| ("password", &secret.0));
+        let all = password.chain(self.key.iter().map(|path| ("key", path)));
+        all.filter_map(|(key, path)| Secret::exposed(&format!("{of}.{key}"), path)).collect()
     }
 }
 

@@ -10,11 +10,12 @@ use crate::common::config::facts::{Fact, Kind};
 use crate::common::config::whole::{Config, RESTART};
 
 /// The tables of the reference, each with what it is.
-const TABLES: [(&str, &str); 9] = [
+const TABLES: [(&str, &str); 10] = [
     ("kafka", "The brokers and the group."),
     ("kafka.kerberos", "Who the daemon is with the SASL mechanism GSSAPI."),
     ("daemon", "One instance on its host."),
     ("daemon.login", "How commands log in at the listener of a daemon that asks for it."),
+    ("registry", "Where the schemas of `value = \"registry\"` are asked for."),
     (
         "archive",
         "Defaults of every archive. A mapping's `archive = { … }`, and that of its counts, has the \

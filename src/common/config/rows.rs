@@ -6,10 +6,12 @@ use std::sync::Arc;
 use toml::Value;
 
 use crate::common::config::fields::{Faults, Fields};
+use crate::common::schemas::Schemas;
 use crate::pure::layout::bad::MaxBad;
 use crate::pure::layout::cells::ColumnType;
 use crate::pure::layout::columns::{Column, JsonColumns};
-use crate::pure::layout::format::{ColumnRows, Format, Rows, TextPolicy};
+use crate::pure::layout::format::{ColumnRows, Evolution, Format, Registered, Rows, TextPolicy};
+use crate::pure::layout::registered::RegisteredRows;
 use crate::pure::layout::rules::{OnBadRecord, RecordRules, Tombstones};
 
 /// The keys as far as they are given.
@@ -19,6 +21,7 @@ pub(super) struct RowKeys {
     value: Option<ValueMode>,
     columns: Option<Vec<Column>>,
     raw_value: Option<bool>,
+    evolution: Option<Evolution>,
     tombstones: Option<Tombstones>,
     on_bad_record: Option<OnBadRecord>,
     /// [`None`] inside of it switches an inherited limit off.
@@ -30,6 +33,8 @@ enum ValueMode {
     Text(TextPolicy),
     /// As JSON inside of JSON.
     Json,
+    /// As the columns of a schema, whose id it begins with.
+    Registry,
 }
 
 /// The most columns that a mapping may declare: each one costs memory in each open file.
@@ -42,7 +47,9 @@ impl RowKeys {
             ("auto", ValueMode::Text(auto)),
             ("bytes", ValueMode::Text(bytes)),
             ("json", ValueMode::Json),
+            ("registry", ValueMode::Registry),
         ];
+        let evolutions = [("as-written", Evolution::AsWritten), ("latest", Evolution::Latest)];
         let tombstones = [
             ("keep", Tombstones::Keep),
             ("drop", Tombstones::Drop),
@@ -58,6 +65,7 @@ impl RowKeys {
             value: f.choice("value", &values, faults),
             columns: columns(f, faults),
             raw_value: f.flag("raw_value", faults),
+            evolution: f.choice("evolution", &evolutions, faults),
             tombstones: f.choice("tombstones", &tombstones, faults),
             on_bad_record: f.choice("on_bad_record", &on_bad_record, faults),
             max_bad: f.parsed("max_bad", faults, |text| match text {
@@ -73,6 +81,7 @@ impl RowKeys {
             value: self.value.or(d.value),
             columns: self.columns.or_else(|| d.columns.clone()),
             raw_value: self.raw_value.or(d.raw_value),
+            evolution: self.evolution.or(d.evolution),
             tombstones: self.tombstones.or(d.tombstones),
             on_bad_record: self.on_bad_record.or(d.on_bad_record),
             max_bad: self.max_bad.or(d.max_bad),
@@ -85,6 +94,7 @@ impl RowKeys {
             "value" => self.value.is_some(),
             "columns" => self.columns.is_some(),
             "raw_value" => self.raw_value.is_some(),
+            "evolution" => self.evolution.is_some(),
             _ => false,
         }
     }
@@ -103,7 +113,8 @@ impl RowKeys {
         let max_bad = self.max_bad.flatten();
         // An empty table has no columns, whatever the defaults have.
         let columns = self.columns.filter(|columns| !columns.is_empty());
-        let rules = |rows| (RecordRules { rows, tombstones, on_bad_record }, max_bad);
+        let rules =
+            |rows| (RecordRules { rows, tombstones, on_bad_record, registered: None }, max_bad);
         let is_text = matches!(format, Some(Format::Text(_)));
         if counts {
             if is_text {
@@ -116,37 +127,31 @@ impl RowKeys {
             return rules(Rows::Counts);
         }
         let key_mode = self.key.unwrap_or(TextPolicy::Auto);
-        let json_lines = format.is_none_or(|f| matches!(f, Format::JsonLines(_)));
         let has_columns = format.is_none_or(|f| matches!(f, Format::Parquet(_) | Format::Avro(_)));
-        if self.raw_value.is_some() && columns.is_none() {
+        check_value((self.value, format, columns.is_some()), key, faults);
+        let is_registered = self.value == Some(ValueMode::Registry);
+        if self.evolution.is_some() && !is_registered {
+            faults.add(key("evolution"), "is about value = \"registry\", which is not set here");
+        }
+        if self.raw_value.is_some() && columns.is_none() && !is_registered {
             faults.add(key("raw_value"), "is about mappings with columns, and there are none");
         }
-        if self.value == Some(ValueMode::Json) {
-            if !json_lines {
-                faults.add(
-                    key("value"),
-                    "\"json\" needs format = \"jsonl\"; in Parquet and Avro write columns = { … }",
-                );
-            } else if columns.is_some() {
-                faults.add(
-                    key("value"),
-                    "\"json\" and columns can't both be set; write columns = {} where the columns \
-                     of [archive] are not wanted",
-                );
-            }
-            return rules(Rows::Json { key: key_mode });
-        }
+        let beside = |mode| self.raw_value.unwrap_or(true).then_some(mode);
         let value = match self.value {
+            Some(ValueMode::Json) => return rules(Rows::Json { key: key_mode }),
+            Some(ValueMode::Registry) => {
+                let evolution = self.evolution.unwrap_or(Evolution::AsWritten);
+                // An id before the value is not text.
+                let value = beside(TextPolicy::Bytes);
+                let of = Registered { key: key_mode, value, evolution };
+                let (reserved, schemas) = (Vec::new(), Arc::new(Schemas::default()));
+                let registered = Some(RegisteredRows { of, reserved, schemas });
+                let (rules, max_bad) = rules(Rows::Registered(of));
+                return (RecordRules { registered, ..rules }, max_bad);
+            }
             Some(ValueMode::Text(value)) => value,
-            _ => TextPolicy::Auto,
+            None => TextPolicy::Auto,
         };
-        if is_text && value == TextPolicy::Bytes {
-            faults.add(
-                key("value"),
-                "\"bytes\" can't be in text, whose lines are the values themselves: write value = \
-                 \"auto\"; a value that is no line of text is a bad record",
-            );
-        }
         let Some(columns) = columns else {
             return rules(if is_text { Rows::Values } else { Rows::Raw { key: key_mode, value } });
         };
@@ -157,9 +162,43 @@ impl RowKeys {
                  columns = {} where those of [archive] are not wanted",
             );
         }
-        let value = self.raw_value.unwrap_or(true).then_some(value);
-        let columns = JsonColumns::new(columns);
+        let (value, columns) = (beside(value), JsonColumns::new(columns));
         rules(Rows::Columns(Arc::new(ColumnRows { key: key_mode, value, columns })))
+    }
+}
+
+/// Finds a value that no file of the format has, or that declared columns do not suit.
+fn check_value(
+    (value, format, is_declared): (Option<ValueMode>, Option<Format>, bool),
+    key: &dyn Fn(&str) -> String,
+    faults: &mut Faults,
+) {
+    let columns_too = |what: &str| {
+        format!(
+            "\"{what}\" and columns can't both be set; write columns = {{}} where the columns of \
+             [archive] are not wanted"
+        )
+    };
+    match (value, format) {
+        (Some(ValueMode::Registry), Some(Format::JsonLines(_) | Format::Text(_))) => {
+            faults.add(key("value"), "\"registry\" needs format = \"parquet\" or \"avro\"");
+        }
+        (Some(ValueMode::Registry), _) if is_declared => {
+            faults.add(key("value"), columns_too("registry"));
+        }
+        (Some(ValueMode::Json), Some(Format::Parquet(_) | Format::Avro(_) | Format::Text(_))) => {
+            faults.add(
+                key("value"),
+                "\"json\" needs format = \"jsonl\"; in Parquet and Avro write columns = { … }",
+            );
+        }
+        (Some(ValueMode::Json), _) if is_declared => faults.add(key("value"), columns_too("json")),
+        (Some(ValueMode::Text(TextPolicy::Bytes)), Some(Format::Text(_))) => faults.add(
+            key("value"),
+            "\"bytes\" can't be in text, whose lines are the values themselves: write value = \
+             \"auto\"; a value that is no line of text is a bad record",
+        ),
+        _ => {}
     }
 }
 

@@ -1,6 +1,7 @@
 //! A whole configuration, and its faults.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use toml::Table;
@@ -14,6 +15,7 @@ use crate::common::config::kafka::{self, Kafka};
 use crate::common::config::kerberos::Kerberos;
 use crate::common::config::mapping::{self, Mapping};
 use crate::common::config::places::{KeyPlaces, TextPlace, line_of_dots};
+use crate::common::config::registry::{Registry, check_registry};
 use crate::common::config::root::Root;
 use crate::common::config::together;
 
@@ -22,6 +24,8 @@ use crate::common::config::together;
 pub struct Config {
     pub kafka: Kafka,
     pub daemon: Daemon,
+    /// Where schemas are asked for.
+    pub registry: Option<Arc<Registry>>,
     pub mappings: Vec<Mapping>,
     /// `[archive]` as it was written: the mappings' defaults.
     pub defaults: Table,
@@ -31,8 +35,9 @@ pub struct Config {
 type IsSame = fn(&Config, &Config) -> bool;
 
 /// What a running daemon does not take: keys or tables, and how to compare them.
-pub(super) const RESTART: [(&str, IsSame); 10] = [
+pub(super) const RESTART: [(&str, IsSame); 11] = [
     ("kafka", |a, b| a.kafka == b.kafka),
+    ("registry", |a, b| a.registry == b.registry),
     ("daemon.instance", |a, b| a.daemon.instance == b.daemon.instance),
     ("daemon.workers", |a, b| a.daemon.workers == b.daemon.workers),
     ("daemon.commit_interval", |a, b| a.daemon.commit_interval == b.daemon.commit_interval),
@@ -52,6 +57,7 @@ properties = {}
 secrets = {}
 [daemon]
 login = {}
+[registry]
 [archive]
 hadoop = {}
 kerberos = {}
@@ -141,6 +147,9 @@ impl Config {
         let kafka = kafka.and_then(|k| kafka::read(k, faults));
         let daemon = top.table("daemon", faults);
         let daemon = daemon::read(daemon, instance, faults);
+        let registry = top.table("registry", faults);
+        let is_registry_written = registry.is_some();
+        let registry = registry.and_then(|f| Registry::read(f, faults)).map(Arc::new);
         let written = top.table("archive", faults);
         let defaults_table = written.as_ref().map(Fields::table_as_written).unwrap_or_default();
         let defaults = ArchiveKeys::read(written, faults);
@@ -151,12 +160,13 @@ impl Config {
         let group = kafka.as_ref().map(|k| k.group_id.as_str());
         let mappings = mapping::read_all(tables, group, &defaults, faults);
         top.finish(faults);
+        check_registry(registry.as_deref(), is_registry_written, &mappings, faults);
         together::check_together(&mappings, faults);
         if let Some(kafka) = &kafka {
             together::check_message_size(kafka, &mappings, faults);
             together::check_caches(kafka, &mappings, faults);
         }
-        Some(Config { kafka: kafka?, daemon, mappings, defaults: defaults_table })
+        Some(Config { kafka: kafka?, daemon, registry, mappings, defaults: defaults_table })
     }
 
     /// How many worker threads a mapping may have: `daemon.workers` for one or two mappings, and

@@ -24,6 +24,8 @@ pub enum Subject {
     MayWrite(String),
     /// The permission to join the group.
     MayJoin,
+    /// The registry that a mapping's records need a schema of.
+    Registry(String),
     /// The transactional producer of a worker.
     Producer(WorkerName),
     /// The transactions of a worker.
@@ -58,6 +60,7 @@ impl Subject {
             | Subject::MayRead(_)
             | Subject::MayWrite(_)
             | Subject::MayJoin
+            | Subject::Registry(_)
             | Subject::Producer(_) => 0,
         }
     }
@@ -84,6 +87,7 @@ impl Subject {
             | Subject::Positions(m)
             | Subject::Reading(m)
             | Subject::MayRead(m)
+            | Subject::Registry(m)
             | Subject::MayWrite(m) => Some(m),
             Subject::Producer(worker) | Subject::Commits(worker) => Some(&worker.mapping),
         }
@@ -100,6 +104,7 @@ impl Subject {
             | Subject::MayJoin
             | Subject::Producer(_) => true,
             Subject::Root(_)
+            | Subject::Registry(_)
             | Subject::Positions(_)
             | Subject::Reading(_)
             | Subject::Commits(_) => false,
@@ -120,6 +125,7 @@ impl Subject {
             Subject::Commits(_) => "AL126",
             Subject::Root(_) => "AL201",
             Subject::Mapping(_) => "AL409",
+            Subject::Registry(_) => "AL411",
         }
     }
 
@@ -163,6 +169,9 @@ impl Subject {
                 format!("the brokers refuse to let this client commit for mapping.{mapping}")
             }
             Subject::MayJoin => "the brokers refuse to let this client join the group".into(),
+            Subject::Registry(mapping) => {
+                format!("a schema of mapping.{mapping} can't be had")
+            }
             Subject::Producer(worker) => format!("{worker} can't create a transactional producer"),
             Subject::Commits(worker) => format!("{worker} can't commit"),
         }
@@ -180,6 +189,7 @@ impl Subject {
             Subject::MayRead(mapping) => format!("topics of mapping.{mapping} may be read"),
             Subject::MayWrite(mapping) => format!("mapping.{mapping} may commit"),
             Subject::MayJoin => "the group may be joined".into(),
+            Subject::Registry(mapping) => format!("the schemas of mapping.{mapping} are known"),
             Subject::Producer(worker) => format!("{worker} has a producer"),
             Subject::Commits(worker) => format!("{worker} commits"),
         }
@@ -214,6 +224,10 @@ impl Subject {
             Subject::MayJoin => {
                 "nothing is read, and the brokers may delete records meanwhile; the client tries \
                  again by itself"
+            }
+            Subject::Registry(_) => {
+                "the partitions that need it are not read, and the brokers may delete their \
+                 records meanwhile; all others go on; the next try is within 15 s"
             }
             Subject::Producer(_) => {
                 "its counts wait; check kafka.properties and the brokers; the next try is within \
@@ -255,6 +269,7 @@ mod tests {
             Subject::MayRead("orders".into()),
             Subject::MayWrite("orders".into()),
             Subject::MayJoin,
+            Subject::Registry("orders".into()),
             Subject::Producer(WorkerName { mapping: "orders".into(), number: 1 }),
             Subject::Commits(WorkerName { mapping: "orders".into(), number: 1 }),
         ];

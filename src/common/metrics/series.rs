@@ -34,6 +34,11 @@ pub(super) const UNFIT: Text = (
      left out (skipped), and tombstones that are left out (dropped). Records that are read again \
      count again.",
 );
+pub(super) const SCHEMAS: Text = (
+    "alluvium_schemas_total",
+    "Tries at a schema that records name: found in the root (kept) or in the registry (fetched), \
+     not in the registry (missing), not to be used (unusable), or without an answer (failed).",
+);
 pub(super) const RESULTS: Text =
     ("alluvium_results_total", "Counts published in committed transactions.");
 pub(super) const PARTIALS: Text =

@@ -87,6 +87,7 @@ pub enum OutageOf {
     MayRead,
     MayWrite,
     MayJoin,
+    Registry,
     Producer,
     Commits,
 }
@@ -283,7 +284,7 @@ pub(super) mod tests {
     fn each_kind_of_outage_has_its_word() {
         use OutageOf::{
             Brokers, Commits, Mapping, MayJoin, MayRead, MayWrite, Positions, Producer, Reading,
-            Root,
+            Registry, Root,
         };
         for (of, word) in [
             (Brokers, "brokers"),
@@ -294,6 +295,7 @@ pub(super) mod tests {
             (MayRead, "may_read"),
             (MayWrite, "may_write"),
             (MayJoin, "may_join"),
+            (Registry, "registry"),
             (Producer, "producer"),
             (Commits, "commits"),
         ] {

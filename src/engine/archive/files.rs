@@ -6,6 +6,7 @@
 //! as after a backfill, cost their own bytes and no more.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -16,9 +17,10 @@ use crate::engine::archive::commands::ArchiveCommand;
 use crate::engine::archive::kept::{KeptRecords, size_of_kept};
 use crate::engine::archive::ledger::EntryTemplate;
 use crate::engine::archive::open::OpenFiles;
+use crate::engine::archive::targets::{Targets, encoded};
 use crate::engine::archive::task::Archiver;
-use crate::pure::layout::format::Rows;
 use crate::pure::layout::names::{PartitionPaths, staged_name};
+use crate::pure::layout::registered::Target;
 use crate::pure::layout::roll::OpenTotals;
 use crate::pure::layout::rules::{Fit, OnBadRecord};
 use crate::pure::protocol::{AttemptId, EntryKey, FileRef};
@@ -39,6 +41,7 @@ pub struct Files {
     open: Vec<OpenFile>,
     by_bucket: HashMap<Bucket, usize>,
     last: Option<(Bucket, usize)>,
+    targets: Targets,
     first_at: Instant,
     last_at: Instant,
     /// Records that were read, whatever became of them.
@@ -49,6 +52,8 @@ pub struct Files {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Bucket {
     is_quarantine: bool,
+    /// The id of the schema whose columns the file has.
+    schema: Option<u32>,
     /// [`crate::pure::layout::Template::bucket`]
     time: Option<i64>,
 }
@@ -68,6 +73,8 @@ pub enum Archived {
 
 struct OpenFile {
     is_quarantine: bool,
+    /// Its columns, where files of the mapping have columns of their own.
+    target: Option<Arc<Target>>,
     directory: String,
     body: Body,
     rows: u64,
@@ -133,6 +140,7 @@ impl Files {
             open: Vec::new(),
             by_bucket: HashMap::new(),
             last: None,
+            targets: Targets::default(),
             first_at: now,
             last_at: now,
             records: 0,
@@ -150,7 +158,7 @@ impl Files {
     ) -> Result<Archived, EncodeError> {
         self.last_at = now;
         self.records = self.records.saturating_add(1);
-        let fit = archive.rules.fit(record);
+        let (fit, target) = self.targets.fit(record, &archive.rules);
         let archived = match &fit {
             Fit::Raw | Fit::Cells(_) | Fit::Json(_) => Archived::Row,
             Fit::Nothing => return Ok(Archived::Dropped),
@@ -162,10 +170,13 @@ impl Files {
         };
         let is_quarantine = archived != Archived::Row;
         let millis = record.timestamp.millis();
-        let bucket = Bucket { is_quarantine, time: archive.template(is_quarantine).bucket(millis) };
+        let target = target.filter(|_| !is_quarantine);
+        let schema = target.as_ref().and_then(|target| target.id());
+        let time = archive.template(is_quarantine).bucket(millis);
+        let bucket = Bucket { is_quarantine, schema, time };
         let at = match self.last {
             Some((last, at)) if last == bucket => at,
-            _ => self.file_of(bucket, millis, record.offset, archive),
+            _ => self.file_of((bucket, target), millis, record.offset, archive),
         };
         self.last = Some((bucket, at));
         let file = &mut self.open[at];
@@ -197,7 +208,7 @@ impl Files {
 
     fn file_of(
         &mut self,
-        bucket: Bucket,
+        (bucket, target): (Bucket, Option<Arc<Target>>),
         millis: Option<i64>,
         first: Offset,
         archive: &ArchiveConfig,
@@ -205,16 +216,18 @@ impl Files {
         if let Some(at) = self.by_bucket.get(&bucket) {
             return *at;
         }
-        let Bucket { is_quarantine, .. } = bucket;
+        let Bucket { is_quarantine, schema, .. } = bucket;
         let template = archive.template(is_quarantine);
         let directory = template.render(&self.of.topic, self.of.partition, millis);
-        let known = self
-            .open
-            .iter()
-            .position(|f| f.directory == directory && f.is_quarantine == is_quarantine);
+        let is_same = |f: &OpenFile| {
+            let columns = f.target.as_ref().and_then(|target| target.id());
+            f.directory == directory && f.is_quarantine == is_quarantine && columns == schema
+        };
+        let known = self.open.iter().position(is_same);
         let at = known.unwrap_or_else(|| {
             self.open.push(OpenFile {
                 is_quarantine,
+                target,
                 directory,
                 body: Body::Kept(KeptRecords::default()),
                 rows: 0,
@@ -236,12 +249,14 @@ impl Files {
         archive: &ArchiveConfig,
         archiver: &Archiver,
     ) -> Result<bool, EncodeError> {
-        let OpenFile { body: Body::Kept(kept), is_quarantine, .. } = &mut self.open[at] else {
+        let file = &mut self.open[at];
+        let OpenFile { body: Body::Kept(kept), is_quarantine, target, .. } = file else {
             return Ok(true);
         };
         let Some(place) = self.open_in_store.grow() else { return Ok(false) };
         archiver.send(ArchiveCommand::Grow { file: at, place });
-        let encoder = encoded(std::mem::take(kept), *is_quarantine, archive, &self.of)?;
+        let kept = std::mem::take(kept);
+        let encoder = encoded(kept, *is_quarantine, target.as_deref(), archive, &self.of)?;
         let store_bytes = archive.root.bytes_of_open_file();
         self.open[at].body = Body::Growing { encoder, store_bytes };
         Ok(true)
@@ -304,7 +319,8 @@ impl Files {
                     encoder.finish(&about, &mut |bytes| sent.send(at, bytes, archiver))?;
                 }
                 Body::Kept(kept) => {
-                    let encoder = encoded(kept, file.is_quarantine, archive, &self.of)?;
+                    let (bad, target) = (file.is_quarantine, file.target.as_deref());
+                    let encoder = encoded(kept, bad, target, archive, &self.of)?;
                     let mut chunks = Vec::new();
                     let mut keep = |bytes| sent.add(bytes, &mut |chunk| chunks.push(chunk));
                     encoder.finish(&about, &mut keep)?;
@@ -349,20 +365,6 @@ pub fn footer(
         ("first_offset", offsets.0.to_string()),
         ("last_offset", offsets.1.to_string()),
     ]
-}
-
-/// An encoder that has all of these records, which go as they are encoded.
-fn encoded(
-    kept: KeptRecords,
-    is_quarantine: bool,
-    archive: &ArchiveConfig,
-    of: &TopicPartition,
-) -> Result<Encoder, EncodeError> {
-    let rules = &archive.rules;
-    let rows = if is_quarantine { &Rows::Quarantine } else { &rules.rows };
-    let mut encoder = Encoder::with(archive.format(is_quarantine), archive.options, rows, of)?;
-    kept.replay(|record| encoder.append(record, &rules.fit(record)))?;
-    Ok(encoder)
 }
 
 impl Sent {

@@ -5,7 +5,8 @@
 //! * `ledger`: the ledger of one partition; `staging`: what is staged of it; `adopting`: what an
 //!   owner has sealed and left there; `abandoned`: the same, of partitions that no broker has.
 //! * `task`: carries out what a worker asks of the store; `commands`: what that is, and its order.
-//! * `files`: the open files of one attempt; `kept`: records that wait as bytes.
+//! * `files`: the open files of one attempt; `targets`: their columns; `kept`: records that wait as
+//!   bytes.
 //! * `open`: how many files the process has open in its stores.
 //! * `half`: the archive half of one partition on its worker.
 //! * `calls`: what a roll costs the NameNode.
@@ -28,4 +29,5 @@ pub mod root;
 #[cfg(test)]
 pub(crate) mod samples;
 mod staging;
+mod targets;
 pub mod task;

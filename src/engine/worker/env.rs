@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 
 use crate::clients::kafka::Fatal;
 use crate::clients::kafka::offsets::Positions;
+use crate::clients::registry::SchemaSource;
 use crate::common::clock::Now;
 use crate::common::config::budget;
 use crate::common::health::Board;
@@ -26,6 +27,8 @@ pub struct Env {
     pub paused: Arc<Paused>,
     pub metrics: Arc<Metrics>,
     pub positions: Arc<dyn Positions>,
+    /// [`None`]: no mapping has values of a registry.
+    pub registry: Option<Arc<dyn SchemaSource>>,
     pub runtime: tokio::runtime::Handle,
     pub commit_interval: Duration,
     /// Another number for each instance, so that instances do not all try again at the same moment.

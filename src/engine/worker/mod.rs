@@ -34,6 +34,7 @@ mod pool;
 mod questions;
 mod report;
 mod round;
+mod schema_wait;
 mod slot_pool;
 mod slots;
 mod transaction;

@@ -21,6 +21,7 @@ use crate::engine::worker::delay::Delay;
 use crate::engine::worker::env::Env;
 use crate::engine::worker::fetching::Fetching;
 use crate::engine::worker::inbox::{Added, Answer};
+use crate::engine::worker::schema_wait::SchemaWait;
 use crate::engine::worker::unfit::Unfit;
 use crate::pure::layout::RollReason;
 use crate::pure::protocol::Machine;
@@ -60,6 +61,8 @@ pub(super) struct PartitionSinks {
     pub(super) log_question: Option<Ticket>,
     pub(super) tally: Tally,
     pub(super) unfit: Unfit,
+    /// [`None`] where records name no schemas.
+    pub(super) schemas: Option<SchemaWait>,
 }
 
 /// What operators see.
@@ -124,6 +127,7 @@ impl OwnedPartition {
             machine: Machine::assigned(setup),
             archive: ArchiveHalf::new(&tp, &role, &env.open_files, tell),
             results: Results::new(&role, &env.sources),
+            schemas: SchemaWait::of(&role, env),
             tp,
             role: Arc::new(role),
             alive,
@@ -192,16 +196,21 @@ impl OwnedPartition {
         }
         (sinks.view.first_time, sinks.view.largest) = (None, 0);
         let mut stop = None;
-        let read = source.read(&mut |record| {
+        let mut read = source.read(&mut |record| {
             if stop.is_none() {
                 stop = sinks.on_record(record, now).err();
             }
         });
+        if sinks.waits_for_schema() {
+            // Not all of it was taken, so nothing is known of what lies below its end.
+            read.end = None;
+        }
         fetching.gave(&read, now.instant);
         if 0 < read.records {
             env.slots.read(sinks.view.largest, now.instant);
         }
-        sinks.backlog = read.end.is_none() && (backlog || 0 < read.records);
+        sinks.backlog =
+            !sinks.waits_for_schema() && read.end.is_none() && (backlog || 0 < read.records);
         if let Some(end) = read.end {
             sinks.view.met_end = Some(end);
             sinks.machine.skip_to(end);
@@ -209,19 +218,8 @@ impl OwnedPartition {
         if read.moved {
             sinks.input(Input::Moved, now, env);
         }
-        match read.trouble {
-            None => {}
-            Some(Trouble::OutOfRange(text)) => {
-                tracing::debug!(tp = %sinks.tp, text, "the client's position is out of range");
-                sinks.input(Input::OutOfRange, now, env);
-            }
-            Some(Trouble::Refused(error)) => sinks.on_refused_read(&error, now, env),
-            Some(Trouble::Error(error)) => {
-                env.metrics.kafka_errors.with_label_values(&["read"]).inc();
-                sinks.view.read_failed = true;
-                let subject = Subject::Reading(sinks.role.mapping.clone());
-                sinks.brokers_failed(&subject, &error.to_string(), now, env);
-            }
+        if let Some(trouble) = read.trouble {
+            sinks.on_trouble(trouble, now, env);
         }
         if 0 < read.records || read.end.is_some() {
             sinks.reading_worked(now, env);
@@ -235,10 +233,35 @@ impl OwnedPartition {
 }
 
 impl PartitionSinks {
+    /// The client has said something that is no record.
+    fn on_trouble(&mut self, trouble: Trouble, now: Now, env: &Env) {
+        match trouble {
+            Trouble::OutOfRange(text) => {
+                tracing::debug!(tp = %self.tp, text, "the client's position is out of range");
+                self.input(Input::OutOfRange, now, env);
+            }
+            Trouble::Refused(error) => self.on_refused_read(&error, now, env),
+            Trouble::Error(error) => {
+                env.metrics.kafka_errors.with_label_values(&["read"]).inc();
+                self.view.read_failed = true;
+                let subject = Subject::Reading(self.role.mapping.clone());
+                self.brokers_failed(&subject, &error.to_string(), now, env);
+            }
+        }
+    }
+
     /// Everything in one record's life that happens on the worker. A record that can't be taken is
     /// the input that stops the partition.
     #[inline]
     fn on_record(&mut self, record: &Record<'_>, now: Now) -> Result<(), Box<Input>> {
+        // Before the rules know of it: it is read again. What is archived needs no schema.
+        let archived = self.machine.rules().and_then(|rules| rules.a());
+        if let Some(schemas) = &mut self.schemas
+            && archived.is_none_or(|end| end <= record.offset)
+            && schemas.begins_at(record, now)
+        {
+            return Err(Box::new(Input::Moved));
+        }
         let share = self.machine.accept(record.offset, new_attempt);
         if share == Share::NONE {
             return Ok(());
@@ -264,6 +287,11 @@ impl PartitionSinks {
             })?;
         }
         Ok(())
+    }
+
+    /// Nothing is read until a schema is known.
+    pub(super) fn waits_for_schema(&self) -> bool {
+        self.schemas.as_ref().is_some_and(SchemaWait::is_waiting)
     }
 
     pub(super) fn owned(&self) -> bool {

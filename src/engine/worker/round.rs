@@ -315,9 +315,13 @@ impl Worker {
         if stands_still {
             self.owned.values_mut().for_each(|p| p.fetching.is_not_read());
         }
+        for schemas in self.owned.values_mut().filter_map(|p| p.sinks.schemas.as_mut()) {
+            schemas.look(now, &self.env);
+        }
         // A stop reads nothing new, only what has to be read again.
         let stops = matches!(self.drain, Drain::Until { .. });
-        let is_read = |p: &OwnedPartition| !stops || p.reads_for_drain(now);
+        let is_read =
+            |p: &OwnedPartition| !p.sinks.waits_for_schema() && (!stops || p.reads_for_drain(now));
         let backlogged = self.owned.iter().filter(|(_, p)| p.sinks.backlog && is_read(p));
         self.turn.choose(&backlogged.map(|(tp, _)| tp).collect::<Vec<_>>(), now);
         let turn = self.turn.whose.as_ref();

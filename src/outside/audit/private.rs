@@ -58,8 +58,8 @@ impl Private {
 
 /// What a path below [`PRIVATE`] is, by its name.
 enum Place {
-    /// The identity, a file of a ledger's directory (the ledgers' listing reads these), or a new
-    /// identity before it is renamed.
+    /// The identity, a file of a ledger's directory (the ledgers' listing reads these), a schema,
+    /// or a new identity or schema before it is renamed.
     Ours,
     /// Of an attempt of this partition.
     Staged((LedgerPath, EntryKey)),
@@ -69,14 +69,15 @@ enum Place {
 impl Place {
     fn of(path: &str) -> Place {
         let below = |directory: &str| path.strip_prefix(directory)?.strip_prefix('/');
-        if path == IDENTITY {
+        if path == IDENTITY || names::is_schema(path) {
             return Place::Ours;
         }
         if let Some(inside) = below(LEDGERS) {
             return if inside.split('/').count() == 4 { Place::Ours } else { Place::Foreign };
         }
         let Some(inside) = below(STAGING) else { return Place::Foreign };
-        if inside.starts_with("identity-") && !inside.contains('/') {
+        let is_before = |name: &str| inside.starts_with(name) && !inside.contains('/');
+        if is_before("identity-") || is_before("schema-") {
             return Place::Ours;
         }
         let segments: Vec<&str> = inside.split('/').collect();

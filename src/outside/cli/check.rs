@@ -131,9 +131,10 @@ fn warnings(config: &Config, now_ms: i64) -> BTreeSet<String> {
     let of_web = web::warnings(&config.daemon);
     let is_identified = config.kafka.kerberos.is_some();
     let of_roots = config.archives().flat_map(|a| a.root.warnings(is_identified));
+    let of_registry = config.registry.iter().flat_map(|r| r.login.exposed("registry"));
     let of_hours = config.archives().filter_map(|a| doubled_hour(a, now_ms));
     let all = exposed.into_iter().chain(of_kerberos).chain(of_web).chain(of_roots);
-    all.chain(of_hours).collect()
+    all.chain(of_registry).chain(of_hours).collect()
 }
 
 /// A path whose hours come twice in a night.
@@ -232,7 +233,10 @@ fn sample_of(topics: &Topics) -> String {
 /// What becomes of bad records, where the mapping can have some.
 fn bad_records(archive: &ArchiveConfig, topic: &str, now_ms: i64) -> Option<String> {
     let rules = &archive.rules;
-    let typed = matches!(rules.rows, Rows::Columns(_) | Rows::Json { .. } | Rows::Values);
+    let typed = match rules.rows {
+        Rows::Columns(_) | Rows::Registered(_) | Rows::Json { .. } | Rows::Values => true,
+        Rows::Raw { .. } | Rows::Quarantine | Rows::Counts => false,
+    };
     let quarantined = rules.tombstones == Tombstones::Quarantine;
     let what = match (typed, rules.on_bad_record) {
         (false, _) if !quarantined => return None,

@@ -84,6 +84,7 @@ impl Health {
                 Subject::MayRead(mapping) => (OutageOf::MayRead, mapping.clone()),
                 Subject::MayWrite(mapping) => (OutageOf::MayWrite, mapping.clone()),
                 Subject::MayJoin => (OutageOf::MayJoin, String::new()),
+                Subject::Registry(mapping) => (OutageOf::Registry, mapping.clone()),
                 Subject::Producer(worker) => (OutageOf::Producer, worker.number.to_string()),
                 Subject::Commits(worker) => (OutageOf::Commits, worker.number.to_string()),
             };

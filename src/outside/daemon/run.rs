@@ -20,6 +20,7 @@ use crate::clients::kafka::{
     BatchLimits, Consumer, Fatal, KafkaError, NoContact, Prefetch, Transactions, Twins,
     consumer_config, first_contact, producer_config,
 };
+use crate::clients::registry::RegistryClient;
 use crate::clients::store::ErrorKind;
 use crate::clients::store::measured::StoreTimer;
 use crate::common::clock::Now;
@@ -326,6 +327,7 @@ fn environment(
         paused: Arc::new(Paused::default()),
         metrics,
         positions: Arc::new(positions),
+        registry: config.registry.clone().map(|of| Arc::new(RegistryClient::new(of)) as _),
         runtime: tokio::runtime::Handle::current(),
         commit_interval: config.daemon.commit_interval,
         jitter: jitter_of(&config.daemon.instance),

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use openssl::error::ErrorStack;
-use openssl::pkey::{PKey, Private};
 use openssl::ssl::{
     AlpnError, SslAcceptor, SslAcceptorBuilder, SslContext, SslMethod, SslOptions,
     SslSessionCacheMode, SslVerifyMode, SslVersion, cipher_name, select_next_proto,
@@ -12,6 +11,7 @@ use openssl::stack::Stack;
 use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::{X509, X509Ref, X509VerifyResult};
 
+use crate::clients::http::key_of;
 use crate::common::files;
 use crate::outside::web::file::{ClientAuth, Curve, TlsKeys, Version};
 
@@ -51,12 +51,6 @@ fn certificates(name: &str, pem: &[u8]) -> Result<Vec<X509>, String> {
     let fault = |what: &str| format!("tls_server_config.{name}: {what}");
     let chain = X509::stack_from_pem(pem).map_err(|e| fault(&e.to_string()))?;
     if chain.is_empty() { Err(fault("there is no certificate in PEM form")) } else { Ok(chain) }
-}
-
-/// Reads a key that has no password: one with a password would be asked for at a terminal.
-pub(super) fn key_of(pem: &[u8]) -> Result<PKey<Private>, String> {
-    PKey::private_key_from_pem_callback(pem, |_| Ok(0))
-        .map_err(|_| "there is no key in PEM form without a password".into())
 }
 
 /// What each connection begins with.

@@ -249,7 +249,8 @@ pub(crate) fn refused(daemon: &Daemon) -> Option<ConfigFault> {
 
 /// Files that everybody on this host can read, and a listener that is open to other hosts.
 pub(crate) fn warnings(daemon: &Daemon) -> Vec<String> {
-    let mut warnings: Vec<String> = daemon.login.iter().flat_map(|l| l.exposed()).collect();
+    let mut warnings: Vec<String> =
+        daemon.login.iter().flat_map(|l| l.exposed("daemon.login")).collect();
     let path = daemon.web_config.as_deref();
     let now = path.and_then(|path| InForce::read(path).ok());
     if let (Some(path), Some(now)) = (path, &now) {

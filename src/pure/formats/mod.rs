@@ -6,6 +6,7 @@
 //! | [`entry`] | the ledger in the store, one file for each appended range |
 //! | [`identity`] | `_alluvium/identity` in the store, one for each root |
 //! | [`metadata`] | Kafka's committed offsets |
+//! | [`schema`] | `_alluvium/schemas` in the store, one for each schema of archived records |
 //! | [`header`] | Kafka, on every count and every message of partial counts |
 //! | [`partials`] | the partials topic |
 //!
@@ -24,3 +25,4 @@ pub mod header;
 pub mod identity;
 pub mod metadata;
 pub mod partials;
+pub mod schema;

@@ -116,6 +116,27 @@ impl ColumnType {
         })
     }
 
+    /// The cell of a date, in days since 1970.
+    ///
+    /// # Errors
+    /// Some readers cannot hold it.
+    pub fn date<'a>(self, days: i32) -> Result<Cell<'a>, String> {
+        match READABLE_DAYS.contains(&days) {
+            true => Ok(Cell::Date(days)),
+            false => Err(format!("{days} days since 1970 are not a {self}")),
+        }
+    }
+
+    /// The cell of a time, in units of this type since 1970.
+    ///
+    /// # Errors
+    /// Some readers cannot hold it.
+    pub fn time<'a>(self, number: i64) -> Result<Cell<'a>, String> {
+        let ColumnType::Time { micros } = self else { return Err(format!("{self} is no time")) };
+        let micros = number.checked_mul(micros).and_then(readable);
+        micros.map(Cell::Micros).ok_or_else(|| format!("{number} is not a {self}"))
+    }
+
     fn value(self, json: &str) -> Option<Cell<'_>> {
         let is_number = json.starts_with(|c: char| c == '-' || c.is_ascii_digit());
         Some(match self {
@@ -137,15 +158,15 @@ impl ColumnType {
                 let date: Date = (text.len() == 10).then(|| text.parse().ok())??;
                 let days = date.duration_since(Date::constant(1970, 1, 1)).as_hours();
                 let days = i32::try_from(days.checked_div(24)?).ok()?;
-                Cell::Date(READABLE_DAYS.contains(&days).then_some(days)?)
+                self.date(days).ok()?
             }
             ColumnType::TimeText => {
                 let micros = parse_strict_rfc3339(&string(json)?)?;
                 Cell::Micros(readable(micros)?)
             }
-            ColumnType::Time { micros } => {
+            ColumnType::Time { .. } => {
                 let number: i64 = json.parse().ok()?;
-                Cell::Micros(readable(number.checked_mul(micros)?)?)
+                self.time(number).ok()?
             }
             ColumnType::Bytes => Cell::Bytes(STANDARD.decode(&*string(json)?).ok()?),
             ColumnType::Json => Cell::Text(compact(json)),

@@ -71,7 +71,7 @@ impl Column {
 
 /// All declared columns of a mapping, in the order of the files' columns, and the tree of their
 /// paths: a value is read once.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct JsonColumns {
     columns: Vec<Column>,
     tree: Tree,

@@ -129,6 +129,9 @@ pub enum Rows {
     Raw { key: TextPolicy, value: TextPolicy },
     /// The envelope with declared columns of a JSON value.
     Columns(Arc<ColumnRows>),
+    /// The envelope with the columns of a schema in a registry: a file has declared columns, which
+    /// are its schema's.
+    Registered(Registered),
     /// The envelope with a value that is a JSON object or array, as it is; JSON lines only.
     Json { key: TextPolicy },
     /// The value alone, which is one line of text; text only.
@@ -137,6 +140,24 @@ pub enum Rows {
     Quarantine,
     /// Typed rows of a topic of published counts.
     Counts,
+}
+
+/// Rows whose values have the id of a schema.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Registered {
+    pub key: TextPolicy,
+    /// How the whole value stands beside the columns; [`None`] if it does not.
+    pub value: Option<TextPolicy>,
+    pub evolution: Evolution,
+}
+
+/// Of which schema a file has the columns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Evolution {
+    /// Of that which its records were written with.
+    AsWritten,
+    /// Of the newest known one of the same name that loses nothing of its records.
+    Latest,
 }
 
 /// Rows with declared columns.
@@ -174,6 +195,15 @@ impl Rows {
                 let key = of.key.checksum_text();
                 format!("Columns {{ key: {key}, value: {value}, {} }}", columns.join(", "))
             }
+            Rows::Registered(Registered { key, value, evolution }) => {
+                let evolution = match evolution {
+                    Evolution::AsWritten => "as written",
+                    Evolution::Latest => "latest",
+                };
+                let value = value.map_or("None", TextPolicy::checksum_text);
+                let key = key.checksum_text();
+                format!("Registered {{ key: {key}, value: {value}, evolution: {evolution} }}")
+            }
             Rows::Json { key } => format!("Json {{ key: {} }}", key.checksum_text()),
             Rows::Values => "Values".into(),
             Rows::Quarantine => "Quarantine".into(),
@@ -181,7 +211,7 @@ impl Rows {
         }
     }
 
-    /// The names of the columns, in their order.
+    /// The names of the columns, in their order; without those of schemas in a registry.
     #[must_use]
     pub fn columns(&self) -> Vec<&str> {
         let [before, value, behind] = ENVELOPE;
@@ -193,6 +223,10 @@ impl Rows {
                 let value = if of.value.is_some() { value } else { &[] };
                 let declared = of.columns.columns().iter().map(|column| column.name.as_str());
                 [before, value, behind].concat().into_iter().chain(declared).collect()
+            }
+            Rows::Registered(of) => {
+                let value = if of.value.is_some() { value } else { &[] };
+                [before, value, behind].concat()
             }
             Rows::Counts => vec![
                 "window_start",

@@ -8,11 +8,14 @@ pub mod cells;
 pub mod columns;
 mod doubled;
 pub mod format;
+pub mod frame;
 pub mod names;
+pub mod registered;
 pub mod roll;
 pub mod rules;
 pub mod table;
 pub mod template;
+pub mod writer_schema;
 
 pub use roll::{RollPolicy, RollReason};
 pub use template::Template;

@@ -3,6 +3,7 @@
 //! ```text
 //! <root>/<path template>/part-<topic>-<incarnation>-<partition>-<first>-<last>.<ext>
 //! <root>/_alluvium/identity
+//! <root>/_alluvium/schemas/<id>.json
 //! <root>/_alluvium/ledger/<topic>/<incarnation>/<partition>/<from, 20 digits>.entry
 //! <root>/_alluvium/staging/<topic>/<incarnation>/<partition>/<from>-<attempt>.<n>.staged
 //! <root>/_alluvium/staging/<topic>/<incarnation>/<partition>/<from>-<attempt>.manifest
@@ -40,6 +41,8 @@ pub const IDENTITY: &str = "_alluvium/identity";
 pub const LEDGERS: &str = "_alluvium/ledger";
 /// Holds what is being written.
 pub const STAGING: &str = "_alluvium/staging";
+/// Holds the schemas that records in this root were written with.
+pub const SCHEMAS: &str = "_alluvium/schemas";
 /// The manifest's name among the files of an attempt.
 pub const MANIFEST: &str = "manifest";
 /// The NameNode's default limit on a name (`dfs.namenode.fs-limits.max-component-length`).
@@ -176,6 +179,26 @@ pub fn staged_identity(id: &str) -> String {
     format!("{STAGING}/identity-{id}")
 }
 
+/// Where the schema with this id is kept.
+#[must_use]
+pub fn schema(id: u32) -> String {
+    format!("{SCHEMAS}/{id}.json")
+}
+
+/// Whether a path is one of [`schema`].
+#[must_use]
+pub fn is_schema(path: &str) -> bool {
+    let name = path.strip_prefix(SCHEMAS).and_then(|rest| rest.strip_prefix('/'));
+    let id = name.and_then(|name| name.strip_suffix(".json")).and_then(|id| id.parse().ok());
+    id.is_some_and(|id| schema(id) == path)
+}
+
+/// Where a schema is written, before it is renamed.
+#[must_use]
+pub fn staged_schema(name: &str) -> String {
+    format!("{STAGING}/schema-{name}")
+}
+
 /// A topic, escaped, as it stands in the names of its files.
 #[must_use]
 pub fn shortened(topic: &str) -> Cow<'_, str> {
@@ -309,7 +332,7 @@ mod tests {
         for path in [p.staging(), p.staged(key, id, "0.staged"), format!("{old}/0.staged"), old] {
             assert_eq!(staged_by(&path).unwrap(), p.in_root(), "{path}");
         }
-        for path in [IDENTITY, STAGING, &staged_identity("x"), &p.ledger()] {
+        for path in [IDENTITY, STAGING, &staged_identity("x"), &staged_schema("x"), &p.ledger()] {
             assert_eq!(staged_by(path), None, "{path}");
         }
     }
@@ -392,6 +415,7 @@ mod tests {
                 written.push(paths.file(Offset(1_000), Offset(1_199), extension));
             }
         }
+        written.extend([SCHEMAS.into(), schema(7), staged_schema("fedcba98")]);
         let written: String = written.into_iter().map(|line| line + "\n").collect();
         assert_eq!(written, GOLDEN);
     }

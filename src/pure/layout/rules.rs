@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use crate::pure::json::{on_one_line, unreadable};
 use crate::pure::layout::cells::Cell;
 use crate::pure::layout::format::Rows;
+use crate::pure::layout::registered::{RegisteredRows, Target};
 use crate::pure::record::Record;
 
 /// What becomes of a record that does not fit.
@@ -38,6 +39,8 @@ pub struct RecordRules {
     pub rows: Rows,
     pub tombstones: Tombstones,
     pub on_bad_record: OnBadRecord,
+    /// The schemas of [`Rows::Registered`], and of no others.
+    pub registered: Option<RegisteredRows>,
 }
 
 /// What a record is, by the rules.
@@ -73,6 +76,7 @@ impl RecordRules {
             },
             (Rows::Raw { .. } | Rows::Quarantine | Rows::Json { .. }, None, _) => Fit::Raw,
             (Rows::Quarantine, Some(_), _) => Fit::Raw,
+            (Rows::Registered(_), _, _) => self.fit_in(record, &self.target_of(record)),
             (Rows::Columns(of), None, _) => Fit::Cells(of.columns.no_row()),
             (Rows::Columns(of), Some(value), _) => match of.columns.row(value) {
                 Ok(cells) => Fit::Cells(cells),
@@ -80,6 +84,29 @@ impl RecordRules {
             },
             (Rows::Json { .. }, Some(value), _) => match nested(value) {
                 Ok(json) => Fit::Json(json),
+                Err(why) => Fit::Bad(why),
+            },
+        }
+    }
+
+    /// The columns of a file that the record may stand in, where files have columns of their own.
+    #[must_use]
+    pub fn target_of(&self, record: &Record<'_>) -> Target {
+        let of = self.registered.as_ref();
+        let target = of.map(|of| of.target(of.target_of(record)));
+        target.unwrap_or_else(|| Target { schema: None, rows: self.rows.clone() })
+    }
+
+    /// The record as the rules have it, in a file with these columns.
+    #[inline]
+    #[must_use]
+    pub fn fit_in<'a>(&self, record: &Record<'a>, target: &Target) -> Fit<'a> {
+        let Some(of) = &self.registered else { return self.fit(record) };
+        match (record.value, self.tombstones) {
+            (None, Tombstones::Drop) => Fit::Nothing,
+            (None, Tombstones::Quarantine) => Fit::Bad("the record has no value".into()),
+            _ => match of.cells(record, target) {
+                Ok(cells) => Fit::Cells(cells),
                 Err(why) => Fit::Bad(why),
             },
         }
@@ -127,7 +154,7 @@ mod tests {
 
     fn rules(rows: &Rows, tombstones: Tombstones) -> RecordRules {
         let on_bad_record = OnBadRecord::Quarantine;
-        RecordRules { rows: rows.clone(), tombstones, on_bad_record }
+        RecordRules { rows: rows.clone(), tombstones, on_bad_record, registered: None }
     }
 
     fn all_rows() -> [Rows; 5] {

@@ -126,6 +126,16 @@ impl Template {
         Ok(())
     }
 
+    /// The names of the directories `name=value`, which readers make columns of.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let texts = self.segments.iter().filter_map(|segment| match segment.first() {
+            Some(Piece::Text(text)) => text.split_once('='),
+            _ => None,
+        });
+        texts.map(|(name, _)| name.into()).collect()
+    }
+
     pub(super) fn segments(&self) -> &[Vec<Piece>] {
         &self.segments
     }

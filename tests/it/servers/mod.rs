@@ -14,6 +14,7 @@ mod operate;
 mod page;
 mod readers;
 mod records;
+mod registry;
 mod starts;
 mod unfit;
 
@@ -66,6 +67,7 @@ pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
     ("a_local_directory", records::a_local_directory),
     ("foreign_readers", readers::foreign_readers),
     ("every_encoding_is_read", encodings::every_encoding_is_read),
+    ("a_registry_that_dies_and_comes_back", registry::a_registry_that_dies_and_comes_back),
     ("records_that_do_not_fit", unfit::records_that_do_not_fit),
     ("bad_records_that_stop", unfit::bad_records_that_stop),
     ("starts_patterns_and_idle_rolls", starts::starts_patterns_and_idle_rolls),

@@ -9,6 +9,7 @@ mod leaving;
 mod oracle;
 mod owned;
 mod partials;
+mod schemas;
 mod stopping;
 mod topics;
 mod world;

@@ -118,6 +118,7 @@ pub(super) fn env(brokers: &Brokers, registry: &prometheus::Registry) -> Env {
         metrics: Arc::new(Metrics::new(registry)),
         positions: Arc::new(brokers.clone()),
         runtime: tokio::runtime::Handle::current(),
+        registry: None,
         // Longer than a roll, so that either position may be ahead of the other.
         commit_interval: Duration::from_secs(2),
         jitter: 0,
@@ -145,7 +146,8 @@ pub(super) fn role(topic: &str, store: &Memory) -> Role {
     if let (Some(archive), Some(on_bad_record), "in") = (&mut role.archive, UNFIT.get(), topic) {
         let rows = Rows::Json { key: TextPolicy::Auto };
         let tombstones = Tombstones::Keep;
-        Arc::make_mut(archive).rules = RecordRules { rows, tombstones, on_bad_record };
+        Arc::make_mut(archive).rules =
+            RecordRules { rows, tombstones, on_bad_record, registered: None };
         // As many as a partition has: what is read again after a failure counts once.
         let (most, within) = (Most::Records(8), Duration::from_hours(1));
         Arc::make_mut(archive).max_bad = Some(MaxBad { most, within });

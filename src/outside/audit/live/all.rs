@@ -7,7 +7,7 @@ use crate::clients::kafka::{Consumer, Transactions, Twins, consumer_config, prod
 use crate::common::config::Config;
 use crate::outside::audit::brokers::Brokers;
 use crate::outside::audit::live::tried::{Attempted, Tried};
-use crate::outside::audit::live::{identities, roots, stamps, topics};
+use crate::outside::audit::live::{identities, registry, roots, stamps, topics};
 
 /// How long the brokers have to answer a producer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -23,6 +23,7 @@ pub async fn try_all(config: &Config) -> Vec<Tried> {
         stamps::clock(config, &consumer, &mut report).await;
     }
     identities::token_server(config, &mut report).await;
+    registry::registry(config, &mut report).await;
     roots::roots(config, &mut report).await;
     report.0
 }

@@ -15,6 +15,7 @@ mod all;
 mod budget;
 mod clocks;
 mod identities;
+mod registry;
 mod roots;
 mod stamps;
 mod topics;

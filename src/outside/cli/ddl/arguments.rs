@@ -92,6 +92,14 @@ impl TableOf<'_> {
     /// The mapping has no such files, or several topics; the text says which.
     pub(in crate::outside::cli) fn table(&self, mapping: &Mapping) -> Result<Table, String> {
         let (archive, topic) = self.archive(mapping)?;
+        if matches!(archive.rules.rows, Rows::Registered(_)) && !self.quarantine {
+            return Err(format!(
+                "mapping.{} has value = \"registry\": its files have the columns of their schemas, \
+                 which differ from file to file; docs/files.md says how engines read them. \
+                 --quarantine prints the table of its bad records",
+                mapping.name
+            ));
+        }
         let template = archive.template(self.quarantine);
         let path = template.table(&topic);
         let format = archive.format(self.quarantine);

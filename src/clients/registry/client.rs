@@ -1,0 +1,168 @@
+//! Questions to a registry. They block.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use ureq::Agent;
+
+use crate::clients::http::{self, Trust};
+use crate::common::config::Registry;
+use crate::pure::formats::schema::KeptSchema;
+
+/// Who knows schemas.
+pub trait SchemaSource: Send + Sync {
+    /// The schema with this id, with all that it needs; [`None`] if there is no such schema. It
+    /// blocks.
+    ///
+    /// # Errors
+    /// There is no answer, for this reason.
+    fn schema(&self, id: u32) -> Result<Option<KeptSchema>, String>;
+}
+
+/// A client of one registry. Its certificates and its password are read for each schema, so that
+/// new ones count at once; there are few schemas.
+#[derive(Debug)]
+pub struct RegistryClient(Arc<Registry>);
+
+/// The most that an answer may have, bytes.
+const MOST: u64 = 4 << 20;
+/// The most schemas that one schema may need.
+const MOST_REFERENCES: usize = 100;
+/// What the registry says of an id that it does not have.
+const NO_SUCH_SCHEMA: u32 = 40_403;
+
+/// A schema, as the registry tells it.
+#[derive(Deserialize)]
+struct Answer {
+    schema: String,
+    /// Not told of Avro.
+    #[serde(rename = "schemaType")]
+    kind: Option<String>,
+    #[serde(default)]
+    references: Option<Vec<Reference>>,
+}
+
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+struct Reference {
+    subject: String,
+    version: i64,
+}
+
+/// What the registry says instead.
+#[derive(Deserialize)]
+struct Refusal {
+    error_code: u32,
+}
+
+impl RegistryClient {
+    #[must_use]
+    pub fn new(registry: Arc<Registry>) -> RegistryClient {
+        RegistryClient(registry)
+    }
+
+    /// What the registry says when it is asked for its kinds of schemas, if it answers as one.
+    ///
+    /// # Errors
+    /// It does not answer, or not as a registry.
+    pub fn kinds(&self) -> Result<Vec<String>, String> {
+        let text = self.ask(&self.agent()?, "/schemas/types")?;
+        let text = text.ok_or_else(|| self.said("/schemas/types", "there is no such page"))?;
+        serde_json::from_str(&text).map_err(|e| self.said("/schemas/types", &e.to_string()))
+    }
+
+    fn agent(&self) -> Result<Agent, String> {
+        let Registry { login, timeout, .. } = &*self.0;
+        let config = Agent::config_builder()
+            .timeout_global(Some(*timeout))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None);
+        let authorization = http::authorization("registry", login)?;
+        http::agent(config, ("registry", Some(login)), Trust::Signed, authorization)
+    }
+
+    fn said(&self, path: &str, what: &str) -> String {
+        format!("{}{path}: {what}", self.0.url)
+    }
+
+    /// The text of a page; [`None`] if the registry says that it has no such schema.
+    fn ask(&self, agent: &Agent, path: &str) -> Result<Option<String>, String> {
+        let answer = agent.get(format!("{}{path}", self.0.url)).call();
+        let mut answer = answer.map_err(|e| self.said(path, &e.to_string()))?;
+        let status = answer.status();
+        let text = answer.body_mut().with_config().limit(MOST).read_to_string();
+        let text = text.map_err(|e| self.said(path, &e.to_string()))?;
+        match status.as_u16() {
+            200 => Ok(Some(text)),
+            404 if says_no_such_schema(&text) => Ok(None),
+            401 | 403 => {
+                let why = format!("{status}: check user and password under [registry]");
+                Err(self.said(path, &why))
+            }
+            404 => {
+                let why = "404 Not Found, and not as a registry says it: check registry.url";
+                Err(self.said(path, why))
+            }
+            _ => Err(self.said(path, &status.to_string())),
+        }
+    }
+
+    /// Adds the texts of what a schema needs, each behind what it needs itself.
+    fn gather(
+        &self,
+        agent: &Agent,
+        needed: Vec<Reference>,
+        (asked, texts): (&mut Vec<Reference>, &mut Vec<String>),
+    ) -> Result<(), String> {
+        for reference in needed {
+            if asked.contains(&reference) {
+                continue;
+            }
+            if MOST_REFERENCES <= asked.len() {
+                return Err(format!("a schema needs more than {MOST_REFERENCES} others"));
+            }
+            let subject = escaped(&reference.subject);
+            let path = format!("/subjects/{subject}/versions/{}", reference.version);
+            asked.push(reference);
+            let text = self.ask(agent, &path)?;
+            let text = text.ok_or_else(|| self.said(&path, "there is no such schema"))?;
+            let answer: Answer =
+                serde_json::from_str(&text).map_err(|e| self.said(&path, &e.to_string()))?;
+            self.gather(agent, answer.references.unwrap_or_default(), (asked, texts))?;
+            texts.push(answer.schema);
+        }
+        Ok(())
+    }
+}
+
+impl SchemaSource for RegistryClient {
+    fn schema(&self, id: u32) -> Result<Option<KeptSchema>, String> {
+        let agent = self.agent()?;
+        let path = format!("/schemas/ids/{id}");
+        let Some(text) = self.ask(&agent, &path)? else { return Ok(None) };
+        let answer: Answer =
+            serde_json::from_str(&text).map_err(|e| self.said(&path, &e.to_string()))?;
+        let (mut asked, mut texts) = (Vec::new(), Vec::new());
+        let needed = answer.references.unwrap_or_default();
+        self.gather(&agent, needed, (&mut asked, &mut texts))?;
+        let kind = answer.kind.unwrap_or_else(|| "AVRO".into());
+        Ok(Some(KeptSchema::new(id, kind, answer.schema, texts)))
+    }
+}
+
+fn says_no_such_schema(text: &str) -> bool {
+    serde_json::from_str::<Refusal>(text).is_ok_and(|said| said.error_code == NO_SUCH_SCHEMA)
+}
+
+/// A segment of a path in a URL.
+fn escaped(segment: &str) -> String {
+    let mut text = String::with_capacity(segment.len());
+    for byte in segment.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => text.push(byte.into()),
+            byte => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
+}

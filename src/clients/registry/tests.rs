@@ -1,0 +1,108 @@
+//! The client against a server that says what it is told.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{RegistryClient, SchemaSource as _};
+use crate::common::config::Config;
+
+type Requests = Arc<Mutex<Vec<String>>>;
+
+/// Answers requests by their paths, and keeps their lines; the client, and what it has asked.
+fn serve(pages: &'static [(&'static str, u16, &'static str)]) -> (RegistryClient, Requests) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked = Requests::default();
+    let requests = Arc::clone(&asked);
+    let _ = std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut lines = String::new();
+            while reader.read_line(&mut lines).unwrap() > 2 {}
+            let path = lines.split(' ').nth(1).unwrap().to_string();
+            requests.lock().push(lines);
+            let known = pages.iter().find(|(page, ..)| *page == path);
+            let (status, body) = known.map_or((500, "?"), |(_, status, body)| (*status, *body));
+            let length = body.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status} x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            );
+        }
+    });
+    (client(&format!("http://127.0.0.1:{port}/api/")), asked)
+}
+
+fn client(url: &str) -> RegistryClient {
+    let dir = tempfile::tempdir().unwrap().keep();
+    let password = dir.join("password");
+    std::fs::write(&password, "secret\n").unwrap();
+    let text = format!(
+        "[registry]\nurl = {url:?}\nuser = \"u\"\npassword = {{ file = {password:?} }}\n\
+         timeout = \"2s\"\n[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[archive]\n\
+         root = \"file:///x\"\n[mapping.m]\ntopics = [\"t\"]"
+    );
+    RegistryClient::new(Config::parse(&text, Some("i")).unwrap().registry.unwrap())
+}
+
+#[test]
+fn a_schema_comes_with_all_that_it_needs() {
+    let (client, asked) = serve(&[
+        (
+            "/api/schemas/ids/7",
+            200,
+            r#"{"schema":"A","references":[{"name":"b","subject":"b/x","version":2},
+                {"name":"c","subject":"c","version":1}]}"#,
+        ),
+        (
+            "/api/subjects/b%2Fx/versions/2",
+            200,
+            r#"{"subject":"b/x","id":3,"schema":"B",
+                "references":[{"name":"c","subject":"c","version":1}]}"#,
+        ),
+        ("/api/subjects/c/versions/1", 200, r#"{"schema":"C"}"#),
+        ("/api/schemas/ids/8", 200, r#"{"schema":"P","schemaType":"PROTOBUF"}"#),
+    ]);
+    let seven = client.schema(7).unwrap().unwrap();
+    assert_eq!((seven.kind.as_str(), seven.schema.as_str()), ("AVRO", "A"));
+    assert_eq!(seven.references, ["C", "B"]);
+    assert_eq!(client.schema(8).unwrap().unwrap().kind, "PROTOBUF");
+    let asked = asked.lock();
+    assert_eq!(asked.len(), 4);
+    let authorized = |lines: &String| lines.to_lowercase().contains("authorization: basic dtpz");
+    assert!(asked.iter().all(authorized), "{asked:?}");
+}
+
+#[test]
+fn only_what_the_registry_says_to_be_missing_is_missing() {
+    let (client, _) = serve(&[
+        ("/api/schemas/ids/1", 404, r#"{"error_code":40403,"message":"no"}"#),
+        ("/api/schemas/ids/2", 404, "<html>not here</html>"),
+        ("/api/schemas/ids/3", 401, ""),
+        ("/api/schemas/ids/4", 200, "{}"),
+        ("/api/schemas/ids/5", 302, ""),
+    ]);
+    assert_eq!(client.schema(1), Ok(None));
+    for (id, want) in [
+        (2, "check registry.url"),
+        (3, "check user and password"),
+        (4, "missing field `schema`"),
+        (5, "302"),
+        (6, "500"),
+    ] {
+        let error = client.schema(id).unwrap_err();
+        assert!(error.contains(want) && error.contains("/schemas/ids/"), "{id}: {error}");
+    }
+    let nobody = client_of_nobody().schema(1).unwrap_err();
+    assert!(nobody.contains("refused"), "{nobody}");
+}
+
+/// A port on which nobody listens.
+fn client_of_nobody() -> RegistryClient {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    client(&format!("http://127.0.0.1:{port}"))
+}

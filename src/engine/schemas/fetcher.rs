@@ -1,0 +1,143 @@
+//! One try at a schema.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+
+use crate::clients::registry::SchemaSource;
+use crate::clients::store::{ErrorKind, SMALL, Store, StoreError};
+use crate::common::clock::Now;
+use crate::common::health::{Board, Subject};
+use crate::common::metrics::Metrics;
+use crate::common::schemas::Schemas;
+use crate::common::spawn::spawn_detached;
+use crate::pure::formats::schema::KeptSchema;
+use crate::pure::layout::names::{self, SCHEMAS, STAGING};
+use crate::pure::layout::registered::{Known, RegisteredRows, no_schema};
+use crate::pure::layout::writer_schema::WriterSchema;
+
+/// After this time it is asked again whether a schema exists that did not: a registry may be
+/// behind those who write to it.
+const ASKED_AGAIN: Duration = Duration::from_secs(60);
+
+/// Finds the schemas of one mapping.
+#[derive(Clone)]
+pub struct Fetcher {
+    pub rows: RegisteredRows,
+    /// What the rows know; what is found is added here.
+    pub schemas: Schemas,
+    pub store: Arc<dyn Store>,
+    /// [`None`]: only what the root keeps is known.
+    pub registry: Option<Arc<dyn SchemaSource>>,
+    pub board: Arc<Board>,
+    pub metrics: Arc<Metrics>,
+    pub mapping: String,
+    pub clock: fn() -> Now,
+}
+
+impl Fetcher {
+    /// Tries to find a schema, in a task, unless another one does so already. What is found is in
+    /// [`Fetcher::schemas`] then.
+    pub fn find(&self, id: u32, runtime: &Handle) {
+        let Some(wanted) = self.schemas.want(id) else { return };
+        let this = self.clone();
+        let _runtime = runtime.enter();
+        spawn_detached("schema", async move {
+            let _wanted = wanted;
+            this.try_to_find(id).await;
+        });
+    }
+
+    async fn try_to_find(&self, id: u32) {
+        let subject = Subject::Registry(self.mapping.clone());
+        let who = format!("schema {id}");
+        match self.found(id).await {
+            Ok((known, outcome)) => {
+                self.count(outcome);
+                let is_unusable = matches!(known, Known::Unusable(_));
+                self.schemas.insert(id, known);
+                self.board.worked(&subject, &who, (self.clock)().millis);
+                if is_unusable {
+                    tokio::time::sleep(ASKED_AGAIN).await;
+                    self.schemas.forget_unusable(id);
+                }
+            }
+            Err(cause) => {
+                self.count("failed");
+                let cause = format!("{who}: {cause}");
+                let _ = self.board.failed(&subject, &who, &cause, (self.clock)().millis);
+            }
+        }
+    }
+
+    fn count(&self, outcome: &str) {
+        self.metrics.schemas.with_label_values(&[self.mapping.as_str(), outcome]).inc();
+    }
+
+    /// What is found, and where.
+    async fn found(&self, id: u32) -> Result<(Known, &'static str), String> {
+        if let Some(kept) = self.kept(id).await? {
+            return Ok((self.known(&kept), "kept"));
+        }
+        let registry = self
+            .registry
+            .clone()
+            .ok_or("this daemon was started without [registry]: restart it")?;
+        let asked = tokio::task::spawn_blocking(move || registry.schema(id));
+        let Some(schema) = asked.await.map_err(|e| e.to_string())?? else {
+            return Ok((Known::Unusable(no_schema(id).into()), "missing"));
+        };
+        let known = self.known(&schema);
+        if let Known::Schema(_) = known {
+            let kept = self.keep(&schema).await;
+            let kept = kept.map_err(|e| format!("it can't be kept in the root: {e}"))?;
+            // Another instance may have been faster: what stands in the root counts.
+            return Ok((kept.map_or(known, |kept| self.known(&kept)), "fetched"));
+        }
+        Ok((known, "unusable"))
+    }
+
+    fn known(&self, schema: &KeptSchema) -> Known {
+        let KeptSchema { id, kind, .. } = schema;
+        if kind != "AVRO" {
+            let why = format!("schema {id} is of the type {kind}, and only AVRO can be read");
+            return Known::Unusable(why.into());
+        }
+        let reserved = &self.rows.reserved;
+        match WriterSchema::avro(*id, &schema.schema, &schema.references, reserved) {
+            Ok(writer) => Known::Schema(Arc::new(writer)),
+            Err(why) => Known::Unusable(format!("schema {id} cannot be used: {why}").into()),
+        }
+    }
+
+    /// The schema that the root keeps; [`None`] without one.
+    async fn kept(&self, id: u32) -> Result<Option<KeptSchema>, String> {
+        let path = names::schema(id);
+        let read = self.store.read_at_most(&path, SMALL).await.map_err(|e| e.to_string())?;
+        let kept = read.map(|text| KeptSchema::decode(id, &text)).transpose();
+        kept.map_err(|e| format!("{}/{path}: {e}", self.store.url()))
+    }
+
+    /// Keeps a schema, unless one stands there; that one then.
+    async fn keep(&self, schema: &KeptSchema) -> Result<Option<KeptSchema>, String> {
+        let staged = names::staged_schema(&uuid::Uuid::new_v4().simple().to_string());
+        let put = self.put(schema, &staged).await;
+        // What is left over of a try is small, and nobody sees it.
+        let deleted = self.store.delete(&staged).await;
+        match put {
+            Err(e) if e.kind == ErrorKind::AlreadyExists => self.kept(schema.id).await,
+            put => put.and(deleted).map(|()| None).map_err(|e| e.to_string()),
+        }
+    }
+
+    async fn put(&self, schema: &KeptSchema, staged: &str) -> Result<(), StoreError> {
+        self.store.make_dirs(STAGING).await?;
+        self.store.make_dirs(SCHEMAS).await?;
+        let mut file = self.store.create(staged).await?;
+        file.write(Bytes::from(schema.encode())).await?;
+        file.close().await?;
+        self.store.rename(staged, &names::schema(schema.id)).await
+    }
+}

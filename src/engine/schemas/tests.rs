@@ -1,0 +1,142 @@
+//! Schemas from a registry that answers, fails or does not know, and from the root.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use prometheus::Registry;
+
+use crate::clients::registry::SchemaSource;
+use crate::clients::store::Store as _;
+use crate::common::clock::Now;
+use crate::common::config::Config;
+use crate::common::health::{Board, Subject};
+use crate::common::metrics::Metrics;
+use crate::engine::schemas::Fetcher;
+use crate::fakes::store::Memory;
+use crate::pure::formats::schema::KeptSchema;
+use crate::pure::layout::names;
+use crate::pure::layout::registered::{Known, KnownSchemas as _};
+
+const TEXT: &str = r#"{"type":"record","name":"r","fields":[{"name":"a","type":"int"}]}"#;
+
+/// What it answers next; the last answer stays.
+struct Fake(Mutex<Vec<Result<Option<KeptSchema>, String>>>);
+
+impl SchemaSource for Fake {
+    fn schema(&self, _: u32) -> Result<Option<KeptSchema>, String> {
+        let mut all = self.0.lock();
+        if 1 < all.len() { all.remove(0) } else { all[0].clone() }
+    }
+}
+
+fn schema(kind: &str, text: &str) -> KeptSchema {
+    KeptSchema::new(7, kind.into(), text.into(), Vec::new())
+}
+
+fn fetcher(store: &Memory, answers: &[Result<Option<KeptSchema>, String>]) -> Fetcher {
+    let text = "[registry]\nurl = \"http://r\"\n[kafka]\nbootstrap_servers = \"b:1\"\n\
+                group_id = \"g\"\n[archive]\nroot = \"file:///x\"\nvalue = \"registry\"\n\
+                [mapping.m]\ntopics = [\"t\"]";
+    let config = Config::parse(text, Some("i")).unwrap();
+    let archive = config.mappings[0].archive.clone().unwrap();
+    Fetcher {
+        rows: archive.rules.registered.clone().unwrap(),
+        schemas: archive.schemas.clone(),
+        store: Arc::new(store.clone()),
+        registry: Some(Arc::new(Fake(Mutex::new(answers.to_vec())))),
+        board: Arc::new(Board::default()),
+        metrics: Arc::new(Metrics::new(&Registry::new())),
+        mapping: "m".into(),
+        clock: Now::read,
+    }
+}
+
+/// One try, to its end.
+async fn find(fetcher: &Fetcher) -> Option<Known> {
+    fetcher.find(7, &tokio::runtime::Handle::current());
+    for _ in 0..200 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let known = fetcher.schemas.get(7);
+        if known.is_some() || fetcher.schemas.want(7).is_some() {
+            return known;
+        }
+    }
+    panic!("no end of it");
+}
+
+fn count(fetcher: &Fetcher, outcome: &str) -> u64 {
+    fetcher.metrics.schemas.with_label_values(&["m", outcome]).get()
+}
+
+#[tokio::test]
+async fn a_schema_is_kept_in_the_root_and_the_registry_is_not_asked_again() {
+    let store = Memory::default();
+    let first = fetcher(&store, &[Ok(Some(schema("AVRO", TEXT)))]);
+    assert!(matches!(find(&first).await, Some(Known::Schema(_))));
+    assert_eq!(count(&first, "fetched"), 1);
+    let kept = store.read(&names::schema(7)).await.unwrap().unwrap();
+    assert_eq!(KeptSchema::decode(7, &kept).unwrap(), schema("AVRO", TEXT));
+    assert_eq!(store.lock().files.len(), 1, "nothing is left in staging");
+    // Another process, when the registry is dead, or says something else.
+    let dead = fetcher(&store, &[Err("refused".into())]);
+    assert!(matches!(find(&dead).await, Some(Known::Schema(_))));
+    assert_eq!((count(&dead, "kept"), count(&dead, "failed")), (1, 0));
+    let nobody = Fetcher { registry: None, ..fetcher(&store, &[Ok(None)]) };
+    assert!(matches!(find(&nobody).await, Some(Known::Schema(_))));
+}
+
+#[tokio::test]
+async fn an_outage_is_told_until_there_is_an_answer() {
+    let store = Memory::default();
+    let answers = [Err("refused".into()), Ok(Some(schema("AVRO", TEXT)))];
+    let fetcher = fetcher(&store, &answers);
+    let subject = Subject::Registry("m".into());
+    assert!(find(&fetcher).await.is_none());
+    assert_eq!(fetcher.board.outage(&subject).unwrap().cause, "schema 7: refused");
+    assert!(matches!(find(&fetcher).await, Some(Known::Schema(_))));
+    assert!(fetcher.board.outage(&subject).is_none());
+    assert_eq!((count(&fetcher, "failed"), count(&fetcher, "fetched")), (1, 1));
+}
+
+#[tokio::test]
+async fn what_is_no_schema_of_avro_is_known_to_be_none_and_is_not_kept() {
+    for (answer, want) in [
+        (None, "the registry has no schema 7"),
+        (Some(schema("PROTOBUF", "")), "of the type PROTOBUF, and only AVRO"),
+        (Some(schema("AVRO", "{")), "schema 7 cannot be used: the schema is not JSON"),
+    ] {
+        let store = Memory::default();
+        let fetcher = fetcher(&store, &[Ok(answer)]);
+        let Some(Known::Unusable(why)) = find(&fetcher).await else { panic!("{want}") };
+        assert!(why.contains(want), "{why}");
+        assert!(store.lock().files.is_empty());
+    }
+}
+
+/// Of two instances the one counts that was first.
+#[tokio::test]
+async fn what_stands_in_the_root_is_never_overwritten() {
+    let store = Memory::default();
+    let other = TEXT.replace("\"a\"", "\"b\"");
+    let (one, two) = (
+        fetcher(&store, &[Ok(Some(schema("AVRO", TEXT)))]),
+        fetcher(&store, &[Ok(Some(schema("AVRO", &other)))]),
+    );
+    let _ = (find(&one).await, find(&two).await);
+    for fetcher in [one, two] {
+        let Some(Known::Schema(known)) = fetcher.schemas.get(7) else { panic!("it is known") };
+        assert_eq!(known.columns.columns()[0].name, "a");
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_another_version_is_told_and_not_used() {
+    let store = Memory::default();
+    let text = br#"{"version":2,"id":7,"type":"AVRO","schema":"","references":[]}"#;
+    let _ = store.lock().files.insert(names::schema(7), text.to_vec());
+    let fetcher = fetcher(&store, &[Ok(Some(schema("AVRO", TEXT)))]);
+    assert!(find(&fetcher).await.is_none());
+    let outage = fetcher.board.outage(&Subject::Registry("m".into())).unwrap();
+    assert!(outage.cause.contains("7.json: is of version 2"), "{}", outage.cause);
+}

@@ -1,0 +1,80 @@
+//! How a record says which schema its value has.
+//!
+//! Serializers of Confluent's registry write a zero byte and the schema's id, four bytes with the
+//! highest first, before the value; or the same five bytes into a header.
+
+use crate::pure::record::Record;
+
+/// The header that newer serializers write instead of the bytes before the value.
+pub const HEADER: &[u8] = b"__value_schema_id";
+const ID: u8 = 0;
+/// An id of 16 bytes follows.
+const GUID: u8 = 1;
+
+/// A value and the id of its schema.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Framed<'a> {
+    pub id: u32,
+    /// The value without the id.
+    pub body: &'a [u8],
+}
+
+/// Splits the id from the value; [`None`] for a record without a value.
+///
+/// # Errors
+/// There is no id, or none that can be asked for.
+#[inline]
+pub fn framed<'a>(record: &Record<'a>) -> Result<Option<Framed<'a>>, String> {
+    let Some(value) = record.value else { return Ok(None) };
+    let header = record.headers.iter().find(|(name, _)| *name == HEADER);
+    let (id, body) = match header {
+        Some((_, header)) => (header.unwrap_or_default(), value),
+        None => value.split_at_checked(5).unwrap_or((value, &[])),
+    };
+    match *id {
+        [ID, a, b, c, d] => Ok(Some(Framed { id: u32::from_be_bytes([a, b, c, d]), body })),
+        [GUID, ..] if header.is_some() => {
+            Err("the header __value_schema_id has a GUID, and ids alone can be read".into())
+        }
+        _ if header.is_some() => {
+            Err("the header __value_schema_id is not a zero byte and an id of four bytes".into())
+        }
+        _ => {
+            Err("the value does not begin with a zero byte and a schema's id of four bytes".into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pure::record::{Header, Offset, Timestamp};
+
+    fn of<'a>(value: Option<&'a [u8]>, headers: &'a [Header<'a>]) -> Record<'a> {
+        Record { offset: Offset(0), timestamp: Timestamp::Missing, key: None, value, headers }
+    }
+
+    #[test]
+    fn an_id_stands_before_the_value_or_in_a_header() {
+        let value = [0, 0, 0, 1, 2, 9, 9];
+        let got = framed(&of(Some(&value), &[])).unwrap();
+        assert_eq!(got, Some(Framed { id: 258, body: &[9, 9] }));
+        let id = [0, 1, 0, 0, 0];
+        let headers: [Header<'_>; 2] = [(b"a", None), (HEADER, Some(&id))];
+        let got = framed(&of(Some(&value), &headers)).unwrap();
+        assert_eq!(got, Some(Framed { id: 1 << 24, body: &value }));
+        assert_eq!(framed(&of(None, &headers)), Ok(None));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for value in [&b""[..], &[0], &[0, 0, 0, 1], b"{\"a\":1}", &[1, 0, 0, 0, 1]] {
+            assert!(framed(&of(Some(value), &[])).unwrap_err().contains("zero byte"), "{value:?}");
+        }
+        let guid = [1; 17];
+        for header in [&guid[..], &[0, 1], b""] {
+            let headers: [Header<'_>; 1] = [(HEADER, Some(header))];
+            assert!(framed(&of(Some(b"x"), &headers)).unwrap_err().contains("__value_schema_id"));
+        }
+    }
+}
