@@ -1,6 +1,6 @@
 //! Arguments, configuration, run, exit code; everything else is in the library.
 
-use std::process::ExitCode;
+use std::io::Write as _;
 
 /// For librdkafka's allocations too: one or two small ones a record, made and freed by different
 /// threads. It takes a quarter off the CPU time of glibc's (docs/decisions/0005-allocator.md).
@@ -13,6 +13,11 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[unsafe(export_name = "malloc_conf")]
 pub static malloc_conf: &[u8] = b"narenas:4,dirty_decay_ms:500,muzzy_decay_ms:0\0";
 
-fn main() -> ExitCode {
-    ExitCode::from(alluvium::main())
+/// Ends without the handlers of exit(3): OpenSSL's frees its locks, and a thread that still waits for
+/// a server in a call of TLS then takes one of them, which ends the process by a signal after a clean
+/// stop.
+fn main() -> ! {
+    let code = alluvium::main();
+    let _ = std::io::stdout().flush();
+    signal_hook::low_level::exit(i32::from(code))
 }
