@@ -9,6 +9,12 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
     ("pure/duration", "lengths of time as people write them", &[]),
     ("pure/field_path", "where a field lies in a JSON value", &[]),
     ("pure/json", "pieces of JSON as text", &[]),
+    ("pure/field", "one field of a JSON value", &["pure/field_path", "pure/json"]),
+    (
+        "pure/record_time",
+        "which time of a record counts",
+        &["pure/calendar", "pure/field", "pure/field_path", "pure/record"],
+    ),
     ("pure/formats", "what is written down and read again, one file a format", &["pure/record"]),
     (
         "pure/protocol",
@@ -21,6 +27,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
         &[
             "pure/calendar",
             "pure/duration",
+            "pure/field",
             "pure/field_path",
             "pure/formats",
             "pure/json",
@@ -33,10 +40,11 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
         &[
             "pure/calendar",
             "pure/fault",
+            "pure/field",
             "pure/field_path",
             "pure/formats",
-            "pure/json",
             "pure/record",
+            "pure/record_time",
         ],
     ),
     ("common/clock", "the clocks, read in one place", &[]),
@@ -54,6 +62,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
             "pure/field_path",
             "pure/layout",
             "pure/protocol",
+            "pure/record_time",
         ],
     ),
     ("common/metrics", "the series that Prometheus reads", &["pure/layout", "pure/record"]),

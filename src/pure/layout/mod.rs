@@ -7,12 +7,15 @@ pub mod bad;
 pub mod cells;
 pub mod columns;
 mod doubled;
+pub mod ends;
 pub mod format;
 pub mod names;
 pub mod roll;
 pub mod rules;
+mod sources;
 pub mod table;
 pub mod template;
+pub mod values;
 
 pub use roll::{RollPolicy, RollReason};
 pub use template::Template;
