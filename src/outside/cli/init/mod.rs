@@ -3,5 +3,6 @@
 mod command;
 mod connect;
 mod draft;
+mod errors;
 
 pub(super) use command::Init;
