@@ -9,7 +9,7 @@ use crate::common::config::{Config, ErasureCoding, hadoop_properties};
 use crate::common::status::InstanceStatus;
 use crate::foreign::schemas::{AVRO, AVRO_LIST, AVRO_VALUE, avro, avro_schema, kept_schema};
 use crate::pure::calendar::{iso_millis, parse_http_date, parse_iso_millis, parse_rfc3339};
-use crate::pure::count::{Count, Split, Time, Tokenizer, Unit};
+use crate::pure::count::{Count, Split, Tokenizer};
 use crate::pure::field_path::FieldPath;
 use crate::pure::formats::entry::{AttemptId, Entry, EntryKey, EntryName, PRIVATE};
 use crate::pure::formats::header::{AlluviumHeader, NAME};
@@ -23,8 +23,10 @@ use crate::pure::layout::columns::{Column, FIRST_ID, JsonColumns};
 use crate::pure::layout::format::{Rows, TextPolicy};
 use crate::pure::layout::names::{self, PartitionPaths};
 use crate::pure::layout::rules::{Fit, OnBadRecord, RecordRules, Tombstones};
+use crate::pure::layout::values::Values;
 use crate::pure::protocol::{Committed, Identity, LedgerTail, OnGap, Partition, Sinks};
 use crate::pure::record::{Offset, Record, Timestamp};
+use crate::pure::record_time::{Time, Unit};
 
 /// One decoder.
 #[derive(Clone, Copy)]
@@ -406,6 +408,14 @@ fn template(text: &str) {
         let path = template.render("..", i32::MIN, millis);
         assert!(stays_below(&path) && path.split('/').next() != Some(PRIVATE), "{path}");
         let _ = template.bucket(millis);
+        let _ = millis.map(|ms| template.end_of_directory(ms));
+        let headers = [("h".as_bytes(), Some(text.as_bytes()))];
+        let (key, value, timestamp) = (Some(text.as_bytes()), None, Timestamp::Missing);
+        let record = Record { offset: Offset(0), timestamp, key, value, headers: &headers };
+        let mut values = Values::default();
+        let _ = values.number(&template, &record, 1);
+        let of_record = template.render_with("..", i32::MIN, millis, values.text());
+        assert!(stays_below(&of_record), "{of_record}");
         let _ = template.may_contain(&format!("{path}/f"), ["%2E."].into_iter());
     }
 }

@@ -100,7 +100,7 @@ fn files_of_an_archive() {
     let run = runner.run(&bytes, |((path, sample), changes)| {
         let bytes = bytes::Bytes::from(changed(sample, &changes));
         let _ = rows::footer(bytes.clone());
-        let _ = rows::offsets(path, bytes.clone());
+        let _ = rows::places(path, bytes.clone());
         let _ = rows::raw(path, bytes.clone(), |_| {});
         let _ = rows::counts(path, bytes, |_| {});
         Ok(())

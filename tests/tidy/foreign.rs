@@ -4,18 +4,20 @@ use crate::source::{check, read};
 use crate::tokens::{paths, program};
 
 /// The rooms that decode bytes of others or compute with their numbers.
-const ROOMS: [&str; 20] = [
+const ROOMS: [&str; 22] = [
     "src/clients/kafka/mod.rs",
     "src/clients/store/mod.rs",
     "src/pure/calendar.rs",
     "src/pure/count/mod.rs",
     "src/pure/duration.rs",
+    "src/pure/field.rs",
     "src/pure/field_path.rs",
     "src/pure/formats/mod.rs",
     "src/pure/json.rs",
     "src/pure/layout/mod.rs",
     "src/pure/protocol/mod.rs",
     "src/pure/record.rs",
+    "src/pure/record_time.rs",
     "src/common/config/mod.rs",
     "src/common/files.rs",
     "src/common/health/mod.rs",

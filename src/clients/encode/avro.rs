@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use crate::clients::encode::chunks::{Chunks, SMALL};
 use crate::clients::encode::error::EncodeError;
+use crate::clients::encode::learned::Learned;
 use crate::clients::encode::rows::{Builder, VERSION};
 use crate::clients::encode::zstd_levels::level_of;
 use crate::pure::layout::format::AvroCodec;
@@ -38,6 +39,7 @@ pub(super) struct File<B> {
     sync: [u8; 16],
     out: Chunks,
     taken: u64,
+    learned: Learned,
 }
 
 /// How blocks are compressed.
@@ -149,7 +151,8 @@ impl<B: Builder> File<B> {
         }
         long(&mut out, 0)?;
         out.write_all(&sync)?;
-        Ok(File { rows, schema, encoder, codec, sync, out, taken: 0 })
+        let learned = Learned::default();
+        Ok(File { rows, schema, encoder, codec, sync, out, taken: 0, learned })
     }
 
     #[inline]
@@ -166,6 +169,7 @@ impl<B: Builder> File<B> {
         if rows == 0 {
             return Ok(());
         }
+        let (values, before) = (self.rows.bytes() as u64, self.exact_size());
         let (_, arrays, _) = self.rows.batch()?.into_parts();
         let arrays: Result<Vec<ArrayRef>, _> = self
             .schema
@@ -182,7 +186,9 @@ impl<B: Builder> File<B> {
         let block = self.codec.compress(self.encoder.flush().bytes().clone())?;
         long(&mut self.out, rows)?;
         bytes(&mut self.out, &block)?;
-        Ok(self.out.write_all(&self.sync)?)
+        self.out.write_all(&self.sync)?;
+        self.learned.add(values, self.exact_size().saturating_sub(before));
+        Ok(())
     }
 
     #[inline]
@@ -208,8 +214,14 @@ impl<B: Builder> File<B> {
         [OPEN, columns, rows, self.out.memory_bytes()].into_iter().fold(0, usize::saturating_add)
     }
 
-    pub(super) fn size(&self) -> u64 {
+    /// Bytes of the blocks that are written.
+    pub(super) fn exact_size(&self) -> u64 {
         self.taken.saturating_add(self.out.waiting() as u64)
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        let values = self.rows.bytes() as u64;
+        self.exact_size().saturating_add(self.learned.expected(values, values))
     }
 
     pub(super) fn finish(mut self, give: &mut dyn FnMut(Bytes)) -> Result<(), EncodeError> {

@@ -8,6 +8,13 @@ use crate::pure::layout::format::{Format, FormatOptions, Rows};
 use crate::pure::layout::rules::Fit;
 use crate::pure::record::{Record, TopicPartition};
 
+/// Whether a size of which so many bytes are exact has to be settled before files end by it: they
+/// would be smaller than they were asked for.
+#[must_use]
+pub fn is_vague(exact: u64, most: u64) -> bool {
+    exact < most.saturating_sub(most / 20)
+}
+
 /// Writes one file.
 pub struct Encoder(Kind);
 
@@ -127,6 +134,25 @@ impl Encoder {
     #[must_use]
     pub fn size(&self) -> u64 {
         whichever!(&self.0, file => file.size())
+    }
+
+    /// The part of [`Encoder::size`] that will not change any more.
+    #[must_use]
+    pub fn exact_size(&self) -> u64 {
+        whichever!(&self.0, file => file.exact_size())
+    }
+
+    /// Makes the size exact: what is compressed later is compressed now. Readers like it less: a
+    /// row group, block or frame ends early.
+    ///
+    /// # Errors
+    /// The format's library fails.
+    pub fn settle(&mut self) -> Result<(), EncodeError> {
+        match &mut self.0 {
+            Kind::JsonLines(file) => file.settle(),
+            Kind::Text(file) => file.settle(),
+            _ => self.shrink(),
+        }
     }
 
     /// Releases memory if the format allows it: a row group ends early.

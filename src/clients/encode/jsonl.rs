@@ -214,6 +214,14 @@ impl File {
         self.lines.size()
     }
 
+    pub(super) fn exact_size(&self) -> u64 {
+        self.lines.exact_size()
+    }
+
+    pub(super) fn settle(&mut self) -> Result<(), EncodeError> {
+        self.lines.settle()
+    }
+
     pub(super) fn finish(self, give: &mut dyn FnMut(Bytes)) -> Result<(), EncodeError> {
         self.lines.finish(give)
     }

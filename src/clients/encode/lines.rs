@@ -7,6 +7,7 @@ use flate2::write::GzEncoder;
 
 use crate::clients::encode::chunks::{CHUNK, Chunks};
 use crate::clients::encode::error::EncodeError;
+use crate::clients::encode::learned::Learned;
 use crate::clients::encode::zstd_levels::{extra_bytes, level_of};
 use crate::pure::layout::format::TextCodec;
 
@@ -26,6 +27,9 @@ pub(super) struct Lines {
     /// Bytes of the codec.
     codec: usize,
     taken: u64,
+    learned: Learned,
+    /// Bytes of text since the codec has given something.
+    inside: u64,
 }
 
 impl Lines {
@@ -43,15 +47,39 @@ impl Lines {
                 (Sink::Zstd(sink), ZSTD.saturating_add(extra_bytes(level)))
             }
         };
-        Ok(Lines { sink, codec, taken: 0 })
+        let learned = Learned::default();
+        Ok(Lines { sink, codec, taken: 0, learned, inside: 0 })
     }
 
     pub(super) fn write(&mut self, text: &[u8]) -> Result<(), EncodeError> {
+        let before = self.exact_size();
         match &mut self.sink {
             Sink::Plain(out) => out.write_all(text)?,
             Sink::Gzip(out) => out.write_all(text)?,
             Sink::Zstd(out) => out.write_all(text)?,
         }
+        self.inside = self.inside.saturating_add(text.len() as u64);
+        self.learn(before);
+        Ok(())
+    }
+
+    /// Notes what the codec has given since the size was this.
+    fn learn(&mut self, before: u64) {
+        let given = self.exact_size().saturating_sub(before);
+        if 0 < given {
+            self.learned.add(std::mem::take(&mut self.inside), given);
+        }
+    }
+
+    /// Lets the codec give everything that it has taken.
+    pub(super) fn settle(&mut self) -> Result<(), EncodeError> {
+        let before = self.exact_size();
+        match &mut self.sink {
+            Sink::Plain(out) => out.flush()?,
+            Sink::Gzip(out) => out.flush()?,
+            Sink::Zstd(out) => out.flush()?,
+        }
+        self.learn(before);
         Ok(())
     }
 
@@ -91,8 +119,13 @@ impl Lines {
         self.written().memory_bytes().saturating_add(self.codec)
     }
 
-    pub(super) fn size(&self) -> u64 {
+    /// Bytes that the codec has given.
+    pub(super) fn exact_size(&self) -> u64 {
         self.taken.saturating_add(self.written().waiting() as u64)
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.exact_size().saturating_add(self.learned.expected(self.inside, self.inside))
     }
 
     pub(super) fn finish(self, give: &mut dyn FnMut(Bytes)) -> Result<(), EncodeError> {

@@ -12,14 +12,17 @@ mod error;
 mod foreign;
 mod jsonl;
 mod large;
+mod learned;
 mod lines;
 mod parquet;
+#[cfg(test)]
+pub(crate) mod read_back;
 mod rows;
 mod text;
 mod typed;
 mod zstd_levels;
 
-pub use encoder::Encoder;
+pub use encoder::{Encoder, is_vague};
 pub use error::EncodeError;
 
 #[cfg(test)]
@@ -32,3 +35,5 @@ mod tests_of_columns;
 mod tests_of_options;
 #[cfg(test)]
 mod tests_of_registered;
+#[cfg(test)]
+mod tests_of_sizes;

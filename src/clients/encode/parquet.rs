@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use crate::clients::encode::chunks::{Chunks, LARGE, SMALL};
 use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::large::Column;
+use crate::clients::encode::learned::Learned;
 use crate::clients::encode::rows::{Builder, VERSION};
 use crate::clients::encode::zstd_levels::{extra_bytes, level_of};
 use crate::pure::layout::format::{FormatOptions, ParquetCodec};
@@ -32,6 +33,8 @@ use crate::pure::record::Record;
 const BATCH_ROWS: usize = 2_048;
 /// What the footer will say of one column of a row group, with statistics: an estimate.
 const COLUMN_METADATA: usize = 700;
+/// The same as it is written: rather too little than too much.
+const COLUMN_IN_FOOTER: usize = 80;
 const BATCH_BYTES: usize = 1 << 20;
 /// Encoded bytes in a row group. Readers like them large; each open file holds one in memory.
 const ROW_GROUP_BYTES: usize = 32 << 20;
@@ -62,6 +65,10 @@ pub(super) struct File<B> {
     /// Bytes of memory of an open row group, beside what the writer knows of.
     open: usize,
     taken: u64,
+    /// Of the row groups that have ended.
+    learned: Learned,
+    /// Bytes of the values in the open row group, without the rows that are gathered.
+    values: u64,
 }
 
 /// Two workers that write large records at the same time would need the memory of both.
@@ -180,6 +187,8 @@ impl<B: Builder> File<B> {
             plain,
             open,
             taken: 0,
+            learned: Learned::default(),
+            values: 0,
         })
     }
 
@@ -225,6 +234,7 @@ impl<B: Builder> File<B> {
             let number = self.writer.flushed_row_groups().len();
             self.open_columns = self.row_groups.create_column_writers(number)?;
         }
+        self.values = self.values.saturating_add(self.rows.bytes() as u64);
         let (schema, arrays) = self.batch()?;
         let mut columns = self.open_columns.iter_mut();
         for (field, array) in schema.fields().iter().zip(&arrays) {
@@ -279,6 +289,7 @@ impl<B: Builder> File<B> {
 
     /// Ends the row group that is open.
     fn flush(&mut self) -> Result<(), EncodeError> {
+        let before = self.exact_size();
         if !self.open_columns.is_empty() {
             let mut row_group = self.writer.next_row_group()?;
             for column in std::mem::take(&mut self.open_columns) {
@@ -286,7 +297,10 @@ impl<B: Builder> File<B> {
             }
             let _ = row_group.close()?;
         }
-        Ok(self.writer.flush()?)
+        self.writer.flush()?;
+        let written = self.exact_size().saturating_sub(before);
+        self.learned.add(std::mem::take(&mut self.values), written);
+        Ok(())
     }
 
     /// The size of the open row group as it will be written, about, bytes.
@@ -331,9 +345,23 @@ impl<B: Builder> File<B> {
         parts.into_iter().fold(0, usize::saturating_add)
     }
 
+    /// Bytes of the row groups that have ended.
+    pub(super) fn exact_size(&self) -> u64 {
+        self.taken.saturating_add(self.writer.inner().waiting() as u64)
+    }
+
+    /// What is in the open row group is not compressed yet, in part, so it says too much of itself.
     pub(super) fn size(&self) -> u64 {
-        let waiting = self.in_progress_size().saturating_add(self.writer.inner().waiting());
-        self.taken.saturating_add(waiting as u64)
+        let gathered = self.rows.bytes();
+        let values = self.values.saturating_add(gathered as u64);
+        let unknown = self.in_progress_size().saturating_add(gathered) as u64;
+        let open = usize::from(0 < values);
+        let groups = self.writer.flushed_row_groups().len().saturating_add(open);
+        let leaves = self.writer.schema_descr().num_columns();
+        let footer = groups.saturating_mul(leaves).saturating_mul(COLUMN_IN_FOOTER) as u64;
+        [self.exact_size(), self.learned.expected(values, unknown), footer]
+            .into_iter()
+            .fold(0, u64::saturating_add)
     }
 
     /// `about`: names and values that the footer carries.

@@ -1,13 +1,13 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::clients::encode::read_back::parquet_as_json;
 use crate::pure::count::output::{Merged, OutputFormat, WindowWriter};
 use crate::pure::formats::header::NAME;
 use crate::pure::formats::metadata::Marks;
 use crate::pure::layout::format::{Format, ParquetCodec, Rows, TextCodec, TextPolicy};
 use crate::pure::layout::rules::{Fit, OnBadRecord, RecordRules, Tombstones};
 use crate::pure::record::{Header, Offset, OffsetRange, Record, Timestamp, TopicPartition};
-use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use ::parquet::file::reader::{FileReader as _, SerializedFileReader};
 use ::parquet::schema::printer::print_schema;
 use std::io::Read;
@@ -41,20 +41,11 @@ pub(super) fn encode(format: Format, rows: &Rows, records: &[Record<'_>]) -> Vec
         encoder.append(r, &fit(rows, r)).unwrap();
         encoder.drain_bytes(&mut |b| out.extend_from_slice(&b));
     }
+    encoder.settle().unwrap();
     let size = encoder.size();
     encoder.finish(&[], &mut |b| out.extend_from_slice(&b)).unwrap();
     assert!(size <= out.len() as u64 + 100, "size {size} of {}", out.len());
     out
-}
-
-pub(super) fn parquet_as_json(bytes: Vec<u8>) -> Vec<serde_json::Value> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).unwrap();
-    let mut out = arrow::json::ArrayWriter::new(Vec::new());
-    for batch in reader.build().unwrap() {
-        out.write(&batch.unwrap()).unwrap();
-    }
-    out.finish().unwrap();
-    serde_json::from_slice(&out.into_inner()).unwrap_or_default()
 }
 
 pub(super) fn lines(bytes: &[u8]) -> Vec<serde_json::Value> {

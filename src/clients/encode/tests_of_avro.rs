@@ -1,12 +1,11 @@
 //! Avro and text, as readers find them.
 
-use std::io::Cursor;
 use std::sync::Arc;
 
-use arrow_avro::reader::ReaderBuilder;
 use serde_json::Value;
 
-use crate::clients::encode::tests::{RAW, encode, of, parquet_as_json, record};
+use crate::clients::encode::read_back::{avro_as_json, parquet_as_json};
+use crate::clients::encode::tests::{RAW, encode, of, record};
 use crate::clients::encode::{EncodeError, Encoder};
 use crate::pure::layout::cells::ColumnType;
 use crate::pure::layout::columns::{Column, JsonColumns};
@@ -23,17 +22,6 @@ macro_rules! golden {
     ($name:literal) => {
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/", $name))
     };
-}
-
-/// Rows as JSON, without nulls.
-fn avro_as_json(bytes: Vec<u8>) -> Vec<Value> {
-    let reader = ReaderBuilder::new().build(Cursor::new(bytes)).unwrap();
-    let mut out = arrow::json::ArrayWriter::new(Vec::new());
-    for batch in reader {
-        out.write(&batch.unwrap()).unwrap();
-    }
-    out.finish().unwrap();
-    serde_json::from_slice(&out.into_inner()).unwrap_or_default()
 }
 
 fn typed() -> Rows {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::clients::encode::chunks::LARGE;
-use crate::clients::encode::tests::{encode, json_lines, lines, parquet_as_json, record, schema};
+use crate::clients::encode::read_back::parquet_as_json;
+use crate::clients::encode::tests::{encode, json_lines, lines, record, schema};
 use crate::clients::encode::{EncodeError, Encoder};
 use crate::pure::layout::cells::ColumnType;
 use crate::pure::layout::columns::{Column, JsonColumns};

@@ -10,7 +10,8 @@ use parquet::file::reader::FileReader as _;
 use parquet::file::serialized_reader::{ReadOptionsBuilder, SerializedFileReader};
 
 use crate::clients::encode::Encoder;
-use crate::clients::encode::tests::{RAW, lines, of, parquet_as_json, record};
+use crate::clients::encode::read_back::parquet_as_json;
+use crate::clients::encode::tests::{RAW, lines, of, record};
 use crate::pure::layout::format::{Format, FormatOptions, ParquetCodec, Rows, TextCodec};
 use crate::pure::layout::rules::Fit;
 use crate::pure::record::Record;

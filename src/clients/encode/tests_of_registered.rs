@@ -16,7 +16,8 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::clients::encode::Encoder;
-use crate::clients::encode::tests::{of, parquet_as_json, record};
+use crate::clients::encode::read_back::parquet_as_json;
+use crate::clients::encode::tests::{of, record};
 use crate::common::schemas::Schemas;
 use crate::pure::layout::cells::Cell;
 use crate::pure::layout::format::{Evolution, Format, ParquetCodec, Registered, Rows, TextPolicy};

@@ -43,6 +43,14 @@ impl File {
         self.0.size()
     }
 
+    pub(super) fn exact_size(&self) -> u64 {
+        self.0.exact_size()
+    }
+
+    pub(super) fn settle(&mut self) -> Result<(), EncodeError> {
+        self.0.settle()
+    }
+
     pub(super) fn finish(self, give: &mut dyn FnMut(Bytes)) -> Result<(), EncodeError> {
         self.0.finish(give)
     }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use regex::Regex;
 use toml::{Table, Value};
 
 use crate::common::config::encoding::EncodingKeys;
@@ -13,20 +13,28 @@ use crate::common::config::file_properties::{self, FileProperties};
 use crate::common::config::hadoop::address_fault;
 use crate::common::config::hadoop_keys::unread;
 use crate::common::config::kerberos::Kerberos;
+use crate::common::config::rolls::RollKeys;
 use crate::common::config::root::{ErasureCoding, HdfsOptions, Root};
 use crate::common::config::rows::RowKeys;
+use crate::common::config::times::time;
 use crate::common::config::umask::Umask;
 use crate::common::schemas::Schemas;
 use crate::pure::layout::bad::MaxBad;
 use crate::pure::layout::format::{Format, FormatOptions};
 use crate::pure::layout::rules::{OnBadRecord, RecordRules, Tombstones};
-use crate::pure::layout::{RollPolicy, Template};
+use crate::pure::layout::{RollPolicy, Source, Template};
+use crate::pure::record_time::Time;
 
 /// How and where records become files.
 #[derive(Clone, Debug)]
 pub struct ArchiveConfig {
     pub root: Root,
     pub template: Template,
+    /// The time of a record that the path has.
+    pub time: Time,
+    /// The most different values of records, in one roll of a partition, that have paths of their
+    /// own.
+    pub max_values: usize,
     /// The paths of bad records.
     pub quarantine: Template,
     pub format: Format,
@@ -74,13 +82,36 @@ pub(super) struct ArchiveKeys {
     files: FileProperties,
     path: Option<String>,
     timezone: Option<TimeZone>,
+    time: Option<Time>,
+    max_values: Option<usize>,
     encoding: EncodingKeys,
     rows: RowKeys,
-    size: Option<u64>,
-    records: Option<u64>,
-    age: Option<Duration>,
-    idle: Option<Duration>,
-    open_files: Option<usize>,
+    roll: RollKeys,
+}
+
+/// How many values have paths of their own, unless something else is chosen.
+const MAX_VALUES: usize = 1_000;
+
+/// Whose records an archive has.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Topics<'a> {
+    /// Sources, by their names or by a pattern.
+    Sources(Option<&'a Regex>),
+    /// The topic of published counts.
+    Counts,
+}
+
+impl<'a> Topics<'a> {
+    fn is_counts(self) -> bool {
+        matches!(self, Topics::Counts)
+    }
+
+    fn regex(self) -> Option<&'a Regex> {
+        match self {
+            Topics::Sources(regex) => regex,
+            Topics::Counts => None,
+        }
+    }
 }
 
 const DEFAULT_PATH: &str = "{topic}/dt=%Y-%m-%d/hr=%H";
@@ -103,6 +134,8 @@ impl ArchiveKeys {
                     format!("{name:?} is not a time zone; write \"UTC\" or \"Europe/Berlin\"")
                 })
             }),
+            time: time(&mut f, faults),
+            max_values: f.number("max_values", 1..=100_000, faults),
             encoding: EncodingKeys::read(&mut f, faults),
             rows: RowKeys::read(&mut f, faults),
             ..ArchiveKeys::default()
@@ -117,14 +150,7 @@ impl ArchiveKeys {
         for (name, why) in unread(&keys.hadoop) {
             faults.add(f.key(&format!("hadoop.{name:?}")), why);
         }
-        if let Some(mut roll) = f.table("roll", faults) {
-            keys.size = roll.size("size", 64 << 10, faults);
-            keys.records = roll.number("records", 1..=i64::MAX, faults);
-            keys.age = roll.duration("age", Duration::from_secs(1), faults);
-            keys.idle = roll.duration("idle", Duration::from_secs(1), faults);
-            keys.open_files = roll.number("open_files", 1..=10_000, faults);
-            roll.finish(faults);
-        }
+        keys.roll = RollKeys::read(f.table("roll", faults), faults);
         f.finish(faults);
         keys
     }
@@ -146,11 +172,9 @@ impl ArchiveKeys {
             timezone: self.timezone.or_else(|| d.timezone.clone()),
             encoding: self.encoding.or(&d.encoding),
             rows: self.rows.or(&d.rows),
-            size: self.size.or(d.size),
-            records: self.records.or(d.records),
-            age: self.age.or(d.age),
-            idle: self.idle.or(d.idle),
-            open_files: self.open_files.or(d.open_files),
+            time: self.time.or_else(|| d.time.clone()),
+            max_values: self.max_values.or(d.max_values),
+            roll: self.roll.or(&d.roll),
         }
     }
 
@@ -168,7 +192,7 @@ impl ArchiveKeys {
     fn checked(
         self,
         defaults: &ArchiveKeys,
-        counts: bool,
+        of: Topics<'_>,
         faults: &mut Faults,
     ) -> Option<ArchiveConfig> {
         let keys = [
@@ -205,7 +229,24 @@ impl ArchiveKeys {
             }
             _ => self.files.clone().or(&defaults.files),
         };
-        ArchiveKeys { files, ..self.or(defaults) }.valid(counts, &key, faults)
+        // Counts have fields of their own.
+        let time = if of.is_counts() { self.time.clone() } else { None };
+        let has_own_path = self.path.is_some();
+        let mut all = ArchiveKeys { files, ..self.or(defaults) };
+        if of.is_counts() {
+            all.time = time;
+        }
+        let found = all.valid(of, &key, faults)?;
+        if of.is_counts() && !has_own_path && !found.template.sources().is_empty() {
+            faults.add(
+                key("path"),
+                format!(
+                    "takes values from the records of sources, and the counts have none of them: \
+                     write {own}.path = \"{{topic}}/dt=%Y-%m-%d\""
+                ),
+            );
+        }
+        Some(found)
     }
 
     /// What is said of files has to be what their root can have.
@@ -228,7 +269,7 @@ impl ArchiveKeys {
 
     fn valid(
         self,
-        counts: bool,
+        of: Topics<'_>,
         key: &dyn Fn(&str) -> String,
         faults: &mut Faults,
     ) -> Option<ArchiveConfig> {
@@ -244,8 +285,8 @@ impl ArchiveKeys {
         let path = self.path.clone().unwrap_or_else(|| DEFAULT_PATH.into());
         let encoding = self.encoding.valid(key, faults);
         let format = encoding.map(|(format, _)| format);
-        let (mut rules, max_bad) = self.rows.clone().valid(counts, format, key, faults);
-        let template = Template::parse(&path, zone.clone());
+        let (mut rules, max_bad) = self.rows.clone().valid(of.is_counts(), format, key, faults);
+        let template = Template::parse(&path, zone.clone()).and_then(|t| t.of_topics(of.regex()));
         let template = template.and_then(|t| t.check_names(&rules.rows.columns()).map(|()| t));
         let template = template.map_err(|e| faults.add(key("path"), format!("{path:?}: {e}"))).ok();
         let schemas = Schemas::default();
@@ -253,19 +294,26 @@ impl ArchiveKeys {
             of.reserved = template.names();
             of.schemas = Arc::new(schemas.clone());
         }
-        let roll = RollPolicy {
-            size_bytes: self.size.unwrap_or(128 << 20),
-            records: self.records,
-            age: self.age.unwrap_or(Duration::from_secs(600)),
-            idle: self.idle,
-            open_files: self.open_files.unwrap_or(64),
-        };
+        let roll = self.roll.policy();
+        let time = self.time.unwrap_or(Time::Record);
+        let reads_fields = |t: &Template| t.sources().iter().any(|s| matches!(s, Source::Field(_)));
+        let of_path = ("path", template.as_ref().is_some_and(reads_fields));
+        let of_time = ("time", matches!(time, Time::Field { .. }));
+        for (name, reads_fields) in [of_path, of_time] {
+            if reads_fields && rules.registered.is_some() {
+                faults.add(key(name), NO_JSON);
+            }
+        }
+        let max_values = self.max_values.unwrap_or(MAX_VALUES);
         let (root, template, (format, options)) = (root?, template?, encoding?);
-        let fingerprint = fingerprint(&path, &zone, (format, options), &rules);
+        let path = (path.as_str(), &time, max_values);
+        let fingerprint = fingerprint(path, &zone, (format, options), &rules);
         let quarantine = Template::of_quarantine(zone);
         Some(ArchiveConfig {
             root,
             template,
+            time,
+            max_values,
             quarantine,
             format,
             options,
@@ -279,10 +327,13 @@ impl ArchiveKeys {
     }
 }
 
+const NO_JSON: &str = "reads a field of JSON values, and those of value = \"registry\" are Avro: use \
+                       the key, a header or the record's time";
+
 /// CRC-32C of what decides about the contents and the paths of files; keys that came later count
 /// only where they are not as they were before.
 fn fingerprint(
-    path: &str,
+    (path, time, max_values): (&str, &Time, usize),
     zone: &TimeZone,
     (format, options): (Format, FormatOptions),
     rules: &RecordRules,
@@ -294,6 +345,14 @@ fn fingerprint(
         rules.rows.checksum_text()
     );
     shape.push_str(&options.checksum_text());
+    match time {
+        Time::Record => {}
+        Time::Arrival => shape.push_str("|time: Arrival"),
+        Time::Field { path, unit } => shape.push_str(&format!("|time: {path} {unit:?}")),
+    }
+    if max_values != MAX_VALUES {
+        shape.push_str(&format!("|values: {max_values}"));
+    }
     match rules.tombstones {
         Tombstones::Keep => {}
         Tombstones::Drop => shape.push_str("|tombstones: Drop"),
@@ -346,7 +405,7 @@ fn root(text: &str, keys: &ArchiveKeys) -> Result<Root, String> {
 pub(super) fn archive(
     f: &mut Fields,
     defaults: &ArchiveKeys,
-    counts: bool,
+    of: Topics<'_>,
     faults: &mut Faults,
 ) -> Option<Arc<ArchiveConfig>> {
     let fields = match f.take("archive") {
@@ -355,5 +414,5 @@ pub(super) fn archive(
         Some(Value::Table(table)) => Fields::new(f.key("archive"), table),
         Some(other) => return f.wrong_type("archive", "a table, true or false", &other, faults),
     };
-    ArchiveKeys::read(Some(fields), faults).checked(defaults, counts, faults).map(Arc::new)
+    ArchiveKeys::read(Some(fields), faults).checked(defaults, of, faults).map(Arc::new)
 }

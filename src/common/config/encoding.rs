@@ -31,9 +31,10 @@ enum Compat {
 
 impl EncodingKeys {
     pub(super) fn read(f: &mut Fields, faults: &mut Faults) -> EncodingKeys {
+        let (formats, codecs) = names();
         EncodingKeys {
-            format: f.text("format", faults),
-            codec: f.text("codec", faults),
+            format: f.word("format", formats, faults),
+            codec: f.word("codec", codecs, faults),
             level: f.number("level", LEVELS, faults),
             page_index: f.flag("page_index", faults),
             bloom_filter: f.flag("bloom_filter", faults),
@@ -111,35 +112,106 @@ fn is_parquet(format: Option<&str>) -> bool {
     format.is_none_or(|format| format == "parquet")
 }
 
-fn format_of(format: Option<&str>, codec: Option<&str>) -> Result<Format, (&'static str, String)> {
-    let none = |what: &str, of: &str| ("codec", format!("{what:?} is none of {of}"));
-    let text = || match codec.unwrap_or("gzip") {
-        "none" => Ok(TextCodec::None),
-        "gzip" => Ok(TextCodec::Gzip),
-        "zstd" => Ok(TextCodec::Zstd),
-        other => Err(none(other, "\"none\", \"gzip\", \"zstd\"")),
-    };
-    match format.unwrap_or("parquet") {
-        "parquet" => match codec.unwrap_or("zstd") {
-            "none" => Ok(Format::Parquet(ParquetCodec::None)),
-            "snappy" => Ok(Format::Parquet(ParquetCodec::Snappy)),
-            "gzip" => Ok(Format::Parquet(ParquetCodec::Gzip)),
-            "zstd" => Ok(Format::Parquet(ParquetCodec::Zstd)),
-            "lz4" => Ok(Format::Parquet(ParquetCodec::Lz4)),
-            other => Err(none(other, "\"none\", \"snappy\", \"gzip\", \"zstd\", \"lz4\"")),
-        },
-        "jsonl" => text().map(Format::JsonLines),
-        "text" => text().map(Format::Text),
-        "avro" => match codec.unwrap_or("deflate") {
-            "null" | "none" => Ok(Format::Avro(AvroCodec::Null)),
-            "deflate" => Ok(Format::Avro(AvroCodec::Deflate)),
-            "snappy" => Ok(Format::Avro(AvroCodec::Snappy)),
-            "zstandard" | "zstd" => Ok(Format::Avro(AvroCodec::Zstandard)),
-            other => Err(none(other, "\"null\", \"deflate\", \"snappy\", \"zstandard\"")),
-        },
-        other => {
-            let all = "\"parquet\", \"jsonl\", \"text\", \"avro\"";
-            Err(("format", format!("{other:?} is none of {all}")))
+/// The codecs of a format by their names; of two names of one codec, the first one is shown.
+type Codecs = &'static [(&'static str, Format)];
+
+/// The formats by their names, with their codecs and the one that is chosen by default.
+const FORMATS: [(&str, &str, Codecs); 4] = [
+    (
+        "parquet",
+        "zstd",
+        &[
+            ("none", Format::Parquet(ParquetCodec::None)),
+            ("snappy", Format::Parquet(ParquetCodec::Snappy)),
+            ("gzip", Format::Parquet(ParquetCodec::Gzip)),
+            ("zstd", Format::Parquet(ParquetCodec::Zstd)),
+            ("lz4", Format::Parquet(ParquetCodec::Lz4)),
+        ],
+    ),
+    (
+        "jsonl",
+        "gzip",
+        &[
+            ("none", Format::JsonLines(TextCodec::None)),
+            ("gzip", Format::JsonLines(TextCodec::Gzip)),
+            ("zstd", Format::JsonLines(TextCodec::Zstd)),
+        ],
+    ),
+    (
+        "text",
+        "gzip",
+        &[
+            ("none", Format::Text(TextCodec::None)),
+            ("gzip", Format::Text(TextCodec::Gzip)),
+            ("zstd", Format::Text(TextCodec::Zstd)),
+        ],
+    ),
+    (
+        "avro",
+        "deflate",
+        &[
+            ("null", Format::Avro(AvroCodec::Null)),
+            ("none", Format::Avro(AvroCodec::Null)),
+            ("deflate", Format::Avro(AvroCodec::Deflate)),
+            ("snappy", Format::Avro(AvroCodec::Snappy)),
+            ("zstandard", Format::Avro(AvroCodec::Zstandard)),
+            ("zstd", Format::Avro(AvroCodec::Zstandard)),
+        ],
+    ),
+];
+
+/// The names of all formats, and of all codecs.
+fn names() -> (Vec<String>, Vec<String>) {
+    let formats = FORMATS.iter().map(|(name, _, _)| (*name).to_string()).collect();
+    let mut codecs: Vec<String> = Vec::new();
+    for (name, _) in FORMATS.iter().flat_map(|(_, _, codecs)| *codecs) {
+        if !codecs.iter().any(|known| known == name) {
+            codecs.push((*name).to_string());
         }
+    }
+    (formats, codecs)
+}
+
+fn format_of(format: Option<&str>, codec: Option<&str>) -> Result<Format, (&'static str, String)> {
+    let none = |what: &str, of: Vec<&str>| {
+        let names: Vec<String> = of.into_iter().map(|name| format!("{name:?}")).collect();
+        format!("{what:?} is none of {}", names.join(", "))
+    };
+    let format = format.unwrap_or("parquet");
+    let Some((_, usual, codecs)) = FORMATS.iter().find(|(name, _, _)| *name == format) else {
+        return Err(("format", none(format, FORMATS.iter().map(|f| f.0).collect())));
+    };
+    let codec = codec.unwrap_or(usual);
+    if let Some((_, found)) = codecs.iter().find(|(name, _)| *name == codec) {
+        return Ok(*found);
+    }
+    let is_first = |(at, (_, of)): &(usize, &(&str, Format))| {
+        codecs.iter().position(|(_, known)| known == of) == Some(*at)
+    };
+    let shown = codecs.iter().enumerate().filter(is_first).map(|(_, (name, _))| *name);
+    Err(("codec", none(codec, shown.collect())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_format_or_a_fault() {
+        for (format, usual, codecs) in FORMATS {
+            assert!(codecs.iter().any(|(name, _)| *name == usual), "{format}");
+            for (codec, of) in codecs {
+                assert_eq!(format_of(Some(format), Some(codec)), Ok(*of), "{format} {codec}");
+            }
+        }
+        let text = |format, codec| format_of(format, codec).unwrap_err();
+        let codecs = "\"lz4\" is none of \"null\", \"deflate\", \"snappy\", \"zstandard\"";
+        assert_eq!(text(Some("avro"), Some("lz4")), ("codec", codecs.into()));
+        let formats = "\"xml\" is none of \"parquet\", \"jsonl\", \"text\", \"avro\"";
+        assert_eq!(text(Some("xml"), None), ("format", formats.into()));
+        let (formats, codecs) = names();
+        assert_eq!(formats.join(" "), "parquet jsonl text avro");
+        let all = "none snappy gzip zstd lz4 null deflate zstandard";
+        assert_eq!(codecs.join(" "), all);
     }
 }

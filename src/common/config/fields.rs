@@ -100,6 +100,17 @@ impl Fields {
         }
     }
 
+    /// A string, of which these words are known; whoever reads it says what is wrong with others.
+    pub(super) fn word(
+        &mut self,
+        name: &'static str,
+        words: Vec<String>,
+        faults: &mut Faults,
+    ) -> Option<String> {
+        faults.1.add(self.key(name), Kind::Choice(words));
+        self.text(name, faults)
+    }
+
     /// A string that something reads; the reader's own error is shown.
     pub(super) fn parsed<T>(
         &mut self,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use regex::Regex;
 use toml::{Table, Value};
 
-use crate::common::config::archive::{ArchiveConfig, ArchiveKeys, archive};
+use crate::common::config::archive::{ArchiveConfig, ArchiveKeys, Topics as Of, archive};
 use crate::common::config::fields::{Faults, Fields, is_topic_name};
 use crate::common::config::wordcount::{self, WordCount};
 use crate::pure::protocol::OnGap;
@@ -79,7 +79,11 @@ fn read(
     let start = f.parsed("start", faults, start).unwrap_or(Start::Earliest);
     let gaps = [("stop", OnGap::Stop), ("record", OnGap::Record)];
     let on_gap = f.choice("on_gap", &gaps, faults).unwrap_or(OnGap::Stop);
-    let archive = archive(&mut f, defaults, false, faults);
+    let pattern = match &topics {
+        Some(Topics::Regex(regex)) => Some(regex),
+        Some(Topics::Names(_)) | None => None,
+    };
+    let archive = archive(&mut f, defaults, Of::Sources(pattern), faults);
     let partials = format!("{}-{name}-partials", group.unwrap_or("group"));
     let count =
         f.table("wordcount", faults).map(|w| wordcount::read(w, partials, defaults, faults));

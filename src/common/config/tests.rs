@@ -114,6 +114,28 @@ fn a_time_that_no_clock_reaches_is_refused() {
 }
 
 #[test]
+fn a_path_of_values_and_a_roll_by_time_are_checked() {
+    check("archive = { path = \"{topic}/{key}\" }", &["write name={key}"]);
+    check("archive = { path = \"{topic}/a={field:x}b\" }", &["write name={field:x}"]);
+    check("archive = { path = \"{topic}/x={header:}\" }", &["{header:NAME}"]);
+    check("archive = { path = \"{capture:team}/x\" }", &["have no pattern with (?<team>…)"]);
+    check(
+        "[mapping.b]\ntopics_regex = \"(?<a>x).*\"\narchive = { path = \"{topic}/{capture:b}\" }",
+        &["mapping.b.archive.path", "(?<b>…)"],
+    );
+    check(
+        "[mapping.b]\ntopics = [\"b\"]\narchive = { path = \"{topic}/c={key}\", columns = { c = \
+         \"string\" } }",
+        &["\"c\" is a column of the files"],
+    );
+    check("archive = { time = \"now\" }", &["mapping.hello.archive.time", "\"arrival\""]);
+    check("archive = { time = { field = \"a..b\" } }", &["archive.time.field"]);
+    check("archive = { max_values = 0 }", &["0 is not between 1 and 100000"]);
+    check("archive = { roll = { schedule = \"7m\" } }", &["divide a day"]);
+    check("archive = { roll = { lateness = \"soon\" } }", &["not a duration"]);
+}
+
+#[test]
 fn each_fault_names_its_key_and_says_what_to_do() {
     check("tpoics = 1", &["mapping.hello.tpoics", "did you mean \"topics\""]);
     check("archive = { path = \"{tpoic}\" }", &["mapping.hello.archive.path", "{tpoic}"]);

@@ -6,10 +6,10 @@ use std::time::Duration;
 use regex::Regex;
 use toml::{Table, Value};
 
-use crate::common::config::archive::{ArchiveConfig, ArchiveKeys, archive};
+use crate::common::config::archive::{ArchiveConfig, ArchiveKeys, Topics, archive};
 use crate::common::config::fields::{Faults, Fields, is_topic_name};
-use crate::pure::count::{By, OutputFormat, Patience, Split, Time, Tokenizer, Unit, Window};
-use crate::pure::field_path::FieldPath;
+use crate::common::config::times::{field, time};
+use crate::pure::count::{By, OutputFormat, Patience, Split, Time, Tokenizer, Window};
 
 /// `[mapping.NAME.wordcount]`
 #[derive(Debug)]
@@ -77,7 +77,7 @@ pub(super) fn read(
     let formats = [("json", OutputFormat::Json), ("text", OutputFormat::Text)];
     let window = f.duration("window", Duration::from_millis(100), faults);
     let window = window.unwrap_or(Duration::from_secs(2)).as_millis();
-    let time = time(&mut f, faults);
+    let time = time(&mut f, faults).unwrap_or(Time::Record);
     let count = WordCount {
         output_topic: topic.unwrap_or_default(),
         output_partitions: f.number("output_partitions", 1..=10_000, faults),
@@ -86,7 +86,7 @@ pub(super) fn read(
         by: by(&mut f, faults),
         merge: merging(&mut f, partials, (window, &time), faults),
         time,
-        archive: archive(&mut f, defaults, true, faults),
+        archive: archive(&mut f, defaults, Topics::Counts, faults),
     };
     f.finish(faults);
     Some(count)
@@ -112,49 +112,6 @@ fn by(f: &mut Fields, faults: &mut Faults) -> By {
         stop_words: f.texts("stop_words", faults).unwrap_or_default().into_iter().collect(),
         max_word_bytes: max_bytes,
     })
-}
-
-fn time(f: &mut Fields, faults: &mut Faults) -> Time {
-    let hint =
-        "must be \"record\", \"arrival\" or { field = \"name\", unit = \"ms\" } (s, ms, us, ns)";
-    match f.take("time") {
-        None => {}
-        Some(Value::String(s)) if s == "record" => {}
-        Some(Value::String(s)) if s == "arrival" => return Time::Arrival,
-        Some(Value::Table(t))
-            if t.contains_key("field") && t.keys().all(|k| k == "field" || k == "unit") =>
-        {
-            let unit = t.get("unit").map_or(Some("ms"), Value::as_str);
-            let units = [
-                ("s", Unit::Seconds),
-                ("ms", Unit::Millis),
-                ("us", Unit::Micros),
-                ("ns", Unit::Nanos),
-            ];
-            let unit = units.into_iter().find(|(name, _)| unit == Some(name));
-            let path = field(f, "time.field", &t["field"], faults);
-            match (path, unit) {
-                (Some(path), Some((_, unit))) => return Time::Field { path, unit },
-                (_, None) => {
-                    faults.add(f.key("time.unit"), "must be \"s\", \"ms\", \"us\" or \"ns\"")
-                }
-                (None, _) => {}
-            }
-        }
-        Some(_) => faults.add(f.key("time"), hint),
-    }
-    Time::Record
-}
-
-fn field(f: &Fields, key: &str, value: &Value, faults: &mut Faults) -> Option<FieldPath> {
-    let path = value.as_str().and_then(FieldPath::parse);
-    if path.is_none() {
-        faults.add(
-            f.key(key),
-            "must name a field of the JSON value, for example \"status\" or \"event.status\"",
-        );
-    }
-    path
 }
 
 /// The keys of the merge, which mean nothing without it.

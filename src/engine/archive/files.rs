@@ -5,15 +5,16 @@
 //! written when the attempt ends, one after the other. So records of thousands of directories,
 //! as after a backfill, cost their own bytes and no more.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::clients::encode::{EncodeError, Encoder};
+use crate::clients::encode::{EncodeError, Encoder, is_vague};
+use crate::common::clock::Now;
 use crate::common::config::ArchiveConfig;
 use crate::engine::archive::commands::ArchiveCommand;
+use crate::engine::archive::directories::Directories;
 use crate::engine::archive::kept::{KeptRecords, size_of_kept};
 use crate::engine::archive::ledger::EntryTemplate;
 use crate::engine::archive::open::OpenFiles;
@@ -21,7 +22,7 @@ use crate::engine::archive::targets::{Targets, encoded};
 use crate::engine::archive::task::Archiver;
 use crate::pure::layout::names::{PartitionPaths, staged_name};
 use crate::pure::layout::registered::Target;
-use crate::pure::layout::roll::OpenTotals;
+use crate::pure::layout::roll::{EventTimes, OpenTotals};
 use crate::pure::layout::rules::{Fit, OnBadRecord};
 use crate::pure::protocol::{AttemptId, EntryKey, FileRef};
 use crate::pure::record::{Offset, Record, TopicPartition};
@@ -39,23 +40,14 @@ pub struct Files {
     of: TopicPartition,
     open_in_store: OpenFiles,
     open: Vec<OpenFile>,
-    by_bucket: HashMap<Bucket, usize>,
-    last: Option<(Bucket, usize)>,
+    directories: Directories,
     targets: Targets,
     first_at: Instant,
     last_at: Instant,
     /// Records that were read, whatever became of them.
     records: u64,
-}
-
-/// What the directory of a record depends on.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Bucket {
-    is_quarantine: bool,
-    /// The id of the schema whose columns the file has.
-    schema: Option<u32>,
-    /// [`crate::pure::layout::Template::bucket`]
-    time: Option<i64>,
+    /// The next point of the schedule.
+    point: Option<Instant>,
 }
 
 /// What became of a record.
@@ -129,7 +121,7 @@ impl Files {
         of: &TopicPartition,
         open_in_store: &OpenFiles,
         archiver: &Archiver,
-        now: Instant,
+        now: Now,
     ) -> Files {
         archiver.send(ArchiveCommand::Open { key: EntryKey::At(from), id });
         Files {
@@ -138,13 +130,30 @@ impl Files {
             of: of.clone(),
             open_in_store: open_in_store.clone(),
             open: Vec::new(),
-            by_bucket: HashMap::new(),
-            last: None,
+            directories: Directories::default(),
             targets: Targets::default(),
-            first_at: now,
-            last_at: now,
+            first_at: now.instant,
+            last_at: now.instant,
             records: 0,
+            point: None,
         }
+    }
+
+    /// The same files, with what the roll rules know when the attempt begins: the clock, and the
+    /// times of earlier records.
+    #[must_use]
+    pub fn beginning(mut self, archive: &ArchiveConfig, now: Now, times: EventTimes) -> Files {
+        let next = archive.roll.schedule.and_then(|s| archive.template.next_point(s, now.millis));
+        let left = next.map(|next| next.saturating_sub(now.millis).unsigned_abs());
+        self.point = left.and_then(|ms| now.instant.checked_add(Duration::from_millis(ms)));
+        self.directories.times = times.of_next();
+        self
+    }
+
+    /// The times of the records.
+    #[must_use]
+    pub fn times(&self) -> EventTimes {
+        self.directories.times
     }
 
     /// Adds a record to the file of its directory, or of the quarantine.
@@ -154,9 +163,9 @@ impl Files {
         record: &Record<'_>,
         archive: &ArchiveConfig,
         archiver: &Archiver,
-        now: Instant,
+        now: Now,
     ) -> Result<Archived, EncodeError> {
-        self.last_at = now;
+        self.last_at = now.instant;
         self.records = self.records.saturating_add(1);
         let (fit, target) = self.targets.fit(record, &archive.rules);
         let archived = match &fit {
@@ -169,20 +178,12 @@ impl Files {
             },
         };
         let is_quarantine = archived != Archived::Row;
-        let millis = record.timestamp.millis();
         let target = target.filter(|_| !is_quarantine);
-        let schema = target.as_ref().and_then(|target| target.id());
-        let time = archive.template(is_quarantine).bucket(millis);
-        let bucket = Bucket { is_quarantine, schema, time };
-        let at = match self.last {
-            Some((last, at)) if last == bucket => at,
-            _ => self.file_of((bucket, target), millis, record.offset, archive),
-        };
-        self.last = Some((bucket, at));
+        let at = self.file_of(record, (is_quarantine, target), archive, now.millis);
         let file = &mut self.open[at];
         file.rows = file.rows.saturating_add(1);
         file.last = record.offset;
-        if let Some(ms) = millis {
+        if let Some(ms) = record.timestamp.millis() {
             let (lo, hi) = file.times.unwrap_or((ms, ms));
             file.times = Some((lo.min(ms), hi.max(ms)));
         }
@@ -206,39 +207,39 @@ impl Files {
         Ok(archived)
     }
 
+    /// The number of the record's file.
+    #[inline]
     fn file_of(
         &mut self,
-        (bucket, target): (Bucket, Option<Arc<Target>>),
-        millis: Option<i64>,
-        first: Offset,
+        record: &Record<'_>,
+        (is_quarantine, target): (bool, Option<Arc<Target>>),
         archive: &ArchiveConfig,
+        now_ms: i64,
     ) -> usize {
-        if let Some(at) = self.by_bucket.get(&bucket) {
-            return *at;
-        }
-        let Bucket { is_quarantine, schema, .. } = bucket;
-        let template = archive.template(is_quarantine);
-        let directory = template.render(&self.of.topic, self.of.partition, millis);
-        let is_same = |f: &OpenFile| {
-            let columns = f.target.as_ref().and_then(|target| target.id());
-            f.directory == directory && f.is_quarantine == is_quarantine && columns == schema
+        let (of, schema) = ((&self.of, now_ms), target.as_ref().and_then(|target| target.id()));
+        let new = match self.directories.find(record, (is_quarantine, schema), archive, of) {
+            Ok(at) => return at,
+            Err(new) => new,
         };
-        let known = self.open.iter().position(is_same);
-        let at = known.unwrap_or_else(|| {
+        let is_here = |f: &OpenFile| {
+            let columns = f.target.as_ref().and_then(|target| target.id());
+            f.directory == new.path && f.is_quarantine == is_quarantine && columns == schema
+        };
+        let at = self.open.iter().position(is_here).unwrap_or_else(|| {
             self.open.push(OpenFile {
                 is_quarantine,
                 target,
-                directory,
+                directory: new.path.clone(),
                 body: Body::Kept(KeptRecords::default()),
                 rows: 0,
-                first,
-                last: first,
+                first: record.offset,
+                last: record.offset,
                 times: None,
                 sent: Sent::default(),
             });
             self.open.len().saturating_sub(1)
         });
-        let _ = self.by_bucket.insert(bucket, at);
+        self.directories.add(&new, at);
         at
     }
 
@@ -270,6 +271,8 @@ impl Files {
             files: self.open.len(),
             since_first: now.saturating_duration_since(self.first_at),
             since_last: now.saturating_duration_since(self.last_at),
+            until_point: self.point.map(|point| point.saturating_duration_since(now)),
+            is_left: self.directories.times.is_left(),
         }
     }
 
@@ -277,7 +280,36 @@ impl Files {
     pub fn memory_bytes(&self) -> usize {
         let files =
             self.open.iter().map(|f| size_of::<OpenFile>().saturating_add(f.body.memory_bytes()));
-        files.sum()
+        files.fold(self.directories.memory_bytes(), usize::saturating_add)
+    }
+
+    /// Makes the size of the files exact where it seems to be reached: what an open file says of
+    /// itself is too much before it is compressed.
+    pub fn settle(
+        &mut self,
+        archive: &ArchiveConfig,
+        archiver: &Archiver,
+    ) -> Result<(), EncodeError> {
+        let (mut exact, mut all) = (0_u64, 0_u64);
+        for file in &self.open {
+            let size = file.body.size();
+            all = all.saturating_add(size);
+            exact = exact.saturating_add(match &file.body {
+                Body::Growing { encoder, .. } => encoder.exact_size(),
+                Body::Kept(_) => size,
+            });
+        }
+        let most = archive.roll.size_bytes;
+        if all < most || !is_vague(exact, most) {
+            return Ok(());
+        }
+        for (at, file) in self.open.iter_mut().enumerate() {
+            if let Body::Growing { encoder, .. } = &mut file.body {
+                encoder.settle()?;
+                encoder.drain_all(&mut |bytes| file.sent.send(at, bytes, archiver));
+            }
+        }
+        Ok(())
     }
 
     /// Shrinks the largest open file in memory, and returns the number of bytes that were freed.
@@ -385,36 +417,7 @@ impl Sent {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::mpsc::channel;
-
     use super::*;
-    use crate::common::config::Config;
-    use crate::engine::archive::ledger::{EntryTemplate, LedgerStore};
-    use crate::engine::archive::task::Event;
-    use crate::engine::topics::Role;
-    use crate::fakes::store::Memory;
-    use crate::pure::formats::entry::EntryKind;
-    use crate::pure::record::Timestamp;
-
-    /// The role of the topic `in`, whose files grow in four directories at most.
-    fn role(store: &Memory) -> Role {
-        let text = r#"
-[kafka]
-bootstrap_servers = "b:9092"
-group_id = "g"
-[archive]
-root = "file:///nowhere"
-format = "jsonl"
-codec = "none"
-roll = { open_files = 4 }
-[mapping.m]
-topics = ["in"]
-"#;
-        let config = Config::parse(text, Some("i")).expect("a good configuration");
-        let store = Arc::new(store.clone());
-        Role::of(&config, "in", |_| Some((store, "id".into()))).expect("a mapping names it")
-    }
 
     /// Whoever reads a file that was copied elsewhere knows the keys of version 2 of the columns.
     #[test]
@@ -432,49 +435,5 @@ topics = ["in"]
         let golden =
             include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/footer-v2.txt"));
         assert_eq!(lines, golden);
-    }
-
-    #[tokio::test]
-    async fn a_thousand_directories_are_a_thousand_files_and_few_of_them_are_open() {
-        let memory = Memory::default();
-        let (role, of) = (role(&memory), TopicPartition { topic: "in".into(), partition: 0 });
-        let archive = role.archive.clone().expect("it is archived");
-        let paths = PartitionPaths::new("in", 0, 0);
-        let ledger = LedgerStore::new(Arc::new(memory.clone()), paths.clone());
-        let (sender, events) = channel();
-        let open = OpenFiles::default().at_most("m", 4);
-        let tell = move |event| sender.send(event).expect("it is listened to");
-        let archiver = Archiver::spawn(ledger, open.clone(), tell);
-        let (id, now) = (AttemptId(7), Instant::now());
-        let mut files = Files::new(id, Offset(0), &of, &open, &archiver, now);
-        let mut random = fastrand::Rng::with_seed(1);
-        for n in 0..5_000 {
-            // Hours of forty days, in no order.
-            let timestamp = Timestamp::Create(random.i64(0..1_000) * 3_600_000);
-            let value = Some(&b"value"[..]);
-            let record = Record { offset: Offset(n), timestamp, key: None, value, headers: &[] };
-            files.append(&record, &archive, &archiver, now).unwrap();
-        }
-        let template = EntryTemplate::new(&of, 0, &role, "");
-        let refs = files.finish(&template, &paths, &archive, &archiver).unwrap();
-        let mut entry = template.entry(EntryKind::Data, (Offset(0), Offset(5_000)), 0);
-        entry.attempt = id;
-        entry.files = refs.clone();
-        archiver.send(ArchiveCommand::Seal(Box::new(entry)));
-        let event = loop {
-            match events.try_recv() {
-                Ok(event) => break event,
-                Err(_) => tokio::task::yield_now().await,
-            }
-        };
-        assert!(matches!(event, Event::Sealed(sealed) if sealed == id), "{event:?}");
-        assert_eq!(archiver.under_way(), 0);
-        let rows: u64 = refs.iter().map(|f| f.rows).sum();
-        let memory = memory.lock();
-        assert_eq!((rows, refs.len()), (5_000, memory.files.len() - 1), "and the manifest");
-        assert!(980 < refs.len(), "{} directories", refs.len());
-        // Three that grow, and a complete one on its way; or the manifest.
-        assert!(memory.most_open <= 4, "{} files were open", memory.most_open);
-        assert_eq!(open.growing(), 0, "nothing grows any more");
     }
 }

@@ -17,7 +17,7 @@ use crate::pure::formats::entry::EntryKind;
 use crate::pure::layout::RollReason;
 use crate::pure::layout::bad::BadRecords;
 use crate::pure::layout::names::PartitionPaths;
-use crate::pure::layout::roll::OpenTotals;
+use crate::pure::layout::roll::{EventTimes, OpenTotals};
 use crate::pure::protocol::machine::{LedgerQuestion, Machine, NewEntry};
 use crate::pure::protocol::partition::Append;
 use crate::pure::protocol::{AttemptId, Entry};
@@ -25,6 +25,9 @@ use crate::pure::record::{Offset, Record, TopicPartition};
 
 /// Commands that wait for the store; with more of them, the worker stops reading.
 const MOST_WAITING: usize = 4_096;
+
+/// The size of open files is looked at so often while one of them is filled.
+const MEASURED: u64 = 32;
 
 /// What one partition archives into.
 pub struct ArchiveHalf {
@@ -39,6 +42,10 @@ pub struct ArchiveHalf {
     bad: Option<BadRecords>,
     /// The last record among them: what is read again, after an outage of the root, counts once.
     judged: Option<Offset>,
+    /// Of the records of sealed attempts.
+    times: EventTimes,
+    /// Bytes of records since the size of the open files was looked at.
+    unmeasured: u64,
 }
 
 impl ArchiveHalf {
@@ -69,6 +76,8 @@ impl ArchiveHalf {
             open_in_store,
             bad: None,
             judged: None,
+            times: EventTimes::default(),
+            unmeasured: 0,
         })
     }
 
@@ -83,25 +92,28 @@ impl ArchiveHalf {
         record: &Record<'_>,
         append: Append,
         tp: &TopicPartition,
-        now: Instant,
+        now: Now,
     ) -> Result<Archived, EncodeError> {
         if let Append::ToNew { id, from } = append {
-            self.open = Some(Files::new(id, from, tp, &self.open_in_store, &self.task, now));
+            let files = Files::new(id, from, tp, &self.open_in_store, &self.task, now);
+            self.open = Some(files.beginning(&self.archive, now, self.times));
         }
         let files =
             self.open.as_mut().expect("the rules open an attempt before they write into it");
         let archived = files.append(record, &self.archive, &self.task, now)?;
+        let bytes = [record.key, record.value].into_iter().flatten().map(|b| b.len() as u64);
+        self.unmeasured = bytes.fold(self.unmeasured, u64::saturating_add);
         let Some(limit) = self.archive.max_bad else { return Ok(archived) };
         if self.judged.is_some_and(|last| record.offset <= last) {
             return Ok(archived);
         }
         self.judged = Some(record.offset);
-        let bad = self.bad.get_or_insert_with(|| BadRecords::new(limit, now));
+        let bad = self.bad.get_or_insert_with(|| BadRecords::new(limit, now.instant));
         let why = match &archived {
             Archived::Quarantined(why) | Archived::Skipped(why) => Some(why),
             Archived::Row | Archived::Dropped => None,
         };
-        match (bad.add(why.is_some(), now), why) {
+        match (bad.add(why.is_some(), now.instant), why) {
             (true, Some(why)) => {
                 // A person decides, and then it is counted anew.
                 (self.bad, self.judged) = (None, None);
@@ -152,6 +164,7 @@ impl ArchiveHalf {
     ) -> Result<bool, EncodeError> {
         let Some(files) = self.open.take() else { return Ok(false) };
         self.follow(machine);
+        self.times = files.times();
         let refs = files.finish(&self.template, &self.paths, &self.archive, &self.task)?;
         let Some((id, range)) = machine.seal() else { return Ok(false) };
         let mut entry = self.template.entry(EntryKind::Data, (range.from, range.to), now.millis);
@@ -226,6 +239,28 @@ impl ArchiveHalf {
         MOST_WAITING < self.task.waiting()
     }
 
+    /// Whether so much was read since this was asked that the files may be larger than they should:
+    /// a batch of large records is more than a tenth of a file.
+    #[inline]
+    pub fn may_be_full(&mut self) -> bool {
+        let is_much = self.archive.roll.size_bytes / MEASURED <= self.unmeasured;
+        if is_much {
+            self.unmeasured = 0;
+        }
+        is_much
+    }
+
+    /// Makes the size of the open files exact where a rule may end them by it.
+    ///
+    /// # Errors
+    /// The format's library fails: the partition stops.
+    pub fn settle(&mut self) -> Result<(), EncodeError> {
+        match &mut self.open {
+            Some(files) => files.settle(&self.archive, &self.task),
+            None => Ok(()),
+        }
+    }
+
     /// Lets the largest open file go of its memory; the bytes that this has freed.
     ///
     /// # Errors
@@ -258,7 +293,7 @@ mod tests {
         let role = Role::of(&config, "t", |_| Some((store, "id".into()))).unwrap();
         let tp = TopicPartition { topic: "t".into(), partition: 0 };
         let mut half = ArchiveHalf::new(&tp, &role, &OpenFiles::default(), |_| {}).unwrap();
-        let (began, large) = (Instant::now(), vec![b'x'; 70_000]);
+        let (began, large) = (Now::read(), vec![b'x'; 70_000]);
         let write = |half: &mut ArchiveHalf, value: &[u8], append| {
             let timestamp = Timestamp::Create(1_700_000_000_000);
             let value = Some(value);
@@ -269,7 +304,7 @@ mod tests {
         let entry = examples::data(&half.paths, &template, 0, 1);
         let id = entry.attempt;
         write(&mut half, b"x", Append::ToNew { id, from: Offset(0) });
-        let late = began + Duration::from_secs(120);
+        let late = began.instant + Duration::from_secs(120);
         assert_eq!(half.roll_due(late), Some(RollReason::Age));
         assert_eq!(half.roll_in(late), Some(Duration::ZERO));
         // The task does not run before something is waited for here.

@@ -5,8 +5,8 @@
 //! * `ledger`: the ledger of one partition; `staging`: what is staged of it; `adopting`: what an
 //!   owner has sealed and left there; `abandoned`: the same, of partitions that no broker has.
 //! * `task`: carries out what a worker asks of the store; `commands`: what that is, and its order.
-//! * `files`: the open files of one attempt; `targets`: their columns; `kept`: records that wait as
-//!   bytes.
+//! * `files`: the open files of one attempt; `directories`: which of them a record belongs to;
+//!   `targets`: their columns; `kept`: records that wait as bytes.
 //! * `open`: how many files the process has open in its stores.
 //! * `half`: the archive half of one partition on its worker.
 //! * `calls`: what a roll costs the NameNode.
@@ -17,6 +17,7 @@ pub mod abandoned;
 mod adopting;
 pub mod calls;
 pub mod commands;
+mod directories;
 #[cfg(test)]
 mod examples;
 pub mod files;
@@ -31,3 +32,5 @@ pub(crate) mod samples;
 mod staging;
 mod targets;
 pub mod task;
+#[cfg(test)]
+mod tests_of_paths;

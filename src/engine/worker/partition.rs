@@ -198,7 +198,7 @@ impl OwnedPartition {
         let mut stop = None;
         let mut read = source.read(&mut |record| {
             if stop.is_none() {
-                stop = sinks.on_record(record, now).err();
+                stop = sinks.on_record(record, now, env).err();
             }
         });
         if sinks.waits_for_schema() {
@@ -253,7 +253,7 @@ impl PartitionSinks {
     /// Everything in one record's life that happens on the worker. A record that can't be taken is
     /// the input that stops the partition.
     #[inline]
-    fn on_record(&mut self, record: &Record<'_>, now: Now) -> Result<(), Box<Input>> {
+    fn on_record(&mut self, record: &Record<'_>, now: Now, env: &Env) -> Result<(), Box<Input>> {
         // Before the rules know of it: it is read again. What is archived needs no schema.
         let archived = self.machine.rules().and_then(|rules| rules.a());
         if let Some(schemas) = &mut self.schemas
@@ -273,7 +273,7 @@ impl PartitionSinks {
         self.tally.bytes = self.tally.bytes.saturating_add(bytes as u64);
         self.view.largest = self.view.largest.max(bytes);
         if let (Some(append), Some(archive)) = (share.archive, &mut self.archive) {
-            let archived = archive.write(record, append, &self.tp, now.instant).map_err(|e| {
+            let archived = archive.write(record, append, &self.tp, now).map_err(|e| {
                 let text = format!("offset {} can't be archived: {e}", record.offset);
                 Box::new(Input::NotEncoded(text))
             })?;
@@ -285,6 +285,24 @@ impl PartitionSinks {
             self.results.on_record(record, use_, now, &mut self.tally).map_err(|e| {
                 Box::new(Input::Unreadable(format!("offset {}: {e}", record.offset)))
             })?;
+        }
+        self.end_if_full(now, env)
+    }
+
+    /// Ends the open attempt in the midst of a batch, if it is as large as it should be.
+    #[inline]
+    fn end_if_full(&mut self, now: Now, env: &Env) -> Result<(), Box<Input>> {
+        let Some(archive) = &mut self.archive else { return Ok(()) };
+        if !archive.may_be_full() {
+            return Ok(());
+        }
+        let not_encoded = |e| Box::new(Input::NotEncoded(format!("files can't be encoded: {e}")));
+        archive.settle().map_err(not_encoded)?;
+        let reason = archive.roll_due(now.instant).filter(|due| *due == RollReason::Size);
+        if let Some(reason) = reason
+            && archive.seal(&mut self.machine, reason, now).map_err(not_encoded)?
+        {
+            env.metrics.rolls.with_label_values(&[reason.label()]).inc();
         }
         Ok(())
     }
@@ -397,7 +415,11 @@ impl PartitionSinks {
 
     /// Ends the open attempt if a rule says so.
     pub(super) fn roll_if_due(&mut self, now: Now, env: &Env) {
-        let Some(archive) = &self.archive else { return };
+        let Some(archive) = &mut self.archive else { return };
+        if let Err(e) = archive.settle() {
+            let text = format!("open files can't be encoded: {e}");
+            return self.input(Input::NotEncoded(text), now, env);
+        }
         // Only a published file shows that there is space again.
         let shows = self.view.root_was_full && archive.is_open_for(SHOWS_SPACE, now.instant);
         let due = archive.roll_due(now.instant).or_else(|| shows.then_some(RollReason::Outage));

@@ -59,15 +59,6 @@ impl Places {
     }
 }
 
-/// Offsets in the order of the rows.
-///
-/// # Errors
-/// The bytes are no file of this name's format, or its rows have no offsets.
-pub fn offsets(path: &str, bytes: Bytes) -> Result<Vec<Offset>, String> {
-    let offsets = places(path, bytes)?.offsets;
-    offsets.ok_or_else(|| "its lines are values alone, without their offsets".into())
-}
-
 /// Offsets and times of the rows.
 ///
 /// # Errors

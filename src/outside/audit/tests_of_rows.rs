@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::rows::{Count, counts, offsets, places, raw};
+use super::rows::{Count, counts, places, raw};
 use crate::clients::encode::Encoder;
 use crate::pure::count::output::WindowWriter;
 use crate::pure::count::{CountKind, OutputFormat};
@@ -47,6 +47,12 @@ fn encode(format: Format, rows: Rows, records: &[Record<'_>]) -> (String, Bytes)
 
 fn record<'a>(offset: i64, time: Timestamp, value: Option<&'a [u8]>) -> Record<'a> {
     Record { offset: Offset(offset), timestamp: time, key: None, value, headers: &[] }
+}
+
+/// Offsets in the order of the rows.
+fn offsets(path: &str, bytes: Bytes) -> Result<Vec<Offset>, String> {
+    let offsets = places(path, bytes)?.offsets;
+    offsets.ok_or_else(|| "its lines are values alone, without their offsets".into())
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::outside::cli::exit::{EX_CONFIG, EX_UNAVAILABLE};
 use crate::outside::cli::output::{complain, plain_table, say, say_json};
 use crate::outside::cli::shared::runtime;
 use crate::outside::web;
-use crate::pure::count::window::Time;
+use crate::pure::count::Time;
 use crate::pure::layout::format::Rows;
 use crate::pure::layout::names::PartitionPaths;
 use crate::pure::layout::rules::{OnBadRecord, Tombstones};
@@ -140,7 +140,7 @@ fn warnings(config: &Config, now_ms: i64) -> BTreeSet<String> {
 /// A path whose hours come twice in a night.
 fn doubled_hour(archive: &ArchiveConfig, now_ms: i64) -> Option<String> {
     let hour = archive.template.doubled_hour(now_ms)?;
-    let path = archive.template.render("TOPIC", 0, Some(now_ms));
+    let path = archive.template.sample("TOPIC", now_ms);
     Some(format!(
         "archive.path: clocks in archive.timezone show the hour from {hour} on twice, and paths \
          like {path:?} have one directory for both; write %z behind %H, which is their offset, or \
@@ -263,7 +263,7 @@ fn shown(millis: i64) -> String {
 }
 
 fn path(archive: &ArchiveConfig, topic: &str, now_ms: i64) -> String {
-    let directory = archive.template.render(topic, 0, Some(now_ms));
+    let directory = archive.template.sample(topic, now_ms);
     let name =
         PartitionPaths::new(topic, 0, 0).file(Offset(0), Offset(999), archive.format.extension());
     format!("{}/{directory}/{name}", archive.root.url())

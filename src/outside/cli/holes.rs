@@ -407,8 +407,10 @@ async fn describe(
         Err(e) if is_of_one_file(store, &e).await => return unreadable(&e),
         Err(e) => return Err(e),
     };
-    let offsets = match rows::offsets(path, bytes.clone()) {
-        Ok(offsets) => offsets,
+    // The times come from the rows as well, whether or not these have values.
+    let (offsets, times) = match rows::places(path, bytes.clone()) {
+        Ok(rows::Places { offsets: Some(offsets), times, .. }) => (offsets, times),
+        Ok(_) => return unreadable(&"its lines are values alone, without their offsets"),
         Err(e) => return unreadable(&e),
     };
     let name = path.rsplit('/').next().and_then(names::parse_file);
@@ -429,14 +431,6 @@ async fn describe(
             "readers would see offset {offset} of {path} twice; move the file out of the root"
         )));
     }
-    let mut times: Option<(i64, i64)> = None;
-    // Counts have no times of records.
-    let _ = rows::raw(path, bytes.clone(), |record| {
-        if let Some(time) = record.timestamp.millis() {
-            let (min, max) = times.unwrap_or((time, time));
-            times = Some((min.min(time), max.max(time)));
-        }
-    });
     Ok(Ok(FileRef {
         staged: String::new(),
         path: path.into(),

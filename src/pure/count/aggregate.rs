@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use crate::pure::count::cut::cut;
-use crate::pure::count::field::Field;
 use crate::pure::count::tokenizer::Tokenizer;
+use crate::pure::field::Field;
 use crate::pure::field_path::FieldPath;
 use crate::pure::record::Record;
 

@@ -10,7 +10,6 @@
 mod aggregate;
 pub mod counts;
 mod cut;
-mod field;
 pub mod merge;
 pub mod output;
 pub mod tokenizer;
@@ -24,4 +23,6 @@ pub use counts::Counts;
 pub use merge::Patience;
 pub use output::{Count, CountKind, Merged, OutputFormat};
 pub use tokenizer::{Split, Tokenizer};
-pub use window::{Time, Unit, Window};
+pub use window::Window;
+
+pub use crate::pure::record_time::Time;

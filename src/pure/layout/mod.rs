@@ -7,17 +7,21 @@ pub mod bad;
 pub mod cells;
 pub mod columns;
 mod doubled;
+pub mod ends;
 pub mod format;
 pub mod frame;
 pub mod names;
 pub mod registered;
 pub mod roll;
 pub mod rules;
+mod sources;
 pub mod table;
 pub mod template;
+pub mod values;
 pub mod writer_schema;
 
 pub use roll::{RollPolicy, RollReason};
+pub use sources::Source;
 pub use template::Template;
 
 #[cfg(test)]

@@ -24,8 +24,7 @@ impl Template {
     /// The table of a topic.
     #[must_use]
     pub fn table(&self, topic: &str) -> TablePath {
-        let is_fixed =
-            |pieces: &Vec<Piece>| pieces.iter().all(|p| matches!(p, Piece::Text(_) | Piece::Topic));
+        let is_fixed = |pieces: &Vec<Piece>| pieces.iter().all(Piece::is_of_topic);
         let segments = self.segments();
         let fixed = segments.iter().position(|s| !is_fixed(s)).unwrap_or(segments.len());
         // What is fixed depends on no partition and no time.
@@ -63,6 +62,7 @@ mod tests {
             ("{topic}/%Y/%m", "a.b", Partitions::Unnamed(2)),
             ("dt=%F/{topic}", "", Partitions::Unnamed(2)),
             ("{topic}/dt=%F/{partition}", "a.b", Partitions::Unnamed(2)),
+            ("{topic}/c={field:c}/k={key}/dt=%F", "a.b", hive(&["c", "k", "dt"])),
         ] {
             assert_eq!(
                 table(text),

@@ -4,16 +4,19 @@
 //! from the record's time in the mapping's zone. Every `%` field must be of fixed width, so that
 //! directories sort by time. A record without a usable time gets Hive's null partition in *every*
 //! segment that has a time field: any other value turns `dt` into a string, or makes the table
-//! unreadable (tried with pyarrow, DuckDB and Spark).
+//! unreadable (tried with pyarrow, DuckDB and Spark). `{key}`, `{header:NAME}` and `{field:PATH}`
+//! come from the record ([`crate::pure::layout::values`]), `{capture:NAME}` from the topic's name.
 
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use regex::Regex;
 
 use crate::pure::calendar::{YEARS, civil};
 use crate::pure::layout::names::{PRIVATE, QUARANTINE, escape_segment};
+use crate::pure::layout::sources::{LONGEST_NAME, MOST, Source};
 
 /// Hive's name for a null partition value.
 pub const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -31,6 +34,10 @@ pub struct Template {
     granularity_ms: Option<i64>,
     /// The path tells an hour from the same one that comes again.
     has_offset: bool,
+    /// Where the values of records come from, in the order of the path.
+    sources: Vec<Source>,
+    /// The pattern of the topics, if they have one.
+    topics: Option<Regex>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,6 +49,10 @@ pub(super) enum Piece {
     Time(String),
     /// How far clocks are ahead of UTC: `+0100`.
     Offset,
+    /// What a named group of the topics' pattern has found.
+    Capture(String),
+    /// A value of the record.
+    Value(Source),
 }
 
 /// Why a template is refused.
@@ -55,8 +66,23 @@ pub enum TemplateError {
     Dots(String),
     #[error("{0:?} begins with '_' or '.': readers skip such directories")]
     Hidden(String),
-    #[error("unknown field {{{0}}}; the fields are {{topic}} and {{partition}}")]
+    #[error(
+        "unknown field {{{0}}}; the fields are {{topic}}, {{partition}}, {{key}}, {{header:NAME}}, \
+         {{field:NAME}} of a JSON value, and {{capture:NAME}} of topics_regex"
+    )]
     Field(String),
+    #[error(
+        "{0:?}: what comes from a record is the whole of a directory's value: write \
+         name={{{1}}}, where the name has {LONGEST_NAME} bytes at most"
+    )]
+    Unnamed(String, String),
+    #[error("{0} of its values come from records; {MOST} are allowed")]
+    Values(usize),
+    #[error(
+        "{{capture:{0}}} is a named group of topics_regex, and the topics have no pattern with \
+         (?<{0}>…)"
+    )]
+    Capture(String),
     #[error("a '{{' has no '}}'")]
     Brace,
     #[error(
@@ -92,7 +118,27 @@ impl Template {
         let segments: Vec<Vec<Piece>> = text.split('/').map(segment).collect::<Result<_, _>>()?;
         let granularity_ms = segments.iter().flatten().filter_map(Piece::granularity_ms).min();
         let has_offset = segments.iter().flatten().any(|p| *p == Piece::Offset);
-        Ok(Template { segments, zone, granularity_ms, has_offset })
+        let sources: Vec<Source> =
+            segments.iter().flatten().filter_map(Piece::source).cloned().collect();
+        if MOST < sources.len() {
+            return Err(TemplateError::Values(sources.len()));
+        }
+        Ok(Template { segments, zone, granularity_ms, has_offset, sources, topics: None })
+    }
+
+    /// The same template for the topics of this pattern; [`None`] for topics without one.
+    ///
+    /// # Errors
+    /// The path names a group that the pattern does not have.
+    pub fn of_topics(self, topics: Option<&Regex>) -> Result<Template, TemplateError> {
+        for piece in self.segments.iter().flatten() {
+            let Piece::Capture(name) = piece else { continue };
+            let mut groups = topics.iter().flat_map(|topics| topics.capture_names()).flatten();
+            if !groups.any(|group| group == name) {
+                return Err(TemplateError::Capture(name.clone()));
+            }
+        }
+        Ok(Template { topics: topics.cloned(), ..self })
     }
 
     /// The paths of bad records: `_quarantine/{topic}/dt=%Y-%m-%d`. Readers of tables skip them.
@@ -101,7 +147,8 @@ impl Template {
         let day = [Piece::Text("dt=".into()), Piece::Time("%F".into())];
         let segments = vec![vec![Piece::Text(QUARANTINE.into())], vec![Piece::Topic], day.into()];
         let granularity_ms = segments.iter().flatten().filter_map(Piece::granularity_ms).min();
-        Template { segments, zone, granularity_ms, has_offset: false }
+        let sources = Vec::new();
+        Template { segments, zone, granularity_ms, has_offset: false, sources, topics: None }
     }
 
     /// Checks that readers of Hive's layout can read the paths beside these columns: each segment
@@ -138,6 +185,12 @@ impl Template {
 
     pub(super) fn segments(&self) -> &[Vec<Piece>] {
         &self.segments
+    }
+
+    /// Where the values come from that a record gives to its path.
+    #[must_use]
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
     }
 
     /// Whether the path contains `{topic}`.
@@ -197,6 +250,11 @@ impl Template {
         self.zone.to_offset(at).seconds()
     }
 
+    /// The time, if a directory is for it.
+    pub(super) fn usable(&self, millis: i64) -> Option<i64> {
+        self.local(millis).map(|_| millis)
+    }
+
     /// What clocks in the zone show at this time, as milliseconds since 1970 began there. The
     /// fields of a path depend on nothing else. Zones were shifted by seconds, and not by quarters
     /// of an hour alone. [`None`] for times before 1970 or beyond a year of four digits.
@@ -210,47 +268,70 @@ impl Template {
         (local <= YEARS.1).then_some(local)
     }
 
-    /// The directory of a record, relative to the root.
+    /// The directory of a record, relative to the root; one without values of its own.
     #[must_use]
     pub fn render(&self, topic: &str, partition: i32, millis: Option<i64>) -> String {
+        self.render_with(topic, partition, millis, "")
+    }
+
+    /// A directory for people to look at, where what comes from records stands in braces.
+    #[must_use]
+    pub fn sample(&self, topic: &str, millis: i64) -> String {
+        let names: Vec<String> = self.sources.iter().map(|s| format!("{{{s}}}")).collect();
+        self.render_with(topic, 0, Some(millis), &names.join("/"))
+    }
+
+    /// The directory of a record. `values`: those of the record as segments, with slashes between
+    /// them, as [`crate::pure::layout::values::Values`] has them.
+    #[must_use]
+    pub fn render_with(
+        &self,
+        topic: &str,
+        partition: i32,
+        millis: Option<i64>,
+        values: &str,
+    ) -> String {
         let time: Option<DateTime> = millis.and_then(|ms| civil(self.local(ms)?));
+        let mut values = values.split('/').filter(|value| !value.is_empty());
         let mut out = String::new();
         for (i, pieces) in self.segments.iter().enumerate() {
             if i > 0 {
                 out.push('/');
             }
-            let mut nulled = false;
             for piece in pieces {
-                match piece {
-                    Piece::Text(t) => out.push_str(t),
-                    Piece::Topic => out.push_str(&escape_segment(topic)),
-                    Piece::Partition => {
-                        let _ = write!(out, "{partition}");
+                let is_known = match (piece, &time) {
+                    (Piece::Text(t), _) => out.write_str(t).is_ok(),
+                    (Piece::Topic, _) => out.write_str(&escape_segment(topic)).is_ok(),
+                    (Piece::Partition, _) => write!(out, "{partition}").is_ok(),
+                    (Piece::Time(field), Some(t)) => write!(out, "{}", t.strftime(field)).is_ok(),
+                    (Piece::Offset, Some(_)) => {
+                        out.write_str(&offset(self.ahead(millis.unwrap_or(0)))).is_ok()
                     }
-                    Piece::Time(_) | Piece::Offset => match (&time, piece) {
-                        (Some(t), Piece::Time(field)) => {
-                            let _ = write!(out, "{}", t.strftime(field));
-                        }
-                        (Some(_), _) => out.push_str(&offset(self.ahead(millis.unwrap_or(0)))),
-                        // `dt=%Y-%m-%d` becomes `dt=__HIVE_DEFAULT_PARTITION__`.
-                        (None, _) if nulled => {}
-                        (None, _) => {
-                            let start = out.rfind('/').map_or(0, |s| s.saturating_add(1));
-                            let keep = out[start..].find('=');
-                            let keep = keep.map_or(0, |e| e.saturating_add(1));
-                            let keep = start.saturating_add(keep);
-                            out.truncate(keep);
-                            out.push_str(NULL_PARTITION);
-                            nulled = true;
-                        }
-                    },
-                }
-                if nulled {
+                    (Piece::Time(_) | Piece::Offset, None) => false,
+                    (Piece::Capture(name), _) => {
+                        self.captured(topic, name).is_some_and(|text| out.write_str(&text).is_ok())
+                    }
+                    (Piece::Value(_), _) => {
+                        values.next().is_some_and(|value| out.write_str(value).is_ok())
+                    }
+                };
+                if !is_known {
+                    // `dt=%Y-%m-%d` becomes `dt=__HIVE_DEFAULT_PARTITION__`.
+                    let start = out.rfind('/').map_or(0, |s| s.saturating_add(1));
+                    let keep = out[start..].find('=').map_or(0, |e| e.saturating_add(1));
+                    out.truncate(start.saturating_add(keep));
+                    out.push_str(NULL_PARTITION);
                     break;
                 }
             }
         }
         out
+    }
+
+    /// What a named group has found in a topic's name; [`None`] for a group that takes no part.
+    fn captured(&self, topic: &str, name: &str) -> Option<String> {
+        let found = self.topics.as_ref()?.captures(topic)?.name(name)?.as_str();
+        (!found.is_empty()).then(|| escape_segment(found))
     }
 }
 
@@ -260,6 +341,10 @@ fn fits<'a>(
     text: &str,
     topics: &(impl Iterator<Item = &'a str> + Clone),
 ) -> bool {
+    let may_be_null = pieces.iter().any(|p| !matches!(p, Piece::Text(_) | Piece::Topic));
+    if may_be_null && text.strip_suffix(NULL_PARTITION).is_some_and(|head| is_head(pieces, head)) {
+        return true;
+    }
     // Where in the text the pieces so far can end. One pass for each piece, because a stranger's
     // name can be read in very many ways.
     let mut ends = vec![false; text.len().saturating_add(1)];
@@ -269,10 +354,19 @@ fn fits<'a>(
             Piece::Text(literal) => after_text(&ends, text, std::iter::once(literal.as_str())),
             Piece::Topic => after_text(&ends, text, topics.clone()),
             Piece::Partition => after_some(&ends, text, |c| c.is_ascii_digit()),
-            Piece::Time(_) | Piece::Offset => after_some(&ends, text, |_| true),
+            Piece::Time(_) | Piece::Offset | Piece::Capture(_) | Piece::Value(_) => {
+                after_some(&ends, text, |_| true)
+            }
         };
     }
     ends.last() == Some(&true)
+}
+
+/// Whether this stands before the null partition in a directory's name: all up to the first `=`.
+fn is_head(pieces: &[Piece], head: &str) -> bool {
+    let Some(Piece::Text(text)) = pieces.first() else { return head.is_empty() };
+    let end = text.find('=').map_or(0, |at| at.saturating_add(1));
+    text[..end] == *head
 }
 
 /// The ends of these literals, where they stand after one of these ends.
@@ -314,6 +408,18 @@ impl Piece {
         }
     }
 
+    /// Whether it depends on the topic at most.
+    pub(super) fn is_of_topic(&self) -> bool {
+        matches!(self, Piece::Text(_) | Piece::Topic | Piece::Capture(_))
+    }
+
+    fn source(&self) -> Option<&Source> {
+        match self {
+            Piece::Value(source) => Some(source),
+            _ => None,
+        }
+    }
+
     fn is_time(&self) -> bool {
         self.granularity_ms().is_some()
     }
@@ -345,9 +451,11 @@ fn segment(text: &str) -> Result<Vec<Piece>, TemplateError> {
                 if !text.contains('}') {
                     return Err(TemplateError::Brace);
                 }
-                match name.as_str() {
-                    "topic" => Piece::Topic,
-                    "partition" => Piece::Partition,
+                match (name.as_str(), name.split_once(':'), Source::parse(&name)) {
+                    ("topic", _, _) => Piece::Topic,
+                    ("partition", _, _) => Piece::Partition,
+                    (_, Some(("capture", group)), _) => Piece::Capture(group.into()),
+                    (_, _, Some(source)) => Piece::Value(source),
                     _ => return Err(TemplateError::Field(name)),
                 }
             }
@@ -373,6 +481,18 @@ fn segment(text: &str) -> Result<Vec<Piece>, TemplateError> {
     }
     if !plain.is_empty() {
         pieces.push(Piece::Text(plain));
+    }
+    if let Some(source) = pieces.iter().find_map(Piece::source) {
+        let is_named = match pieces.as_slice() {
+            [Piece::Text(name), Piece::Value(_)] => {
+                let is_short = name.len() <= LONGEST_NAME.saturating_add(1);
+                1 < name.len() && name.find('=') == name.len().checked_sub(1) && is_short
+            }
+            _ => false,
+        };
+        if !is_named {
+            return Err(TemplateError::Unnamed(text.into(), source.to_string()));
+        }
     }
     Ok(pieces)
 }

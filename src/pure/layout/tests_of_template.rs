@@ -96,6 +96,33 @@ fn the_quarantine_has_a_directory_a_day() {
     assert_ne!(template.bucket(Some(TIME)), template.bucket(Some(TIME + 86_400_000)));
 }
 
+/// Whatever a path is rendered from, a file that lies there is one of its table.
+#[test]
+fn a_null_partition_belongs_to_the_table() {
+    for text in ["dt=%Y-%m-%d/{topic}", "%F%H/{topic}", "c={field:c}/{topic}", "k={key}/dt=%F"] {
+        let template = Template::parse(text, TimeZone::UTC).unwrap();
+        for (millis, values) in [(None, ""), (Some(TIME), ""), (None, "a%2Fb"), (Some(TIME), "x")] {
+            let path = template.render_with("t", 0, millis, values);
+            let topics = || ["t"].into_iter();
+            assert!(template.may_contain(&format!("{path}/f"), topics()), "{text}: {path}");
+        }
+    }
+    // Of another column.
+    let template = Template::parse("dt=%Y-%m-%d/{topic}", TimeZone::UTC).unwrap();
+    assert!(!template.may_contain(&format!("x={NULL_PARTITION}/t/f"), ["t"].into_iter()));
+}
+
+#[test]
+fn a_capture_is_a_part_of_the_topic() {
+    let regex = regex::Regex::new("^(?:app-(?<team>[a-z]+)-(?<env>[a-z]+)?.*)$").unwrap();
+    let template = Template::parse("{capture:team}/e={capture:env}/{topic}", TimeZone::UTC);
+    let template = template.unwrap().of_topics(Some(&regex)).unwrap();
+    assert_eq!(template.render("app-red-live", 0, None), "red/e=live/app-red-live");
+    let null = format!("red/e={NULL_PARTITION}/app-red-7");
+    assert_eq!(template.render("app-red-7", 0, None), null);
+    assert_eq!(template.table("app-red-live").directory, "red/e=live/app-red-live");
+}
+
 #[test]
 fn bad_templates_are_named() {
     let check = |text: &str, want: &str| {

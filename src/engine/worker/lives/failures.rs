@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::engine::worker::lives::topics::{MERGED, UNFIT, all};
+use crate::engine::worker::lives::topics::{MERGED, SHAPE, Shape, UNFIT, all};
 use crate::engine::worker::lives::world::{Plot, SLOTS, World, feed, in_paused_time};
 use crate::fakes::network::Failure;
 use crate::pure::fault::{PLANTED, PlantedFault};
@@ -122,6 +122,24 @@ fn every_call_goes_wrong_where_bad_records_are_left_out() {
     UNFIT.set(Some(OnBadRecord::Skip));
     every_call(Plot::Alone);
     every_call(Plot::JoinSticky);
+}
+
+/// The same lives with each format, with declared columns, bad records beside them, and paths of
+/// values. Files are the same calls of a store, so one of three calls goes wrong, another one for
+/// each format.
+#[test]
+fn calls_with_other_formats_go_wrong() {
+    for (first, shape) in Shape::OTHERS.into_iter().enumerate() {
+        SHAPE.set(shape);
+        let (calls, _) = live(Plot::JoinSticky, None);
+        for how in Failure::ALL {
+            for k in (1..=calls).skip(first % 3).step_by(3) {
+                let lived = std::panic::catch_unwind(|| live(Plot::JoinSticky, Some((k, how))));
+                let _ = lived.unwrap_or_else(|_| panic!("{shape:?}: call {k} went {how:?}"));
+            }
+        }
+    }
+    SHAPE.set(Shape::Lines);
 }
 
 /// Faults whose harm needs two processes at odds at the same moment are the search's business.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::clients::encode::read_back::rows_as_json;
 use crate::engine::archive::ledger::LedgerStore;
-use crate::engine::worker::lives::topics::{UNFIT, all};
+use crate::engine::worker::lives::topics::{SHAPE, Shape, UNFIT, all};
 use crate::fakes::brokers::Brokers;
 use crate::fakes::store::Memory;
 use crate::pure::layout::names::PartitionPaths;
@@ -67,6 +68,14 @@ impl Visible {
     }
 }
 
+/// A line of text does not say its offset; that of a line of input is its number.
+fn with_offset(row: Value) -> Value {
+    let Some(line) = row.as_str() else { return row };
+    let number = line.rsplit_once(" n").and_then(|(_, n)| n.parse().ok()).expect("a line of ours");
+    let offset: i64 = number;
+    serde_json::json!({ "offset": offset, "value": line })
+}
+
 /// Rows of the published files of one partition: offset to value, and how often each came.
 pub(super) fn archived(store: &Memory, tp: &TopicPartition) -> BTreeMap<i64, Vec<Value>> {
     let files = files(store);
@@ -76,12 +85,12 @@ pub(super) fn archived(store: &Memory, tp: &TopicPartition) -> BTreeMap<i64, Vec
             let Some(bytes) = files.get(&file.path) else {
                 continue;
             };
-            let text = std::str::from_utf8(bytes).expect("JSON lines");
             assert_eq!(bytes.len() as u64, file.bytes, "{}", file.path);
-            assert_eq!(text.lines().count() as u64, file.rows, "{}", file.path);
+            let found = rows_as_json(&file.path, bytes);
+            assert_eq!(found.len() as u64, file.rows, "{}", file.path);
             assert_eq!(format!("{:08x}", crc32c::crc32c(bytes)), file.checksum, "{}", file.path);
-            for line in text.lines() {
-                let row: Value = serde_json::from_str(line).expect("a JSON line");
+            for row in found {
+                let row = with_offset(row);
                 let offset = row["offset"].as_i64().expect("an offset");
                 assert!(entry.from <= Offset(offset) && Offset(offset) < entry.to, "{row}");
                 rows.entry(offset).or_default().push(row);
@@ -135,7 +144,7 @@ pub(super) fn expected(brokers: &Brokers) -> Sums {
     for tp in &all()[..2] {
         for row in &state.logs[tp].rows {
             let line = std::str::from_utf8(&row.value).expect("a line");
-            for word in line.split(' ') {
+            for word in line.split_whitespace() {
                 let start = row.millis - row.millis % 10_000;
                 *sums.entry((start, word.to_string())).or_default() += 1;
             }
@@ -182,6 +191,10 @@ pub(super) fn check(brokers: &Brokers, store: &Memory) {
             }
             if tp.topic.as_ref() == "in" {
                 let line = std::str::from_utf8(&row.value).expect("a line");
+                if SHAPE.get() != Shape::Lines {
+                    check_shaped(&found[0], line);
+                    continue;
+                }
                 let json = serde_json::from_str(line).ok();
                 let error = found[0].get("error").is_some();
                 assert_eq!(error, UNFIT.get().is_some() && json.is_none(), "{tp}: {line}");
@@ -196,6 +209,17 @@ pub(super) fn check(brokers: &Brokers, store: &Memory) {
         let left: Vec<&String> =
             contents.files.keys().filter(|p| p.starts_with(&staging)).collect();
         assert!(left.is_empty(), "left in staging: {left:?}");
+    }
+}
+
+/// A row of another format than JSON lines has its record, whole.
+fn check_shaped(row: &Value, line: &str) {
+    let shape = SHAPE.get();
+    assert_eq!(row.get("error").is_some(), !shape.fits(line), "{shape:?}: {line}");
+    assert_eq!(row["value"], line, "{shape:?}");
+    if matches!(shape, Shape::Columns | Shape::AvroColumns) && shape.fits(line) {
+        let json: Value = serde_json::from_str(line).expect("a JSON object");
+        assert_eq!(row["line"], json["line"], "{shape:?}");
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::clients::kafka::Generation;
 use crate::common::clock::Now;
-use crate::common::config::Config;
+use crate::common::config::{ArchiveConfig, Config};
 use crate::common::health::WorkerName;
 use crate::common::metrics::Metrics;
 use crate::engine::archive::open::OpenFiles;
@@ -16,7 +16,7 @@ use crate::engine::worker::env::{self, Env};
 use crate::engine::worker::fetching::Dormancy;
 use crate::engine::worker::inbox::{Added, Message, Wake, WorkerView};
 use crate::engine::worker::lives::oracle::{Visible, check, explain, is_whole, settle_all};
-use crate::engine::worker::lives::topics::{MERGED, UNFIT, all, tp};
+use crate::engine::worker::lives::topics::{MERGED, SHAPE, Shape, UNFIT, all, tp};
 use crate::engine::worker::round::Worker;
 use crate::engine::worker::slot_pool::SlotPool;
 use crate::fakes::brokers::Brokers;
@@ -32,7 +32,26 @@ use crate::pure::record::TopicPartition;
 pub(super) static CONFIGS: LazyLock<[Config; 2]> =
     LazyLock::new(|| ["partition", "merged"].map(config));
 
+/// The sources' archives by their shapes.
+static SHAPED: LazyLock<Vec<(Shape, Arc<ArchiveConfig>)>> = LazyLock::new(|| {
+    let of = |shape: Shape| {
+        let usual = "archive = { path = \"{topic}/dt=%F/hr=%H\" }";
+        let keys = shape.keys();
+        let path = "path = \"{topic}/dt=%F/hr=%H\", ";
+        let path = if keys.starts_with("path") { "" } else { path };
+        let text = text("merged").replace("codec = \"none\"\n", "");
+        let text = text.replace(usual, &format!("archive = {{ {path}{keys} }}"));
+        let config = Config::parse(&text, Some("i")).expect("a good configuration");
+        (shape, config.mappings[0].archive.clone().expect("it archives"))
+    };
+    Shape::OTHERS.map(of).into()
+});
+
 pub(super) fn config(scope: &str) -> Config {
+    Config::parse(&text(scope), Some("i")).expect("a good configuration")
+}
+
+fn text(scope: &str) -> String {
     let text = r#"
 [kafka]
 bootstrap_servers = "b:9092"
@@ -51,8 +70,7 @@ window = "10s"
 time = "record"
 "#;
     let partials = if scope == "merged" { "partials = { partitions = 1 }" } else { "" };
-    let text = format!("{text}scope = {scope:?}\n{partials}\n");
-    Config::parse(&text, Some("i")).expect("a good configuration")
+    format!("{text}scope = {scope:?}\n{partials}\n")
 }
 
 /// What is done to the processes, apart from the failure.
@@ -140,6 +158,15 @@ pub(super) fn role(topic: &str, store: &Memory) -> Role {
     let config = &CONFIGS[usize::from(MERGED.get())];
     let store = Arc::new(store.clone());
     let mut role = Role::of(config, topic, |_| Some((store, ROOT.into()))).expect("a mapping's");
+    if let Some((_, shaped)) = SHAPED.iter().find(|(shape, _)| *shape == SHAPE.get())
+        && topic == "in"
+    {
+        role.archive = Some(Arc::clone(shaped));
+    }
+    if let (Some(archive), Shape::Values, "in") = (&mut role.archive, SHAPE.get(), topic) {
+        // Attempts end in the midst of a batch.
+        Arc::make_mut(archive).roll.size_bytes = 200;
+    }
     if let (Some(archive), Some(age)) = (&mut role.archive, AGE.get()) {
         Arc::make_mut(archive).roll.age = age;
     }
@@ -375,6 +402,10 @@ pub(super) fn feed(world: &World, batch: i64) {
         for i in 0..3 {
             let n = batch * 3 + i;
             let line = format!("all even{} p{partition} n{n}", n % 2);
+            let line = match SHAPE.get() {
+                Shape::Lines => line,
+                shape => shape.value(&line, n % 4 != 1 && batch != 2),
+            };
             // In one batch nothing fits.
             let fits = UNFIT.get().is_some() && n % 2 == 0 && batch != 2;
             let line = if fits { format!("[\"{line}\"]") } else { line };

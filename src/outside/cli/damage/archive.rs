@@ -19,7 +19,11 @@ use crate::outside::cli::{recount, verify as verify_command};
 use crate::pure::count::output::WindowWriter;
 use crate::pure::count::{CountKind, OutputFormat};
 use crate::pure::formats::header::NAME;
-use crate::pure::layout::format::{Format, ParquetCodec, Rows, TextCodec, TextPolicy};
+use crate::pure::layout::cells::ColumnType;
+use crate::pure::layout::columns::{Column, JsonColumns};
+use crate::pure::layout::format::{
+    AvroCodec, ColumnRows, Format, ParquetCodec, Rows, TextCodec, TextPolicy,
+};
 use crate::pure::layout::names::PartitionPaths;
 use crate::pure::layout::rules::Fit;
 use crate::pure::protocol::{AttemptId, Entry, EntryKind, FileRef};
@@ -41,8 +45,44 @@ output_topic = "counts"
 pub(super) static NOW: LazyLock<i64> = LazyLock::new(|| jiff::Timestamp::now().as_millisecond());
 
 const RAW: Rows = Rows::Raw { key: TextPolicy::Auto, value: TextPolicy::Auto };
-const PARQUET: Format = Format::Parquet(ParquetCodec::Zstd);
-const LINES: Format = Format::JsonLines(TextCodec::Gzip);
+pub(super) const PARQUET: Format = Format::Parquet(ParquetCodec::Zstd);
+
+/// What the files of records are.
+#[derive(Clone, Debug)]
+pub(super) struct Shape {
+    pub(super) format: Format,
+    pub(super) rows: Rows,
+}
+
+impl Shape {
+    pub(super) fn usual() -> Shape {
+        Shape { format: PARQUET, rows: RAW }
+    }
+
+    /// Other formats whose rows say their offsets; declared columns stand in the place of the
+    /// whole value, or beside it.
+    pub(super) fn others() -> Vec<Shape> {
+        let columns = |value| {
+            let column = Column::new("n", None, ColumnType::Int64).unwrap();
+            let columns = JsonColumns::new(vec![column]);
+            Rows::Columns(Arc::new(ColumnRows { key: TextPolicy::Auto, value, columns }))
+        };
+        let beside = columns(Some(TextPolicy::Auto));
+        let avro = Format::Avro(AvroCodec::Deflate);
+        vec![
+            Shape { format: avro, rows: RAW },
+            Shape { format: LINES, rows: RAW },
+            Shape { format: PARQUET, rows: beside.clone() },
+            Shape { format: avro, rows: beside },
+        ]
+    }
+
+    /// Whether its files say more of themselves than their rows do.
+    pub(super) fn has_footer(&self) -> bool {
+        matches!(self.format, Format::Parquet(_))
+    }
+}
+pub(super) const LINES: Format = Format::JsonLines(TextCodec::Gzip);
 
 pub(super) fn config() -> Config {
     let mut config = Config::parse(CONFIG, Some("i")).unwrap();
@@ -68,8 +108,8 @@ fn bytes_of(encoder: Encoder, about: &[(&'static str, String)]) -> Vec<u8> {
 
 /// Files by the names that the table has for them.
 pub(super) const FILES: [(&str, &str); 10] = [
-    ("data", "or.ders/hr=0/part-or.ders-0-0-00000000000000000004-00000000000000000008.parquet"),
-    ("other", "or.ders/hr=0/part-or.ders-0-0-00000000000000000000-00000000000000000003.parquet"),
+    ("data", "or.ders/hr=0/part-or.ders-0-0-00000000000000000004-00000000000000000008."),
+    ("other", "or.ders/hr=0/part-or.ders-0-0-00000000000000000000-00000000000000000003."),
     ("staged", "_alluvium/staging/or.ders/0/1/00000000000000000002-"),
     ("counts", "counts/hr=0/part-counts-0-0-00000000000000000000-00000000000000000003.jsonl.gz"),
     ("entry", "_alluvium/ledger/or.ders/0/0/00000000000000000000.entry"),
@@ -85,19 +125,29 @@ pub(super) const FILES: [(&str, &str); 10] = [
 pub(super) struct SampleArchive {
     pub(super) store: Memory,
     root: String,
+    shape: Shape,
 }
 
 impl SampleArchive {
     pub(super) async fn new() -> SampleArchive {
+        SampleArchive::of(&Shape::usual()).await
+    }
+
+    pub(super) async fn of(shape: &Shape) -> SampleArchive {
         let store = Memory::default();
         let root = identity(&store).await.unwrap();
-        let archive = SampleArchive { store, root };
+        let archive = SampleArchive { store, root, shape: shape.clone() };
         let raw = |p| TopicPartition { topic: "or.ders".into(), partition: p };
         for partition in [0, 1] {
             archive.entry(&raw(partition), EntryKind::Genesis, (0, 0), Vec::new()).await;
         }
         let old = VERSION_1.to_vec();
-        archive.file(&raw(0), PARQUET, old, 0..4, Some((0, 3_000)), true).await;
+        match (shape.format, &shape.rows) {
+            (Format::Parquet(_), Rows::Raw { .. }) => {
+                archive.file(&raw(0), PARQUET, old, 0..4, Some((0, 3_000)), true).await;
+            }
+            _ => archive.records(&raw(0), 0..4, 1_000, true).await,
+        }
         archive.records(&raw(0), 4..9, 1_000, true).await;
         archive.records(&raw(1), 0..2, 2_000, true).await;
         archive.records(&raw(1), 2..5, 2_000, false).await;
@@ -112,21 +162,25 @@ impl SampleArchive {
         step: i64,
         publish: bool,
     ) {
-        let mut encoder = Encoder::new(PARQUET, &RAW, tp).unwrap();
+        let mut encoder = Encoder::new(self.shape.format, &self.shape.rows, tp).unwrap();
         for offset in offsets.clone() {
             let timestamp = Timestamp::Create(offset * step);
+            // A record without its columns has the same word as the others.
+            let fit = match &self.shape.rows {
+                Rows::Columns(of) => Fit::Cells(of.columns.no_row()),
+                _ => Fit::Raw,
+            };
             let value = Some(&b"word"[..]);
             let (offset, key) = (Offset(offset), None);
-            encoder
-                .append(&Record { offset, timestamp, key, value, headers: &[] }, &Fit::Raw)
-                .unwrap();
+            encoder.append(&Record { offset, timestamp, key, value, headers: &[] }, &fit).unwrap();
         }
         let times = (offsets.start * step, (offsets.end - 1) * step);
         let (from, last) = (Offset(offsets.start), Offset(offsets.end - 1));
         let attempt = new_attempt();
         let about = footer(&self.template(tp), attempt, from, (from, last));
         let bytes = bytes_of(encoder, &about);
-        self.attempt(attempt, tp, PARQUET, bytes, offsets, Some(times), publish).await;
+        let format = self.shape.format;
+        self.attempt(attempt, tp, format, bytes, offsets, Some(times), publish).await;
     }
 
     async fn counts(&self) {
@@ -371,14 +425,15 @@ impl Damage {
                 let _ = files.insert(path.into(), other);
             }
             CopyTo(to) | MoveTo(to) => {
+                let to = to.replace("parquet", archive.shape.format.extension());
                 let copy = bytes.clone();
                 if let MoveTo(_) = self {
                     let _ = files.remove(path);
                 }
-                let _ = files.insert(to.into(), copy);
+                let _ = files.insert(to.clone(), copy);
                 let ends = to.match_indices('/').map(|(at, _)| to[..at].to_string());
                 directories.extend(ends);
-                return to.into();
+                return to;
             }
             Edit(field, value) => {
                 let mut entry: Value = serde_json::from_slice(bytes).unwrap();

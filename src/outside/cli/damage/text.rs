@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use super::archive::{Of, SampleArchive, config};
+use super::archive::{
+    Delete, Edit, Empty, Flip, Grow, Lose, NOW, Of, SampleArchive, Truncate, config,
+};
 use crate::clients::store::Store;
 use crate::outside::cli::holes::{Choice, Holes, repair};
 use crate::outside::cli::locate::locate;
@@ -59,6 +61,32 @@ async fn archive() -> (SampleArchive, TopicPartition, Entry) {
     ledger.publish(&entry).await.unwrap();
     archive.records(&tp, 8..9, 1_000, true).await;
     (archive, tp, entry)
+}
+
+/// Lines without offsets are compared with the entry by their bytes and their number.
+#[tokio::test]
+async fn damages_of_text_are_named() {
+    for (damage, want) in [
+        (Delete, "missing file"),
+        (Lose, "unreadable file"),
+        (Truncate, "truncated file"),
+        (Empty, "truncated file"),
+        (Grow, "truncated file"),
+        (Flip, "changed file"),
+        (Edit("/files/0/rows", "2"), "wrong rows"),
+    ] {
+        let (archive, tp, entry) = archive().await;
+        let place = PartitionPaths::new(&tp.topic, 0, tp.partition).entry(entry.key());
+        let path = if matches!(damage, Edit(..)) { &place } else { &entry.files[0].path };
+        let _ = damage.of(path, &archive);
+        let [verified, located, explained, _] =
+            archive.ask(*NOW, ("text", 0, 6), &entry.files[0].path).await;
+        let text = verified.lines.join("\n");
+        assert!(verified.code == 65 && text.contains(want), "{damage:?}: {text}");
+        if !matches!(damage, Edit(..)) {
+            assert_ne!((located.code, explained.code), (0, 0), "{damage:?}: {located:#?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::outside::cli::init::draft::{Draft, quoted};
+use crate::outside::cli::init::errors;
+use crate::pure::layout::ends::Schedule;
 
 /// A sink's properties.
 #[derive(Debug)]
@@ -68,11 +70,13 @@ impl Sink {
         if let Some(directory) = self.get("hadoop.conf.dir") {
             archive.push(format!("hadoop_conf_dir = {}", quoted(directory)));
         }
-        archive.push(format!("path = {}", quoted(&self.path(&mut remarks))));
+        let path = self.path(&mut archive, &mut remarks);
+        archive.push(format!("path = {}", quoted(&path)));
         if let Some(zone) = self.get("timezone") {
             archive.push(format!("timezone = {}", quoted(zone)));
         }
         self.format(&mut archive, &mut remarks);
+        errors::on_bad_record(&|key| self.get(key), &mut archive, &mut remarks);
         self.roll(&mut archive, &mut remarks);
         if self.get("hdfs.authentication.kerberos") == Some("true") {
             let who = self.get("connect.hdfs.principal").unwrap_or("its principal");
@@ -136,7 +140,7 @@ impl Sink {
         }
     }
 
-    fn path(&self, remarks: &mut Vec<String>) -> String {
+    fn path(&self, archive: &mut Vec<String>, remarks: &mut Vec<String>) -> String {
         let class = self.get("partitioner.class").unwrap_or("DefaultPartitioner");
         let name = class.rsplit('.').next().unwrap_or(class);
         let pattern = match name {
@@ -147,6 +151,17 @@ impl Sink {
                         .into(),
                 );
                 return "{topic}/kafka_partition={partition}".into();
+            }
+            "FieldPartitioner" => {
+                let fields = self.get("partition.field.name").unwrap_or_default();
+                let fields = fields.split(',').map(str::trim).filter(|field| !field.is_empty());
+                let segments = fields.map(|field| format!("/{field}={{field:{field}}}"));
+                remarks.push(
+                    "where a field of the path is a column, too, give the directory another name; \
+                     max_values bounds how many directories one roll makes (docs/files.md)"
+                        .into(),
+                );
+                return format!("{{topic}}{}", segments.collect::<String>());
             }
             "HourlyPartitioner" => "'year'=YYYY/'month'=MM/'day'=dd/'hour'=HH",
             "DailyPartitioner" => "'year'=YYYY/'month'=MM/'day'=dd",
@@ -159,11 +174,16 @@ impl Sink {
         let (default, wallclock) = ("Wallclock", self.get("timestamp.extractor"));
         match wallclock.unwrap_or(default) {
             "Record" => {}
-            "Wallclock" => remarks.push(
-                "the sink partitions by the clock, Alluvium by the \
-                 record's timestamp"
-                    .into(),
-            ),
+            "Wallclock" => archive.push("time = \"arrival\"".into()),
+            "RecordField" => {
+                let field = quoted(self.get("timestamp.field").unwrap_or("timestamp"));
+                archive.push(format!("time = {{ field = {field}, unit = \"ms\" }}"));
+                remarks.push(
+                    "records without a time in timestamp.field are in \
+                     __HIVE_DEFAULT_PARTITION__, where the sink would have failed"
+                        .into(),
+                );
+            }
             other => remarks.push(format!(
                 "timestamp.extractor = {other} has no counterpart: \
                  files are partitioned by the record's timestamp"
@@ -214,17 +234,18 @@ impl Sink {
     fn roll(&self, archive: &mut Vec<String>, remarks: &mut Vec<String>) {
         if let Some(n) = self.get("flush.size") {
             remarks.push(format!(
-                "flush.size = {n} records has no counterpart: files roll by bytes and age, and \
-                 are larger"
+                "flush.size = {n} records is left out: files roll by bytes and age, and are \
+                 larger; records = {n} in [archive.roll] would end them by their number"
             ));
         }
         let schedule = self.millis("rotate.schedule.interval.ms");
-        if let Some(ms) = schedule.or(self.millis("rotate.interval.ms")) {
-            archive.extend([
-                "[archive.roll]".into(),
-                format!("age = \"{}\"", duration(ms.max(1_000))),
-            ]);
+        let points = schedule.map(duration).filter(|text| Schedule::parse(text).is_ok());
+        let age = self.millis("rotate.interval.ms").or(schedule.filter(|_| points.is_none()));
+        if points.is_some() || age.is_some() {
+            archive.push("[archive.roll]".into());
         }
+        archive.extend(points.map(|points| format!("schedule = \"{points}\"")));
+        archive.extend(age.map(|ms| format!("age = \"{}\"", duration(ms.max(1_000)))));
     }
 }
 
@@ -252,6 +273,10 @@ const SEEN: &[&str] = &[
     "locale",
     "timezone",
     "timestamp.extractor",
+    "timestamp.field",
+    "partition.field.name",
+    "errors.tolerance",
+    "errors.deadletterqueue.topic.name",
     "hive.integration",
     "hdfs.authentication.kerberos",
     "connect.hdfs.principal",
@@ -266,7 +291,10 @@ const WITHOUT_COUNTERPART: &[(&str, &str)] = &[
     ("key.converter", "keys are archived as bytes, without a converter"),
     ("value.converter", "values are archived as bytes, without a converter"),
     ("header.converter", "headers are archived as bytes, without a converter"),
-    ("errors.", "every record is archived, so there is no dead letter queue"),
+    ("errors.deadletterqueue.", "the quarantine is part of the archive, and no topic"),
+    ("errors.log.", "the log names a bad record at most once a minute for each partition"),
+    ("errors.retry.", "calls that fail are tried again for as long as it takes"),
+    ("errors.", "bad records are in the quarantine (docs/files.md)"),
     ("consumer.override.auto.offset.reset", "set start in the mapping instead"),
     ("schema.", "values are archived as bytes, without a schema"),
     ("hive.", "tables are made by hand (docs/files.md)"),
@@ -322,6 +350,7 @@ mod tests {
     use crate::common::config::Config;
     use crate::engine::topics::mapping_of;
     use crate::pure::layout::format::Format;
+    use crate::pure::record_time::Time;
 
     const SINK: &str = "name=orders sink
 connector.class=io.confluent.connect.hdfs3.Hdfs3SinkConnector
@@ -383,6 +412,27 @@ connect.hdfs.principal=connect@EXAMPLE.COM
         assert!(remarks.iter().all(|r| !r.contains("hush")), "{remarks:?}");
         let (_, remarks) = config_of(SINK);
         assert!(remarks.iter().all(|r| !r.contains("not taken over")), "{remarks:?}");
+    }
+
+    #[test]
+    fn what_partitions_and_rolls_is_taken_over() {
+        let of = |more: &str| {
+            let keys = |line: &&str| !more.contains(line.split('=').next().unwrap());
+            let kept: String = SINK.lines().filter(keys).map(|l| format!("{l}\n")).collect();
+            let (config, remarks) = config_of(&format!("{kept}{more}"));
+            (config.mappings[0].archive.clone().unwrap(), remarks)
+        };
+        let (archive, _) = of("partitioner.class=x.FieldPartitioner\npartition.field.name=a,b.c\n");
+        assert_eq!(archive.template.sample("t", 0), "t/a={field:a}/b.c={field:b.c}");
+        let (archive, _) = of("timestamp.extractor=Wallclock\n");
+        assert_eq!(archive.time, Time::Arrival);
+        let (archive, _) = of("timestamp.extractor=RecordField\ntimestamp.field=at\n");
+        assert!(matches!(&archive.time, Time::Field { path, .. } if path.to_string() == "at"));
+        let (archive, _) = of("rotate.schedule.interval.ms=3600000\nrotate.interval.ms=1000\n");
+        assert_eq!(archive.roll.schedule, Schedule::parse("1h").ok());
+        assert_eq!(archive.roll.age.as_secs(), 1);
+        let (archive, _) = of("rotate.schedule.interval.ms=420000\nrotate.interval.ms=\n");
+        assert_eq!((archive.roll.schedule, archive.roll.age.as_secs()), (None, 420));
     }
 
     #[test]

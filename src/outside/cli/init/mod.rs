@@ -3,6 +3,7 @@
 mod command;
 mod connect;
 mod draft;
+mod errors;
 mod login;
 
 pub(super) use command::Init;

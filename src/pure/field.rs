@@ -2,6 +2,7 @@
 //!
 //! A field is given as it is written: numbers of JSON have as many digits as they like, and no
 //! number of the machine holds them all.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use std::borrow::Cow;
 use std::fmt;
