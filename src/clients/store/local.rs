@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
-use crate::clients::store::api::{Deadlines, FileFacts, Limit, Limited, Store, Writer};
+use crate::clients::store::api::{Deadlines, FileFacts, Limit, Limited, Store, Walked, Writer};
 use crate::clients::store::error::{ErrorKind, StoreError};
 use crate::clients::store::local_modes::LocalModes;
 use crate::clients::store::tasks::{RawFile, TaskWriter, within};
@@ -180,29 +180,42 @@ impl Store for Local {
         .await
     }
 
-    async fn walk(&self, path: &str) -> Result<Vec<(String, u64)>, StoreError> {
+    async fn walk(&self, path: &str) -> Result<Walked, StoreError> {
         let root = self.root.clone();
         self.run("list", path, move |top| {
-            let (mut files, mut todo) = (Vec::new(), vec![top.to_path_buf()]);
+            let inside = |at: &Path| {
+                at.strip_prefix(&root).unwrap_or(at).to_string_lossy().trim_matches('/').to_string()
+            };
+            let (mut walked, mut todo) = (Walked::default(), vec![top.to_path_buf()]);
             while let Some(directory) = todo.pop() {
+                let mut refuse = |e: std::io::Error| {
+                    let e = classify("list", &directory.display().to_string(), &e);
+                    walked.refused.push((inside(&directory), e));
+                };
                 let names = match std::fs::read_dir(&directory) {
-                    Err(e) if e.kind() == Io::NotFound => continue,
+                    Err(e) if matches!(e.kind(), Io::NotFound | Io::NotADirectory) => continue,
+                    Err(e) if e.kind() == Io::PermissionDenied => {
+                        refuse(e);
+                        continue;
+                    }
                     names => names?,
                 };
                 for name in names {
                     let at = name?.path();
                     match std::fs::metadata(&at) {
                         Ok(m) if m.is_dir() => todo.push(at),
-                        Ok(m) => {
-                            let path = at.strip_prefix(&root).unwrap_or(&at);
-                            files.push((path.to_string_lossy().into_owned(), m.len()));
-                        }
+                        Ok(m) => walked.files.push((inside(&at), m.len())),
                         Err(e) if e.kind() == Io::NotFound => {}
+                        // The names may be listed, and nothing else may be asked of them.
+                        Err(e) if e.kind() == Io::PermissionDenied => {
+                            refuse(e);
+                            break;
+                        }
                         Err(e) => return Err(e),
                     }
                 }
             }
-            Ok(files)
+            Ok(walked)
         })
         .await
     }
@@ -280,6 +293,39 @@ mod tests {
         assert_eq!(told.kind, ErrorKind::Permission);
         assert!(told.detail.starts_with("Read-only file system"), "{told}");
         assert!(told.detail.contains("ReadWritePaths="), "{told}");
+    }
+
+    /// The tests may run as root, who may list everything: then nothing is refused.
+    #[tokio::test]
+    async fn a_directory_that_may_not_be_listed_keeps_no_other_one_from_being_listed() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let store = Local::open(dir.path().to_str().unwrap(), None, Deadlines::default());
+        for name in ["a/closed", "a/unlisted", "b"] {
+            let at = dir.path().join(name);
+            std::fs::create_dir_all(&at).unwrap();
+            std::fs::write(at.join("f"), "x").unwrap();
+        }
+        let set = |name: &str, mode| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(dir.path().join(name), mode).unwrap();
+        };
+        set("a/closed", 0o000);
+        set("a/unlisted", 0o444);
+        let walked = store.walk("").await.unwrap();
+        set("a/closed", 0o755);
+        set("a/unlisted", 0o755);
+        let mut files: Vec<&str> = walked.files.iter().map(|(path, _)| path.as_str()).collect();
+        files.sort_unstable();
+        let mut refused: Vec<&str> = walked.refused.iter().map(|(path, _)| path.as_str()).collect();
+        refused.sort_unstable();
+        if rustix::process::geteuid().is_root() {
+            assert_eq!((files.len(), refused.len()), (3, 0));
+        } else {
+            assert_eq!((files, refused), (vec!["b/f"], vec!["a/closed", "a/unlisted"]));
+            let (_, e) = &walked.refused[0];
+            assert!(e.kind == ErrorKind::Permission && e.to_string().contains("denied"), "{e}");
+        }
     }
 
     #[tokio::test]

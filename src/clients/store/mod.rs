@@ -26,6 +26,8 @@ mod reach;
 mod tasks;
 mod threads;
 
+#[cfg(test)]
+pub use api::Walked;
 pub use api::{Deadlines, FileFacts, Limit, Limited, SMALL, Store, Writer};
 pub use error::{ErrorKind, StoreError};
 pub use mounts::refuse_mounts_below;
