@@ -75,7 +75,8 @@ fn try_live(config: &Config) -> u8 {
     let tried = runtime.block_on(live::try_all(config));
     // A call that does not come back is not waited for.
     runtime.shutdown_background();
-    say(&format!("\n{}", table_of(&tried)));
+    // Without the blanks that would fill each line up to the longest one.
+    say(&format!("\n{}", table_of(&tried).trim_fmt()));
     let wrong = tried.iter().filter(|t| t.outcome == Outcome::Wrong).count();
     if wrong == 0 {
         return 0;
