@@ -206,7 +206,7 @@ impl Brokers {
                 let Ok(leaders) = blocking(move || topics::leaders(&consumer)).await else {
                     return Err(e);
                 };
-                self.silent.lock().note_broker(leaders, tp, &text, took);
+                Ok(self.silent.lock().note_broker(leaders, tp, &text, took))
             }
             LookError::Ledger(of) => {
                 let Some((store, _)) = self.role(config, &tp.topic).and_then(|role| role.store)
@@ -216,10 +216,10 @@ impl Brokers {
                 if !is_of_one_ledger(&*store, of).await {
                     self.silent.lock().note_root(store.url(), &text);
                 }
+                Ok(text)
             }
-            LookError::Other(_) => return Err(e),
+            LookError::Other(_) => Err(e),
         }
-        Ok(text)
     }
 
     /// Looks at one partition: the committed offset first, then the ledger. [`None`] if no mapping
@@ -343,7 +343,7 @@ pub async fn check(
 pub fn unlooked(root: &str, why: &dyn std::fmt::Display) -> Finding {
     Finding {
         kind: FindingKind::UnreadableDirectory,
-        path: String::new(),
+        path: ".".into(),
         detail: format!("not all of the root {root} was looked at: {why}"),
     }
 }

@@ -44,19 +44,27 @@ impl Silent {
         self.leaders.get(&*tp.topic)?.get(&tp.partition).copied()
     }
 
-    /// That a question of a partition has failed after so long. `leaders`: as they are now.
+    /// That a question of a partition has failed after so long; why. `leaders`: as they are now.
     pub fn note_broker(
         &mut self,
         leaders: Leaders,
         tp: &TopicPartition,
         why: &str,
         took: Duration,
-    ) {
+    ) -> String {
         self.leaders = leaders;
+        let leader = self.leader(tp);
         if LONG <= took
-            && let Some(leader) = self.leader(tp)
+            && let Some(leader) = leader
         {
             let _ = self.brokers.entry(leader).or_insert_with(|| (tp.clone(), why.into()));
+        }
+        match leader {
+            // The client says that it does not know the partition.
+            Some(None) => {
+                format!("it has no leader: the brokers that have it do not run ({why})")
+            }
+            _ => why.into(),
         }
     }
 
@@ -88,7 +96,9 @@ mod tests {
                 named += 1;
             } else if partition % 3 != 0 {
                 waited += 1;
-                silent.note_broker(leaders.clone(), &tp, "timed out", Duration::from_secs(10));
+                let took = Duration::from_secs(10);
+                let why = silent.note_broker(leaders.clone(), &tp, "timed out", took);
+                assert_eq!(why.contains("no leader"), partition % 3 == 2, "{why}");
             }
         }
         assert_eq!((waited, named), (2, 664));
@@ -101,7 +111,8 @@ mod tests {
     fn a_quick_refusal_is_of_its_partition_alone() {
         let leaders: Leaders = [("t".to_string(), [(0, Some(1)), (1, Some(1))].into())].into();
         let mut silent = Silent::default();
-        silent.note_broker(leaders, &tp(0), "not allowed", Duration::from_millis(90));
+        let why = silent.note_broker(leaders, &tp(0), "not allowed", Duration::from_millis(90));
+        assert_eq!(why, "not allowed");
         assert_eq!(silent.of(Some("r"), &tp(1)), None);
         silent.note_root("r", "no route");
         assert!(silent.of(Some("r"), &tp(1)).unwrap().contains("no route"));

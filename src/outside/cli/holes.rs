@@ -108,7 +108,7 @@ pub(super) async fn repair(
         done.refused = done.refused.saturating_add(1);
     }
     for f in unlisted {
-        say(&format!("{}: not looked at: {}", f.path, f.detail));
+        say(&format!("{}/{}: not looked at: {}", store.url(), f.path, f.detail));
         done.refused = done.refused.saturating_add(1);
     }
     Ok(done)

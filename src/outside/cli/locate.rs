@@ -52,8 +52,10 @@ impl Where {
                 }
             }
             complain(&format!(
-                "no root has a ledger for partition {} of topic {:?}",
-                self.partition, self.topic
+                "no root {}has a ledger for partition {} of topic {:?}",
+                if roots.closed.is_empty() { "" } else { "that answers " },
+                self.partition,
+                self.topic
             ));
             Ok(EX_USAGE)
         })

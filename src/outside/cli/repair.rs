@@ -105,7 +105,7 @@ impl Repair {
             let mut wanted = partitions(config, &brokers).await?;
             wanted.retain(|tp| self.selects(&tp.topic, tp.partition));
             if wanted.is_empty() {
-                return Ok(nothing_there(holes, self.apply));
+                return Ok(roots.code_of_all(nothing_there(holes, self.apply)));
             }
             let (mut refused, mut shown, n) = (0_usize, 0_usize, wanted.len());
             if 0 < holes.repaired && !self.apply {
@@ -139,7 +139,8 @@ impl Repair {
                 }
                 _ => format!("{refused} of {n} partitions can't be repaired in this way"),
             });
-            Ok(if refused == 0 && holes.refused == 0 { 0 } else { EX_DATAERR })
+            let is_done = refused == 0 && holes.refused == 0;
+            Ok(roots.code_of_all(if is_done { 0 } else { EX_DATAERR }))
         })
     }
 

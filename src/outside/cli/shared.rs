@@ -50,11 +50,15 @@ impl Roots {
         roots
     }
 
-    /// The exit code of a command that came to this one with the roots that answer.
+    /// The exit code of a command over all roots that came to this one with those that answer: that
+    /// nothing is wrong is known of these alone.
+    pub(super) fn code_of_all(&self, code: u8) -> u8 {
+        if code == 0 && !self.closed.is_empty() { EX_UNAVAILABLE } else { code }
+    }
+
+    /// The exit code of any command: what was not found may be in a root that was not looked at.
     fn code(&self, code: u8) -> u8 {
-        // What was not found may be in a root that was not looked at.
-        let is_complete = self.closed.is_empty() || ![0, EX_USAGE].contains(&code);
-        if is_complete { code } else { EX_UNAVAILABLE }
+        if code == EX_USAGE && !self.closed.is_empty() { EX_UNAVAILABLE } else { code }
     }
 }
 
@@ -124,8 +128,10 @@ mod tests {
         assert_eq!(roots.open.len(), 1);
         assert!(roots.open[0].url().ends_with("/good"));
         assert_eq!(roots.closed.keys().collect::<Vec<_>>(), ["broken"]);
-        let codes = [0, EX_USAGE, 65, EX_UNAVAILABLE].map(|code| roots.code(code));
-        assert_eq!(codes, [EX_UNAVAILABLE, EX_UNAVAILABLE, 65, EX_UNAVAILABLE]);
-        assert_eq!(Roots::default().code(EX_USAGE), EX_USAGE);
+        for (code, of_one, of_all) in [(0, 0, 69), (EX_USAGE, 69, EX_USAGE), (65, 65, 65)] {
+            assert_eq!((roots.code(code), roots.code_of_all(code)), (of_one, of_all));
+            let all = Roots::default();
+            assert_eq!((all.code(code), all.code_of_all(code)), (code, code));
+        }
     }
 }

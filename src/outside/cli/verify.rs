@@ -72,7 +72,7 @@ impl Verify {
                 stopped.iter().for_each(|f| say(&finding(f)));
                 counts.iter().flat_map(recount::lines).for_each(|line| say(&line));
             }
-            Ok(if is_sound { 0 } else { EX_DATAERR })
+            Ok(roots.code_of_all(if is_sound { 0 } else { EX_DATAERR }))
         })
     }
 }

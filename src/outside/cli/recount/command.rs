@@ -93,7 +93,8 @@ impl Recount {
             } else {
                 done.iter().flat_map(lines).for_each(|line| say(&line));
             }
-            Ok(if done.iter().all(recount::RecountReport::is_equal) { 0 } else { EX_DATAERR })
+            let is_equal = done.iter().all(recount::RecountReport::is_equal);
+            Ok(roots.code_of_all(if is_equal { 0 } else { EX_DATAERR }))
         })
     }
 }
