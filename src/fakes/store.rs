@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::clients::store::{ErrorKind, FileFacts, Limit, Store, StoreError, Writer};
+use crate::clients::store::{ErrorKind, FileFacts, Limit, Store, StoreError, Walked, Writer};
 use crate::common::config::FileProperties;
 use crate::common::spawn::spawn_detached;
 use crate::fakes::network::{Failure, LATE, Network};
@@ -21,6 +21,10 @@ pub(crate) struct Contents {
     pub properties: BTreeMap<String, FileProperties>,
     /// Files whose bytes the store does not give, as HDFS after the loss of a block.
     pub unreadable: BTreeSet<String>,
+    /// Directories of which, and below which, nothing may be listed or read.
+    pub closed: BTreeSet<String>,
+    /// Directories whose names may not be listed.
+    pub unlisted: BTreeSet<String>,
     /// Files that were made and are not closed.
     pub open: BTreeSet<String>,
     /// The most of them at one time.
@@ -87,6 +91,22 @@ impl Memory {
             }
         }
     }
+}
+
+impl Contents {
+    fn is_closed(&self, path: &str) -> bool {
+        let below = |of: &String| path.strip_prefix(of.as_str()).is_some_and(is_inside);
+        self.closed.iter().any(below)
+    }
+
+    fn check_list(&self, path: &str) -> Result<(), ErrorKind> {
+        let is_refused = self.is_closed(path) || self.unlisted.contains(path);
+        if is_refused { Err(ErrorKind::Permission) } else { Ok(()) }
+    }
+}
+
+fn is_inside(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with('/')
 }
 
 fn parent(path: &str) -> &str {
@@ -210,12 +230,17 @@ impl Store for Memory {
 
     async fn length(&self, path: &str) -> Result<Option<u64>, StoreError> {
         let at = path.to_string();
-        self.call("look at", path, move |c| Ok(c.files.get(&at).map(|b| b.len() as u64))).await
+        self.call("look at", path, move |c| match c.is_closed(&at) {
+            true => Err(ErrorKind::Permission),
+            false => Ok(c.files.get(&at).map(|b| b.len() as u64)),
+        })
+        .await
     }
 
     async fn list(&self, path: &str) -> Result<Vec<String>, StoreError> {
         let at = path.to_string();
         self.call("list", path, move |c| {
+            c.check_list(&at)?;
             let all = c.files.keys().chain(&c.directories);
             let names = all.filter(|p| !p.is_empty() && parent(p) == at);
             Ok(names.map(|p| p.rsplit('/').next().unwrap_or_default().to_string()).collect())
@@ -223,11 +248,21 @@ impl Store for Memory {
         .await
     }
 
-    async fn walk(&self, path: &str) -> Result<Vec<(String, u64)>, StoreError> {
+    async fn walk(&self, path: &str) -> Result<Walked, StoreError> {
         let below = if path.is_empty() { String::new() } else { format!("{path}/") };
         self.call("list", path, move |c| {
-            let files = c.files.iter().filter(|(p, _)| p.starts_with(&below));
-            Ok(files.map(|(p, bytes)| (p.clone(), bytes.len() as u64)).collect())
+            let refused: BTreeSet<String> = c.closed.union(&c.unlisted).cloned().collect();
+            let seen = |path: &str| {
+                let hides = |of: &String| path.strip_prefix(of.as_str()).is_some_and(is_inside);
+                path.starts_with(&below) && !refused.iter().any(hides)
+            };
+            let files = c.files.iter().filter(|(p, _)| seen(p));
+            let files = files.map(|(p, bytes)| (p.clone(), bytes.len() as u64)).collect();
+            let refusal = |path: String| {
+                let e = StoreError::new(ErrorKind::Permission, "list", &path, "planted");
+                (path, e)
+            };
+            Ok(Walked { files, refused: refused.clone().into_iter().map(refusal).collect() })
         })
         .await
     }
@@ -235,6 +270,7 @@ impl Store for Memory {
     async fn read_at_most(&self, path: &str, most: u64) -> Result<Option<Bytes>, StoreError> {
         let at = path.to_string();
         let read = move |c: &mut Contents| match c.files.get(&at) {
+            _ if c.is_closed(&at) => Err(ErrorKind::Permission),
             Some(_) if c.unreadable.contains(&at) => Err(ErrorKind::Unknown),
             Some(bytes) if most < bytes.len() as u64 => Err(ErrorKind::TooLarge),
             found => Ok(found.cloned().map(Bytes::from)),
@@ -281,9 +317,11 @@ pub(crate) async fn promises(store: &dyn Store) {
     assert_eq!(store.list("a/b").await.unwrap(), ["f"]);
     assert_eq!(store.list("a").await.unwrap(), ["b"]);
     assert!(store.list("nowhere").await.unwrap().is_empty());
-    assert!(store.walk("nowhere").await.unwrap().is_empty());
+    assert!(store.walk("nowhere").await.unwrap().files.is_empty());
     for top in ["", "a"] {
-        assert_eq!(store.walk(top).await.unwrap(), [("a/b/f".to_string(), 5)]);
+        let walked = store.walk(top).await.unwrap();
+        assert_eq!(walked.files, [("a/b/f".to_string(), 5)]);
+        assert!(walked.refused.is_empty());
     }
     assert_eq!(kind(store.rename("a/b/f", "x/y").await), ErrorKind::NotFound);
     store.rename("a/b/f", "a/g").await.unwrap();

@@ -118,7 +118,7 @@ pub async fn read_names(
     named: &mut BTreeSet<String>,
 ) -> Result<(), StoreError> {
     let base = format!("_alluvium/ledger/{topic}");
-    for (path, _) in store.walk(&base).await? {
+    for (path, _) in store.walk(&base).await?.files {
         if read.contains(&path) {
             continue;
         }
@@ -132,7 +132,8 @@ pub async fn read_names(
 
 /// Every data file below a directory; sorted.
 pub async fn tree(store: &dyn Store, top: &str) -> Result<Vec<String>, StoreError> {
-    let mut files: Vec<String> = store.walk(top).await?.into_iter().map(|(path, _)| path).collect();
+    let walked = store.walk(top).await?.files;
+    let mut files: Vec<String> = walked.into_iter().map(|(path, _)| path).collect();
     files.sort();
     Ok(files)
 }

@@ -262,6 +262,10 @@ impl Group {
             }
             !is_released
         });
+        // The client would copy the whole assignment, at each poll.
+        if released.is_empty() {
+            return Ok(());
+        }
         let mut list = TopicPartitionList::new();
         let assigned = names(consumer.assignment().ok().as_ref());
         for tp in released.iter().filter(|tp| assigned.contains(tp)) {

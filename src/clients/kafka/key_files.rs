@@ -6,6 +6,9 @@ use std::path::Path;
 use crate::common::config::{ConfigFault, Kafka};
 use crate::common::files;
 
+/// The keys that name a file with keys or certificates.
+const FILES: [&str; 4] = ["ssl.ca.location", "ssl.certificate.location", KEY, STORE];
+
 const STORE: &str = "ssl.keystore.location";
 const STORE_PASSWORD: &str = "ssl.keystore.password";
 const KEY: &str = "ssl.key.location";
@@ -14,6 +17,15 @@ const KEY_PASSWORD: &str = "ssl.key.password";
 /// The fault that a refusal of the library is about; [`None`] if it is about something else.
 pub(super) fn explained(kafka: &Kafka, why: &str) -> Option<ConfigFault> {
     let path = |key: &str| kafka.properties.get(key).map(String::as_str);
+    // The library says of a file that it can't open what only those who know OpenSSL understand.
+    let named = kafka.properties.iter().filter(|(key, _)| why.contains(key.as_str()));
+    let mut files = named.filter(|(key, _)| FILES.contains(&key.as_str()));
+    let unreadable =
+        files.find_map(|(key, path)| Some((key, path, files::open(Path::new(path)).err()?)));
+    if let Some((key, path, e)) = unreadable {
+        let what = format!("can't read {path}: {e}. The user of the daemon has to read this file");
+        return Some(property(key, what));
+    }
     match (path(STORE), path(KEY)) {
         (Some(path), _) if why.contains(STORE) => Some(of_store(path, why)),
         (_, Some(path)) if why.contains(KEY) => Some(of_key(kafka, path, why)),
@@ -166,6 +178,8 @@ mod tests {
             (ENCRYPTED, None, secret("key.password", "missing: the key in /")),
             (other, None, "is not the key of the certificate in kafka.properties".into()),
             (no_key, None, "has no key in PEM".into()),
+            (&[("ca.location", "none.crt")], None, "\"ssl.ca.location\": can't read /".into()),
+            (&[("keystore.location", "none.p12")], None, "can't read /".into()),
         ] {
             let found = files.refused(properties, password);
             assert!(found.contains(&wanted), "{properties:?} {password:?}: {found}");

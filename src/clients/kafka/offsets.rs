@@ -291,9 +291,9 @@ impl BrokerPositions {
     }
 }
 
-/// The client looks through the whole list of a question for each answer: many partitions are
-/// asked for in several questions.
-const ASKED_AT_ONCE: usize = 200;
+/// The client looks through the whole list of a question for each answer, so the cost of a question
+/// grows with the square of its partitions: many are asked for in several questions.
+const ASKED_AT_ONCE: usize = 100;
 
 /// The beginnings or the ends of these logs for the client's isolation level, in order.
 fn edges_for<C: ConsumerContext>(

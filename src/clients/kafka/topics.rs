@@ -1,12 +1,13 @@
 //! Which topics exist, and making those that the daemon writes to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 
 use crate::clients::kafka::contact;
 use crate::clients::kafka::describe;
@@ -138,6 +139,23 @@ pub fn any_broker(consumer: &Consumer) -> Result<i32, KafkaError> {
     let failed = |e: &dyn std::fmt::Display| KafkaError::new("ask for the brokers", e);
     let metadata = consumer.fetch_metadata(None, CALL_TIMEOUT).map_err(|e| failed(&e))?;
     metadata.brokers().first().map(|b| b.id()).ok_or_else(|| failed(&"there is none"))
+}
+
+/// The ids of the leaders of partitions, by topic; none of a partition that has none.
+pub type Leaders = HashMap<String, HashMap<i32, Option<i32>>>;
+
+/// The leaders of all partitions, as any broker names them.
+///
+/// # Errors
+/// No broker answers.
+pub fn leaders(consumer: &Consumer) -> Result<Leaders, KafkaError> {
+    let metadata = consumer
+        .fetch_metadata(None, CALL_TIMEOUT)
+        .map_err(|e| KafkaError::new("ask for the brokers", e))?;
+    let leader = |p: &MetadataPartition| (p.id(), Some(p.leader()).filter(|id| 0 <= *id));
+    let topic =
+        |t: &MetadataTopic| (t.name().to_string(), t.partitions().iter().map(leader).collect());
+    Ok(metadata.topics().iter().map(topic).collect())
 }
 
 /// How long the brokers keep a topic's records by its settings, milliseconds; [`None`] for ever.

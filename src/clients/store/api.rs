@@ -70,9 +70,9 @@ pub trait Store: Send + Sync + 'static {
     /// The names in a directory, in no order; empty if there is no directory.
     async fn list(&self, path: &str) -> Result<Vec<String>, StoreError>;
 
-    /// Every file below a directory, at any depth, with its length in bytes; empty if there is no
-    /// directory.
-    async fn walk(&self, path: &str) -> Result<Vec<(String, u64)>, StoreError>;
+    /// Everything below a directory, at any depth; nothing if there is no directory. A directory
+    /// that may not be listed keeps no other one from being listed.
+    async fn walk(&self, path: &str) -> Result<Walked, StoreError>;
 
     /// The content of a file; [`None`] if there is no file. If it has more than `most` bytes, the
     /// error is `ErrorKind::TooLarge`, and nothing is read.
@@ -136,6 +136,15 @@ pub trait Writer: Send + Sync {
     /// [`NotFound`](super::ErrorKind::NotFound) if somebody has deleted the file since it was
     /// created.
     async fn close(&mut self) -> Result<(), StoreError>;
+}
+
+/// What lies below a directory.
+#[derive(Clone, Default, Debug)]
+pub struct Walked {
+    /// The files, with their lengths in bytes.
+    pub files: Vec<(String, u64)>,
+    /// The directories that may not be listed, each with the refusal: nobody knows what they have.
+    pub refused: Vec<(String, StoreError)>,
 }
 
 /// How long one call may take.

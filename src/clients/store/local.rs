@@ -1,5 +1,6 @@
 //! A local directory as a store, for one host and for trying things out.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind as Io;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
-use crate::clients::store::api::{Deadlines, FileFacts, Limit, Limited, Store, Writer};
+use crate::clients::store::api::{Deadlines, FileFacts, Limit, Limited, Store, Walked, Writer};
 use crate::clients::store::error::{ErrorKind, StoreError};
 use crate::clients::store::local_modes::LocalModes;
 use crate::clients::store::tasks::{RawFile, TaskWriter, within};
@@ -180,31 +181,9 @@ impl Store for Local {
         .await
     }
 
-    async fn walk(&self, path: &str) -> Result<Vec<(String, u64)>, StoreError> {
+    async fn walk(&self, path: &str) -> Result<Walked, StoreError> {
         let root = self.root.clone();
-        self.run("list", path, move |top| {
-            let (mut files, mut todo) = (Vec::new(), vec![top.to_path_buf()]);
-            while let Some(directory) = todo.pop() {
-                let names = match std::fs::read_dir(&directory) {
-                    Err(e) if e.kind() == Io::NotFound => continue,
-                    names => names?,
-                };
-                for name in names {
-                    let at = name?.path();
-                    match std::fs::metadata(&at) {
-                        Ok(m) if m.is_dir() => todo.push(at),
-                        Ok(m) => {
-                            let path = at.strip_prefix(&root).unwrap_or(&at);
-                            files.push((path.to_string_lossy().into_owned(), m.len()));
-                        }
-                        Err(e) if e.kind() == Io::NotFound => {}
-                        Err(e) => return Err(e),
-                    }
-                }
-            }
-            Ok(files)
-        })
-        .await
+        self.run("list", path, move |top| walk(&root, top)).await
     }
 
     async fn read_at_most(&self, path: &str, most: u64) -> Result<Option<Bytes>, StoreError> {
@@ -269,6 +248,63 @@ impl Store for Local {
     }
 }
 
+/// Of a link to a directory that is met elsewhere, too.
+const AGAIN: &str = "it is a link to a directory that is listed already";
+
+/// Everything below a directory. What can't be looked at is named, and so is a link that leads back
+/// to where it was met.
+fn walk(root: &Path, top: &Path) -> std::io::Result<Walked> {
+    use std::os::unix::fs::MetadataExt as _;
+    let inside = |at: &Path| {
+        at.strip_prefix(root).unwrap_or(at).to_string_lossy().trim_matches('/').to_string()
+    };
+    let (mut walked, mut todo) = (Walked::default(), vec![top.to_path_buf()]);
+    let (mut links, mut seen) = (Vec::new(), BTreeSet::new());
+    // Links are last, so that a directory is known by its own path.
+    while let Some(directory) = todo.pop().or_else(|| links.pop()) {
+        let mut refuse = |at: &Path, e: &std::io::Error| {
+            let e = classify("list", &at.display().to_string(), e);
+            walked.refused.push((inside(at), e));
+        };
+        let names = match std::fs::read_dir(&directory) {
+            Err(e) if matches!(e.kind(), Io::NotFound | Io::NotADirectory) => continue,
+            Err(e) => {
+                refuse(&directory, &e);
+                continue;
+            }
+            Ok(names) => names,
+        };
+        if let Ok(m) = std::fs::metadata(&directory)
+            && !seen.insert((m.dev(), m.ino()))
+        {
+            refuse(&directory, &std::io::Error::other(AGAIN));
+            continue;
+        }
+        for name in names {
+            let at = match name {
+                Ok(name) => name.path(),
+                Err(e) => {
+                    refuse(&directory, &e);
+                    break;
+                }
+            };
+            match std::fs::metadata(&at) {
+                Ok(m) if m.is_dir() && at.is_symlink() => links.push(at),
+                Ok(m) if m.is_dir() => todo.push(at),
+                Ok(m) => walked.files.push((inside(&at), m.len())),
+                Err(e) if e.kind() == Io::NotFound => {}
+                // The names may be listed, and nothing else may be asked of them.
+                Err(e) if e.kind() == Io::PermissionDenied => {
+                    refuse(&directory, &e);
+                    break;
+                }
+                Err(e) => refuse(&at, &e),
+            }
+        }
+    }
+    Ok(walked)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,6 +316,58 @@ mod tests {
         assert_eq!(told.kind, ErrorKind::Permission);
         assert!(told.detail.starts_with("Read-only file system"), "{told}");
         assert!(told.detail.contains("ReadWritePaths="), "{told}");
+    }
+
+    /// The tests may run as root, who may list everything: then nothing is refused.
+    #[tokio::test]
+    async fn a_directory_that_may_not_be_listed_keeps_no_other_one_from_being_listed() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let store = Local::open(dir.path().to_str().unwrap(), None, Deadlines::default());
+        for name in ["a/closed", "a/unlisted", "b"] {
+            let at = dir.path().join(name);
+            std::fs::create_dir_all(&at).unwrap();
+            std::fs::write(at.join("f"), "x").unwrap();
+        }
+        let set = |name: &str, mode| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(dir.path().join(name), mode).unwrap();
+        };
+        set("a/closed", 0o000);
+        set("a/unlisted", 0o444);
+        let walked = store.walk("").await.unwrap();
+        set("a/closed", 0o755);
+        set("a/unlisted", 0o755);
+        let mut files: Vec<&str> = walked.files.iter().map(|(path, _)| path.as_str()).collect();
+        files.sort_unstable();
+        let mut refused: Vec<&str> = walked.refused.iter().map(|(path, _)| path.as_str()).collect();
+        refused.sort_unstable();
+        if rustix::process::geteuid().is_root() {
+            assert_eq!((files.len(), refused.len()), (3, 0));
+        } else {
+            assert_eq!((files, refused), (vec!["b/f"], vec!["a/closed", "a/unlisted"]));
+            let (_, e) = &walked.refused[0];
+            assert!(e.kind == ErrorKind::Permission && e.to_string().contains("denied"), "{e}");
+        }
+    }
+
+    #[tokio::test]
+    async fn links_that_lead_in_circles_are_named_and_followed_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Local::open(dir.path().to_str().unwrap(), None, Deadlines::default());
+        std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        std::fs::write(dir.path().join("a/b/f"), "x").unwrap();
+        let link = |to: &Path, at: &str| {
+            std::os::unix::fs::symlink(to, dir.path().join(at)).unwrap();
+        };
+        link(&dir.path().join("a"), "a/b/up");
+        link(&dir.path().join("self"), "self");
+        link(&dir.path().join("nowhere"), "dangling");
+        let walked = store.walk("").await.unwrap();
+        assert_eq!(walked.files, [("a/b/f".to_string(), 1)]);
+        let mut refused: Vec<&str> = walked.refused.iter().map(|(path, _)| path.as_str()).collect();
+        refused.sort_unstable();
+        assert_eq!(refused, ["a/b/up", "self"]);
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::clients::store::api::{FileFacts, Limit, Store, Writer};
+use crate::clients::store::api::{FileFacts, Limit, Store, Walked, Writer};
 use crate::clients::store::error::StoreError;
 use crate::common::config::FileProperties;
 
@@ -116,7 +116,7 @@ impl Store for Measured {
         timed(&*self.timer, self.at(path), "list", self.inner.list(path)).await
     }
 
-    async fn walk(&self, path: &str) -> Result<Vec<(String, u64)>, StoreError> {
+    async fn walk(&self, path: &str) -> Result<Walked, StoreError> {
         timed(&*self.timer, self.at(path), "walk", self.inner.walk(path)).await
     }
 

@@ -15,6 +15,7 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod api;
+mod cure;
 mod error;
 mod hdfs;
 mod local;
@@ -26,7 +27,10 @@ mod reach;
 mod tasks;
 mod threads;
 
+#[cfg(test)]
+pub use api::Walked;
 pub use api::{Deadlines, FileFacts, Limit, Limited, SMALL, Store, Writer};
+pub use cure::with_cure;
 pub use error::{ErrorKind, StoreError};
 pub use mounts::refuse_mounts_below;
 pub use open::{open, refused};

@@ -78,7 +78,19 @@ pub async fn under(
 /// # Errors
 /// The store does not answer.
 pub async fn topics(store: &dyn Store) -> Result<Vec<String>, StoreError> {
-    store.list(LEDGERS).await
+    list(store, LEDGERS).await
+}
+
+/// The names in a directory; none if this one alone can't be listed, which `verify` and `repair`
+/// name.
+async fn list(store: &dyn Store, path: &str) -> Result<Vec<String>, StoreError> {
+    match store.list(path).await {
+        Err(error) if is_of_one_file(store, &error).await => {
+            tracing::debug!(path, %error, "a directory that can't be listed");
+            Ok(Vec::new())
+        }
+        listed => listed,
+    }
 }
 
 /// The wanted partitions of a topic with such a number or a higher one, of which something is
@@ -94,8 +106,8 @@ pub async fn beyond(
 ) -> Result<Vec<Abandoned>, StoreError> {
     let ledgers = names::ledgers_of(topic);
     let mut found = Vec::new();
-    for incarnation in store.list(&ledgers).await? {
-        for partition in store.list(&format!("{ledgers}/{incarnation}")).await? {
+    for incarnation in list(&**store, &ledgers).await? {
+        for partition in list(&**store, &format!("{ledgers}/{incarnation}")).await? {
             let Ok(number) = partition.parse::<i32>() else { continue };
             let is_there = usize::try_from(number).is_ok_and(|number| number < partitions);
             if is_there || !wanted(topic, number) {
@@ -112,10 +124,13 @@ pub async fn beyond(
 /// place, has the topic's name.
 async fn of(store: &Arc<dyn Store>, place: LedgerPath) -> Result<Option<Abandoned>, StoreError> {
     let staging = names::staging_at(&place.topic, &place.incarnation, &place.partition);
-    if store.list(&staging).await?.is_empty() {
-        return Ok(None);
+    match store.list(&staging).await {
+        Ok(names) if names.is_empty() => return Ok(None),
+        // Whoever looks at what is staged names it.
+        Err(e) if !is_of_one_file(&**store, &e).await => return Err(e),
+        _ => {}
     }
-    let names = store.list(&place.path()).await?;
+    let names = list(&**store, &place.path()).await?;
     let mut keys: Vec<EntryKey> = names.iter().filter_map(|n| names::parse_entry(n)).collect();
     keys.sort_unstable();
     for key in keys.into_iter().rev() {

@@ -51,12 +51,30 @@ pub enum FindingKind {
     ChangedFile,
     /// The store has it, and does not give its bytes, though those of other files.
     UnreadableFile,
+    /// The store does not list it, or not everything in it, though it lists others.
+    UnreadableDirectory,
     /// Its rows are not those of the entry: count, range, or an offset twice.
     WrongRows,
     /// The committed offset, the ledger and the log do not fit together: its owner stops.
     StoppedPartition,
     /// The brokers answer, and not for this partition.
     UnknownPartition,
+}
+
+impl Finding {
+    /// That a directory may not be listed.
+    #[must_use]
+    pub fn unlisted(path: &str, e: &StoreError) -> Finding {
+        Finding {
+            kind: FindingKind::UnreadableDirectory,
+            path: path.into(),
+            detail: format!(
+                "nobody knows what lies there: {}. Let the user of this command list and read the \
+                 directory",
+                e.detail
+            ),
+        }
+    }
 }
 
 impl FindingKind {
@@ -75,6 +93,7 @@ impl FindingKind {
             FindingKind::TruncatedFile => "truncated file",
             FindingKind::ChangedFile => "changed file",
             FindingKind::UnreadableFile => "unreadable file",
+            FindingKind::UnreadableDirectory => "unreadable directory",
             FindingKind::WrongRows => "wrong rows",
             FindingKind::StoppedPartition => "stopped partition",
             FindingKind::UnknownPartition => "unknown partition",
@@ -107,23 +126,30 @@ impl LedgerPath {
         for incarnation in incarnations {
             let (topic, partition) = (topic.clone(), partition.clone());
             let place = LedgerPath { topic, incarnation, partition };
-            if !store.list(&place.path()).await?.is_empty() {
-                return Ok(Some(place));
+            match store.list(&place.path()).await {
+                Ok(names) if names.is_empty() => {}
+                // That it can't be listed is a finding of whoever reads it.
+                Err(e) if !is_of_one_file(store, &e).await => return Err(e),
+                _ => return Ok(Some(place)),
             }
         }
         Ok(None)
     }
 
-    /// Every ledger under a root, in order.
+    /// Every ledger under a root, in order; `unlisted` gets the directories that may not be listed.
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn all(store: &dyn Store) -> Result<Vec<LedgerPath>, StoreError> {
+    pub async fn all(
+        store: &dyn Store,
+        unlisted: &mut Vec<Finding>,
+    ) -> Result<Vec<LedgerPath>, StoreError> {
         let mut all = Vec::new();
-        for topic in store.list(LEDGERS).await? {
+        for topic in list_or_find(store, LEDGERS, unlisted).await? {
             let ledgers = names::ledgers_of(&topic);
-            for incarnation in store.list(&ledgers).await? {
-                for partition in store.list(&format!("{ledgers}/{incarnation}")).await? {
+            for incarnation in list_or_find(store, &ledgers, unlisted).await? {
+                let of = format!("{ledgers}/{incarnation}");
+                for partition in list_or_find(store, &of, unlisted).await? {
                     let (topic, incarnation) = (topic.clone(), incarnation.clone());
                     all.push(LedgerPath { topic, incarnation, partition });
                 }
@@ -137,6 +163,24 @@ impl LedgerPath {
     #[must_use]
     pub fn path(&self) -> String {
         names::ledger_at(&self.topic, &self.incarnation, &self.partition)
+    }
+}
+
+/// The names in a directory; none, and a finding, if this one alone can't be listed.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn list_or_find(
+    store: &dyn Store,
+    path: &str,
+    unlisted: &mut Vec<Finding>,
+) -> Result<Vec<String>, StoreError> {
+    match store.list(path).await {
+        Err(e) if is_of_one_file(store, &e).await => {
+            unlisted.push(Finding::unlisted(path, &e));
+            Ok(Vec::new())
+        }
+        listed => listed,
     }
 }
 
@@ -159,7 +203,7 @@ impl LedgerListing {
             let detail = "this is not the place of a ledger: incarnation and partition are numbers";
             listing.find(FindingKind::UnreadableEntry, &place.path(), detail);
         }
-        for name in store.list(&place.path()).await? {
+        for name in list_or_find(store, &place.path(), &mut listing.findings).await? {
             let path = format!("{}/{name}", place.path());
             let text = match store.read_at_most(&path, SMALL).await {
                 Err(e) if e.kind == ErrorKind::TooLarge || is_of_one_file(store, &e).await => {
@@ -185,13 +229,17 @@ impl LedgerListing {
         Ok(listing)
     }
 
-    /// Every ledger under a root, in order.
+    /// Every ledger under a root, in order; `unlisted` gets the directories above them that may not
+    /// be listed.
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn all(store: &dyn Store) -> Result<Vec<(LedgerPath, LedgerListing)>, StoreError> {
+    pub async fn all(
+        store: &dyn Store,
+        unlisted: &mut Vec<Finding>,
+    ) -> Result<Vec<(LedgerPath, LedgerListing)>, StoreError> {
         let mut ledgers = Vec::new();
-        for place in LedgerPath::all(store).await? {
+        for place in LedgerPath::all(store, unlisted).await? {
             let listing = LedgerListing::read(store, &place).await?;
             ledgers.push((place, listing));
         }

@@ -436,6 +436,14 @@ impl Assignments for Pool {
         })
     }
 
+    // Another worker than before may get a partition, in the same generation, which does not fence
+    // the former one. It need not: the former worker has answered, so it is between transactions,
+    // and `alive` keeps it from sending offsets of the partition in another one. What a call of its
+    // producer still does that was left behind at its deadline ends no transaction behind a
+    // recovery: the end is asked for after the brokers have taken the offsets, and from then on the
+    // stable read of a recovery waits until they have decided; a transaction whose offsets come
+    // late is never asked to be committed, and the brokers abort it. Of two archive tasks, the
+    // ledger takes one, as of two instances.
     fn given_again(&self, generation: Arc<Generation>, again: Vec<(TopicPartition, Queue)>) {
         self.taken.lock().retain(|s| again.iter().all(|(tp, _)| *tp != named(s)));
         let again = again.into_iter().map(|(tp, q)| (tp, Box::new(q) as Box<dyn Source>)).collect();

@@ -3,6 +3,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::clients::kafka::offsets::{BrokerPositions, Positions as _};
 use crate::clients::kafka::{Consumer, KafkaError, consumer_config, first_contact, group, topics};
@@ -11,9 +14,10 @@ use crate::common::config::{ArchiveConfig, Config};
 use crate::engine::archive::abandoned::{self, Abandoned, Existing, Wanted};
 use crate::engine::archive::ledger::{LedgerError, LedgerStore, ledger_of};
 use crate::engine::archive::listing::{Finding, FindingKind};
-use crate::engine::archive::root::{FoundIdentity, find_identity, is_of_one_file};
+use crate::engine::archive::root::{FoundIdentity, find_identity, is_of_one_ledger};
 use crate::engine::topics::Role;
 use crate::outside::audit::report::{AtBrokers, RootReport};
+use crate::outside::audit::silent::Silent;
 use crate::pure::layout::names::PartitionPaths;
 use crate::pure::protocol::repair::{ABSENT, Facts};
 use crate::pure::protocol::{Entry, Identity, Stop};
@@ -25,12 +29,15 @@ pub enum LookError {
     #[error(transparent)]
     Kafka(#[from] KafkaError),
     #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Of one ledger or file alone.
-    #[error("{0}")]
-    Damage(String),
+    Ledger(#[from] LedgerError),
     #[error("{0}")]
     Other(String),
+}
+
+impl From<StoreError> for LookError {
+    fn from(e: StoreError) -> LookError {
+        LookError::Ledger(e.into())
+    }
 }
 
 /// A consumer that never joins, and the stores by the URLs of their roots.
@@ -38,6 +45,7 @@ pub struct Brokers {
     pub consumer: Arc<Consumer>,
     positions: BrokerPositions,
     stores: HashMap<String, (Arc<dyn Store>, String)>,
+    silent: Mutex<Silent>,
 }
 
 /// One partition as an owner would find it now.
@@ -85,7 +93,18 @@ impl Brokers {
             };
             let _ = by_url.insert(store.url().to_string(), (Arc::clone(store), id));
         }
-        Ok(Brokers { consumer, positions, stores: by_url })
+        Ok(Brokers { consumer, positions, stores: by_url, silent: Mutex::default() })
+    }
+
+    /// Whether the archive of this topic, if it has one, is in a root that is open.
+    #[must_use]
+    pub fn is_open(&self, config: &Config, topic: &str) -> bool {
+        self.role(config, topic).is_none_or(|role| role.archive.is_some() == role.store.is_some())
+    }
+
+    fn role(&self, config: &Config, topic: &str) -> Option<Role> {
+        let store = |archive: &ArchiveConfig| self.stores.get(&archive.root.url()).cloned();
+        Role::of(config, topic, store)
     }
 
     /// The wanted partitions below a root that the brokers do not have any more, and of which
@@ -149,33 +168,62 @@ impl Brokers {
         config: &Config,
         tp: &TopicPartition,
     ) -> Result<Result<Option<Diagnosis>, String>, LookError> {
-        let e = match self.look(config, tp).await {
-            Ok(looked) => return Ok(Ok(looked)),
-            Err(e) => e,
+        let began = Instant::now();
+        let looked = match self.silent(config, tp) {
+            Some(why) => return Ok(Err(why)),
+            None => self.look(config, tp).await,
         };
-        if self.is_of_one(&e).await { Ok(Err(e.to_string())) } else { Err(e) }
+        match looked {
+            Ok(looked) => Ok(Ok(looked)),
+            Err(e) => self.say(config, tp, e, began.elapsed()).await.map(Err),
+        }
     }
 
-    /// Whether what has failed is of one partition alone: the brokers and the stores answer.
-    pub async fn is_of_one(&self, e: &LookError) -> bool {
-        let consumer = Arc::clone(&self.consumer);
-        let do_answer = blocking(move || topics::any_broker(&consumer)).await.is_ok();
-        match e {
-            LookError::Kafka(_) => do_answer,
-            LookError::Store(of) => {
-                let mut answer = do_answer;
-                for (store, _) in self.stores.values() {
-                    answer = answer && is_of_one_file(&**store, of).await;
-                }
-                answer
+    /// Why a partition need not be asked for: what it needs has not answered for another one.
+    #[must_use]
+    pub fn silent(&self, config: &Config, tp: &TopicPartition) -> Option<String> {
+        let role = self.role(config, &tp.topic)?;
+        let root = role.store.as_ref().map(|(store, _)| store.url());
+        self.silent.lock().of(root, tp)
+    }
+
+    /// Why one partition could not be looked at, or repaired, if the others can be all the same.
+    /// What did not answer is not asked again. `took`: how long that was waited for.
+    ///
+    /// # Errors
+    /// What was given, if no broker answers, or what failed is of no partition.
+    pub async fn say(
+        &self,
+        config: &Config,
+        tp: &TopicPartition,
+        e: LookError,
+        took: Duration,
+    ) -> Result<String, LookError> {
+        let text = e.to_string();
+        match &e {
+            LookError::Kafka(_) => {
+                let consumer = Arc::clone(&self.consumer);
+                let Ok(leaders) = blocking(move || topics::leaders(&consumer)).await else {
+                    return Err(e);
+                };
+                Ok(self.silent.lock().note_broker(leaders, tp, &text, took))
             }
-            LookError::Damage(_) => true,
-            LookError::Other(_) => false,
+            LookError::Ledger(of) => {
+                let Some((store, _)) = self.role(config, &tp.topic).and_then(|role| role.store)
+                else {
+                    return Err(e);
+                };
+                if !is_of_one_ledger(&*store, of).await {
+                    self.silent.lock().note_root(store.url(), &text);
+                }
+                Ok(text)
+            }
+            LookError::Other(_) => Err(e),
         }
     }
 
     /// Looks at one partition: the committed offset first, then the ledger. [`None`] if no mapping
-    /// names it.
+    /// names it, or its root is not open.
     ///
     /// # Errors
     /// The brokers or the store don't answer.
@@ -184,10 +232,10 @@ impl Brokers {
         config: &Config,
         tp: &TopicPartition,
     ) -> Result<Option<Diagnosis>, LookError> {
-        let store = |archive: &ArchiveConfig| self.stores.get(&archive.root.url()).cloned();
-        let Some(role) = Role::of(config, &tp.topic, store) else {
+        let Some(role) = self.role(config, &tp.topic) else { return Ok(None) };
+        if role.archive.is_some() != role.store.is_some() {
             return Ok(None);
-        };
+        }
         let (positions, of, start) = (self.positions.clone(), tp.clone(), role.start);
         let partials = role.counts_into().map(String::from);
         let consumer = Arc::clone(&self.consumer);
@@ -217,7 +265,7 @@ impl Brokers {
             };
             match found.await {
                 Ok(found) => tail = found,
-                Err(LedgerError::Store(e)) => return Err(e.into()),
+                Err(e @ LedgerError::Store(_)) => return Err(e.into()),
                 Err(e) => unreadable = Some(e.to_string()),
             }
         }
@@ -276,10 +324,28 @@ pub async fn check(
         }
     }
     for report in reports {
-        let all = brokers.abandoned(config, &report.root, &|_, _| true).await?;
-        report.findings.extend(abandoned_findings(&all).await?);
+        let looked = async {
+            let all = brokers.abandoned(config, &report.root, &|_, _| true).await?;
+            abandoned_findings(&all).await
+        };
+        match looked.await {
+            Ok(found) => report.findings.extend(found),
+            // Other roots are looked at all the same.
+            Err(LookError::Ledger(e)) => report.findings.push(unlooked(&report.root, &e)),
+            Err(e) => return Err(e),
+        }
     }
     Ok(elsewhere)
+}
+
+/// That a root could not be looked at, or not to the end.
+#[must_use]
+pub fn unlooked(root: &str, why: &dyn std::fmt::Display) -> Finding {
+    Finding {
+        kind: FindingKind::UnreadableDirectory,
+        path: ".".into(),
+        detail: format!("not all of the root {root} was looked at: {why}"),
+    }
 }
 
 /// What dead owners have left of partitions that the brokers do not have: no daemon is assigned
@@ -305,11 +371,11 @@ pub async fn abandoned_findings(all: &[Abandoned]) -> Result<Vec<Finding>, LookE
         };
         let left = match found.left().await {
             Ok(left) => left,
-            Err(LedgerError::Store(e)) if is_of_one_file(&*ledger.store, &e).await => {
+            Err(e) if is_of_one_ledger(&*ledger.store, &e).await => {
                 find(ledger.paths.staging(), damaged(&e));
                 continue;
             }
-            Err(e) => return Err(of_ledger(e)),
+            Err(e) => return Err(e.into()),
         };
         for e in &left.damages {
             find(ledger.paths.staging(), damaged(e));
@@ -361,16 +427,6 @@ fn add(looked: Diagnosis, reports: &mut [RootReport]) -> Option<Finding> {
         results: facts.committed.filter(|_| facts.sinks.counts).map(|c| c.p()),
     });
     None
-}
-
-/// What an error of a ledger is to a look.
-#[must_use]
-pub fn of_ledger(error: LedgerError) -> LookError {
-    match error {
-        LedgerError::Store(e) => LookError::Store(e),
-        e if e.is_damage() => LookError::Damage(e.to_string()),
-        e => LookError::Other(e.to_string()),
-    }
 }
 
 /// Runs a call of the brokers' client outside of the store's threads.

@@ -11,6 +11,7 @@ mod private;
 pub mod recount;
 pub mod report;
 pub mod rows;
+mod silent;
 pub mod survey;
 pub mod verify;
 

@@ -34,10 +34,16 @@ impl Survey {
     /// # Errors
     /// The store does not answer.
     pub async fn read(store: &dyn Store, config: &Config) -> Result<Survey, StoreError> {
-        let visible: Vec<String> =
-            store.walk("").await?.into_iter().map(|(path, _)| path).collect();
-        let ledgers = LedgerListing::all(store).await?;
-        let mut findings = identity_findings(store, &ledgers).await?;
+        let walked = store.walk("").await?;
+        let visible: Vec<String> = walked.files.into_iter().map(|(path, _)| path).collect();
+        let mut findings = Vec::new();
+        let ledgers = LedgerListing::all(store, &mut findings).await?;
+        let told = findings.iter().chain(ledgers.iter().flat_map(|(_, of)| &of.findings));
+        let told: BTreeSet<&str> = told.map(|finding| finding.path.as_str()).collect();
+        let untold = walked.refused.iter().filter(|(path, _)| !told.contains(path.as_str()));
+        let unlisted: Vec<_> = untold.map(|(path, e)| Finding::unlisted(path, e)).collect();
+        findings.extend(unlisted);
+        findings.extend(identity_findings(store, &ledgers).await?);
         let private = Private::of(&visible, &ledgers);
         findings.extend(private.findings);
         let tables = Tables::of(config, store.url(), &ledgers);
@@ -45,13 +51,24 @@ impl Survey {
         let foreign = visible.into_iter().filter(|path| {
             !named.contains(path.as_str()) && !is_hidden(path) && tables.contain(path)
         });
-        findings.extend(foreign.map(|path| Finding {
-            kind: FindingKind::ForeignFile,
-            path,
-            detail: "readers see the file, and no entry names it".into(),
-        }));
+        let detail = match is_all_read(&ledgers, &findings) {
+            true => "readers see the file, and no entry names it",
+            false => "readers see the file, and no entry that can be read names it",
+        };
+        let foreign: Vec<_> = foreign
+            .map(|path| Finding { kind: FindingKind::ForeignFile, path, detail: detail.into() })
+            .collect();
+        findings.extend(foreign);
         Ok(Survey { ledgers, findings, staged: private.staged })
     }
+}
+
+/// Whether no ledger has an entry that could not be read.
+fn is_all_read(ledgers: &[(LedgerPath, LedgerListing)], findings: &[Finding]) -> bool {
+    use FindingKind::{UnreadableDirectory, UnreadableEntry};
+    let of_ledgers = ledgers.iter().flat_map(|(_, listing)| &listing.findings);
+    let mut all = of_ledgers.chain(findings.iter().filter(|f| f.path.starts_with(PRIVATE)));
+    !all.any(|f| matches!(f.kind, UnreadableDirectory | UnreadableEntry))
 }
 
 fn named(ledgers: &[(LedgerPath, LedgerListing)]) -> impl Iterator<Item = &FileRef> {

@@ -2,7 +2,7 @@
 
 use crate::engine::archive::abandoned::Abandoned;
 use crate::engine::archive::ledger::LedgerError;
-use crate::engine::archive::root::is_of_one_file;
+use crate::engine::archive::root::is_of_one_ledger;
 use crate::outside::cli::holes::Holes;
 use crate::outside::cli::output::say;
 
@@ -57,7 +57,7 @@ pub(super) async fn repair_all(all: &[Abandoned], apply: bool) -> Result<Holes, 
     for found in all {
         match repair(found, apply).await {
             Ok(done) => sum.add(done),
-            Err(LedgerError::Store(e)) if is_of_one_file(&*found.ledger.store, &e).await => {
+            Err(e) if is_of_one_ledger(&*found.ledger.store, &e).await => {
                 say(&format!("{}-{}: not repaired: {e}", found.topic, found.partition));
                 sum.refused = sum.refused.saturating_add(1);
             }

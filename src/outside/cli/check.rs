@@ -163,7 +163,8 @@ fn try_live(config: &Config) -> u8 {
         Ok(tried) => tried,
         Err(code) => return code,
     };
-    say(&format!("\n{}", table_of(&tried)));
+    // Without the blanks that would fill each line up to the longest one.
+    say(&format!("\n{}", table_of(&tried).trim_fmt()));
     let wrong = tried.iter().filter(|t| t.outcome == Outcome::Wrong).count();
     if wrong == 0 {
         return 0;

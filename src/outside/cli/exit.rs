@@ -12,8 +12,9 @@ pub const MEANINGS: [(u8, &str); 6] = [
     (EX_DATAERR, "verify, recount, repair, where or explain has found a problem."),
     (
         EX_UNAVAILABLE,
-        "The brokers, or the stores of all mappings, could not be reached at the start; check \
-         --live has found something that would not work.",
+        "The brokers, or the stores of all mappings, could not be reached at the start; a command \
+         could not look at all roots, and has found no problem in the others; check --live has \
+         found something that would not work.",
     ),
     (
         EX_CONFIG,

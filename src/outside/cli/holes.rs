@@ -14,8 +14,8 @@ use crate::common::config::Config;
 use crate::engine::archive::abandoned::ledger_of;
 use crate::engine::archive::ledger::{EntryTemplate, LedgerError, LedgerStore};
 use crate::engine::archive::listing::{FindingKind, LedgerListing};
-use crate::engine::archive::root::{is_of_one_file, is_of_one_ledger};
-use crate::outside::audit::rows;
+use crate::engine::archive::root::is_of_one_ledger;
+use crate::outside::cli::found::describe;
 use crate::outside::cli::output::say;
 use crate::outside::cli::staged::{self, Piece};
 use crate::pure::layout::names::{self, PartitionPaths};
@@ -73,25 +73,42 @@ pub(super) async fn repair(
     let mut done = Holes::default();
     // Listed once, and only if a ledger has a hole.
     let mut visible = None;
-    for (_, listing) in LedgerListing::all(&**store).await? {
+    let mut unlisted = Vec::new();
+    for (place, listing) in LedgerListing::all(&**store, &mut unlisted).await? {
+        let closed = listing.findings.iter().find(|f| f.kind == FindingKind::UnreadableDirectory);
+        unlisted.extend(closed.filter(|f| f.path == place.path()).cloned());
         let Some(first) = listing.entries.first().filter(|e| wanted(e)) else { continue };
         let holes = holes(&listing);
         if holes.is_empty() {
             continue;
         }
         if visible.is_none() {
-            let walked = store.walk("").await?;
-            visible = Some(walked.into_iter().map(|(path, _)| path).collect::<Vec<_>>());
+            visible = Some(store.walk("").await?);
         }
-        let visible = visible.as_deref().unwrap_or_default();
+        let Some(walked) = &visible else { continue };
+        if let Some((path, e)) = walked.refused.first() {
+            say(&format!(
+                "{}-{}: not repaired: {path} may have files with records that no entry names, and \
+                 can't be listed ({}); let the user of this command list and read the directory, \
+                 and repair again",
+                first.topic, first.partition, e.detail
+            ));
+            done.refused = done.refused.saturating_add(1);
+            continue;
+        }
+        let visible: Vec<String> = walked.files.iter().map(|(path, _)| path.clone()).collect();
         let ledger = ledger_of(store, config, first);
-        let repaired = repair_one(&ledger, (&listing, first), holes, visible, choice, &mut done);
+        let repaired = repair_one(&ledger, (&listing, first), holes, &visible, choice, &mut done);
         let Err(e) = repaired.await else { continue };
         if !is_of_one_ledger(&**store, &e).await {
             return Err(e);
         }
         // The other ledgers are repaired all the same.
         say(&format!("{}-{}: not repaired: {e}", first.topic, first.partition));
+        done.refused = done.refused.saturating_add(1);
+    }
+    for f in unlisted {
+        say(&format!("{}/{}: not looked at: {}", store.url(), f.path, f.detail));
         done.refused = done.refused.saturating_add(1);
     }
     Ok(done)
@@ -384,64 +401,6 @@ async fn fill(
         }
     }
     Ok(Filling::Entry(Box::new(entry)))
-}
-
-/// What an entry says of a file that lies at its place, if all its rows belong into this range.
-async fn describe(
-    store: &dyn Store,
-    path: &str,
-    range: OffsetRange,
-    seen: &mut BTreeSet<Offset>,
-) -> Result<Result<FileRef, String>, StoreError> {
-    let unreadable = |e: &dyn fmt::Display| {
-        Ok(Err(format!(
-            "{path} may belong there, and can't be read ({e}); restore the file, or move it out of \
-             the root"
-        )))
-    };
-    let bytes = match store.read(path).await {
-        Ok(Some(bytes)) => bytes,
-        Ok(None) => {
-            return Ok(Err(format!("{path} was there a moment ago, and is gone; repair again")));
-        }
-        Err(e) if is_of_one_file(store, &e).await => return unreadable(&e),
-        Err(e) => return Err(e),
-    };
-    // The times come from the rows as well, whether or not these have values.
-    let (offsets, times) = match rows::places(path, bytes.clone()) {
-        Ok(rows::Places { offsets: Some(offsets), times, .. }) => (offsets, times),
-        Ok(_) => return unreadable(&"its lines are values alone, without their offsets"),
-        Err(e) => return unreadable(&e),
-    };
-    let name = path.rsplit('/').next().and_then(names::parse_file);
-    let ends = offsets.iter().min().zip(offsets.iter().max());
-    let (Some((first, last)), Some(name)) = (ends, name) else {
-        return Ok(Err(format!("{path} has no rows; move it out of the root")));
-    };
-    if (*first, *last) != (name.first, name.last) {
-        return Ok(Err(format!(
-            "{path} has offsets {first} to {last}, which is not what its name says; move it out of \
-             the root"
-        )));
-    }
-    let outside = offsets.iter().find(|o| **o < range.from || range.to <= **o);
-    let twice = offsets.iter().find(|o| !seen.insert(**o));
-    if let Some(offset) = outside.or(twice) {
-        return Ok(Err(format!(
-            "readers would see offset {offset} of {path} twice; move the file out of the root"
-        )));
-    }
-    Ok(Ok(FileRef {
-        staged: String::new(),
-        path: path.into(),
-        rows: offsets.len() as u64,
-        bytes: bytes.len() as u64,
-        checksum: format!("{:08x}", crc32c::crc32c(&bytes)),
-        first_offset: *first,
-        last_offset: *last,
-        min_time: times.map(|t| t.0),
-        max_time: times.map(|t| t.1),
-    }))
 }
 
 #[cfg(test)]

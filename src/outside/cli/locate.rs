@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use clap::Args;
 
 use crate::clients::store::{Store, StoreError};
-use crate::engine::archive::listing::{LedgerListing, LedgerPath, staged_at};
+use crate::engine::archive::listing::{
+    Finding, FindingKind, LedgerListing, LedgerPath, list_or_find, staged_at,
+};
+use crate::engine::archive::root::is_of_one_file;
 use crate::outside::audit::survey::{find_file, identity_findings, rows_of};
 use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::copied::explain_copy;
@@ -47,16 +50,18 @@ pub(super) struct Explain {
 
 impl Where {
     pub(super) fn main(&self) -> u8 {
-        on_stores(&self.config, async |_, stores| {
-            for store in stores {
+        on_stores(&self.config, async |_, roots| {
+            for store in &roots.open {
                 let found = locate(&**store, &self.topic, self.partition, self.offset).await?;
                 if let Some(answer) = found {
                     return Ok(answer.give(self.json));
                 }
             }
             complain(&format!(
-                "no root has a ledger for partition {} of topic {:?}",
-                self.partition, self.topic
+                "no root {}has a ledger for partition {} of topic {:?}",
+                if roots.closed.is_empty() { "" } else { "that answers " },
+                self.partition,
+                self.topic
             ));
             Ok(EX_USAGE)
         })
@@ -70,7 +75,18 @@ pub(super) async fn locate(
     partition: i32,
     offset: i64,
 ) -> Result<Option<Answer>, StoreError> {
-    let Some(place) = LedgerPath::find(store, topic, partition).await? else { return Ok(None) };
+    let place = match LedgerPath::find(store, topic, partition).await {
+        Ok(Some(place)) => place,
+        Ok(None) => return Ok(None),
+        // Its ledgers can't be listed.
+        Err(e) if is_of_one_file(store, &e).await => {
+            let mut answer = Answer::default();
+            let path = names::ledgers_of(&names::escape_segment(topic));
+            finding(&Finding::unlisted(&path, &e), &mut answer);
+            return Ok(Some(answer));
+        }
+        Err(e) => return Err(e),
+    };
     let ledger = [(place.clone(), LedgerListing::read(store, &place).await?)];
     let listing = &ledger[0].1;
     let (mut answer, offset) = (Answer::default(), Offset(offset));
@@ -88,7 +104,8 @@ pub(super) async fn locate(
         };
         answer.find(text);
     }
-    for path in strangers(store, listing, &place, offset).await? {
+    let (strangers, unlisted) = strangers(store, listing, &place, offset).await?;
+    for path in strangers {
         answer.find(format!(
             "foreign  {}/{path}: by its name the file has the offset too, and no entry names the \
              file. Readers see its rows",
@@ -96,7 +113,8 @@ pub(super) async fn locate(
         ));
     }
     let identity = identity_findings(store, &ledger).await?;
-    listing.findings.iter().chain(&identity).for_each(|f| finding(f, &mut answer));
+    let findings = listing.findings.iter().chain(&identity).chain(&unlisted);
+    findings.for_each(|f| finding(f, &mut answer));
     Ok(Some(answer))
 }
 
@@ -195,25 +213,28 @@ fn may_be_lines_of(candidates: &[(String, u64)], answer: &mut Answer) {
     }
 }
 
-/// Files beside those of the ledger whose names say that they have the offset too.
+/// Files beside those of the ledger whose names say that they have the offset too, and the
+/// directories that can't be listed.
 async fn strangers(
     store: &dyn Store,
     listing: &LedgerListing,
     place: &LedgerPath,
     offset: Offset,
-) -> Result<Vec<String>, StoreError> {
+) -> Result<(Vec<String>, Vec<Finding>), StoreError> {
     let files = || listing.entries.iter().flat_map(|e| &e.files).map(|f| f.path.as_str());
-    let mut near = Vec::new();
+    let (mut near, mut unlisted) = (Vec::new(), Vec::new());
     if listing.entry_at(offset).is_some() {
         let directories: BTreeSet<&str> =
             files().filter_map(|path| Some(path.rsplit_once('/')?.0)).collect();
         for directory in directories {
-            let names = store.list(directory).await?;
+            let names = list_or_find(store, directory, &mut unlisted).await?;
             near.extend(names.into_iter().map(|name| format!("{directory}/{name}")));
         }
     } else {
         // Its entry may have been removed: then the file is anywhere.
-        near.extend(store.walk("").await?.into_iter().map(|(path, _)| path));
+        let walked = store.walk("").await?;
+        unlisted.extend(walked.refused.iter().map(|(path, e)| Finding::unlisted(path, e)));
+        near.extend(walked.files.into_iter().map(|(path, _)| path));
     }
     let of = |path: &String| {
         let name = path.rsplit('/').next().unwrap_or_default();
@@ -227,12 +248,13 @@ async fn strangers(
         mine && !path.starts_with(PRIVATE) && !files().any(|file| file == path)
     };
     near.retain(of);
-    Ok(near)
+    Ok((near, unlisted))
 }
 
 impl Explain {
     pub(super) fn main(&self) -> u8 {
-        on_stores(&self.config, async |_, stores| {
+        on_stores(&self.config, async |_, roots| {
+            let stores = &roots.open;
             for store in stores {
                 if let Some(path) = below(store.url(), &self.file) {
                     return Ok(explain(&**store, &path).await?.give(self.json));
@@ -273,7 +295,8 @@ fn below(root: &str, path: &str) -> Option<String> {
 /// What a file under a root is, and whether it is as it was written.
 pub(super) async fn explain(store: &dyn Store, path: &str) -> Result<Answer, StoreError> {
     let mut answer = Answer::default();
-    let places = places_of(store, path).await?;
+    let (mut ledgers, mut unlisted) = (Vec::new(), Vec::new());
+    let places = places_of(store, path, &mut unlisted).await?;
     if places.is_empty() && path != IDENTITY {
         answer.say(format!(
             "{path} does not have the name of a file of this archive: \
@@ -283,17 +306,16 @@ pub(super) async fn explain(store: &dyn Store, path: &str) -> Result<Answer, Sto
         answer.code = EX_USAGE;
         return Ok(answer);
     }
-    let mut ledgers = Vec::new();
     for place in places {
         let listing = LedgerListing::read(store, &place).await?;
         ledgers.push((place, listing));
     }
     let mut known = false;
     if path == IDENTITY {
-        ledgers = LedgerListing::all(store).await?;
+        ledgers = LedgerListing::all(store, &mut unlisted).await?;
         known = true;
         answer.say(format!("file     {}/{path}: the id of this root", store.url()));
-        if store.length(path).await?.is_none() {
+        if !is_there(store, path).await? {
             answer.find("state    the file is not there");
         }
     }
@@ -314,14 +336,18 @@ pub(super) async fn explain(store: &dyn Store, path: &str) -> Result<Answer, Sto
         }
     }
     let identity = identity_findings(store, &ledgers).await?;
-    let findings = || ledgers.iter().flat_map(|(_, listing)| &listing.findings).chain(&identity);
+    let of_ledgers = || ledgers.iter().flat_map(|(_, listing)| &listing.findings);
+    let findings = || of_ledgers().chain(&identity).chain(&unlisted);
     known |= findings().any(|f| f.path == path);
-    if !known && path.starts_with(STAGING) {
+    let is_unlisted = findings().any(|f| f.kind == FindingKind::UnreadableDirectory);
+    if !known && is_unlisted {
+        answer.find("state    whether an entry names this file is not known");
+    } else if !known && path.starts_with(STAGING) {
         answer.say(
             "no entry names this file: an attempt that is under way, or that was left over. \
              Readers don't see it",
         );
-    } else if !known && store.length(path).await?.is_none() {
+    } else if !known && !is_there(store, path).await? {
         answer.find("missing: the file is not there, and no entry names it");
     } else if !known {
         answer.find(
@@ -331,6 +357,14 @@ pub(super) async fn explain(store: &dyn Store, path: &str) -> Result<Answer, Sto
     }
     findings().for_each(|f| finding(f, &mut answer));
     Ok(answer)
+}
+
+/// Whether there is such a file; one that may not be looked at is there for all that is known.
+async fn is_there(store: &dyn Store, path: &str) -> Result<bool, StoreError> {
+    match store.length(path).await {
+        Err(e) if is_of_one_file(store, &e).await => Ok(true),
+        found => Ok(found?.is_some()),
+    }
 }
 
 async fn state(
@@ -374,9 +408,9 @@ async fn state(
         }
     }
     if asked != found.path && asked != file.path {
-        answer.say(match store.length(asked).await? {
-            None => "staged   the file was published since: it does not lie there any more",
-            Some(_) => {
+        answer.say(match is_there(store, asked).await? {
+            false => "staged   the file was published since: it does not lie there any more",
+            true => {
                 "staged   the file is published; what lies here as well is a copy that readers \
                  don't see"
             }
@@ -386,7 +420,11 @@ async fn state(
 }
 
 /// The ledgers that a file may belong to, by its path.
-async fn places_of(store: &dyn Store, path: &str) -> Result<Vec<LedgerPath>, StoreError> {
+async fn places_of(
+    store: &dyn Store,
+    path: &str,
+    unlisted: &mut Vec<Finding>,
+) -> Result<Vec<LedgerPath>, StoreError> {
     for private in [LEDGERS, STAGING] {
         let inside = path.strip_prefix(private).and_then(|rest| rest.strip_prefix('/'));
         if let Some(inside) = inside {
@@ -407,8 +445,8 @@ async fn places_of(store: &dyn Store, path: &str) -> Result<Vec<LedgerPath>, Sto
         incarnation: name.incarnation.to_string(),
         partition: name.partition.to_string(),
     };
-    // A long topic is shortened in the names of its files.
-    let topics = store.list(LEDGERS).await?;
+    // A long topic is shortened in the names of its files. That these can't be listed is a finding.
+    let topics = list_or_find(store, LEDGERS, unlisted).await?;
     let mut mine: Vec<_> =
         topics.iter().filter(|t| names::shortened(t) == name.topic).map(|t| place(t)).collect();
     if mine.is_empty() {

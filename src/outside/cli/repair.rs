@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use jiff::Timestamp;
@@ -12,21 +12,22 @@ use crate::clients::kafka::{
     Commit as _, Generation, KafkaError, Transactions, Twins, consumer_config, published,
     repair_config,
 };
-use crate::clients::store::{Store, StoreError};
+use crate::clients::store::Store;
 use crate::common::config::Config;
 use crate::engine::archive::ledger::EntryTemplate;
-use crate::engine::archive::listing::{LedgerListing, LedgerPath};
+use crate::engine::archive::listing::LedgerListing;
 use crate::engine::archive::root::{FoundIdentity, find_identity, write as write_identity};
-use crate::outside::audit::brokers::{Brokers, Diagnosis, LookError, blocking, of_ledger};
+use crate::outside::audit::brokers::{Brokers, Diagnosis, LookError, blocking};
 use crate::outside::cli::abandoned;
 use crate::outside::cli::arguments::ConfigArgs;
+use crate::outside::cli::doubling::is_doubling;
 use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
 use crate::outside::cli::holes::{self, Choice, Holes};
 use crate::outside::cli::output::{complain, say};
 use crate::outside::cli::shared::{on_stores, partitions};
 use crate::outside::daemon::{COMMAND, roots};
 use crate::outside::web::Asked;
-use crate::pure::layout::names::{self, PartitionPaths};
+use crate::pure::layout::names;
 use crate::pure::protocol::repair::{Facts, Put, Refused, RepairPlan};
 use crate::pure::protocol::{Committed, Entry, EntryKind, LedgerTail, Stop};
 use crate::pure::record::Offset;
@@ -80,30 +81,31 @@ struct Outcomes {
 
 impl Repair {
     pub(super) fn main(&self) -> u8 {
-        on_stores(&self.config, async |config, stores| {
-            let mut lost = false;
-            for store in stores {
-                lost |= repair_identity(&**store, self.apply).await?;
-            }
+        on_stores(&self.config, async |config, roots| {
+            let stores = &roots.open;
+            let (lost, mut closed) = self.repair_identities(stores).await;
             if lost && !self.apply {
                 say("--apply carries out what is shown; what else needs a repair is shown then");
-                return Ok(0);
+                return Ok(if closed == 0 { 0 } else { EX_DATAERR });
             }
             if self.apply {
                 // A root that was wiped gets its id here, as a daemon would give it one.
                 let (_, refusals) = roots::open_all(config, None, None).await;
-                if let Some(refusal) = refusals.into_values().next() {
-                    return Err(LookError::Other(refusal.to_string()));
+                // Other roots are repaired all the same.
+                for refusal in refusals.into_values() {
+                    complain(&refusal.to_string());
+                    closed = closed.saturating_add(1);
                 }
             }
             let mut holes = self.repair_holes(config, stores).await?;
             let brokers = Brokers::new(config, stores).await?;
             let gone = self.repair_abandoned(config, &brokers, stores).await?;
             holes.add(gone);
+            holes.refused = holes.refused.saturating_add(closed);
             let mut wanted = partitions(config, &brokers).await?;
             wanted.retain(|tp| self.selects(&tp.topic, tp.partition));
             if wanted.is_empty() {
-                return Ok(nothing_there(holes, self.apply));
+                return Ok(roots.code_of_all(nothing_there(holes, self.apply)));
             }
             let (mut refused, mut shown, n) = (0_usize, 0_usize, wanted.len());
             if 0 < holes.repaired && !self.apply {
@@ -137,8 +139,25 @@ impl Repair {
                 }
                 _ => format!("{refused} of {n} partitions can't be repaired in this way"),
             });
-            Ok(if refused == 0 && holes.refused == 0 { 0 } else { EX_DATAERR })
+            let is_done = refused == 0 && holes.refused == 0;
+            Ok(roots.code_of_all(if is_done { 0 } else { EX_DATAERR }))
         })
+    }
+
+    /// Writes the ids of roots anew that have lost them; whether one has, and how many roots can't
+    /// be repaired, of which each is named.
+    async fn repair_identities(&self, stores: &[Arc<dyn Store>]) -> (bool, usize) {
+        let (mut lost, mut closed) = (false, 0_usize);
+        for store in stores {
+            match repair_identity(&**store, self.apply).await {
+                Ok(is_lost) => lost |= is_lost,
+                Err(e) => {
+                    complain(&format!("root {}: not repaired: {e}", store.url()));
+                    closed = closed.saturating_add(1);
+                }
+            }
+        }
+        (lost, closed)
     }
 
     /// Whether the arguments name this partition.
@@ -157,9 +176,10 @@ impl Repair {
         let choice = Choice { apply: self.apply, give_up_staged: self.give_up_staged };
         for store in stores {
             let wanted = |entry: &Entry| self.selects(&entry.topic, entry.partition);
-            let done = holes::repair(store, config, wanted, choice).await;
-            let done = done.map_err(|e| LookError::Other(e.to_string()))?;
-            all.add(done);
+            match holes::repair(store, config, wanted, choice).await {
+                Ok(done) => all.add(done),
+                Err(e) => all.add(refused_root(store.url(), &e)),
+            }
         }
         Ok(all)
     }
@@ -178,9 +198,15 @@ impl Repair {
                 topic.as_ref().is_none_or(|topic| topic == segment)
                     && self.partition.is_none_or(|wanted| wanted == partition)
             };
-            let found = brokers.abandoned(config, store.url(), &wanted).await?;
-            let done = abandoned::repair_all(&found, self.apply).await;
-            all.add(done.map_err(|e| LookError::Other(e.to_string()))?);
+            let done = async {
+                let found = brokers.abandoned(config, store.url(), &wanted).await?;
+                Ok(abandoned::repair_all(&found, self.apply).await?)
+            };
+            match done.await {
+                Ok(done) => all.add(done),
+                Err(LookError::Ledger(e)) => all.add(refused_root(store.url(), &e)),
+                Err(e) => return Err(e),
+            }
         }
         Ok(all)
     }
@@ -194,15 +220,19 @@ impl Repair {
     ) -> Result<Outcomes, LookError> {
         let mut all = Outcomes::default();
         for looked in stopped {
-            let done = match self.partition(config, brokers, &looked).await {
-                Ok(done) => done,
-                // The other partitions are repaired all the same.
-                Err(e) if brokers.is_of_one(&e).await => {
-                    say(&format!("{}: not repaired: {e}", looked.tp));
-                    Done::Refused
-                }
-                Err(e) => return Err(e),
+            let (tp, began) = (&looked.tp, Instant::now());
+            let why = match brokers.silent(config, tp) {
+                Some(why) => Err(why),
+                None => match self.partition(config, brokers, &looked).await {
+                    Ok(done) => Ok(done),
+                    // The other partitions are repaired all the same.
+                    Err(e) => Err(brokers.say(config, tp, e, began.elapsed()).await?),
+                },
             };
+            let done = why.unwrap_or_else(|why| {
+                say(&format!("{tp}: not repaired: {why}"));
+                Done::Refused
+            });
             let count = match done {
                 Done::Repaired => &mut all.repaired,
                 Done::Shown => &mut all.shown,
@@ -297,12 +327,18 @@ impl Repair {
     }
 }
 
+/// Says that a root could not be repaired to the end.
+fn refused_root(url: &str, why: &dyn std::fmt::Display) -> Holes {
+    complain(&format!("root {url}: not all of it was looked at: {why}"));
+    Holes { refused: 1, ..Holes::default() }
+}
+
 /// Writes a root's id anew from its ledgers, where the identity file is lost; whether it is lost.
 async fn repair_identity(store: &dyn Store, apply: bool) -> Result<bool, LookError> {
     if find_identity(store).await? != FoundIdentity::Missing {
         return Ok(false);
     }
-    let ledgers = LedgerListing::all(store).await?;
+    let ledgers = LedgerListing::all(store, &mut Vec::new()).await?;
     let entries = ledgers.iter().flat_map(|(_, listing)| &listing.entries);
     let roots: BTreeSet<&str> = entries.map(|entry| entry.root.as_str()).collect();
     let mut roots = roots.into_iter();
@@ -321,58 +357,6 @@ async fn repair_identity(store: &dyn Store, apply: bool) -> Result<bool, LookErr
         let _ = write_identity(store, root.into()).await?;
     }
     Ok(true)
-}
-
-/// Whether the archive would write records a second time that readers see already, in files that no
-/// entry names: their entry was removed. Names those files.
-async fn is_doubling(looked: &Diagnosis, plan: &RepairPlan) -> Result<bool, LookError> {
-    let Some(ledger) = &looked.ledger else { return Ok(false) };
-    let tail = looked.tail.as_ref().map(|tail| tail.to);
-    let (incarnation, from) = match (&plan.put, tail) {
-        (Some(put), _) => (put.incarnation, put.range.to),
-        (None, Some(tail)) => (ledger.paths.incarnation(), tail),
-        (None, None) => return Ok(false),
-    };
-    let (topic, partition) = (&*looked.tp.topic, looked.tp.partition);
-    let paths = ledger.paths.of(incarnation);
-    let strays = strays(&*ledger.store, &paths, (topic, partition), from).await?;
-    if strays.is_empty() {
-        return Ok(false);
-    }
-    say(&format!(
-        "    not repaired: the archive would continue at offset {from}, and readers see records \
-         from there on already, in files that no entry names. They would see these records twice:"
-    ));
-    strays.iter().for_each(|path| say(&format!("        {}/{path}", ledger.store.url())));
-    say("    restore the entries of these files, if there is a backup of the ledger; otherwise \
-         move the files out of the root, and repair again: what Kafka still has is archived again");
-    Ok(true)
-}
-
-/// Published files of one incarnation of a partition that no entry names, and that by their names
-/// have this offset or a later one.
-async fn strays(
-    store: &dyn Store,
-    paths: &PartitionPaths,
-    (topic, partition): (&str, i32),
-    from: Offset,
-) -> Result<Vec<String>, StoreError> {
-    let topic = names::escape_segment(topic);
-    let incarnation = paths.incarnation();
-    let of = |path: &String| paths.published(path).is_some_and(|name| from <= name.last);
-    let walked = store.walk("").await?.into_iter().map(|(path, _)| path);
-    let mut near: Vec<String> = walked.filter(of).collect();
-    if near.is_empty() {
-        return Ok(near);
-    }
-    let place = LedgerPath {
-        topic,
-        incarnation: incarnation.to_string(),
-        partition: partition.to_string(),
-    };
-    let listing = LedgerListing::read(store, &place).await?;
-    near.retain(|path| !listing.names_file(path));
-    Ok(near)
 }
 
 /// No broker has a partition that the arguments name; `found`: what was found of such partitions in
@@ -428,7 +412,7 @@ async fn carry_out(
         let mut entry = template.entry(*kind, (range.from, range.to), now);
         entry.cause = Some((*cause).to_string());
         assert!(*kind != EntryKind::Data, "a repair writes no files");
-        let _ = ledger.put(&entry).await.map_err(of_ledger)?;
+        let _ = ledger.put(&entry).await?;
     }
     let Some((offset, metadata)) = plan.commit else {
         return Ok(());
@@ -456,21 +440,7 @@ mod tests {
     use crate::engine::archive::ledger::LedgerStore;
     use crate::engine::archive::root::identity;
     use crate::fakes::store::Memory;
-
-    #[tokio::test]
-    async fn a_file_whose_entry_was_removed_is_named() {
-        let store = Memory::default();
-        let paths = PartitionPaths::new("a.b", 0, 3);
-        let file = |first, last| {
-            format!("a.b/dt=1/{}", paths.file(Offset(first), Offset(last), "parquet"))
-        };
-        let other = PartitionPaths::new("a.b", 1, 3).file(Offset(9), Offset(9), "parquet");
-        for path in [file(0, 4), file(5, 9), format!("a.b/dt=1/{other}")] {
-            let _ = store.lock().files.insert(path, Vec::new());
-        }
-        let strays = strays(&store, &paths, ("a.b", 3), Offset(5)).await.unwrap();
-        assert_eq!(strays, [file(5, 9)]);
-    }
+    use crate::pure::layout::names::PartitionPaths;
 
     #[tokio::test]
     async fn a_lost_identity_is_written_from_the_ledgers() {

@@ -6,7 +6,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::engine::archive::listing::Finding;
-use crate::outside::audit::brokers::{Brokers, check};
+use crate::outside::audit::brokers::{Brokers, check, unlooked};
 use crate::outside::audit::recount::{Ledgers, RecountReport};
 use crate::outside::audit::report::{PartitionReport, RootReport};
 use crate::outside::audit::verify::verify;
@@ -35,43 +35,52 @@ pub(super) struct Verify {
 
 impl Verify {
     pub(super) fn main(&self) -> u8 {
-        on_stores(&self.config, async |config, stores| {
+        on_stores(&self.config, async |config, roots| {
             let (mut reports, mut stopped) = (Vec::new(), Vec::new());
-            for store in stores {
+            for store in &roots.open {
                 let bar = bar();
                 let progress = |done, total| {
                     bar.set_length(total);
                     bar.set_position(done);
                 };
                 let now = jiff::Timestamp::now().as_millisecond();
-                reports.push(verify(&**store, config, now, &progress).await?);
+                let verified = verify(&**store, config, now, &progress).await;
                 bar.finish_and_clear();
+                reports.push(verified.unwrap_or_else(|e| not_looked_at(store.url(), &e)));
             }
             if !self.offline {
-                let brokers = Brokers::new(config, stores).await?;
+                let brokers = Brokers::new(config, &roots.open).await?;
                 let partitions = partitions(config, &brokers).await?;
                 stopped = check(config, &brokers, &partitions, &mut reports).await?;
             }
             let mut counts = Vec::new();
             if self.recount {
-                let ledgers = Ledgers::read(stores, config).await?;
+                let ledgers = Ledgers::read(&roots.open, config).await?;
                 for (mapping, count) in recount::recountable(config) {
                     counts.push(ledgers.recount(config, mapping, count, i64::MIN..i64::MAX).await?);
                 }
             }
-            let whole = stopped.is_empty()
+            let is_sound = stopped.is_empty()
                 && reports.iter().all(|r| r.findings() == 0)
                 && counts.iter().all(RecountReport::is_equal);
+            reports.extend(roots.closed.iter().map(|(url, why)| not_looked_at(url, why)));
             if self.json {
+                let whole = is_sound && roots.closed.is_empty();
                 say(&json(whole, &reports, &stopped, &counts));
             } else {
                 reports.iter().flat_map(lines).for_each(|line| say(&line));
                 stopped.iter().for_each(|f| say(&finding(f)));
                 counts.iter().flat_map(recount::lines).for_each(|line| say(&line));
             }
-            Ok(if whole { 0 } else { EX_DATAERR })
+            Ok(roots.code_of_all(if is_sound { 0 } else { EX_DATAERR }))
         })
     }
+}
+
+/// The report of a root that does not answer.
+fn not_looked_at(url: &str, why: &dyn std::fmt::Display) -> RootReport {
+    let findings = vec![unlooked(url, why)];
+    RootReport { root: url.into(), findings, ..RootReport::default() }
 }
 
 /// What `--json` prints. Scripts read it: a field may be added, none may be renamed or removed.

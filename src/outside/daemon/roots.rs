@@ -9,6 +9,7 @@ use crate::clients::kerberos::silent_kdc;
 use crate::clients::store::measured::{Call, Measured, StoreTimer};
 use crate::clients::store::{
     self, Deadlines, ErrorKind, Store, StoreError, reach, reach_one_of, refuse_mounts_below,
+    with_cure,
 };
 use crate::common::config::{Config, Root};
 use crate::common::health::{Board, Subject};
@@ -103,27 +104,11 @@ impl NotOpened {
             ErrorKind::NoTicket if has_keytab => NotOpened::LoginRefused(no_login()),
             ErrorKind::NoTicket | ErrorKind::SilentKdc => NotOpened::Unavailable(no_login()),
             ErrorKind::Unsuitable => NotOpened::Unsuitable(e.to_string()),
-            ErrorKind::Permission => {
-                let cure = match (root, kerberos) {
-                    (_, Some(kerberos)) => {
-                        format!("Give {} write access to the root", kerberos.principal)
-                    }
-                    (Root::Local { .. }, None) => {
-                        "Give the daemon's user write access to the root".into()
-                    }
-                    (Root::Hdfs { .. }, None) => {
-                        "Give the daemon's user write access to the root, \
-                                                  or set archive.user"
-                            .into()
-                    }
-                };
-                NotOpened::Unavailable(format!("{e}. {cure}"))
-            }
             ErrorKind::Unknown => {
                 let text = format!("{e}. Is the store up, and is archive.root right?");
                 NotOpened::Unavailable(text)
             }
-            _ => NotOpened::Unavailable(e.to_string()),
+            _ => NotOpened::Unavailable(with_cure(root, e)),
         }
     }
 }

@@ -87,10 +87,11 @@ pub enum Stop {
     CommittedBeyondLedger { offset: Offset, tail: Offset },
     #[error(
         "the group's offsets or the ledger belong to root {found}, but this mapping archives into \
-         root {ours}: \
+         {here}: \
          archive.root was changed, or two daemons share one group_id, or the identity file of \
          the root was lost and another one was written. Use another group_id for another root, \
-         or continue here and leave the other root as it is"
+         or continue here and leave the other root as it is",
+        here = root_of(.ours)
     )]
     OtherRoot { found: String, ours: String },
     #[error(
@@ -133,6 +134,11 @@ pub enum Stop {
     BeyondLog { position: Offset, end: Offset },
     #[error("{0}. A newer version may have written it; nothing was changed")]
     Unreadable(String),
+}
+
+/// A root by its id, which may be lost with everything else.
+fn root_of(id: &str) -> String {
+    if id.is_empty() { "a root that has no id".into() } else { format!("root {id}") }
 }
 
 impl Stop {

@@ -72,6 +72,7 @@ pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
     ("bad_records_that_stop", unfit::bad_records_that_stop),
     ("starts_patterns_and_idle_rolls", starts::starts_patterns_and_idle_rolls),
     ("mappings_that_cannot_run", starts::mappings_that_cannot_run),
+    ("threads_are_as_many_as_the_docs_say", starts::threads_are_as_many_as_the_docs_say),
     ("damage_is_found", audit::damage_is_found),
     ("aborted_and_compacted_input", mistakes::aborted_and_compacted_input),
     ("what_a_start_would_meet_is_tried", faults::what_a_start_would_meet_is_tried),

@@ -1,5 +1,6 @@
 //! Where partitions begin, which topics a pattern takes, and files of topics that fell silent.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::config;
@@ -220,4 +221,58 @@ pub(crate) fn partitions_without_records_for_long(cluster: &Cluster) {
     assert_eq!(daemon.stop(), 0);
     let root = format!("{}/{name}", cluster.hdfs());
     assert_each_once(&cluster.archive(&root, topic, topic).offsets(), expected.into_iter());
+}
+
+/// The names of a process's threads.
+fn threads(pid: u32) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    // A thread may end meanwhile.
+    let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).ok();
+    tasks.flatten().filter_map(name).map(|name| name.trim().to_string()).collect()
+}
+
+/// Three mappings that count and archive in HDFS, each with more partitions than workers, while
+/// records arrive: docs/benchmark.md has the formula.
+pub(crate) fn threads_are_as_many_as_the_docs_say(cluster: &Cluster) {
+    const MAPPINGS: usize = 3;
+    const WORKERS: usize = 2;
+    /// The consumer, the client that asks for the ends of logs, and the one that makes topics.
+    const CLIENTS: usize = 3;
+    let name = "threads";
+    let topics: Vec<String> = (0..MAPPINGS).map(|i| format!("threads-{i}-in")).collect();
+    let mapping = |(i, topic): (usize, &String)| {
+        cluster.create_topic(topic, 6);
+        format!(
+            "[mapping.threads-{i}]\ntopics = [\"{topic}\"]\n[mapping.threads-{i}.wordcount]\n\
+             output_topic = \"threads-{i}-counts\"\nidle_after = \"1s\"\n"
+        )
+    };
+    let mappings: String = topics.iter().enumerate().map(mapping).collect();
+    let daemon = Daemon::start(&cluster.home(name), "a", &config(cluster, name, &mappings));
+    let producer = cluster.producer();
+    let (mut most, mut workers) = (Vec::new(), BTreeSet::new());
+    for round in 1..=20 {
+        for i in 0..60 {
+            send(&producer, &topics[i % MAPPINGS], (i % 6) as i32, b"one two three", None);
+        }
+        flush(&producer);
+        let read = || daemon.metric("alluvium_records_total", &[("role", "source")]);
+        eventually("read", Duration::from_secs(60), || f64::from(60 * round) <= read());
+        let now = threads(daemon.pid());
+        // A thread has the name of the one that has started it, until it has its own.
+        workers.extend(now.iter().filter(|name| name.starts_with("worker-")).cloned());
+        if most.len() < now.len() {
+            most = now;
+        }
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let producers = daemon.metric("alluvium_commits_total", &[("outcome", "ok")]);
+    assert!(1.0 <= producers, "nothing was committed, so no worker had a producer");
+    assert!((MAPPINGS..=MAPPINGS * WORKERS).contains(&workers.len()), "{workers:?}");
+    let of_a_client = 3 + cluster.bootstrap().split(',').count();
+    let limit = 70 + 8 + CLIENTS * of_a_client + workers.len() * (1 + 5 + of_a_client);
+    most.sort();
+    assert!(most.len() <= limit, "{} threads, and not {limit}: {most:?}", most.len());
+    println!("{} threads with {} workers; at most {limit}", most.len(), workers.len());
+    assert_eq!(daemon.stop(), 0);
 }

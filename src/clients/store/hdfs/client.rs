@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hdfs_native::{Client, HdfsError};
 use tokio::runtime::Handle;
 
-use crate::clients::store::api::{Deadlines, FileFacts, Limit, Store, Writer};
+use crate::clients::store::api::{Deadlines, FileFacts, Limit, Store, Walked, Writer};
 use crate::clients::store::error::{ErrorKind, StoreError};
 use crate::clients::store::hdfs::builder::builder;
 use crate::clients::store::hdfs::clients::{Asks, Clients, InUse};
@@ -323,18 +323,34 @@ impl Store for Hdfs {
         }
     }
 
-    async fn walk(&self, path: &str) -> Result<Vec<(String, u64)>, StoreError> {
+    async fn walk(&self, path: &str) -> Result<Walked, StoreError> {
         let base = format!("{}/", self.base);
-        let found = self.run("list", path, |c, p| async move { c.list_status(&p, true).await });
-        let file = |s: hdfs_native::client::FileStatus| {
-            let path = s.path.strip_prefix(&base).unwrap_or(&s.path).to_string();
-            (!s.isdir).then_some((path, s.length as u64))
-        };
-        match found.await {
-            Ok(all) => Ok(all.into_iter().filter_map(file).collect()),
-            Err(e) if e.kind == ErrorKind::NotFound => Ok(Vec::new()),
-            Err(e) => Err(e),
-        }
+        // The client's own walk ends at the first directory that it may not list.
+        self.run("list", path, |c, top| async move {
+            let inside = |path: &str| path.strip_prefix(&base).unwrap_or_default().to_string();
+            let (mut walked, mut todo) = (Walked::default(), vec![top]);
+            while let Some(directory) = todo.pop() {
+                let all = match c.list_status(&directory, false).await {
+                    Ok(all) => all,
+                    Err(e) => match classify("list", &directory, &e) {
+                        refusal if refusal.kind == ErrorKind::Permission => {
+                            walked.refused.push((inside(&directory), refusal));
+                            continue;
+                        }
+                        refusal if refusal.kind == ErrorKind::NotFound => continue,
+                        _ => return Err(e),
+                    },
+                };
+                for status in all {
+                    match status.isdir {
+                        true => todo.push(status.path),
+                        false => walked.files.push((inside(&status.path), status.length as u64)),
+                    }
+                }
+            }
+            Ok(walked)
+        })
+        .await
     }
 
     async fn read_at_most(&self, path: &str, most: u64) -> Result<Option<Bytes>, StoreError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::clients::store::{
-    self, Deadlines, FileFacts, Limit, Limited, reach, refuse_mounts_below,
+    self, Deadlines, FileFacts, Limit, Limited, reach, refuse_mounts_below, with_cure,
 };
 use crate::common::config::{
     ArchiveConfig, Config, ErasureCoding, FileProperties, Mapping, Root, Topics,
@@ -77,13 +77,13 @@ async fn try_root(written: Written<'_>, report: &mut Attempted) {
     }
     let store = match store::open(root, Deadlines::default()) {
         Ok(store) => store,
-        Err(error) => return report.add(what, Outcome::Wrong, error.to_string()),
+        Err(error) => return report.add(what, Outcome::Wrong, with_cure(root, &error)),
     };
     let identity = match find_identity(&*store).await {
         Ok(FoundIdentity::Is(id)) => format!("its id is {id}"),
         Ok(FoundIdentity::Missing) => "it has no id yet".into(),
         Ok(FoundIdentity::Unreadable(why)) => return report.add(what, Outcome::Wrong, why),
-        Err(error) => return report.add(what, Outcome::Wrong, error.to_string()),
+        Err(error) => return report.add(what, Outcome::Wrong, with_cure(root, &error)),
     };
     let mut found = None;
     let before = clocks::now();
@@ -91,6 +91,7 @@ async fn try_root(written: Written<'_>, report: &mut Attempted) {
         let into = if directory.is_empty() { "the root" } else { directory };
         let good = format!("a file was created, renamed into {into} and deleted; {identity}");
         let tried = try_files(&*store, directory, files).await;
+        let tried = tried.map_err(|e| with_cure(root, &e));
         let Some(facts) = report.of(&what, tried, &good) else { return };
         found = facts.or(found);
     }

@@ -376,6 +376,10 @@ pub(super) enum Damage {
     Lose,
     /// It has more bytes than any file of a ledger.
     Bloat,
+    /// Nothing of this directory may be listed or read.
+    Close(&'static str),
+    /// The names in this directory may not be listed.
+    Unlist(&'static str),
     /// Everything whose path begins so.
     DeleteAll(&'static str),
     Truncate,
@@ -390,8 +394,8 @@ pub(super) enum Damage {
     Edit(&'static str, &'static str),
 }
 pub(super) use Damage::{
-    Bloat, CopyTo, Delete, DeleteAll, Edit, Empty, Flip, Grow, Lose, MoveTo, Replace, Swap,
-    Truncate,
+    Bloat, Close, CopyTo, Delete, DeleteAll, Edit, Empty, Flip, Grow, Lose, MoveTo, Replace, Swap,
+    Truncate, Unlist,
 };
 
 impl Damage {
@@ -399,11 +403,13 @@ impl Damage {
     pub(super) fn of(self, path: &str, archive: &SampleArchive) -> String {
         let with = if let Swap(other) = self { archive.path(other) } else { String::new() };
         let mut contents = archive.store.lock();
-        let Contents { files, directories, unreadable, .. } = &mut *contents;
+        let Contents { files, directories, unreadable, closed, unlisted, .. } = &mut *contents;
         let bytes = files.get_mut(path).unwrap();
         match self {
             Delete => drop(files.remove(path)),
             Lose => drop(unreadable.insert(path.into())),
+            Close(directory) => drop(closed.insert(directory.into())),
+            Unlist(directory) => drop(unlisted.insert(directory.into())),
             Bloat => *bytes = vec![0; usize::try_from(SMALL).unwrap() + 1],
             Replace => {
                 let _ = (files.remove(path), directories.insert(path.into()));

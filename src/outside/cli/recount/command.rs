@@ -53,7 +53,7 @@ impl Recount {
         if let Some(engine) = self.sql {
             return self.print_sql(engine);
         }
-        on_stores(&self.config, async |config, stores| {
+        on_stores(&self.config, async |config, roots| {
             let range = self.range();
             let named = |m: &Mapping| self.mapping.as_ref().is_none_or(|name| *name == m.name);
             if let Some(name) = self.mapping.as_ref().filter(|_| !config.mappings.iter().any(named))
@@ -83,7 +83,7 @@ impl Recount {
                 ));
                 return Ok(EX_USAGE);
             }
-            let ledgers = Ledgers::read(stores, config).await?;
+            let ledgers = Ledgers::read(&roots.open, config).await?;
             let mut done = Vec::new();
             for (mapping, count) in wanted {
                 done.push(ledgers.recount(config, mapping, count, range.clone()).await?);
@@ -93,7 +93,8 @@ impl Recount {
             } else {
                 done.iter().flat_map(lines).for_each(|line| say(&line));
             }
-            Ok(if done.iter().all(recount::RecountReport::is_equal) { 0 } else { EX_DATAERR })
+            let is_equal = done.iter().all(recount::RecountReport::is_equal);
+            Ok(roots.code_of_all(if is_equal { 0 } else { EX_DATAERR }))
         })
     }
 }
