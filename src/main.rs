@@ -13,9 +13,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[unsafe(export_name = "malloc_conf")]
 pub static malloc_conf: &[u8] = b"narenas:4,dirty_decay_ms:500,muzzy_decay_ms:0\0";
 
-/// Ends without the handlers of exit(3): OpenSSL's frees its locks, and a thread that still waits for
-/// a server in a call of TLS then takes one of them, which ends the process by a signal after a clean
-/// stop.
+/// Ends without the handlers of exit(3): OpenSSL's frees its locks, and a thread that is still in
+/// a call of TLS then takes one of them, which ends the process by a signal after a clean stop.
 fn main() -> ! {
     let code = alluvium::main();
     let _ = std::io::stdout().flush();

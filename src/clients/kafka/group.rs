@@ -125,10 +125,7 @@ impl ConsumerContext for Group {
             }
         };
         if let Err(e) = done {
-            tracing::error!(
-                code = "AL103", error = %e,
-                "a rebalance failed; the group tries again"
-            );
+            tracing::error!(code = "AL103", error = %e, "a rebalance failed; it is tried again");
         }
         tracing::debug!(elapsed_ms = started.elapsed().as_millis(), "rebalance answered");
     }

@@ -327,8 +327,8 @@ impl ArchiveKeys {
     }
 }
 
-const NO_JSON: &str = "reads a field of JSON values, and those of value = \"registry\" are Avro: use \
-                       the key, a header or the record's time";
+const NO_JSON: &str = "reads a field of JSON values, and those of value = \"registry\" are Avro: \
+                       use the key, a header or the record's time";
 
 /// CRC-32C of what decides about the contents and the paths of files; keys that came later count
 /// only where they are not as they were before.

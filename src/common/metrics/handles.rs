@@ -153,8 +153,7 @@ impl Metrics {
             ticket_age: make.gauges(series::TICKET_AGE, &["cache"]),
             handles: Mutex::default(),
         };
-        make.renamed(series::OLD_COMMIT_SECONDS, &m.commit_seconds);
-        make.renamed(series::OLD_STORE_SECONDS, &m.store_seconds);
+        m.also_under_old_names(&make);
         for reason in RollReason::ALL {
             let _ = m.rolls.with_label_values(&[reason.label()]);
         }
@@ -162,6 +161,12 @@ impl Metrics {
             let _ = m.commits.with_label_values(&[outcome]);
         }
         (m, make.series.into_inner())
+    }
+
+    /// The names of the release before are served for one release more.
+    fn also_under_old_names(&self, make: &Making<'_>) {
+        make.renamed(series::OLD_COMMIT_SECONDS, &self.commit_seconds);
+        make.renamed(series::OLD_STORE_SECONDS, &self.store_seconds);
     }
 
     /// How many handles there are of each partition's gauges.

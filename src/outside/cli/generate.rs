@@ -63,9 +63,10 @@ impl Generate {
 }
 
 /// What a first visitor of alluvium(1) would try, in this order.
-const FIRST_STEPS: &str = "alluvium init --bootstrap broker1:9092 --root hdfs://namenode:8020/data \
-                           -o alluvium.toml; alluvium check --live --config alluvium.toml; alluvium \
-                           run --config alluvium.toml; alluvium status";
+const FIRST_STEPS: &str = "alluvium init --bootstrap broker1:9092 --root \
+                           hdfs://namenode:8020/data -o alluvium.toml; alluvium check --live \
+                           --config alluvium.toml; alluvium run --config alluvium.toml; alluvium \
+                           status";
 
 /// The text of a command without its examples, and these, each a command line.
 fn without_examples(about: &str) -> (String, Vec<String>) {

@@ -167,30 +167,13 @@ async fn record(
             Ok(None) => {}
             Ok(Some(offsets)) => {
                 if let Some(row) = offsets.iter().position(|o| *o == offset) {
-                    answer.value("found", "file");
-                    answer.value("file", path.as_str());
-                    answer.value("row", row);
-                    answer.value("rows", file.rows);
-                    answer.value("quarantined", names::is_quarantined(&file.path));
-                    answer.say(format!("file     {path}"));
-                    answer.say(format!("row      {row} of {}, counted from 0", file.rows));
-                    if names::is_quarantined(&file.path) {
-                        answer.say(
-                            "quarantine: the record does not fit the mapping's columns or format; \
-                             the row's column `error` says why",
-                        );
-                    }
+                    is_row((&path, file), row, answer);
                     return Ok(());
                 }
             }
         }
     }
     may_be_lines_of(&candidates, answer);
-    if !candidates.is_empty() {
-        answer.value("found", "candidates");
-        let paths: Vec<&str> = candidates.iter().map(|(path, _)| path.as_str()).collect();
-        answer.value("files", paths);
-    }
     if !damaged && candidates.is_empty() {
         answer.value("found", "hole");
         answer.say(
@@ -202,8 +185,31 @@ async fn record(
     Ok(())
 }
 
+/// Says which row of a file the record is.
+fn is_row((path, file): (&str, &FileRef), row: usize, answer: &mut Answer) {
+    let quarantined = names::is_quarantined(&file.path);
+    answer.value("found", "file");
+    answer.value("file", path);
+    answer.value("row", row);
+    answer.value("rows", file.rows);
+    answer.value("quarantined", quarantined);
+    answer.say(format!("file     {path}"));
+    answer.say(format!("row      {row} of {}, counted from 0", file.rows));
+    if quarantined {
+        answer.say(
+            "quarantine: the record does not fit the mapping's columns or format; the row's \
+             column `error` says why",
+        );
+    }
+}
+
 /// Says what is known of a record that may be a line of these files, which have so many lines.
 fn may_be_lines_of(candidates: &[(String, u64)], answer: &mut Answer) {
+    if !candidates.is_empty() {
+        answer.value("found", "candidates");
+        let paths: Vec<&str> = candidates.iter().map(|(path, _)| path.as_str()).collect();
+        answer.value("files", paths);
+    }
     for (path, lines) in candidates {
         answer.say(format!("file     {path}"));
         answer.say(format!(

@@ -191,11 +191,11 @@ mod tests {
         tracing::subscriber::with_default(
             tracing_subscriber::registry().with(kept.clone()),
             || {
-                tracing::error!(code = "AL301", %tp, reason, nobody, rows = 7, "stopped: {}", "why");
+                tracing::error!(code = "AL301", %tp, reason, nobody, rows = 7, "stopped: {}", 1);
             },
         );
         let (text, fields) = kept.0.lock().pop().unwrap();
-        assert_eq!(text, "stopped: why code=\"AL301\" tp=a/b/3 reason=\"no_ledger\" rows=7");
+        assert_eq!(text, "stopped: 1 code=\"AL301\" tp=a/b/3 reason=\"no_ledger\" rows=7");
         let fields: Vec<_> = fields.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let want = [
             ("ALLUVIUM_CODE", "AL301"),

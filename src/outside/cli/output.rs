@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::{ErrorKind, Result, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
+use parking_lot::Mutex;
 
 use crate::outside::cli::exit::EX_DATAERR;
 
@@ -15,11 +16,33 @@ pub(super) fn plain_table() -> Table {
     table
 }
 
+/// What a command has said, where it is to be printed as JSON at its end.
+static KEPT: Mutex<Option<Vec<String>>> = Mutex::new(None);
+
+fn keep(text: &str) -> bool {
+    let mut kept = KEPT.lock();
+    let Some(lines) = kept.as_mut() else { return false };
+    lines.extend(text.trim_end().lines().map(|line| visible(line).into_owned()));
+    true
+}
+
+/// Runs a command that says its answer line by line; its exit code, and what it has said instead of
+/// printing it. Complaints are printed, too.
+pub(super) fn kept(command: impl FnOnce() -> u8) -> (u8, Vec<String>) {
+    *KEPT.lock() = Some(Vec::new());
+    let code = command();
+    (code, KEPT.lock().take().unwrap_or_default())
+}
+
 pub(super) fn complain(text: &str) {
+    let _ = keep(text);
     let _ = writeln!(std::io::stderr(), "alluvium: {}", visible(text.trim_end()));
 }
 
 pub(super) fn say(text: &str) {
+    if keep(text) {
+        return;
+    }
     if let Err(e) = speak(&mut std::io::stdout(), text) {
         complain(&format!("the answer can't be written: {e}"));
     }
@@ -58,7 +81,8 @@ fn visible(text: &str) -> Cow<'_, str> {
     text.chars().map(shown).collect::<String>().into()
 }
 
-/// What a command answers: the lines for stdout, the same as values for programs, and its exit code.
+/// What a command answers: the lines for stdout, the same as values for programs, and its exit
+/// code.
 #[derive(Default, Debug)]
 pub(super) struct Answer {
     pub(super) lines: Vec<String>,
@@ -130,6 +154,16 @@ mod tests {
         let mut there = Vec::new();
         speak(&mut there, "\u{1b}]0;x\u{7}").unwrap();
         assert_eq!(there, b"\\u{1b}]0;x\\u{7}\n");
+    }
+
+    #[test]
+    fn what_is_said_can_be_kept() {
+        let (code, lines) = kept(|| {
+            say("one\ntwo\u{1b}");
+            complain("three");
+            7
+        });
+        assert_eq!((code, lines), (7, ["one", "two\\u{1b}", "three"].map(String::from).into()));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use crate::clients::kafka::OffsetCommit;
 use crate::clients::kafka::{
@@ -23,7 +24,7 @@ use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::doubling::is_doubling;
 use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
 use crate::outside::cli::holes::{self, Choice, Holes};
-use crate::outside::cli::output::{complain, say};
+use crate::outside::cli::output::{complain, kept, say, say_json};
 use crate::outside::cli::shared::{on_stores, partitions};
 use crate::outside::daemon::{COMMAND, roots};
 use crate::outside::web::Asked;
@@ -53,6 +54,21 @@ pub(super) struct Repair {
     /// files may have the records. A daemon deletes these files then.
     #[arg(long)]
     give_up_staged: bool,
+    /// Print what is shown or done as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints. Scripts read it: a field may be added, none may be renamed or removed.
+fn json(code: u8, applied: bool, lines: &[String]) -> Value {
+    let of_partition = |line: &String| {
+        let (name, text) = line.split_once(": ")?;
+        let (topic, partition) = name.rsplit_once('/')?;
+        let partition: i32 = partition.parse().ok()?;
+        Some(json!({ "topic": topic, "partition": partition, "text": text }))
+    };
+    let partitions: Vec<Value> = lines.iter().filter_map(of_partition).collect();
+    json!({ "applied": applied, "exit_code": code, "partitions": partitions, "lines": lines })
 }
 
 /// A repair that was interrupted needs another one; more than this leads nowhere.
@@ -81,6 +97,15 @@ struct Outcomes {
 
 impl Repair {
     pub(super) fn main(&self) -> u8 {
+        if !self.json {
+            return self.repair();
+        }
+        let (code, lines) = kept(|| self.repair());
+        say_json(&json(code, self.apply, &lines));
+        code
+    }
+
+    fn repair(&self) -> u8 {
         on_stores(&self.config, async |config, roots| {
             let stores = &roots.open;
             let (lost, mut closed) = self.repair_identities(stores).await;
@@ -131,6 +156,7 @@ impl Repair {
                 tell_the_daemon(config).await;
             }
             say(&match (refused, shown) {
+                (0, 0) if n == 1 => "1 partition needs no repair now".into(),
                 (0, 0) => format!("{n} partitions need no repair now"),
                 (0, _) => {
                     format!(

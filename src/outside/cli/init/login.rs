@@ -73,9 +73,15 @@ mod tests {
 
     #[test]
     fn a_login_is_read_and_copied() {
-        let text = "# how we log in\n[kafka]\nbootstrap_servers = \"b:9093\"\n[kafka.properties]\n\
-                    \"security.protocol\" = \"sasl_ssl\"\n[kafka.secrets]\n\"sasl.password\" = { file \
-                    = \"/etc/alluvium/secrets/p\" }\n[mapping.other]\ntopics = [\"x\"]\n";
+        let text = r#"# how we log in
+            [kafka]
+            bootstrap_servers = "b:9093"
+            [kafka.properties]
+            "security.protocol" = "sasl_ssl"
+            [kafka.secrets]
+            "sasl.password" = { file = "/etc/alluvium/secrets/p" }
+            [mapping.other]
+            topics = ["x"]"#;
         let login = Login::of(text, None, true).unwrap();
         assert_eq!(login.bootstrap, "b:9093");
         assert_eq!(login.kafka.properties["security.protocol"], "sasl_ssl");
