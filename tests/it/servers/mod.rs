@@ -12,6 +12,7 @@ mod merge;
 mod mistakes;
 mod operate;
 mod page;
+mod paths;
 mod readers;
 mod records;
 mod registry;
@@ -67,6 +68,7 @@ pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
     ("a_local_directory", records::a_local_directory),
     ("foreign_readers", readers::foreign_readers),
     ("every_encoding_is_read", encodings::every_encoding_is_read),
+    ("directories_of_values", paths::directories_of_values),
     ("a_registry_that_dies_and_comes_back", registry::a_registry_that_dies_and_comes_back),
     ("records_that_do_not_fit", unfit::records_that_do_not_fit),
     ("bad_records_that_stop", unfit::bad_records_that_stop),

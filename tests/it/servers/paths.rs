@@ -1,0 +1,136 @@
+//! Directories of values, times of fields and rolls by event time, as a daemon makes them that is
+//! killed in the middle: read by DuckDB, and by the program itself.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::config;
+use super::readers::python;
+use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send_full};
+
+const NAME: &str = "paths";
+/// Records of each topic.
+const RECORDS: i64 = 12_000;
+const LIMIT: Duration = Duration::from_secs(90);
+
+const MAPPINGS: &str = r#"
+[mapping.values]
+topics_regex = "paths-(?<what>in)"
+[mapping.values.archive]
+path = "{capture:what}/country={field:user.country}/kind={header:kind}/dt=%F"
+time = { field = "at", unit = "ms" }
+[mapping.values.archive.roll]
+size = "64KiB"
+lateness = "1h"
+schedule = "1h"
+[mapping.few]
+topics = ["few-in"]
+archive = { path = "few/id={key}", max_values = 3, format = "avro" }
+"#;
+
+const SCRIPT: &str = r#"
+import sys, json, os, glob, duckdb, fastavro
+root, out = sys.argv[1], {}
+rows = f"read_parquet('{root}/in/**/*.parquet', hive_partitioning = true)"
+out["rows"] = list(duckdb.sql(f"select count(*), count(distinct (partition, offset)) from {rows}").fetchone())
+countries = f"select country, count(*) from {rows} group by all order by all"
+out["countries"] = [list(row) for row in duckdb.sql(countries).fetchall()]
+out["kinds"] = [list(row) for row in duckdb.sql(f"select kind, count(*) from {rows} group by all order by all").fetchall()]
+out["days"] = [str(row[0]) for row in duckdb.sql(f"select distinct dt from {rows} order by 1").fetchall()]
+out["directories"] = sorted(os.listdir(f"{root}/in"))
+few = {}
+for file in glob.glob(f"{root}/few/**/*.avro", recursive=True):
+    few.setdefault(file.split("/id=")[1].split("/")[0], []).extend(
+        (row["partition"], row["offset"], row["key"]) for row in fastavro.reader(open(file, "rb")))
+out["few"] = len({row[:2] for rows in few.values() for row in rows})
+out["few_rows"] = sum(len(rows) for rows in few.values())
+out["misplaced"] = [d for d, rows in few.items() if d != "__OVERFLOW__" and {row[2] for row in rows} != {d}]
+out["overflow"] = 0 < len(few.get("__OVERFLOW__", []))
+print(json.dumps(out))
+"#;
+
+/// Every sixth record has no country, every fourth no kind; days are three.
+fn produce(cluster: &Cluster, range: std::ops::Range<i64>) {
+    let producer = cluster.producer();
+    for n in range {
+        let country = match n % 6 {
+            0 => String::new(),
+            1 => r#""user":{"country":"a/b=c"},"#.into(),
+            _ => r#""user":{"country":"de"},"#.into(),
+        };
+        let at = 1_735_751_000_000 + n % 3 * 86_400_000;
+        let value = format!("{{{country}\"at\":{at},\"n\":{n}}}");
+        let kind: [(&str, Option<&[u8]>); 1] = [("kind", Some(b"sale"))];
+        let headers = if n % 4 == 0 { &kind[..0] } else { &kind };
+        let key = format!("key-{}", n % 9);
+        for topic in ["paths-in", "few-in"] {
+            let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
+            send_full(&producer, topic, (n % 2) as i32, key, value, headers, None);
+        }
+    }
+    flush(&producer);
+}
+
+pub(crate) fn directories_of_values(cluster: &Cluster) {
+    let topics = ["paths-in", "few-in"];
+    topics.iter().for_each(|topic| cluster.create_topic(topic, 2));
+    let home = cluster.home(NAME);
+    let root = home.join("archive");
+    let hdfs = format!("root = \"{}/{NAME}\"", cluster.hdfs());
+    let text = config(cluster, NAME, MAPPINGS);
+    assert!(text.contains(&hdfs), "{text}");
+    let text = text.replace(&hdfs, &format!("root = \"file://{}\"", root.display()));
+    let daemon = Daemon::start(&home, "a", &text);
+    produce(cluster, 0..RECORDS / 2);
+    eventually("something is archived", LIMIT, || {
+        0.0 < daemon.of_topic("alluvium_archive_position", "paths-in")
+    });
+    daemon.kill();
+    produce(cluster, RECORDS / 2..RECORDS);
+    let daemon = Daemon::start(&home, "a", &text);
+    for topic in topics {
+        eventually(topic, LIMIT, || {
+            RECORDS as f64 <= daemon.of_topic("alluvium_archive_position", topic)
+        });
+    }
+    // Each record is of years ago, so its directory is left at once.
+    let rolls = |reason: &str| daemon.metric("alluvium_rolls_total", &[("reason", reason)]);
+    assert!(0.0 < rolls("event_time") + rolls("size"), "{} {}", rolls("event_time"), rolls("size"));
+    assert_eq!(daemon.stop(), 0);
+    let file = home.join("a.toml");
+    let with =
+        |arguments: &[&str]| alluvium(&[arguments, &["--config", file.to_str().unwrap()]].concat());
+    let (code, said) = with(&["verify"]);
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = with(&["where", "paths-in", "1", "1"]);
+    assert!(code == 0 && said.contains("country=de/kind=sale/dt=2025-01-01"), "{said}");
+    let (code, said) = with(&["where", "paths-in", "1", "0"]);
+    assert!(code == 0 && said.contains("country=a%2Fb%3Dc"), "{said}");
+    read_by_others(&root.display().to_string());
+}
+
+fn read_by_others(root: &str) {
+    let run = Command::new(python()).args(["-c", SCRIPT, root]).output().unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    let complained = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{said}{complained}");
+    let read: Value = serde_json::from_str(said.trim()).unwrap();
+    let sixth = RECORDS / 6;
+    // DuckDB takes the partition of records without the value for null.
+    let want = json!({
+        "rows": [RECORDS, RECORDS],
+        "countries": [["a/b=c", sixth], ["de", 4 * sixth], [null, sixth]],
+        "kinds": [["sale", RECORDS * 3 / 4], [null, RECORDS / 4]],
+        "days": ["2025-01-01", "2025-01-02", "2025-01-03"],
+        "directories": [
+            "country=__HIVE_DEFAULT_PARTITION__", "country=a%2Fb%3Dc", "country=de"
+        ],
+        "few": RECORDS,
+        "few_rows": RECORDS,
+        "misplaced": [],
+        "overflow": true,
+    });
+    assert_eq!(read, want);
+}
