@@ -297,6 +297,10 @@ impl ArchiveKeys {
         let roll = self.roll.policy();
         let time = self.time.unwrap_or(Time::Record);
         let reads_fields = |t: &Template| t.sources().iter().any(|s| matches!(s, Source::Field(_)));
+        let has_times = |t: &Template| t.end_of_directory(0).is_some();
+        if roll.lateness.is_some() && !template.as_ref().is_none_or(has_times) {
+            faults.add(key("roll.lateness"), NO_TIMES);
+        }
         let of_path = ("path", template.as_ref().is_some_and(reads_fields));
         let of_time = ("time", matches!(time, Time::Field { .. }));
         for (name, reads_fields) in [of_path, of_time] {
@@ -327,6 +331,8 @@ impl ArchiveKeys {
     }
 }
 
+const NO_TIMES: &str = "is about directories of times, and the path has none: use roll.age or \
+                        roll.schedule";
 const NO_JSON: &str = "reads a field of JSON values, and those of value = \"registry\" are Avro: \
                        use the key, a header or the record's time";
 

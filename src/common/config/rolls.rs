@@ -55,17 +55,23 @@ impl RollKeys {
     }
 
     pub(super) fn policy(&self) -> RollPolicy {
-        let schedule = self.schedule.flatten();
+        let (schedule, lateness) = (self.schedule.flatten(), self.lateness.flatten());
         let usual = Duration::from_secs(600);
         RollPolicy {
             size_bytes: self.size.unwrap_or(128 << 20),
             records: self.records,
-            // A schedule that is longer than the age would never be reached.
-            age: self.age.unwrap_or(schedule.map_or(usual, |s| s.longest().max(usual))),
+            // A schedule that is longer than the age would never be reached, nor would the end of
+            // an hour's directory.
+            age: self.age.unwrap_or_else(|| {
+                let by_schedule = schedule.map_or(usual, Schedule::longest);
+                let hour = Duration::from_hours(1);
+                let by_lateness = lateness.map_or(usual, |late| late.saturating_add(hour));
+                usual.max(by_schedule).max(by_lateness)
+            }),
             idle: self.idle,
             open_files: self.open_files.unwrap_or(64),
             schedule,
-            lateness: self.lateness.flatten(),
+            lateness,
         }
     }
 }

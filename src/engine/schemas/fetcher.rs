@@ -11,16 +11,30 @@ use crate::clients::store::{ErrorKind, SMALL, Store, StoreError};
 use crate::common::clock::Now;
 use crate::common::health::{Board, Subject};
 use crate::common::metrics::Metrics;
-use crate::common::schemas::Schemas;
+use crate::common::schemas::{Schemas, Wanted};
 use crate::common::spawn::spawn_detached;
 use crate::pure::formats::schema::KeptSchema;
 use crate::pure::layout::names::{self, SCHEMAS, STAGING};
 use crate::pure::layout::registered::{Known, RegisteredRows, no_schema};
 use crate::pure::layout::writer_schema::WriterSchema;
 
-/// After this time it is asked again whether a schema exists that did not: a registry may be
-/// behind those who write to it.
+/// A registry may be behind those who write to it: that a schema does not exist is believed when it
+/// has said so after each of these pauses, too.
+const LAGS: [Duration; 4] = {
+    let unit = if cfg!(test) { 1 } else { 250 };
+    [
+        Duration::from_millis(unit),
+        Duration::from_millis(2 * unit),
+        Duration::from_millis(5 * unit),
+        Duration::from_millis(12 * unit),
+    ]
+};
+
+/// After this time it is asked again whether a schema exists that did not.
 const ASKED_AGAIN: Duration = Duration::from_secs(60);
+
+/// What `found` says of a schema that the registry does not have.
+const MISSING: &str = "missing";
 
 /// Finds the schemas of one mapping.
 #[derive(Clone)]
@@ -38,27 +52,40 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// Tries to find a schema, in a task, unless another one does so already. What is found is in
-    /// [`Fetcher::schemas`] then.
-    pub fn find(&self, id: u32, runtime: &Handle) {
-        let Some(wanted) = self.schemas.want(id) else { return };
+    /// Tries to find a schema, in a task, unless another one does so already; whether it begins to.
+    /// What is found is in [`Fetcher::schemas`] then.
+    pub fn find(&self, id: u32, runtime: &Handle) -> bool {
+        let Some(wanted) = self.schemas.want(id) else { return false };
         let this = self.clone();
         let _runtime = runtime.enter();
         spawn_detached("schema", async move {
-            let _wanted = wanted;
-            this.try_to_find(id).await;
+            this.try_to_find(id, wanted).await;
         });
+        true
     }
 
-    async fn try_to_find(&self, id: u32) {
+    /// What is found, when it can be believed.
+    async fn believed(&self, id: u32) -> Result<(Known, &'static str), String> {
+        for lag in LAGS {
+            match self.found(id).await {
+                Ok((_, MISSING)) => tokio::time::sleep(lag).await,
+                answer => return answer,
+            }
+        }
+        self.found(id).await
+    }
+
+    async fn try_to_find(&self, id: u32, wanted: Wanted) {
         let subject = Subject::Registry(self.mapping.clone());
         let who = format!("schema {id}");
-        match self.found(id).await {
+        match self.believed(id).await {
             Ok((known, outcome)) => {
                 self.count(outcome);
                 let is_unusable = matches!(known, Known::Unusable(_));
                 self.schemas.insert(id, known);
                 self.board.worked(&subject, &who, (self.clock)().millis);
+                // Whoever meets the id when it is forgotten may ask at once.
+                drop(wanted);
                 if is_unusable {
                     tokio::time::sleep(ASKED_AGAIN).await;
                     self.schemas.forget_unusable(id);
@@ -87,7 +114,7 @@ impl Fetcher {
             .ok_or("this daemon was started without [registry]: restart it")?;
         let asked = tokio::task::spawn_blocking(move || registry.schema(id));
         let Some(schema) = asked.await.map_err(|e| e.to_string())?? else {
-            return Ok((Known::Unusable(no_schema(id).into()), "missing"));
+            return Ok((Known::Unusable(no_schema(id).into()), MISSING));
         };
         let known = self.known(&schema);
         if let Known::Schema(_) = known {

@@ -54,7 +54,7 @@ fn fetcher(store: &Memory, answers: &[Result<Option<KeptSchema>, String>]) -> Fe
 
 /// One try, to its end.
 async fn find(fetcher: &Fetcher) -> Option<Known> {
-    fetcher.find(7, &tokio::runtime::Handle::current());
+    let _ = fetcher.find(7, &tokio::runtime::Handle::current());
     for _ in 0..200 {
         tokio::time::sleep(Duration::from_millis(5)).await;
         let known = fetcher.schemas.get(7);
@@ -112,6 +112,16 @@ async fn what_is_no_schema_of_avro_is_known_to_be_none_and_is_not_kept() {
         assert!(why.contains(want), "{why}");
         assert!(store.lock().files.is_empty());
     }
+}
+
+/// It is behind those who write to it.
+#[tokio::test]
+async fn a_registry_that_has_a_schema_a_moment_later_makes_no_bad_record() {
+    let store = Memory::default();
+    let answers = [Ok(None), Ok(None), Ok(Some(schema("AVRO", TEXT)))];
+    let fetcher = fetcher(&store, &answers);
+    assert!(matches!(find(&fetcher).await, Some(Known::Schema(_))));
+    assert_eq!((count(&fetcher, "missing"), count(&fetcher, "fetched")), (0, 1));
 }
 
 /// Of two instances the one counts that was first.

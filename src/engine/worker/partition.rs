@@ -199,6 +199,8 @@ impl OwnedPartition {
         let mut read = source.read(&mut |record| {
             if stop.is_none() {
                 stop = sinks.on_record(record, now, env).err();
+            } else if let Some(schemas) = &mut sinks.schemas {
+                schemas.meets(record, env);
             }
         });
         if sinks.waits_for_schema() {
@@ -254,10 +256,11 @@ impl PartitionSinks {
     /// the input that stops the partition.
     #[inline]
     fn on_record(&mut self, record: &Record<'_>, now: Now, env: &Env) -> Result<(), Box<Input>> {
-        // Before the rules know of it: it is read again. What is archived needs no schema.
+        // Before the rules know of it: it is read again. What is archived needs no schema, and while
+        // the ledger is not known nothing is archived: reading begins again at its end then.
         let archived = self.machine.rules().and_then(|rules| rules.a());
         if let Some(schemas) = &mut self.schemas
-            && archived.is_none_or(|end| end <= record.offset)
+            && archived.is_some_and(|end| end <= record.offset)
             && schemas.begins_at(record, now)
         {
             return Err(Box::new(Input::Moved));

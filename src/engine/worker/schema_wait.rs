@@ -19,7 +19,13 @@ const PAUSES: Pauses =
 pub(super) struct SchemaWait {
     fetcher: Fetcher,
     waiting: Option<Waiting>,
+    /// Other schemas that are looked for meanwhile.
+    asked_beside: usize,
 }
+
+/// So many schemas at most are looked for while a partition waits for one: strangers may name ids
+/// that do not exist, each record another one.
+const BESIDE: usize = 100;
 
 struct Waiting {
     id: u32,
@@ -43,7 +49,7 @@ impl SchemaWait {
             mapping: role.mapping.clone(),
             clock: env.clock,
         };
-        Some(SchemaWait { fetcher, waiting: None })
+        Some(SchemaWait { fetcher, waiting: None, asked_beside: 0 })
     }
 
     /// Whether the record names a schema that is not known: it has to be read again then.
@@ -52,7 +58,20 @@ impl SchemaWait {
         let Some(id) = self.fetcher.rows.unknown(record) else { return false };
         let pauses = Box::new(PAUSES.begin());
         self.waiting = Some(Waiting { id, pauses, next_try: now.instant });
+        self.asked_beside = 0;
         true
+    }
+
+    /// A record behind the one that is waited for: its schema is looked for at the same time.
+    pub(super) fn meets(&mut self, record: &Record<'_>, env: &Env) {
+        let Some(waiting) = self.waiting.as_ref().filter(|_| self.asked_beside < BESIDE) else {
+            return;
+        };
+        let id = self.fetcher.rows.unknown(record).filter(|id| *id != waiting.id);
+        if let Some(id) = id.filter(|id| self.fetcher.find(*id, &env.runtime)) {
+            tracing::debug!(id, "a schema is looked for ahead");
+            self.asked_beside = self.asked_beside.saturating_add(1);
+        }
     }
 
     pub(super) fn is_waiting(&self) -> bool {
@@ -65,7 +84,7 @@ impl SchemaWait {
         if self.fetcher.rows.schemas.get(waiting.id).is_some() {
             self.waiting = None;
         } else if waiting.next_try <= now.instant {
-            self.fetcher.find(waiting.id, &env.runtime);
+            let _ = self.fetcher.find(waiting.id, &env.runtime);
             let pause = waiting.pauses.next().unwrap_or(PAUSES.longest);
             waiting.next_try = now.instant + pause;
         }

@@ -176,6 +176,7 @@ impl Reloading {
             );
         }
         new.kafka.clone_from(&old.config.kafka);
+        new.registry.clone_from(&old.config.registry);
         let log = std::mem::take(&mut new.daemon.log);
         new.daemon = Daemon { log, ..old.config.daemon.clone() };
         if let Some(fault) = new.memory_fault() {

@@ -17,6 +17,8 @@ const DEEPEST: usize = 64;
 /// The JSON of a datum has so many bytes at most, and so many more for each byte of the datum.
 const TEXT: usize = 16 << 10;
 const TEXT_OF_BYTE: usize = 48;
+/// And so many more than the datum at most, whatever its size.
+const MOST_TEXT: usize = 32 << 20;
 
 /// A value that a column may hold as it is.
 #[derive(Clone, PartialEq, Debug)]
@@ -45,8 +47,9 @@ type Broken = String;
 impl<'a> Bytes<'a> {
     #[must_use]
     pub fn of(bytes: &'a [u8]) -> Bytes<'a> {
-        let more = bytes.len().saturating_mul(TEXT_OF_BYTE);
-        Bytes { rest: bytes, text_left: TEXT.saturating_add(more) }
+        let by_size = TEXT.saturating_add(bytes.len().saturating_mul(TEXT_OF_BYTE));
+        let most = MOST_TEXT.saturating_add(bytes.len());
+        Bytes { rest: bytes, text_left: by_size.min(most) }
     }
 
     /// Everything was read.

@@ -100,21 +100,25 @@ impl WriterSchema {
         if writer.id == self.id {
             return Some((0..self.fields.len()).map(Origin::Field).collect());
         }
-        let mut used = 0_usize;
+        // A field of the writer goes to one column: a new name may have the old one as its alias,
+        // and the old one may have been given to another field.
+        let mut used = vec![false; writer.fields.len()];
         let mut from = Vec::with_capacity(self.fields.len());
         for (field, column) in self.fields.iter().zip(self.columns.columns()) {
             let by_name = |name: &String| writer.by_name.get(name).copied();
             let found = by_name(&field.name).or_else(|| field.aliases.iter().find_map(by_name));
             from.push(match found {
-                Some(at) if becomes(writer.columns.columns()[at].kind, column.kind) => {
-                    used = used.saturating_add(1);
+                Some(at)
+                    if !used[at] && becomes(writer.columns.columns()[at].kind, column.kind) =>
+                {
+                    used[at] = true;
                     Origin::Field(at)
                 }
                 Some(_) => return None,
                 None => Origin::Default,
             });
         }
-        (used == writer.fields.len()).then_some(from)
+        used.iter().all(|used| *used).then_some(from)
     }
 
     /// The row of a record whose cells are the writer's.
@@ -393,6 +397,9 @@ mod tests {
         assert_eq!(other.takes(&old), None, "a number is no text");
         let loses = schema(4, r#"{"name":"n","type":"double"}"#);
         assert_eq!(loses.takes(&old), None, "s would be lost");
+        let old_name = schema(1, r#"{"name":"a","type":"int"},{"name":"c","type":"int"}"#);
+        let twice = r#"{"name":"a","type":"int"},{"name":"b","type":"int","aliases":["a"]}"#;
+        assert_eq!(schema(2, twice).takes(&old_name), None, "c would be lost, and a twice");
         let float = schema(5, r#"{"name":"n","type":"double"},{"name":"s","type":"string"}"#);
         let taken = float.takes(&old).unwrap();
         let row = float.row(&taken, old.cells(&[13, 2, b'q']).unwrap());
