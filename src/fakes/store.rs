@@ -262,7 +262,8 @@ impl Store for Memory {
                 let e = StoreError::new(ErrorKind::Permission, "list", &path, "planted");
                 (path, e)
             };
-            Ok(Walked { files, refused: refused.clone().into_iter().map(refusal).collect() })
+            let refused = refused.clone().into_iter().map(refusal).collect();
+            Ok(Walked { files, refused, ..Walked::default() })
         })
         .await
     }

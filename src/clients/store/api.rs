@@ -145,6 +145,8 @@ pub struct Walked {
     pub files: Vec<(String, u64)>,
     /// The directories that may not be listed, each with the refusal: nobody knows what they have.
     pub refused: Vec<(String, StoreError)>,
+    /// Links to directories that are listed by another path.
+    pub twice: Vec<String>,
 }
 
 /// How long one call may take.

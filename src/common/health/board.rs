@@ -155,10 +155,13 @@ impl Board {
 
 fn tell(subject: &Subject, news: &News) {
     let (line, code, mapping) = (subject.line(news), subject.code(), subject.mapping());
+    let root = if let Subject::Root(url) = subject { Some(url.as_str()) } else { None };
     match news {
-        News::Began { .. } if subject.stops_work() => tracing::error!(code, mapping, "{line}"),
-        News::Began { .. } => tracing::warn!(code, mapping, "{line}"),
-        News::Ended { .. } | News::Silent { .. } => tracing::info!(code, mapping, "{line}"),
+        News::Began { .. } if subject.stops_work() => {
+            tracing::error!(code, mapping, root, "{line}")
+        }
+        News::Began { .. } => tracing::warn!(code, mapping, root, "{line}"),
+        News::Ended { .. } | News::Silent { .. } => tracing::info!(code, mapping, root, "{line}"),
     }
 }
 

@@ -72,14 +72,16 @@ pub(super) const ARCHIVE_LATENCY: Text = (
 );
 pub(super) const RESULTS_LATENCY: Text = (
     "alluvium_results_latency_seconds",
-    "From a record's timestamp until the transaction with its results is committed: partial counts \
-     of source partitions (role source), merged counts (role partials). One observation for the \
-     records that a partition has read within a second, by the first one's timestamp.",
+    "From a record's timestamp until its results are committed: of source partitions (role source) \
+     until its counts or partial counts are sent, of messages with partial counts (role partials) \
+     until the merge has taken them. One observation for the records that a partition has read \
+     within a second, by the first one's timestamp.",
 );
 pub(super) const COUNT_LATENCY: Text = (
     "alluvium_count_latency_seconds",
-    "From the end of a window until its final counts are published; one observation a window. No \
-     record of the window is newer than its end.",
+    "From the end of a window until its final counts are published; one observation for each window \
+     and partition of the partials topic (of the source topic with scope = \"partition\"). No record \
+     of the window is newer than its end.",
 );
 pub(super) const TRANSACTION_RECORDS: Text =
     ("alluvium_transaction_records", "Offsets whose results one committed transaction carries.");

@@ -18,7 +18,7 @@ async fn repair(found: &Abandoned, apply: bool) -> Result<Holes, LedgerError> {
         return Ok(done);
     }
     let name =
-        format!("{}-{}: the brokers do not have this partition", found.topic, found.partition);
+        format!("{}/{}: the brokers do not have this partition", found.topic, found.partition);
     let mut heading = Some(name);
     let mut tell = |line: &str| {
         heading.take().iter().for_each(|heading| say(heading));
@@ -58,7 +58,7 @@ pub(super) async fn repair_all(all: &[Abandoned], apply: bool) -> Result<Holes, 
         match repair(found, apply).await {
             Ok(done) => sum.add(done),
             Err(e) if is_of_one_ledger(&*found.ledger.store, &e).await => {
-                say(&format!("{}-{}: not repaired: {e}", found.topic, found.partition));
+                say(&format!("{}/{}: not repaired: {e}", found.topic, found.partition));
                 sum.refused = sum.refused.saturating_add(1);
             }
             Err(e) => return Err(e),

@@ -55,7 +55,8 @@ impl Check {
 
     /// What `--json` prints. Scripts read it: a field may be added, none may be renamed or removed.
     fn main_json(&self) -> u8 {
-        let (mut answer, mut code) = (json!({ "file": self.config.path() }), 0);
+        let (mut answer, mut code) =
+            (json!({ "file": self.config.path().display().to_string() }), 0);
         match self.config.read_for_clients() {
             Ok(config) => {
                 let now = jiff::Timestamp::now().as_millisecond();
@@ -273,11 +274,11 @@ fn path(archive: &ArchiveConfig, topic: &str, now_ms: i64) -> String {
 /// What a partition leaves in the store each day, and asks of its NameNode, if all records of a
 /// roll lie in one directory.
 fn cost(archive: &ArchiveConfig) -> String {
-    let rolls = (86_400.0 / archive.roll.age.as_secs_f64()).ceil();
-    let calls = CALLS_A_ROLL + CALLS_A_FILE;
+    let rolls = archive.roll.rolls_a_day();
+    let calls = CALLS_A_ROLL.saturating_add(CALLS_A_FILE);
     format!(
         "a partition that always receives records rolls at least {rolls} times a day: {rolls} \
          files and ledger entries, {} calls of the NameNode ({calls} a roll)",
-        rolls * f64::from(calls)
+        rolls.saturating_mul(calls.into())
     )
 }

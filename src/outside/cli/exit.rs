@@ -9,7 +9,7 @@ pub const MEANINGS: [(u8, &str); 6] = [
          nothing is lost, because the records are read again.",
     ),
     (EX_USAGE, "The command was used wrongly."),
-    (EX_DATAERR, "verify, recount, repair, where or explain has found a problem."),
+    (EX_DATAERR, "verify, recount, repair, where, explain or status has found a problem."),
     (
         EX_UNAVAILABLE,
         "The brokers, or the stores of all mappings, could not be reached at the start; a command \

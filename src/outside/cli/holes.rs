@@ -88,7 +88,7 @@ pub(super) async fn repair(
         let Some(walked) = &visible else { continue };
         if let Some((path, e)) = walked.refused.first() {
             say(&format!(
-                "{}-{}: not repaired: {path} may have files with records that no entry names, and \
+                "{}/{}: not repaired: {path} may have files with records that no entry names, and \
                  can't be listed ({}); let the user of this command list and read the directory, \
                  and repair again",
                 first.topic, first.partition, e.detail
@@ -104,7 +104,7 @@ pub(super) async fn repair(
             return Err(e);
         }
         // The other ledgers are repaired all the same.
-        say(&format!("{}-{}: not repaired: {e}", first.topic, first.partition));
+        say(&format!("{}/{}: not repaired: {e}", first.topic, first.partition));
         done.refused = done.refused.saturating_add(1);
     }
     for f in unlisted {
@@ -152,7 +152,7 @@ async fn repair_one(
             )),
             None => fill(ledger, first, &part, choice).await?,
         };
-        say(&format!("{}-{}: the {} is missing", first.topic, first.partition, part));
+        say(&format!("{}/{}: the {} is missing", first.topic, first.partition, part));
         match carry_out(ledger, &filling, choice.apply).await? {
             true => done.repaired = done.repaired.saturating_add(1),
             false => done.refused = done.refused.saturating_add(1),

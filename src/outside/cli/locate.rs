@@ -93,15 +93,24 @@ pub(super) async fn locate(
     if let Some(entry) = listing.entry_at(offset) {
         record(store, &place, entry, offset, &mut answer).await?;
     } else {
-        let text = match (listing.start(), listing.end()) {
-            (Some(start), _) if offset < start => format!(
-                "the offset is before the start: this partition is archived from offset {start} on"
+        let (found, text) = match (listing.start(), listing.end()) {
+            (Some(start), _) if offset < start => (
+                "before_start",
+                format!(
+                    "the offset is before the start: this partition is archived from offset \
+                     {start} on"
+                ),
             ),
-            (_, Some(end)) if end <= offset => {
-                format!("the offset is not archived yet: the ledger ends at offset {end}")
-            }
-            _ => "no entry names the offset: the ledger has a hole; run alluvium verify".into(),
+            (_, Some(end)) if end <= offset => (
+                "not_archived",
+                format!("the offset is not archived yet: the ledger ends at offset {end}"),
+            ),
+            _ => (
+                "no_entry",
+                "no entry names the offset: the ledger has a hole; run alluvium verify".into(),
+            ),
         };
+        answer.value("found", found);
         answer.find(text);
     }
     let (strangers, unlisted) = strangers(store, listing, &place, offset).await?;
@@ -174,6 +183,9 @@ async fn record(
         }
     }
     may_be_lines_of(&candidates, answer);
+    if damaged && candidates.is_empty() {
+        answer.value("found", "damaged");
+    }
     if !damaged && candidates.is_empty() {
         answer.value("found", "hole");
         answer.say(

@@ -50,7 +50,27 @@ pub(super) fn say(text: &str) {
 
 /// Says it as JSON, for programs.
 pub(super) fn say_json(value: &impl serde::Serialize) {
-    say(&serde_json::to_string_pretty(value).expect("string keys"));
+    say_json_text(&serde_json::to_string_pretty(value).expect("string keys"));
+}
+
+/// Says what is JSON already. Characters that would steer a terminal can only be in its strings, and
+/// stand there by their numbers, as JSON writes them.
+pub(super) fn say_json_text(text: &str) {
+    let shown = |c: char| match steers(c) {
+        true => format!("\\u{:04x}", u32::from(c)),
+        false => c.to_string(),
+    };
+    match text.contains(steers) {
+        true => say(&text.chars().map(shown).collect::<String>()),
+        false => say(text),
+    }
+}
+
+/// Whether a character steers a terminal, or turns the direction of what follows. All of them are
+/// below U+10000.
+fn steers(c: char) -> bool {
+    let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    (c.is_control() && !['\n', '\t'].contains(&c)) || turns
 }
 
 /// Says the same on an empty screen.
@@ -72,8 +92,6 @@ fn speak(to: &mut impl Write, text: &str) -> Result<()> {
 /// The text as a terminal may show it. Names of topics and files are others' to choose: characters
 /// that would steer a terminal, or turn the direction of what follows, are shown by their numbers.
 fn visible(text: &str) -> Cow<'_, str> {
-    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let steers = |c: char| (c.is_control() && !['\n', '\t'].contains(&c)) || turns(c);
     if !text.contains(steers) {
         return text.into();
     }
@@ -154,6 +172,18 @@ mod tests {
         let mut there = Vec::new();
         speak(&mut there, "\u{1b}]0;x\u{7}").unwrap();
         assert_eq!(there, b"\\u{1b}]0;x\\u{7}\n");
+    }
+
+    #[test]
+    fn json_stays_json_whatever_a_name_has() {
+        let name = "a\u{202e}b\u{7f}\u{9b}c\u{1b}\"";
+        let (_, lines) = kept(|| {
+            say_json(&[name]);
+            0
+        });
+        let text = lines.join("\n");
+        assert!(!text.contains(|c: char| c != '\n' && steers(c)), "{text:?}");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&text).unwrap(), [name]);
     }
 
     #[test]

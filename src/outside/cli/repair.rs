@@ -16,7 +16,7 @@ use crate::clients::kafka::{
 use crate::clients::store::Store;
 use crate::common::config::Config;
 use crate::engine::archive::ledger::EntryTemplate;
-use crate::engine::archive::listing::LedgerListing;
+use crate::engine::archive::listing::{FindingKind, LedgerListing};
 use crate::engine::archive::root::{FoundIdentity, find_identity, write as write_identity};
 use crate::outside::audit::brokers::{Brokers, Diagnosis, LookError, blocking};
 use crate::outside::cli::abandoned;
@@ -62,8 +62,9 @@ pub(super) struct Repair {
 /// What `--json` prints. Scripts read it: a field may be added, none may be renamed or removed.
 fn json(code: u8, applied: bool, lines: &[String]) -> Value {
     let of_partition = |line: &String| {
+        // What belongs to a partition begins with its name, "topic/partition: ".
         let (name, text) = line.split_once(": ")?;
-        let (topic, partition) = name.rsplit_once('/')?;
+        let (topic, partition) = name.rsplit_once('/').filter(|_| !name.contains("://"))?;
         let partition: i32 = partition.parse().ok()?;
         Some(json!({ "topic": topic, "partition": partition, "text": text }))
     };
@@ -111,15 +112,19 @@ impl Repair {
             let (lost, mut closed) = self.repair_identities(stores).await;
             if lost && !self.apply {
                 say("--apply carries out what is shown; what else needs a repair is shown then");
-                return Ok(if closed == 0 { 0 } else { EX_DATAERR });
+                return Ok(roots.code_of_all(if closed == 0 { 0 } else { EX_DATAERR }));
             }
             if self.apply {
                 // A root that was wiped gets its id here, as a daemon would give it one.
                 let (_, refusals) = roots::open_all(config, None, None).await;
                 // Other roots are repaired all the same.
                 for refusal in refusals.into_values() {
-                    complain(&refusal.to_string());
-                    closed = closed.saturating_add(1);
+                    let text = refusal.to_string();
+                    // Of a root that does not answer this was said already.
+                    if !roots.closed.keys().any(|url| text.contains(url.as_str())) {
+                        closed = closed.saturating_add(1);
+                    }
+                    complain(&text);
                 }
             }
             let mut holes = self.repair_holes(config, stores).await?;
@@ -293,6 +298,12 @@ impl Repair {
                 return Ok(Done::Repaired);
             };
             say(&format!("{tp}: {stop}"));
+            if looked.role.store.is_some() && looked.role.root_id().is_empty() {
+                say(
+                    "    not repaired: the id of its root is not known: restore _alluvium/identity",
+                );
+                return Ok(Done::Refused);
+            }
             if let Stop::NothingCommitted { .. } = stop {
                 self.find_results(config, &mut looked).await?;
             }
@@ -364,7 +375,15 @@ async fn repair_identity(store: &dyn Store, apply: bool) -> Result<bool, LookErr
     if find_identity(store).await? != FoundIdentity::Missing {
         return Ok(false);
     }
-    let ledgers = LedgerListing::all(store, &mut Vec::new()).await?;
+    let mut unlisted = Vec::new();
+    let ledgers = LedgerListing::all(store, &mut unlisted).await?;
+    let of_ledgers = ledgers.iter().flat_map(|(_, listing)| &listing.findings);
+    let mut closed = unlisted.iter().chain(of_ledgers);
+    if let Some(f) = closed.find(|f| f.kind == FindingKind::UnreadableDirectory) {
+        let detail = "the identity file is missing, and not all ledgers can be listed, which name \
+                      the root's id: restore _alluvium/identity, or let this command list them";
+        return Err(LookError::Other(format!("{}: {detail} ({})", store.url(), f.path)));
+    }
     let entries = ledgers.iter().flat_map(|(_, listing)| &listing.entries);
     let roots: BTreeSet<&str> = entries.map(|entry| entry.root.as_str()).collect();
     let mut roots = roots.into_iter();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::clients::kafka;
 use crate::clients::store::{self, Deadlines, Store};
-use crate::common::config::{Config, Root};
+use crate::common::config::{Config, Mapping, Root};
 use crate::engine::archive::root::find_identity;
 use crate::outside::audit::brokers::{Brokers, LookError, blocking};
 use crate::outside::cli::arguments::ConfigArgs;
@@ -54,6 +54,18 @@ impl Roots {
     /// nothing is wrong is known of these alone.
     pub(super) fn code_of_all(&self, code: u8) -> u8 {
         if code == 0 && !self.closed.is_empty() { EX_UNAVAILABLE } else { code }
+    }
+
+    /// Whether the roots of a mapping's records and counts answer; a mapping that has others is named.
+    pub(super) fn has_all_of(&self, mapping: &Mapping) -> bool {
+        let of_counts = mapping.count.as_ref().and_then(|count| count.archive.as_ref());
+        let mut all = mapping.archive.iter().chain(of_counts).map(|archive| archive.root.url());
+        let Some(url) = all.find(|url| self.closed.contains_key(url)) else { return true };
+        complain(&format!(
+            "mapping {:?} is not recounted: its root {url} does not answer",
+            mapping.name
+        ));
+        false
     }
 
     /// The exit code of any command: what was not found may be in a root that was not looked at.

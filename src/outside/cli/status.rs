@@ -9,7 +9,7 @@ use crate::common::health::spell;
 use crate::common::status::{Condition, InstanceStatus, OutageOf, PartitionStatus, Wait};
 use crate::outside::cli::arguments::DaemonArgs;
 use crate::outside::cli::exit::{EX_DATAERR, EX_UNAVAILABLE};
-use crate::outside::cli::output::{complain, plain_table, say, say_anew};
+use crate::outside::cli::output::{complain, plain_table, say, say_anew, say_json_text};
 use crate::outside::web::Asked;
 
 /// Arguments of `status`.
@@ -61,7 +61,7 @@ impl Status {
             }
         };
         if self.json {
-            say(&text);
+            say_json_text(&text);
         } else {
             let say = if self.watch { say_anew } else { say };
             say(&text_of(&status));

@@ -1,20 +1,22 @@
 //! `alluvium verify`
 
 use std::io::IsTerminal as _;
+use std::sync::Arc;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::common::config::Config;
 use crate::engine::archive::listing::Finding;
-use crate::outside::audit::brokers::{Brokers, check, unlooked};
+use crate::outside::audit::brokers::{Brokers, LookError, check, unlooked};
 use crate::outside::audit::recount::{Ledgers, RecountReport};
 use crate::outside::audit::report::{PartitionReport, RootReport};
 use crate::outside::audit::verify::verify;
 use crate::outside::cli::arguments::ConfigArgs;
-use crate::outside::cli::exit::EX_DATAERR;
-use crate::outside::cli::output::say;
+use crate::outside::cli::exit::{EX_DATAERR, EX_UNAVAILABLE};
+use crate::outside::cli::output::{complain, say, say_json};
 use crate::outside::cli::recount;
-use crate::outside::cli::shared::{on_stores, partitions};
+use crate::outside::cli::shared::{Roots, on_stores, partitions};
 
 /// Arguments of `verify`.
 #[derive(Args, Debug)]
@@ -48,33 +50,58 @@ impl Verify {
                 bar.finish_and_clear();
                 reports.push(verified.unwrap_or_else(|e| not_looked_at(store.url(), &e)));
             }
+            // What was read until now is told, whatever happens afterwards.
+            let mut unasked = Vec::new();
             if !self.offline {
-                let brokers = Brokers::new(config, &roots.open).await?;
-                let partitions = partitions(config, &brokers).await?;
-                stopped = check(config, &brokers, &partitions, &mut reports).await?;
+                let asked = async {
+                    let brokers = Brokers::new(config, &roots.open).await?;
+                    let partitions = partitions(config, &brokers).await?;
+                    check(config, &brokers, &partitions, &mut reports).await
+                };
+                match asked.await {
+                    Ok(found) => stopped = found,
+                    Err(e) => unasked.push(format!("not all was asked of the brokers: {e}")),
+                }
             }
             let mut counts = Vec::new();
             if self.recount {
-                let ledgers = Ledgers::read(&roots.open, config).await?;
-                for (mapping, count) in recount::recountable(config) {
-                    counts.push(ledgers.recount(config, mapping, count, i64::MIN..i64::MAX).await?);
+                match recounted(config, roots).await {
+                    Ok(all) => counts = all,
+                    Err(e) => unasked.push(format!("not all was recounted: {e}")),
                 }
             }
+            unasked.iter().for_each(|why| complain(why));
             let is_sound = stopped.is_empty()
                 && reports.iter().all(|r| r.findings() == 0)
                 && counts.iter().all(RecountReport::is_equal);
             reports.extend(roots.closed.iter().map(|(url, why)| not_looked_at(url, why)));
             if self.json {
-                let whole = is_sound && roots.closed.is_empty();
-                say(&json(whole, &reports, &stopped, &counts));
+                let whole = is_sound && roots.closed.is_empty() && unasked.is_empty();
+                say_json(&json(whole, &reports, &stopped, &counts));
             } else {
                 reports.iter().flat_map(lines).for_each(|line| say(&line));
                 stopped.iter().for_each(|f| say(&finding(f)));
                 counts.iter().flat_map(recount::lines).for_each(|line| say(&line));
             }
-            Ok(roots.code_of_all(if is_sound { 0 } else { EX_DATAERR }))
+            Ok(match (is_sound, unasked.is_empty()) {
+                (false, _) => EX_DATAERR,
+                (true, false) => EX_UNAVAILABLE,
+                (true, true) => roots.code_of_all(0),
+            })
         })
     }
+}
+
+/// Recounts every mapping all of whose roots answer.
+async fn recounted(config: &Arc<Config>, roots: &Roots) -> Result<Vec<RecountReport>, LookError> {
+    let ledgers = Ledgers::read(&roots.open, config).await?;
+    let mut counts = Vec::new();
+    for (mapping, count) in recount::recountable(config) {
+        if roots.has_all_of(mapping) {
+            counts.push(ledgers.recount(config, mapping, count, i64::MIN..i64::MAX).await?);
+        }
+    }
+    Ok(counts)
 }
 
 /// The report of a root that does not answer.
@@ -89,11 +116,8 @@ fn json(
     roots: &[RootReport],
     stopped: &[Finding],
     counts: &[RecountReport],
-) -> String {
-    let all = serde_json::json!({
-        "whole": whole, "roots": roots, "stopped": stopped, "counts": counts
-    });
-    serde_json::to_string_pretty(&all).expect("a report has string keys")
+) -> serde_json::Value {
+    serde_json::json!({ "whole": whole, "roots": roots, "stopped": stopped, "counts": counts })
 }
 
 /// Quiet without a terminal.

@@ -38,6 +38,12 @@ impl Schedule {
         Ok(Schedule { every_ms })
     }
 
+    /// The points of a usual day.
+    #[must_use]
+    pub fn points_a_day(self) -> u64 {
+        DAY_MS.checked_div(self.every_ms).unwrap_or_default().unsigned_abs()
+    }
+
     /// The longest time between two points, where summer time ends between them.
     #[must_use]
     pub fn longest(self) -> Duration {

@@ -29,6 +29,15 @@ pub struct RollPolicy {
     pub lateness: Option<Duration>,
 }
 
+impl RollPolicy {
+    /// How often the attempts of a partition that always receives records end in a day, at least.
+    #[must_use]
+    pub fn rolls_a_day(&self) -> u64 {
+        let by_age = 86_400_u64.div_ceil(self.age.as_secs().max(1));
+        by_age.max(self.schedule.map_or(0, Schedule::points_a_day))
+    }
+}
+
 /// An attempt ends when it has this many directories for each file that may grow: its manifest
 /// names each file, and publishing them takes time.
 const DIRECTORIES_A_FILE: usize = 64;

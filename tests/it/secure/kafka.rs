@@ -450,6 +450,7 @@ fn pipes(daemon: &Daemon) -> usize {
         Err(_) => &["sudo", "-n", "ls", "-l"],
     };
     let out = Command::new(list[0]).args(&list[1..]).arg(&path).output().unwrap();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    // It complains of what was closed while it looked.
+    assert!(!out.stdout.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8_lossy(&out.stdout).matches("-> pipe:").count()
 }

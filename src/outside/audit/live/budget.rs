@@ -62,8 +62,7 @@ fn by_mapping(config: &Config, existing: &[Topic]) -> BTreeMap<String, Day> {
     for (topic, partitions) in existing {
         let Some(role) = Role::of(config, topic, |_| None) else { continue };
         let Some(archive) = role.archive else { continue };
-        let age = archive.roll.age.as_secs().max(1);
-        let day = Day::of(*partitions, 86_400_u64.div_ceil(age));
+        let day = Day::of(*partitions, archive.roll.rolls_a_day());
         all.entry(role.mapping).or_default().add(day);
     }
     all
@@ -112,7 +111,7 @@ mod tests {
             root = "file:///srv/a"
             [mapping.a]
             topics = ["a", "b", "absent"]
-            archive = {{ roll = {{ age = "1h" }} }}
+            archive = {{ roll = {{ schedule = "1h" }} }}
             [mapping.a.wordcount]
             output_topic = "counts"
             window = "1m"

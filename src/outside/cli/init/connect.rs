@@ -289,7 +289,11 @@ const WITHOUT_COUNTERPART: &[(&str, &str)] = &[
     ("transforms", "records are archived as they are, without transformations"),
     ("predicates", "records are archived as they are, without transformations"),
     ("key.converter", "keys are archived as bytes, without a converter"),
-    ("value.converter", "values are archived as bytes, without a converter"),
+    (
+        "value.converter",
+        "values are archived as bytes; for those of AvroConverter, value = \"registry\" and \
+         [registry] make columns",
+    ),
     ("header.converter", "headers are archived as bytes, without a converter"),
     ("errors.deadletterqueue.", "the quarantine is part of the archive, and no topic"),
     ("errors.log.", "the log names a bad record at most once a minute for each partition"),

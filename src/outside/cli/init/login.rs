@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use crate::common::config::{Config, Kafka};
+use crate::common::config::{Config, Faulty, Kafka};
 use crate::common::files;
 use crate::outside::cli::exit::{EX_CONFIG, EX_USAGE};
 use crate::outside::cli::init::draft::quoted;
@@ -62,7 +62,12 @@ impl Login {
             "{tables}\n[archive]\nroot = {}\n[mapping.records]\ntopics = [\"t\"]\n",
             quoted("file:///srv/archive")
         );
-        let config = Config::parse(&whole, None).map_err(|e| (EX_CONFIG, format!("\n{e}")))?;
+        // The places are those of this text, which nobody sees.
+        let unplaced = |mut faults: Faulty| {
+            faults.0.iter_mut().for_each(|fault| fault.place = None);
+            (EX_CONFIG, format!("\n{faults}"))
+        };
+        let config = Config::parse(&whole, None).map_err(unplaced)?;
         Ok(Login { bootstrap, kafka: config.kafka, text: is_given.then_some(tables) })
     }
 }

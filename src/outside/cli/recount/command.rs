@@ -10,7 +10,7 @@ use crate::common::config::Mapping;
 use crate::outside::audit::recount::{self, Difference, Ledgers};
 use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
-use crate::outside::cli::output::{complain, say};
+use crate::outside::cli::output::{complain, say, say_json};
 use crate::outside::cli::recount::mappings::recountable;
 use crate::outside::cli::recount::sql::{RecountOf, SqlEngine};
 use crate::outside::cli::shared::on_stores;
@@ -85,11 +85,11 @@ impl Recount {
             }
             let ledgers = Ledgers::read(&roots.open, config).await?;
             let mut done = Vec::new();
-            for (mapping, count) in wanted {
+            for (mapping, count) in wanted.into_iter().filter(|(m, _)| roots.has_all_of(m)) {
                 done.push(ledgers.recount(config, mapping, count, range.clone()).await?);
             }
             if self.json {
-                say(&serde_json::to_string_pretty(&done).expect("a report has string keys"));
+                say_json(&done);
             } else {
                 done.iter().flat_map(lines).for_each(|line| say(&line));
             }
