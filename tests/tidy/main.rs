@@ -14,6 +14,7 @@ mod foreign;
 mod hubs;
 mod imports;
 mod manual;
+mod pictures;
 mod purity;
 mod rooms;
 mod rules;
