@@ -183,6 +183,7 @@ mod tests {
             OutageOf::MayJoin,
             OutageOf::Producer,
             OutageOf::Commits,
+            OutageOf::Registry,
         ] {
             let s = InstanceStatus { outages: vec![out(of)], ..joined() };
             assert_eq!(s.reasons().len(), 1, "{of:?}");

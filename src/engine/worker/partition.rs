@@ -256,8 +256,8 @@ impl PartitionSinks {
     /// the input that stops the partition.
     #[inline]
     fn on_record(&mut self, record: &Record<'_>, now: Now, env: &Env) -> Result<(), Box<Input>> {
-        // Before the rules know of it: it is read again. What is archived needs no schema, and while
-        // the ledger is not known nothing is archived: reading begins again at its end then.
+        // Before the rules know of it: it is read again. What is archived needs no schema, and
+        // while the ledger is not known nothing is archived: reading begins again at its end.
         let archived = self.machine.rules().and_then(|rules| rules.a());
         if let Some(schemas) = &mut self.schemas
             && archived.is_some_and(|end| end <= record.offset)

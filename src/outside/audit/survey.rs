@@ -43,11 +43,14 @@ impl Survey {
         let untold = walked.refused.iter().filter(|(path, _)| !told.contains(path.as_str()));
         let unlisted: Vec<_> = untold.map(|(path, e)| Finding::unlisted(path, e)).collect();
         findings.extend(unlisted);
-        findings.extend(walked.twice.into_iter().map(|path| Finding {
-            kind: FindingKind::ForeignFile,
-            path,
-            detail: "it is a link to a directory of this root: readers that follow it see rows twice"
-                .into(),
+        findings.extend(walked.twice.into_iter().map(|path| {
+            Finding {
+                kind: FindingKind::ForeignFile,
+                path,
+                detail:
+                    "it is a link to a directory of the root: readers that follow it see rows twice"
+                        .into(),
+            }
         }));
         findings.extend(identity_findings(store, &ledgers).await?);
         let private = Private::of(&visible, &ledgers);

@@ -14,7 +14,7 @@ pub const MEANINGS: [(u8, &str); 6] = [
         EX_UNAVAILABLE,
         "The brokers, or the stores of all mappings, could not be reached at the start; a command \
          could not look at all roots, and has found no problem in the others; check --live has \
-         found something that would not work.",
+         found something that would not work; no daemon, or no broker, answers status.",
     ),
     (
         EX_CONFIG,

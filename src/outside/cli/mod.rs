@@ -26,6 +26,7 @@ mod output;
 mod pause;
 mod recount;
 mod repair;
+mod repaired;
 mod run;
 mod shared;
 mod staged;

@@ -53,8 +53,8 @@ pub(super) fn say_json(value: &impl serde::Serialize) {
     say_json_text(&serde_json::to_string_pretty(value).expect("string keys"));
 }
 
-/// Says what is JSON already. Characters that would steer a terminal can only be in its strings, and
-/// stand there by their numbers, as JSON writes them.
+/// Says what is JSON already. Characters that would steer a terminal can only be in its strings,
+/// and stand there by their numbers, as JSON writes them.
 pub(super) fn say_json_text(text: &str) {
     let shown = |c: char| match steers(c) {
         true => format!("\\u{:04x}", u32::from(c)),

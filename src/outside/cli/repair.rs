@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use jiff::Timestamp;
-use serde_json::{Value, json};
 
 use crate::clients::kafka::OffsetCommit;
 use crate::clients::kafka::{
@@ -25,6 +24,7 @@ use crate::outside::cli::doubling::is_doubling;
 use crate::outside::cli::exit::{EX_DATAERR, EX_USAGE};
 use crate::outside::cli::holes::{self, Choice, Holes};
 use crate::outside::cli::output::{complain, kept, say, say_json};
+use crate::outside::cli::repaired::as_json;
 use crate::outside::cli::shared::{on_stores, partitions};
 use crate::outside::daemon::{COMMAND, roots};
 use crate::outside::web::Asked;
@@ -59,19 +59,6 @@ pub(super) struct Repair {
     json: bool,
 }
 
-/// What `--json` prints. Scripts read it: a field may be added, none may be renamed or removed.
-fn json(code: u8, applied: bool, lines: &[String]) -> Value {
-    let of_partition = |line: &String| {
-        // What belongs to a partition begins with its name, "topic/partition: ".
-        let (name, text) = line.split_once(": ")?;
-        let (topic, partition) = name.rsplit_once('/').filter(|_| !name.contains("://"))?;
-        let partition: i32 = partition.parse().ok()?;
-        Some(json!({ "topic": topic, "partition": partition, "text": text }))
-    };
-    let partitions: Vec<Value> = lines.iter().filter_map(of_partition).collect();
-    json!({ "applied": applied, "exit_code": code, "partitions": partitions, "lines": lines })
-}
-
 /// A repair that was interrupted needs another one; more than this leads nowhere.
 const ROUNDS: usize = 4;
 /// Clocks of hosts differ.
@@ -102,7 +89,7 @@ impl Repair {
             return self.repair();
         }
         let (code, lines) = kept(|| self.repair());
-        say_json(&json(code, self.apply, &lines));
+        say_json(&as_json(code, self.apply, &lines));
         code
     }
 

@@ -56,7 +56,7 @@ impl Roots {
         if code == 0 && !self.closed.is_empty() { EX_UNAVAILABLE } else { code }
     }
 
-    /// Whether the roots of a mapping's records and counts answer; a mapping that has others is named.
+    /// Whether the roots of a mapping's records and counts answer; else the mapping is named.
     pub(super) fn has_all_of(&self, mapping: &Mapping) -> bool {
         let of_counts = mapping.count.as_ref().and_then(|count| count.archive.as_ref());
         let mut all = mapping.archive.iter().chain(of_counts).map(|archive| archive.root.url());

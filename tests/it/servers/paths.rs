@@ -34,11 +34,12 @@ const SCRIPT: &str = r#"
 import sys, json, os, glob, duckdb, fastavro
 root, out = sys.argv[1], {}
 rows = f"read_parquet('{root}/in/**/*.parquet', hive_partitioning = true)"
-out["rows"] = list(duckdb.sql(f"select count(*), count(distinct (partition, offset)) from {rows}").fetchone())
-countries = f"select country, count(*) from {rows} group by all order by all"
-out["countries"] = [list(row) for row in duckdb.sql(countries).fetchall()]
-out["kinds"] = [list(row) for row in duckdb.sql(f"select kind, count(*) from {rows} group by all order by all").fetchall()]
-out["days"] = [str(row[0]) for row in duckdb.sql(f"select distinct dt from {rows} order by 1").fetchall()]
+def ask(select, then=""):
+    return [list(row) for row in duckdb.sql(f"select {select} from {rows} {then}").fetchall()]
+out["rows"] = ask("count(*), count(distinct (partition, offset))")[0]
+out["countries"] = ask("country, count(*)", "group by all order by all")
+out["kinds"] = ask("kind, count(*)", "group by all order by all")
+out["days"] = [str(row[0]) for row in ask("distinct dt", "order by 1")]
 out["directories"] = sorted(os.listdir(f"{root}/in"))
 few = {}
 for file in glob.glob(f"{root}/few/**/*.avro", recursive=True):
@@ -46,7 +47,8 @@ for file in glob.glob(f"{root}/few/**/*.avro", recursive=True):
         (row["partition"], row["offset"], row["key"]) for row in fastavro.reader(open(file, "rb")))
 out["few"] = len({row[:2] for rows in few.values() for row in rows})
 out["few_rows"] = sum(len(rows) for rows in few.values())
-out["misplaced"] = [d for d, rows in few.items() if d != "__OVERFLOW__" and {row[2] for row in rows} != {d}]
+of_one = {d: rows for d, rows in few.items() if d != "__OVERFLOW__"}
+out["misplaced"] = [d for d, rows in of_one.items() if {row[2] for row in rows} != {d}]
 out["overflow"] = 0 < len(few.get("__OVERFLOW__", []))
 print(json.dumps(out))
 "#;
