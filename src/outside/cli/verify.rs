@@ -256,7 +256,8 @@ mod tests {
             open: vec![difference(Some("2026-11-22T17:00:00.000Z"))],
             findings: vec![finding(Kind::ChangedFile)],
         };
-        let text = json(false, &[report], &[finding(Kind::StoppedPartition)], &[recount]);
+        let told = json(false, &[report], &[finding(Kind::StoppedPartition)], &[recount]);
+        let text = serde_json::to_string_pretty(&told).expect("string keys");
         let golden =
             include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/verify-v1.json"));
         assert_eq!(text, golden.trim_end());

@@ -19,7 +19,7 @@ const MAPPINGS: &str = r#"
 [mapping.values]
 topics_regex = "paths-(?<what>in)"
 [mapping.values.archive]
-path = "{capture:what}/country={field:user.country}/kind={header:kind}/dt=%F"
+path = "{topic}/{capture:what}/country={field:user.country}/kind={header:kind}/dt=%F"
 time = { field = "at", unit = "ms" }
 [mapping.values.archive.roll]
 size = "64KiB"
@@ -33,14 +33,14 @@ archive = { path = "few/id={key}", max_values = 3, format = "avro" }
 const SCRIPT: &str = r#"
 import sys, json, os, glob, duckdb, fastavro
 root, out = sys.argv[1], {}
-rows = f"read_parquet('{root}/in/**/*.parquet', hive_partitioning = true)"
+rows = f"read_parquet('{root}/paths-in/in/**/*.parquet', hive_partitioning = true)"
 def ask(select, then=""):
     return [list(row) for row in duckdb.sql(f"select {select} from {rows} {then}").fetchall()]
 out["rows"] = ask("count(*), count(distinct (partition, offset))")[0]
 out["countries"] = ask("country, count(*)", "group by all order by all")
 out["kinds"] = ask("kind, count(*)", "group by all order by all")
 out["days"] = [str(row[0]) for row in ask("distinct dt", "order by 1")]
-out["directories"] = sorted(os.listdir(f"{root}/in"))
+out["directories"] = sorted(os.listdir(f"{root}/paths-in/in"))
 few = {}
 for file in glob.glob(f"{root}/few/**/*.avro", recursive=True):
     few.setdefault(file.split("/id=")[1].split("/")[0], []).extend(
