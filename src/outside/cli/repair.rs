@@ -148,8 +148,7 @@ impl Repair {
                 tell_the_daemon(config).await;
             }
             say(&match (refused, shown) {
-                (0, 0) if n == 1 => "1 partition needs no repair now".into(),
-                (0, 0) => format!("{n} partitions need no repair now"),
+                (0, 0) => format!("{n} of {n} partitions need no repair now"),
                 (0, _) => {
                     format!(
                         "{shown} of {n} partitions need a repair: --apply carries out what is shown"
