@@ -190,6 +190,66 @@ fn check_reads_the_shipped_files() {
     assert_eq!(wrong.status.code(), Some(64));
 }
 
+/// What an operator looks for in a manual page, without a network.
+#[test]
+fn manual_pages_have_all_sections() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_alluvium");
+    let made = Command::new(program).args(["generate", "package"]).arg(dir.path()).status();
+    assert!(made.unwrap().success());
+    let mut pages = 0;
+    for page in std::fs::read_dir(dir.path().join("man")).unwrap() {
+        let path = page.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let has = |section: &str| {
+            let headings = text.lines().filter_map(|line| line.strip_prefix(".SH "));
+            headings.map(|h| h.trim_matches('"')).any(|heading| heading == section)
+        };
+        if name == "alluvium.toml.5" {
+            assert!(has("[archive.roll]") && text.contains("max_files_per_day"), "{name}");
+            continue;
+        }
+        pages += 1;
+        for section in ["EXIT STATUS", "FILES", "ENVIRONMENT", "SEE ALSO"] {
+            assert!(has(section), "{name} has no section {section}");
+        }
+        // A command of commands is shown by these.
+        assert!(has("EXAMPLES") || name == "alluvium-generate.1", "{name} has no examples");
+    }
+    assert!(12 < pages, "{pages} pages");
+}
+
+/// Each mistake of a file is told once, at its line.
+#[test]
+fn every_mistake_is_told_at_its_place() {
+    let program = env!("CARGO_BIN_EXE_alluvium");
+    let file = top().join("tests/golden/mistakes.toml");
+    let check = |more: &[&str]| {
+        let out = Command::new(program).arg("check").args(more).arg("-c").arg(&file).output();
+        let out = out.unwrap();
+        assert_eq!(out.status.code(), Some(78));
+        [out.stdout, out.stderr].map(|bytes| String::from_utf8(bytes).unwrap())
+    };
+    let [json, _] = check(&["--json"]);
+    let told: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let faults = told["faults"].as_array().unwrap();
+    let place = |f: &serde_json::Value| {
+        format!("{} {} {}", f["line"], f["column"], f["key"].as_str().unwrap())
+    };
+    let places: Vec<String> = faults.iter().map(place).collect();
+    let golden = std::fs::read_to_string(top().join("tests/golden/mistakes.txt")).unwrap();
+    assert_eq!(places, golden.lines().collect::<Vec<_>>());
+    assert!(12 <= places.len(), "a dozen at least");
+    let [_, text] = check(&[]);
+    for place in &places {
+        let mut parts = place.splitn(3, ' ');
+        let [line, column, key] = std::array::from_fn(|_| parts.next().unwrap());
+        let want = format!("line {line}, column {column}: {key}: ");
+        assert_eq!(text.matches(&want).count(), 1, "{want}\n{text}");
+    }
+}
+
 /// What a block of shell, Python or SQL lacks, if it is not run, or not without a reason.
 fn unmarked(example: &Example) -> Option<String> {
     let by: &[&str] = match &*example.language {

@@ -46,6 +46,8 @@ pub struct ReferenceKey {
     pub kind: String,
     /// As TOML, or `required`.
     pub default: Option<String>,
+    /// A value that is not the default, as TOML.
+    pub example: Option<String>,
     /// What has to be done after a change: `restart`, `reload` or `nothing`.
     pub change: &'static str,
     pub words: String,
@@ -81,16 +83,19 @@ pub fn reference() -> String {
     for table in reference_tables() {
         let _ = write!(page, "\n## `[{}]`\n\n{}\n\n", table.name, table.about);
         page.push_str(
-            "| key | type | default | a change needs | |\n| --- | --- | --- | --- | --- |\n",
+            "| key | type | default | for example | a change needs | |\n\
+             | --- | --- | --- | --- | --- | --- |\n",
         );
-        for ReferenceKey { name, kind, default, change, words } in table.keys {
+        for ReferenceKey { name, kind, default, example, change, words } in table.keys {
             let default = match default.as_deref() {
                 Some("required") => "required".into(),
                 Some(value) => format!("`{value}`"),
                 None => String::new(),
             };
+            let example = example.map(|value| format!("`{value}`")).unwrap_or_default();
             let words = words.replace('|', "\\|").replace('<', "&lt;");
-            let _ = writeln!(page, "| `{name}` | {kind} | {default} | {change} | {words} |");
+            let cells = [&*format!("`{name}`"), &*kind, &*default, &*example, change, &*words];
+            let _ = writeln!(page, "| {} |", cells.join(" | "));
         }
     }
     page
@@ -101,10 +106,13 @@ fn described(name: &str, key: &str, fact: &Fact, example: &Example) -> Reference
         (true, _) => Some("required".into()),
         (false, value) => value.filter(|_| is_default(key)).map(String::from),
     };
+    let shown = example.value(key).filter(|value| default.as_deref() != Some(*value));
+    let shown = shown.filter(|value| !value.is_empty()).map(String::from);
     ReferenceKey {
         name: name.into(),
         kind: kind_in_words(&fact.kind),
         default,
+        example: shown,
         change: change(key),
         words: words(key, example),
     }
@@ -218,6 +226,11 @@ mod tests {
             assert!(tables.contains(&table), "{key}: no section for {table}");
             assert!(!words(key, &example).is_empty(), "config/alluvium.toml says nothing of {key}");
         }
-        assert!(page.contains("| `workers` | whole number, 1 to 256 | `2` | restart |"), "{page}");
+        let roll = "| `records` | whole number, 1 or more |  | `1000000` | reload |";
+        assert!(page.contains(roll), "{page}");
+        assert!(
+            page.contains("| `workers` | whole number, 1 to 256 | `2` |  | restart |"),
+            "{page}"
+        );
     }
 }

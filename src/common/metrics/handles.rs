@@ -49,6 +49,7 @@ pub struct Metrics {
     pub results_lag: IntGaugeVec,
     pub archive_lag: IntGaugeVec,
     pub archive_delay: IntGaugeVec,
+    pub needed_delay: IntGaugeVec,
     pub results_delay: IntGaugeVec,
     pub retention_headroom: IntGaugeVec,
     pub detached: IntGaugeVec,
@@ -133,6 +134,7 @@ impl Metrics {
             results_lag: make.gauges(series::RESULTS_LAG, &PARTITION),
             archive_lag: make.gauges(series::ARCHIVE_LAG, &PARTITION),
             archive_delay: make.gauges(series::ARCHIVE_DELAY, &PARTITION),
+            needed_delay: make.gauges(series::NEEDED_DELAY, &PARTITION),
             results_delay: make.gauges(series::RESULTS_DELAY, &PARTITION),
             retention_headroom: make.gauges(series::RETENTION_HEADROOM, &PARTITION),
             detached: make.gauges(series::DETACHED, &PARTITION),
@@ -154,13 +156,18 @@ impl Metrics {
             handles: Mutex::default(),
         };
         m.also_under_old_names(&make);
+        m.begin_at_zero();
+        (m, make.series.into_inner())
+    }
+
+    /// Series whose labels are known are there before something is counted.
+    fn begin_at_zero(&self) {
         for reason in RollReason::ALL {
-            let _ = m.rolls.with_label_values(&[reason.label()]);
+            let _ = self.rolls.with_label_values(&[reason.label()]);
         }
         for outcome in ["ok", "doubt"] {
-            let _ = m.commits.with_label_values(&[outcome]);
+            let _ = self.commits.with_label_values(&[outcome]);
         }
-        (m, make.series.into_inner())
     }
 
     /// The names of the release before are served for one release more.

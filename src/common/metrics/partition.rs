@@ -59,6 +59,7 @@ pub struct PartitionGauges {
     tp: TopicPartition,
     known: Mutex<Known>,
     pub archive_delay: PartitionGauge,
+    pub needed_delay: PartitionGauge,
     pub results_delay: PartitionGauge,
     pub retention_headroom: PartitionGauge,
     pub detached: PartitionGauge,
@@ -89,6 +90,7 @@ impl Metrics {
             tp: tp.clone(),
             known: Mutex::default(),
             archive_delay: gauge(&self.archive_delay),
+            needed_delay: gauge(&self.needed_delay),
             results_delay: gauge(&self.results_delay),
             retention_headroom: gauge(&self.retention_headroom),
             detached: gauge(&self.detached),
@@ -211,6 +213,7 @@ impl Drop for PartitionGauges {
         }
         for gauge in [
             &self.archive_delay,
+            &self.needed_delay,
             &self.results_delay,
             &self.retention_headroom,
             &self.detached,

@@ -127,6 +127,11 @@ pub(super) const ARCHIVE_DELAY: Text = (
     "alluvium_archive_delay_seconds",
     "Age of the oldest record that is not in the ledger: seconds since it was read.",
 );
+pub(super) const NEEDED_DELAY: Text = (
+    "alluvium_needed_delay_seconds",
+    "Of partitions that are not archived: age of the oldest record that is not counted, or of the \
+     oldest partial counts that an open window needs; seconds since it was read.",
+);
 pub(super) const RESULTS_DELAY: Text = (
     "alluvium_results_delay_seconds",
     "Age of the oldest record whose results are not committed: seconds since it was read.",

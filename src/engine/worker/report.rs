@@ -89,12 +89,25 @@ impl PartitionSinks {
         if self.role.count.is_some() {
             gauges.results_delay.set(seconds(since(&self.view.results_delay, now)));
         }
+        if self.role.archive.is_none() && self.role.count.is_some() {
+            let waits = [&self.view.needed_delay, &self.view.results_delay];
+            let longest = waits.map(|delay| since(delay, now)).into_iter().max();
+            gauges.needed_delay.set(seconds(longest.unwrap_or_default()));
+        }
         let detached = self.condition() == Condition::Detached;
         gauges.paused.set(i64::from(self.machine.is_paused()));
         gauges.detached.set(i64::from(detached));
         if let Some(merging) = self.results.merging() {
             gauges.open_windows.set(merging.merge.open() as i64);
         }
+    }
+
+    /// The time of the oldest record that has to stay in the log of a partition that is not
+    /// archived, milliseconds.
+    fn needed_ms(&self) -> Option<i64> {
+        let uncounted = self.view.results_delay.oldest();
+        let uncounted = uncounted.filter(|_| self.role.archive.is_none());
+        self.view.needed_delay.oldest().or(uncounted)
     }
 
     /// Logs that the partition has stopped or continues, and sets its gauge.
@@ -180,7 +193,7 @@ impl PartitionSinks {
             end: None,
             archive_delay_s: since(&self.view.archive_delay, now).as_secs(),
             oldest_ms: self.view.archive_delay.oldest(),
-            needed_ms: self.view.needed_delay.oldest(),
+            needed_ms: self.needed_ms(),
             open_files: open.map_or(0, |o| o.files),
             open_bytes: open.map_or(0, |o| o.bytes),
             open_age_s: open.map_or(0, |o| o.since_first.as_secs()),

@@ -136,7 +136,9 @@ fn reference_page(commands: &Command) -> Roff {
                 "required" => "; required".into(),
                 default => format!("; default {default}"),
             });
-            let kind = format!("{}{}.", key.kind, default.unwrap_or_default());
+            let example = key.example.map(|value| format!("; for example {value}"));
+            let [default, example] = [default, example].map(Option::unwrap_or_default);
+            let kind = format!("{}{default}{example}.", key.kind);
             let _ = page.text([italic(kind), roman(format!(" {}", key.words))]);
         }
     }

@@ -20,7 +20,7 @@ const SHORT: i64 = 1_800;
 /// Rounds for which the settings of topics are kept: they hardly change.
 const KEPT: u32 = 20;
 
-/// Sets the headroom of each partition that archives or merges, and rolls early where it is short.
+/// Sets the headroom of each partition, and rolls early where it is short.
 pub(super) async fn watch(config: Arc<Config>, health: Arc<Health>) {
     const EVERY: Duration = Duration::from_secs(15);
     let (mut retention, mut moving) = (Retention::default(), Moving::default());
@@ -30,7 +30,8 @@ pub(super) async fn watch(config: Arc<Config>, health: Arc<Health>) {
         retention.begin_round(&config);
         let all = health.pool.status();
         let mut limited = Vec::new();
-        for p in all.iter().filter(|p| p.archives || p.needed_ms.is_some()) {
+        // What is counted has to stay until it is, and partial counts until their window ends.
+        for p in all.iter().filter(|p| p.archives || p.counts) {
             let kept = retention.of(&p.topic).await;
             let by_time = kept.time.map(|kept| left_by_time(kept, p, now_ms()));
             if kept.is_limited_in_size && p.archives {
@@ -175,6 +176,19 @@ fn headroom_s(retention_ms: i64, oldest_ms: Option<i64>, now_ms: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::common::status::InstanceStatus;
+
+    #[test]
+    fn what_is_only_counted_has_to_stay_too() {
+        let golden = include_str!("../../../tests/golden/status-v3.json");
+        let all = serde_json::from_str::<InstanceStatus>(golden).unwrap().partitions;
+        let partials = all.iter().find(|p| p.needed_ms.is_some()).unwrap();
+        assert!(partials.counts && !partials.archives);
+        let read = partials.needed_ms.unwrap();
+        assert_eq!(left_by_time(10_000, partials, read + 4_000), 6);
+        let idle = PartitionStatus { needed_ms: None, ..partials.clone() };
+        assert_eq!(left_by_time(10_000, &idle, read + 4_000), 10, "it does not stay as it was");
+    }
 
     #[test]
     fn no_time_of_a_record_breaks_the_headroom() {

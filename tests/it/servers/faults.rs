@@ -208,6 +208,8 @@ pub(crate) fn every_wrong_start_says_what_is_wrong(cluster: &Cluster) {
     check("template", &template, 78, &["mapping.wrong.archive.path", "%Q"]);
     let collision = format!("{right}\n[mapping.other]\ntopics = [\"wrong-in\"]\n");
     check("collision", &collision, 78, &["mapping.other.topics", "mapping.wrong"]);
+    let refused = right.replace("[archive]\n", "\"fetch.min.bytes\" = \"abc\"\n[archive]\n");
+    check("setting", &refused, 78, &["fetch.min.bytes", "abc"]);
     let secret = right.replace(
         "[archive]\n",
         "[kafka.secrets]\n\"sasl.password\" = { file = \"/nowhere/password\" }\n[archive]\n",

@@ -79,16 +79,12 @@ impl Sink {
         errors::on_bad_record(&|key| self.get(key), &mut archive, &mut remarks);
         self.roll(&mut archive, &mut remarks);
         if self.get("hdfs.authentication.kerberos") == Some("true") {
-            let who = self.get("connect.hdfs.principal").unwrap_or("its principal");
-            remarks.push(format!(
-                "the sink logs in by Kerberos as {who}: let k5start or a timer renew a ticket for \
-                 the daemon's user"
-            ));
+            self.kerberos(&mut archive, &mut remarks);
         }
         if self.get("hive.integration") == Some("true") {
             remarks.push(
-                "the sink reports its partitions to Hive: run MSCK REPAIR TABLE, or let the table \
-                 discover its partitions"
+                "the sink makes tables in Hive: `alluvium ddl MAPPING --engine hive` prints one; \
+                 run MSCK REPAIR TABLE, or let the table discover its partitions"
                     .into(),
             );
         }
@@ -103,6 +99,24 @@ impl Sink {
         let mapping: String =
             mapping.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         Ok(Draft { bootstrap, kafka: None, root, archive, mapping, topics, remarks })
+    }
+
+    /// The sink's login at HDFS. It stands before the tables of `[archive]`.
+    fn kerberos(&self, archive: &mut Vec<String>, remarks: &mut Vec<String>) {
+        let keys = ["connect.hdfs.principal", "connect.hdfs.keytab"].map(|key| self.get(key));
+        let [Some(principal), Some(keytab)] = keys else {
+            remarks.push(
+                "the sink logs in by Kerberos: set archive.kerberos = { principal = …, keytab = … }"
+                    .into(),
+            );
+            return;
+        };
+        let (principal, keytab) = (quoted(principal), quoted(keytab));
+        archive.insert(0, format!("kerberos = {{ principal = {principal}, keytab = {keytab} }}"));
+        remarks.push(format!(
+            "the daemon logs in by Kerberos as the sink does, with {keytab}: the user alluvium has \
+             to be able to read it, and a principal of its own is better"
+        ));
     }
 
     /// A remark for each key that is not taken over.
@@ -215,7 +229,15 @@ impl Sink {
                         .into(),
                 );
             }
-            "JsonFormat" | "StringFormat" => {
+            "StringFormat" => {
+                archive.extend(["format = \"text\"".into(), "codec = \"none\"".into()]);
+                remarks.push(
+                    "a line is the value alone; a value with a line break, or that is not UTF-8, \
+                     is a bad record (docs/files.md)"
+                        .into(),
+                );
+            }
+            "JsonFormat" => {
                 archive.extend(["format = \"jsonl\"".into(), "codec = \"none\"".into()]);
                 remarks.push(
                     "a line is the whole record, and the value is one of its fields (docs/files.md)"
@@ -280,6 +302,7 @@ const SEEN: &[&str] = &[
     "hive.integration",
     "hdfs.authentication.kerberos",
     "connect.hdfs.principal",
+    "connect.hdfs.keytab",
     "consumer.override.bootstrap.servers",
     "confluent.topic.bootstrap.servers",
 ];
@@ -301,7 +324,7 @@ const WITHOUT_COUNTERPART: &[(&str, &str)] = &[
     ("errors.", "bad records are in the quarantine (docs/files.md)"),
     ("consumer.override.auto.offset.reset", "set start in the mapping instead"),
     ("schema.", "values are archived as bytes, without a schema"),
-    ("hive.", "tables are made by hand (docs/files.md)"),
+    ("hive.", "`alluvium ddl MAPPING --engine hive` prints a table"),
     ("confluent.", "there is no license topic"),
 ];
 
@@ -351,7 +374,7 @@ fn strftime(pattern: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::common::config::Config;
+    use crate::common::config::{Config, Root};
     use crate::engine::topics::mapping_of;
     use crate::pure::layout::format::Format;
     use crate::pure::record_time::Time;
@@ -374,6 +397,7 @@ timezone=Europe/Berlin
 timestamp.extractor=Record
 hdfs.authentication.kerberos=true
 connect.hdfs.principal=connect@EXAMPLE.COM
+connect.hdfs.keytab=/etc/connect.keytab
 ";
 
     fn config_of(text: &str) -> (Config, Vec<String>) {
@@ -395,7 +419,10 @@ connect.hdfs.principal=connect@EXAMPLE.COM
         assert!(draft.text().contains("age = \"10m\""), "{}", draft.text());
         assert!(matches!(archive.format, Format::Parquet(_)));
         assert_eq!(config.kafka.bootstrap_servers, "localhost:9092");
-        for word in ["bootstrap_servers", "flush.size", "Kerberos", "connect@EXAMPLE.COM", "start"]
+        let Root::Hdfs { options, .. } = &archive.root else { panic!("{:?}", archive.root) };
+        let kerberos = options.kerberos.as_ref().unwrap();
+        assert_eq!(kerberos.principal, "connect@EXAMPLE.COM");
+        for word in ["bootstrap_servers", "flush.size", "Kerberos", "/etc/connect.keytab", "start"]
         {
             assert!(remarks.iter().any(|r| r.contains(word)), "{word}: {remarks:?}");
         }
