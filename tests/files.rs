@@ -63,7 +63,8 @@ fn the_schema_takes_the_examples_and_finds_mistakes() {
         ("open_files = 64", "open_files = \"64\"", "at \'/archive/roll/open_files\'"),
         ("topics = [", "topics = \"Hello-Kafka\" # [", "at \'/mapping/hello/topics\'"),
         ("by = \"word\"", "by = \"words\"", "at \'/mapping/hello/wordcount/by\'"),
-        ("time = \"record\"", "time = { unit = \"ms\" }", "at \'/mapping/hello/wordcount/time\'"),
+        ("time = \"record\"", "time = { unit = \"ms\" }", "at \'/archive/time\'"),
+        ("\ntime = \"record\"                     # Kafka's", "\ntime = 1 # ", "wordcount/time\'"),
         ("lowercase = false", "lowercase = \"no\"", "at \'/mapping/hello/wordcount/lowercase\'"),
     ] {
         assert!(whole.contains(right), "the example has no {right}");

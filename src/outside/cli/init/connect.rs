@@ -105,17 +105,13 @@ impl Sink {
     fn kerberos(&self, archive: &mut Vec<String>, remarks: &mut Vec<String>) {
         let keys = ["connect.hdfs.principal", "connect.hdfs.keytab"].map(|key| self.get(key));
         let [Some(principal), Some(keytab)] = keys else {
-            remarks.push(
-                "the sink logs in by Kerberos: set archive.kerberos = { principal = …, keytab = … }"
-                    .into(),
-            );
-            return;
+            let how = "set archive.kerberos = { principal = …, keytab = … }";
+            return remarks.push(format!("the sink logs in by Kerberos: {how}"));
         };
         let (principal, keytab) = (quoted(principal), quoted(keytab));
         archive.insert(0, format!("kerberos = {{ principal = {principal}, keytab = {keytab} }}"));
         remarks.push(format!(
-            "the daemon logs in by Kerberos as the sink does, with {keytab}: the user alluvium has \
-             to be able to read it, and a principal of its own is better"
+            "the daemon logs in by Kerberos as the sink does: the user alluvium has to read {keytab}"
         ));
     }
 
