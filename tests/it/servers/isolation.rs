@@ -110,13 +110,13 @@ fn resources<'a>() -> Vec<Resource<Site<'a>>> {
         },
         Resource {
             what: "the output topic is deleted",
-            breaks: |site| site.cluster.delete_topic("broken-counts"),
+            breaks: |site| site.cluster.begin_to_delete_topic("broken-counts"),
             mends: |site| site.make_again("broken-counts"),
             ..Resource::always()
         },
         Resource {
             what: "the partials topic is deleted",
-            breaks: |site| site.cluster.delete_topic(PARTIALS),
+            breaks: |site| site.cluster.begin_to_delete_topic(PARTIALS),
             mends: |site| site.make_again(PARTIALS),
             repair: true,
             ..Resource::seldom()

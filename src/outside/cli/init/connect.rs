@@ -111,7 +111,7 @@ impl Sink {
         let (principal, keytab) = (quoted(principal), quoted(keytab));
         archive.insert(0, format!("kerberos = {{ principal = {principal}, keytab = {keytab} }}"));
         remarks.push(format!(
-            "the daemon logs in by Kerberos as the sink does: the user alluvium has to read {keytab}"
+            "the daemon logs in by Kerberos as the sink does: its user has to read {keytab}"
         ));
     }
 
