@@ -209,7 +209,7 @@ pub(crate) fn every_wrong_start_says_what_is_wrong(cluster: &Cluster) {
     let collision = format!("{right}\n[mapping.other]\ntopics = [\"wrong-in\"]\n");
     check("collision", &collision, 78, &["mapping.other.topics", "mapping.wrong"]);
     let refused = right.replace("[archive]\n", "\"fetch.min.bytes\" = \"abc\"\n[archive]\n");
-    check("setting", &refused, 78, &["fetch.min.bytes", "abc"]);
+    check("setting", &refused, 78, &["kafka.properties.\"fetch.min.bytes\"", "Invalid value"]);
     let secret = right.replace(
         "[archive]\n",
         "[kafka.secrets]\n\"sasl.password\" = { file = \"/nowhere/password\" }\n[archive]\n",
