@@ -22,16 +22,15 @@ impl PartitionSinks {
         if let (Some(position), Some(rules)) = (self.machine.position(), self.machine.rules()) {
             let time = self.view.first_time;
             let labels = [self.role.mapping.as_str(), self.role.label()];
-            let latency = |to: &HistogramVec| {
-                let histogram = to.with_label_values(&labels);
-                move |time: i64| histogram.observe(seconds_between(time, now.millis))
+            let observe = |of: &HistogramVec, time| {
+                of.with_label_values(&labels).observe(seconds_between(time, now.millis));
             };
             if self.role.archive.is_some() {
-                let done = latency(&metrics.archive_latency);
+                let done = |time| observe(&metrics.archive_latency, time);
                 self.view.archive_delay.read(position, time, rules.a(), now.instant, done);
             }
             if self.role.count.is_some() {
-                let done = latency(&metrics.results_latency);
+                let done = |time| observe(&metrics.results_latency, time);
                 self.view.results_delay.read(position, time, rules.p(), now.instant, done);
             }
             if self.role.merges_into().is_some() {

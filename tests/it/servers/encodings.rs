@@ -1,13 +1,12 @@
 //! Text, Avro, and what may be chosen about Parquet, as a daemon writes them that is killed in the
 //! middle: read by readers that are not ours, and by the program itself.
 
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::config;
-use super::readers::python;
+use super::config_with_local_root;
+use super::readers::read_by_python;
 use super::unfit::spark_answers;
 use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send_full};
 
@@ -138,10 +137,7 @@ pub(crate) fn every_encoding_is_read(cluster: &Cluster) {
     topics.iter().for_each(|topic| cluster.create_topic(topic, 3));
     let home = cluster.home(NAME);
     let root = home.join("archive");
-    let hdfs = format!("root = \"{}/{NAME}\"", cluster.hdfs());
-    let text = config(cluster, NAME, MAPPINGS);
-    assert!(text.contains(&hdfs), "{text}");
-    let text = text.replace(&hdfs, &format!("root = \"file://{}\"", root.display()));
+    let text = config_with_local_root(cluster, NAME, MAPPINGS, &root);
     let daemon = Daemon::start(&home, "a", &text);
     produce(cluster, 0..RECORDS / 2);
     produce_what_is_odd(cluster);
@@ -236,12 +232,7 @@ fn read_by_hive(cluster: &Cluster, directory: &std::path::Path) {
 }
 
 fn read_by_others(root: &str, views: &Value) {
-    let ran = Command::new(python())
-        .args(["-c", SCRIPT, root, &views.to_string()])
-        .output()
-        .unwrap_or_else(|e| panic!("{} (make python sets it up): {e}", python().display()));
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    let got: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let got = read_by_python(SCRIPT, &[root, &views.to_string()]);
     assert_eq!(got["text"], json!([RECORDS + 2, RECORDS + 1, 2]), "{got}");
     assert_eq!(got["lines"], json!([RECORDS + 2, RECORDS + 1]), "{got}");
     assert_eq!(got["plain"], json!([RECORDS, RECORDS]), "{got}");

@@ -19,6 +19,8 @@ mod registry;
 mod starts;
 mod unfit;
 
+use std::path::Path;
+
 use crate::support::Cluster;
 
 type Scenario = (&'static str, fn(&Cluster));
@@ -91,6 +93,14 @@ pub(crate) const STOP_SERVERS: &[Scenario] = &[
 /// They compare what daemons do in the same time, so nothing else runs.
 pub(crate) const COMPARE_TIMES: &[Scenario] =
     &[("a_mapping_whose_resources_break", isolation::a_mapping_whose_resources_break)];
+
+/// As [`config`], with the archive in a directory of this machine.
+fn config_with_local_root(cluster: &Cluster, name: &str, mapping: &str, root: &Path) -> String {
+    let hdfs = format!("root = \"{}/{name}\"", cluster.hdfs());
+    let text = config(cluster, name, mapping);
+    assert!(text.contains(&hdfs), "{text}");
+    text.replace(&hdfs, &format!("root = \"file://{}\"", root.display()))
+}
 
 /// The configuration that most scenarios share; everything has the scenario's name.
 fn config(cluster: &Cluster, name: &str, mapping: &str) -> String {

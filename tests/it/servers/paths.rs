@@ -1,13 +1,12 @@
 //! Directories of values, times of fields and rolls by event time, as a daemon makes them that is
 //! killed in the middle: read by DuckDB, and by the program itself.
 
-use std::process::Command;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::config;
-use super::readers::python;
+use super::config_with_local_root;
+use super::readers::read_by_python;
 use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send_full};
 
 const NAME: &str = "paths";
@@ -80,10 +79,7 @@ pub(crate) fn directories_of_values(cluster: &Cluster) {
     topics.iter().for_each(|topic| cluster.create_topic(topic, 2));
     let home = cluster.home(NAME);
     let root = home.join("archive");
-    let hdfs = format!("root = \"{}/{NAME}\"", cluster.hdfs());
-    let text = config(cluster, NAME, MAPPINGS);
-    assert!(text.contains(&hdfs), "{text}");
-    let text = text.replace(&hdfs, &format!("root = \"file://{}\"", root.display()));
+    let text = config_with_local_root(cluster, NAME, MAPPINGS, &root);
     let daemon = Daemon::start(&home, "a", &text);
     produce(cluster, 0..RECORDS / 2);
     eventually("something is archived", LIMIT, || {
@@ -114,11 +110,7 @@ pub(crate) fn directories_of_values(cluster: &Cluster) {
 }
 
 fn read_by_others(root: &str) {
-    let run = Command::new(python()).args(["-c", SCRIPT, root]).output().unwrap();
-    let said = String::from_utf8_lossy(&run.stdout);
-    let complained = String::from_utf8_lossy(&run.stderr);
-    assert!(run.status.success(), "{said}{complained}");
-    let read: Value = serde_json::from_str(said.trim()).unwrap();
+    let read = read_by_python(SCRIPT, &[root]);
     let sixth = RECORDS / 6;
     // DuckDB shows the partition of records without the value as it is; Hive and Spark say null.
     let none = "__HIVE_DEFAULT_PARTITION__";

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::config;
 use crate::support::{Cluster, Daemon, Lines, alluvium, eventually, flush, send};
@@ -36,6 +36,17 @@ words = duckdb.sql(f"select word, sum(count)::bigint from {rows} group by word")
 out["words"] = dict(words)
 print(json.dumps(out))
 "#;
+
+/// What a script prints, as JSON; readers that are not ours run in it.
+pub(super) fn read_by_python(script: &str, arguments: &[&str]) -> Value {
+    let ran = Command::new(python())
+        .args(["-c", script])
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|e| panic!("{} (make python sets it up): {e}", python().display()));
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    serde_json::from_slice(&ran.stdout).unwrap()
+}
 
 /// The Python that `make` set up.
 pub(super) fn python() -> PathBuf {
@@ -74,7 +85,7 @@ pub(super) fn recount_on_an_engine(arguments: &[&str], words: u64) {
     assert_eq!(code, 0, "{sql}");
     let ran = Command::new(python()).args(["-c", RECOUNT, &sql]).output().unwrap();
     assert!(ran.status.success(), "{}\n{sql}", String::from_utf8_lossy(&ran.stderr));
-    let got: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let got: Value = serde_json::from_slice(&ran.stdout).unwrap();
     assert_eq!((&got["differences"], &got["planted"]), (&json!([]), &json!(true)), "{got} {sql}");
     assert!(words <= got["recounted"].as_u64().unwrap(), "{got} {sql}");
 }
@@ -123,12 +134,7 @@ archive = {{ root = "file://{0}", path = "{{topic}}/dt=%F" }}
     let old = root.join(topic).join("dt=2025-01-01/hr=17/part-of-version-1.parquet");
     let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/raw-v1.parquet");
     let _ = std::fs::copy(golden, old).unwrap();
-    let ran = Command::new(python())
-        .args(["-c", SCRIPT, root.to_str().unwrap(), topic, counts])
-        .output()
-        .unwrap_or_else(|e| panic!("{} (make python sets it up): {e}", python().display()));
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    let got: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let got = read_by_python(SCRIPT, &[root.to_str().unwrap(), topic, counts]);
     // The old file has 19 rows, of offsets that the new ones have, too.
     assert_eq!(got["rows"], 3_019);
     assert_eq!(got["rows_by_first"], 3_019);

@@ -1,13 +1,12 @@
 //! Values of Avro whose schemas are in a real registry, which dies, comes back, and has a new
 //! version of the schema.
 
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::config;
-use super::readers::python;
+use super::readers::read_by_python;
 use crate::support::{
     Cluster, Daemon, alluvium, assert_line, check_live, eventually, flush, send_full,
 };
@@ -244,9 +243,7 @@ fn waits_alone(
 fn assert_files(cluster: &Cluster, name: &str) {
     let root = cluster.copied_root(name);
     let root = root.trim_start_matches("file://");
-    let ran = Command::new(python()).args(["-c", SCRIPT, root]).output().unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    let got: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let got = read_by_python(SCRIPT, &[root]);
     // Three batches in two partitions.
     let (all, wrong) = (6 * BATCH, 6 * BATCH / 20);
     let tombstones = 6 * BATCH / 100;

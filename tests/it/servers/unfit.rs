@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::config;
-use super::readers::{python, recount_on_an_engine};
+use super::readers::{python, read_by_python, recount_on_an_engine};
 use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send_full};
 
 const COLUMNS: &str = r#"
@@ -143,9 +143,7 @@ pub(crate) fn records_that_do_not_fit(cluster: &Cluster) {
 
     let root = cluster.copied_root(name);
     let root = root.trim_start_matches("file://");
-    let ran = Command::new(python()).args(["-c", SCRIPT, root]).output().unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    let got: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let got = read_by_python(SCRIPT, &[root]);
     assert_columns(&got);
     assert_nested(&std::path::Path::new(root).join("nested-in"));
 
