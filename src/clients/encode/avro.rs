@@ -5,12 +5,13 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Fields, Schema};
+use arrow_array::cast::AsArray as _;
+use arrow_array::{ArrayRef, ListArray, RecordBatch, StructArray};
 use arrow_avro::schema::AvroSchema;
 use arrow_avro::writer::format::AvroBinaryFormat;
 use arrow_avro::writer::{Encoder, WriterBuilder};
+use arrow_schema::{DataType, Field, Fields, Schema};
+use arrow_select::take::take;
 use bytes::Bytes;
 
 use crate::clients::encode::chunks::{Chunks, SMALL};
@@ -123,6 +124,29 @@ fn plain(field: &Field) -> Field {
     Field::new(field.name(), kind, field.is_nullable())
 }
 
+/// The array as [`plain`] describes its field. Bytes are copied where a dictionary was, and nowhere else.
+fn plain_array(array: ArrayRef, kind: &DataType) -> Result<ArrayRef, EncodeError> {
+    Ok(match kind {
+        kind if array.data_type() == kind => array,
+        DataType::List(element) => {
+            let (_, offsets, values, nulls) = array.as_list::<i32>().clone().into_parts();
+            let values = plain_array(values, element.data_type())?;
+            Arc::new(ListArray::try_new(Arc::clone(element), offsets, values, nulls)?)
+        }
+        DataType::Struct(fields) => {
+            let (_, arrays, nulls) = array.as_struct().clone().into_parts();
+            let arrays = arrays.into_iter().zip(fields);
+            let arrays: Result<Vec<ArrayRef>, EncodeError> =
+                arrays.map(|(array, field)| plain_array(array, field.data_type())).collect();
+            Arc::new(StructArray::try_new(fields.clone(), arrays?, nulls)?)
+        }
+        _ => {
+            let dictionary = array.as_any_dictionary();
+            take(dictionary.values(), dictionary.keys(), None)?
+        }
+    })
+}
+
 impl<B: Builder> File<B> {
     pub(super) fn new(
         rows: B,
@@ -171,15 +195,10 @@ impl<B: Builder> File<B> {
         }
         let (values, before) = (self.rows.bytes() as u64, self.exact_size());
         let (_, arrays, _) = self.rows.batch()?.into_parts();
-        let arrays: Result<Vec<ArrayRef>, _> = self
-            .schema
-            .fields()
-            .iter()
+        let fields = self.schema.fields().iter();
+        let arrays: Result<Vec<ArrayRef>, EncodeError> = fields
             .zip(arrays)
-            .map(|(field, array)| match array.data_type() == field.data_type() {
-                true => Ok(array),
-                false => cast(&array, field.data_type()),
-            })
+            .map(|(field, array)| plain_array(array, field.data_type()))
             .collect();
         // The encoder compares the schema, which has its own metadata.
         self.encoder.encode(&RecordBatch::try_new(Arc::clone(&self.schema), arrays?)?)?;

@@ -8,7 +8,7 @@ pub enum EncodeError {
     #[error("can't write Parquet: {0}")]
     Parquet(#[from] ::parquet::errors::ParquetError),
     #[error("can't build columns: {0}")]
-    Arrow(#[from] arrow::error::ArrowError),
+    Arrow(#[from] arrow_schema::ArrowError),
     #[error("can't write Avro: {0}")]
     Avro(#[from] arrow_avro::errors::AvroError),
     #[error("can't compress: {0}")]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, StringArray};
+use arrow_array::{ArrayRef, BinaryArray, StringArray};
 
 /// A column of one row, or of a few.
 pub(super) enum Column<'a> {

@@ -14,8 +14,10 @@ use ::parquet::file::properties::{
 };
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::types::ColumnPath;
-use arrow::array::{ArrayRef, AsArray as _};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampMicrosecondType};
+use arrow_array::ArrayRef;
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::{Int64Type, TimestampMicrosecondType};
+use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
 use parking_lot::Mutex;
 

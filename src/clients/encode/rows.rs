@@ -9,12 +9,15 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use ::parquet::arrow::PARQUET_FIELD_ID_META_KEY;
-use arrow::array::{
-    ArrayRef, BinaryBuilder, DictionaryArray, Int32Array, Int64Builder, ListArray, ListBuilder,
-    RecordBatch, StringArray, StringBuilder, StructArray, TimestampMicrosecondBuilder,
+use arrow_array::builder::{
+    BinaryBuilder, Int64Builder, ListBuilder, StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow::buffer::{OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema, TimeUnit};
+use arrow_array::types::Int32Type;
+use arrow_array::{
+    ArrayRef, DictionaryArray, Int32Array, ListArray, RecordBatch, StringArray, StructArray,
+};
+use arrow_buffer::{OffsetBuffer, ScalarBuffer};
+use arrow_schema::{DataType, Field, Fields, Schema, TimeUnit};
 
 use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::large::Column;

@@ -1,6 +1,6 @@
 //! What is chosen about files beside their format, as readers find it in them.
 
-use arrow::datatypes::DataType;
+use arrow_schema::DataType;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::bloom_filter::Sbbf;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{BufRead, BufReader, Cursor, Read};
 
-use arrow::array::{Array, AsArray, BinaryArray, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{Int64Type, TimestampMillisecondType};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int64Type, TimestampMillisecondType};
+use arrow_array::{Array, BinaryArray, Int64Array, RecordBatch, StringArray};
 use arrow_avro::reader::ReaderBuilder;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

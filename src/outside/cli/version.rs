@@ -21,7 +21,7 @@ pub(super) fn long() -> &'static str {
             short(),
             locked("hdfs-native"),
             locked("parquet"),
-            locked("arrow"),
+            locked("arrow-array"),
         )
     });
     &TEXT
