@@ -12,10 +12,12 @@
 # make docs    the manual, in target/manual, with every link in it checked
 # make prove   what takes longer than `make test` may, some hours; writes docs/proof.md; ONLY="search chaos"
 # make fuzz    every decoder of what others may have written, MINUTES=15 in all; ONLY="entry field"
+# make oldest  some scenarios on other versions of the servers: KAFKA=3.1.2 HADOOP=2.10.2
+# make old-cpu what reads and writes bytes, on an emulated CPU of 2006
 # make search  the largest of the exhaustive searches (minutes)
 #
 # Each installs what is missing (Debian packages, jars from Maven Central) and says so.
-.PHONY: demo check test bench bench-memory chaos crashes fuzz search prove docs setup python browser manual build lint clean deb tarball package-test
+.PHONY: demo check test oldest old-cpu bench bench-memory chaos crashes fuzz search prove docs setup python browser manual build lint clean deb tarball package-test
 
 # Named by `alluvium --version`.
 export ALLUVIUM_COMMIT ?= $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
@@ -45,9 +47,19 @@ bench-memory: setup
 chaos: setup
 	MINUTES=$(MINUTES) SEED=$(SEED) SECURE=$(SECURE) $(CARGO) test $(PROFILE) --test it chaos
 
-# Writes the tables in docs/crashes.md and README.md anew.
+# Writes the table in docs/crashes.md anew.
 crashes: setup
 	ALLUVIUM_TABLE=$(if $(SECURE),,1) SECURE=$(SECURE) $(CARGO) test $(PROFILE) --test it crashes
+
+# The scenarios that need nothing of newer servers, on other versions of them.
+OLDEST = the_tutorial_by join_stop_and_kill every_byte_of_every hdfs_goes_away roots_that_were_wiped one_count
+oldest: setup
+	for name in $(OLDEST); do TESTBED_KAFKA=$(KAFKA) TESTBED_HADOOP=$(HADOOP) $(CARGO) test $(PROFILE) --test it $$name || exit 1; done
+
+# What reads and writes bytes, on the first 64-bit CPU of this name, which knows nothing later than SSSE3.
+old-cpu: setup
+	testbed/setup cpu
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="qemu-x86_64 -cpu Conroe" $(CARGO) test $(PROFILE) --lib -- encode formats layout
 
 fuzz: setup
 	MINUTES=$(MINUTES) ONLY="$(ONLY)" CARGO="$(CARGO)" testbed/fuzz
