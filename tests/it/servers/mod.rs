@@ -62,6 +62,7 @@ pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
     ("partitions_that_were_added", mistakes::partitions_that_were_added),
     ("an_operator_at_work", operate::an_operator_at_work),
     ("the_page_in_a_browser", page::the_page_in_a_browser),
+    ("the_manual_in_a_browser", page::the_manual_in_a_browser),
     ("the_tutorial_by_console_tools", records::the_tutorial_by_console_tools),
     ("two_instances_of_one_name", mistakes::two_instances_of_one_name),
     ("fields_keys_and_odd_times", merge::fields_keys_and_odd_times),

@@ -1,6 +1,8 @@
 //! The status page in a browser: light, dark, on a phone, without JavaScript, and when the daemon
-//! goes.
+//! goes; and the pages of the manual.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
@@ -117,4 +119,45 @@ pub(crate) fn the_page_in_a_browser(cluster: &Cluster) {
     assert_eq!(daemon.stop(), 0);
     eventually("the page says that the daemon is gone", LIMIT, || browser.text().contains(LOST));
     picture(&mut browser, "gone");
+}
+
+/// Pictures that are not there, and wide things that push a page beyond its window.
+const BROKEN: &str = r"
+(() => {
+  const faults = [...document.images].filter(i => !i.naturalWidth).map(i => `no picture ${i.src}`);
+  const beyond = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  if (0 < beyond) faults.push(`${beyond} pixels wider than its window`);
+  if (!document.querySelector('main h1')) faults.push('no title');
+  return faults.join(', ');
+})()";
+
+/// Every page of the manual as a person sees it, on a screen and on a phone.
+pub(crate) fn the_manual_in_a_browser(cluster: &Cluster) {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let built = Command::new(top.join("testbed/manual")).output().unwrap();
+    let said = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "{said}");
+    let book = top.join("target/manual");
+    let summary = std::fs::read_to_string(top.join("docs/SUMMARY.md")).unwrap();
+    let named = summary.lines().filter_map(|line| line.rsplit_once("](")?.1.strip_suffix(".md)"));
+    let pages: Vec<&str> = named.collect();
+    assert!(40 < pages.len(), "{pages:?}");
+    let dir = cluster.home("manual-pages");
+    let mut browser = Browser::start(&dir.join("profile"));
+    let mut faults = Vec::new();
+    for width in [1280, 390] {
+        let size = json!({
+            "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600
+        });
+        let _ = browser.call("Emulation.setDeviceMetricsOverride", size);
+        for page in &pages {
+            browser.open(&format!("file://{}/{page}.html", book.display()));
+            let found = browser.ask(BROKEN);
+            if found != "" {
+                browser.picture(&dir.join(format!("{}-{width}.png", page.replace('/', "-"))));
+                faults.push(format!("{page} at {width} pixels: {found}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
