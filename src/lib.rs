@@ -40,6 +40,7 @@ pub mod testing {
     pub use crate::common::config::{HdfsOptions, Root, json_schema, reference};
     pub use crate::common::crash::Step;
     pub use crate::common::metrics::catalogue;
+    pub use crate::outside::audit::live::SECTIONS;
     pub use crate::pure::layout::names::parse_entry;
     pub use crate::pure::protocol::{Committed, Entry};
     pub use crate::pure::record::Offset;

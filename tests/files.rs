@@ -6,6 +6,7 @@ mod manual;
 #[path = "support/promtool.rs"]
 mod promtool;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -63,6 +64,7 @@ fn the_schema_takes_the_examples_and_finds_mistakes() {
         ("open_files = 64", "open_files = \"64\"", "at \'/archive/roll/open_files\'"),
         ("topics = [", "topics = \"Hello-Kafka\" # [", "at \'/mapping/hello/topics\'"),
         ("by = \"word\"", "by = \"words\"", "at \'/mapping/hello/wordcount/by\'"),
+        ("window = \"2s\"", "window = \"2 parsecs\"", "at \'/mapping/hello/wordcount/window\'"),
         ("time = \"record\"", "time = { unit = \"ms\" }", "at \'/archive/time\'"),
         ("\ntime = \"record\"                     # Kafka's", "\ntime = 1 # ", "wordcount/time\'"),
         ("lowercase = false", "lowercase = \"no\"", "at \'/mapping/hello/wordcount/lowercase\'"),
@@ -242,12 +244,38 @@ fn every_mistake_is_told_at_its_place() {
     let golden = std::fs::read_to_string(top().join("tests/golden/mistakes.txt")).unwrap();
     assert_eq!(places, golden.lines().collect::<Vec<_>>());
     assert!(12 <= places.len(), "a dozen at least");
+    let page = std::fs::read_to_string(top().join("docs/configuration.md")).unwrap();
+    for fault in faults {
+        let section = fault["section"].as_str().unwrap();
+        assert!(anchors("configuration.md", &page).contains(section), "{section}");
+    }
     let [_, text] = check(&[]);
+    assert!(text.contains("in configuration.md, [archive], [daemon], [kafka], [mapping"), "{text}");
     for place in &places {
         let mut parts = place.splitn(3, ' ');
         let [line, column, key] = std::array::from_fn(|_| parts.next().unwrap());
         let want = format!("line {line}, column {column}: {key}: ");
         assert_eq!(text.matches(&want).count(), 1, "{want}\n{text}");
+    }
+}
+
+/// Each section of a page, as links name it.
+fn anchors(name: &str, page: &str) -> BTreeSet<String> {
+    let titles = page.lines().filter_map(|line| line.strip_prefix("## "));
+    let anchor = |title: &str| -> String {
+        let kept = title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+    };
+    titles.map(|title| format!("{name}#{}", anchor(title))).collect()
+}
+
+/// Whatever `check --live` tries leads to a section of the manual.
+#[test]
+fn what_is_tried_leads_to_the_manual() {
+    for (what, section) in alluvium::testing::SECTIONS {
+        let (name, _) = section.split_once('#').unwrap();
+        let page = std::fs::read_to_string(top().join("docs").join(name)).unwrap();
+        assert!(anchors(name, &page).contains(section), "{what}: {section}");
     }
 }
 

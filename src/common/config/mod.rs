@@ -44,7 +44,7 @@ pub use kafka::{Kafka, SECRETS};
 pub use kerberos::Kerberos;
 pub use mapping::{Mapping, Start, Topics};
 pub use places::KeyPlaces;
-pub use reference::{reference, reference_tables};
+pub use reference::{reference, reference_tables, table_of_key};
 pub use registry::Registry;
 pub use root::{ErasureCoding, HdfsOptions, Root};
 pub use schema::json_schema;

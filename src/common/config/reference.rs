@@ -53,6 +53,24 @@ pub struct ReferenceKey {
     pub words: String,
 }
 
+/// The section of docs/configuration.md that describes a key of a configuration, as the name of a
+/// table: `mapping.NAME.wordcount` for `mapping.orders.wordcount.window`, and `archive.roll` for
+/// `mapping.orders.archive.roll.age`. None for what is no key of a known table.
+#[must_use]
+pub fn table_of_key(key: &str) -> Option<&'static str> {
+    let parts: Vec<&str> = key.split('.').collect();
+    let own = match &*parts {
+        ["mapping", _, "archive", ..] => parts[2..].join("."),
+        ["mapping", _, "wordcount", "archive", ..] => parts[3..].join("."),
+        ["mapping", _, rest @ ..] => [&["mapping", "NAME"], rest].concat().join("."),
+        _ => key.to_string(),
+    };
+    let is_of =
+        |table: &&str| own.strip_prefix(*table).is_some_and(|r| r.is_empty() || r.starts_with('.'));
+    let tables = TABLES.into_iter().chain([PARTIALS]).map(|(table, _)| table);
+    tables.filter(is_of).max_by_key(|table| table.len())
+}
+
 /// All tables with all keys.
 #[must_use]
 pub fn reference_tables() -> Vec<ReferenceTable> {
@@ -191,6 +209,29 @@ mod tests {
         "mapping.NAME.wordcount.archive",
         "mapping.NAME.wordcount.output_topic",
     ];
+
+    #[test]
+    fn each_key_leads_to_a_table() {
+        for (key, table) in [
+            ("kafka", Some("kafka")),
+            ("kafka.groupid", Some("kafka")),
+            ("kafka.properties.\"enable.auto.commit\"", Some("kafka")),
+            ("kafka.kerberos.keytab", Some("kafka.kerberos")),
+            ("archive.root", Some("archive")),
+            ("archive.hadoop.\"dfs.replication\"", Some("archive")),
+            ("mapping.orders.topics", Some("mapping.NAME")),
+            ("mapping.orders", Some("mapping.NAME")),
+            ("mapping.orders.archive.path", Some("archive")),
+            ("mapping.orders.archive.roll.age", Some("archive.roll")),
+            ("mapping.orders.wordcount.window", Some("mapping.NAME.wordcount")),
+            ("mapping.orders.wordcount.archive.codec", Some("archive")),
+            ("mapping.orders.wordcount.partials.topic", Some("mapping.NAME.wordcount.partials")),
+            ("kafkas", None),
+            ("(file)", None),
+        ] {
+            assert_eq!(table_of_key(key), table, "{key}");
+        }
+    }
 
     #[test]
     fn the_example_shows_true_defaults() {

@@ -35,6 +35,11 @@ struct Schema {
 /// The keys of one table: their names and facts.
 type Children<'a> = BTreeMap<&'a str, (String, &'a Fact)>;
 
+/// Numbers and units of a duration, as `pure::duration` reads them; editors show what is none.
+const DURATION: &str = "^[0-9][0-9.,: ]*((years?|yrs?|y|months?|mos?|weeks?|wks?|w|days?|d|hours?|hrs?|h\
+    |minutes?|mins?|m|seconds?|secs?|s|milliseconds?|millis?|msecs?|ms|microseconds?|micros?|usecs?\
+    |us|µs|nanoseconds?|nanos?|nsecs?|ns)[0-9.,: ]*)*$";
+
 impl Schema {
     fn children(&self, path: &str) -> Children<'_> {
         let prefix = if path.is_empty() { String::new() } else { format!("{path}.") };
@@ -81,7 +86,7 @@ impl Schema {
             Kind::Number { least, most } => {
                 json!({ "type": "integer", "minimum": least, "maximum": most })
             }
-            Kind::Duration { .. } => json!({ "type": "string", "pattern": "^[0-9]" }),
+            Kind::Duration { .. } => json!({ "type": "string", "pattern": DURATION }),
             Kind::Size { .. } => json!({ "type": "string", "pattern": "^[0-9.]+ *[a-zA-Z]*$" }),
             Kind::Choice(words) => json!({ "enum": words }),
             Kind::Texts => json!({ "type": "array", "items": { "type": "string" } }),

@@ -1,5 +1,6 @@
 //! Arguments that several commands take.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -7,7 +8,7 @@ use clap::Args;
 use crate::clients::kafka;
 use crate::clients::kerberos;
 use crate::clients::store;
-use crate::common::config::{Config, ConfigFault, Faulty, KeyPlaces};
+use crate::common::config::{Config, ConfigFault, Faulty, KeyPlaces, table_of_key};
 use crate::common::files;
 use crate::outside::cli::exit::{EX_CONFIG, EX_USAGE};
 use crate::outside::cli::output::complain;
@@ -99,7 +100,16 @@ impl ConfigArgs {
         }
         let n = faults.0.len();
         let plural = if n == 1 { "" } else { "s" };
-        format!("{}: {n} fault{plural}\n{faults}", self.config.display())
+        let tables = faults.0.iter().filter_map(|fault| table_of_key(&fault.key));
+        let tables: BTreeSet<String> = tables.map(|table| format!("[{table}]")).collect();
+        let more = match tables.is_empty() {
+            true => String::new(),
+            false => format!(
+                "\nthe manual describes the keys in configuration.md, {}; `man 5 alluvium.toml` does, too",
+                Vec::from_iter(tables).join(", ")
+            ),
+        };
+        format!("{}: {n} fault{plural}\n{faults}{more}", self.config.display())
     }
 
     pub(super) fn path(&self) -> &Path {

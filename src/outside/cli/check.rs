@@ -6,7 +6,9 @@ use clap::Args;
 use comfy_table::Table;
 use serde_json::{Value, json};
 
-use crate::common::config::{ArchiveConfig, Config, ConfigFault, Kerberos, Mapping, Topics};
+use crate::common::config::{
+    ArchiveConfig, Config, ConfigFault, Kerberos, Mapping, Topics, table_of_key,
+};
 use crate::engine::archive::calls::{CALLS_A_FILE, CALLS_A_ROLL};
 use crate::outside::audit::live::{self, Outcome, Tried};
 use crate::outside::cli::arguments::ConfigArgs;
@@ -87,12 +89,19 @@ impl Check {
     }
 }
 
+/// Where the manual describes the key.
+fn section_of(fault: &ConfigFault) -> Option<String> {
+    table_of_key(&fault.key)
+        .map(|table| format!("configuration.md#{}", table.to_lowercase().replace('.', "")))
+}
+
 fn fault_json(fault: &ConfigFault) -> Value {
     json!({
         "key": fault.key,
         "line": fault.place.map(|p| p.line),
         "column": fault.place.map(|p| p.column),
         "message": fault.message,
+        "section": section_of(fault),
     })
 }
 
@@ -117,7 +126,8 @@ fn mapping_json(mapping: &Mapping, now_ms: i64) -> Value {
 
 fn tried_json(tried: &Tried) -> Value {
     let mut all = json!({
-        "what": tried.what, "outcome": tried.outcome.to_string(), "text": tried.text
+        "what": tried.what, "outcome": tried.outcome.to_string(), "text": tried.text,
+        "section": tried.section()
     });
     for (name, value) in &tried.figures {
         all[*name] = json!(value);
@@ -170,7 +180,13 @@ fn try_live(config: &Config) -> u8 {
     if wrong == 0 {
         return 0;
     }
-    complain(&format!("{wrong} of {} tries failed; the lines with WRONG say why", tried.len()));
+    let failed = tried.iter().filter(|t| t.outcome == Outcome::Wrong);
+    let sections: BTreeSet<&str> = failed.filter_map(Tried::section).collect();
+    let pages = Vec::from_iter(sections).join(", ");
+    complain(&format!(
+        "{wrong} of {} tries failed; the lines with WRONG say why, and the manual tells more: {pages}",
+        tried.len()
+    ));
     EX_UNAVAILABLE
 }
 

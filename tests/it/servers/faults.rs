@@ -228,6 +228,7 @@ pub(crate) fn every_wrong_start_says_what_is_wrong(cluster: &Cluster) {
         69,
         &["/forbidden", "Permission denied", "archive.user"],
     );
+    each_line_is_an_object(&cluster.home(name).join("lines.toml"), &namenode);
     limits_of_the_brokers(cluster, name, &right, &check);
     let daemon = Daemon::start(&cluster.home(name), "topic", &right);
     eventually("it says that the topic is missing", Duration::from_secs(60), || {
@@ -236,6 +237,26 @@ pub(crate) fn every_wrong_start_says_what_is_wrong(cluster: &Cluster) {
     eventually("it is alive", Duration::from_secs(30), || daemon.get("/livez").is_some());
     assert!(daemon.get("/readyz").is_none());
     assert_eq!(daemon.stop(), 0);
+}
+
+/// `--log-format json`: one object a line, and a code in each that a person may have to act on.
+fn each_line_is_an_object(file: &std::path::Path, config: &str) {
+    std::fs::write(file, config).unwrap();
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_alluvium"));
+    let ended = program.args(["run", "--log-format", "json", "--config"]).arg(file).output();
+    let ended = ended.unwrap();
+    let text = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(69), "{text}");
+    // The last line is the program's own, and tells why it ends.
+    let of_log: Vec<&str> = text.lines().filter(|line| line.starts_with('{')).collect();
+    assert!(!of_log.is_empty() && text.lines().count() <= of_log.len() + 1, "{text}");
+    for line in of_log {
+        let object: serde_json::Value = serde_json::from_str(line).unwrap();
+        let is_told = matches!(object["level"].as_str().unwrap(), "WARN" | "ERROR");
+        let has_code = object["fields"]["code"].as_str().is_some_and(|c| c.starts_with("AL"));
+        assert!(object["fields"]["message"].is_string() && object["timestamp"].is_string());
+        assert!(has_code || !is_told, "{line}");
+    }
 }
 
 /// What the NameNode has to bear with the partitions that there are, as JSON too; a limit refuses.
@@ -255,6 +276,8 @@ fn a_budget_is_told_and_kept(file: &std::path::Path, right: &str) {
         (0, &json!([]), &json!(["tried-in"]))
     );
     let all = told["live"].as_array().unwrap();
+    let led = |tried: &&serde_json::Value| tried["section"].is_string();
+    assert_eq!(all.iter().filter(led).count(), all.len(), "each leads to the manual: {all:?}");
     let total = all.iter().find(|l| l["what"] == "NameNode budget of all mappings").unwrap();
     let files = total["files_a_day"].as_u64().unwrap();
     assert!(4 <= files && total["inodes_a_day"] == 2 * files, "{total}");

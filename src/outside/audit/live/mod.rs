@@ -22,4 +22,4 @@ mod topics;
 mod tried;
 
 pub use all::try_all;
-pub use tried::{Outcome, Tried};
+pub use tried::{Outcome, SECTIONS, Tried};

@@ -25,6 +25,21 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// Where the manual tells more of what was tried, by how its name begins.
+pub const SECTIONS: [(&str, &str); 11] = [
+    ("NameNode budget", "sizing.md#files"),
+    ("Kerberos ", "security.md#hdfs-kerberos-and-two-namenodes"),
+    ("root ", "security.md#permissions-in-hdfs"),
+    ("copies in ", "files.md#copies-blocks-owner-and-group"),
+    ("brokers ", "security.md#kafka-logging-in"),
+    ("group ", "security.md#kafka-access-lists"),
+    ("transactional id ", "security.md#kafka-access-lists"),
+    ("topic ", "security.md#kafka-access-lists"),
+    ("topics", "security.md#kafka-access-lists"),
+    ("registry ", "security.md#the-registry-of-schemas"),
+    ("clock of ", "troubleshooting.md#clocks"),
+];
+
 /// Numbers of a try, by their names in JSON.
 pub type Figures = Vec<(&'static str, u64)>;
 
@@ -37,6 +52,15 @@ pub struct Tried {
     pub text: String,
     /// What of the text a program may want.
     pub figures: Figures,
+}
+
+impl Tried {
+    /// The page of the manual and its section.
+    #[must_use]
+    pub fn section(&self) -> Option<&'static str> {
+        let found = SECTIONS.iter().find(|(begin, _)| self.what.starts_with(begin));
+        found.map(|(_, section)| *section)
+    }
 }
 
 /// Everything that was tried, in order.
