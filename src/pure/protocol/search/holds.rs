@@ -98,6 +98,32 @@ fn the_topic_of_partial_counts_is_made_again() {
     holds(scope);
 }
 
+/// As `repair` asks for: the files that no entry names are moved away first.
+#[test]
+fn the_last_entry_is_removed_and_repaired() {
+    holds(Scope { entry_lost: true, repairs: true, store_fails: false, ..Scope::small() });
+}
+
+/// Each two of the damages that a person repairs, in any order, with each repair of either.
+#[test]
+fn any_two_damages_are_repaired() {
+    let one = Scope { repairs: true, store_fails: false, workers: 1, ..Scope::small() };
+    type Damage = (&'static str, fn(Scope) -> Scope);
+    let damages: [Damage; 5] = [
+        ("the offset expires", |s| Scope { expiry: true, ..s }),
+        ("retention", |s| Scope { retention: true, gaps_stop: true, ..s }),
+        ("the entry is lost", |s| Scope { entry_lost: true, ..s }),
+        ("the topic is made again", |s| Scope { remade: true, ..s }),
+        ("the topic of partial counts is made again", |s| Scope { partials_remade: true, ..s }),
+    ];
+    for (i, (first, add_first)) in damages.iter().enumerate() {
+        for (second, add_second) in &damages[i + 1..] {
+            println!("{first}, {second}");
+            holds(add_second(add_first(one)));
+        }
+    }
+}
+
 #[test]
 fn archive_only() {
     holds(Scope { counts: false, ..Scope::small() });

@@ -83,6 +83,8 @@ pub(super) enum Event {
     },
     PartialsAreMadeAgain,
     EntryIsLost,
+    /// An operator moves the files of the removed entry out of the root, as `repair` asks for.
+    FilesAreMovedAway,
     /// Whoever repairs dies after the entry and before the commit.
     RepairDies,
     IsRepaired(Mended),
@@ -238,6 +240,7 @@ impl Event {
             | Event::TopicIsMadeAgain { .. }
             | Event::PartialsAreMadeAgain
             | Event::EntryIsLost
+            | Event::FilesAreMovedAway
             | Event::RepairDies
             | Event::IsRepaired(_) => Shared::Apart,
         }
@@ -322,6 +325,7 @@ impl fmt::Display for Event {
                 write!(f, "the topic is made again, and its committed offset {offsets}")
             }
             Event::EntryIsLost => f.write_str("somebody removes the ledger's last entry"),
+            Event::FilesAreMovedAway => f.write_str("its files are moved out of the root"),
             Event::RepairDies => f.write_str("a repair puts its entry and dies"),
             Event::IsRepaired(mended) => write!(f, "a repair {mended}"),
         }

@@ -141,7 +141,7 @@ impl World {
                 scope.remade
             }
             Stop::OtherPartials { .. } => scope.partials_remade,
-            Stop::CommittedBeyondLedger { .. } => self.unnamed != 0,
+            Stop::CommittedBeyondLedger { .. } => self.unnamed != 0 || self.emptied,
             Stop::ArchiveGap { range } if self.sealed_behind(self.life, range.from).is_some() => {
                 self.alarm = Some("an owner stops for records that a sealed attempt has");
                 return;

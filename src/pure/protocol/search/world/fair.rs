@@ -84,9 +84,9 @@ impl World {
 
     /// A stopped partition is excused from progress: a person has to decide.
     fn excused(&self, scope: &Scope) -> bool {
-        // Nor is one whose entry was removed: a person has to put it back.
+        // Nor is one whose entry was removed: a person has to put it back, or to move its files.
         let stopped = self.workers.iter().flatten().any(|w| w.machine.is_stopped());
-        self.unnamed != 0 || !scope.repairs && stopped
+        !scope.repairs && (self.unnamed != 0 || stopped)
     }
 
     /// Everything is archived, counted and committed, and staging is empty.

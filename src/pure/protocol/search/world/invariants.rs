@@ -77,7 +77,7 @@ fn i3_final_files_are_named(world: &World, _: &Scope) -> Option<&'static str> {
 /// F ≤ min(A, P), unless an operator has moved F.
 fn i4_offset_is_safe(world: &World, _: &Scope) -> Option<&'static str> {
     let c = world.committed.as_ref().filter(|_| !world.moved && world.of_this_life())?;
-    if world.unnamed != 0 {
+    if world.unnamed != 0 || world.emptied {
         return None;
     }
     let a = world.tail(world.life).map_or(Offset(0), |t| t.to);

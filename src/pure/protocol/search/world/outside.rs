@@ -2,7 +2,7 @@
 
 use super::super::scope::Scope;
 use super::super::step::{Act, Coordinator as _, Event, Mended};
-use super::state::{RECORDS, Steps, Stored, Worker, World, Wrote, bits, identity, life_of};
+use super::state::{Files, RECORDS, Steps, Stored, Worker, World, Wrote, bits, identity, life_of};
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::protocol::partition::Sinks;
 use crate::pure::protocol::repair::{Facts, Refused, RepairPlan};
@@ -216,6 +216,11 @@ impl World {
         {
             return;
         }
+        // `repair` refuses as long as readers see files that it would archive again.
+        if self.unnamed != 0 {
+            self.event(out, Event::FilesAreMovedAway, World::move_files_away);
+            return;
+        }
         let facts = self.facts(scope);
         let mut choices = vec![None];
         if matches!(facts.repair(None), Err(Refused::Choice { .. })) {
@@ -239,6 +244,15 @@ impl World {
         }
     }
 
+    fn move_files_away(&mut self) {
+        let of = |f: &Files| {
+            f.published && bits(OffsetRange { from: f.from, to: f.to }) & self.unnamed != 0
+        };
+        let moved: Vec<_> = self.ids().filter(|(_, f)| of(f)).map(|(id, _)| id).collect();
+        moved.into_iter().for_each(|id| self.attempts[id.0 as usize] = None);
+        (self.unnamed, self.emptied) = (0, true);
+    }
+
     fn apply_repair(&mut self, repair: &RepairPlan) {
         if let Some(put) = &repair.put {
             // What was found instead of a hole is looked at anew.
@@ -250,7 +264,7 @@ impl World {
         self.move_results(m.p);
         let (life, moved, lost) = (self.life, false, m.lost);
         let partials = life_of(m.partials.as_deref());
-        self.unaccepted = false;
+        (self.unaccepted, self.emptied) = (false, false);
         let metadata = Some(Wrote { at: *at, p: m.p, entry: m.entry, life, lost, partials });
         (self.committed, self.moved) = (Some(Stored { offset: *at, metadata }), moved);
         self.expired = None;

@@ -42,7 +42,7 @@ fn rank_of_act(act: Act, writer_is_gone: bool) -> Option<u8> {
 
 fn rank_of_event(event: Event) -> Option<u8> {
     Some(match event {
-        Event::IsRepaired(_) => 2,
+        Event::IsRepaired(_) | Event::FilesAreMovedAway => 2,
         Event::SettleDeletes(_) | Event::AuthorDeletes(_) => 7,
         Event::IsPublished(_) | Event::IsPublishedFirst(_) => 8,
         Event::IsAdopted(_) => 9,

@@ -38,6 +38,8 @@ pub(in super::super) struct World {
     pub(super) unaccepted: bool,
     /// Records, as bits, of an entry that was removed: readers see them in files without an entry.
     pub(super) unnamed: u8,
+    /// These files were moved out of the root, and the committed offset still names their entry.
+    pub(super) emptied: bool,
     /// Where the log begins.
     pub(super) log: Offset,
     /// By life: where the ledger begins.
@@ -193,6 +195,7 @@ impl World {
             partials: 0,
             unaccepted: false,
             unnamed: 0,
+            emptied: false,
             log: Offset(0),
             genesis: [None; LIVES],
             ledger: [[None; RECORDS]; LIVES],
