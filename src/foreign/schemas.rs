@@ -49,8 +49,9 @@ pub(super) fn avro_schema(text: &str) {
     let _ = schema.cells(&[2, 2, 120, 0, 0, 0]);
 }
 
-pub(super) const JSON: &str = r##"{"$id":"http://x/r.json","title":"R","type":"object","properties":{
-"s":{"type":["string","null"],"format":"date-time"},"n":{"connect.index":1,"type":"number",
+pub(super) const JSON: &str = r##"{"$id":"http://x/r.json","title":"R","type":"object",
+"properties":{"s":{"type":["string","null"],
+"format":"date-time"},"n":{"connect.index":1,"type":"number",
 "title":"org.apache.kafka.connect.data.Decimal","connect.parameters":{"scale":"2"},"default":1.5},
 "l":{"$ref":"#/definitions/l"},"o":{"$ref":"other.json#/$defs/a~1b"},"d":{"type":"integer",
 "title":"org.apache.kafka.connect.data.Date"},"b":{"type":"string","connect.type":"bytes"}},
@@ -92,7 +93,7 @@ message R {
   oneof o { fixed64 f = 5; google.protobuf.Timestamp t = 6; bytes b = 7; }
   optional E e = 8 [(confluent.field_meta) = { doc: "e", params: [{ key: "k", value: "v" }] }];
   google.protobuf.Struct j = 9; google.protobuf.StringValue w = 10; repeated R all = 11;
-  message Inner { reserved 2 to 5, "x"; double d = 1; }
+  message Inner { reserved 2 to 5; reserved "x"; double d = 1; }
 }
 enum E { option allow_alias = true; A = 0; B = 1; C = 1; }
 service S { rpc Call(R) returns (stream R); }

@@ -55,15 +55,29 @@ fn the_examples_of_the_documentation_are_read() {
     assert_eq!(cells(&[packed, &[0x30, 5], packed])[5], text("[3,270,86942,5,3,270,86942]"));
 }
 
+/// A field, its column, its bytes, its cell, and that of a message without the field.
+type Row<'a> = (&'a str, &'a str, Vec<u8>, Cell<'a>, Cell<'a>);
+
+const DEFINED: &str = "enum Kind { NONE = 0; SOME = 1; } message Inner { int64 n = 1; }";
+const IMPORTS: &str = "import \"google/protobuf/timestamp.proto\";
+    import \"google/protobuf/wrappers.proto\"; import \"google/protobuf/duration.proto\";
+    import \"google/protobuf/struct.proto\"; import \"google/type/date.proto\";";
+
+fn check((declared, kind, bytes, want, without): &Row<'_>) {
+    let of = first(&format!("{IMPORTS} message M {{ {declared}; }} {DEFINED}"));
+    assert_eq!(columns(&of), [format!("x {kind}")], "{declared}");
+    assert_eq!(of.cells(&[]).unwrap(), std::slice::from_ref(without), "{declared}");
+    assert_eq!(of.cells(bytes).unwrap(), std::slice::from_ref(want), "{declared}");
+}
+
 /// One type a line: its column, a value, and what a message without the field has.
 #[test]
 fn fields_are_columns_of_their_types() {
-    const DEFINED: &str = "enum Kind { NONE = 0; SOME = 1; } message Inner { int64 n = 1; }";
     let double = [&[9][..], &1.5_f64.to_le_bytes()].concat();
     let float = [&[13][..], &1.5_f32.to_le_bytes()].concat();
     let max = [&[8][..], &[0xff; 9], &[1]].concat();
     let fixed = |tag: u8, length: usize| [&[tag][..], &vec![0xff; length]].concat();
-    for (declared, kind, bytes, want, without) in [
+    let rows: Vec<Row<'_>> = vec![
         ("double x = 1", "float64", double.clone(), Cell::Float64(1.5), Cell::Float64(0.0)),
         ("float x = 1", "float64", float, Cell::Float64(1.5), Cell::Float64(0.0)),
         ("int32 x = 1", "int32", max.clone(), Cell::Int32(-1), Cell::Int32(0)),
@@ -89,6 +103,14 @@ fn fields_are_columns_of_their_types() {
         ("Kind x = 1", "string", vec![8, 9], text("9"), text("NONE")),
         ("optional int32 x = 1", "int32", vec![8, 0], Cell::Int32(0), Cell::Null),
         ("oneof o { int32 x = 1; }", "int32", vec![8, 0], Cell::Int32(0), Cell::Null),
+    ];
+    rows.iter().for_each(check);
+}
+
+/// As above.
+#[test]
+fn messages_and_lists_are_columns() {
+    let rows: Vec<Row<'_>> = vec![
         ("Inner x = 1", "json", sized(10, &[8, 5]), text("{\"n\":5}"), Cell::Null),
         ("repeated Inner x = 1", "json", sized(10, &[8, 5]), text("[{\"n\":5}]"), text("[]")),
         ("repeated string x = 1", "json", sized(10, b"a"), text("[\"a\"]"), text("[]")),
@@ -130,32 +152,18 @@ fn fields_are_columns_of_their_types() {
             Cell::Date(1),
             Cell::Null,
         ),
-        (
-            "google.protobuf.Struct x = 1",
-            "json",
-            sized(10, &[10, 6, 10, 1, b'k', 18, 1, 8]),
-            Cell::Null,
-            Cell::Null,
-        ),
-    ] {
-        let imports = "import \"google/protobuf/timestamp.proto\";
-            import \"google/protobuf/wrappers.proto\"; import \"google/protobuf/duration.proto\";
-            import \"google/protobuf/struct.proto\"; import \"google/type/date.proto\";";
-        let of = first(&format!("{imports} message M {{ {declared}; }} {DEFINED}"));
-        assert_eq!(columns(&of), [format!("x {kind}")], "{declared}");
-        assert_eq!(of.cells(&[]).unwrap(), [without], "{declared}");
-        match of.cells(&bytes) {
-            Ok(cells) => assert_eq!(cells, [want], "{declared}"),
-            Err(e) => assert_eq!(want, Cell::Null, "{declared}: {e}"),
-        }
-    }
+    ];
+    rows.iter().for_each(check);
 }
 
 /// Values of JSON as messages are that JSON again.
 #[test]
 fn json_in_messages_is_json() {
-    let of = first("import \"google/protobuf/struct.proto\"; message M {
-        google.protobuf.Struct s = 1; google.protobuf.Value v = 2; google.protobuf.ListValue l = 3; }");
+    let of = first(
+        "import \"google/protobuf/struct.proto\"; message M {
+        google.protobuf.Struct s = 1; google.protobuf.Value v = 2;
+        google.protobuf.ListValue l = 3; }",
+    );
     let number = [&[17][..], &2.5_f64.to_le_bytes()].concat();
     let yes = [32, 1];
     let null = [8, 0];
@@ -171,12 +179,17 @@ fn json_in_messages_is_json() {
 fn values_are_merged_as_readers_merge_them() {
     let of = first(
         "message Inner { int32 a = 1; int32 b = 2; repeated int32 c = 3; }
-         message Outer { int32 n = 1; Inner m = 2; oneof o { int32 x = 3; string y = 4; Inner z = 5; } }",
+         message Outer { int32 n = 1; Inner m = 2;
+           oneof o { int32 x = 3; string y = 4; Inner z = 5; } }",
     );
     // The first message of the file is Inner.
     assert_eq!(of.name, "Inner");
-    let all = messages(1, "message Inner { int32 a = 1; int32 b = 2; repeated int32 c = 3; }
-         message Outer { int32 n = 1; Inner m = 2; oneof o { int32 x = 3; string y = 4; Inner z = 5; } }");
+    let all = messages(
+        1,
+        "message Inner { int32 a = 1; int32 b = 2; repeated int32 c = 3; }
+         message Outer { int32 n = 1; Inner m = 2;
+           oneof o { int32 x = 3; string y = 4; Inner z = 5; } }",
+    );
     let of = all.by_name("Outer").unwrap();
     let (one, two) = (sized(18, &[8, 1, 24, 7]), sized(18, &[16, 2, 24, 8]));
     let bytes = [&[8, 1][..], &one, &[8, 2], &two].concat();
@@ -213,7 +226,8 @@ fn proto2_has_groups_and_required_fields() {
 #[test]
 fn broken_messages_are_refused() {
     let of = first(
-        "message M { int32 n = 1; string s = 2; M m = 3; repeated M l = 4; repeated fixed64 f = 5; repeated bool b = 6; }",
+        "message M { int32 n = 1; string s = 2; M m = 3; repeated M l = 4;
+         repeated fixed64 f = 5; repeated bool b = 6; }",
     );
     let deep = |n: usize| {
         let mut bytes = Vec::new();
@@ -288,7 +302,8 @@ fn a_record_names_its_message() {
 #[test]
 fn another_version_is_taken_by_the_numbers_of_its_fields() {
     let old = messages(1, "message M { int32 n = 1; string s = 2; }").first().unwrap();
-    let new = "message M { int64 n = 1; string renamed = 2; int32 more = 3; optional int32 o = 4; repeated int32 l = 5; }";
+    let new = "message M { int64 n = 1; string renamed = 2; int32 more = 3;
+        optional int32 o = 4; repeated int32 l = 5; }";
     let new = messages(2, new).first().unwrap();
     let taken = new.takes(&old).unwrap();
     let cells = old.cells(&[8, 7, 18, 1, b'q']).unwrap();

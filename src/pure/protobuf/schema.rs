@@ -222,7 +222,7 @@ impl Builder {
         for (at, of) in enums.iter().enumerate() {
             let _ = builder.enums.insert(of.full_name().into(), EnumId(at));
             let mut names = HashMap::new();
-            for value in of.values() {
+            for value in &of.enum_descriptor_proto().value {
                 // Of several names of a number the first one counts.
                 let _ = names.entry(value.number()).or_insert_with(|| value.name().to_string());
             }

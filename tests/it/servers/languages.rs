@@ -412,7 +412,7 @@ fn assert_files(cluster: &Cluster, name: &str) -> String {
     let newest = json!([good, good, sum, u64::MAX.to_string(), count(&second)]);
     assert_eq!(got["newest"], newest, "{got}");
 
-    // Versions and messages alternate record by record: two of each, and perhaps a file without any.
+    // Versions and messages alternate record by record: two of each, and perhaps a file of none.
     for (topic, most) in [("messages-in", 5), ("objects-in", 3)] {
         let of = |at: usize| got["most"][topic][at].as_u64().unwrap();
         assert!(of(0) == 1 && of(1) <= most, "{got}");
