@@ -337,3 +337,53 @@ fn imports_and_names() {
     let many = messages(1, &format!("message M {{ {} }}", fields.join(" ")));
     assert!(many.first().unwrap_err().contains("1000 are allowed"));
 }
+
+/// The bytes are those of Protobuf's own library for Python (7.36.2), with protoc (grpcio-tools
+/// 1.85.1).
+#[test]
+fn what_another_writer_has_written_is_read() {
+    const BYTES: &str = "0a0275331099031a100a0345555210e7fcffffffffffffff01220e0a016210ffffffffff\
+        ffffffff0122060a0161109903300038e6fcffffffffffffff0140014a0c08c6c08cd80610c0b083c30152\
+        01745203c3a4225a00650000003f7a060a017810b106";
+    let money = Import {
+        name: "shop/money.proto",
+        text: "syntax = \"proto3\"; package shop;
+               message Money { string currency = 1; int64 units = 2; }",
+    };
+    let schema = "syntax = \"proto3\"; package shop; import \"shop/money.proto\";
+        import \"google/protobuf/timestamp.proto\"; import \"google/protobuf/wrappers.proto\";
+        message Order {
+          message Line { string sku = 1; sint32 change = 2; }
+          string user = 1; int64 n = 2; Money price = 3; map<string, int64> counts = 4;
+          oneof how { string card = 5; bool cash = 6; }
+          uint64 big = 7; Kind kind = 8; google.protobuf.Timestamp at = 9;
+          repeated string tags = 10; google.protobuf.StringValue note = 11;
+          optional float ratio = 12; repeated Line lines = 15;
+        }
+        enum Kind { NEW = 0; OLD = 1; }";
+    let of = Messages::parse(1, schema, &[money], &[]).unwrap().first().unwrap();
+    let byte = |at: usize| u8::from_str_radix(&BYTES[at..at + 2], 16).unwrap();
+    let bytes: Vec<u8> = (0..BYTES.len()).step_by(2).map(byte).collect();
+    assert_eq!(
+        of.cells(&bytes).unwrap(),
+        [
+            text("u3"),
+            Cell::Int64(409),
+            text("{\"currency\":\"EUR\",\"units\":-409}"),
+            text("{\"b\":-1,\"a\":409}"),
+            Cell::Null,
+            Cell::Boolean(false),
+            Cell::Decimal(i128::from(u64::MAX) - 409),
+            text("OLD"),
+            Cell::Micros(1_795_366_982_409_000),
+            text("[\"t\",\"ä\\\"\"]"),
+            text(""),
+            Cell::Float64(0.5),
+            text("[{\"sku\":\"x\",\"change\":-409}]"),
+        ]
+    );
+    for length in 0..bytes.len() {
+        // What is cut between two fields is a message.
+        let _ = of.cells(&bytes[..length]);
+    }
+}

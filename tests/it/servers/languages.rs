@@ -51,7 +51,7 @@ enum Kind {{ NEW = 0; OLD = 1; }}
     )
 }
 
-const PLACE: &str = r#"{"$id":"place.json","type":"string"}"#;
+const PLACE: &str = r#"{"$schema":"http://json-schema.org/draft-07/schema#","type":"string"}"#;
 
 fn object(version: usize) -> String {
     let more = match version {
