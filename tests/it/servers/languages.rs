@@ -258,14 +258,14 @@ def errors(topic):
     return found
 out["messages"] = duckdb.sql(f"""select count(*), count(distinct "offset"), sum(n)::bigint,
     count("user"), count(card), count(cash), max(big)::varchar, count(distinct kind),
-    count(at), epoch_ms(max(at)), max(tags), count(note), max(ratio),
+    count("at"), epoch_ms(max("at")), max(tags), count(note), max(ratio),
     count(why), sum((price->>'$.units')::bigint)::bigint,
     sum((counts->>'$.a')::bigint)::bigint, sum((lines->>'$[0].change')::bigint)::bigint,
     count(value_bytes) from {read('messages-in')}""").fetchone()
 out["objects"] = duckdb.sql(f"""select count(*), count(distinct "offset"), sum(n)::bigint,
     count("user"), sum(http_status)::bigint, count(place), count(flag),
     sum((lines->>'$[1]')::bigint)::bigint, max(price)::varchar, min(price)::varchar,
-    epoch_ms(max(at)), count(day), max(day)::varchar from {read('objects-in')}""").fetchone()
+    epoch_ms(max("at")), count("day"), max("day")::varchar from {read('objects-in')}""").fetchone()
 out["errors"] = {t: errors(t) for t in ["messages-in", "objects-in", "newest-in"]}
 rows = []
 for f in glob.glob(f"{root}/newest-in/**/*.avro", recursive=True):
