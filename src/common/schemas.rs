@@ -43,9 +43,9 @@ impl Schemas {
     pub fn insert(&self, id: u32, known: Known) {
         let mut all = self.0.write();
         if MOST_UNUSABLE <= all.known.len() {
-            all.known.retain(|_, known| matches!(known, Known::Schema(_)));
+            all.known.retain(|_, known| !matches!(known, Known::Unusable(_)));
         }
-        let is_schema = matches!(known, Known::Schema(_));
+        let is_schema = !matches!(known, Known::Unusable(_));
         let _ = all.known.insert(id, known);
         all.changes = all.changes.saturating_add(u64::from(is_schema));
     }
@@ -73,13 +73,19 @@ impl KnownSchemas for Schemas {
     }
 
     fn newer(&self, of: &WriterSchema) -> Vec<Arc<WriterSchema>> {
+        // Schemas without a name have nothing in common.
+        if of.name.is_empty() {
+            return Vec::new();
+        }
         let all = self.0.read();
-        let newer = all.known.values().filter_map(|known| match known {
-            Known::Schema(other) if of.id < other.id && of.name == other.name => Some(other),
-            _ => None,
+        let newer = all.known.iter().filter(|(id, _)| of.key.id < **id);
+        let newer = newer.filter_map(|(_, known)| match known {
+            Known::Schema(other) => (of.name == other.name).then(|| Arc::clone(other)),
+            Known::Messages(messages) => messages.by_name(&of.name),
+            Known::Unusable(_) => None,
         });
-        let mut newer: Vec<_> = newer.cloned().collect();
-        newer.sort_by_key(|schema| std::cmp::Reverse(schema.id));
+        let mut newer: Vec<_> = newer.collect();
+        newer.sort_by_key(|schema| std::cmp::Reverse(schema.key));
         newer
     }
 

@@ -7,7 +7,10 @@ use regex::Regex;
 
 use crate::common::config::{Config, ErasureCoding, hadoop_properties};
 use crate::common::status::InstanceStatus;
-use crate::foreign::schemas::{AVRO, AVRO_LIST, AVRO_VALUE, avro, avro_schema, kept_schema};
+use crate::foreign::schemas::{
+    AVRO, AVRO_LIST, AVRO_VALUE, JSON, JSON_VALUE, PROTO2, PROTOBUF, PROTOBUF_VALUE, avro,
+    avro_schema, json_object, json_schema, kept_schema, protobuf, protobuf_schema,
+};
 use crate::pure::calendar::{iso_millis, parse_http_date, parse_iso_millis, parse_rfc3339};
 use crate::pure::count::{Count, Split, Tokenizer};
 use crate::pure::field_path::FieldPath;
@@ -129,8 +132,32 @@ pub const DECODERS: &[Decoder] = &[
         memory: SOME,
     },
     Decoder {
+        name: "json_object",
+        samples: &[JSON_VALUE, b"\0\0\0\0\x07{}"],
+        decode: json_object,
+        memory: SOME,
+    },
+    Decoder {
+        name: "json_schema",
+        samples: &[JSON.as_bytes()],
+        decode: |bytes| with_text(bytes, json_schema),
+        memory: SOME,
+    },
+    Decoder {
+        name: "protobuf",
+        samples: &[PROTOBUF_VALUE, b"\0\0\0\0\x01\x02\0\x0b\x10\x01\x0c"],
+        decode: protobuf,
+        memory: SOME,
+    },
+    Decoder {
+        name: "protobuf_schema",
+        samples: &[PROTOBUF.as_bytes(), PROTO2.as_bytes()],
+        decode: |bytes| with_text(bytes, protobuf_schema),
+        memory: MUCH,
+    },
+    Decoder {
         name: "kept_schema",
-        samples: &[golden!("schema-v1.json")],
+        samples: &[golden!("schema-v1.json"), golden!("schema-v2.json")],
         decode: kept_schema,
         memory: LITTLE,
     },

@@ -16,6 +16,12 @@ impl FieldPath {
         names.iter().all(|n| !n.is_empty()).then_some(FieldPath(names))
     }
 
+    /// The path of the field with this name, dots and all.
+    #[must_use]
+    pub fn of_field(name: &str) -> FieldPath {
+        FieldPath(vec![name.into()])
+    }
+
     /// The names from the outside in.
     #[must_use]
     pub fn names(&self) -> &[String] {

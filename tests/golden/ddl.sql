@@ -342,3 +342,7 @@ WITH (
 -- Again whenever there are new directories:
 CALL hive.system.sync_partition_metadata('default', 'r', 'ADD');
 
+-- typed --engine duckdb
+CREATE VIEW "ty" AS
+SELECT * FROM read_parquet('hdfs://nn/data/ty/**/*.parquet', hive_partitioning = true, hive_types = {"dt": VARCHAR, "hr": VARCHAR}, union_by_name = true);
+

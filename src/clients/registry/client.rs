@@ -7,7 +7,7 @@ use ureq::Agent;
 
 use crate::clients::http::{self, Trust};
 use crate::common::config::Registry;
-use crate::pure::formats::schema::KeptSchema;
+use crate::pure::formats::schema::{KeptReference, KeptSchema};
 
 /// Who knows schemas.
 pub trait SchemaSource: Send + Sync {
@@ -30,6 +30,10 @@ const MOST: u64 = 4 << 20;
 const MOST_REFERENCES: usize = 100;
 /// What the registry says of an id that it does not have.
 const NO_SUCH_SCHEMA: u32 = 40_403;
+/// And of a subject, and of a version.
+const NO_SUCH_SUBJECT: [u32; 2] = [40_401, 40_402];
+/// The language of a schema of which the registry tells none.
+const AVRO: &str = "AVRO";
 
 /// A schema, as the registry tells it.
 #[derive(Deserialize)]
@@ -40,10 +44,15 @@ struct Answer {
     kind: Option<String>,
     #[serde(default)]
     references: Option<Vec<Reference>>,
+    /// Told of the version of a subject alone.
+    id: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 struct Reference {
+    /// What the schema calls it.
+    #[serde(default)]
+    name: String,
     subject: String,
     version: i64,
 }
@@ -52,6 +61,24 @@ struct Reference {
 #[derive(Deserialize)]
 struct Refusal {
     error_code: u32,
+}
+
+/// What a schema needs, gathered so far.
+struct Gathered {
+    /// The types of Avro have names of their own: there a schema is needed once, whatever it is
+    /// called.
+    names_count: bool,
+    asked: Vec<Reference>,
+    found: Vec<KeptReference>,
+}
+
+impl Gathered {
+    fn has(&self, reference: &Reference) -> bool {
+        self.asked.iter().any(|other| {
+            let is_same = other.subject == reference.subject && other.version == reference.version;
+            is_same && (!self.names_count || other.name == reference.name)
+        })
+    }
 }
 
 impl RegistryClient {
@@ -95,7 +122,7 @@ impl RegistryClient {
         let text = text.map_err(|e| self.said(path, &e.to_string()))?;
         match status.as_u16() {
             200 => Ok(Some(text)),
-            404 if says_no_such_schema(&text) => Ok(None),
+            404 if says_none(path, &text) => Ok(None),
             401 | 403 => {
                 let why = format!("{status}: check user and password under [registry]");
                 Err(self.said(path, &why))
@@ -108,31 +135,57 @@ impl RegistryClient {
         }
     }
 
-    /// Adds the texts of what a schema needs, each behind what it needs itself.
+    /// Adds what a schema needs, each behind what it needs itself.
     fn gather(
         &self,
         agent: &Agent,
         needed: Vec<Reference>,
-        (asked, texts): (&mut Vec<Reference>, &mut Vec<String>),
+        gathered: &mut Gathered,
     ) -> Result<(), String> {
         for reference in needed {
-            if asked.contains(&reference) {
+            if gathered.has(&reference) {
                 continue;
             }
-            if MOST_REFERENCES <= asked.len() {
+            if MOST_REFERENCES <= gathered.asked.len() {
                 return Err(format!("a schema needs more than {MOST_REFERENCES} others"));
             }
             let subject = escaped(&reference.subject);
             let path = format!("/subjects/{subject}/versions/{}", reference.version);
-            asked.push(reference);
+            let name = reference.name.clone();
+            gathered.asked.push(reference);
             let text = self.ask(agent, &path)?;
             let text = text.ok_or_else(|| self.said(&path, "there is no such schema"))?;
-            let answer: Answer =
-                serde_json::from_str(&text).map_err(|e| self.said(&path, &e.to_string()))?;
-            self.gather(agent, answer.references.unwrap_or_default(), (asked, texts))?;
-            texts.push(answer.schema);
+            let Answer { schema, references, .. } = self.answer(&path, &text)?;
+            self.gather(agent, references.unwrap_or_default(), gathered)?;
+            gathered.found.push(KeptReference { name, schema });
         }
         Ok(())
+    }
+
+    fn answer(&self, path: &str, text: &str) -> Result<Answer, String> {
+        serde_json::from_str(text).map_err(|e| self.said(path, &e.to_string()))
+    }
+
+    /// A schema with all that it needs.
+    fn whole(&self, agent: &Agent, id: u32, answer: Answer) -> Result<KeptSchema, String> {
+        let kind = answer.kind.unwrap_or_else(|| AVRO.into());
+        let (asked, found) = (Vec::new(), Vec::new());
+        let mut gathered = Gathered { names_count: kind != AVRO, asked, found };
+        self.gather(agent, answer.references.unwrap_or_default(), &mut gathered)?;
+        Ok(KeptSchema::new(id, kind, answer.schema, gathered.found))
+    }
+
+    /// The newest schema of a subject; [`None`] if there is no such subject. It blocks.
+    ///
+    /// # Errors
+    /// There is no answer, for this reason.
+    pub fn latest(&self, subject: &str) -> Result<Option<KeptSchema>, String> {
+        let agent = self.agent()?;
+        let path = format!("/subjects/{}/versions/latest", escaped(subject));
+        let Some(text) = self.ask(&agent, &path)? else { return Ok(None) };
+        let answer = self.answer(&path, &text)?;
+        let id = answer.id.ok_or_else(|| self.said(&path, "the answer has no id"))?;
+        self.whole(&agent, id, answer).map(Some)
     }
 }
 
@@ -141,18 +194,14 @@ impl SchemaSource for RegistryClient {
         let agent = self.agent()?;
         let path = format!("/schemas/ids/{id}");
         let Some(text) = self.ask(&agent, &path)? else { return Ok(None) };
-        let answer: Answer =
-            serde_json::from_str(&text).map_err(|e| self.said(&path, &e.to_string()))?;
-        let (mut asked, mut texts) = (Vec::new(), Vec::new());
-        let needed = answer.references.unwrap_or_default();
-        self.gather(&agent, needed, (&mut asked, &mut texts))?;
-        let kind = answer.kind.unwrap_or_else(|| "AVRO".into());
-        Ok(Some(KeptSchema::new(id, kind, answer.schema, texts)))
+        self.whole(&agent, id, self.answer(&path, &text)?).map(Some)
     }
 }
 
-fn says_no_such_schema(text: &str) -> bool {
-    serde_json::from_str::<Refusal>(text).is_ok_and(|said| said.error_code == NO_SUCH_SCHEMA)
+fn says_none(path: &str, text: &str) -> bool {
+    let of_subject = path.starts_with("/subjects/");
+    let is_none = |code| code == NO_SUCH_SCHEMA || of_subject && NO_SUCH_SUBJECT.contains(&code);
+    serde_json::from_str::<Refusal>(text).is_ok_and(|said| is_none(said.error_code))
 }
 
 /// A segment of a path in a URL.

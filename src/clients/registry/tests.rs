@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::{RegistryClient, SchemaSource as _};
 use crate::common::config::Config;
+use crate::pure::formats::schema::KeptSchema;
 
 type Requests = Arc<Mutex<Vec<String>>>;
 
@@ -65,14 +66,31 @@ fn a_schema_comes_with_all_that_it_needs() {
                 "references":[{"name":"c","subject":"c","version":1}]}"#,
         ),
         ("/api/subjects/c/versions/1", 200, r#"{"schema":"C"}"#),
-        ("/api/schemas/ids/8", 200, r#"{"schema":"P","schemaType":"PROTOBUF"}"#),
+        (
+            "/api/schemas/ids/8",
+            200,
+            r#"{"schema":"P","schemaType":"PROTOBUF","references":[
+                {"name":"c.proto","subject":"c","version":1},
+                {"name":"d/c.proto","subject":"c","version":1}]}"#,
+        ),
+        ("/api/subjects/c/versions/latest", 200, r#"{"schema":"C2","id":9}"#),
+        ("/api/subjects/none/versions/latest", 404, r#"{"error_code":40401}"#),
     ]);
     let seven = client.schema(7).unwrap().unwrap();
     assert_eq!((seven.kind.as_str(), seven.schema.as_str()), ("AVRO", "A"));
-    assert_eq!(seven.references, ["C", "B"]);
-    assert_eq!(client.schema(8).unwrap().unwrap().kind, "PROTOBUF");
+    let texts = |of: &KeptSchema| -> Vec<(String, String)> {
+        of.references.iter().map(|r| (r.name.clone(), r.schema.clone())).collect()
+    };
+    let pair = |name: &str, text: &str| (name.to_string(), text.to_string());
+    assert_eq!(texts(&seven), [pair("", "C"), pair("", "B")], "once, and without names");
+    let eight = client.schema(8).unwrap().unwrap();
+    assert_eq!(eight.kind, "PROTOBUF");
+    assert_eq!(texts(&eight), [pair("c.proto", "C"), pair("d/c.proto", "C")]);
+    let newest = client.latest("c").unwrap().unwrap();
+    assert_eq!((newest.id, newest.schema.as_str()), (9, "C2"));
+    assert_eq!(client.latest("none"), Ok(None));
     let asked = asked.lock();
-    assert_eq!(asked.len(), 4);
+    assert_eq!(asked.len(), 8);
     let authorized = |lines: &String| lines.to_lowercase().contains("authorization: basic dtpz");
     assert!(asked.iter().all(authorized), "{asked:?}");
 }

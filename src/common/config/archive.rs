@@ -333,7 +333,7 @@ impl ArchiveKeys {
 
 const NO_TIMES: &str = "is about directories of times, and the path has none: use roll.age or \
                         roll.schedule";
-const NO_JSON: &str = "reads a field of JSON values, and those of value = \"registry\" are Avro: \
+const NO_JSON: &str = "reads a field of JSON values, and those of value = \"registry\" have an id: \
                        use the key, a header or the record's time";
 
 /// CRC-32C of what decides about the contents and the paths of files; keys that came later count

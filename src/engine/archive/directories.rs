@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::common::config::ArchiveConfig;
 use crate::pure::layout::roll::EventTimes;
 use crate::pure::layout::values::Values;
+use crate::pure::layout::writer_schema::SchemaKey;
 use crate::pure::record::{Record, TopicPartition};
 
 /// The directories of one attempt.
@@ -20,8 +21,8 @@ pub(super) struct Directories {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Bucket {
     is_quarantine: bool,
-    /// The id of the schema whose columns the file has.
-    schema: Option<u32>,
+    /// The schema whose columns the file has.
+    schema: Option<SchemaKey>,
     /// [`crate::pure::layout::Template::bucket`]
     time: Option<i64>,
     /// [`Values::number`]
@@ -40,7 +41,7 @@ impl Directories {
     pub(super) fn find(
         &mut self,
         record: &Record<'_>,
-        (is_quarantine, schema): (bool, Option<u32>),
+        (is_quarantine, schema): (bool, Option<SchemaKey>),
         archive: &ArchiveConfig,
         (of, now_ms): (&TopicPartition, i64),
     ) -> Result<usize, NewDirectory> {

@@ -216,13 +216,13 @@ impl Files {
         archive: &ArchiveConfig,
         now_ms: i64,
     ) -> usize {
-        let (of, schema) = ((&self.of, now_ms), target.as_ref().and_then(|target| target.id()));
+        let (of, schema) = ((&self.of, now_ms), target.as_ref().and_then(|target| target.key()));
         let new = match self.directories.find(record, (is_quarantine, schema), archive, of) {
             Ok(at) => return at,
             Err(new) => new,
         };
         let is_here = |f: &OpenFile| {
-            let columns = f.target.as_ref().and_then(|target| target.id());
+            let columns = f.target.as_ref().and_then(|target| target.key());
             f.directory == new.path && f.is_quarantine == is_quarantine && columns == schema
         };
         let at = self.open.iter().position(is_here).unwrap_or_else(|| {

@@ -7,15 +7,15 @@ use crate::clients::encode::{EncodeError, Encoder};
 use crate::common::config::ArchiveConfig;
 use crate::engine::archive::kept::KeptRecords;
 use crate::pure::layout::format::Rows;
-use crate::pure::layout::frame::framed;
 use crate::pure::layout::registered::Target;
 use crate::pure::layout::rules::{Fit, RecordRules};
+use crate::pure::layout::writer_schema::SchemaKey;
 use crate::pure::record::{Record, TopicPartition};
 
 /// The columns of one attempt's files, by the schemas of their records.
 #[derive(Default)]
 pub(super) struct Targets {
-    by_writer: HashMap<u32, Arc<Target>>,
+    by_writer: HashMap<SchemaKey, Arc<Target>>,
     /// The schemas that were known when these were chosen.
     changes: u64,
     /// Those of the record before.
@@ -46,18 +46,18 @@ impl Targets {
             self.by_writer.clear();
             self.changes = changes;
         }
-        let id = framed(record).ok().flatten().map(|framed| framed.id);
-        if let Some(known) = id.and_then(|id| self.by_writer.get(&id)) {
+        let key = rules.registered.as_ref().and_then(|of| of.key_of(record));
+        if let Some(known) = key.and_then(|key| self.by_writer.get(&key)) {
             self.last = Some(Arc::clone(known));
             return Arc::clone(known);
         }
         let target = rules.target_of(record);
-        match (id, target.id(), &self.last) {
+        match (key, target.key(), &self.last) {
             (_, None, Some(last)) => Arc::clone(last),
-            (Some(id), Some(_), _) => {
-                let same = self.by_writer.values().find(|known| known.id() == target.id());
+            (Some(key), Some(_), _) => {
+                let same = self.by_writer.values().find(|known| known.key() == target.key());
                 let target = same.cloned().unwrap_or_else(|| Arc::new(target));
-                let _ = self.by_writer.insert(id, Arc::clone(&target));
+                let _ = self.by_writer.insert(key, Arc::clone(&target));
                 self.last = Some(Arc::clone(&target));
                 target
             }
@@ -139,7 +139,7 @@ mod tests {
         let mut targets = Targets::default();
         let mut id = |value: Option<&[u8]>| {
             let (fit, target) = targets.fit(&record(value), &archive.rules);
-            (target.expect("it has columns").id(), matches!(fit, Fit::Cells(_)))
+            (target.expect("it has columns").key().map(|key| key.id), matches!(fit, Fit::Cells(_)))
         };
         assert_eq!(id(None), (None, true), "no record came before");
         for _ in 0..3 {
@@ -161,7 +161,8 @@ mod tests {
         add(&archive.schemas, 2, &["a", "b"]);
         add(&archive.schemas, 3, &["b"]);
         let (fit, second) = targets.fit(&record(Some(old)), &archive.rules);
-        let ids = [first, second].map(|target| target.and_then(|target| target.id()));
+        let ids =
+            [first, second].map(|target| target.and_then(|target| target.key().map(|key| key.id)));
         assert_eq!(ids, [Some(1), Some(2)], "3 has no place for a");
         let Fit::Cells(cells) = fit else { panic!("{fit:?}") };
         assert_eq!(cells.len(), 2);

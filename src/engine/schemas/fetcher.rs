@@ -12,11 +12,10 @@ use crate::common::clock::Now;
 use crate::common::health::{Board, Subject};
 use crate::common::metrics::Metrics;
 use crate::common::schemas::{Schemas, Wanted};
-use crate::common::spawn::spawn_detached;
+use crate::common::spawn::{caught_quietly, spawn_detached};
 use crate::pure::formats::schema::KeptSchema;
 use crate::pure::layout::names::{self, SCHEMAS, STAGING};
 use crate::pure::layout::registered::{Known, RegisteredRows, no_schema};
-use crate::pure::layout::writer_schema::WriterSchema;
 
 /// A registry may be behind those who write to it: that a schema does not exist is believed when it
 /// has said so after each of these pauses, too.
@@ -106,7 +105,7 @@ impl Fetcher {
     /// What is found, and where.
     async fn found(&self, id: u32) -> Result<(Known, &'static str), String> {
         if let Some(kept) = self.kept(id).await? {
-            return Ok((self.known(&kept), "kept"));
+            return Ok((self.known(kept).await, "kept"));
         }
         let registry = self
             .registry
@@ -116,26 +115,26 @@ impl Fetcher {
         let Some(schema) = asked.await.map_err(|e| e.to_string())?? else {
             return Ok((Known::Unusable(no_schema(id).into()), MISSING));
         };
-        let known = self.known(&schema);
-        if let Known::Schema(_) = known {
-            let kept = self.keep(&schema).await;
-            let kept = kept.map_err(|e| format!("it can't be kept in the root: {e}"))?;
-            // Another instance may have been faster: what stands in the root counts.
-            return Ok((kept.map_or(known, |kept| self.known(&kept)), "fetched"));
+        let known = self.known(schema.clone()).await;
+        if matches!(known, Known::Unusable(_)) {
+            return Ok((known, "unusable"));
         }
-        Ok((known, "unusable"))
+        let kept = self.keep(&schema).await;
+        // Another instance may have been faster: what stands in the root counts.
+        match kept.map_err(|e| format!("it can't be kept in the root: {e}"))? {
+            Some(kept) => Ok((self.known(kept).await, "fetched")),
+            None => Ok((known, "fetched")),
+        }
     }
 
-    fn known(&self, schema: &KeptSchema) -> Known {
-        let KeptSchema { id, kind, .. } = schema;
-        if kind != "AVRO" {
-            let why = format!("schema {id} is of the type {kind}, and only AVRO can be read");
-            return Known::Unusable(why.into());
-        }
-        let reserved = &self.rows.reserved;
-        match WriterSchema::avro(*id, &schema.schema, &schema.references, reserved) {
-            Ok(writer) => Known::Schema(Arc::new(writer)),
-            Err(why) => Known::Unusable(format!("schema {id} cannot be used: {why}").into()),
+    /// A compiler may take its time, and may panic at what strangers have written.
+    async fn known(&self, schema: KeptSchema) -> Known {
+        let (id, reserved) = (schema.id, self.rows.reserved.clone());
+        let read = move || caught_quietly(|| Known::of(&schema, &reserved));
+        match tokio::task::spawn_blocking(read).await {
+            Ok(Ok(known)) => known,
+            Ok(Err(e)) => Known::Unusable(format!("schema {id} cannot be used: {e}").into()),
+            Err(e) => Known::Unusable(format!("schema {id} cannot be used: {e}").into()),
         }
     }
 

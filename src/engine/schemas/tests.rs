@@ -100,10 +100,12 @@ async fn an_outage_is_told_until_there_is_an_answer() {
 }
 
 #[tokio::test]
-async fn what_is_no_schema_of_avro_is_known_to_be_none_and_is_not_kept() {
+async fn what_is_no_schema_is_known_to_be_none_and_is_not_kept() {
     for (answer, want) in [
         (None, "the registry has no schema 7"),
-        (Some(schema("PROTOBUF", "")), "of the type PROTOBUF, and only AVRO"),
+        (Some(schema("THRIFT", "")), "of the type THRIFT, and AVRO, JSON and PROTOBUF"),
+        (Some(schema("PROTOBUF", "")), "schema 7 cannot be used: the schema has no message"),
+        (Some(schema("JSON", "true")), "schema 7 cannot be used: the schema is not that of an"),
         (Some(schema("AVRO", "{")), "schema 7 cannot be used: the schema is not JSON"),
     ] {
         let store = Memory::default();
@@ -111,6 +113,27 @@ async fn what_is_no_schema_of_avro_is_known_to_be_none_and_is_not_kept() {
         let Some(Known::Unusable(why)) = find(&fetcher).await else { panic!("{want}") };
         assert!(why.contains(want), "{why}");
         assert!(store.lock().files.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn schemas_of_each_language_are_kept_and_read_again() {
+    let object = r#"{"type":"object","properties":{"a":{"type":"integer"}}}"#;
+    let message = "syntax = \"proto3\"; message M { int32 a = 1; }";
+    for (kind, text) in [("AVRO", TEXT), ("JSON", object), ("PROTOBUF", message)] {
+        let store = Memory::default();
+        let first = fetcher(&store, &[Ok(Some(schema(kind, text)))]);
+        let dead = fetcher(&store, &[Err("refused".into())]);
+        for fetcher in [&first, &dead] {
+            match find(fetcher).await {
+                Some(Known::Schema(of)) => assert_eq!(of.columns.columns()[0].name, "a"),
+                Some(Known::Messages(of)) => {
+                    assert_eq!(of.first().unwrap().columns.columns()[0].name, "a");
+                }
+                known => panic!("{kind}: {known:?}"),
+            }
+        }
+        assert_eq!((count(&first, "fetched"), count(&dead, "kept")), (1, 1));
     }
 }
 
@@ -143,10 +166,10 @@ async fn what_stands_in_the_root_is_never_overwritten() {
 #[tokio::test]
 async fn a_file_of_another_version_is_told_and_not_used() {
     let store = Memory::default();
-    let text = br#"{"version":2,"id":7,"type":"AVRO","schema":"","references":[]}"#;
+    let text = br#"{"version":3,"id":7,"type":"AVRO","schema":"","references":[]}"#;
     let _ = store.lock().files.insert(names::schema(7), text.to_vec());
     let fetcher = fetcher(&store, &[Ok(Some(schema("AVRO", TEXT)))]);
     assert!(find(&fetcher).await.is_none());
     let outage = fetcher.board.outage(&Subject::Registry("m".into())).unwrap();
-    assert!(outage.cause.contains("7.json: is of version 2"), "{}", outage.cause);
+    assert!(outage.cause.contains("7.json: is of version 3"), "{}", outage.cause);
 }

@@ -60,6 +60,15 @@ impl Column {
         Ok(Column { name, path, kind })
     }
 
+    /// A column of the field with this name, dots and all.
+    ///
+    /// # Errors
+    /// The name of the column cannot be used; the text says why.
+    pub fn of_field(field: &str, name: &str, kind: ColumnType) -> Result<Column, String> {
+        let column = Column::new("field", Some(name), kind)?;
+        Ok(Column { path: FieldPath::of_field(field), ..column })
+    }
+
     /// The column's field id in Parquet. It depends on the name alone, so that it stays when other
     /// columns come and go: tables with evolving schemas (Iceberg) know a column by its id.
     #[must_use]
@@ -139,6 +148,19 @@ impl JsonColumns {
     /// The value is not a JSON object, or a field does not fit its column; the text says why, and
     /// repeats a short part of the field at most.
     pub fn row<'a>(&self, json: &'a [u8]) -> Result<Vec<Cell<'a>>, String> {
+        self.row_by(json, |_, column, raw| column.kind.cell(raw))
+    }
+
+    /// The cells of one value, each by its column's place, its column, and the text of the field,
+    /// which is valid JSON.
+    ///
+    /// # Errors
+    /// As those of [`JsonColumns::row`].
+    pub fn row_by<'a>(
+        &self,
+        json: &'a [u8],
+        cell: impl Fn(usize, &Column, &'a str) -> Result<Cell<'a>, String>,
+    ) -> Result<Vec<Cell<'a>>, String> {
         let mut found = vec![None; self.columns.len()];
         let json = std::str::from_utf8(json).map_err(|e| format!("the value is not UTF-8: {e}"))?;
         let mut reader = serde_json::Deserializer::from_str(json);
@@ -147,9 +169,9 @@ impl JsonColumns {
             .deserialize(&mut reader)
             .and_then(|()| reader.end())
             .map_err(|e| format!("the value is not a JSON object: {}", shown(&e.to_string())))?;
-        let cells = self.columns.iter().zip(found).map(|(column, raw)| {
+        let cells = self.columns.iter().zip(found).enumerate().map(|(at, (column, raw))| {
             let Some(raw) = raw else { return Ok(Cell::Null) };
-            column.kind.cell(raw.get()).map_err(|e| format!("field {}: {e}", column.path))
+            cell(at, column, raw.get()).map_err(|e| format!("field {}: {e}", column.path))
         });
         cells.collect()
     }

@@ -17,7 +17,12 @@ pub struct Framed<'a> {
     pub id: u32,
     /// The value without the id.
     pub body: &'a [u8],
+    /// What stands behind the id in a header: the indexes of a message, perhaps.
+    pub behind: &'a [u8],
 }
+
+/// Why a header is no id.
+pub const NO_ID: &str = "the header __value_schema_id is not a zero byte and an id of four bytes";
 
 /// Splits the id from the value; [`None`] for a record without a value.
 ///
@@ -32,13 +37,13 @@ pub fn framed<'a>(record: &Record<'a>) -> Result<Option<Framed<'a>>, String> {
         None => value.split_at_checked(5).unwrap_or((value, &[])),
     };
     match *id {
-        [ID, a, b, c, d] => Ok(Some(Framed { id: u32::from_be_bytes([a, b, c, d]), body })),
+        [ID, a, b, c, d, ref behind @ ..] => {
+            Ok(Some(Framed { id: u32::from_be_bytes([a, b, c, d]), body, behind }))
+        }
         [GUID, ..] if header.is_some() => {
             Err("the header __value_schema_id has a GUID, and ids alone can be read".into())
         }
-        _ if header.is_some() => {
-            Err("the header __value_schema_id is not a zero byte and an id of four bytes".into())
-        }
+        _ if header.is_some() => Err(NO_ID.into()),
         _ => {
             Err("the value does not begin with a zero byte and a schema's id of four bytes".into())
         }
@@ -58,11 +63,15 @@ mod tests {
     fn an_id_stands_before_the_value_or_in_a_header() {
         let value = [0, 0, 0, 1, 2, 9, 9];
         let got = framed(&of(Some(&value), &[])).unwrap();
-        assert_eq!(got, Some(Framed { id: 258, body: &[9, 9] }));
+        assert_eq!(got, Some(Framed { id: 258, body: &[9, 9], behind: &[] }));
         let id = [0, 1, 0, 0, 0];
         let headers: [Header<'_>; 2] = [(b"a", None), (HEADER, Some(&id))];
         let got = framed(&of(Some(&value), &headers)).unwrap();
-        assert_eq!(got, Some(Framed { id: 1 << 24, body: &value }));
+        assert_eq!(got, Some(Framed { id: 1 << 24, body: &value, behind: &[] }));
+        let id = [0, 0, 0, 0, 3, 2, 4];
+        let headers: [Header<'_>; 1] = [(HEADER, Some(&id))];
+        let got = framed(&of(Some(&value), &headers)).unwrap();
+        assert_eq!(got, Some(Framed { id: 3, body: &value, behind: &[2, 4] }));
         assert_eq!(framed(&of(None, &headers)), Ok(None));
     }
 

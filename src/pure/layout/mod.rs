@@ -10,10 +10,15 @@ mod doubled;
 pub mod ends;
 pub mod format;
 pub mod frame;
+pub mod messages;
 pub mod names;
+mod of_avro;
+mod of_json_schema;
+mod of_protobuf;
 pub mod registered;
 pub mod roll;
 pub mod rules;
+mod schema_fields;
 mod sources;
 pub mod table;
 pub mod template;
@@ -24,5 +29,11 @@ pub use roll::{RollPolicy, RollReason};
 pub use sources::Source;
 pub use template::Template;
 
+#[cfg(test)]
+mod tests_of_avro;
+#[cfg(test)]
+mod tests_of_json_schema;
+#[cfg(test)]
+mod tests_of_protobuf;
 #[cfg(test)]
 mod tests_of_template;

@@ -6,10 +6,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::pure::formats::schema::KeptSchema;
+use crate::pure::json_schema::Referred;
 use crate::pure::layout::cells::Cell;
 use crate::pure::layout::format::{ColumnRows, Evolution, Registered, Rows};
-use crate::pure::layout::frame::framed;
-use crate::pure::layout::writer_schema::WriterSchema;
+use crate::pure::layout::frame::{Framed, NO_ID, framed};
+use crate::pure::layout::messages::Messages;
+use crate::pure::layout::writer_schema::{SchemaKey, WriterSchema};
+use crate::pure::protobuf::schema::Import;
 use crate::pure::record::Record;
 
 /// Rows with the columns of a registered schema.
@@ -25,8 +29,43 @@ pub struct RegisteredRows {
 #[derive(Clone, Debug)]
 pub enum Known {
     Schema(Arc<WriterSchema>),
+    /// One of several messages, which the record names.
+    Messages(Arc<Messages>),
     /// There is no such schema, or none that can be used, for this reason.
     Unusable(Arc<str>),
+}
+
+impl Known {
+    /// Reads a schema. `reserved`: names that columns may not have.
+    #[must_use]
+    pub fn of(schema: &KeptSchema, reserved: &[String]) -> Known {
+        let KeptSchema { id, kind, schema: text, references } = schema;
+        let names = references.iter().map(|of| (of.name.as_str(), of.schema.as_str()));
+        let read = match kind.as_str() {
+            "AVRO" => {
+                let texts: Vec<String> = names.map(|(_, text)| text.into()).collect();
+                WriterSchema::avro(*id, text, &texts, reserved).map(Arc::new).map(Known::Schema)
+            }
+            "JSON" => {
+                let referred: Vec<Referred<'_>> =
+                    names.map(|(name, text)| Referred { name, text }).collect();
+                WriterSchema::json(*id, text, &referred, reserved).map(Arc::new).map(Known::Schema)
+            }
+            "PROTOBUF" => {
+                let imports: Vec<Import<'_>> =
+                    names.map(|(name, text)| Import { name, text }).collect();
+                Messages::parse(*id, text, &imports, reserved).map(Arc::new).map(Known::Messages)
+            }
+            _ => {
+                let why = format!(
+                    "schema {id} is of the type {kind}, and AVRO, JSON and PROTOBUF can be read"
+                );
+                return Known::Unusable(why.into());
+            }
+        };
+        let unusable = |why| Known::Unusable(format!("schema {id} cannot be used: {why}").into());
+        read.unwrap_or_else(unusable)
+    }
 }
 
 /// The schemas that are known. What is known of an id that has a schema never changes.
@@ -51,10 +90,10 @@ pub struct Target {
 }
 
 impl Target {
-    /// The id of the schema; [`None`] without one.
+    /// The schema, as records name it; [`None`] without one.
     #[must_use]
-    pub fn id(&self) -> Option<u32> {
-        self.schema.as_ref().map(|schema| schema.id)
+    pub fn key(&self) -> Option<SchemaKey> {
+        self.schema.as_ref().map(|schema| schema.key)
     }
 
     fn columns(&self) -> usize {
@@ -72,12 +111,30 @@ impl RegisteredRows {
         self.schemas.get(framed.id).is_none().then_some(framed.id)
     }
 
+    /// The schema that a record was written with, and the bytes of its value.
+    fn writer<'a>(&self, framed: &Framed<'a>) -> Result<(Arc<WriterSchema>, &'a [u8]), String> {
+        match self.schemas.get(framed.id) {
+            Some(Known::Schema(writer)) if framed.behind.is_empty() => Ok((writer, framed.body)),
+            Some(Known::Schema(_)) => Err(NO_ID.into()),
+            Some(Known::Messages(messages)) => messages.find(framed),
+            Some(Known::Unusable(why)) => Err(why.to_string()),
+            // It was known to be unusable when the record was read.
+            None => Err(no_schema(framed.id)),
+        }
+    }
+
+    /// What a record names; [`None`] if that is no schema that is known.
+    #[must_use]
+    pub fn key_of(&self, record: &Record<'_>) -> Option<SchemaKey> {
+        let framed = framed(record).ok().flatten()?;
+        self.writer(&framed).ok().map(|(writer, _)| writer.key)
+    }
+
     /// The schema whose columns the record's file has; [`None`] for a record that has none, which
     /// may stand in any file, or is a bad one.
     #[must_use]
     pub fn target_of(&self, record: &Record<'_>) -> Option<Arc<WriterSchema>> {
-        let framed = framed(record).ok().flatten()?;
-        let Some(Known::Schema(writer)) = self.schemas.get(framed.id) else { return None };
+        let (writer, _) = self.writer(&framed(record).ok().flatten()?).ok()?;
         if self.of.evolution == Evolution::AsWritten {
             return Some(writer);
         }
@@ -101,20 +158,16 @@ impl RegisteredRows {
         let Some(framed) = framed(record)? else {
             return Ok(vec![Cell::Null; target.columns()]);
         };
-        let writer = match self.schemas.get(framed.id) {
-            Some(Known::Schema(writer)) => writer,
-            Some(Known::Unusable(why)) => return Err(why.to_string()),
-            // It was known to be unusable when the record was read.
-            None => return Err(no_schema(framed.id)),
-        };
-        let cells = writer.cells(framed.body).map_err(|e| format!("schema {}: {e}", writer.id))?;
+        let (writer, body) = self.writer(&framed)?;
+        let id = writer.key.id;
+        let cells = writer.cells(body).map_err(|e| format!("schema {id}: {e}"))?;
         match &target.schema {
-            Some(schema) if schema.id == writer.id => Ok(cells),
+            Some(schema) if schema.key == writer.key => Ok(cells),
             Some(schema) => match schema.takes(&writer) {
                 Some(taken) => Ok(schema.row(&taken, cells)),
-                None => Err(format!("schema {} is not one of its file", writer.id)),
+                None => Err(format!("schema {id} is not one of its file")),
             },
-            None => Err(format!("schema {} has no file", writer.id)),
+            None => Err(format!("schema {id} has no file")),
         }
     }
 }

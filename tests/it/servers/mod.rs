@@ -6,6 +6,7 @@ mod encodings;
 mod faults;
 mod group;
 mod isolation;
+mod languages;
 mod leaving;
 mod manual;
 mod merge;
@@ -88,6 +89,7 @@ pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
 pub(crate) const STOP_SERVERS: &[Scenario] = &[
     ("hdfs_goes_away_and_comes_back", faults::hdfs_goes_away_and_comes_back),
     ("hdfs_takes_nothing_for_a_while", faults::hdfs_takes_nothing_for_a_while),
+    ("a_registry_of_three_languages", languages::a_registry_of_three_languages),
     ("every_broker_of_three_is_killed", faults::every_broker_of_three_is_killed),
 ];
 

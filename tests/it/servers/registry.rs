@@ -163,7 +163,7 @@ pub(crate) fn a_registry_that_dies_and_comes_back(cluster: &Cluster) {
     let text = format!("{table}{}", config(cluster, name, MAPPINGS));
     let (code, said) = check_live(&cluster.home(name), &text, &[]);
     assert_eq!(code, 0, "{said}");
-    let _ = assert_line(&said, "ok", &["registry http://", "schemas of Avro"]);
+    let _ = assert_line(&said, "ok", &["registry http://", "schemas of AVRO, JSON, PROTOBUF"]);
 
     // Two versions in turn, and a kill in the middle.
     let produce_all = |batch| {

@@ -6,6 +6,7 @@ use crate::common::config::{ArchiveConfig, Config, Mapping, Topics};
 use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::ddl::columns;
 use crate::outside::cli::ddl::engines::{Engine, Table};
+use crate::outside::cli::ddl::registered::{self, AskedFor};
 use crate::outside::cli::exit::EX_USAGE;
 use crate::outside::cli::output::{complain, say};
 use crate::pure::layout::format::Rows;
@@ -34,6 +35,13 @@ pub(in crate::outside::cli) struct Ddl {
     /// The URL under which the engine finds the root, if it is not archive.root.
     #[arg(long, value_name = "URL")]
     root: Option<String>,
+    /// With value = "registry": the id of the schema whose columns the table has; without it, the
+    /// newest of the subject TOPIC-value in the registry.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["counts", "quarantine"])]
+    schema: Option<u32>,
+    /// The full name of the message, where a schema of Protobuf has several; without it, the first.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["counts", "quarantine"])]
+    message: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,
 }
@@ -44,7 +52,7 @@ impl Ddl {
             Ok(config) => config,
             Err(code) => return code,
         };
-        match self.table(&config).and_then(|table| self.engine.statements(&table)) {
+        match self.text(&config) {
             Ok(text) => {
                 say(text.trim_end());
                 0
@@ -56,19 +64,48 @@ impl Ddl {
         }
     }
 
-    fn table(&self, config: &Config) -> Result<Table, String> {
-        let mapping = config.mappings.iter().find(|m| m.name == self.mapping).ok_or_else(|| {
+    fn text(&self, config: &Config) -> Result<String, String> {
+        let mapping = self.mapping(config)?;
+        let of = self.of();
+        let archive = mapping.archive.as_deref();
+        let registered =
+            archive.and_then(|archive| Some((archive, archive.rules.registered.as_ref()?)));
+        let Some((archive, rows)) = registered.filter(|_| !self.counts && !self.quarantine) else {
+            if self.schema.is_some() || self.message.is_some() {
+                return Err(format!(
+                    "--schema and --message are about value = \"registry\", which mapping.{} does \
+                     not have",
+                    mapping.name
+                ));
+            }
+            return self.engine.statements(&of.table(mapping)?);
+        };
+        if self.engine == Engine::Duckdb {
+            // It reads the columns of all files, whatever they are.
+            return self.engine.statements(&of.table_of(mapping, &archive.rules.rows)?);
+        }
+        let (_, topic) = of.archive(mapping)?;
+        let asked = AskedFor { id: self.schema, message: self.message.as_deref() };
+        let (rows, comment) = registered::rows(config, (archive, rows), &topic, asked)?;
+        let statements = self.engine.statements(&of.table_of(mapping, &rows)?)?;
+        Ok(comment + &statements)
+    }
+
+    fn mapping<'a>(&self, config: &'a Config) -> Result<&'a Mapping, String> {
+        config.mappings.iter().find(|m| m.name == self.mapping).ok_or_else(|| {
             let names: Vec<&str> = config.mappings.iter().map(|m| m.name.as_str()).collect();
             format!("there is no mapping {:?}; the mappings are {}", self.mapping, names.join(", "))
-        })?;
-        let of = TableOf {
+        })
+    }
+
+    fn of(&self) -> TableOf<'_> {
+        TableOf {
             topic: self.topic.as_deref(),
             counts: self.counts,
             quarantine: self.quarantine,
             name: self.table.as_deref(),
             root: self.root.as_deref(),
-        };
-        of.table(mapping)
+        }
     }
 }
 
@@ -91,22 +128,27 @@ impl TableOf<'_> {
     /// # Errors
     /// The mapping has no such files, or several topics; the text says which.
     pub(in crate::outside::cli) fn table(&self, mapping: &Mapping) -> Result<Table, String> {
-        let (archive, topic) = self.archive(mapping)?;
+        let (archive, _) = self.archive(mapping)?;
         if matches!(archive.rules.rows, Rows::Registered(_)) && !self.quarantine {
             return Err(format!(
-                "mapping.{} has value = \"registry\": its files have the columns of their schemas, \
-                 which differ from file to file; docs/files.md says how engines read them. \
-                 --quarantine prints the table of its bad records",
+                "mapping.{} has value = \"registry\": its files have the columns of their schemas; \
+                 `alluvium ddl` prints the table of one",
                 mapping.name
             ));
         }
+        match self.quarantine {
+            true => self.table_of(mapping, &Rows::Quarantine),
+            false => self.table_of(mapping, &archive.rules.rows),
+        }
+    }
+
+    /// The table of files with these rows.
+    fn table_of(&self, mapping: &Mapping, rows: &Rows) -> Result<Table, String> {
+        let (archive, topic) = self.archive(mapping)?;
         let template = archive.template(self.quarantine);
         let path = template.table(&topic);
         let format = archive.format(self.quarantine);
-        let mut columns = match self.quarantine {
-            true => columns::of(&Rows::Quarantine, format, archive.options),
-            false => columns::of(&archive.rules.rows, format, archive.options),
-        };
+        let mut columns = columns::of(rows, format, archive.options);
         // No engine has two columns of one name.
         if let Partitions::Hive(names) = &path.partitions {
             columns.retain(|c| !names.iter().any(|name| name.eq_ignore_ascii_case(&c.name)));
@@ -158,6 +200,8 @@ mod tests {
     use super::*;
 
     const CONFIG: &str = r#"
+[registry]
+url = "http://127.0.0.1:1"
 [kafka]
 bootstrap_servers = "b:9092"
 group_id = "g"
@@ -185,6 +229,9 @@ archive = { format = "text", codec = "none" }
 [mapping.rows]
 topics = ["r"]
 archive = { format = "avro", columns = { at = "timestamp" } }
+[mapping.typed]
+topics = ["ty"]
+archive = { value = "registry" }
 [mapping.none]
 topics = ["n"]
 archive = false
@@ -200,7 +247,7 @@ wordcount = { output_topic = "nc", archive = false }
         let words = ["ddl"].into_iter().chain(arguments.split(' '));
         let cli = <Cli as clap::Parser>::try_parse_from(words).map_err(|e| e.to_string())?;
         let config = Config::parse(CONFIG, Some("i")).expect("a good configuration");
-        cli.ddl.table(&config).and_then(|table| cli.ddl.engine.statements(&table))
+        cli.ddl.text(&config)
     }
 
     /// What an operator pastes into an engine; the tests on real servers run those of DuckDB.
@@ -226,6 +273,7 @@ wordcount = { output_topic = "nc", archive = false }
             "rows --engine hive",
             "rows --engine spark",
             "rows --engine trino",
+            "typed --engine duckdb",
         ] {
             all.push_str(&format!("-- {arguments}\n{}\n", ddl(arguments).unwrap()));
         }
@@ -236,7 +284,7 @@ wordcount = { output_topic = "nc", archive = false }
     #[test]
     fn what_is_no_table_is_refused() {
         for (arguments, want) in [
-            ("nobody --engine hive", "the mappings are orders, all, old, lines, rows, none"),
+            ("nobody --engine hive", "the mappings are orders, all, old, lines, rows, typed, none"),
             ("orders --engine hive --topic other", "does not have the topic"),
             ("all --engine duckdb", "--topic"),
             ("all --engine duckdb --topic other", "does not match"),
@@ -246,6 +294,9 @@ wordcount = { output_topic = "nc", archive = false }
             ("none --engine hive --counts", "archives no counts"),
             ("orders --engine oracle", "possible values: hive, spark, trino, duckdb"),
             ("orders --engine hive --counts --quarantine", "cannot be used with"),
+            ("orders --engine hive --schema 7", "are about value = \"registry\""),
+            ("typed --engine hive", "--schema ID prints the columns of a schema"),
+            ("typed --engine hive --counts --schema 7", "cannot be used with"),
         ] {
             let got = ddl(arguments).unwrap_err();
             assert!(got.contains(want), "{arguments}: {got}");

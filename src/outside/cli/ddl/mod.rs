@@ -3,6 +3,7 @@
 mod arguments;
 mod columns;
 mod engines;
+mod registered;
 
 pub(super) use arguments::{Ddl, TableOf};
 pub(super) use engines::{Engine, Table, literal};

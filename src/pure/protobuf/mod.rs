@@ -1,0 +1,13 @@
+//! Protobuf as messages have it: schemas from source text, and one message of a schema.
+//!
+//! The compiler is a library. The reader of values is the project's own: a dynamic message of
+//! prost-reflect needs a kilobyte for an inner message of four bytes, and strangers write the
+//! records.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
+mod built_in;
+mod json;
+pub mod message;
+pub mod schema;
+pub mod value;
+mod wire;
