@@ -159,6 +159,8 @@ total!(
     names,
     configuration,
     hadoop,
+    web,
+    sink,
     status,
 );
 
