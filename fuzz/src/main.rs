@@ -9,6 +9,7 @@ mod foreign;
 mod pure;
 
 mod common;
+mod outside;
 
 use std::path::Path;
 use std::process::exit;

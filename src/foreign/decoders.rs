@@ -7,6 +7,7 @@ use regex::Regex;
 
 use crate::common::config::{Config, ErasureCoding, hadoop_properties};
 use crate::common::status::InstanceStatus;
+use crate::foreign::outside::{SINK, SINK_JSON, WEB, WEB_ANCHORS, sink, web};
 use crate::foreign::schemas::{
     AVRO, AVRO_LIST, AVRO_VALUE, JSON, JSON_VALUE, PROTO2, PROTOBUF, PROTOBUF_VALUE, avro,
     avro_schema, json_object, json_schema, kept_schema, protobuf, protobuf_schema,
@@ -216,8 +217,20 @@ pub const DECODERS: &[Decoder] = &[
         memory: LITTLE,
     },
     Decoder {
+        name: "web",
+        samples: &[WEB, WEB_ANCHORS],
+        decode: |bytes| with_text(bytes, web),
+        memory: SOME,
+    },
+    Decoder { name: "sink", samples: &[SINK, SINK_JSON], decode: sink, memory: MUCH },
+    Decoder {
         name: "status",
-        samples: &[golden!("status-v1.json"), golden!("status-v2.json"), golden!("status-v3.json")],
+        samples: &[
+            golden!("status-v1.json"),
+            golden!("status-v2.json"),
+            golden!("status-v3.json"),
+            golden!("status-v4.json"),
+        ],
         decode: status,
         memory: LITTLE,
     },
@@ -487,7 +500,7 @@ fn hadoop(text: &str) {
 
 fn status(bytes: &[u8]) {
     if let Ok(status) = serde_json::from_slice::<InstanceStatus>(bytes) {
-        let _ = (status.line(), status.left(), status.topic_troubles());
+        let _ = (status.line(), status.left(), status.topic_troubles(), status.notes());
         let _: Vec<_> = status.partitions.iter().map(|p| p.lags()).collect();
     }
 }

@@ -6,6 +6,7 @@
 //! the table asserts what its decoder promises besides.
 
 mod decoders;
+mod outside;
 #[cfg(test)]
 mod properties;
 mod schemas;

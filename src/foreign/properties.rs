@@ -163,6 +163,8 @@ total!(
     names,
     configuration,
     hadoop,
+    web,
+    sink,
     status,
 );
 

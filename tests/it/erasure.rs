@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send};
+use crate::support::{Cluster, Daemon, alluvium, assert_line, check_live, eventually, flush, send};
 
 /// Two data units and one of parity: three DataNodes are enough.
 const POLICIES: &str = r#"<?xml version="1.0"?>
@@ -26,7 +26,9 @@ pub(crate) fn only_a_codec_that_is_written_is_taken() {
         let _ = cluster.run(&["dfs", "-mkdir", root]);
         let _ = cluster.run(&["ec", "-setPolicy", "-path", root, "-policy", policy]);
     }
+    cluster.create_topic("rs-in", 1);
     refused(&cluster);
+    what_check_live_says(&cluster);
     a_policy_is_set_under_a_daemon(&cluster);
     one_datanode_is_lost(&cluster);
 }
@@ -63,10 +65,32 @@ fn refused(cluster: &Cluster) {
     assert!(left.is_empty(), "files were written: {left:?}");
 }
 
+/// Before a daemon is started: each policy that does not suit, and those that do.
+fn what_check_live_says(cluster: &Cluster) {
+    let before = cluster.files().walk("/");
+    for (root, policy, code, outcome, parts) in [
+        ("/xor", None, 69, "WRONG", ["root ", "is erasure coded", "archive.erasure_coding"]),
+        ("/xor", Some("RS-6-3-1024k"), 69, "WRONG", ["root ", "has 1 parity units", "RS-6-3"]),
+        ("/rs", None, 69, "WRONG", ["root ", "is erasure coded", "archive.erasure_coding"]),
+        ("/rs", Some(RS), 0, "ok", ["copies in ", "are erasure coded", RS]),
+        // No directory has this policy: files are replicated, which is said.
+        ("/rs-less", Some(RS), 0, "warning", ["copies in ", "files are replicated", RS]),
+    ] {
+        let config = configured(cluster, root, policy).replace("rs-less-in", "rs-in");
+        let config = config.replace("xor-in", "rs-in");
+        let (got, said) = check_live(&cluster.home("checked"), &config, &[]);
+        assert_eq!(got, code, "{root} {policy:?}: {said}");
+        let _ = assert_line(&said, outcome, &parts);
+    }
+    let (code, said) =
+        check_live(&cluster.home("checked"), &configured(cluster, "/xor", Some(XOR)), &[]);
+    assert!(code == 78 && said.contains("no policy of the codec rs"), "{code} {said}");
+    assert_eq!(cluster.files().walk("/"), before, "files were left behind");
+}
+
 /// What was written under the right policy is read back whole without one of the DataNodes.
 fn one_datanode_is_lost(cluster: &Cluster) {
     let topic = "rs-in";
-    cluster.create_topic(topic, 1);
     let producer = cluster.producer();
     // Several stripes.
     for n in 0..2_000 {

@@ -199,6 +199,11 @@ fn main() -> ExitCode {
         let named = Trial::test(p.name.clone(), || Ok(()));
         !arguments.is_filtered_out(&named) && !is_ignored(&p.name)
     };
+    for p in all.iter().filter(|p| is_ignored(&p.name) && !arguments.list) {
+        if !arguments.is_filtered_out(&Trial::test(p.name.clone(), || Ok(()))) {
+            support::not_tried(&p.name, network::NOT_APART);
+        }
+    }
     let places = all.iter().filter(wanted).map(|p| (p.name.clone(), p.place)).collect();
     let lanes = Arc::new(Lanes::new(places));
     let trials: Vec<Trial> = all.into_iter().map(|p| trial(&lanes, p)).collect();

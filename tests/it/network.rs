@@ -14,6 +14,9 @@ use crate::support::{Cluster, Daemon, eventually};
 const APART: &str = "ALLUVIUM_APART";
 const OUTAGE_S: u64 = 45;
 
+/// Why it is not run.
+pub(crate) const NOT_APART: &str = "no network namespace can be made here (root, CAP_SYS_ADMIN)";
+
 /// Whether this process runs in the namespace.
 pub(crate) fn is_apart() -> bool {
     std::env::var_os(APART).is_some()
@@ -26,7 +29,7 @@ pub(crate) fn can_be_apart() -> bool {
         let try_it = "ip link set lo up && ip link set lo down && ip link set lo up";
         let can = succeeds(Command::new("unshare").args(["--net", "--", "sh", "-c", try_it]));
         if !can {
-            println!("no network namespace can be made here (root, CAP_SYS_ADMIN): not run");
+            println!("{NOT_APART}");
         }
         can
     })

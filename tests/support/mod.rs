@@ -1,6 +1,13 @@
 //! Real servers, the real daemon, and an oracle that recomputes everything from the input.
 //! Shared by the tests of `tests/it` and the benchmarks, which do not use all of it.
-#![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::print_stderr)]
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::print_stdout
+)]
 
 mod admin;
 mod archive;
@@ -15,6 +22,7 @@ pub mod manual;
 mod ports;
 mod promtool;
 pub mod recording;
+pub mod replies;
 pub mod scene;
 pub mod secured;
 
@@ -35,6 +43,17 @@ pub const TOO_LATE: &str = "too late: ";
 /// says of records, files and counts is never excused.
 pub fn is_too_late(said: &str) -> bool {
     said.starts_with(TOO_LATE)
+}
+
+/// Says that something can't be tried on this machine: here, and at the end of `testbed/steps`, so
+/// that nobody takes it for passed.
+pub fn not_tried(what: &str, why: &str) {
+    use std::io::Write as _;
+    println!("NOT TRIED: {what}: {why}");
+    let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/not-tried");
+    let file = std::fs::File::options().create(true).append(true).open(file);
+    let written = file.and_then(|mut file| writeln!(file, "{what}: {why}"));
+    written.unwrap_or_else(|e| panic!("what was not tried can't be written down: {e}"));
 }
 
 /// Waits until `done` holds.

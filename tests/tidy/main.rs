@@ -9,6 +9,7 @@
 mod circles;
 mod clients;
 mod codes;
+mod decoders;
 mod dependencies;
 mod foreign;
 mod hubs;

@@ -33,3 +33,22 @@ fn no_script_empties_the_log_that_it_writes() {
     assert_eq!(opened("printf a | tee /dev/stderr | tb\n# opening /dev/stderr\n").len(), 1);
     assert!(opened("printf a | tee >(cat >&2) | tb\n").is_empty());
 }
+
+/// Lines that say that something was not tried, and do not write it down for the last table.
+fn only_printed(text: &str) -> Vec<String> {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let said =
+        code.filter(|line| line.contains("NOT TRIED") && !line.contains("target/tmp/not-tried"));
+    // The table itself.
+    said.filter(|line| !line.contains("$untried")).map(String::from).collect()
+}
+
+#[test]
+fn what_was_not_tried_is_shown_at_the_end() {
+    for path in scripts() {
+        let faults = only_printed(&std::fs::read_to_string(&path).unwrap());
+        assert!(faults.is_empty(), "{}: {faults:?}", path.display());
+    }
+    assert_eq!(only_printed("x || { say \"NOT TRIED: no y\"; exit 0; }\n").len(), 1);
+    assert!(only_printed("say NOT TRIED; echo x >> target/tmp/not-tried\n").is_empty());
+}

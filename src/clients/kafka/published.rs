@@ -11,7 +11,7 @@ use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
 use crate::clients::kafka::headers::headers_of;
 use crate::clients::kafka::settings::Quiet;
-use crate::pure::formats::header::{AlluviumHeader, Content, Merged};
+use crate::pure::formats::header::{AlluviumHeader, Content, HeaderError, Merged, NAME};
 use crate::pure::protocol::KnownPosition;
 use crate::pure::record::{Offset, OffsetRange, Record, Timestamp, TopicPartition};
 
@@ -28,7 +28,7 @@ const SLACK_MILLIS: i64 = 3_600_000;
 /// [`None`] if counts of that time may be gone from the output topic.
 ///
 /// # Errors
-/// The brokers don't answer.
+/// The brokers don't answer, or a count does not say of which offsets it is.
 pub fn results_end(
     config: &ClientConfig,
     output: &str,
@@ -42,9 +42,10 @@ pub fn results_end(
     }
     let mut end = known;
     scan.each(|record| {
-        if let Some(header) = header_of(record, source) {
+        if let Some(header) = header_of(record, source)? {
             end = end.max(header.range.to);
         }
+        Ok(())
     })?;
     Ok(Some(end))
 }
@@ -56,7 +57,7 @@ pub fn results_end(
 /// again publishes it once.
 ///
 /// # Errors
-/// The brokers don't answer.
+/// The brokers don't answer, or a count does not say of which offsets it is.
 pub fn merged_past(
     config: &ClientConfig,
     output: &str,
@@ -69,10 +70,10 @@ pub fn merged_past(
     let _ = scan.seek(since.saturating_sub(SLACK_MILLIS))?;
     let mut last: Option<KnownPosition> = None;
     scan.each(|record| {
-        let Some(AlluviumHeader { content, range, .. }) = header_of(record, partials) else {
-            return;
+        let Some(AlluviumHeader { content, range, .. }) = header_of(record, partials)? else {
+            return Ok(());
         };
-        let Content::Count { merged: Some(merged), .. } = content else { return };
+        let Content::Count { merged: Some(merged), .. } = content else { return Ok(()) };
         // A commit that only closes windows moves no P; none of these goes back.
         let order = |past: &KnownPosition| {
             (past.p, past.marks.watermark, past.marks.in_parts_until, past.replay)
@@ -80,14 +81,24 @@ pub fn merged_past(
         let Merged { offset: replay, marks } = merged;
         let past = KnownPosition { p: range.to, replay, marks };
         last = last.filter(|last| order(&past) < order(last)).or(Some(past));
+        Ok(())
     })?;
     Ok(last.filter(|past| log.from <= past.p))
 }
 
-/// The header of a count that was made of records of `source`.
-fn header_of<'a>(record: &Record<'a>, source: &TopicPartition) -> Option<AlluviumHeader<'a>> {
-    let header = AlluviumHeader::of(record)?.ok()?;
-    (header.topic == &*source.topic && header.partition == source.partition).then_some(header)
+/// The header of a count that was made of records of `source`; [`None`] for other counts, and for
+/// records of other programs, which have no such header.
+///
+/// # Errors
+/// The record has a header that can't be read: perhaps it is of `source`, and of offsets behind all
+/// others, and without it these would be counted a second time.
+fn header_of<'a>(
+    record: &Record<'a>,
+    source: &TopicPartition,
+) -> Result<Option<AlluviumHeader<'a>>, HeaderError> {
+    let Some(header) = AlluviumHeader::of(record).transpose()? else { return Ok(None) };
+    let is_of_source = header.topic == &*source.topic && header.partition == source.partition;
+    Ok(is_of_source.then_some(header))
 }
 
 /// The time of a log's first record, milliseconds.
@@ -103,7 +114,7 @@ fn first_time(
     (scan.open, scan.from) = ([tp.partition].into(), only);
     scan.until(|record| {
         time = record.timestamp.millis();
-        time.is_some()
+        Ok(time.is_some())
     })?;
     Ok(time)
 }
@@ -160,38 +171,64 @@ impl<'a> Scan<'a> {
         Ok(whole)
     }
 
-    fn each(self, mut visit: impl FnMut(&Record<'_>)) -> Result<(), KafkaError> {
-        self.until(|record| {
-            visit(record);
-            false
-        })
+    fn each(
+        self,
+        mut visit: impl FnMut(&Record<'_>) -> Result<(), HeaderError>,
+    ) -> Result<(), KafkaError> {
+        self.until(|record| visit(record).map(|()| false))
     }
 
     /// Reads until `enough` says so, or the end.
-    fn until(mut self, mut enough: impl FnMut(&Record<'_>) -> bool) -> Result<(), KafkaError> {
+    fn until(
+        mut self,
+        mut enough: impl FnMut(&Record<'_>) -> Result<bool, HeaderError>,
+    ) -> Result<(), KafkaError> {
         self.consumer.assign(&self.from).map_err(|e| self.failed(&e))?;
-        let mut heard = Instant::now();
+        let (mut heard, mut fault) = (Instant::now(), None);
         while !self.open.is_empty() {
             match self.consumer.poll(Duration::from_millis(100)) {
-                Some(Ok(m)) => {
-                    if visit(&m, &mut enough) {
-                        return Ok(());
-                    }
+                Some(Ok(m)) => match visit(&m, &mut enough) {
+                    Ok(true) => return Ok(()),
+                    Ok(false) => heard = Instant::now(),
+                    Err(e) => return Err(self.failed(&unreadable(self.topic, &m, e))),
+                },
+                Some(Err(Rd::PartitionEOF(id))) => {
+                    let _ = self.open.remove(&id);
+                    heard = Instant::now();
                 }
-                Some(Err(Rd::PartitionEOF(id))) => drop(self.open.remove(&id)),
-                Some(Err(e)) => tracing::debug!(error = %e, "reading {}", self.topic),
-                None if SILENCE < heard.elapsed() => {
-                    return Err(self.failed(&"the brokers do not answer"));
-                }
-                None => continue,
+                // The client goes on; what it says again and again is no answer.
+                Some(Err(e)) => fault = Some(e),
+                None => {}
             }
-            heard = Instant::now();
+            if SILENCE < heard.elapsed() {
+                let why = fault.map_or("the brokers do not answer".into(), |e| e.to_string());
+                return Err(self.failed(&why));
+            }
         }
         Ok(())
     }
 }
 
-fn visit(m: &BorrowedMessage<'_>, enough: &mut impl FnMut(&Record<'_>) -> bool) -> bool {
+/// Names a record whose header can't be read, and what a person does about it.
+fn unreadable(topic: &str, m: &BorrowedMessage<'_>, e: HeaderError) -> String {
+    let why = match e {
+        HeaderError::Malformed => "is damaged, or another program has written it",
+        HeaderError::Version => "is of a version that this build does not know",
+    };
+    format!(
+        "the header {NAME:?} of the record at {topic}/{}, offset {}, {why}: so nobody knows of \
+         which offsets the published counts are. Use the version that wrote it, or give the offset \
+         yourself: for a source partition with `alluvium repair` and --count-from, for a partition \
+         of partial counts with kafka-consumer-groups --reset-offsets while the group is stopped",
+        m.partition(),
+        m.offset(),
+    )
+}
+
+fn visit(
+    m: &BorrowedMessage<'_>,
+    enough: &mut impl FnMut(&Record<'_>) -> Result<bool, HeaderError>,
+) -> Result<bool, HeaderError> {
     let headers = headers_of(m);
     enough(&Record {
         offset: Offset(m.offset()),
@@ -200,4 +237,46 @@ fn visit(m: &BorrowedMessage<'_>, enough: &mut impl FnMut(&Record<'_>) -> bool) 
         value: None,
         headers: &headers,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(value: &[u8]) -> Result<Option<i64>, HeaderError> {
+        let headers = [(NAME.as_bytes(), Some(value))];
+        let record = Record {
+            offset: Offset(5),
+            timestamp: Timestamp::Missing,
+            key: None,
+            value: None,
+            headers: &headers,
+        };
+        let source = TopicPartition { topic: "t".into(), partition: 3 };
+        header_of(&record, &source).map(|header| header.map(|header| header.range.to.0))
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_read_is_never_taken_for_that_of_another_partition() {
+        assert_eq!(header(b"1;0;10;final;3;4;9;t"), Ok(Some(9)));
+        assert_eq!(header(b"1;0;10;final;4;4;9;t"), Ok(None));
+        assert_eq!(header(b"1;0;10;final;3;4;9;u"), Ok(None));
+        assert_eq!(header(b"9;0;10;final;3;4;9;t"), Err(HeaderError::Version));
+        for damaged in [&b""[..], b"1;0;10;final;3;4", b"1;0;10;final;3;9;4;t", b"\xff"] {
+            assert_eq!(header(damaged), Err(HeaderError::Malformed), "{damaged:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_of_another_program_says_nothing() {
+        let record = Record {
+            offset: Offset(5),
+            timestamp: Timestamp::Missing,
+            key: None,
+            value: Some(b"x"),
+            headers: &[],
+        };
+        let source = TopicPartition { topic: "t".into(), partition: 3 };
+        assert_eq!(header_of(&record, &source), Ok(None));
+    }
 }

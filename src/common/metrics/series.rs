@@ -175,6 +175,10 @@ pub(super) const AMBIGUOUS_TOPICS: Text = (
     "alluvium_ambiguous_topics",
     "Topics that topics_regex of two mappings match, so that nobody reads them.",
 );
+pub(super) const UNMATCHED_MAPPINGS: Text = (
+    "alluvium_unmatched_mappings",
+    "Mappings whose topics_regex matches no topic, so that nothing is read for them.",
+);
 pub(super) const READY: Text =
     ("alluvium_ready", "1 while /readyz says that this instance is ready, else 0.");
 pub(super) const BUFFERED_BYTES: Text = (

@@ -9,7 +9,8 @@ use crate::common::status::partition::{Condition, PartitionStatus};
 
 /// `/status.json`; a promise to scripts: fields are added, never changed. Format 1 had no field
 /// with the format's number, and nothing from `joined_since` on; format 2 had no
-/// `ambiguous_topics`, no `needed_ms` and no `mapping` of an outage.
+/// `ambiguous_topics`, no `needed_ms` and no `mapping` of an outage; format 3 had no
+/// `unmatched_mappings`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InstanceStatus {
     #[serde(default = "one")]
@@ -26,6 +27,9 @@ pub struct InstanceStatus {
     /// Topics that nobody reads, because the regexes of two mappings match them.
     #[serde(default)]
     pub ambiguous_topics: Vec<String>,
+    /// Mappings whose topics_regex matches no topic.
+    #[serde(default)]
+    pub unmatched_mappings: Vec<String>,
     /// Threads without progress.
     pub stuck: Vec<String>,
     /// Calls to brokers and stores that failed, since the start.
@@ -149,6 +153,7 @@ impl InstanceStatus {
             (self.count(|c| *c == Condition::Paused), "paused"),
             (self.missing_topics.len(), "topics missing"),
             (self.ambiguous_topics.len(), "topics that two mappings match"),
+            (self.unmatched_mappings.len(), "mappings without a topic"),
         ] {
             if 0 < n {
                 line += &format!(", {n} {what}");
@@ -245,7 +250,7 @@ pub(super) mod tests {
         let partitions = partitions();
         let lost = PartitionStatus { partition: 7, counts: false, ..partitions[1].clone() };
         InstanceStatus {
-            format: 3,
+            format: 4,
             version: "0.1.0".into(),
             instance: "host1".into(),
             group: "g".into(),
@@ -254,6 +259,7 @@ pub(super) mod tests {
             partitions,
             missing_topics: vec!["absent".into()],
             ambiguous_topics: vec!["twice".into()],
+            unmatched_mappings: vec!["later".into()],
             stuck: vec!["worker 0".into()],
             failed_calls: 2,
             throughput: vec![0.0, 1_234.5],
@@ -306,10 +312,19 @@ pub(super) mod tests {
     #[test]
     fn the_status_is_the_golden_one() {
         let golden =
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/status-v3.json"));
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/status-v4.json"));
         assert_eq!(serde_json::to_string(&sample()).unwrap(), golden);
         let read: InstanceStatus = serde_json::from_str(golden).unwrap();
         assert_eq!(format!("{read:?}"), format!("{:?}", sample()));
+    }
+
+    #[test]
+    fn the_status_of_format_3_is_read() {
+        let golden =
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/status-v3.json"));
+        let read: InstanceStatus = serde_json::from_str(golden).unwrap();
+        assert_eq!((read.format, read.ambiguous_topics.len()), (3, 1));
+        assert!(read.unmatched_mappings.is_empty());
     }
 
     #[test]

@@ -74,6 +74,18 @@ impl InstanceStatus {
         missing.chain(ambiguous).collect()
     }
 
+    /// What is not wrong, and that nobody would expect to last: a sentence for each mapping.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let nothing = |mapping: &String| {
+            format!(
+                "topics_regex of mapping.{mapping} matches no topic, so nothing is read for the \
+                 mapping"
+            )
+        };
+        self.unmatched_mappings.iter().map(nothing).collect()
+    }
+
     fn fails(&self, outage: &OutageStatus) -> String {
         let seconds = self.seconds(outage.since);
         format!("{}, for {seconds} s now ({})", outage.says, outage.cause)
@@ -98,6 +110,7 @@ mod tests {
             partitions: Vec::new(),
             missing_topics: Vec::new(),
             ambiguous_topics: Vec::new(),
+            unmatched_mappings: Vec::new(),
             outages: Vec::new(),
             unheard: 0,
             not_owned: Vec::new(),
@@ -163,9 +176,11 @@ mod tests {
         let s = InstanceStatus {
             missing_topics: vec!["gone".into()],
             ambiguous_topics: vec!["twice".into()],
+            unmatched_mappings: vec!["later".into()],
             ..joined()
         };
         assert!(s.reasons().is_empty());
+        assert!(s.notes()[0].contains("mapping.later matches no topic"), "{:?}", s.notes());
         let troubles = s.topic_troubles();
         assert_eq!(troubles[0], "topic gone does not exist");
         assert!(troubles[1].contains("match topic twice"), "{troubles:?}");

@@ -9,7 +9,8 @@ mod topic_role;
 
 pub use role::Role;
 pub use select::{
-    CURE_OF_AMBIGUOUS, Selection, cure_of_missing, files_of, mapping_of, news, select, treats_alike,
+    CURE_OF_AMBIGUOUS, CURE_OF_UNMATCHED, Selection, Unmatched, cure_of_missing, files_of,
+    mapping_of, news, select, treats_alike,
 };
 pub use source_lists::SourceLists;
 pub use topic_role::TopicRole;

@@ -22,8 +22,19 @@ pub struct Selection<'c> {
     pub absent_partials: Vec<String>,
     /// Sorted topics that the regexes of two mappings match; they are left out.
     pub ambiguous: Vec<String>,
+    /// All patterns of mappings that are not held.
+    pub patterns: Vec<Unmatched>,
+    /// Those that match no topic.
+    pub unmatched: Vec<Unmatched>,
     /// The source partitions of each mapping that is merged.
     pub sources: Vec<(&'c str, Vec<TopicPartition>)>,
+}
+
+/// A `topics_regex`, which may match no topic.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Unmatched {
+    pub mapping: String,
+    pub regex: String,
 }
 
 /// Matches a configuration with the topics that exist. Nothing is wanted for the mappings that are
@@ -39,6 +50,7 @@ pub fn select<'c>(
     let mut missing = Vec::new();
     let mut ambiguous = BTreeSet::new();
     let (mut absent_outputs, mut absent_partials) = (Vec::new(), Vec::new());
+    let (mut patterns, mut unmatched) = (Vec::new(), Vec::new());
     let absent = |topic: &str| (!names.contains(topic)).then(|| topic.to_string());
     for m in config.mappings.iter().filter(|m| !held.contains(&m.name)) {
         if let Some(count) = &m.count {
@@ -58,7 +70,18 @@ pub fn select<'c>(
                 }
             }
             Topics::Regex(regex) => {
-                for topic in names.iter().filter(|t| regex.is_match(t) && is_free(config, m, t)) {
+                // As it is written: the whole name has to match.
+                let whole = regex.as_str();
+                let written = whole.strip_prefix("^(?:").and_then(|r| r.strip_suffix(")$"));
+                let regex_as_written = written.unwrap_or(whole).to_string();
+                let pattern = Unmatched { mapping: m.name.clone(), regex: regex_as_written };
+                let mut matches =
+                    names.iter().filter(|t| regex.is_match(t) && is_free(config, m, t)).peekable();
+                if matches.peek().is_none() {
+                    unmatched.push(pattern.clone());
+                }
+                patterns.push(pattern);
+                for topic in matches {
                     let all =
                         if is_ambiguous(config, topic) { &mut ambiguous } else { &mut wanted };
                     let _ = all.insert((*topic).to_string());
@@ -68,7 +91,16 @@ pub fn select<'c>(
     }
     let sources = sources(config, existing, &wanted);
     let (wanted, ambiguous) = (wanted.into_iter().collect(), ambiguous.into_iter().collect());
-    Selection { wanted, missing, absent_outputs, absent_partials, ambiguous, sources }
+    Selection {
+        wanted,
+        missing,
+        absent_outputs,
+        absent_partials,
+        ambiguous,
+        patterns,
+        unmatched,
+        sources,
+    }
 }
 
 /// What a person does about a topic that a mapping names and no broker has.
@@ -76,6 +108,10 @@ pub fn select<'c>(
 pub fn cure_of_missing(topic: &str) -> String {
     format!("create it with kafka-topics --create --topic {topic}, or correct the name")
 }
+
+/// What a person does about a pattern that matches nothing.
+pub const CURE_OF_UNMATCHED: &str =
+    "create such a topic, correct the regex, or let this client describe the topics";
 
 /// What a person does about a topic that the regexes of two mappings match.
 pub const CURE_OF_AMBIGUOUS: &str = "let one regex be narrower, or name the topic in one mapping";
@@ -234,6 +270,21 @@ mod tests {
         assert_eq!(found.absent_partials, [""; 0]);
         let of = |partition| TopicPartition { topic: "app-two".into(), partition };
         assert_eq!(found.sources, [("all", vec![of(0), of(1)])]);
+    }
+
+    #[test]
+    fn a_pattern_without_a_topic_is_named() {
+        let config = Config::parse(CONFIG, Some("i")).unwrap();
+        let unmatched = |names: &[&str]| -> Vec<String> {
+            let found = select_all(&config, &existing(names));
+            assert_eq!(found.patterns.len(), 2);
+            found.unmatched.into_iter().map(|u| format!("{} {}", u.mapping, u.regex)).collect()
+        };
+        // What mappings name or write, and Kafka's own topics, are nobody's match.
+        let nobodys = ["app-one", "counts", "log-counts", PARTIALS, "__consumer_offsets"];
+        assert_eq!(unmatched(&nobodys), ["all .*", "narrow log-.*"]);
+        assert_eq!(unmatched(&["app-two"]), ["narrow log-.*"]);
+        assert_eq!(unmatched(&["log-a"]), [""; 0], "two match it, and that is named elsewhere");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::clients::store::{Store, StoreError};
 use crate::engine::archive::listing::{LedgerListing, LedgerPath};
 use crate::outside::audit::brokers::{Diagnosis, LookError};
+use crate::outside::audit::rows;
 use crate::outside::cli::output::say;
 use crate::pure::layout::names::{self, PartitionPaths};
 use crate::pure::protocol::repair::RepairPlan;
@@ -34,10 +35,30 @@ pub(super) async fn is_doubling(looked: &Diagnosis, plan: &RepairPlan) -> Result
         "    not repaired: the archive would continue at offset {from}, and readers see records \
          from there on already, in files that no entry names. They would see these records twice:"
     ));
-    strays.iter().for_each(|path| say(&format!("        {}/{path}", ledger.store.url())));
+    for path in &strays {
+        let rows = rows_of(&*ledger.store, path).await;
+        say(&format!("        {}/{path} ({rows})", ledger.store.url()));
+    }
     say("    restore the entries of these files, if there is a backup of the ledger; otherwise \
          move the files out of the root, and repair again: what Kafka still has is archived again");
     Ok(true)
+}
+
+/// How many rows a file has, and of which offsets they are, or why nobody knows.
+async fn rows_of(store: &dyn Store, path: &str) -> String {
+    let name = path.rsplit('/').next().and_then(names::parse_file);
+    let offsets =
+        name.map_or(String::new(), |name| format!(", offsets {} to {}", name.first, name.last));
+    let bytes = match store.read(path).await {
+        Ok(Some(bytes)) => Ok(bytes),
+        Ok(None) => Err("the file is gone meanwhile".into()),
+        Err(e) => Err(e.detail),
+    };
+    match bytes.and_then(|bytes| rows::places(path, bytes)) {
+        Ok(places) if places.rows == 1 => format!("1 row{offsets}"),
+        Ok(places) => format!("{} rows{offsets}", places.rows),
+        Err(why) => format!("its rows can't be read: {why}{offsets}"),
+    }
 }
 
 /// Published files of one incarnation of a partition that no entry names, and that by their names
@@ -93,6 +114,11 @@ mod tests {
         }
         let strays = strays(&store, &paths, ("a.b", 3), Offset(5)).await.unwrap();
         assert_eq!(strays, Ok(vec![file(5, 9)]));
+        let told = rows_of(&store, &file(5, 9)).await;
+        assert!(told.contains("can't be read") && told.contains("offsets 5 to 9"), "{told}");
+        let sample = include_bytes!("../../../tests/golden/raw-v1.parquet");
+        let _ = store.lock().files.insert(file(5, 9), sample.to_vec());
+        assert_eq!(rows_of(&store, &file(5, 9)).await, "3 rows, offsets 5 to 9");
         let _ = store.lock().closed.insert("a.b/dt=2".into());
         let unknown = super::strays(&store, &paths, ("a.b", 3), Offset(5)).await.unwrap();
         assert!(unknown.as_ref().is_err_and(|why| why.contains("a.b/dt=2")), "{unknown:?}");

@@ -5,8 +5,10 @@ pub const MEANINGS: [(u8, &str); 6] = [
     (0, "All went well."),
     (
         1,
-        "The daemon could not archive everything that its files held within its drain time; \
-         nothing is lost, because the records are read again.",
+        "The daemon could not archive everything that its files held within its drain time, or \
+         could not go on, as its last line says (another instance runs under its name); nothing \
+         is lost, because the records are read again. A command could not begin, or could not \
+         write its files.",
     ),
     (EX_USAGE, "The command was used wrongly."),
     (EX_DATAERR, "verify, recount, repair, where, explain or status has found a problem."),

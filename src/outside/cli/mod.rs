@@ -35,3 +35,5 @@ mod verify;
 mod version;
 
 pub use command::main;
+#[cfg(test)]
+pub(crate) use init::Sink;

@@ -112,7 +112,8 @@ fn text_of(s: &InstanceStatus) -> String {
         let lasts = spell(s.now.saturating_sub(o.since));
         text += &format!("\n{} for {lasts}: {}\n", o.says, o.cause);
     }
-    s.topic_troubles().iter().for_each(|trouble| text += &format!("\n{trouble}\n"));
+    let said = [s.topic_troubles(), s.notes()].concat();
+    said.iter().for_each(|trouble| text += &format!("\n{trouble}\n"));
     s.stuck.iter().for_each(|t| text += &format!("\n{t} has made no progress for two minutes\n"));
     text
 }

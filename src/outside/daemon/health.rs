@@ -15,6 +15,7 @@ use crate::common::status::{InstanceStatus, OutageOf, OutageStatus, Throughput};
 use crate::engine::topics::SourceLists;
 use crate::engine::worker::{Paused, Pool};
 use crate::outside::daemon::active::ActiveConfig;
+use crate::outside::daemon::patterns::Patterns;
 
 const STUCK_MS: i64 = STUCK.as_millis() as i64;
 
@@ -28,8 +29,11 @@ pub(crate) struct Health {
     pub(crate) missing: Mutex<Vec<String>>,
     /// Topics of counts that were deleted and are not there again.
     pub(crate) gone: Mutex<Vec<String>>,
+    /// What is wrong with the partitions of topics of partial counts.
+    pub(crate) misfits: Mutex<Vec<String>>,
     /// Topics that the regexes of two mappings match.
     pub(crate) ambiguous: Mutex<Vec<String>>,
+    pub(crate) patterns: Mutex<Patterns>,
     pub(crate) sources: Arc<SourceLists>,
     pub(crate) paused: Arc<Paused>,
     pub(crate) in_force: watch::Receiver<Arc<ActiveConfig>>,
@@ -49,7 +53,7 @@ impl Health {
         let partitions = self.pool.status();
         let unheard = self.pool.assigned_partitions().saturating_sub(partitions.len());
         let mut status = InstanceStatus {
-            format: 3,
+            format: 4,
             version: env!("CARGO_PKG_VERSION").into(),
             instance: self.instance.clone(),
             group: self.group.clone(),
@@ -58,6 +62,7 @@ impl Health {
             partitions,
             missing_topics: missing,
             ambiguous_topics: self.ambiguous.lock().clone(),
+            unmatched_mappings: self.patterns.lock().mappings(),
             stuck: self.stuck(),
             failed_calls: self.pool.failed_calls(),
             throughput: self.throughput.lock().rates(),
@@ -116,6 +121,7 @@ impl Health {
         }
         metrics.missing_topics.set(status.missing_topics.len() as i64);
         metrics.ambiguous_topics.set(status.ambiguous_topics.len() as i64);
+        metrics.unmatched_mappings.set(status.unmatched_mappings.len() as i64);
         metrics.ready.set(i64::from(status.not_ready.is_empty()));
         let worst = |of: OutageOf| {
             let since = status.outages.iter().filter(|o| o.of == of).map(|o| o.since).min();

@@ -169,5 +169,6 @@ async fn readyz(State(health): State<Arc<Health>>) -> (StatusCode, String) {
         reasons => (StatusCode::SERVICE_UNAVAILABLE, reasons),
     };
     lines.extend(status.topic_troubles().into_iter().map(|trouble| format!("not read: {trouble}")));
+    lines.extend(status.notes());
     (code, lines.join("\n") + "\n")
 }

@@ -10,6 +10,7 @@
 //!   has the topics that the daemon makes itself, and `retention` how long brokers keep records
 //!   (`moving`: by size).
 //! * `abandoned`: what dead owners have left of partitions that no broker has any more.
+//! * `patterns`: mappings whose `topics_regex` matches nothing.
 //! * `refused`: topics that the brokers do not let this client see.
 //! * `secrets`: the files of secrets and certificates, and what happens when they change.
 //! * `held`: mappings that can't run now, and do not hold up the others.
@@ -32,6 +33,7 @@ mod http;
 mod kerberos;
 mod moving;
 mod page;
+mod patterns;
 mod refused;
 mod reload;
 mod retention;

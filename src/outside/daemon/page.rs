@@ -100,6 +100,7 @@ fn troubles(s: &InstanceStatus, stopped: &[&PartitionStatus]) -> Markup {
         && s.joined_since.is_some()
         && stopped.is_empty()
         && s.topic_troubles().is_empty()
+        && s.unmatched_mappings.is_empty()
         && s.stuck.is_empty();
     html! {
         @if !quiet {
@@ -127,6 +128,7 @@ fn troubles(s: &InstanceStatus, stopped: &[&PartitionStatus]) -> Markup {
                         }
                     }
                     @for trouble in s.topic_troubles() { li { (trouble) } }
+                    @for note in s.notes() { li { (note) } }
                     @for t in &s.stuck { li { b { (t) } " has made no progress for two minutes" } }
                 }
             }
@@ -357,6 +359,7 @@ mod tests {
             ],
             missing_topics: vec!["gone".into()],
             ambiguous_topics: vec!["twice".into()],
+            unmatched_mappings: vec!["later".into()],
             stuck: vec!["worker 1".into()],
             throughput: vec![0.0, 5_000.0, 2_500.0],
             failed_calls: 1_234,

@@ -14,6 +14,7 @@ use crate::common::retry::Pauses;
 use crate::engine::topics::{CURE_OF_AMBIGUOUS, cure_of_missing, mapping_of, news, select};
 use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::health::{Health, now_ms};
+use crate::outside::daemon::patterns;
 use crate::outside::daemon::refused;
 use crate::outside::daemon::unavailable::Unavailable;
 use crate::outside::daemon::written::{self, Absent, Written};
@@ -61,6 +62,9 @@ pub(super) async fn find(
              may delete its records: {CURE_OF_AMBIGUOUS}"
         );
     }
+    written::tell_misfits(config, held, &existing, &mut health.misfits.lock());
+    let news = health.patterns.lock().look(&selection.patterns, selection.unmatched);
+    patterns::tell(news);
     Ok(Found { wanted: selection.wanted, absent })
 }
 
@@ -111,6 +115,45 @@ async fn made_again(
     topics: &[String],
     ids: &mut HashMap<String, String>,
 ) -> Vec<String> {
+    let changed = of_other_ids(consumer, topics, ids).await;
+    for topic in &changed {
+        tracing::warn!(
+            code = "AL403",
+            topic,
+            "the topic was deleted and created again; the partitions of its mapping begin again"
+        );
+    }
+    changed
+}
+
+/// The same of topics of published counts that this group does not read. A topic that was absent
+/// was named already.
+async fn counts_made_again(
+    config: &Config,
+    consumer: &Arc<Consumer>,
+    (found, held): (&Found, &BTreeSet<String>),
+    ids: &mut HashMap<String, String>,
+) {
+    let absent = &found.absent.outputs;
+    ids.retain(|topic, _| !absent.contains(topic));
+    let there = written::unread(config, held, &found.wanted, absent);
+    for topic in of_other_ids(consumer, &there, ids).await {
+        tracing::warn!(
+            code = "AL412",
+            topic,
+            "another program has deleted the topic of published counts and created it again: its \
+             readers lack the counts that were published before, and nothing is counted a second \
+             time"
+        );
+    }
+}
+
+/// The topics whose ids are others than at the last look.
+async fn of_other_ids(
+    consumer: &Arc<Consumer>,
+    topics: &[String],
+    ids: &mut HashMap<String, String>,
+) -> Vec<String> {
     let mut changed = Vec::new();
     for topic in topics {
         let (consumer, name) = (Arc::clone(consumer), topic.clone());
@@ -118,11 +161,6 @@ async fn made_again(
         let Ok(Ok(id)) = asked else { continue };
         let before = ids.insert(topic.clone(), id.clone());
         if before.is_some_and(|before| before != id) {
-            tracing::warn!(
-                code = "AL403",
-                topic,
-                "the topic was deleted and created again; the partitions of its mapping begin again"
-            );
             changed.push(topic.clone());
         }
     }
@@ -152,7 +190,7 @@ pub(super) async fn watch(
     stopped: watch::Receiver<bool>,
 ) {
     let mut pauses = None;
-    let mut ids = HashMap::new();
+    let (mut ids, mut ids_of_counts) = (HashMap::new(), HashMap::new());
     let mut written = Written::default();
     while !*stopped.borrow() {
         let active = Arc::clone(&in_force.borrow());
@@ -162,6 +200,8 @@ pub(super) async fn watch(
             Ok(found) => {
                 written::restore(config, &consumer, &health, &limits, &found.absent, &mut written)
                     .await;
+                let of_counts = (&found, &active.held);
+                counts_made_again(config, &consumer, of_counts, &mut ids_of_counts).await;
                 let wanted = found.wanted;
                 let again = made_again(&consumer, &wanted, &mut ids).await;
                 control.give_again(of_same_mappings(config, &again, &wanted));

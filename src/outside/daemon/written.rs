@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::clients::kafka::topics::{self, Admin};
+use crate::clients::kafka::topics::{self, Admin, Topic};
 use crate::clients::kafka::{BatchLimits, Consumer, KafkaError};
 use crate::common::config::{Config, Mapping, WordCount};
 use crate::engine::topics::internal::{self, Internal, Unfit};
@@ -150,6 +150,49 @@ pub(super) struct Absent {
     pub(super) partials: Vec<String>,
 }
 
+/// Says which topics of partial counts have another number of partitions than the configuration: a
+/// person has created them again. `known`: what was said already.
+pub(super) fn tell_misfits(
+    config: &Config,
+    held: &BTreeSet<String>,
+    existing: &[Topic],
+    known: &mut Vec<String>,
+) {
+    for why in news(known, misfits(config, held, existing)) {
+        tracing::error!(
+            code = "AL414",
+            "{why}. While the topic has this number, results of the mapping may not be published"
+        );
+    }
+}
+
+fn misfits(config: &Config, held: &BTreeSet<String>, existing: &[Topic]) -> Vec<String> {
+    let running = counting(config).filter(|(mapping, _)| !held.contains(&mapping.name));
+    let of = |(mapping, count)| {
+        let all = internal::of(count);
+        let misfit = |internal: &Internal<'_>| {
+            let (_, there) = existing.iter().find(|(topic, _)| topic == internal.topic)?;
+            let mapping: &Mapping = mapping;
+            internal.other_partitions(*there, &mapping.name)
+        };
+        all.iter().filter_map(misfit).collect::<Vec<_>>()
+    };
+    running.flat_map(of).collect()
+}
+
+/// The topics of published counts that brokers have and that the group does not read, because their
+/// counts are not archived.
+pub(super) fn unread(
+    config: &Config,
+    held: &BTreeSet<String>,
+    wanted: &[String],
+    absent: &[String],
+) -> Vec<String> {
+    let running = counting(config).filter(|(mapping, _)| !held.contains(&mapping.name));
+    let outputs = running.map(|(_, count)| &count.output_topic);
+    outputs.filter(|topic| !wanted.contains(topic) && !absent.contains(topic)).cloned().collect()
+}
+
 /// The topics that the daemon writes to.
 #[derive(Debug, Default)]
 pub(super) struct Written {
@@ -225,6 +268,31 @@ pub(super) async fn restore(
 mod tests {
     use super::*;
     use crate::outside::daemon::examples::counting;
+
+    #[test]
+    fn a_topic_of_partial_counts_with_another_number_of_partitions_is_named() {
+        let config = counting();
+        let merge = config.mappings[0].count.as_ref().unwrap().merge.as_ref().unwrap();
+        let (none, right) = (BTreeSet::new(), merge.partitions as usize);
+        let there = |n: usize| vec![(merge.topic.clone(), n), ("o".to_string(), n + 1)];
+        assert_eq!(misfits(&config, &none, &there(right)), [""; 0]);
+        assert_eq!(misfits(&config, &none, &[]), [""; 0]);
+        let found = misfits(&config, &none, &there(right + 1));
+        assert!(found.len() == 1 && found[0].contains("partials.partitions"), "{found:?}");
+        let held = config.mappings.iter().map(|m| m.name.clone()).collect();
+        assert_eq!(misfits(&config, &held, &there(right + 1)), [""; 0]);
+    }
+
+    #[test]
+    fn counts_that_are_not_archived_are_in_topics_that_nobody_reads() {
+        let config = counting();
+        let (held, wanted) = (BTreeSet::new(), vec!["o".to_string()]);
+        assert_eq!(unread(&config, &held, &wanted, &[]), [""; 0]);
+        assert_eq!(unread(&config, &held, &[], &[]), ["o"]);
+        assert_eq!(unread(&config, &held, &[], &wanted), [""; 0], "it is not there");
+        let held = config.mappings.iter().map(|m| m.name.clone()).collect();
+        assert_eq!(unread(&config, &held, &[], &[]), [""; 0]);
+    }
 
     #[test]
     fn a_topic_that_was_there_and_is_deleted_is_reported_once() {

@@ -115,7 +115,7 @@ impl WebFile {
     }
 
     /// `here`: the directory that relative paths begin in.
-    pub(super) fn parse(text: &str, here: &Path) -> Result<WebFile, String> {
+    pub(crate) fn parse(text: &str, here: &Path) -> Result<WebFile, String> {
         // A snippet of the file in an error would show hashes and keys.
         let options = serde_saphyr::options! { with_snippet: false };
         let keys: Option<Keys> =

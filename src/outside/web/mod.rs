@@ -16,5 +16,7 @@ mod stream;
 mod tests;
 
 pub(crate) use ask::Asked;
+#[cfg(test)]
+pub(crate) use file::WebFile;
 pub(crate) use guard::{Guard, open_to_others, refused, warnings};
 pub(crate) use stream::Stream;

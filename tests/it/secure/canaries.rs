@@ -16,7 +16,7 @@ use super::logins::{
     Settings, TLS, USER, login,
 };
 use super::tokens::CANARY;
-use crate::support::{Cluster, Daemon, alluvium, check_live, eventually, flush, send};
+use crate::support::{Cluster, Daemon, alluvium, check_live, eventually, flush, not_tried, send};
 
 const OF_BROKER: &str = "canary-of-the-broker-9Q2w";
 const OF_KEY: &str = "canary-of-the-key-7Xn4";
@@ -183,7 +183,7 @@ fn aborted(daemon: Daemon, home: &Path, secrets: &[String]) -> bool {
     let other = Command::new("sh").args(any_size).current_dir(home).status().unwrap();
     let _ = std::fs::remove_file(home.join("core"));
     if !other.core_dumped() {
-        println!("no program writes a core on this host, so the test of that shows nothing");
+        not_tried("that a daemon writes no core", "no program writes a core on this host");
     }
     let limit = ["--core=unlimited", "--pid", &daemon.pid().to_string()];
     let set = Command::new("prlimit").args(limit).status();

@@ -14,7 +14,8 @@ pub(super) const SUPERUSERS: &str = "super.users=User:ANONYMOUS;User:archiver";
 
 const LIMIT: Duration = Duration::from_secs(60);
 const TOPIC: &str = "gssapi-in";
-/// The groups of two daemons: one has the same principal for HDFS and for Kafka, and one has two.
+/// The groups of two daemons: one has the same principal for HDFS and for Kafka, and its keytab is
+/// a credential of systemd; one has two principals, and the path of a keytab.
 const ONE: &str = "one-principal";
 const TWO: &str = "two-principals";
 
@@ -158,9 +159,18 @@ impl LoggedIn {
         }
         let kinit = cluster.home("kinit");
         let path = shadowed(&kinit);
+        let credentials = credentials(cluster);
         let start = |group, principal| {
             let config = configured(cluster, group, principal, &keytab(cluster));
-            let variables = [("KRB5_CONFIG", &*krb5(cluster)), ("PATH", &path)];
+            let config = match group {
+                ONE => from_credentials(&config, &keytab(cluster)),
+                _ => config,
+            };
+            let variables = [
+                ("KRB5_CONFIG", &*krb5(cluster)),
+                ("PATH", &path),
+                ("CREDENTIALS_DIRECTORY", &credentials),
+            ];
             (group, Daemon::start_with(&cluster.home(group), "a", &config, &variables))
         };
         let daemons = [start(ONE, "alluvium"), start(TWO, "archiver")];
@@ -181,6 +191,28 @@ impl LoggedIn {
         }
         assert!(!self.kinit.join("ran").exists(), "somebody has run kinit");
     }
+}
+
+/// What systemd makes of `LoadCredential=hdfs.keytab:…`: a directory that nobody may write to, with
+/// a copy that its user may read.
+fn credentials(cluster: &Cluster) -> String {
+    let directory = cluster.home("credentials");
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = directory.join(CREDENTIAL);
+    let _ = std::fs::copy(keytab(cluster), &file).unwrap();
+    for (path, mode) in [(&file, 0o400), (&directory, 0o500)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    directory.to_str().unwrap().into()
+}
+
+const CREDENTIAL: &str = "hdfs.keytab";
+
+/// The same configuration with the credential wherever it names this keytab: for HDFS and Kafka.
+fn from_credentials(config: &str, keytab: &Path) -> String {
+    let by_path = format!("keytab = {keytab:?}");
+    assert_eq!(config.matches(&by_path).count(), 2, "{config}");
+    config.replace(&by_path, &format!("keytab = {{ credential = \"{CREDENTIAL}\" }}"))
 }
 
 /// A PATH whose first directory has a kinit that leaves a trace.

@@ -12,6 +12,7 @@ mod properties;
 mod protections;
 mod realm;
 mod refusals;
+mod renames;
 mod renewals;
 mod roots;
 mod together;

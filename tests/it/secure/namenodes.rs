@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::realm::{REALM, invented};
+use super::renames::a_reply_that_is_lost_in_a_failover;
 use crate::support::load::Load;
 use crate::support::{Cluster, Daemon, TOO_LATE, assert_each_once, eventually};
 
@@ -21,6 +22,7 @@ pub(crate) fn namenodes_fail_over() {
         cluster.state.join("hdfs/conf")
     );
     a_server_without_a_login(&cluster, &config);
+    a_reply_that_is_lost_in_a_failover(&cluster);
     let daemon = Daemon::start(&cluster.home(NAME), "a", &config);
     let archived = || daemon.of_topic("alluvium_archive_position", topic);
     let load = Load::begin(&cluster, topic, 4, 400);

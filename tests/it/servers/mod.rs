@@ -1,8 +1,10 @@
 //! The daemon on a real Kafka of three brokers and a real HDFS: one cluster for all of these
 //! scenarios; each has topics, a group and a root of its own.
 
+mod again;
 mod audit;
 mod encodings;
+mod exits;
 mod faults;
 mod group;
 mod isolation;
@@ -17,6 +19,7 @@ mod paths;
 mod readers;
 mod records;
 mod registry;
+mod removed;
 mod starts;
 mod unfit;
 
@@ -31,6 +34,14 @@ pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
     ("one_count_over_all_instances", merge::one_count_over_all_instances),
     ("retention_that_overtook", group::retention_that_overtook),
     ("roots_that_were_wiped_or_changed", mistakes::roots_that_were_wiped_or_changed),
+    ("entries_that_were_removed_alone", removed::entries_that_were_removed_alone),
+    (
+        "topics_of_counts_that_an_operator_made_again",
+        again::topics_of_counts_that_an_operator_made_again,
+    ),
+    ("offsets_that_are_deleted_under_a_daemon", again::offsets_that_are_deleted_under_a_daemon),
+    ("a_stranger_in_the_group", again::a_stranger_in_the_group),
+    ("patterns_that_match_nothing", again::patterns_that_match_nothing),
     ("join_stop_and_kill_under_load", group::join_stop_and_kill_under_load),
     ("a_group_that_never_rests", group::a_group_that_never_rests),
     ("partitions_without_records_for_long", starts::partitions_without_records_for_long),
@@ -79,6 +90,7 @@ pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
     ("starts_patterns_and_idle_rolls", starts::starts_patterns_and_idle_rolls),
     ("mappings_that_cannot_run", starts::mappings_that_cannot_run),
     ("threads_are_as_many_as_the_docs_say", starts::threads_are_as_many_as_the_docs_say),
+    ("every_exit_code_is_given", exits::every_exit_code_is_given),
     ("damage_is_found", audit::damage_is_found),
     ("aborted_and_compacted_input", mistakes::aborted_and_compacted_input),
     ("what_a_start_would_meet_is_tried", faults::what_a_start_would_meet_is_tried),

@@ -12,7 +12,9 @@ use crate::clients::kafka::topics::{self, Admin, Sight, Topic};
 use crate::clients::kafka::{Consumer, KafkaError, consumer_config};
 use crate::common::config::{Config, Mapping, WordCount};
 use crate::engine::topics::internal::{self, Internal, Unfit};
-use crate::engine::topics::{CURE_OF_AMBIGUOUS, TopicRole, cure_of_missing, mapping_of, select};
+use crate::engine::topics::{
+    CURE_OF_AMBIGUOUS, CURE_OF_UNMATCHED, TopicRole, cure_of_missing, mapping_of, select,
+};
 use crate::outside::audit::brokers::{LookError, blocking};
 use crate::outside::audit::live::budget;
 use crate::outside::audit::live::tried::{Attempted, Outcome};
@@ -44,6 +46,14 @@ pub(super) async fn topics(config: &Config, consumer: &Arc<Consumer>, report: &m
              {CURE_OF_AMBIGUOUS}"
         );
         report.add(format!("topic {topic}"), Outcome::Wrong, text);
+    }
+    for pattern in &selection.unmatched {
+        let text = format!(
+            "topics_regex = {:?} matches no topic, so nothing would be read for the mapping: \
+             {CURE_OF_UNMATCHED}",
+            pattern.regex
+        );
+        report.add(format!("mapping.{}", pattern.mapping), Outcome::Doubtful, text);
     }
     for (topic, partitions) in existing.iter().filter(|(t, _)| selection.wanted.contains(t)) {
         if let Some((mapping, TopicRole::Source)) = mapping_of(config, topic) {

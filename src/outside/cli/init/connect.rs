@@ -9,11 +9,11 @@ use crate::pure::layout::ends::Schedule;
 
 /// A sink's properties.
 #[derive(Debug)]
-pub(super) struct Sink(BTreeMap<String, String>);
+pub(crate) struct Sink(BTreeMap<String, String>);
 
 impl Sink {
     /// A properties file, or JSON as Connect's REST interface has it.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Sink, String> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Sink, String> {
         if bytes.trim_ascii_start().starts_with(b"{") {
             let json: serde_json::Value =
                 serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
@@ -35,7 +35,7 @@ impl Sink {
     }
 
     /// `bootstrap` and `root` override what the sink says.
-    pub(super) fn draft(
+    pub(crate) fn draft(
         &self,
         bootstrap: Option<String>,
         root: Option<String>,

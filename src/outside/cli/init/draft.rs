@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 /// What the written configuration is made of.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(crate) struct Draft {
     pub(super) bootstrap: String,
     /// The tables of `--kafka`, which are written as they are.
     pub(super) kafka: Option<String>,
@@ -24,7 +24,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 impl Draft {
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::from(
             "# Written by `alluvium init`. Every key, with its default, is in \
              config/alluvium.toml\n\
@@ -32,7 +32,8 @@ impl Draft {
              file.\n",
         );
         for remark in &self.remarks {
-            let _ = writeln!(text, "# TODO: {remark}");
+            // A comment ends with its line, and TOML takes no other control characters either.
+            let _ = writeln!(text, "# TODO: {}", remark.replace(char::is_control, " "));
         }
         let archive: String = self.archive.iter().map(|line| format!("{line}\n")).collect();
         let Draft { root, mapping, topics, .. } = self;

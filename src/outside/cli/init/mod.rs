@@ -7,3 +7,5 @@ mod errors;
 mod login;
 
 pub(super) use command::Init;
+#[cfg(test)]
+pub(crate) use connect::Sink;
