@@ -185,6 +185,12 @@ archive = { format = "text", codec = "none" }
 [mapping.rows]
 topics = ["r"]
 archive = { format = "avro", columns = { at = "timestamp" } }
+[mapping.typed]
+topics = ["t"]
+[mapping.typed.archive]
+format = "jsonl"
+raw_value = false
+columns = { at = "timestamp", raw = "bytes", n = "int64", price = "decimal(12,2)", day = "date" }
 [mapping.none]
 topics = ["n"]
 archive = false
@@ -226,6 +232,14 @@ wordcount = { output_topic = "nc", archive = false }
             "rows --engine hive",
             "rows --engine spark",
             "rows --engine trino",
+            "typed --engine hive",
+            "typed --engine spark",
+            "typed --engine trino",
+            "typed --engine duckdb",
+            "orders --engine hive --quarantine",
+            "orders --engine trino --quarantine",
+            "orders --engine trino --counts",
+            "lines --engine hive --quarantine",
         ] {
             all.push_str(&format!("-- {arguments}\n{}\n", ddl(arguments).unwrap()));
         }
@@ -236,7 +250,7 @@ wordcount = { output_topic = "nc", archive = false }
     #[test]
     fn what_is_no_table_is_refused() {
         for (arguments, want) in [
-            ("nobody --engine hive", "the mappings are orders, all, old, lines, rows, none"),
+            ("nobody --engine hive", "the mappings are orders, all, old, lines, rows, typed, none"),
             ("orders --engine hive --topic other", "does not have the topic"),
             ("all --engine duckdb", "--topic"),
             ("all --engine duckdb --topic other", "does not match"),
