@@ -1,3 +1,4 @@
+import com.fasterxml.jackson.databind.ObjectMapper;
 import java.util.Properties;
 import org.apache.hadoop.fs.Path;
 import org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat;
@@ -11,7 +12,10 @@ import org.apache.hadoop.mapred.JobConf;
 import org.apache.hadoop.mapred.RecordReader;
 import org.apache.hadoop.mapred.Reporter;
 
-/** Prints the rows of Parquet files as Hive's own reader has them: names, types, and paths. */
+/**
+ * Prints the rows of Parquet files as Hive's own reader has them, each an array of JSON with bytes
+ * in Base64: names, types, and paths.
+ */
 public class ReadByHive {
     public static void main(String[] arguments) throws Exception {
         Properties table = new Properties();
@@ -25,6 +29,7 @@ public class ReadByHive {
         }
         ParquetHiveSerDe serde = new ParquetHiveSerDe();
         serde.initialize(job, table);
+        ObjectMapper json = new ObjectMapper();
         MapredParquetInputFormat format = new MapredParquetInputFormat();
         for (InputSplit split : format.getSplits(job, 1)) {
             RecordReader<NullWritable, ArrayWritable> reader =
@@ -33,8 +38,9 @@ public class ReadByHive {
             ArrayWritable row = reader.createValue();
             while (reader.next(key, row)) {
                 Object values = serde.deserialize(row);
-                System.out.println(ObjectInspectorUtils.copyToStandardJavaObject(
-                    values, serde.getObjectInspector()));
+                System.out.println(json.writeValueAsString(
+                    ObjectInspectorUtils.copyToStandardJavaObject(
+                        values, serde.getObjectInspector())));
             }
             reader.close();
         }

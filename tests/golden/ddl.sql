@@ -342,7 +342,189 @@ WITH (
 -- Again whenever there are new directories:
 CALL hive.system.sync_partition_metadata('default', 'r', 'ADD');
 
+-- typed --engine hive
+CREATE EXTERNAL TABLE `t` (
+  `topic` STRING,
+  `partition` INT,
+  `offset` BIGINT,
+  `timestamp` STRING,
+  `timestamp_type` STRING,
+  `key` STRING,
+  `key_bytes` STRING,
+  `headers` ARRAY<STRUCT<key: STRING, key_bytes: STRING, value: STRING, value_bytes: STRING>>,
+  `at` STRING,
+  `raw` STRING,
+  `n` BIGINT,
+  `price` DECIMAL(12,2),
+  `day` DATE
+)
+PARTITIONED BY (`dt` STRING, `hr` STRING)
+ROW FORMAT SERDE 'org.apache.hive.hcatalog.data.JsonSerDe'
+STORED AS TEXTFILE
+LOCATION 'hdfs://nn/data/t';
+-- Again whenever there are new directories:
+MSCK REPAIR TABLE `t`;
+
+-- typed --engine spark
+CREATE TABLE `t` (
+  `topic` STRING,
+  `partition` INT,
+  `offset` BIGINT,
+  `timestamp` STRING,
+  `timestamp_type` STRING,
+  `key` STRING,
+  `key_bytes` STRING,
+  `headers` ARRAY<STRUCT<key: STRING, key_bytes: STRING, value: STRING, value_bytes: STRING>>,
+  `at` TIMESTAMP,
+  `raw` STRING,
+  `n` BIGINT,
+  `price` DECIMAL(12,2),
+  `day` DATE,
+  `dt` STRING,
+  `hr` STRING
+)
+USING JSON
+PARTITIONED BY (`dt`, `hr`)
+LOCATION 'hdfs://nn/data/t';
+-- Again whenever there are new directories:
+MSCK REPAIR TABLE `t`;
+
+-- typed --engine trino
+CREATE TABLE hive.default."t" (
+  "topic" VARCHAR,
+  "partition" INTEGER,
+  "offset" BIGINT,
+  "timestamp" VARCHAR,
+  "timestamp_type" VARCHAR,
+  "key" VARCHAR,
+  "key_bytes" VARCHAR,
+  "headers" ARRAY(ROW(key VARCHAR, key_bytes VARCHAR, value VARCHAR, value_bytes VARCHAR)),
+  "at" VARCHAR,
+  "raw" VARCHAR,
+  "n" BIGINT,
+  "price" DECIMAL(12,2),
+  "day" DATE,
+  "dt" VARCHAR,
+  "hr" VARCHAR
+)
+WITH (
+  external_location = 'hdfs://nn/data/t',
+  format = 'JSON',
+  partitioned_by = ARRAY['dt', 'hr']
+);
+-- Again whenever there are new directories:
+CALL hive.system.sync_partition_metadata('default', 't', 'ADD');
+
 -- typed --engine duckdb
+CREATE VIEW "t" AS
+SELECT * FROM read_json('hdfs://nn/data/t/**/*.jsonl.gz', hive_partitioning = true, hive_types = {"dt": VARCHAR, "hr": VARCHAR}, format = 'newline_delimited', columns = {
+  'topic': 'VARCHAR',
+  'partition': 'INTEGER',
+  'offset': 'BIGINT',
+  'timestamp': 'VARCHAR',
+  'timestamp_type': 'VARCHAR',
+  'key': 'VARCHAR',
+  'key_bytes': 'VARCHAR',
+  'headers': 'STRUCT(key VARCHAR, key_bytes VARCHAR, value VARCHAR, value_bytes VARCHAR)[]',
+  'at': 'TIMESTAMP',
+  'raw': 'VARCHAR',
+  'n': 'BIGINT',
+  'price': 'DECIMAL(12,2)',
+  'day': 'DATE'
+});
+
+-- orders --engine hive --quarantine
+CREATE EXTERNAL TABLE `shop_orders_quarantine` (
+  `topic` STRING,
+  `partition` INT,
+  `offset` BIGINT,
+  `timestamp` BIGINT COMMENT 'microseconds since 1970',
+  `timestamp_type` STRING,
+  `key` STRING,
+  `key_bytes` BINARY,
+  `value` STRING,
+  `value_bytes` BINARY,
+  `headers` ARRAY<STRUCT<key: STRING, value: BINARY>>,
+  `timestamp_ms` BIGINT,
+  `header_keys_bytes` ARRAY<BINARY>,
+  `error` STRING
+)
+PARTITIONED BY (`dt` STRING)
+STORED AS PARQUET
+LOCATION 'hdfs://nn/data/_quarantine/shop.orders';
+-- Again whenever there are new directories:
+MSCK REPAIR TABLE `shop_orders_quarantine`;
+
+-- orders --engine trino --quarantine
+SET SESSION hive.timestamp_precision = 'MICROSECONDS';
+CREATE TABLE hive.default."shop_orders_quarantine" (
+  "topic" VARCHAR,
+  "partition" INTEGER,
+  "offset" BIGINT,
+  "timestamp" TIMESTAMP(6),
+  "timestamp_type" VARCHAR,
+  "key" VARCHAR,
+  "key_bytes" VARBINARY,
+  "value" VARCHAR,
+  "value_bytes" VARBINARY,
+  "headers" ARRAY(ROW(key VARCHAR, value VARBINARY)),
+  "timestamp_ms" BIGINT,
+  "header_keys_bytes" ARRAY(VARBINARY),
+  "error" VARCHAR,
+  "dt" VARCHAR
+)
+WITH (
+  external_location = 'hdfs://nn/data/_quarantine/shop.orders',
+  format = 'PARQUET',
+  partitioned_by = ARRAY['dt']
+);
+-- Again whenever there are new directories:
+CALL hive.system.sync_partition_metadata('default', 'shop_orders_quarantine', 'ADD');
+
+-- orders --engine trino --counts
+CREATE TABLE hive.default."order_counts" (
+  "window_start" VARCHAR,
+  "window_end" VARCHAR,
+  "word" VARCHAR,
+  "count" BIGINT,
+  "kind" VARCHAR,
+  "source_partition" INTEGER,
+  "topic" VARCHAR,
+  "partition" INTEGER,
+  "offset" BIGINT,
+  "foreign_value" VARCHAR,
+  "dt" VARCHAR
+)
+WITH (
+  external_location = 'hdfs://nn/data/order-counts',
+  format = 'JSON',
+  partitioned_by = ARRAY['dt']
+);
+-- Again whenever there are new directories:
+CALL hive.system.sync_partition_metadata('default', 'order_counts', 'ADD');
+
+-- lines --engine hive --quarantine
+CREATE EXTERNAL TABLE `l_quarantine` (
+  `topic` STRING,
+  `partition` INT,
+  `offset` BIGINT,
+  `timestamp` STRING,
+  `timestamp_type` STRING,
+  `key` STRING,
+  `key_bytes` STRING,
+  `value` STRING,
+  `value_bytes` STRING,
+  `headers` ARRAY<STRUCT<key: STRING, key_bytes: STRING, value: STRING, value_bytes: STRING>>,
+  `error` STRING
+)
+PARTITIONED BY (`dt` STRING)
+ROW FORMAT SERDE 'org.apache.hive.hcatalog.data.JsonSerDe'
+STORED AS TEXTFILE
+LOCATION 'hdfs://nn/data/_quarantine/l';
+-- Again whenever there are new directories:
+MSCK REPAIR TABLE `l_quarantine`;
+
+-- registered --engine duckdb
 CREATE VIEW "ty" AS
 SELECT * FROM read_parquet('hdfs://nn/data/ty/**/*.parquet', hive_partitioning = true, hive_types = {"dt": VARCHAR, "hr": VARCHAR}, union_by_name = true);
 

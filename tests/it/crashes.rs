@@ -1,16 +1,18 @@
 //! Every named step of `alluvium::crash` on a real Kafka of three brokers and a real HDFS: the
 //! daemon dies there, or stands still until another instance has taken over, with a load going on,
 //! a read_committed reader and somebody who looks at the files beside it. At the end everything is
-//! computed anew from the input. `cargo test --release --test it crashes`; STEP=NAME
-//! runs one step alone (or `namenode-stands-still`); `make crashes` writes docs/crashes.md; with
-//! SECURE=1 the servers ask for logins and rights, and have tickets of 20 s.
+//! computed anew from the input. From one incident to the next the files have another format; with
+//! ALLUVIUM_SHAPES=all each step meets each of them. `cargo test --release --test it crashes`;
+//! STEP=NAME runs one step alone (or `namenode-stands-still`); `make crashes` writes
+//! docs/crashes.md; with SECURE=1 the servers ask for logins and rights, and have tickets of 20 s.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alluvium::testing::Step;
 
-use crate::support::scene::{Outcome, Scene};
+use crate::support::scene::{Outcome, SHAPES, Scene};
 use crate::support::{Daemon, eventually, secured};
 
 /// Standing still here, a process comes back as a zombie with something to do.
@@ -37,15 +39,17 @@ pub(crate) fn every_step() {
     let cluster = Arc::new(secured::start("crashes", 3, 1));
     let scene = Scene::new(&cluster, "crashes");
     let running = scene.begin();
-    let mut table = Vec::new();
+    let (mut table, number) = (Vec::new(), Cell::new(0));
     let mut incident = |step: Step, how: &'static str| {
-        let started = Instant::now();
+        let (started, shape) = (Instant::now(), scene.shape(number.get()));
+        number.set(number.get() + 1);
         match how {
             "kill" => kill(&scene, step),
             _ => stop(&scene, step),
         }
-        println!("{:>20} {how}  {:.1} s", step.label(), started.elapsed().as_secs_f64());
-        table.push((step.label(), how));
+        let took = started.elapsed().as_secs_f64();
+        println!("{:>20} {how}  {took:.1} s  {shape}", step.label());
+        table.push((step.label(), how, shape));
     };
     // The first act of a partition's life comes once only.
     let (first, rest): (Vec<&Step>, Vec<&Step>) =
@@ -54,12 +58,20 @@ pub(crate) fn every_step() {
     let begins = scene.start("a", &[]);
     scene.works(&begins);
     begins.kill();
-    rest.into_iter().for_each(|step| incident(*step, "kill"));
-    STOPS.iter().filter(wanted).for_each(|step| incident(*step, "stop"));
+    let stops: Vec<&Step> = STOPS.iter().filter(wanted).collect();
+    let all = std::env::var("ALLUVIUM_SHAPES").is_ok_and(|shapes| shapes == "all");
+    for round in 0..if all { SHAPES.len() } else { 1 } {
+        // Each step meets the next shape, however many steps there are.
+        number.set(if all { round } else { number.get() });
+        rest.iter().for_each(|step| incident(**step, "kill"));
+        stops.iter().for_each(|step| incident(**step, "stop"));
+    }
     if only.as_ref().is_none_or(|o| o == STANDSTILL) {
         namenode_stands_still(&scene);
     }
     let outcome = running.finish(&scene);
+    let has_bad = |(_, _, shape): &(&str, &str, &str)| shape.contains("quarantine");
+    assert_eq!(0 < outcome.bad, table.iter().any(has_bad), "{} bad records", outcome.bad);
     report(&table, &outcome);
 }
 
@@ -140,15 +152,19 @@ fn namenode_stands_still(scene: &Scene) {
 
 /// The last line, for scripts; and the table in docs/crashes.md, which nobody writes by hand. It is
 /// only reached when nothing was lost or doubled.
-fn report(table: &[(&str, &str)], outcome: &Outcome) {
-    let times = |label: &str, how: &str| table.iter().filter(|t| **t == (label, how)).count();
-    let of = |how: &str| table.iter().filter(|(_, h)| *h == how).count();
+fn report(table: &[(&str, &str, &str)], outcome: &Outcome) {
+    let shapes = |label: &str, how: &str| {
+        let all = table.iter().filter(|(l, h, _)| (*l, *h) == (label, how));
+        all.map(|(_, _, shape)| *shape).collect::<Vec<_>>().join("; ")
+    };
+    let of = |how: &str| table.iter().filter(|(_, h, _)| *h == how).count();
     let last = format!(
-        "steps={} kills={} stops={} records={} files_watched={} lost=0 doubled=0",
+        "steps={} kills={} stops={} records={} quarantined={} files_watched={} lost=0 doubled=0",
         Step::ALL.len(),
         of("kill"),
         of("stop"),
         outcome.records,
+        outcome.bad,
         outcome.files
     );
     println!("{last}");
@@ -166,15 +182,17 @@ fn report(table: &[(&str, &str)], outcome: &Outcome) {
          and HDFS {}, with librdkafka {}.\nUnder load, the daemon is killed at the step, or it is \
          paused there until another instance has taken over, and then continues as a \
          zombie.\nBeside it a read_committed reader runs, and a checker verifies that no file is \
-         visible before its ledger entry.\nAt the end, rows and sums are computed again from the \
-         input.\n\n| step | killed | paused |\n| --- | --- | --- |\n",
+         visible before its ledger entry.\nFrom one incident to the next, files have another \
+         format, and every ninth record fits no declared columns.\nAt the end, rows and sums are \
+         computed again from the input, and `alluvium verify` looks at the archive.\n\n\
+         | step | killed while the files were | paused while they were |\n| --- | --- | --- |\n",
         jiff::Timestamp::now().strftime("%Y-%m-%d"),
         version("kafka"),
         version("hdfs"),
         rdkafka::util::get_rdkafka_version().1,
     );
     for step in Step::ALL.iter().map(|s| s.label()) {
-        text += &format!("| {step} | {} | {} |\n", times(step, "kill"), times(step, "stop"));
+        text += &format!("| {step} | {} | {} |\n", shapes(step, "kill"), shapes(step, "stop"));
     }
     text += &format!("\n`{last}`\n");
     std::fs::write(top.join("docs/crashes.md"), text).unwrap();

@@ -40,6 +40,54 @@ pub struct Archived {
     pub rows: u64,
     /// A, by partition.
     pub ends: BTreeMap<i32, i64>,
+    /// (partition, offset) of every line of JSON lines.
+    pub lines: Vec<(i32, i64)>,
+    /// Entries whose files are text.
+    pub texts: Vec<Text>,
+    /// Rows of the quarantine, in every format.
+    pub bad: u64,
+}
+
+/// An entry whose files are text: lines do not say their offsets.
+#[derive(Default)]
+pub struct Text {
+    pub partition: i32,
+    pub from: i64,
+    pub to: i64,
+    /// Of all files of the entry.
+    pub lines: Vec<Vec<u8>>,
+}
+
+impl Text {
+    /// The offsets, if the lines are the values of the records that have them.
+    ///
+    /// # Panics
+    /// A record is missing, or doubled.
+    fn offsets(&self, records: &HashMap<(i32, i64), Vec<u8>>) -> Vec<(i32, i64)> {
+        let offsets: Vec<_> = (self.from..self.to).map(|o| (self.partition, o)).collect();
+        let mut want: Vec<&[u8]> = offsets.iter().map(|at| records[at].as_slice()).collect();
+        let mut lines: Vec<&[u8]> = self.lines.iter().map(Vec::as_slice).collect();
+        want.sort_unstable();
+        lines.sort_unstable();
+        let Text { partition, from, to, .. } = self;
+        assert!(lines == want, "the lines of [{from}, {to}) of partition {partition}");
+        offsets
+    }
+}
+
+/// Every line of a file, without what ends it.
+fn lines_of(path: &str, bytes: &[u8]) -> Vec<Vec<u8>> {
+    let text = match path.rsplit('.').next().unwrap() {
+        "gz" => {
+            let mut text = Vec::new();
+            let mut decoder = flate2::read::MultiGzDecoder::new(bytes);
+            let _ = std::io::Read::read_to_end(&mut decoder, &mut text).unwrap();
+            text
+        }
+        "zst" => zstd::stream::decode_all(bytes).unwrap(),
+        _ => bytes.to_vec(),
+    };
+    text.split_inclusive(|b| *b == b'\n').map(|l| l.strip_suffix(b"\n").unwrap().into()).collect()
 }
 
 impl Archived {
@@ -51,8 +99,39 @@ impl Archived {
             let o = b.column_by_name("offset").unwrap().as_primitive::<Int64Type>();
             all.extend(p.values().iter().copied().zip(o.values().iter().copied()));
         }
+        all.extend(&self.lines);
         all.sort_unstable();
         all
+    }
+
+    /// As [`Archived::offsets`], with those of text, whose lines are compared with the records.
+    pub fn offsets_of(&self, records: &HashMap<(i32, i64), Vec<u8>>) -> Vec<(i32, i64)> {
+        let mut all = self.offsets();
+        all.extend(self.texts.iter().flat_map(|text| text.offsets(records)));
+        all.sort_unstable();
+        all
+    }
+
+    fn read_file(&mut self, path: &str, bytes: bytes::Bytes, text: &mut Text) {
+        match path.rsplit_once('/').unwrap().1 {
+            name if name.ends_with(".parquet") => {
+                let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build();
+                self.batches.extend(reader.unwrap().map(Result::unwrap));
+            }
+            name if name.ends_with(".avro") => {
+                let reader = arrow_avro::reader::ReaderBuilder::new().build(&*bytes).unwrap();
+                self.batches.extend(reader.map(Result::unwrap));
+            }
+            name if name.contains(".jsonl") => {
+                for line in lines_of(path, &bytes) {
+                    let row: serde_json::Value = serde_json::from_slice(&line).unwrap();
+                    let number = |name: &str| row[name].as_i64().unwrap();
+                    self.lines.push((number("partition") as i32, number("offset")));
+                }
+            }
+            name if name.contains(".txt") => text.lines.extend(lines_of(path, &bytes)),
+            name => panic!("{name}"),
+        }
     }
 
     /// Raw rows as records; sorted.
@@ -162,6 +241,8 @@ pub async fn read_archive(store: &dyn Store, topic: &str, directory: &str) -> Ar
         for e in &entries[1..] {
             assert_eq!(e.from, end, "{topic}/{partition}: entries don't tile");
             end = e.to;
+            let (partition, from, to) = (e.partition, e.from.0, e.to.0);
+            let mut text = Text { partition, from, to, lines: Vec::new() };
             for f in &e.files {
                 let bytes = store
                     .read(&f.path)
@@ -172,12 +253,14 @@ pub async fn read_archive(store: &dyn Store, topic: &str, directory: &str) -> Ar
                 assert_eq!(format!("{:08x}", crc32c::crc32c(&bytes)), f.checksum, "{}", f.path);
                 archived.bytes += f.bytes;
                 archived.rows += f.rows;
-                if f.path.ends_with(".parquet") {
-                    let reader =
-                        ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap();
-                    archived.batches.extend(reader.map(Result::unwrap));
+                if f.path.starts_with("_quarantine/") {
+                    archived.bad += f.rows;
                 }
+                archived.read_file(&f.path, bytes, &mut text);
                 named.push(f.path.clone());
+            }
+            if !text.lines.is_empty() {
+                archived.texts.push(text);
             }
         }
         let _ = archived.ends.insert(partition.parse().unwrap(), end.0);
@@ -192,7 +275,9 @@ pub async fn read_archive(store: &dyn Store, topic: &str, directory: &str) -> Ar
         }
     }
     named.sort();
-    let found = tree(store, directory).await.unwrap();
+    let mut found = tree(store, directory).await.unwrap();
+    found.extend(tree(store, &format!("_quarantine/{topic}")).await.unwrap());
+    found.sort();
     assert_eq!(found, named, "files under {directory} against the ledger");
     archived.files = found;
     archived

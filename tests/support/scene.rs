@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Message as _;
 
 use super::secured::{self, Access};
-use super::{Cluster, Daemon, Lines, assert_each_once, eventually, flush, read_names, send, tree};
+use super::{
+    Cluster, Daemon, Lines, alluvium, assert_each_once, eventually, flush, read_names, send, tree,
+};
 
 /// One topic of lines, one mapping, one group; all named alike.
 pub struct Scene {
@@ -22,16 +24,33 @@ pub struct Scene {
     counts: String,
     /// On servers that ask who somebody is.
     access: Option<Access>,
+    /// Which of [`SHAPES`] the files have of daemons that are started from now on.
+    shape: AtomicUsize,
 }
+
+/// What the files of records may be. Every ninth record is no JSON: it does not fit declared
+/// columns, and lies in the quarantine.
+pub const SHAPES: [(&str, &str); 6] = [
+    ("Parquet", ""),
+    ("Avro with columns and a quarantine", "format = \"avro\", columns = { n = \"int64\" }, "),
+    ("JSON lines", "format = \"jsonl\", "),
+    ("Parquet with columns and a quarantine", "columns = { n = \"int64\" }, "),
+    ("text", "format = \"text\", "),
+    ("JSON lines with JSON and a quarantine", "format = \"jsonl\", value = \"json\", "),
+];
 
 /// What the end found; nothing was lost or doubled, or there would be none.
 pub struct Outcome {
     pub records: i64,
     /// Files that were seen, each after its entry.
     pub files: usize,
+    /// Rows of the quarantine.
+    pub bad: u64,
 }
 
 const PARTITIONS: i32 = 4;
+/// One of so many records is no JSON; each partition has some.
+const BAD_EVERY: i64 = 9;
 const COUNT_PARTITIONS: i32 = 2;
 
 impl Scene {
@@ -40,7 +59,14 @@ impl Scene {
         cluster.create_topic(&topic, PARTITIONS as u32);
         cluster.create_topic(&counts, COUNT_PARTITIONS as u32);
         let access = secured::is_wanted().then(|| Access::allow(cluster, name));
-        Scene { cluster: Arc::clone(cluster), name, topic, counts, access }
+        let shape = AtomicUsize::new(0);
+        Scene { cluster: Arc::clone(cluster), name, topic, counts, access, shape }
+    }
+
+    /// Daemons that are started from now on write files of this shape, counted round and round.
+    pub fn shape(&self, number: usize) -> &'static str {
+        self.shape.store(number % SHAPES.len(), Ordering::SeqCst);
+        SHAPES[number % SHAPES.len()].0
     }
 
     fn root(&self) -> String {
@@ -49,17 +75,19 @@ impl Scene {
 
     pub fn start(&self, instance: &str, variables: &[(&str, &str)]) -> Daemon {
         let Scene { name, topic, counts, .. } = self;
+        let shape = SHAPES[self.shape.load(Ordering::SeqCst)].1;
         let config = format!(
             r#"{}[daemon]
 workers = 2
 commit_interval = "500ms"
 [mapping.{name}]
 topics = ["{topic}"]
-archive = {{ path = "{{topic}}/dt=%Y-%m-%d/hr=%H", roll = {{ age = "2s" }} }}
+archive = {{ {shape}path = "{{topic}}/dt=%Y-%m-%d/hr=%H", roll = {{ age = "2s" }} }}
 [mapping.{name}.wordcount]
 output_topic = "{counts}"
 window = "10m"
 time = "record"
+split = "words"
 idle_after = "1s"
 partials = {{ partitions = {COUNT_PARTITIONS} }}
 archive = {{ format = "parquet", roll = {{ age = "2s" }} }}
@@ -109,12 +137,18 @@ archive = {{ format = "parquet", roll = {{ age = "2s" }} }}
         let on = Arc::clone(on);
         std::thread::spawn(move || {
             let (mut lines, mut line, mut sent) = (Lines::new(11, 300), String::new(), 0);
+            // The same words as the line alone.
+            let of = |line: &str, sent: i64| match sent % BAD_EVERY {
+                0 => line.to_string(),
+                _ => format!("{{\"\":\"{line}\"}}"),
+            };
             while on.load(Ordering::SeqCst) {
                 for _ in 0..20 {
                     lines.next(&mut line);
                     let millis = 1_700_000_000_000 + sent / 4 % 2 * 3_600_000;
                     let partition = (sent % i64::from(PARTITIONS)) as i32;
-                    send(&producer, &topic, partition, line.as_bytes(), Some(millis));
+                    let value = of(&line, sent);
+                    send(&producer, &topic, partition, value.as_bytes(), Some(millis));
                     sent += 1;
                 }
                 std::thread::sleep(Duration::from_millis(50));
@@ -159,15 +193,17 @@ archive = {{ format = "parquet", roll = {{ age = "2s" }} }}
             None => self.cluster.store(&self.root()),
         };
         let (cluster, on) = (Arc::clone(&self.cluster), Arc::clone(on));
-        let topics = [self.topic.clone(), self.counts.clone()];
+        let bad = format!("_quarantine/{}", self.topic);
+        let of = |topic: &String| (topic.clone(), topic.clone());
+        let topics = [of(&self.topic), (self.topic.clone(), bad), of(&self.counts)];
         std::thread::spawn(move || {
             let (mut named, mut read) = (BTreeSet::new(), BTreeSet::new());
             let mut checked = BTreeSet::new();
             while on.load(Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_millis(300));
-                for topic in &topics {
+                for (topic, directory) in &topics {
                     // First the files, then the ledger: an entry comes before its files.
-                    let Ok(files) = cluster.runtime.block_on(tree(&*store, topic)) else {
+                    let Ok(files) = cluster.runtime.block_on(tree(&*store, directory)) else {
                         continue; // The NameNode is away.
                     };
                     let new: Vec<String> =
@@ -222,12 +258,19 @@ impl Running {
         let raw = cluster.archive(&root, topic, topic);
         let each = records / i64::from(PARTITIONS);
         let want = (0..PARTITIONS).flat_map(|p| (0..each).map(move |o| (p, o)));
-        assert_each_once(&raw.offsets(), want);
+        let sent = cluster.read_topic(topic).into_iter();
+        let sent = sent.map(|r| ((r.partition, r.offset), r.value.unwrap())).collect();
+        assert_each_once(&raw.offsets_of(&sent), want);
         assert!(read == lines.expected(), "the reader's sums by word");
         assert!(cluster.published_words(counts) == lines.expected(), "published sums by word");
         let archived = cluster.archive(&root, counts, counts);
         assert!(archived.words() == lines.expected(), "archived sums by word");
         assert_eq!(archived.rows as usize, published.len());
-        Outcome { records, files }
+        if scene.access.is_none() {
+            let file = cluster.state.join("tests/last.toml");
+            let (code, said) = alluvium(&["verify", "--config", file.to_str().unwrap()]);
+            assert_eq!(code, 0, "{said}");
+        }
+        Outcome { records, files, bad: raw.bad }
     }
 }

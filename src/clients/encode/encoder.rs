@@ -83,7 +83,7 @@ impl Encoder {
                 Kind::RawAvro(Box::new(avro::File::new(rows, codec, options.level, &of)?))
             }
             // The configuration allows these rows in one format only.
-            (Format::JsonLines(_), Rows::Columns(_) | Rows::Registered(_) | Rows::Values) => {
+            (Format::JsonLines(_), Rows::Registered(_) | Rows::Values) => {
                 return Err(EncodeError::Unfit);
             }
             (Format::JsonLines(codec), rows) => {

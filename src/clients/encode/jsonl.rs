@@ -1,8 +1,9 @@
 //! JSON lines: one object a record, the same names as the Parquet columns. Bytes that are not
 //! UTF-8 stand in Base64 under `…_bytes`; columns without a value are left out, except `key` and
-//! `value`, whose null is a fact.
+//! `value`, whose null is a fact. Declared columns are members behind these.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,6 +16,8 @@ use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::foreign::count_or_foreign;
 use crate::clients::encode::lines::Lines;
 use crate::pure::calendar::iso_millis;
+use crate::pure::layout::cell_json::write_json;
+use crate::pure::layout::columns::JsonColumns;
 use crate::pure::layout::format::{Rows, TextCodec, TextPolicy};
 use crate::pure::layout::rules::Fit;
 use crate::pure::record::{Record, TopicPartition};
@@ -36,7 +39,9 @@ struct RawLine<'a> {
     key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_bytes: Option<String>,
-    value: Option<Value<'a>>,
+    /// Not there where declared columns replace it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<Option<Value<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value_bytes: Option<String>,
     headers: Vec<HeaderLine<'a>>,
@@ -111,15 +116,22 @@ impl File {
             // Not doubled while it is written; some characters get longer.
             self.line.reserve_exact(length.saturating_add(length / 8));
         }
-        match self.rows {
-            Rows::Raw { key, value } => self.raw_line(record, fit, key, value),
-            Rows::Json { key } => self.raw_line(record, fit, key, TextPolicy::Auto),
-            Rows::Quarantine => self.raw_line(record, fit, TextPolicy::Auto, TextPolicy::Auto),
+        match &self.rows {
+            Rows::Raw { key, value } => self.raw_line(record, fit, *key, Some(*value)),
+            Rows::Json { key } => self.raw_line(record, fit, *key, Some(TextPolicy::Auto)),
+            Rows::Quarantine => {
+                self.raw_line(record, fit, TextPolicy::Auto, Some(TextPolicy::Auto))
+            }
+            Rows::Columns(of) => {
+                let of = Arc::clone(of);
+                self.raw_line(record, fit, of.key, of.value)?;
+                self.add_columns(&of.columns, fit)
+            }
             Rows::Counts => {
                 self.count_line(record);
                 Ok(())
             }
-            Rows::Columns(_) | Rows::Registered(_) | Rows::Values => Err(EncodeError::Unfit),
+            Rows::Registered(_) | Rows::Values => Err(EncodeError::Unfit),
         }?;
         self.line.push(b'\n');
         self.lines.write(&self.line)?;
@@ -134,7 +146,7 @@ impl File {
         record: &Record<'_>,
         fit: &Fit<'_>,
         key_mode: TextPolicy,
-        value_mode: TextPolicy,
+        value_mode: Option<TextPolicy>,
     ) -> Result<(), EncodeError> {
         let (key, key_bytes) = text_or_base64(record.key, key_mode);
         let (value, value_bytes) = match fit {
@@ -142,12 +154,15 @@ impl File {
                 // The rules have parsed it.
                 let raw =
                     serde_json::from_str::<&RawValue>(json).map_err(|_| EncodeError::Unfit)?;
-                (Some(Value::Json(raw)), None)
+                (Some(Some(Value::Json(raw))), None)
             }
-            _ => {
-                let (text, bytes) = text_or_base64(record.value, value_mode);
-                (text.map(Value::Text), bytes)
-            }
+            _ => match value_mode {
+                Some(mode) => {
+                    let (text, bytes) = text_or_base64(record.value, mode);
+                    (Some(text.map(Value::Text)), bytes)
+                }
+                None => (None, None),
+            },
         };
         let headers = record.headers.iter().map(|(name, bytes)| {
             let (value, value_bytes) = text_or_base64(*bytes, TextPolicy::Auto);
@@ -172,6 +187,26 @@ impl File {
             },
         };
         serde_json::to_writer(&mut self.line, &line).expect("a line has string keys only");
+        Ok(())
+    }
+
+    /// Adds the declared columns to the line, as members behind the others.
+    ///
+    /// # Errors
+    /// The record is no row of these columns.
+    fn add_columns(&mut self, columns: &JsonColumns, fit: &Fit<'_>) -> Result<(), EncodeError> {
+        let Fit::Cells(cells) = fit else { return Err(EncodeError::Unfit) };
+        if cells.len() != columns.columns().len() || self.line.pop() != Some(b'}') {
+            return Err(EncodeError::Unfit);
+        }
+        for (column, cell) in columns.columns().iter().zip(cells) {
+            // A name has nothing that JSON would escape.
+            self.line.extend_from_slice(b",\"");
+            self.line.extend_from_slice(column.name.as_bytes());
+            self.line.extend_from_slice(b"\":");
+            write_json(cell, column.kind, &mut self.line);
+        }
+        self.line.push(b'}');
         Ok(())
     }
 

@@ -71,6 +71,33 @@ fn every_type_stands_in_parquet_as_it_was() {
     }
 }
 
+/// Whoever reads lines finds the columns beside the coordinates, each with its type.
+#[test]
+fn every_type_is_a_member_of_json_lines() {
+    let records = [record(3, None, Some(VALUE.as_bytes()), &[]), record(4, None, Some(b"{}"), &[])];
+    for value in [Some(TextPolicy::Auto), Some(TextPolicy::Bytes), None] {
+        let text = json_lines(&typed(value), &records);
+        let all: Vec<&str> = text.lines().collect();
+        assert_eq!(all.len(), 2, "{text}");
+        let behind = "\"c0\":\"ä\",\"c1\":true,\"c2\":-7,\"c3\":9007199254740993,\"c4\":0.5,\
+                      \"c5\":-1.250,\"c6\":\"2026-11-22\",\"c7\":\"2026-11-22T17:03:02.500000Z\",\
+                      \"c8\":\"2026-11-22T17:03:02.001000Z\",\"c9\":\"AP4=\",\
+                      \"c10\":\"[1,{\\\"a\\\":null}]\",\"c11\":\"1969-12-31T23:59:59.999999Z\"}";
+        assert!(all[0].ends_with(behind), "{text}");
+        let rows = lines(text.as_bytes());
+        assert_eq!((&rows[1]["offset"], &rows[1]["c0"]), (&json!(4), &json!(null)));
+        let row = rows[0].as_object().unwrap();
+        let has = ["value", "value_bytes"].map(|name| row.contains_key(name));
+        match value {
+            Some(TextPolicy::Auto) => {
+                assert_eq!((&row["value"], has), (&json!(VALUE), [true, false]))
+            }
+            Some(TextPolicy::Bytes) => assert_eq!(has, [true, true]),
+            None => assert_eq!(has, [false, false]),
+        }
+    }
+}
+
 macro_rules! golden {
     ($name:literal) => {
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/", $name))
@@ -145,6 +172,11 @@ fn a_row_of_another_kind_is_refused() {
             let mut encoder = Encoder::new(parquet, &rows, &of).unwrap();
             let took: Result<(), EncodeError> = encoder.append(&any_record(), fit);
             assert_eq!(took.is_ok(), n == good, "{rows:?} {fit:?}");
+            if matches!(rows, Rows::Columns(_)) {
+                let lines = Format::JsonLines(TextCodec::None);
+                let mut encoder = Encoder::new(lines, &rows, &of).unwrap();
+                assert!(encoder.append(&any_record(), fit).is_err(), "{fit:?}");
+            }
         }
     }
 }

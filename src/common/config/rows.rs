@@ -127,7 +127,7 @@ impl RowKeys {
             return rules(Rows::Counts);
         }
         let key_mode = self.key.unwrap_or(TextPolicy::Auto);
-        let has_columns = format.is_none_or(|f| matches!(f, Format::Parquet(_) | Format::Avro(_)));
+        let has_columns = !is_text;
         check_value((self.value, format, columns.is_some()), key, faults);
         let is_registered = self.value == Some(ValueMode::Registry);
         if self.evolution.is_some() && !is_registered {
@@ -158,8 +158,8 @@ impl RowKeys {
         if !has_columns {
             faults.add(
                 key("columns"),
-                "need format = \"parquet\" or \"avro\"; in JSON lines write value = \"json\", and \
-                 columns = {} where those of [archive] are not wanted",
+                "need format = \"parquet\", \"avro\" or \"jsonl\"; write columns = {} where those \
+                 of [archive] are not wanted",
             );
         }
         let (value, columns) = (beside(value), JsonColumns::new(columns));
@@ -393,7 +393,7 @@ archive = true
             ("columns = { a = \"string\", \"a.b\" = \"int32\" }", "takes the object"),
             ("columns = { http.status = \"int32\" }", "quote its path: \"http.status\" = "),
             ("columns = [\"user\"]", "must be a table"),
-            ("columns = { user = \"string\" }\nformat = \"jsonl\"", "value = \"json\""),
+            ("columns = { user = \"string\" }\nformat = \"text\"", "\"avro\" or \"jsonl\""),
             ("columns = { hr = \"string\" }", "is a column of the files"),
             ("columns = { HR = \"string\" }", "is a column of the files"),
             ("value = \"json\"", "format = \"jsonl\""),

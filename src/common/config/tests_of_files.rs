@@ -101,7 +101,7 @@ fn text_and_avro_have_what_they_can_hold() {
         ("format = \"avro\", codec = \"snappy\", level = 3", ["archive.level", "no levels"]),
         ("format = \"text\", value = \"bytes\"", ["archive.value", "is a bad record"]),
         ("format = \"text\", value = \"json\"", ["archive.value", "format = \"jsonl\""]),
-        ("format = \"text\", columns = { u = \"string\" }", ["archive.columns", "or \"avro\""]),
+        ("format = \"text\", columns = { u = \"string\" }", ["archive.columns", "\"jsonl\""]),
         ("format = \"avro\", page_index = true", ["archive.page_index", "format = \"parquet\""]),
     ] {
         check(&of(keys), &wants);

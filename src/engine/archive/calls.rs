@@ -61,7 +61,9 @@ mod tests {
             let put = Some(Box::new(rolling.entry(EntryKind::Genesis, 0, Vec::new())));
             let ticket = Ticket { epoch: 0, number: 0 };
             let (probe, hint, discard, adopt) = (false, None, Vec::new(), false);
-            let recover = ArchiveCommand::Recover { ticket, probe, hint, discard, put, adopt };
+            let recent = None;
+            let recover =
+                ArchiveCommand::Recover { ticket, probe, hint, discard, put, adopt, recent };
             rolling.archiver.send(recover);
             let event = rolling.hear().await;
             assert!(matches!(event, Event::Ledger(..)), "{event:?}");

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::engine::archive::open::Growing;
+use crate::engine::archive::recent::WhichEntries;
 use crate::pure::protocol::machine::Ticket;
 use crate::pure::protocol::{AttemptId, Entry, EntryKey, EntryName};
 
@@ -28,7 +29,8 @@ pub enum ArchiveCommand {
     Append(AttemptId),
     /// Shows that the store takes a file if `probe` is set, deletes attempts whose append was never
     /// sent, puts the entry, then reads the ledger and settles; if `adopt` is set, appends what was
-    /// sealed behind the ledger's end. The answer carries the ticket.
+    /// sealed behind the ledger's end. The answer carries the ticket; the rows of `recent` entries
+    /// come before it.
     Recover {
         ticket: Ticket,
         probe: bool,
@@ -36,6 +38,7 @@ pub enum ArchiveCommand {
         discard: Vec<(EntryKey, AttemptId)>,
         put: Option<Box<Entry>>,
         adopt: bool,
+        recent: Option<WhichEntries>,
     },
 }
 
@@ -141,6 +144,7 @@ mod tests {
             discard: Vec::new(),
             put: None,
             adopt: false,
+            recent: None,
         };
         let (before, after) = (new_attempt(), new_attempt());
         let write = |file| ArchiveCommand::Write { file, bytes: Bytes::new() };

@@ -83,6 +83,9 @@ impl Directories {
 
     /// Bytes of memory, about.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.values.memory_bytes()
+        // A table of hashes has room for an eighth more, and a byte for each place.
+        let places = self.by_bucket.capacity().saturating_add(self.by_bucket.capacity() / 7);
+        let each = size_of::<(Bucket, usize)>().saturating_add(1);
+        self.values.memory_bytes().saturating_add(places.saturating_mul(each))
     }
 }

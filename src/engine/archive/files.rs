@@ -278,9 +278,11 @@ impl Files {
 
     /// Memory held, bytes.
     pub fn memory_bytes(&self) -> usize {
+        let places = self.open.capacity().saturating_mul(size_of::<OpenFile>());
+        let own = places.saturating_add(self.directories.memory_bytes());
         let files =
-            self.open.iter().map(|f| size_of::<OpenFile>().saturating_add(f.body.memory_bytes()));
-        files.fold(self.directories.memory_bytes(), usize::saturating_add)
+            self.open.iter().map(|f| f.directory.capacity().saturating_add(f.body.memory_bytes()));
+        files.fold(own, usize::saturating_add)
     }
 
     /// Makes the size of the files exact where it seems to be reached: what an open file says of

@@ -11,6 +11,7 @@ use crate::engine::archive::commands::ArchiveCommand;
 use crate::engine::archive::files::{Archived, Files};
 use crate::engine::archive::ledger::{EntryTemplate, LedgerStore};
 use crate::engine::archive::open::OpenFiles;
+use crate::engine::archive::recent::{RecentRows, WhichEntries};
 use crate::engine::archive::task::{Archiver, Event};
 use crate::engine::topics::Role;
 use crate::pure::formats::entry::EntryKind;
@@ -18,6 +19,7 @@ use crate::pure::layout::RollReason;
 use crate::pure::layout::bad::BadRecords;
 use crate::pure::layout::names::PartitionPaths;
 use crate::pure::layout::roll::{EventTimes, OpenTotals};
+use crate::pure::layout::rules::OnBadRecord;
 use crate::pure::protocol::machine::{LedgerQuestion, Machine, NewEntry};
 use crate::pure::protocol::partition::Append;
 use crate::pure::protocol::{AttemptId, Entry};
@@ -38,8 +40,11 @@ pub struct ArchiveHalf {
     start: Start,
     open: Option<Files>,
     open_in_store: OpenFiles,
-    /// The bad records of the last time, where the mapping limits them.
+    /// The bad records of the last time, where the mapping limits them; [`None`] until a record
+    /// was judged, or the ledger has told of earlier ones.
     bad: Option<BadRecords>,
+    /// They were too many: a person has decided since, and what was before counts no more.
+    begins_anew: bool,
     /// The last record among them: what is read again, after an outage of the root, counts once.
     judged: Option<Offset>,
     /// Of the records of sealed attempts.
@@ -75,6 +80,7 @@ impl ArchiveHalf {
             open,
             open_in_store,
             bad: None,
+            begins_anew: false,
             judged: None,
             times: EventTimes::default(),
             unmeasured: 0,
@@ -116,7 +122,7 @@ impl ArchiveHalf {
         match (bad.add(why.is_some(), now.instant), why) {
             (true, Some(why)) => {
                 // A person decides, and then it is counted anew.
-                (self.bad, self.judged) = (None, None);
+                (self.bad, self.judged, self.begins_anew) = (None, None, true);
                 Err(EncodeError::TooManyBad { why: why.clone(), limit })
             }
             _ => Ok(archived),
@@ -128,7 +134,28 @@ impl ArchiveHalf {
         self.follow(machine);
         let LedgerQuestion { ticket, probe, discard, put, adopt, hint } = question;
         let put = put.map(|put| Box::new(self.new_entry(put, now)));
-        self.task.send(ArchiveCommand::Recover { ticket, probe, hint, discard, put, adopt });
+        let recent = self.which_entries();
+        let recover = ArchiveCommand::Recover { ticket, probe, hint, discard, put, adopt, recent };
+        self.task.send(recover);
+    }
+
+    /// The entries that say what owners before this one have judged, where that matters.
+    fn which_entries(&self) -> Option<WhichEntries> {
+        let is_known = self.bad.is_some() || self.begins_anew;
+        // The ledger does not say which records were left out.
+        let is_told = self.archive.rules.on_bad_record == OnBadRecord::Quarantine;
+        let limit = self.archive.max_bad.filter(|_| is_told && !is_known)?;
+        Some(WhichEntries { within: limit.within, config: self.archive.fingerprint.clone() })
+    }
+
+    /// Takes what the ledger says of bad records, unless some were judged here already.
+    pub fn remember(&mut self, recent: &[RecentRows], now: Now) {
+        let Some(limit) = self.archive.max_bad.filter(|_| self.which_entries().is_some()) else {
+            return;
+        };
+        let mut bad = BadRecords::new(limit, now.instant);
+        recent.iter().for_each(|rows| bad.remember((rows.all, rows.bad), rows.age(now)));
+        self.bad = Some(bad);
     }
 
     /// An entry without files, with what an operator may want to know of its cause.
@@ -317,5 +344,56 @@ mod tests {
         }
         assert_eq!(half.roll_due(late), Some(RollReason::Size));
         assert_eq!(half.roll_in(late), Some(Duration::ZERO));
+    }
+
+    /// A crash loop reads some records, dies, and begins again: each life would find few bad ones.
+    #[tokio::test]
+    async fn bad_records_of_earlier_owners_count() {
+        let text = "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[archive]\n\
+                    root = \"file:///x\"\n[mapping.m]\ntopics = [\"t\"]\n\
+                    archive = { columns = { n = \"int64\" }, max_bad = \"10% of 10m\" }";
+        let tp = TopicPartition { topic: "t".into(), partition: 0 };
+        let begin = |text: &str| {
+            let config = Config::parse(text, Some("i")).unwrap();
+            let store: Arc<dyn Store> = Arc::new(Memory::default());
+            let role = Role::of(&config, "t", |_| Some((store, "id".into()))).unwrap();
+            ArchiveHalf::new(&tp, &role, &OpenFiles::default(), |_| {}).unwrap()
+        };
+        let now = Now::read();
+        let write = |half: &mut ArchiveHalf, offset: i64, value: &[u8]| {
+            let timestamp = Timestamp::Create(1_700_000_000_000);
+            let (offset, value) = (Offset(offset), Some(value));
+            let record = Record { offset, timestamp, key: None, value, headers: &[] };
+            let template = examples::template(&half.paths, "t", 0);
+            let id = examples::data(&half.paths, &template, 0, 1).attempt;
+            let append = match &half.open {
+                None => Append::ToNew { id, from: offset },
+                Some(_) => Append::ToOpen,
+            };
+            half.write(&record, append, &tp, now).map(|_| ())
+        };
+        let rows = |bad, age: i64| RecentRows { all: 100, bad, written_at: now.millis - age };
+        let told = [rows(9, 0), rows(10, 500_000), rows(100, 599_000)];
+
+        let mut half = begin(text);
+        assert_eq!(half.which_entries().unwrap().within, Duration::from_secs(600));
+        half.remember(&told, now);
+        assert_eq!(half.which_entries(), None, "it is asked for once");
+        half.remember(&[rows(100, 0)], now);
+        assert!(write(&mut half, 200, b"{\"n\":1}").is_ok());
+        assert!(write(&mut half, 201, b"{}x").is_ok(), "20 of 202");
+        let many = write(&mut half, 202, b"{}x");
+        assert!(matches!(many, Err(EncodeError::TooManyBad { .. })), "21 of 203: {many:?}");
+        assert_eq!(half.which_entries(), None, "a person has looked at it");
+        half.remember(&told, now);
+        assert!(write(&mut half, 202, b"{}x").is_ok());
+
+        for other in ["\"skip\"", "\"stop\""] {
+            let other =
+                text.replace(" }, max_bad", &format!(" }}, on_bad_record = {other}, max_bad"));
+            assert_eq!(begin(&other).which_entries(), None, "the ledger has no such records");
+        }
+        let half = begin(&text.replace(", max_bad = \"10% of 10m\"", ""));
+        assert_eq!(half.which_entries(), None);
     }
 }

@@ -4,7 +4,9 @@
 //! * `root`: the id of an archive's root.
 //! * `ledger`: the ledger of one partition; `staging`: what is staged of it; `adopting`: what an
 //!   owner has sealed and left there; `abandoned`: the same, of partitions that no broker has.
-//! * `task`: carries out what a worker asks of the store; `commands`: what that is, and its order.
+//! * `recent`: what the newest entries say of bad records.
+//! * `task`: carries out what a worker asks of the store; `commands`: what that is, and its order;
+//!   `published`: what it says of an attempt that readers see.
 //! * `files`: the open files of one attempt; `directories`: which of them a record belongs to;
 //!   `targets`: their columns; `kept`: records that wait as bytes.
 //! * `open`: how many files the process has open in its stores.
@@ -26,6 +28,8 @@ mod kept;
 pub mod ledger;
 pub mod listing;
 pub mod open;
+pub mod published;
+pub mod recent;
 pub mod root;
 #[cfg(test)]
 pub(crate) mod samples;

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::clients::store::{ErrorKind, StoreError, Writer};
+use crate::common::clock::Now;
 use crate::common::crash::{self, Step};
 use crate::common::spawn::{caught, spawn_detached};
 use crate::engine::archive::commands::{
@@ -24,6 +25,8 @@ use crate::engine::archive::commands::{
 };
 use crate::engine::archive::ledger::{AppendAnswer, LedgerError, LedgerStore, Recovered};
 use crate::engine::archive::open::{Growing, OpenFiles};
+use crate::engine::archive::published::Published;
+use crate::engine::archive::recent::{RecentRows, WhichEntries};
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::layout::names::staged_name;
 use crate::pure::protocol::machine::Ticket;
@@ -48,32 +51,12 @@ pub enum Event {
         file: FileRef,
         at_publishing: bool,
     },
+    /// The rows of the newest entries, which are told before the ledger where they were asked for.
+    Recent(Vec<RecentRows>),
     /// The incarnation, and its ledger if there is one.
     Ledger(Ticket, u32, Option<LedgerTail>),
     /// From here on everything is ignored, until [`ArchiveCommand::Recover`].
     Failed(LedgerError),
-}
-
-/// An attempt that readers see.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Published {
-    pub id: AttemptId,
-    pub files: usize,
-    /// The sum of the bytes of all files.
-    pub bytes: u64,
-    /// The rule that ended the attempt.
-    pub roll: String,
-}
-
-impl Published {
-    fn of(entry: &Entry) -> Published {
-        Published {
-            id: entry.attempt,
-            files: entry.files.len(),
-            bytes: entry.files.iter().map(|f| f.bytes).sum(),
-            roll: entry.roll.clone().unwrap_or_default(),
-        }
-    }
 }
 
 type Tell = dyn Fn(Event) + Send + Sync;
@@ -231,7 +214,7 @@ impl ArchiveTask {
         size: UnderWay,
     ) -> Result<(), LedgerError> {
         match command {
-            ArchiveCommand::Recover { ticket, probe, hint, discard, put, adopt } => {
+            ArchiveCommand::Recover { ticket, probe, hint, discard, put, adopt, recent } => {
                 self.broken = false;
                 self.open = None;
                 self.sealed.clear();
@@ -240,7 +223,7 @@ impl ArchiveTask {
                     self.ledger.probe().await?;
                 }
                 self.ledger.discard(&discard).await?;
-                self.recover(ticket, hint, put, adopt).await
+                self.recover(ticket, hint, put, adopt, recent.as_ref()).await
             }
             _ if self.broken => Ok(()),
             ArchiveCommand::Open { key, id } => {
@@ -268,6 +251,7 @@ impl ArchiveTask {
         hint: Option<EntryName>,
         put: Option<Box<Entry>>,
         adopt: bool,
+        recent: Option<&WhichEntries>,
     ) -> Result<(), LedgerError> {
         if let Some(entry) = put {
             let stands = self.ledger.put(&entry).await?;
@@ -280,6 +264,9 @@ impl ArchiveTask {
         }
         let Recovered { tail, lost } = self.ledger.recover(hint, adopt).await?;
         self.tell_lost(lost, false);
+        if let Some(which) = recent {
+            (self.tell)(Event::Recent(self.ledger.recent(which, Now::read()).await?));
+        }
         (self.tell)(Event::Ledger(ticket, self.ledger.paths.incarnation(), tail));
         Ok(())
     }
@@ -439,8 +426,9 @@ mod tests {
         };
         assert_eq!(failures(), 1);
         let (ticket, probe, hint, discard) = (TICKET, false, None, Vec::new());
-        let (put, adopt) = (None, false);
-        archiver.send(ArchiveCommand::Recover { ticket, probe, hint, discard, put, adopt });
+        let (put, adopt, recent) = (None, false, None);
+        let recover = ArchiveCommand::Recover { ticket, probe, hint, discard, put, adopt, recent };
+        archiver.send(recover);
         assert_eq!(failures(), 2, "who waits for the ledger must hear that it does not come");
     }
 
@@ -480,7 +468,9 @@ mod tests {
         let genesis = template.entry(EntryKind::Genesis, (Offset(0), Offset(0)), 0);
         let put = Some(Box::new(genesis));
         let (ticket, probe, hint, discard, adopt) = (TICKET, false, None, Vec::new(), false);
-        archiver.send(ArchiveCommand::Recover { ticket, probe, hint, discard, put, adopt });
+        let recent = None;
+        let recover = ArchiveCommand::Recover { ticket, probe, hint, discard, put, adopt, recent };
+        archiver.send(recover);
         for entry in entries {
             archiver.send(ArchiveCommand::Open { key: entry.key(), id: entry.attempt });
             let chunks = vec![Bytes::from_static(b"rows")];

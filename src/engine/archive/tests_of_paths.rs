@@ -221,3 +221,26 @@ async fn a_thousand_directories_are_a_thousand_files_and_few_of_them_are_open() 
     assert!(memory.most_open <= 4, "{} files were open", memory.most_open);
     assert_eq!(open.growing(), 0, "nothing grows any more");
 }
+
+/// Each value is known, has a directory whose name has it, and a record that waits: the budget
+/// counts all three of them.
+#[tokio::test]
+async fn values_and_their_directories_are_counted_as_memory() {
+    const VALUES: i64 = 1_000;
+    let needed = |length: usize| {
+        let scene = Scene::new("path = \"{topic}/c={field:c}\"\nmax_values = 5000");
+        let now = clock(1_795_366_982_000);
+        let mut files = scene.files(now, EventTimes::default());
+        for n in 0..VALUES {
+            scene.add(&mut files, n, 0, &format!("{{\"c\":\"{n:0>length$}\"}}"), now);
+        }
+        assert_eq!(files.open(now.instant).files as i64, VALUES);
+        files.memory_bytes() as i64
+    };
+    // Records of so few bytes wait, and have no encoders.
+    let (short, long) = (needed(4), needed(22));
+    // Eighteen bytes more: of the value, of the directory and of the record.
+    assert!(VALUES * 18 * 3 <= long - short, "{short} {long}");
+    // Beside what differs: a place in each of two tables, and the file itself.
+    assert!(VALUES * 200 <= short, "{short}");
+}

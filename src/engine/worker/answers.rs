@@ -9,7 +9,8 @@ use crate::common::clock::Now;
 use crate::common::health::Subject;
 use crate::common::status::Roll;
 use crate::engine::archive::ledger::LedgerError;
-use crate::engine::archive::task::{Event, Published};
+use crate::engine::archive::published::Published;
+use crate::engine::archive::task::Event;
 use crate::engine::worker::env::Env;
 use crate::engine::worker::partition::PartitionSinks;
 use crate::pure::protocol::machine::{Input, PositionsAnswer, Report, Ticket};
@@ -50,6 +51,9 @@ impl PartitionSinks {
         match event {
             Event::Ledger(ticket, incarnation, ledger) => {
                 self.input(Input::Ledger(ticket, incarnation, ledger), now, env);
+            }
+            Event::Recent(rows) => {
+                self.archive.iter_mut().for_each(|half| half.remember(&rows, now));
             }
             Event::Sealed(id) => self.input(Input::ManifestWritten(id), now, env),
             Event::Answered(id, verdict, error) => {

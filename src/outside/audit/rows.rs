@@ -15,8 +15,8 @@ use flate2::read::MultiGzDecoder;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
-use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::common::spawn::caught_quietly;
@@ -143,6 +143,16 @@ impl<'a> Either<'a> {
     }
 }
 
+const NO_VALUES: &str = "the file has no column `value` (raw_value = false), so nothing can be \
+                         counted again";
+
+/// A member that is there, and may be null.
+fn present<'de, D: Deserializer<'de>>(
+    member: D,
+) -> Result<Option<Option<Box<RawValue>>>, D::Error> {
+    Option::deserialize(member).map(Some)
+}
+
 /// Calls `row` for each record in a raw file, or in one of the quarantine, with its timestamp, key
 /// and value.
 ///
@@ -159,7 +169,9 @@ pub fn raw(path: &str, bytes: Bytes, mut row: impl FnMut(&Record<'_>)) -> Result
         timestamp: Option<String>,
         key: Option<String>,
         key_bytes: Option<String>,
-        value: Option<Box<RawValue>>,
+        /// Not there at all where declared columns replace it.
+        #[serde(default, deserialize_with = "present")]
+        value: Option<Option<Box<RawValue>>>,
         value_bytes: Option<String>,
     }
     match open(path, bytes)? {
@@ -171,11 +183,7 @@ pub fn raw(path: &str, bytes: Bytes, mut row: impl FnMut(&Record<'_>)) -> Result
         Table::Columns(file) => file.batches(&RAW, |batch| {
             let times = millis_of(batch, "timestamp")?;
             if batch.column_by_name("value").is_none() {
-                return Err(
-                    "the file has no column `value` (raw_value = false), so nothing can be \
-                            counted again"
-                        .into(),
-                );
+                return Err(NO_VALUES.into());
             }
             let (key, value) = (Either::of(batch, "key")?, Either::of(batch, "value")?);
             for i in 0..batch.num_rows() {
@@ -191,7 +199,8 @@ pub fn raw(path: &str, bytes: Bytes, mut row: impl FnMut(&Record<'_>)) -> Result
             };
             let key = either(line.key, line.key_bytes)?;
             // A value that is no string is JSON as it was (`value = "json"`).
-            let value = line.value.map(|raw| match string(raw.get()) {
+            let Some(value) = line.value else { return Err(NO_VALUES.into()) };
+            let value = value.map(|raw| match string(raw.get()) {
                 Some(text) => text.into_owned(),
                 None => raw.get().to_string(),
             });

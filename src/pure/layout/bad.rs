@@ -80,6 +80,19 @@ impl BadRecords {
         BadRecords { limit, since: now, newest: 0, parts: [(0, 0); PARTS as usize] }
     }
 
+    /// Adds records that were judged so long ago, all of them and the bad ones: by an owner before,
+    /// of which the ledger knows.
+    pub fn remember(&mut self, (all, bad): (u64, u64), age: Duration) {
+        let part = self.limit.within.as_nanos().checked_div(u128::from(PARTS)).unwrap_or_default();
+        let ago = age.as_nanos().checked_div(part.max(1)).unwrap_or_default();
+        // The newest part begins now.
+        let at = usize::try_from(ago).unwrap_or(usize::MAX).saturating_add(1);
+        if let Some(of) = self.parts.get_mut(at) {
+            of.0 = of.0.saturating_add(all);
+            of.1 = of.1.saturating_add(bad);
+        }
+    }
+
     /// Adds a record. Whether the bad ones are too many with it.
     pub fn add(&mut self, is_bad: bool, now: Instant) -> bool {
         let part = self.limit.within.as_nanos().checked_div(u128::from(PARTS)).unwrap_or_default();
@@ -173,5 +186,22 @@ mod tests {
         assert!(!bad.add(true, start + Duration::from_secs(30)), "both are older than 10 s");
         assert!(!bad.add(false, start), "a clock that stands still harms nothing");
         assert!(bad.add(true, start + Duration::from_secs(31)));
+    }
+
+    #[test]
+    fn what_an_earlier_owner_has_judged_counts_until_it_is_old() {
+        let start = Instant::now();
+        let ages = |bad: &mut BadRecords, ages: &[u64]| {
+            ages.iter().for_each(|age| bad.remember((100, 1), Duration::from_secs(*age)));
+        };
+        let mut bad = BadRecords::new(limit("2 of 10s"), start);
+        ages(&mut bad, &[0, 8, 9, 10, 100, u64::MAX]);
+        assert!(bad.add(true, start), "two are newer than nine tenths of the time");
+        let mut bad = BadRecords::new(limit("2 of 10s"), start);
+        ages(&mut bad, &[0, 8]);
+        assert!(!bad.add(true, start + Duration::from_secs(1)), "one of them is too old now");
+        let mut bad = BadRecords::new(limit("1% of 10s"), start);
+        ages(&mut bad, &[3]);
+        assert!(bad.add(true, start), "2 of 101 are more than 1 %");
     }
 }

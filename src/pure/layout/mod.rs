@@ -4,6 +4,7 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 pub mod bad;
+pub mod cell_json;
 pub mod cells;
 pub mod columns;
 mod doubled;

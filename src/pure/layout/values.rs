@@ -15,6 +15,8 @@ pub const OVERFLOW: &str = "__OVERFLOW__";
 #[derive(Debug, Default)]
 pub struct Values {
     known: BTreeMap<Box<str>, usize>,
+    /// The sum of their lengths.
+    bytes: usize,
     text: String,
 }
 
@@ -46,6 +48,7 @@ impl Values {
         }
         let number = self.known.len().saturating_add(2);
         let _ = self.known.insert(self.text.as_str().into(), number);
+        self.bytes = self.bytes.saturating_add(self.text.len());
         number
     }
 
@@ -58,8 +61,9 @@ impl Values {
     /// Bytes of memory, about.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let each = self.known.len().saturating_mul(48);
-        self.known.keys().map(|text| text.len()).fold(each, usize::saturating_add)
+        // An entry of the tree, and what an allocation of its own costs.
+        let each = self.known.len().saturating_mul(64);
+        each.saturating_add(self.bytes).saturating_add(self.text.capacity())
     }
 }
 

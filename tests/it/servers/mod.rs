@@ -3,6 +3,7 @@
 
 mod again;
 mod audit;
+mod awkward;
 mod encodings;
 mod exits;
 mod faults;
@@ -20,6 +21,7 @@ mod readers;
 mod records;
 mod registry;
 mod removed;
+mod rolls;
 mod starts;
 mod unfit;
 
@@ -82,6 +84,8 @@ pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
     ("record_time_windows", records::record_time_windows),
     ("a_local_directory", records::a_local_directory),
     ("foreign_readers", readers::foreign_readers),
+    ("every_byte_by_other_readers", awkward::every_byte_by_other_readers),
+    ("every_rule_that_rolls_files", rolls::every_rule_that_rolls_files),
     ("every_encoding_is_read", encodings::every_encoding_is_read),
     ("directories_of_values", paths::directories_of_values),
     ("a_registry_that_dies_and_comes_back", registry::a_registry_that_dies_and_comes_back),

@@ -1,6 +1,7 @@
 //! Records that do not fit the archive's columns: the quarantine, and what else may become of them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -25,6 +26,19 @@ tags = "json"
 output_topic = "unfit-counts"
 window = "2s"
 idle_after = "1s"
+[mapping.typed]
+topics = ["typed-in"]
+[mapping.typed.archive]
+format = "jsonl"
+raw_value = false
+[mapping.typed.archive.columns]
+user = "string"
+n = "int64"
+"http.status" = "int32"
+price = "decimal(12,2)"
+day = "date"
+at = "timestamp_ms"
+tags = "json"
 [mapping.nested]
 topics = ["nested-in"]
 [mapping.nested.archive]
@@ -90,7 +104,9 @@ fn produce(cluster: &Cluster, half: i64) {
                 _ => Some(good.as_bytes()),
             };
             let at = Some(1_795_366_982_000 + n);
-            send_full(&producer, "unfit-in", partition, Some(b"k"), value, &[], at);
+            for topic in ["unfit-in", "typed-in"] {
+                send_full(&producer, topic, partition, Some(b"k"), value, &[], at);
+            }
         }
         let value = match n % 20 {
             19 => Some(&b"{\"n\":"[..]),
@@ -107,6 +123,7 @@ fn produce(cluster: &Cluster, half: i64) {
 pub(crate) fn records_that_do_not_fit(cluster: &Cluster) {
     let name = "unfit";
     cluster.create_topic("unfit-in", 2);
+    cluster.create_topic("typed-in", 2);
     cluster.create_topic("nested-in", 1);
     produce(cluster, 0);
     let text = config(cluster, name, COLUMNS);
@@ -123,6 +140,7 @@ pub(crate) fn records_that_do_not_fit(cluster: &Cluster) {
         let done = 2.0 * RECORDS as f64;
         done <= archived(&daemon, "unfit-in")
             && done <= daemon.of_topic("alluvium_results_position", "unfit-in")
+            && done <= archived(&daemon, "typed-in")
             && RECORDS as f64 <= archived(&daemon, "nested-in")
     });
     eventually("the counts are archived", Duration::from_secs(60), || {
@@ -171,9 +189,24 @@ pub(crate) fn records_that_do_not_fit(cluster: &Cluster) {
 /// The views of `alluvium ddl` have every row, and a column for each directory.
 fn assert_views(config: &str, root: &str) {
     let root = format!("file://{root}");
+    let (sum, price) = (of_good(|n| n), of_good(|n| n % 100 * 100 + 25));
+    let price = format!("{}.{:02}", price / 100, price % 100);
+    let typed = format!(
+        "3800, 3800, {sum}, '{price}', 200, '2026-11-01', {}, 3800",
+        1_795_366_982_000 + RECORDS - 2
+    );
     for (arguments, select, want) in [
         (&["unfit"][..], "select count(n), count(distinct dt || hr) from x", "1900 * 2, 1"),
         (&["unfit", "--quarantine"], "select count(error), min(dt) from x", "200, '2026-11-22'"),
+        (&["typed", "--quarantine"], "select count(error), min(dt) from x", "200, '2026-11-22'"),
+        // The sums are those of the columns of Parquet.
+        (
+            &["typed"],
+            "select count(*), count(distinct (partition, \"offset\")), sum(n)::bigint, \
+             sum(price)::varchar, max(http_status), min(day)::varchar, epoch_ms(max(\"at\")), \
+             count(tags->>'$[0]') from x",
+            &typed,
+        ),
         (&["unfit", "--counts"], "select sum(count) > 4000, count(dt) > 0 from x", "True, True"),
         (
             &["nested"],
@@ -193,20 +226,22 @@ fn assert_views(config: &str, root: &str) {
     }
 }
 
+/// A sum over the records that fit.
+fn of_good(f: fn(i64) -> i64) -> i64 {
+    2 * (0..RECORDS).filter(|n| n % 20 != 19).map(f).sum::<i64>()
+}
+
 fn assert_columns(got: &Value) {
     let (all, bad) = (2 * RECORDS, 2 * RECORDS / 20);
-    let of = |f: fn(i64) -> i64| -> i64 {
-        2 * (0..RECORDS).filter(|n| n % 20 != 19).map(f).sum::<i64>()
-    };
     let good = all - bad;
-    let price = of(|n| n % 100 * 100 + 25);
+    let price = of_good(|n| n % 100 * 100 + 25);
     assert_eq!(
         got["good"],
         json!([
             good,
             good,
             good,
-            of(|n| n),
+            of_good(|n| n),
             format!("{}.{:02}", price / 100, price % 100),
             200,
             "2026-11-01",
@@ -235,7 +270,8 @@ fn assert_columns(got: &Value) {
     }
 }
 
-const SPARK: &str = r#"
+/// A session of Spark, whose warehouse is the first argument.
+pub(super) const SPARK_SESSION: &str = r#"
 import os, sys
 packages = "java.lang java.lang.invoke java.lang.reflect java.io java.net java.nio java.util " \
     "java.util.concurrent java.util.concurrent.atomic sun.nio.ch sun.nio.cs sun.util.calendar"
@@ -247,6 +283,9 @@ from pyspark.sql import SparkSession
 spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false") \
     .config("spark.sql.session.timeZone", "UTC") \
     .config("spark.sql.warehouse.dir", sys.argv[1]).getOrCreate()
+"#;
+
+const SPARK: &str = r#"
 for statements, select, want in zip(sys.argv[2::3], sys.argv[3::3], sys.argv[4::3]):
     for statement in statements.split(";"):
         lines = [l for l in statement.splitlines() if l and not l.startswith("--")]
@@ -268,6 +307,17 @@ fn assert_tables_of_spark(config: &str, root: &str) {
             "select count(n), sum(http_status), max(day), unix_millis(max(at)), count(value), \
              count(distinct dt, hr) from x",
             format!("3800|760000|2026-11-28|{}|3800|1", 1_795_366_982_000 + RECORDS - 2),
+        ),
+        (
+            &["typed"],
+            "select count(n), sum(http_status), max(day), unix_millis(max(at)), sum(price), \
+             count(get_json_object(tags, '$[0]')) from x",
+            format!(
+                "3800|760000|2026-11-28|{}|{}.{:02}|3800",
+                1_795_366_982_000 + RECORDS - 2,
+                of_good(|n| n % 100 * 100 + 25) / 100,
+                of_good(|n| n % 100 * 100 + 25) % 100
+            ),
         ),
         (
             &["unfit", "--quarantine"],
@@ -302,13 +352,19 @@ fn assert_tables_of_spark(config: &str, root: &str) {
     spark_answers(root, &asked);
 }
 
+/// The versions of Spark that `testbed/setup spark` has installed, each with its Python.
+pub(super) fn sparks() -> [(&'static str, PathBuf); 2] {
+    let of = |version| python().parent().unwrap().join("../..").join(version).join("bin/python");
+    ["spark-3.2", "spark-4"].map(|version| (version, of(version)))
+}
+
 /// Both versions of Spark run statements, and then give these answers: of each three texts, the
 /// statements, the question, and the answer.
 pub(super) fn spark_answers(root: &str, asked: &[String]) {
-    for version in ["spark-3.2", "spark-4"] {
-        let python = python().parent().unwrap().join("../..").join(version).join("bin/python");
+    for (version, python) in sparks() {
         let warehouse = format!("{root}/../warehouse-{version}");
-        let ran = Command::new(&python).args(["-c", SPARK, &warehouse]).args(asked).output();
+        let script = format!("{SPARK_SESSION}{SPARK}");
+        let ran = Command::new(&python).args(["-c", &script, &warehouse]).args(asked).output();
         let ran = ran.unwrap_or_else(|e| panic!("{} (testbed/setup spark): {e}", python.display()));
         let said = String::from_utf8_lossy(&ran.stdout);
         assert!(ran.status.success(), "{said}\n{}", String::from_utf8_lossy(&ran.stderr));
@@ -346,6 +402,9 @@ archive = { columns = { n = "int64" }, on_bad_record = "stop" }
 [mapping.limited]
 topics = ["limited-in"]
 archive = { columns = { n = "int64" }, max_bad = "5% of 10m" }
+[mapping.looped]
+topics = ["looped-in"]
+archive = { columns = { n = "int64" }, max_bad = "100 of 1h" }
 "#;
 
 /// A bad record, or too many, stop one partition alone; a reload that takes them lets it go on.
@@ -364,6 +423,18 @@ pub(crate) fn bad_records_that_stop(cluster: &Cluster) {
     }
     flush(&producer);
     let text = config(cluster, name, STOPS);
+    cluster.create_topic("looped-in", 1);
+    let send_bad = |number: usize| {
+        let send = || send_full(&producer, "looped-in", 0, None, Some(b"{"), &[], None);
+        (0..number).for_each(|_| send());
+        flush(&producer);
+    };
+    send_bad(60);
+    let daemon = Daemon::start(&cluster.home(name), "a", &text);
+    eventually("bad records are archived", Duration::from_secs(60), || {
+        60.0 <= daemon.of_topic("alluvium_archive_position", "looped-in")
+    });
+    daemon.kill();
     let daemon = Daemon::start(&cluster.home(name), "a", &text);
     let at = |topic, partition| {
         daemon.metric("alluvium_archive_position", &[("topic", topic), ("partition", partition)])
@@ -372,6 +443,11 @@ pub(crate) fn bad_records_that_stop(cluster: &Cluster) {
         let labels = [("topic", topic), ("partition", "0"), ("reason", "encode")];
         daemon.metric("alluvium_partition_stopped", &labels)
     };
+    // What was bad before the daemon died counts.
+    send_bad(50);
+    eventually("what goes on badly stops", Duration::from_secs(60), || stopped("looped-in") == 1.0);
+    let archived = at("looped-in", "0");
+    assert!((60.0..110.0).contains(&archived), "{archived}");
     for topic in ["strict-in", "limited-in"] {
         eventually("the partition with bad records stops", Duration::from_secs(60), || {
             stopped(topic) == 1.0
@@ -388,11 +464,13 @@ pub(crate) fn bad_records_that_stop(cluster: &Cluster) {
         assert!(log.contains(part) || log.contains(&part.replace("\\\"", "\"")), "{part}: {log}");
     }
     let open = text.replace("\"stop\"", "\"quarantine\"").replace(", max_bad = \"5% of 10m\"", "");
+    let open = open.replace("100 of 1h", "1000 of 1h");
     daemon.reconfigure(&open);
     for topic in ["strict-in", "limited-in"] {
         eventually("all is archived", Duration::from_secs(60), || at(topic, "0") == 400.0);
         assert_eq!(stopped(topic), 0.0);
     }
+    eventually("all is archived", Duration::from_secs(60), || at("looped-in", "0") == 110.0);
     assert_eq!(daemon.stop(), 0);
     let config = cluster.home(name).join("a.toml");
     let (code, said) = alluvium(&["verify", "--config", config.to_str().unwrap()]);

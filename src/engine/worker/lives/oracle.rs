@@ -212,12 +212,13 @@ pub(super) fn check(brokers: &Brokers, store: &Memory) {
     }
 }
 
-/// A row of another format than JSON lines has its record, whole.
+/// A row of another format than plain JSON lines has its record, whole.
 fn check_shaped(row: &Value, line: &str) {
     let shape = SHAPE.get();
     assert_eq!(row.get("error").is_some(), !shape.fits(line), "{shape:?}: {line}");
     assert_eq!(row["value"], line, "{shape:?}");
-    if matches!(shape, Shape::Columns | Shape::AvroColumns) && shape.fits(line) {
+    let is_typed = matches!(shape, Shape::Columns | Shape::AvroColumns | Shape::LineColumns);
+    if is_typed && shape.fits(line) {
         let json: Value = serde_json::from_str(line).expect("a JSON object");
         assert_eq!(row["line"], json["line"], "{shape:?}");
     }

@@ -22,20 +22,22 @@ pub(super) enum Shape {
     Text,
     Parquet,
     Avro,
-    /// A declared column in Parquet, and in Avro.
+    /// A declared column in Parquet, in Avro and in JSON lines.
     Columns,
     AvroColumns,
+    LineColumns,
     /// Directories by a field of the record, of which there may be two.
     Values,
 }
 
 impl Shape {
-    pub(super) const OTHERS: [Shape; 6] = [
+    pub(super) const OTHERS: [Shape; 7] = [
         Shape::Text,
         Shape::Parquet,
         Shape::Avro,
         Shape::Columns,
         Shape::AvroColumns,
+        Shape::LineColumns,
         Shape::Values,
     ];
 
@@ -48,6 +50,7 @@ impl Shape {
             Shape::Avro => "format = \"avro\"",
             Shape::Columns => "format = \"parquet\", columns = { line = \"string\" }",
             Shape::AvroColumns => "format = \"avro\", columns = { line = \"string\" }",
+            Shape::LineColumns => "format = \"jsonl\", columns = { line = \"string\" }",
             Shape::Values => {
                 "path = \"{topic}/v={field:line}/%F\", max_values = 2, format = \"parquet\""
             }
@@ -59,10 +62,8 @@ impl Shape {
         match (self, fits) {
             (Shape::Text, false) => format!("{words}\r"),
             (Shape::Lines | Shape::Text | Shape::Parquet | Shape::Avro, _) => words.into(),
-            (Shape::Columns | Shape::AvroColumns | Shape::Values, true) => {
-                format!("{{\"line\":\"{words}\"}}")
-            }
-            (Shape::Columns | Shape::AvroColumns | Shape::Values, false) => words.into(),
+            (_, true) => format!("{{\"line\":\"{words}\"}}"),
+            (_, false) => words.into(),
         }
     }
 
@@ -71,7 +72,7 @@ impl Shape {
         match self {
             Shape::Lines | Shape::Parquet | Shape::Avro | Shape::Values => true,
             Shape::Text => !value.ends_with('\r'),
-            Shape::Columns | Shape::AvroColumns => value.starts_with('{'),
+            Shape::Columns | Shape::AvroColumns | Shape::LineColumns => value.starts_with('{'),
         }
     }
 }

@@ -230,6 +230,12 @@ archive = { format = "text", codec = "none" }
 topics = ["r"]
 archive = { format = "avro", columns = { at = "timestamp" } }
 [mapping.typed]
+topics = ["t"]
+[mapping.typed.archive]
+format = "jsonl"
+raw_value = false
+columns = { at = "timestamp", raw = "bytes", n = "int64", price = "decimal(12,2)", day = "date" }
+[mapping.registered]
 topics = ["ty"]
 archive = { value = "registry" }
 [mapping.none]
@@ -273,7 +279,15 @@ wordcount = { output_topic = "nc", archive = false }
             "rows --engine hive",
             "rows --engine spark",
             "rows --engine trino",
+            "typed --engine hive",
+            "typed --engine spark",
+            "typed --engine trino",
             "typed --engine duckdb",
+            "orders --engine hive --quarantine",
+            "orders --engine trino --quarantine",
+            "orders --engine trino --counts",
+            "lines --engine hive --quarantine",
+            "registered --engine duckdb",
         ] {
             all.push_str(&format!("-- {arguments}\n{}\n", ddl(arguments).unwrap()));
         }

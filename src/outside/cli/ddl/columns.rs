@@ -26,6 +26,8 @@ pub(in crate::outside::cli) enum Kind {
     Time,
     /// The same as a plain number.
     Micros,
+    /// A time as text, in JSON lines, of which some engines make a time.
+    IsoTime,
     Bytes,
     /// Pairs of a text and bytes.
     Headers,
@@ -47,7 +49,12 @@ pub(super) fn of(rows: &Rows, format: Format, options: FormatOptions) -> Vec<Tab
     };
     let kind = |name: &str| {
         if let Some(kind) = declared(name) {
-            return kind;
+            return match kind {
+                Kind::Time if !parquet => Kind::IsoTime,
+                // In Base64.
+                Kind::Bytes if !parquet => Kind::Text,
+                kind => kind,
+            };
         }
         match name {
             "partition" | "source_partition" => Kind::Int32,
