@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use crate::common::config::{Config, ErasureCoding, hadoop_properties};
+use crate::common::config::{Config, ErasureCoding};
 use crate::common::status::InstanceStatus;
-use crate::foreign::outside::{SINK, SINK_JSON, WEB, WEB_ANCHORS, sink, web};
+use crate::foreign::outside::{HADOOP, SINK, SINK_JSON, WEB, WEB_ANCHORS, hadoop, sink, web};
 use crate::foreign::schemas::{
     AVRO, AVRO_LIST, AVRO_VALUE, JSON, JSON_VALUE, PROTO2, PROTOBUF, PROTOBUF_VALUE, avro,
     avro_schema, json_object, json_schema, kept_schema, protobuf, protobuf_schema,
@@ -235,14 +235,6 @@ pub const DECODERS: &[Decoder] = &[
         memory: LITTLE,
     },
 ];
-
-const HADOOP: &[u8] =
-    b"<?xml version=\"1.0\"?>\n<!DOCTYPE c [<!ENTITY a \"nn\">]>\n<configuration>\n\
-    <property><name>dfs.nameservices</name><value>x</value></property>\n\
-    <property><name>dfs.ha.namenodes.x</name><value>&a;1, &a;2\n</value></property>\n\
-    <property name=\"a\" value=\"${b}${env.C:-d}\" final=\"true\"/>\n\
-    <include href=\"b.xml\"><fallback><property name=\"b\" value=\"${a}\"/></fallback></include>\n\
-    </configuration>\n";
 
 /// For formats that are text: Kafka's and the store's clients refuse other bytes before.
 fn with_text(bytes: &[u8], decode: fn(&str)) {
@@ -492,10 +484,6 @@ fn configuration(text: &str) {
         }
         Err(faults) => assert!(!faults.0.is_empty() && !faults.to_string().is_empty()),
     }
-}
-
-fn hadoop(text: &str) {
-    let _ = hadoop_properties(text);
 }
 
 fn status(bytes: &[u8]) {

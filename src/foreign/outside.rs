@@ -1,8 +1,8 @@
-//! Files of other programs that people hand to the commands and to the listener.
+//! Files of other programs that people hand to the commands, to the listener and to the stores.
 
 use std::path::Path;
 
-use crate::common::config::Config;
+use crate::common::config::{Config, hadoop_properties};
 use crate::outside::cli::Sink;
 use crate::outside::web::WebFile;
 
@@ -26,6 +26,18 @@ pub(super) const SINK: &[u8] = b"name=orders-sink\nconnector.class=io.confluent.
 pub(super) const SINK_JSON: &[u8] =
     b"{\"name\":\"s\",\"config\":{\"topics.regex\":\"a-(.*)\",\"store.url\":\"hdfs://x\",\
       \"flush.size\":3,\"hive.integration\":\"true\",\"path.format\":\"'year'=YYYY/'m'=MM\"}}";
+
+pub(super) const HADOOP: &[u8] =
+    b"<?xml version=\"1.0\"?>\n<!DOCTYPE c [<!ENTITY a \"nn\">]>\n<configuration>\n\
+    <property><name>dfs.nameservices</name><value>x</value></property>\n\
+    <property><name>dfs.ha.namenodes.x</name><value>&a;1, &a;2\n</value></property>\n\
+    <property name=\"a\" value=\"${b}${env.C:-d}\" final=\"true\"/>\n\
+    <include href=\"b.xml\"><fallback><property name=\"b\" value=\"${a}\"/></fallback></include>\n\
+    </configuration>\n";
+
+pub(super) fn hadoop(text: &str) {
+    let _ = hadoop_properties(text);
+}
 
 /// What it refuses, and what it takes, shows no line of the file: there are passwords in it.
 pub(super) fn web(text: &str) {
