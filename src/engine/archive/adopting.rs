@@ -68,7 +68,17 @@ impl LedgerStore {
             read => read?,
         };
         let Some(text) = text else { return Ok(None) };
-        let Ok(entry) = Entry::decode(key, &text) else { return Ok(None) };
+        let entry = match Entry::decode(key, &text) {
+            Ok(entry) => entry,
+            Err(error) => {
+                tracing::info!(
+                    path, %error,
+                    "a manifest in staging can't be read: its author has died while it was written, \
+                     or it was damaged later; the files beside it are not appended"
+                );
+                return Ok(None);
+            }
+        };
         let of = |e: &Entry| {
             (e.topic.clone(), e.incarnation, e.partition, e.root.clone(), e.topic_id.clone())
         };
