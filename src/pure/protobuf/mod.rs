@@ -1,8 +1,7 @@
 //! Protobuf as messages have it: schemas from source text, and one message of a schema.
 //!
-//! The compiler is a library. The reader of values is the project's own: a dynamic message of
-//! prost-reflect needs a kilobyte for an inner message of four bytes, and strangers write the
-//! records.
+//! The compiler is a library. The reader of values is the project's own: the size of a dynamic
+//! message of prost-reflect is not bounded by that of its bytes, and strangers write the records.
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod built_in;
