@@ -52,7 +52,8 @@ crashes: setup
 	ALLUVIUM_TABLE=$(if $(SECURE),,1) SECURE=$(SECURE) $(CARGO) test $(PROFILE) --test it crashes
 
 # The scenarios that need nothing of newer servers, on other versions of them.
-OLDEST = the_tutorial_by join_stop_and_kill every_byte_of_every hdfs_goes_away roots_that_were_wiped one_count
+OLDEST = the_tutorial_by join_stop_and_kill every_byte_of_every hdfs_goes_away roots_that_were_wiped \
+	one_count retention_that_overtook an_offset_that_was_moved
 oldest: setup
 	for name in $(OLDEST); do TESTBED_KAFKA=$(KAFKA) TESTBED_HADOOP=$(HADOOP) $(CARGO) test $(PROFILE) --test it $$name || exit 1; done
 

@@ -178,8 +178,8 @@ fn report(table: &[(&str, &str, &str)], outcome: &Outcome) {
         String::from_utf8(told).unwrap().trim().to_string()
     };
     let mut text = format!(
-        "# Killed at every step\n\n`make crashes` wrote this page on {}, on Kafka {} (three brokers) \
-         and HDFS {}, with librdkafka {}.\nUnder load, the daemon is killed at the step, or it is \
+        "# Killed at every step\n\n`make crashes` wrote this page on {}, on Kafka {} (three \
+         brokers) and HDFS {}, with librdkafka {}.\nUnder load, the daemon is killed at the step, or it is \
          paused there until another instance has taken over, and then continues as a \
          zombie.\nBeside it a read_committed reader runs, and a checker verifies that no file is \
          visible before its ledger entry.\nFrom one incident to the next, files have another \

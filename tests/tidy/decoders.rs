@@ -28,7 +28,7 @@ const READERS: [(&str, &str); 17] = [
 
 /// Files of the program that read a format, and the decoder of `src/foreign/decoders.rs` that gives
 /// their readers bytes of others; or, after a star, why none has to.
-const READ_BY: [(&str, &str); 20] = [
+const READ_BY: [(&str, &str); 21] = [
     ("src/clients/encode/jsonl.rs", "*the value was checked by the decoder columns before"),
     (
         "src/clients/registry/client.rs",
@@ -50,6 +50,7 @@ const READ_BY: [(&str, &str); 20] = [
     ("src/pure/formats/identity.rs", "identity"),
     ("src/pure/formats/schema.rs", "kept_schema"),
     ("src/pure/json.rs", "columns"),
+    ("src/pure/json_schema.rs", "json_schema"),
     ("src/pure/layout/columns.rs", "columns"),
     ("src/pure/layout/rules.rs", "columns"),
 ];

@@ -124,7 +124,8 @@ fn plain(field: &Field) -> Field {
     Field::new(field.name(), kind, field.is_nullable())
 }
 
-/// The array as [`plain`] describes its field. Bytes are copied where a dictionary was, and nowhere else.
+/// The array as [`plain`] describes its field. Bytes are copied where a dictionary was, and nowhere
+/// else.
 fn plain_array(array: ArrayRef, kind: &DataType) -> Result<ArrayRef, EncodeError> {
     Ok(match kind {
         kind if array.data_type() == kind => array,

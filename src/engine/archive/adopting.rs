@@ -73,8 +73,8 @@ impl LedgerStore {
             Err(error) => {
                 tracing::info!(
                     path, %error,
-                    "a manifest in staging can't be read: its author has died while it was written, \
-                     or it was damaged later; the files beside it are not appended"
+                    "a manifest in staging can't be read: its author has died while it was \
+                     written, or it was damaged later; the files beside it are not appended"
                 );
                 return Ok(None);
             }

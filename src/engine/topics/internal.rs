@@ -82,8 +82,9 @@ impl Internal<'_> {
             format!(
                 "topic {:?} has {there} partitions, and \
                  mapping.{mapping}.wordcount.partials.partitions is {wanted}: the number of \
-                 partitions decides where a word is merged, and can't change. Write {there}, or \
-                 use another partials.topic",
+                 partitions decides where a word is merged, and can't change. Delete the topic, \
+                 and the daemon creates it with {wanted} partitions; or write {there}, or use \
+                 another partials.topic",
                 self.topic
             )
         })

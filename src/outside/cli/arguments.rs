@@ -105,7 +105,8 @@ impl ConfigArgs {
         let more = match tables.is_empty() {
             true => String::new(),
             false => format!(
-                "\nthe manual describes the keys in configuration.md, {}; `man 5 alluvium.toml` does, too",
+                "\nthe manual describes the keys in configuration.md, {}; `man 5 alluvium.toml` \
+                 does, too",
                 Vec::from_iter(tables).join(", ")
             ),
         };

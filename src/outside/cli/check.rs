@@ -184,7 +184,8 @@ fn try_live(config: &Config) -> u8 {
     let sections: BTreeSet<&str> = failed.filter_map(Tried::section).collect();
     let pages = Vec::from_iter(sections).join(", ");
     complain(&format!(
-        "{wrong} of {} tries failed; the lines with WRONG say why, and the manual tells more: {pages}",
+        "{wrong} of {} tries failed; the lines with WRONG say why, and the manual tells more: \
+         {pages}",
         tried.len()
     ));
     EX_UNAVAILABLE

@@ -97,6 +97,7 @@ pub(crate) fn topics_of_counts_that_an_operator_made_again(cluster: &Cluster) {
     assert!(daemon.get("/readyz").is_none(), "it is not ready while partitions are stopped");
     let said = repair_all(cluster, name);
     assert!(said.contains("results continue at"), "{said}");
+    eventually("it goes on", LIMIT, || daemon.get("/readyz").is_some());
     // The daemon creates it again, with as many partitions as there were.
     cluster.begin_to_delete_topic("remade-parts-partials");
     eventually("the partials topic is as it was", LIMIT, || {
@@ -229,7 +230,8 @@ pub(crate) fn patterns_that_match_nothing(cluster: &Cluster) {
     named(true);
     let lines = |text: &str| daemon.log_text().matches(text).count();
     assert_eq!(lines("matches no topic that this client may see"), 1);
-    assert_eq!(lines("matches no topic any more"), 1);
+    // Brokers learn of a topic at different times, so it may seem to be gone twice.
+    assert!(1 <= lines("matches no topic any more"));
     cluster.create_topic("patterned-two-in", 1);
     named(false);
     daemon.reconfigure(&config.replace("patterned-.+-in", "nothing-of-patterned-.+"));
@@ -258,6 +260,10 @@ pub(crate) fn a_stranger_in_the_group(cluster: &Cluster) {
     };
     archived(2 * EACH);
     cluster.all_published(counts, 2 * EACH as u64);
+    // The stranger begins at the committed offsets.
+    eventually("committed", LIMIT, || {
+        2 * EACH == (0..2).map(|p| cluster.committed(name, (topic, p)).0.unwrap_or(0)).sum::<i64>()
+    });
     let stranger: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", cluster.bootstrap())
         .set("group.id", name)

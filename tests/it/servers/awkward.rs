@@ -276,7 +276,8 @@ const HEADERS: [&[Header]; 9] = [
     &[("a", None), ("b", Some(b"")), ("a", None), ("c", Some(b"x")), ("d", None)],
 ];
 
-/// The times that a record may have, milliseconds; `None`: when it is sent. Producers write -1 for none at all.
+/// The times that a record may have, milliseconds; `None`: when it is sent. Producers write -1 for
+/// none at all.
 const TIMES: [Option<i64>; 17] = [
     None,
     Some(-1),

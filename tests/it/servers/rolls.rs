@@ -149,7 +149,8 @@ pub(crate) fn every_rule_that_rolls_files(cluster: &Cluster) {
     for topic in SIZED {
         eventually(topic, LIMIT, || 4 <= entries(&root, topic).len());
     }
-    eventually("by number", LIMIT, || 2_000.0 <= archived("rolls-records"));
+    // A roll ends behind a batch, and up to 499 records may be left.
+    eventually("by number", LIMIT, || 1_801.0 <= archived("rolls-records"));
     let mut by_size = 0;
     for topic in SIZED {
         for Rolled { reason, range, files, .. } in entries(&root, topic) {
@@ -171,7 +172,7 @@ pub(crate) fn every_rule_that_rolls_files(cluster: &Cluster) {
     assert_whole(&root, "rolls-records", 2_300);
     for topic in SIZED.iter().copied().chain(["rolls-records"]) {
         let last = entries(&root, topic).pop().unwrap();
-        assert!(last.reason == "stop" || last.range.1 - last.range.0 > 500, "{}", last.reason);
+        assert!(last.reason == "stop" || 500 <= last.range.1 - last.range.0, "{}", last.reason);
     }
     let file = home.join("a.toml");
     let (code, said) = alluvium(&["verify", "--config", file.to_str().unwrap()]);

@@ -26,7 +26,7 @@ impl fmt::Display for Outcome {
 }
 
 /// Where the manual tells more of what was tried, by how its name begins.
-pub const SECTIONS: [(&str, &str); 11] = [
+pub const SECTIONS: [(&str, &str); 12] = [
     ("NameNode budget", "sizing.md#files"),
     ("Kerberos ", "security.md#hdfs-kerberos-and-two-namenodes"),
     ("root ", "security.md#permissions-in-hdfs"),
@@ -38,6 +38,7 @@ pub const SECTIONS: [(&str, &str); 11] = [
     ("topics", "security.md#kafka-access-lists"),
     ("registry ", "security.md#the-registry-of-schemas"),
     ("clock of ", "troubleshooting.md#clocks"),
+    ("mapping.", "configuration.md#mappingname"),
 ];
 
 /// Numbers of a try, by their names in JSON.

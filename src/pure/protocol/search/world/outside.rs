@@ -123,7 +123,11 @@ impl World {
                 });
             }
         }
-        if scope.expiry {
+        // Of a partition whose only entry was removed, and whose offsets are gone as well, nothing
+        // tells that it was ever read: it begins anew (docs/stopped.md says so).
+        let is_forgotten = self.unnamed != 0
+            && self.tail(self.life).is_none_or(|tail| tail.key == EntryKey::Genesis);
+        if scope.expiry && !is_forgotten {
             self.event(out, Event::OffsetExpires, |w| {
                 (w.committed, w.expired, w.moved) = (None, Some(p), true);
                 // As long as the ledger is fresh, nothing but the committed offset tells that
@@ -161,7 +165,7 @@ impl World {
         if scope.remade && self.life == 0 {
             for offsets_go in [true, false] {
                 self.event(out, Event::TopicIsMadeAgain { offsets_go }, |w| {
-                    (w.life, w.log) = (1, Offset(0));
+                    (w.life, w.log, w.emptied) = (1, Offset(0), false);
                     (w.counted, w.expected, w.moved) = ([0; RECORDS], [1; RECORDS], false);
                     (w.expired, w.committed) = (None, w.committed.take().filter(|_| !offsets_go));
                 });
@@ -216,10 +220,13 @@ impl World {
         {
             return;
         }
-        // `repair` refuses as long as readers see files that it would archive again.
+        // `repair` refuses as long as readers see files that it would archive again; those of an
+        // earlier life of the topic are no matter of this one.
         if self.unnamed != 0 {
             self.event(out, Event::FilesAreMovedAway, World::move_files_away);
-            return;
+            if self.life == 0 {
+                return;
+            }
         }
         let facts = self.facts(scope);
         let mut choices = vec![None];
@@ -250,7 +257,7 @@ impl World {
         };
         let moved: Vec<_> = self.ids().filter(|(_, f)| of(f)).map(|(id, _)| id).collect();
         moved.into_iter().for_each(|id| self.attempts[id.0 as usize] = None);
-        (self.unnamed, self.emptied) = (0, true);
+        (self.unnamed, self.emptied) = (0, self.life == 0);
     }
 
     fn apply_repair(&mut self, repair: &RepairPlan) {
