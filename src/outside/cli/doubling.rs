@@ -118,7 +118,7 @@ mod tests {
         assert!(told.contains("can't be read") && told.contains("offsets 5 to 9"), "{told}");
         let sample = include_bytes!("../../../tests/golden/raw-v1.parquet");
         let _ = store.lock().files.insert(file(5, 9), sample.to_vec());
-        assert_eq!(rows_of(&store, &file(5, 9)).await, "3 rows, offsets 5 to 9");
+        assert_eq!(rows_of(&store, &file(5, 9)).await, "19 rows, offsets 5 to 9");
         let _ = store.lock().closed.insert("a.b/dt=2".into());
         let unknown = super::strays(&store, &paths, ("a.b", 3), Offset(5)).await.unwrap();
         assert!(unknown.as_ref().is_err_and(|why| why.contains("a.b/dt=2")), "{unknown:?}");

@@ -298,7 +298,10 @@ wordcount = { output_topic = "nc", archive = false }
     #[test]
     fn what_is_no_table_is_refused() {
         for (arguments, want) in [
-            ("nobody --engine hive", "the mappings are orders, all, old, lines, rows, typed, none"),
+            (
+                "nobody --engine hive",
+                "the mappings are orders, all, old, lines, rows, typed, registered,",
+            ),
             ("orders --engine hive --topic other", "does not have the topic"),
             ("all --engine duckdb", "--topic"),
             ("all --engine duckdb --topic other", "does not match"),
@@ -309,8 +312,8 @@ wordcount = { output_topic = "nc", archive = false }
             ("orders --engine oracle", "possible values: hive, spark, trino, duckdb"),
             ("orders --engine hive --counts --quarantine", "cannot be used with"),
             ("orders --engine hive --schema 7", "are about value = \"registry\""),
-            ("typed --engine hive", "--schema ID prints the columns of a schema"),
-            ("typed --engine hive --counts --schema 7", "cannot be used with"),
+            ("registered --engine hive", "--schema ID prints the columns of a schema"),
+            ("registered --engine hive --counts --schema 7", "cannot be used with"),
         ] {
             let got = ddl(arguments).unwrap_err();
             assert!(got.contains(want), "{arguments}: {got}");
