@@ -5,6 +5,7 @@
 //! needs.
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
+mod blocks;
 pub mod brokers;
 pub mod live;
 mod private;

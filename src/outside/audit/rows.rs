@@ -20,6 +20,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::common::spawn::caught_quietly;
+use crate::outside::audit::blocks;
 use crate::pure::calendar::parse_iso_millis;
 use crate::pure::json::string;
 use crate::pure::record::{Offset, Record, Timestamp};
@@ -347,12 +348,9 @@ impl Columns {
                 }
             }
             Columns::Avro(bytes) => {
-                let (builder, whole) = (ReaderBuilder::new(), bytes.clone());
+                blocks::check(&bytes)?;
+                let builder = ReaderBuilder::new();
                 let mut read = quietly("Avro", || builder.build(Cursor::new(bytes)))?;
-                // The library takes a block that is cut for the end of the file.
-                if !whole.ends_with(&read.avro_header().sync()) {
-                    return Err("the file does not end with a whole block".into());
-                }
                 while let Some(next) = quietly("Avro", || read.next().transpose())? {
                     batch(&next)?;
                 }

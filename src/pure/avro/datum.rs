@@ -135,20 +135,82 @@ impl<'a> Bytes<'a> {
         branch.copied().ok_or_else(|| format!("a union has no branch {at}"))
     }
 
-    fn take(&mut self, bytes: usize) -> Result<&'a [u8], Broken> {
+    /// Passes over the next value.
+    ///
+    /// # Errors
+    /// The bytes are no value of this type, or the items of a list have no bytes.
+    pub fn skip(&mut self, schema: &Schema, id: TypeId, depth: usize) -> Result<(), Broken> {
+        if DEEPEST < depth {
+            return Err(format!("values lie more than {DEEPEST} deep in each other"));
+        }
+        let deeper = depth.saturating_add(1);
+        match &schema.at(id).kind {
+            Kind::Union(branches) => {
+                let branch = self.branch(branches)?;
+                self.skip(schema, branch, deeper)
+            }
+            Kind::Record(fields) => {
+                fields.iter().try_for_each(|field| self.skip(schema, field.of, deeper))
+            }
+            Kind::Array(of) | Kind::Map(of) => {
+                let is_map = matches!(schema.at(id).kind, Kind::Map(_));
+                loop {
+                    let count = self.long()?;
+                    match count {
+                        0 => return Ok(()),
+                        ..0 => {
+                            let _ = self.sized()?;
+                        }
+                        1.. => {
+                            for _ in 0..count {
+                                let before = self.rest.len();
+                                if is_map {
+                                    let _ = self.sized()?;
+                                }
+                                self.skip(schema, *of, deeper)?;
+                                if before == self.rest.len() {
+                                    return Err("items of a list have no bytes".into());
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            simple => self.simple(simple).map(|_| ()),
+        }
+    }
+
+    /// How many bytes are not read yet.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// The next bytes, so many of them.
+    ///
+    /// # Errors
+    /// There are fewer.
+    pub fn take(&mut self, bytes: usize) -> Result<&'a [u8], Broken> {
         let (taken, rest) = self.rest.split_at_checked(bytes).ok_or("the value ends too early")?;
         self.rest = rest;
         Ok(taken)
     }
 
-    fn sized(&mut self) -> Result<&'a [u8], Broken> {
+    /// The next value of the type `bytes`.
+    ///
+    /// # Errors
+    /// Its length is none, or there are fewer bytes.
+    pub fn sized(&mut self) -> Result<&'a [u8], Broken> {
         let length = self.long()?;
         let length = usize::try_from(length).map_err(|_| format!("a length is {length}"))?;
         self.take(length)
     }
 
     /// A number in seven bits a byte, the lowest first.
-    fn long(&mut self) -> Result<i64, Broken> {
+    ///
+    /// # Errors
+    /// It does not end, or has more than 64 bits.
+    pub fn long(&mut self) -> Result<i64, Broken> {
         let (mut number, mut shift) = (0_u64, 0_u32);
         loop {
             let [byte] = self.take(1)? else { return Err("the value ends too early".into()) };
