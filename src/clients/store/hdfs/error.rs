@@ -3,6 +3,7 @@
 use hdfs_native::HdfsError;
 
 use crate::clients::store::error::{ErrorKind, StoreError};
+use crate::clients::store::hdfs::datanodes;
 use crate::clients::store::hdfs::kms::of_kms;
 
 pub(super) fn classify(operation: &'static str, path: &str, e: &HdfsError) -> StoreError {
@@ -10,6 +11,12 @@ pub(super) fn classify(operation: &'static str, path: &str, e: &HdfsError) -> St
         && let Some((kind, text)) = of_kms(text)
     {
         return StoreError::new(kind, operation, path, first_line(&text));
+    }
+    // The NameNode has answered, and a read changes nothing.
+    if let HdfsError::DataTransferError(text) = e
+        && let Some(text) = datanodes::of_read(text)
+    {
+        return StoreError::new(ErrorKind::Unavailable, operation, path, text);
     }
     let kind = match e {
         HdfsError::AlreadyExists(_) => ErrorKind::AlreadyExists,
@@ -168,6 +175,8 @@ mod tests {
         );
         check(HdfsError::SASLError("x".into()), ErrorKind::Authentication);
         check(HdfsError::NoSASLMechanism, ErrorKind::Authentication);
+        let unread = HdfsError::DataTransferError("All DataNodes failed: []".into());
+        check(unread, ErrorKind::Unavailable);
         check(rpc("javax.security.sasl.SaslException"), ErrorKind::Authentication);
         check(HdfsError::IOError(std::io::ErrorKind::ConnectionAborted.into()), ErrorKind::Unknown);
         let shown = classify("rename", "/p", &rpc("a.B")).to_string();
