@@ -12,6 +12,10 @@ use crate::common::config::umask::Umask;
 const SECURITY: &str = "hadoop.security.authentication";
 const UMASK: &str = "fs.permissions.umask-mode";
 
+/// Properties that say how connections are protected, and their values.
+const PROTECTIONS: [&str; 2] = ["dfs.data.transfer.protection", "hadoop.rpc.protection"];
+const PROTECTION: [&str; 3] = ["authentication", "integrity", "privacy"];
+
 /// How the names of properties begin that a client of HDFS goes by.
 const OURS: [&str; 9] = [
     "dfs.client.",
@@ -52,6 +56,10 @@ impl Root {
             let why =
                 format!("is {value:?}, and nothing says what the variable is: write its value");
             faults.push(faulty(name, &why));
+        }
+        for name in PROTECTIONS {
+            let value = values.get(name).filter(|value| !has_variable(value));
+            faults.extend(value.and_then(|v| protection_fault(v)).map(|why| faulty(name, &why)));
         }
         if options.umask.is_none()
             && let Some(Err(why)) = values.get(UMASK).map(|text| Umask::parse(text))
@@ -138,6 +146,14 @@ fn of_name_service(
     }
 }
 
+/// What is wrong with a list of protections, separated by commas.
+fn protection_fault(value: &str) -> Option<String> {
+    let mut parts = value.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let wrong =
+        parts.find(|part| !PROTECTION.iter().any(|word| word.eq_ignore_ascii_case(part)))?;
+    Some(format!("has {wrong:?}: it is one of {}", PROTECTION.join(", ")))
+}
+
 /// What is wrong with an address of a NameNode: a host and a port.
 pub(super) fn address_fault(address: &str) -> Option<String> {
     let port = |text: &str| text.parse::<u16>().is_ok_and(|port| 0 < port);
@@ -210,6 +226,18 @@ mod tests {
                 "\"99999\" is no port",
             ),
             ("hdfs://n:1/r", Some(umask("rw")), "", "archive.umask replaces it"),
+            (
+                "hdfs://n:1/r",
+                Some(file(&[("hadoop.rpc.protection", "privacy, Integrity,bogus")])),
+                "",
+                "hadoop.rpc.protection has \"bogus\": it is one of authentication, integrity",
+            ),
+            (
+                "hdfs://n:1/r",
+                Some(file(&[("dfs.data.transfer.protection", " privacy,Integrity\n")])),
+                "hadoop = { \"dfs.data.transfer.protection\" = \"none\" }",
+                "archive.hadoop.\"dfs.data.transfer.protection\": dfs.data.transfer.protection has",
+            ),
             ("hdfs://n:1/r", Some(file(&[])), simple, "archive.hadoop.\"hadoop.security"),
         ] {
             let (faults, _) = said(url, text.as_deref(), keys);
