@@ -104,7 +104,13 @@ const NO_KEY: &str = "archive.kerberos.keytab has no key of archive.kerberos.pri
                       KDC takes: `klist -ke KEYTAB` shows what it has";
 
 /// Parts of what the libraries say, what that means, and what to look at then.
-const HINTS: [(&str, ErrorKind, &str); 15] = [
+const HINTS: [(&str, ErrorKind, &str); 16] = [
+    (
+        "No Kerberos credentials available",
+        ErrorKind::Authentication,
+        "there is no ticket, and no key to get one with: write archive.kerberos = { principal = \
+         \"NAME@REALM\", keytab = \"FILE\" }, or correct it",
+    ),
     (
         "not found in Kerberos database",
         ErrorKind::Authentication,
@@ -119,7 +125,9 @@ const HINTS: [(&str, ErrorKind, &str); 15] = [
         "No credentials cache found",
         ErrorKind::NoTicket,
         "there is no ticket: archive.kerberos.keytab has no key of archive.kerberos.principal \
-         (`klist -k KEYTAB` shows what it has), or nobody has filled archive.kerberos.cache",
+         (`klist -k KEYTAB` shows what it has), or nobody has filled archive.kerberos.cache; if \
+         archive.kerberos is missing, write archive.kerberos = { principal = \"NAME@REALM\", \
+         keytab = \"FILE\" }",
     ),
     ("assword has expired", ErrorKind::Authentication, ACCOUNT),
     ("in database has expired", ErrorKind::Authentication, ACCOUNT),
@@ -200,6 +208,15 @@ mod tests {
                 Authentication,
                 "Failed to load",
                 "libgssapi-krb5-2",
+            ),
+            (
+                HdfsError::SASLError(format!(
+                    "{}No Kerberos credentials available (default cache: /c)",
+                    GENERAL[1]
+                )),
+                Authentication,
+                GENERAL[1],
+                "write archive.kerberos = {",
             ),
             (
                 HdfsError::SASLError("Ticket expired".into()),
