@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::common::config::fields::ConfigFault;
-use crate::common::config::hadoop_files::{has_variable, values_below};
+use crate::common::config::hadoop_files::{hadoop_values, has_variable, values_below};
 use crate::common::config::root::{HdfsOptions, Root};
 use crate::common::config::umask::Umask;
 
@@ -82,8 +82,19 @@ impl Root {
     /// beside that of the root.
     #[must_use]
     pub fn warnings(&self, is_identified: bool) -> Vec<String> {
-        let Root::Hdfs { options, .. } = self else { return Vec::new() };
+        let Root::Hdfs { url, options } = self else { return Vec::new() };
         let mut found = Vec::new();
+        // Files that the environment names may be other ones for the daemon.
+        if let (None, Some(name)) = (&options.conf_dir, name_service(url))
+            && hadoop_values(options)
+                .is_ok_and(|values| !values.contains_key(&format!("dfs.ha.namenodes.{name}")))
+        {
+            found.push(format!(
+                "archive.hadoop_conf_dir: is missing, and {url} has no port, so {name:?} is the \
+                 name of a name service, which only Hadoop's files define: name their directory, \
+                 or add the port of the NameNode to archive.root"
+            ));
+        }
         if let (Some(user), Some(kerberos)) = (&options.user, &options.kerberos) {
             let short = kerberos.principal.split(['/', '@']).next().unwrap_or_default();
             found.push(format!(
@@ -109,16 +120,19 @@ impl Root {
     }
 }
 
+/// The name service that a root names: it has no port.
+fn name_service(url: &str) -> Option<&str> {
+    let authority = url.strip_prefix("hdfs://")?.split('/').next()?;
+    (!authority.contains(':')).then_some(authority)
+}
+
 /// The faults of the name service that a root names, each with the property that it is about.
 fn of_name_service(
     url: &str,
     options: &HdfsOptions,
     values: &BTreeMap<String, String>,
 ) -> Vec<(Option<String>, String)> {
-    let authority = url.strip_prefix("hdfs://").and_then(|rest| rest.split('/').next());
-    let Some(authority) = authority.filter(|authority| !authority.contains(':')) else {
-        return Vec::new();
-    };
+    let Some(authority) = name_service(url) else { return Vec::new() };
     let list = format!("dfs.ha.namenodes.{authority}");
     let Some(ids) = values.get(&list) else {
         let Some(shown) = &options.conf_dir else { return Vec::new() };
@@ -267,5 +281,23 @@ mod tests {
         for wrong in ["n", ":1", "n:", "n:0", "n:65536", "n:99999", "n:-1", "u@n:1", "a b:1"] {
             assert!(address_fault(wrong).is_some(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_name_service_needs_the_files_of_hadoop() {
+        let warned = |keys: &str, name: &str| {
+            let text = format!(
+                "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[archive]\nroot = \
+                 \"hdfs://{name}/r\"\n{keys}\n[mapping.m]\ntopics = [\"t\"]\n"
+            );
+            let config = Config::parse(&text, Some("i")).unwrap_or_else(|e| panic!("{e}"));
+            config.archives().next().expect("an archive").root.warnings(false)
+        };
+        let said = warned("", "of-no-file");
+        assert!(said.len() == 1 && said[0].starts_with("archive.hadoop_conf_dir: "), "{said:?}");
+        assert!(warned("", "of-no-file:8020").is_empty());
+        let defined = "hadoop = { \"dfs.ha.namenodes.ns\" = \"a\", \
+                       \"dfs.namenode.rpc-address.ns.a\" = \"h:8020\" }";
+        assert!(warned(defined, "ns").is_empty());
     }
 }

@@ -65,6 +65,9 @@ impl Hdfs {
         }
         let servers = addresses(url, &values).into();
         let name_service = NameService::new(&authority, values);
+        if let Some(why) = name_service.undefined() {
+            return Err(unusable(why));
+        }
         let creation = creation(options, &name_service, &base).map_err(unusable)?;
         let is_secured = is_secured(options, &name_service);
         let namenodes = name_service.namenodes();
