@@ -67,11 +67,15 @@ impl Errors {
         }
     }
 
-    /// Nobody listens at a port: if others close connections, that is because brokers end.
+    /// Nobody listens at a port: others may close connections because brokers end. One name may
+    /// stand for two addresses of which nobody listens at the first, so the port is doubted, too.
     fn note_refusal(&self) {
         let mut known = self.fault.lock();
-        if let Some(fault) = known.as_mut().filter(|fault| fault.class == FaultClass::Closed) {
-            fault.text = GONE.into();
+        let closed = known.as_mut().filter(|fault| fault.class == FaultClass::Closed);
+        if let Some(fault) = closed
+            && !fault.text.starts_with(GONE)
+        {
+            fault.text = format!("{GONE} If they are: {}", fault.text);
         }
     }
 
@@ -184,8 +188,12 @@ mod tests {
         let errors = Errors::of(Security::default());
         errors.hear_line("FAIL", closed);
         assert!(said(&errors).contains("\"security.protocol\""), "{}", said(&errors));
-        errors.hear_line("FAIL", "b:1: Connect to ipv4#127.0.0.1:1 failed: Connection refused");
-        assert_eq!(said(&errors), GONE);
+        for _ in 0..2 {
+            errors.hear_line("FAIL", "b:1: Connect to ipv4#127.0.0.1:1 failed: Connection refused");
+            let both = said(&errors);
+            assert!(both.starts_with(GONE) && both.matches("are the brokers up?").count() == 1);
+            assert!(both.contains("\"security.protocol\""), "{both}");
+        }
         errors.connected();
         assert_eq!(errors.fault(), None);
         errors.hear_line("FAIL", closed);
