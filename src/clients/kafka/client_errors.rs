@@ -26,7 +26,7 @@ pub enum FaultClass {
     /// The configuration can't work with these brokers.
     Setting,
     /// Somebody has closed the connection: a port for another protocol does that, and a broker
-    /// that ends does it, too.
+    /// that ends does it, too. The text is about the port: whoever knows better replaces it.
     Closed,
     /// The brokers have to be mended.
     Brokers,

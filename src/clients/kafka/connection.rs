@@ -1,5 +1,7 @@
 //! What a client says by itself of its connections.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use parking_lot::Mutex;
 use rdkafka::error::{KafkaError as Rd, RDKafkaErrorCode};
 
@@ -7,6 +9,12 @@ use crate::clients::kafka::client_errors::{FaultClass, LoginFault, Security};
 
 /// The facility of a log line about a connection that has failed.
 const FAILED: &str = "FAIL";
+
+/// Part of what is said where nobody listens at a port.
+const NOBODY: &str = "Connection refused";
+
+/// What is said of closed connections if it can't be the port that is wrong.
+const GONE: &str = "the connections to the brokers were closed or are refused: are the brokers up?";
 
 /// What the client said.
 #[derive(Debug)]
@@ -20,12 +28,15 @@ pub(super) struct Errors {
     refusal: Mutex<Option<String>>,
     /// Any other error that was logged.
     logged: Mutex<Option<String>>,
+    /// Whether a broker has ever answered.
+    has_answered: AtomicBool,
 }
 
 impl Errors {
     pub(super) fn of(security: Security) -> Errors {
         let (connection, fault, refusal, logged) = Default::default();
-        Errors { security, connection, fault, refusal, logged }
+        let has_answered = AtomicBool::new(false);
+        Errors { security, connection, fault, refusal, logged, has_answered }
     }
 
     /// A line of the client's log.
@@ -36,7 +47,16 @@ impl Errors {
     }
 
     fn hear(&self, text: &str) {
-        let Some(fault) = self.security.fault(text) else { return };
+        let Some(mut fault) = self.security.fault(text) else {
+            if text.contains(NOBODY) {
+                self.note_refusal();
+            }
+            return;
+        };
+        // The port is the right one: a broker has answered there.
+        if fault.class == FaultClass::Closed && self.has_answered.load(Ordering::Relaxed) {
+            fault.text = GONE.into();
+        }
         if fault.class == FaultClass::Login {
             *self.refusal.lock() = Some(fault.text.clone());
         }
@@ -44,6 +64,18 @@ impl Errors {
         // What is closed says less than anything else.
         if fault.class != FaultClass::Closed || known.is_none() {
             *known = Some(fault);
+        }
+    }
+
+    /// Nobody listens at a port: others may close connections because brokers end. One name may
+    /// stand for two addresses of which nobody listens at the first, so the port is doubted, too.
+    fn note_refusal(&self) {
+        let mut known = self.fault.lock();
+        let closed = known.as_mut().filter(|fault| fault.class == FaultClass::Closed);
+        if let Some(fault) = closed
+            && !fault.text.starts_with(GONE)
+        {
+            fault.text = format!("{GONE} If they are: {}", fault.text);
         }
     }
 
@@ -94,6 +126,7 @@ impl Errors {
     pub(super) fn connected(&self) {
         *self.connection.lock() = None;
         *self.fault.lock() = None;
+        self.has_answered.store(true, Ordering::Relaxed);
     }
 }
 
@@ -146,5 +179,24 @@ mod tests {
         assert_eq!(errors.take_refusal(), None);
         errors.connected();
         assert_eq!(errors.fault(), None);
+    }
+
+    #[test]
+    fn a_port_is_not_doubted_where_a_broker_has_answered_or_nobody_listens() {
+        let closed = "b:1: Disconnected: connection closed by peer (after 3ms in state UP)";
+        let said = |errors: &Errors| errors.fault().expect("a fault").text;
+        let errors = Errors::of(Security::default());
+        errors.hear_line("FAIL", closed);
+        assert!(said(&errors).contains("\"security.protocol\""), "{}", said(&errors));
+        for _ in 0..2 {
+            errors.hear_line("FAIL", "b:1: Connect to ipv4#127.0.0.1:1 failed: Connection refused");
+            let both = said(&errors);
+            assert!(both.starts_with(GONE) && both.matches("are the brokers up?").count() == 1);
+            assert!(both.contains("\"security.protocol\""), "{both}");
+        }
+        errors.connected();
+        assert_eq!(errors.fault(), None);
+        errors.hear_line("FAIL", closed);
+        assert_eq!(said(&errors), GONE);
     }
 }

@@ -1,10 +1,13 @@
-//! What the brokers say of a topic and of a group: the topic's id, its newest timestamp, and which
-//! operations are allowed to the one who asks. rust-rdkafka has no way to ask. Every `unsafe` block
+//! What the brokers say of a topic and of a group: the topic's id, its newest timestamp, which
+//! operations are allowed to the one who asks, and why settings are not given. rust-rdkafka has no
+//! way to ask. Every `unsafe` block
 //! says why it is sound.
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, c_char};
 
+use rdkafka::ClientContext;
+use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka_sys as sys;
 use sys::rd_kafka_resp_err_t as Code;
@@ -38,10 +41,11 @@ impl NotDescribed {
     /// Whether the one who asks may not even ask.
     pub(super) fn is_refused(&self) -> bool {
         use Code::{
+            RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED as CLUSTER,
             RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED as GROUP,
             RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as TOPIC,
         };
-        matches!(self.code, GROUP | TOPIC)
+        matches!(self.code, CLUSTER | GROUP | TOPIC)
     }
 }
 
@@ -113,6 +117,28 @@ pub(super) fn newest<C: ConsumerContext>(
     let op = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
     // SAFETY: as above.
     unsafe { ask(client, op, send, |event| read_newest(event)) }
+}
+
+/// Whether the brokers give the settings of a topic or of a broker, and why not. Blocks as
+/// [`topic`] does.
+pub(super) fn settings<C: ClientContext>(
+    client: &Client<C>,
+    kind: sys::rd_kafka_ResourceType_t,
+    name: &str,
+) -> Result<(), NotDescribed> {
+    let name = text(name)?;
+    let client = client.native_ptr();
+    let send = |options, queue| {
+        // SAFETY: the resource is made and destroyed here, and copied by the call.
+        unsafe {
+            let mut resource = sys::rd_kafka_ConfigResource_new(kind, name.as_ptr());
+            sys::rd_kafka_DescribeConfigs(client, &raw mut resource, 1, options, queue);
+            sys::rd_kafka_ConfigResource_destroy(resource);
+        }
+    };
+    let op = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS;
+    // SAFETY: as above.
+    unsafe { ask(client, op, send, |event| read_settings(event)) }
 }
 
 fn text(name: &str) -> Result<CString, NotDescribed> {
@@ -252,6 +278,24 @@ unsafe fn read_newest(event: *mut sys::rd_kafka_event_t) -> Result<Option<i64>, 
         let stamps = (0..count).map(|n| sys::rd_kafka_ListOffsetsResultInfo_timestamp(*all.add(n)));
         // −1 where there is no record.
         Ok(stamps.filter(|stamp| 0 <= *stamp).max())
+    }
+}
+
+/// # Safety
+/// As [`read_topic`].
+unsafe fn read_settings(event: *mut sys::rd_kafka_event_t) -> Result<(), NotDescribed> {
+    let mut count = 0;
+    // SAFETY: as in `read_topic`.
+    unsafe {
+        let result = sys::rd_kafka_event_DescribeConfigs_result(event);
+        if result.is_null() {
+            return Err(stranger());
+        }
+        let all = sys::rd_kafka_DescribeConfigs_result_resources(result, &raw mut count);
+        match sys::rd_kafka_ConfigResource_error(only(all, count)?) {
+            Code::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+            code => Err(NotDescribed::new(code, copied(sys::rd_kafka_err2str(code)))),
+        }
     }
 }
 

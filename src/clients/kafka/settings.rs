@@ -209,7 +209,10 @@ pub fn refused(config: &Config) -> Vec<ConfigFault> {
     if let Some(fault) = identity::fault() {
         return vec![fault];
     }
-    let mut faults: Vec<ConfigFault> = Vec::new();
+    let mut faults = incomplete_login(&config.kafka);
+    if !faults.is_empty() {
+        return faults;
+    }
     let settings = [consumer_config(config), producer_config(config, "", 0)];
     for (client, settings) in settings.into_iter().enumerate() {
         let mut settings = match settings {
@@ -242,6 +245,25 @@ pub fn refused(config: &Config) -> Vec<ConfigFault> {
     }
     faults.sort_by(|a, b| (&a.key, &a.message).cmp(&(&b.key, &b.message)));
     faults.dedup();
+    faults
+}
+
+/// Secrets that are empty, and a password without a name: the library refuses them without a cause.
+fn incomplete_login(kafka: &Kafka) -> Vec<ConfigFault> {
+    let mut faults = Vec::new();
+    for (key, secret) in &kafka.secrets {
+        let text = files::read_text(&secret.0);
+        if text.is_ok_and(|text| text.trim_end_matches(['\r', '\n']).is_empty()) {
+            let why = format!("is empty: {} has nothing in it", secret.0.display());
+            faults.push(ConfigFault::new(format!("kafka.secrets.{key:?}"), why));
+        }
+    }
+    let mechanism = kafka.mechanism().unwrap_or_default();
+    let has_name = kafka.properties.get("sasl.username").is_some_and(|name| !name.is_empty());
+    if (mechanism == "PLAIN" || mechanism.starts_with("SCRAM-")) && !has_name {
+        let why = format!("is missing, and {mechanism} logs in with a name and a password");
+        faults.push(ConfigFault::new("kafka.properties.\"sasl.username\"", why));
+    }
     faults
 }
 
@@ -325,6 +347,29 @@ mod tests {
         let found = refused_with(tls);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].contains("ssl.ca.location"), "{found:?}");
+    }
+
+    #[test]
+    fn an_empty_password_and_a_missing_name_are_named() {
+        let secret = tempfile::NamedTempFile::new().expect("a file");
+        let login = |name: &str| {
+            refused_with(&format!(
+                "\"security.protocol\" = \"sasl_plaintext\"\n\"sasl.mechanism\" = \"PLAIN\"\n\
+                 {name}\n[kafka.secrets]\n\"sasl.password\" = {{ file = {:?} }}",
+                secret.path()
+            ))
+        };
+        std::fs::write(&secret, "\n").expect("a file");
+        let empty = login("\"sasl.username\" = \"a\"");
+        assert_eq!(empty.len(), 1, "{empty:?}");
+        let start = "kafka.secrets.\"sasl.password\": is empty: ";
+        assert!(empty[0].starts_with(start), "{empty:?}");
+        std::fs::write(&secret, "secret").expect("a file");
+        let nameless = login("");
+        assert_eq!(nameless.len(), 1, "{nameless:?}");
+        let start = "kafka.properties.\"sasl.username\": is missing";
+        assert!(nameless[0].starts_with(start), "{nameless:?}");
+        assert_eq!(login("\"sasl.username\" = \"a\""), [""; 0]);
     }
 
     #[test]

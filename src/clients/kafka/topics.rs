@@ -1,6 +1,8 @@
 //! Which topics exist, and making those that the daemon writes to.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
@@ -8,9 +10,10 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
+use rdkafka_sys::rd_kafka_ResourceType_t as Kind;
 
 use crate::clients::kafka::contact;
-use crate::clients::kafka::describe;
+use crate::clients::kafka::describe::{self, NotDescribed};
 use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
 use crate::clients::kafka::group::{self, Consumer};
 use crate::clients::kafka::rights::{self, Operation, Resource, Rights};
@@ -196,9 +199,15 @@ pub fn newest_stamp(
         .map_err(|e| KafkaError::new(format!("ask for the newest timestamp of topic {topic:?}"), e))
 }
 
+/// A topic that was just made is not known to every broker: so often are settings asked for.
+const ASKED: u32 = 6;
+
+/// Between two such questions.
+const ASKED_AGAIN: Duration = Duration::from_millis(400);
+
 /// Asks the brokers for settings, and makes topics.
 pub struct Admin {
-    client: AdminClient<DefaultClientContext>,
+    client: Arc<AdminClient<DefaultClientContext>>,
     rights: Rights,
 }
 
@@ -209,7 +218,7 @@ impl Admin {
     /// The client library refuses the configuration.
     pub fn new(config: &ClientConfig) -> Result<Admin, KafkaError> {
         let made = config.create().map_err(|e| KafkaError::new("make a client", e));
-        Ok(Admin { client: made?, rights: Rights::of(config, "") })
+        Ok(Admin { client: Arc::new(made?), rights: Rights::of(config, "") })
     }
 
     /// The settings of a topic, with the brokers' defaults.
@@ -239,14 +248,41 @@ impl Admin {
             KafkaError::new(format!("ask for the settings of {shown}"), e)
         };
         let options = AdminOptions::new().request_timeout(Some(CALL_TIMEOUT));
-        let asked = self.client.describe_configs([&specifier], &options).await;
-        let answer = asked.map_err(|e| failed(&e))?.into_iter().next();
-        let settings = answer.ok_or_else(|| failed(&"no answer"))?.map_err(|e| failed(&e))?;
-        // rust-rdkafka (0.39) gives no error of a resource, and a resource without any setting.
-        if settings.entries.is_empty() {
-            return Err(failed(&self.rights.lacks(Operation::DescribeConfigs, resource)));
+        let mut why = None;
+        for nth in 0..ASKED {
+            if 0 < nth {
+                tokio::time::sleep(ASKED_AGAIN).await;
+            }
+            let asked = self.client.describe_configs([&specifier], &options).await;
+            let answer = asked.map_err(|e| failed(&e))?.into_iter().next();
+            let settings = answer.ok_or_else(|| failed(&"no answer"))?.map_err(|e| failed(&e))?;
+            if !settings.entries.is_empty() {
+                let all = settings.entries.into_iter();
+                return Ok(all.filter_map(|e| Some((e.name, e.value?))).collect());
+            }
+            // rust-rdkafka (0.39) gives no error of a resource, and a resource without any setting.
+            match self.why_none(&specifier).await {
+                Err(error) if error.is_refused() => {
+                    return Err(failed(&self.rights.lacks(Operation::DescribeConfigs, resource)));
+                }
+                Err(error) => why = Some(error),
+                Ok(()) => {}
+            }
         }
-        Ok(settings.entries.into_iter().filter_map(|e| Some((e.name, e.value?))).collect())
+        Err(why.map_or_else(|| failed(&"the answer is empty"), |why| failed(&why)))
+    }
+
+    /// Why the brokers have given no settings; none if they give them now.
+    async fn why_none(&self, of: &ResourceSpecifier<'_>) -> Result<(), NotDescribed> {
+        let (kind, name) = match of {
+            ResourceSpecifier::Topic(name) => (Kind::RD_KAFKA_RESOURCE_TOPIC, name.to_string()),
+            ResourceSpecifier::Group(name) => (Kind::RD_KAFKA_RESOURCE_GROUP, name.to_string()),
+            ResourceSpecifier::Broker(id) => (Kind::RD_KAFKA_RESOURCE_BROKER, id.to_string()),
+        };
+        let client = Arc::clone(&self.client);
+        let asked = move || describe::settings(client.inner(), kind, &name);
+        // A question that was ended has no answer.
+        tokio::task::spawn_blocking(asked).await.unwrap_or(Ok(()))
     }
 
     /// Makes a topic if it is not there; returns whether it was made.

@@ -12,6 +12,9 @@ pub fn with_cure(root: &Root, e: &StoreError) -> String {
     }
 }
 
+/// Hadoop's default ports of NameNodes for HTTP and HTTPS.
+const HTTP_PORTS: [&str; 4] = ["9870", "9871", "50070", "50470"];
+
 fn cure(root: &Root, kind: ErrorKind) -> Option<String> {
     let kerberos = match root {
         Root::Hdfs { options, .. } => options.kerberos.as_ref(),
@@ -28,7 +31,8 @@ fn cure(root: &Root, kind: ErrorKind) -> Option<String> {
             "Give the daemon's user write access to the root (archive.root)".into()
         }
         (ErrorKind::Permission, Root::Hdfs { .. }, None) => {
-            "Give the daemon's user write access to the root (archive.root), or set archive.user"
+            "Give the daemon's user write access to the root (archive.root), or set \
+             archive.kerberos if HDFS asks for Kerberos, and archive.user if it does not"
                 .into()
         }
         (ErrorKind::NoSpace, Root::Hdfs { .. }, _) => {
@@ -39,7 +43,19 @@ fn cure(root: &Root, kind: ErrorKind) -> Option<String> {
         (ErrorKind::NoSpace, Root::Local { .. }, _) => {
             "Free some space, or name another archive.root".into()
         }
+        (ErrorKind::Unknown, Root::Hdfs { url, .. }, _) => of_port(url)?,
         _ => return None,
+    })
+}
+
+/// What to do about a root with a port that answers nothing of HDFS's own protocol.
+fn of_port(url: &str) -> Option<String> {
+    let (_, port) = url.strip_prefix("hdfs://")?.split('/').next()?.rsplit_once(':')?;
+    HTTP_PORTS.contains(&port).then(|| {
+        format!(
+            "Port {port} is, by default, that of a NameNode's web pages: write its RPC port into \
+             archive.root, often 8020 or 9000"
+        )
     })
 }
 
@@ -64,6 +80,7 @@ mod tests {
             (&hdfs, ErrorKind::Permission, "archive.user"),
             (&hdfs, ErrorKind::NoSpace, "-setQuota"),
             (&local, ErrorKind::NoSpace, "Free some space"),
+            (&root("root = \"hdfs://n:9870/x\""), ErrorKind::Unknown, "often 8020"),
         ] {
             let told = with_cure(root, &StoreError::new(kind, "create", "/x/y", "refused"));
             assert!(told.starts_with("create /x/y: refused. "), "{told}");

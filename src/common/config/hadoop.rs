@@ -5,12 +5,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::common::config::fields::ConfigFault;
-use crate::common::config::hadoop_files::{has_variable, values_below};
+use crate::common::config::hadoop_files::{hadoop_values, has_variable, values_below};
 use crate::common::config::root::{HdfsOptions, Root};
 use crate::common::config::umask::Umask;
 
 const SECURITY: &str = "hadoop.security.authentication";
 const UMASK: &str = "fs.permissions.umask-mode";
+
+/// Properties that say how connections are protected, and their values.
+const PROTECTIONS: [&str; 2] = ["dfs.data.transfer.protection", "hadoop.rpc.protection"];
+const PROTECTION: [&str; 3] = ["authentication", "integrity", "privacy"];
 
 /// How the names of properties begin that a client of HDFS goes by.
 const OURS: [&str; 9] = [
@@ -53,6 +57,10 @@ impl Root {
                 format!("is {value:?}, and nothing says what the variable is: write its value");
             faults.push(faulty(name, &why));
         }
+        for name in PROTECTIONS {
+            let value = values.get(name).filter(|value| !has_variable(value));
+            faults.extend(value.and_then(|v| protection_fault(v)).map(|why| faulty(name, &why)));
+        }
         if options.umask.is_none()
             && let Some(Err(why)) = values.get(UMASK).map(|text| Umask::parse(text))
         {
@@ -74,8 +82,19 @@ impl Root {
     /// beside that of the root.
     #[must_use]
     pub fn warnings(&self, is_identified: bool) -> Vec<String> {
-        let Root::Hdfs { options, .. } = self else { return Vec::new() };
+        let Root::Hdfs { url, options } = self else { return Vec::new() };
         let mut found = Vec::new();
+        // Files that the environment names may be other ones for the daemon.
+        if let (None, Some(name)) = (&options.conf_dir, name_service(url))
+            && hadoop_values(options)
+                .is_ok_and(|values| !values.contains_key(&format!("dfs.ha.namenodes.{name}")))
+        {
+            found.push(format!(
+                "archive.hadoop_conf_dir: is missing, and {url} has no port, so {name:?} is the \
+                 name of a name service, which only Hadoop's files define: name their directory, \
+                 or add the port of the NameNode to archive.root"
+            ));
+        }
         if let (Some(user), Some(kerberos)) = (&options.user, &options.kerberos) {
             let short = kerberos.principal.split(['/', '@']).next().unwrap_or_default();
             found.push(format!(
@@ -101,16 +120,19 @@ impl Root {
     }
 }
 
+/// The name service that a root names: it has no port.
+fn name_service(url: &str) -> Option<&str> {
+    let authority = url.strip_prefix("hdfs://")?.split('/').next()?;
+    (!authority.contains(':')).then_some(authority)
+}
+
 /// The faults of the name service that a root names, each with the property that it is about.
 fn of_name_service(
     url: &str,
     options: &HdfsOptions,
     values: &BTreeMap<String, String>,
 ) -> Vec<(Option<String>, String)> {
-    let authority = url.strip_prefix("hdfs://").and_then(|rest| rest.split('/').next());
-    let Some(authority) = authority.filter(|authority| !authority.contains(':')) else {
-        return Vec::new();
-    };
+    let Some(authority) = name_service(url) else { return Vec::new() };
     let list = format!("dfs.ha.namenodes.{authority}");
     let Some(ids) = values.get(&list) else {
         let Some(shown) = &options.conf_dir else { return Vec::new() };
@@ -136,6 +158,14 @@ fn of_name_service(
         0 => vec![(Some(list.clone()), format!("{list} names no NameNode"))],
         _ => faults,
     }
+}
+
+/// What is wrong with a list of protections, separated by commas.
+fn protection_fault(value: &str) -> Option<String> {
+    let mut parts = value.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let wrong =
+        parts.find(|part| !PROTECTION.iter().any(|word| word.eq_ignore_ascii_case(part)))?;
+    Some(format!("has {wrong:?}: it is one of {}", PROTECTION.join(", ")))
 }
 
 /// What is wrong with an address of a NameNode: a host and a port.
@@ -210,6 +240,18 @@ mod tests {
                 "\"99999\" is no port",
             ),
             ("hdfs://n:1/r", Some(umask("rw")), "", "archive.umask replaces it"),
+            (
+                "hdfs://n:1/r",
+                Some(file(&[("hadoop.rpc.protection", "privacy, Integrity,bogus")])),
+                "",
+                "hadoop.rpc.protection has \"bogus\": it is one of authentication, integrity",
+            ),
+            (
+                "hdfs://n:1/r",
+                Some(file(&[("dfs.data.transfer.protection", " privacy,Integrity\n")])),
+                "hadoop = { \"dfs.data.transfer.protection\" = \"none\" }",
+                "archive.hadoop.\"dfs.data.transfer.protection\": dfs.data.transfer.protection has",
+            ),
             ("hdfs://n:1/r", Some(file(&[])), simple, "archive.hadoop.\"hadoop.security"),
         ] {
             let (faults, _) = said(url, text.as_deref(), keys);
@@ -239,5 +281,23 @@ mod tests {
         for wrong in ["n", ":1", "n:", "n:0", "n:65536", "n:99999", "n:-1", "u@n:1", "a b:1"] {
             assert!(address_fault(wrong).is_some(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_name_service_needs_the_files_of_hadoop() {
+        let warned = |keys: &str, name: &str| {
+            let text = format!(
+                "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[archive]\nroot = \
+                 \"hdfs://{name}/r\"\n{keys}\n[mapping.m]\ntopics = [\"t\"]\n"
+            );
+            let config = Config::parse(&text, Some("i")).unwrap_or_else(|e| panic!("{e}"));
+            config.archives().next().expect("an archive").root.warnings(false)
+        };
+        let said = warned("", "of-no-file");
+        assert!(said.len() == 1 && said[0].starts_with("archive.hadoop_conf_dir: "), "{said:?}");
+        assert!(warned("", "of-no-file:8020").is_empty());
+        let defined = "hadoop = { \"dfs.ha.namenodes.ns\" = \"a\", \
+                       \"dfs.namenode.rpc-address.ns.a\" = \"h:8020\" }";
+        assert!(warned(defined, "ns").is_empty());
     }
 }

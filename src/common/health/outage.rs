@@ -112,7 +112,15 @@ impl Dependency {
         }
         let since = *outage.works_since.get_or_insert(now);
         let steady = !outage.repeated || STEADY <= now.saturating_sub(outage.last);
-        if steady { self.end(since) } else { None }
+        if !steady {
+            return None;
+        }
+        // It is told when it is believed, and the time that is told is that between the two lines.
+        let lasted = now.saturating_sub(outage.since).max(0);
+        match self.end(since)? {
+            News::Ended { failures, .. } => Some(News::Ended { lasted, failures }),
+            other => Some(other),
+        }
     }
 
     /// A call has worked that stands for all who have met a failure but those that `stays` names.
@@ -259,7 +267,7 @@ mod tests {
         let last = d.outage().unwrap().last;
         assert_eq!(d.worked("t/1", last + 30), None);
         assert_eq!(d.expire(last + STEADY - 1, Some(1)), None);
-        let ended = Some(News::Ended { lasted: last + 30 - 20, failures: 900 });
+        let ended = Some(News::Ended { lasted: last + STEADY - 20, failures: 900 });
         assert_eq!((d.expire(last + STEADY, Some(1)), d.outage()), (ended, None));
         // Much later, it is a new one.
         let later = last + 30 + SOON;

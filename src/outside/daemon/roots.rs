@@ -105,7 +105,8 @@ impl NotOpened {
             ErrorKind::NoTicket | ErrorKind::SilentKdc => NotOpened::Unavailable(no_login()),
             ErrorKind::Unsuitable => NotOpened::Unsuitable(e.to_string()),
             ErrorKind::Unknown => {
-                let text = format!("{e}. Is the store up, and is archive.root right?");
+                let said = with_cure(root, e);
+                let text = format!("{said}. Is the store up, and is archive.root right?");
                 NotOpened::Unavailable(text)
             }
             _ => NotOpened::Unavailable(with_cure(root, e)),

@@ -63,11 +63,14 @@ impl Hdfs {
             // The library would only say that there are no credentials.
             return Err(StoreError::new(ErrorKind::Authentication, "log in to", url, fault));
         }
-        let servers = addresses(url, &values).into();
+        let servers: Arc<[String]> = addresses(url, &values).into();
         let name_service = NameService::new(&authority, values);
+        if let Some(why) = name_service.undefined() {
+            return Err(unusable(why));
+        }
         let creation = creation(options, &name_service, &base).map_err(unusable)?;
         let is_secured = is_secured(options, &name_service);
-        let namenodes = name_service.namenodes();
+        let namenodes = (name_service.namenodes(), Arc::clone(&servers));
         let (on, of, to) = (threads.clone(), options.clone(), format!("hdfs://{authority}"));
         let stranger = builder(options, name_service.overrides(0)).with_url(&to);
         let stranger = stranger.with_io_runtime(on.clone());

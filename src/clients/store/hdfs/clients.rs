@@ -73,6 +73,8 @@ pub(super) struct Clients {
     /// Where calls of clients run.
     threads: Handle,
     namenodes: usize,
+    /// The addresses of the NameNodes, as far as they are known.
+    servers: Arc<[String]>,
     url: String,
     state: Mutex<State>,
 }
@@ -113,12 +115,12 @@ impl Clients {
     /// The configuration is not usable.
     pub(super) fn new(
         url: &str,
-        namenodes: usize,
+        (namenodes, servers): (usize, Arc<[String]>),
         threads: Handle,
         build: impl Fn(Asks) -> Result<Client, HdfsError> + Send + Sync + 'static,
     ) -> Result<Clients, HdfsError> {
         let state = Mutex::new(State::of(build(Asks::First(0))?, 0, 0));
-        Ok(Clients { build: Box::new(build), threads, namenodes, url: url.into(), state })
+        Ok(Clients { build: Box::new(build), threads, namenodes, servers, url: url.into(), state })
     }
 
     pub(super) fn in_use(&self) -> InUse {
@@ -202,12 +204,7 @@ impl Clients {
                 drop(state);
                 // Whoever waits for one of its files stops waiting.
                 let _ = old.replaced.send(true);
-                tracing::warn!(
-                    code = "AL202",
-                    root = self.url,
-                    "the NameNode does not answer: its connection is given up, and another \
-                     NameNode is asked first, where there is one"
-                );
+                self.tell(by.number == 0 || old.health.answered.is_some(), first);
             }
             Err(error) => {
                 tracing::warn!(
@@ -216,6 +213,21 @@ impl Clients {
                 );
             }
         }
+    }
+
+    /// Says that a client was replaced: once, until a NameNode has answered again.
+    fn tell(&self, is_news: bool, first: usize) {
+        let address = self.servers.get(first).filter(|_| self.servers.len() == self.namenodes);
+        let asked = address.map_or("the next NameNode", String::as_str);
+        if !is_news {
+            return tracing::debug!(root = self.url, asked, "no NameNode has answered yet");
+        }
+        tracing::warn!(
+            code = "AL202",
+            root = self.url,
+            "the NameNode does not answer: its connection is given up, and a new one asks {asked} \
+             first"
+        );
     }
 
     /// The NameNode that answers as the active one, if one does at once. A standby refuses, and one

@@ -3,6 +3,7 @@
 use hdfs_native::HdfsError;
 
 use crate::clients::store::error::{ErrorKind, StoreError};
+use crate::clients::store::hdfs::datanodes;
 use crate::clients::store::hdfs::kms::of_kms;
 
 pub(super) fn classify(operation: &'static str, path: &str, e: &HdfsError) -> StoreError {
@@ -10,6 +11,12 @@ pub(super) fn classify(operation: &'static str, path: &str, e: &HdfsError) -> St
         && let Some((kind, text)) = of_kms(text)
     {
         return StoreError::new(kind, operation, path, first_line(&text));
+    }
+    // The NameNode has answered, and a read changes nothing.
+    if let HdfsError::DataTransferError(text) = e
+        && let Some(text) = datanodes::of_read(text)
+    {
+        return StoreError::new(ErrorKind::Unavailable, operation, path, text);
     }
     let kind = match e {
         HdfsError::AlreadyExists(_) => ErrorKind::AlreadyExists,
@@ -97,7 +104,13 @@ const NO_KEY: &str = "archive.kerberos.keytab has no key of archive.kerberos.pri
                       KDC takes: `klist -ke KEYTAB` shows what it has";
 
 /// Parts of what the libraries say, what that means, and what to look at then.
-const HINTS: [(&str, ErrorKind, &str); 15] = [
+const HINTS: [(&str, ErrorKind, &str); 16] = [
+    (
+        "No Kerberos credentials available",
+        ErrorKind::Authentication,
+        "there is no ticket, and no key to get one with: write archive.kerberos = { principal = \
+         \"NAME@REALM\", keytab = \"FILE\" }, or correct it",
+    ),
     (
         "not found in Kerberos database",
         ErrorKind::Authentication,
@@ -112,7 +125,9 @@ const HINTS: [(&str, ErrorKind, &str); 15] = [
         "No credentials cache found",
         ErrorKind::NoTicket,
         "there is no ticket: archive.kerberos.keytab has no key of archive.kerberos.principal \
-         (`klist -k KEYTAB` shows what it has), or nobody has filled archive.kerberos.cache",
+         (`klist -k KEYTAB` shows what it has), or nobody has filled archive.kerberos.cache; if \
+         archive.kerberos is missing, write archive.kerberos = { principal = \"NAME@REALM\", \
+         keytab = \"FILE\" }",
     ),
     ("assword has expired", ErrorKind::Authentication, ACCOUNT),
     ("in database has expired", ErrorKind::Authentication, ACCOUNT),
@@ -168,6 +183,8 @@ mod tests {
         );
         check(HdfsError::SASLError("x".into()), ErrorKind::Authentication);
         check(HdfsError::NoSASLMechanism, ErrorKind::Authentication);
+        let unread = HdfsError::DataTransferError("All DataNodes failed: []".into());
+        check(unread, ErrorKind::Unavailable);
         check(rpc("javax.security.sasl.SaslException"), ErrorKind::Authentication);
         check(HdfsError::IOError(std::io::ErrorKind::ConnectionAborted.into()), ErrorKind::Unknown);
         let shown = classify("rename", "/p", &rpc("a.B")).to_string();
@@ -191,6 +208,15 @@ mod tests {
                 Authentication,
                 "Failed to load",
                 "libgssapi-krb5-2",
+            ),
+            (
+                HdfsError::SASLError(format!(
+                    "{}No Kerberos credentials available (default cache: /c)",
+                    GENERAL[1]
+                )),
+                Authentication,
+                GENERAL[1],
+                "write archive.kerberos = {",
             ),
             (
                 HdfsError::SASLError("Ticket expired".into()),

@@ -4,6 +4,7 @@
 //!   built.
 //! * `name_service`: the NameNodes of a root.
 //! * `pipelines`: files while a DataNode is dead.
+//! * `datanodes`: what is said of those that do not answer.
 //! * `simple`: servers that let everybody in, where Kerberos is configured.
 //! * `pause`: logins that were refused, and are not tried again at once.
 //! * `refusal`: why a NameNode gives no answer.
@@ -17,6 +18,7 @@ mod builder;
 mod client;
 mod clients;
 mod creation;
+mod datanodes;
 mod erasure;
 mod error;
 mod kms;

@@ -83,6 +83,17 @@ impl NameService {
         self.ids.len().max(1)
     }
 
+    /// What is wrong with a name that none of Hadoop's files defines.
+    pub(super) fn undefined(&self) -> Option<String> {
+        let name = self.name.as_ref().filter(|_| self.ids.is_empty())?;
+        Some(format!(
+            "archive.root has no port, so {name:?} is the name of a name service, and no file of \
+             Hadoop that was read has dfs.ha.namenodes.{name}: set archive.hadoop_conf_dir to the \
+             directory of the cluster's core-site.xml and hdfs-site.xml, or add the port of the \
+             NameNode to archive.root"
+        ))
+    }
+
     /// The overrides for a client that knows only the `nth` NameNode.
     pub(super) fn only(&self, nth: usize) -> BTreeMap<String, String> {
         let mut overrides = self.given.clone();
@@ -130,6 +141,15 @@ mod tests {
     fn of(authority: &str, xml: &str) -> NameService {
         let text = format!("<?xml version=\"1.0\"?><configuration>{xml}</configuration>");
         NameService::of(authority, &hadoop_properties(&text).unwrap())
+    }
+
+    #[test]
+    fn a_name_that_no_file_defines_is_told() {
+        let said = of("ns", "").undefined().expect("a fault");
+        assert!(said.contains("\"ns\"") && said.contains("archive.hadoop_conf_dir"), "{said}");
+        assert_eq!(of("n:8020", "").undefined(), None);
+        let list = "<property><name>dfs.ha.namenodes.n</name><value>a</value></property>";
+        assert_eq!(of("n", list).undefined(), None);
     }
 
     #[test]

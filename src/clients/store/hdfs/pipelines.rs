@@ -25,6 +25,7 @@ use tokio::sync::oneshot;
 
 use crate::clients::store::error::{ErrorKind, StoreError};
 use crate::clients::store::hdfs::creation::Making;
+use crate::clients::store::hdfs::datanodes;
 use crate::clients::store::hdfs::erasure::replicas;
 use crate::clients::store::hdfs::error::classify;
 use crate::clients::store::tasks::RawFile;
@@ -154,8 +155,12 @@ impl HdfsFile {
         if error.kind == ErrorKind::Unknown {
             self.pipelines.failed(Instant::now());
         }
-        match self.pipelines.doubt(e) {
-            Some(doubt) => StoreError { kind: ErrorKind::Unsuitable, detail: doubt, ..error },
+        if let Some(doubt) = self.pipelines.doubt(e) {
+            return StoreError { kind: ErrorKind::Unsuitable, detail: doubt, ..error };
+        }
+        let HdfsError::IOError(io) = e else { return error };
+        match datanodes::of_write(operation, io) {
+            Some(detail) => StoreError { detail, ..error },
             None => error,
         }
     }

@@ -78,6 +78,11 @@ pub(super) fn budget(config: &Config, existing: &[Topic], report: &mut Attempted
         total.add(day);
     }
     let (text, what) = (total.text(), "NameNode budget of all mappings");
+    if total.partitions == 0 && config.archives().next().is_some() {
+        let text = "no topic that would be archived is there for this client, so that its \
+                    partitions can't be counted";
+        return report.add(what, Outcome::Unknown, text);
+    }
     let (outcome, text) = match config.daemon.max_files_per_day {
         Some(most) if most < total.files => {
             let cure = "raise archive.roll.age, let mappings archive fewer topics, or raise the \
@@ -126,6 +131,17 @@ mod tests {
         let mut report = Attempted::default();
         budget(&config, &existing, &mut report);
         report.0.into_iter().map(|t| (t.outcome, t.text)).collect()
+    }
+
+    #[test]
+    fn what_nobody_sees_has_no_budget() {
+        let text = "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[archive]\nroot = \
+                    \"file:///x\"\n[mapping.m]\ntopics = [\"t\"]";
+        let config = Config::parse(text, Some("i")).expect("a configuration");
+        let mut report = Attempted::default();
+        budget(&config, &[], &mut report);
+        let outcomes: Vec<Outcome> = report.0.into_iter().map(|t| t.outcome).collect();
+        assert_eq!(outcomes, [Outcome::Unknown]);
     }
 
     /// Rolls of an hour and of seven hours: 24 and 4 a day; ten minutes where nothing is said.
