@@ -13,7 +13,8 @@ pub const MEANINGS: [(u8, &str); 6] = [
     (EX_DATAERR, "verify, recount, repair, where, explain or status has found a problem."),
     (
         EX_UNAVAILABLE,
-        "The brokers, or the stores of all mappings, could not be reached at the start; a command \
+        "The brokers, or the stores of all mappings, could not be reached at the start, or denied \
+         a permission there; another process listens on the port of daemon.listen; a command \
          could not look at all roots, and has found no problem in the others; check --live has \
          found something that would not work; no daemon, or no broker, answers status.",
     ),

@@ -140,6 +140,7 @@ impl Running {
     /// Opens stores and clients, starts the threads, then the tasks beside them.
     async fn start(launch: Launch) -> anyhow::Result<Running> {
         let Launch { config, registry, repair, read_again, reloads, set_log } = launch;
+        http::try_port(&config.daemon).await?;
         let metrics = Arc::new(Metrics::new(&registry));
         let board = Arc::new(Board::default());
         let store_timer = store_timer(&metrics, &board);
