@@ -1,6 +1,6 @@
 -- orders --engine hive
--- The files are compressed with zstd, which Hive 3 reads only where Hadoop's native
--- library has zstd. Files with codec = "gzip" need no library.
+-- The files are compressed with zstd, which Hive 3 reads only where the native library
+-- of Hadoop has zstd. Files of the codec gzip need no library.
 CREATE EXTERNAL TABLE `shop_orders` (
   `topic` STRING,
   `partition` INT,
@@ -164,8 +164,8 @@ SELECT * FROM read_json('hdfs://nn/data/log-a/**/*.jsonl.gz', hive_partitioning 
 });
 
 -- old --engine hive
--- The files are compressed with zstd, which Hive 3 reads only where Hadoop's native
--- library has zstd. Files with codec = "gzip" need no library.
+-- The files are compressed with zstd, which Hive 3 reads only where the native library
+-- of Hadoop has zstd. Files of the codec gzip need no library.
 CREATE EXTERNAL TABLE `o` (
   `topic` STRING,
   `partition` INT,
@@ -446,8 +446,8 @@ SELECT * FROM read_json('hdfs://nn/data/t/**/*.jsonl.gz', hive_partitioning = tr
 });
 
 -- orders --engine hive --quarantine
--- The files are compressed with zstd, which Hive 3 reads only where Hadoop's native
--- library has zstd. Files with codec = "gzip" need no library.
+-- The files are compressed with zstd, which Hive 3 reads only where the native library
+-- of Hadoop has zstd. Files of the codec gzip need no library.
 CREATE EXTERNAL TABLE `shop_orders_quarantine` (
   `topic` STRING,
   `partition` INT,

@@ -3,12 +3,11 @@
 use crate::common::config::facts::Facts;
 use crate::common::config::fields::ConfigFault;
 use crate::common::config::kafka::{ALLOWED, SECRETS};
-use crate::common::config::whole::Config;
 
 /// Names the table of each key that is unknown where it stands, and known elsewhere.
-pub(super) fn name_homes(faults: &mut [ConfigFault]) {
+pub(super) fn name_homes(faults: &mut [ConfigFault], facts: fn() -> Facts) {
     for fault in faults.iter_mut().filter(|fault| fault.is_unknown()) {
-        let home = of_client(&fault.key).or_else(|| of_tables(&fault.key, &Config::facts()));
+        let home = of_client(&fault.key).or_else(|| of_tables(&fault.key, &facts()));
         if let Some(home) = home {
             fault.message = format!("unknown key here; it belongs in {home}");
         }
@@ -60,6 +59,24 @@ fn depth(table: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::common::config::facts::Kind;
+
+    fn facts() -> Facts {
+        let mut facts = Facts::default();
+        for key in [
+            "archive.root",
+            "mapping.NAME.archive.root",
+            "mapping.NAME.archive.roll",
+            "mapping.NAME.archive.format",
+            "mapping.NAME.wordcount",
+            "mapping.NAME.wordcount.archive.roll",
+            "mapping.NAME.wordcount.format",
+            "mapping.NAME.wordcount.window",
+        ] {
+            facts.add(key.into(), Kind::Other);
+        }
+        facts
+    }
 
     #[test]
     fn a_key_in_the_wrong_table_is_told_its_own() {
@@ -76,7 +93,7 @@ mod tests {
         ] {
             let list = "unknown key; the keys here are a, b";
             let mut faults = [ConfigFault::new(key, list)];
-            name_homes(&mut faults);
+            name_homes(&mut faults, facts);
             let want = match home {
                 "" => list.to_string(),
                 _ => format!("unknown key here; it belongs in {home}"),

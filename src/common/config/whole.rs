@@ -135,7 +135,7 @@ impl Config {
     pub(super) fn check(table: Table, instance: Option<&str>) -> Result<Config, Faulty> {
         let mut faults = Faults::default();
         let config = Config::read(table, instance, &mut faults);
-        name_homes(&mut faults.0);
+        name_homes(&mut faults.0, Config::facts);
         config.filter(|_| faults.0.is_empty()).ok_or(Faulty(faults.0))
     }
 

@@ -188,8 +188,8 @@ impl Table {
         let mut text = String::new();
         if self.is_zstd() {
             text.push_str(
-                "-- The files are compressed with zstd, which Hive 3 reads only where Hadoop's \
-                 native\n-- library has zstd. Files with codec = \"gzip\" need no library.\n",
+                "-- The files are compressed with zstd, which Hive 3 reads only where the native \
+                 library\n-- of Hadoop has zstd. Files of the codec gzip need no library.\n",
             );
         }
         let _ = writeln!(text, "CREATE EXTERNAL TABLE {name} (\n{}\n)", self.columns(engine, &[]));
