@@ -6,8 +6,10 @@ use crate::common::config::kafka::{ALLOWED, SECRETS};
 
 /// Names the table of each key that is unknown where it stands, and known elsewhere.
 pub(super) fn name_homes(faults: &mut [ConfigFault], facts: fn() -> Facts) {
+    let mut known = None;
     for fault in faults.iter_mut().filter(|fault| fault.is_unknown()) {
-        let home = of_client(&fault.key).or_else(|| of_tables(&fault.key, &facts()));
+        let home = of_client(&fault.key)
+            .or_else(|| of_tables(&fault.key, known.get_or_insert_with(facts)));
         if let Some(home) = home {
             fault.message = format!("unknown key here; it belongs in {home}");
         }
