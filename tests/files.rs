@@ -87,7 +87,11 @@ fn the_page_of_series_is_what_the_code_has() {
          --release --test files` writes it.\nLabels have few values: names of mappings, roles, \
          classes.\nThe labels topic and partition are on gauges of partitions that an instance \
          owns.\nPositions and lags are offsets.\n[alerts.md](alerts.md) describes the alerts on \
-         these series.\n\n| series | type | labels | |\n| --- | --- | --- | --- |\n",
+         these series.\nThe Prometheus library adds seven of the process: \
+         `process_cpu_seconds_total`, `process_max_fds`, `process_open_fds`, \
+         `process_resident_memory_bytes`, `process_start_time_seconds`, `process_threads` and \
+         `process_virtual_memory_bytes`.\n\n| series | type | labels | |\n| --- | --- | --- | \
+         --- |\n",
     );
     for s in &series {
         let labels = s.labels.join(", ");

@@ -1,4 +1,6 @@
 -- orders --engine hive
+-- The files are compressed with zstd, which Hive 3 reads only where the native library
+-- of Hadoop has zstd. Files of the codec gzip need no library.
 CREATE EXTERNAL TABLE `shop_orders` (
   `topic` STRING,
   `partition` INT,
@@ -128,6 +130,8 @@ LOCATION 'hdfs://nn/data/order-counts';
 MSCK REPAIR TABLE `counts`;
 
 -- orders --engine duckdb --counts
+-- DuckDB does not read hdfs:// by itself: copy the files, and give the directory of
+-- the copy as --root file:///…
 CREATE VIEW "order_counts" AS
 SELECT * FROM read_json('hdfs://nn/data/order-counts/**/*.jsonl.gz', hive_partitioning = true, hive_types = {"dt": VARCHAR}, format = 'newline_delimited', columns = {
   'window_start': 'VARCHAR',
@@ -143,6 +147,8 @@ SELECT * FROM read_json('hdfs://nn/data/order-counts/**/*.jsonl.gz', hive_partit
 });
 
 -- all --engine duckdb --topic log-a
+-- DuckDB does not read hdfs:// by itself: copy the files, and give the directory of
+-- the copy as --root file:///…
 CREATE VIEW "log_a" AS
 SELECT * FROM read_json('hdfs://nn/data/log-a/**/*.jsonl.gz', hive_partitioning = false, format = 'newline_delimited', columns = {
   'topic': 'VARCHAR',
@@ -158,6 +164,8 @@ SELECT * FROM read_json('hdfs://nn/data/log-a/**/*.jsonl.gz', hive_partitioning 
 });
 
 -- old --engine hive
+-- The files are compressed with zstd, which Hive 3 reads only where the native library
+-- of Hadoop has zstd. Files of the codec gzip need no library.
 CREATE EXTERNAL TABLE `o` (
   `topic` STRING,
   `partition` INT,
@@ -245,6 +253,8 @@ WITH (
 CALL hive.system.sync_partition_metadata('default', 'l', 'ADD');
 
 -- lines --engine duckdb
+-- DuckDB does not read hdfs:// by itself: copy the files, and give the directory of
+-- the copy as --root file:///…
 CREATE VIEW "l" AS
 SELECT * REPLACE (coalesce(value, '') AS value) FROM read_csv('hdfs://nn/data/l/**/*.txt', hive_partitioning = true, hive_types = {"dt": VARCHAR, "hr": VARCHAR}, columns = {'value': 'VARCHAR'}, header = false, auto_detect = false, quote = '', escape = '', max_line_size = 67108864, delim = chr(30) || chr(31) || chr(30) || chr(31), new_line = '\n');
 
@@ -416,6 +426,8 @@ WITH (
 CALL hive.system.sync_partition_metadata('default', 't', 'ADD');
 
 -- typed --engine duckdb
+-- DuckDB does not read hdfs:// by itself: copy the files, and give the directory of
+-- the copy as --root file:///…
 CREATE VIEW "t" AS
 SELECT * FROM read_json('hdfs://nn/data/t/**/*.jsonl.gz', hive_partitioning = true, hive_types = {"dt": VARCHAR, "hr": VARCHAR}, format = 'newline_delimited', columns = {
   'topic': 'VARCHAR',
@@ -434,6 +446,8 @@ SELECT * FROM read_json('hdfs://nn/data/t/**/*.jsonl.gz', hive_partitioning = tr
 });
 
 -- orders --engine hive --quarantine
+-- The files are compressed with zstd, which Hive 3 reads only where the native library
+-- of Hadoop has zstd. Files of the codec gzip need no library.
 CREATE EXTERNAL TABLE `shop_orders_quarantine` (
   `topic` STRING,
   `partition` INT,
@@ -525,6 +539,8 @@ LOCATION 'hdfs://nn/data/_quarantine/l';
 MSCK REPAIR TABLE `l_quarantine`;
 
 -- registered --engine duckdb
+-- DuckDB does not read hdfs:// by itself: copy the files, and give the directory of
+-- the copy as --root file:///…
 CREATE VIEW "ty" AS
 SELECT * FROM read_parquet('hdfs://nn/data/ty/**/*.parquet', hive_partitioning = true, hive_types = {"dt": VARCHAR, "hr": VARCHAR}, union_by_name = true);
 

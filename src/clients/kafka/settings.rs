@@ -268,11 +268,18 @@ fn incomplete_login(kafka: &Kafka) -> Vec<ConfigFault> {
 }
 
 /// A refusal of the client library, by the key of the configuration that it is about. Where the
-/// library names no key, its text does: the longest one that the user has set counts.
+/// library names no key, its text does: the longest one that the user has set counts, or else the
+/// one with the longest value that the text has.
 fn fault(kafka: &Kafka, key: &str, why: &str) -> ConfigFault {
     let set = || kafka.properties.keys().chain(kafka.secrets.keys());
     let named = |name: &&String| *name == key || key.is_empty() && why.contains(name.as_str());
-    let key = match set().filter(named).max_by_key(|name| name.len()) {
+    let by_value = || {
+        let is_shown = |value: &str| key.is_empty() && 3 < value.len() && why.contains(value);
+        let shown = kafka.properties.iter().filter(|(_, value)| is_shown(value));
+        shown.max_by_key(|(_, value)| value.len()).map(|(name, _)| name)
+    };
+    let found = set().filter(named).max_by_key(|name| name.len()).or_else(by_value);
+    let key = match found {
         Some(name) if kafka.secrets.contains_key(name) => format!("kafka.secrets.{name:?}"),
         Some(name) => format!("kafka.properties.{name:?}"),
         None => "kafka.properties".into(),
@@ -337,6 +344,9 @@ mod tests {
             assert_eq!(found.len(), 1, "{key} = {value}: {found:?}");
             assert!(found[0].starts_with(&format!("kafka.properties.{key:?}: ")), "{found:?}");
         }
+        let sasl = "\"security.protocol\" = \"sasl_plaintext\"\n\"sasl.username\" = \"u\"";
+        let found = refused_with(&format!("{sasl}\n\"sasl.mechanism\" = \"SCRAM-SHA512\""));
+        assert!(found[0].starts_with("kafka.properties.\"sasl.mechanism\": "), "{found:?}");
         let both = refused_with("\"linger.ms\" = \"x\"\n\"retry.backoff.ms\" = \"y\"");
         assert_eq!(both.len(), 2, "all at once: {both:?}");
     }

@@ -29,8 +29,11 @@ pub enum Newer {
     /// The brokers did not say.
     Unknown,
     Nobody,
-    /// With its member id.
-    Member(String),
+    /// With its member id, and the host that it is on.
+    Member {
+        id: String,
+        host: String,
+    },
 }
 
 /// What is known of the members that have this instance's name.
@@ -54,6 +57,7 @@ struct BeforeJoin {
 struct Listed {
     client_id: String,
     member: String,
+    host: String,
 }
 
 impl Twins {
@@ -89,7 +93,11 @@ impl Twins {
         let list = list.map_err(|e| KafkaError::new("list the members of the group", e))?;
         let members = list.groups().iter().flat_map(|g| g.members());
         Ok(members
-            .map(|m| Listed { client_id: m.client_id().into(), member: m.id().into() })
+            .map(|m| Listed {
+                client_id: m.client_id().into(),
+                member: m.id().into(),
+                host: m.client_host().trim_start_matches('/').into(),
+            })
             .collect())
     }
 
@@ -132,24 +140,28 @@ impl Twins {
         times: u32,
     ) -> TransactionError {
         match self.newer() {
-            Newer::Member(id) => TransactionError::TwoInstances { detail: joined_later(&id) },
+            Newer::Member { id, host } => joined_later(&id, &host),
             Newer::Nobody if times < MOST_FENCED => TransactionError::doubt(step, detail),
             Newer::Unknown if !recent => TransactionError::doubt(step, detail),
-            Newer::Nobody | Newer::Unknown => TransactionError::TwoInstances { detail },
+            Newer::Nobody | Newer::Unknown => {
+                TransactionError::TwoInstances { detail, is_certain: false }
+            }
         }
     }
 
     /// Before a producer is made: it would fence those of a newer instance.
     pub(super) fn give_way(&self) -> Result<(), TransactionError> {
         match self.newer() {
-            Newer::Member(id) => Err(TransactionError::TwoInstances { detail: joined_later(&id) }),
+            Newer::Member { id, host } => Err(joined_later(&id, &host)),
             Newer::Nobody | Newer::Unknown => Ok(()),
         }
     }
 }
 
-fn joined_later(id: &str) -> String {
-    format!("the member {id} of the group has this name, too, and joined later")
+fn joined_later(id: &str, host: &str) -> TransactionError {
+    let detail =
+        format!("the member {id} of the group, on {host}, has this name, too, and joined later");
+    TransactionError::TwoInstances { detail, is_certain: true }
 }
 
 fn newer_of(
@@ -158,9 +170,9 @@ fn newer_of(
     ours: &BTreeSet<String>,
     listed: &[Listed],
 ) -> Newer {
-    let mut others = listed.iter().filter(|l| l.client_id == name).map(|l| &l.member);
-    let newer = others.find(|id| !before.contains(*id) && !ours.contains(*id));
-    newer.map_or(Newer::Nobody, |id| Newer::Member(id.clone()))
+    let mut others = listed.iter().filter(|l| l.client_id == name);
+    let newer = others.find(|l| !before.contains(&l.member) && !ours.contains(&l.member));
+    newer.map_or(Newer::Nobody, |l| Newer::Member { id: l.member.clone(), host: l.host.clone() })
 }
 
 #[cfg(test)]
@@ -174,6 +186,7 @@ mod tests {
             let one = |(name, id): &(&str, &str)| Listed {
                 client_id: (*name).into(),
                 member: (*id).into(),
+                host: "h2".into(),
             };
             all.iter().map(one).collect::<Vec<_>>()
         };
@@ -184,7 +197,10 @@ mod tests {
         assert_eq!(newer(&[("a", "a-killed"), ("a", "a-2"), ("b", "b-1")]), Newer::Nobody);
         // An id that this instance had before it joined again.
         assert_eq!(newer(&[("a", "a-1"), ("a", "a-2")]), Newer::Nobody);
-        assert_eq!(newer(&[("a", "a-2"), ("a", "a-3")]), Newer::Member("a-3".into()));
+        assert_eq!(
+            newer(&[("a", "a-2"), ("a", "a-3")]),
+            Newer::Member { id: "a-3".into(), host: "h2".into() }
+        );
     }
 
     #[test]
@@ -195,7 +211,13 @@ mod tests {
             twins.judge("commit", "fenced".into(), recent, times)
         };
         let ends = |e: &TransactionError| matches!(e, TransactionError::TwoInstances { .. });
-        let member = Newer::Member("a-3".into());
+        let certain = |e: &TransactionError| {
+            matches!(e, TransactionError::TwoInstances { is_certain: true, .. })
+        };
+        let member = Newer::Member { id: "a-3".into(), host: "h2".into() };
+        let told = judged(&member, true, 1);
+        assert!(certain(&told) && told.to_string().contains("on h2"), "{told}");
+        assert!(!certain(&judged(&Newer::Nobody, true, MOST_FENCED)), "a restart may help");
         assert!(ends(&judged(&member, false, 1)) && ends(&judged(&member, true, 1)));
         for (times, want) in [(1, false), (2, false), (3, true)] {
             assert_eq!(ends(&judged(&Newer::Nobody, true, times)), want, "{times}");

@@ -21,6 +21,9 @@ const LONGEST: Duration = Duration::from_hours(24 * 36_500);
 /// How the message of a key begins that is not there.
 const MISSING: &str = "is missing";
 
+/// How the message of a key begins that is like no key of its table.
+const UNKNOWN: &str = "unknown key; the keys here are";
+
 /// One thing that is wrong, with the key it is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConfigFault {
@@ -40,6 +43,11 @@ impl ConfigFault {
     /// Whether the fault is that the key is not there.
     pub(super) fn is_missing(&self) -> bool {
         self.message.starts_with(MISSING)
+    }
+
+    /// Whether the fault is that the table has no such key, nor one that is written alike.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.message.starts_with(UNKNOWN)
     }
 }
 
@@ -93,10 +101,20 @@ impl Fields {
     }
 
     pub(super) fn text(&mut self, name: &'static str, faults: &mut Faults) -> Option<String> {
+        self.text_such_as(name, "a string", faults)
+    }
+
+    /// A string; `want` says with an example what it must be, where something else is written.
+    pub(super) fn text_such_as(
+        &mut self,
+        name: &'static str,
+        want: &str,
+        faults: &mut Faults,
+    ) -> Option<String> {
         faults.1.add(self.key(name), Kind::Text);
         match self.take(name)? {
             Value::String(s) => Some(s),
-            other => self.wrong_type(name, "a string", &other, faults),
+            other => self.wrong_type(name, want, &other, faults),
         }
     }
 
@@ -118,7 +136,17 @@ impl Fields {
         faults: &mut Faults,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        let text = self.text(name, faults)?;
+        self.parsed_such_as(name, "a string", faults, parse)
+    }
+
+    fn parsed_such_as<T>(
+        &mut self,
+        name: &'static str,
+        want: &str,
+        faults: &mut Faults,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = self.text_such_as(name, want, faults)?;
         parse(&text).map_err(|e| faults.add(self.key(name), e)).ok()
     }
 
@@ -156,7 +184,7 @@ impl Fields {
         faults: &mut Faults,
     ) -> Option<Duration> {
         faults.1.add(self.key(name), Kind::Duration { least: at_least });
-        self.parsed(name, faults, |text| {
+        self.parsed_such_as(name, "a string such as \"2s\"", faults, |text| {
             let duration = duration::parse(text)?;
             if duration < at_least {
                 return Err(format!("{text:?} is too short; the least is {at_least:?}"));
@@ -176,7 +204,7 @@ impl Fields {
         faults: &mut Faults,
     ) -> Option<u64> {
         faults.1.add(self.key(name), Kind::Size { least: at_least });
-        self.parsed(name, faults, |text| {
+        self.parsed_such_as(name, "a string such as \"128MiB\"", faults, |text| {
             let size = bytesize::ByteSize::from_str(text)
                 .map_err(|_| format!("{text:?} is not a size; write \"128MiB\" or \"1GB\""))?;
             if size.as_u64() < at_least {
@@ -294,7 +322,7 @@ impl Fields {
                 .min();
             let hint = match near {
                 Some((_, k)) => format!("unknown key; did you mean {k:?}?"),
-                None => format!("unknown key; the keys here are {}", self.known.join(", ")),
+                None => format!("{UNKNOWN} {}", self.known.join(", ")),
             };
             faults.add(self.key(name), hint);
         }

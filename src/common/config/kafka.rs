@@ -227,9 +227,7 @@ pub const SECRETS: &[&str] = &[
 ];
 
 pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
-    let servers = f.text("bootstrap_servers", faults);
-    let hint = "write bootstrap_servers = \"host:9092\"";
-    let servers = f.require("bootstrap_servers", servers, hint, faults);
+    let servers = servers(&mut f, faults);
     let group = f.text("group_id", faults).filter(|g| !g.is_empty());
     let group = f.require(
         "group_id",
@@ -242,6 +240,9 @@ pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
     let mut unreadable = Faults::default();
     let mut properties = BTreeMap::new();
     for (name, value) in f.entries("properties", faults) {
+        if refuse_unquoted("properties", (&name, &value), ALLOWED, faults) {
+            continue;
+        }
         let key = format!("kafka.properties.{name:?}");
         if let Some((_, why)) = REFUSED.iter().find(|(k, _)| *k == name) {
             faults.add(key, format!("can't be set: {why}"));
@@ -269,6 +270,9 @@ pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
     }
     let mut secrets = BTreeMap::new();
     for (name, value) in f.entries("secrets", faults) {
+        if refuse_unquoted("secrets", (&name, &value), SECRETS, faults) {
+            continue;
+        }
         let key = format!("kafka.secrets.{name:?}");
         if !SECRETS.contains(&name.as_str()) {
             faults.add(
@@ -287,6 +291,49 @@ pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
         Kafka { bootstrap_servers, group_id, assignor, properties, secrets, kerberos, unreadable };
     check_login(&kafka, faults);
     Some(kafka)
+}
+
+/// Brokers, with commas between them.
+fn servers(f: &mut Fields, faults: &mut Faults) -> Option<String> {
+    let want = "a string such as \"broker1:9092,broker2:9092\"";
+    let servers = f.text_such_as("bootstrap_servers", want, faults);
+    let hint = "write bootstrap_servers = \"host:9092\"";
+    let servers = f.require("bootstrap_servers", servers, hint, faults)?;
+    for server in servers.split(',').map(str::trim) {
+        // The client library takes the names of its protocols there, and nothing else.
+        let (protocol, place) = server.split_once("://").unwrap_or(("plaintext", server));
+        let known = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
+        let is_known = known.iter().any(|name| name.eq_ignore_ascii_case(protocol));
+        let is_odd = |c: char| c.is_whitespace() || c == ';' || c == '/';
+        if !is_known || place.contains(is_odd) {
+            let key = f.key("bootstrap_servers");
+            faults.add(key, format!("{server:?} is not host:port; the key must be {want}"));
+        }
+    }
+    Some(servers)
+}
+
+/// Refuses keys that were written without quotes, so that TOML takes them for tables; whether there
+/// are any.
+fn refuse_unquoted(
+    table: &str,
+    (name, value): (&str, &Value),
+    keys: &[&str],
+    faults: &mut Faults,
+) -> bool {
+    let mut any = false;
+    for key in keys {
+        let rest = key.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'));
+        let Some(rest) = rest else { continue };
+        if rest.split('.').try_fold(value, |inner, part| inner.get(part)).is_some() {
+            any = true;
+            faults.add(
+                format!("kafka.{table}.{name:?}"),
+                format!("put the key in quotes: {key:?} = …"),
+            );
+        }
+    }
+    any
 }
 
 /// Adds what an identity of Kerberos, or a token, lacks.

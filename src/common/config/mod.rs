@@ -15,6 +15,7 @@ mod file_properties;
 mod hadoop;
 mod hadoop_files;
 mod hadoop_keys;
+mod homes;
 mod kafka;
 mod kerberos;
 mod mapping;

@@ -96,7 +96,7 @@ pub fn reference() -> String {
          check a file.\n\nDurations are written as `\"2s\"`, `\"10m\"` or `\"1h 30m\"`, sizes as \
          `\"128MiB\"` or `\"1GB\"`.\nA key whose change needs a *reload* is taken at SIGHUP \
          (`systemctl reload alluvium`); one that needs a *restart* is named by the reload, and \
-         stays as it was.\n",
+         stays as it was; another `kafka.group_id` refuses the whole reload.\n",
     );
     for table in reference_tables() {
         let _ = write!(page, "\n## `[{}]`\n\n{}\n\n", table.name, table.about);

@@ -207,6 +207,30 @@ fn each_fault_names_its_key_and_says_what_to_do() {
     check("x = ", &["(syntax)"]);
 }
 
+#[test]
+fn what_is_written_elsewhere_or_otherwise_is_told_with_an_example() {
+    let quotes = |key: &str| format!("put the key in quotes: {key:?} = ");
+    check("[kafka.properties]\nsecurity.protocol = \"ssl\"", &[&quotes("security.protocol")]);
+    check("[kafka.secrets]\nsasl.password = { file = \"/p\" }", &[&quotes("sasl.password")]);
+    check("format = \"text\"", &["hello.format: unknown key here; it belongs in [mapping.hello."]);
+    let count = |more: &str| format!("[mapping.hello.wordcount]\noutput_topic = \"o\"\n{more}");
+    check(&count("by = \"key\"\nsplit = \"space\""), &["only for by = \"word\""]);
+    check(&count("window = 2"), &["must be a string such as \"2s\", not integer"]);
+    check("start = \"latest\"\nstart = \"latest\"", &["duplicate key: start"]);
+    for (servers, is_right) in [
+        ("\"b1:9092, b2:9092\"", true),
+        ("\"SSL://b1:9092\"", true),
+        ("\"kafka://b1:9092\"", false),
+        ("\"b1:9092;b2:9092\"", false),
+        ("[\"b1:9092\"]", false),
+    ] {
+        let text = SMALL.replace("\"b:9092\"", servers);
+        let told = Config::parse(&text, Some("i")).err().map(|f| f.to_string()).unwrap_or_default();
+        let has_example = told.contains("kafka.bootstrap_servers") && told.contains("broker1:9092");
+        assert!(if is_right { told.is_empty() } else { has_example }, "{servers}: {told}");
+    }
+}
+
 /// What loads code or runs a shell is refused, also under keys that librdkafka has later.
 #[test]
 fn no_property_loads_code_or_runs_a_shell() {

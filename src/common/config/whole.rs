@@ -11,6 +11,7 @@ use crate::common::config::archive::{ArchiveConfig, ArchiveKeys};
 use crate::common::config::daemon::{self, Daemon};
 use crate::common::config::facts::Facts;
 use crate::common::config::fields::{ConfigFault, Faults, Fields};
+use crate::common::config::homes::name_homes;
 use crate::common::config::kafka::{self, Kafka};
 use crate::common::config::kerberos::Kerberos;
 use crate::common::config::mapping::{self, Mapping};
@@ -119,9 +120,14 @@ impl Config {
         // What the syntax hides is not missing.
         let mut faults = checked.err().map_or(Vec::new(), |f| f.placed(&places).0);
         faults.retain(|f| !f.is_missing());
-        faults.extend(errors.iter().map(|e| ConfigFault {
-            place: e.span().map(|span| TextPlace::of(text, span.start)),
-            ..ConfigFault::new("(syntax)", e.message())
+        faults.extend(errors.iter().map(|e| {
+            let written = e.span().and_then(|span| text.get(span));
+            let message = match written.filter(|_| e.message() == "duplicate key") {
+                Some(key) => format!("duplicate key: {key}"),
+                None => e.message().to_string(),
+            };
+            let place = e.span().map(|span| TextPlace::of(text, span.start));
+            ConfigFault { place, ..ConfigFault::new("(syntax)", message) }
         }));
         Err(Faulty(faults).placed(&places))
     }
@@ -129,6 +135,7 @@ impl Config {
     pub(super) fn check(table: Table, instance: Option<&str>) -> Result<Config, Faulty> {
         let mut faults = Faults::default();
         let config = Config::read(table, instance, &mut faults);
+        name_homes(&mut faults.0, Config::facts);
         config.filter(|_| faults.0.is_empty()).ok_or(Faulty(faults.0))
     }
 

@@ -98,9 +98,13 @@ fn by(f: &mut Fields, faults: &mut Faults) -> By {
     match f.take("by") {
         None => {}
         Some(Value::String(s)) if s == "word" => {}
-        Some(Value::String(s)) if s == "key" => return By::Key { max_bytes },
+        Some(Value::String(s)) if s == "key" => {
+            refuse_words(f, faults);
+            return By::Key { max_bytes };
+        }
         Some(Value::Table(t)) if t.len() == 1 && t.contains_key("field") => {
             if let Some(path) = field(f, "by.field", &t["field"], faults) {
+                refuse_words(f, faults);
                 return By::Field { path, max_bytes };
             }
         }
@@ -112,6 +116,15 @@ fn by(f: &mut Fields, faults: &mut Faults) -> By {
         stop_words: f.texts("stop_words", faults).unwrap_or_default().into_iter().collect(),
         max_word_bytes: max_bytes,
     })
+}
+
+/// Refuses the keys that say how words are found, where none are looked for.
+fn refuse_words(f: &mut Fields, faults: &mut Faults) {
+    for key in ["split", "lowercase", "stop_words"] {
+        if f.take(key).is_some() {
+            faults.add(f.key(key), "has a meaning only for by = \"word\": remove this key or by");
+        }
+    }
 }
 
 /// The keys of the merge, which mean nothing without it.

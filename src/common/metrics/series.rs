@@ -56,14 +56,14 @@ pub(super) const STORE_SECONDS: Text = (
     "alluvium_store_operation_duration_seconds",
     "Duration of one operation of the store, including failed operations.",
 );
-/// The names of the release before, which are served for one release more.
+/// Names of before the first release, which has them for one release more.
 pub(super) const OLD_COMMIT_SECONDS: Text = (
     "alluvium_commit_seconds",
-    "Deprecated, absent from the next release: use alluvium_commit_duration_seconds.",
+    "Deprecated, absent after the first release: use alluvium_commit_duration_seconds.",
 );
 pub(super) const OLD_STORE_SECONDS: Text = (
     "alluvium_store_seconds",
-    "Deprecated, absent from the next release: use alluvium_store_operation_duration_seconds.",
+    "Deprecated, absent after the first release: use alluvium_store_operation_duration_seconds.",
 );
 pub(super) const ARCHIVE_LATENCY: Text = (
     "alluvium_archive_latency_seconds",

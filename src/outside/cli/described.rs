@@ -25,8 +25,12 @@ pub(super) fn describe(store: &dyn Store, place: &LedgerPath, entry: &Entry, ans
     answer.say(format!("topic    {} partition {}", entry.topic, entry.partition));
     answer.say(format!("entry    {}/{path}", store.url()));
     answer.say(format!("range    [{}, {}), {files}", entry.from, entry.to));
-    let roll = entry.roll.as_deref().unwrap_or("nothing");
-    answer.say(format!("written  {written}, rolled by {roll}"));
+    let why = match entry.roll.as_deref() {
+        Some("asked") => "rolled on request".to_string(),
+        Some(roll) => format!("rolled by {roll}"),
+        None => "not of a roll".to_string(),
+    };
+    answer.say(format!("written  {written}, {why}"));
 }
 
 pub(super) fn describe_file(store: &dyn Store, file: &FileRef, answer: &mut Answer) {

@@ -145,6 +145,11 @@ fn reference_page(commands: &Command) -> Roff {
     page
 }
 
+/// Lets long addresses be broken, where troff would warn that it can't break a line.
+fn with_breaks(page: &str) -> String {
+    page.replace("/blob/", "\\:/blob/")
+}
+
 fn write(commands: Command, directory: &Path) -> std::io::Result<()> {
     let (man, completions) = (directory.join("man"), directory.join("completions"));
     std::fs::create_dir_all(&man)?;
@@ -163,7 +168,8 @@ fn write(commands: Command, directory: &Path) -> std::io::Result<()> {
         let mut page = OpenOptions::new().append(true).open(&path)?;
         page.write_all(sections(of_page).to_roff().as_bytes())?;
     }
-    std::fs::write(man.join("alluvium.toml.5"), reference_page(&command).to_roff())?;
+    let reference = with_breaks(&reference_page(&command).to_roff());
+    std::fs::write(man.join("alluvium.toml.5"), reference)?;
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         let _ = clap_complete::generate_to(shell, &mut command, "alluvium", &completions)?;
     }
@@ -173,6 +179,11 @@ fn write(commands: Command, directory: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_addresses_can_be_broken() {
+        assert_eq!(with_breaks("https://host/a/blob/b"), "https://host/a\\:/blob/b");
+    }
 
     #[test]
     fn examples_are_a_section_of_their_own() {

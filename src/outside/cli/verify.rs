@@ -158,8 +158,17 @@ fn finding(f: &Finding) -> String {
 fn line(p: &PartitionReport) -> String {
     let range = p.range.map_or_else(|| "no range".into(), |r| r.to_string());
     let mut line = format!(
-        "  {}/{} {range}: {} entries, {} files, {} rows, {} bytes",
-        p.topic, p.partition, p.entries, p.files, p.rows, p.bytes
+        "  {}/{} {range}: {} {}, {} {}, {} {}, {} {}",
+        p.topic,
+        p.partition,
+        p.entries,
+        if p.entries == 1 { "entry" } else { "entries" },
+        p.files,
+        if p.files == 1 { "file" } else { "files" },
+        p.rows,
+        if p.rows == 1 { "row" } else { "rows" },
+        p.bytes,
+        if p.bytes == 1 { "byte" } else { "bytes" },
     );
     if 0 < p.holes {
         line += &format!(", {} offsets without a record", p.holes);

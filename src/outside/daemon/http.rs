@@ -1,16 +1,17 @@
 //! `/metrics`, `/livez` (own progress only), `/readyz` (with what does not get on), and the status
 //! page with its `/status.json`.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use axum::Router;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use prometheus::{Encoder as _, TextEncoder};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::common::config::Daemon;
@@ -18,8 +19,31 @@ use crate::common::spawn::spawn_named;
 use crate::outside::daemon::connections::{self, Bounded, Peer, guarded};
 use crate::outside::daemon::health::Health;
 use crate::outside::daemon::page;
-use crate::outside::daemon::unavailable::Misconfigured;
+use crate::outside::daemon::unavailable::{Misconfigured, Unavailable};
 use crate::outside::web::{Guard, open_to_others};
+
+/// Tries whether the listener's port is free, before anything else is opened or made.
+///
+/// # Errors
+/// Another process listens there, or this one must not.
+pub(super) async fn try_port(daemon: &Daemon) -> anyhow::Result<()> {
+    if let Some(address) = daemon.listen {
+        drop(bind(address).await?);
+    }
+    Ok(())
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|e| match e.kind() {
+        ErrorKind::AddrInUse => {
+            Unavailable(format!("another process listens on {address}: daemon.listen")).into()
+        }
+        ErrorKind::PermissionDenied => {
+            Misconfigured(format!("this user must not listen on {address}: daemon.listen")).into()
+        }
+        _ => Unavailable(format!("can't listen on {address}: daemon.listen: {e}")).into(),
+    })
+}
 
 pub(super) async fn serve(
     daemon: &Daemon,
@@ -34,9 +58,7 @@ pub(super) async fn serve(
     if let Some(warning) = open_to_others(address, guard.as_ref()) {
         tracing::warn!(code = "AL504", "{warning}");
     }
-    let listener = tokio::net::TcpListener::bind(address).await.with_context(|| {
-        format!("listen on {address} (daemon.listen): is another instance running here?")
-    })?;
+    let listener = bind(address).await?;
     let router = Router::new()
         .route("/", get(page))
         .route("/status.json", get(status))
@@ -171,4 +193,18 @@ async fn readyz(State(health): State<Arc<Health>>) -> (StatusCode, String) {
     lines.extend(status.topic_troubles().into_iter().map(|trouble| format!("not read: {trouble}")));
     lines.extend(status.notes());
     (code, lines.join("\n") + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_told_with_its_key() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let error = bind(taken.local_addr().unwrap()).await.unwrap_err();
+        assert!(error.is::<Unavailable>(), "systemd tries again: {error}");
+        let text = error.to_string();
+        assert!(text.contains("another process") && text.contains("daemon.listen"), "{text}");
+    }
 }

@@ -161,10 +161,9 @@ impl Reloading {
     async fn reload(&self) -> Result<String, String> {
         let old = Arc::clone(&self.in_force.borrow());
         let mut new = (self.read_again)()?;
-        if new.kafka.group_id != old.config.kafka.group_id
-            || new.daemon.instance != old.config.daemon.instance
-        {
-            return Err("kafka.group_id and daemon.instance can't change: restart".into());
+        // The names of the topics of partial counts follow from it.
+        if new.kafka.group_id != old.config.kafka.group_id {
+            return Err("kafka.group_id has changed, which needs a restart".into());
         }
         let kept = old.config.needs_restart(&new);
         if !kept.is_empty() {

@@ -91,6 +91,7 @@ async fn failed(running: &Running, fatal: Fatal) -> anyhow::Error {
             let changed = running.ends.secrets.changed();
             return changed.map_or_else(|| refused.into(), |files| StartAgain(files).into());
         }
+        Fatal::TwoInstances(why) => return Misconfigured(why.clone()).into(),
         Fatal::Ended(why) => return anyhow::anyhow!(why.clone()),
     };
     let values = match admin::broker_settings(config).await {
@@ -139,6 +140,7 @@ impl Running {
     /// Opens stores and clients, starts the threads, then the tasks beside them.
     async fn start(launch: Launch) -> anyhow::Result<Running> {
         let Launch { config, registry, repair, read_again, reloads, set_log } = launch;
+        http::try_port(&config.daemon).await?;
         let metrics = Arc::new(Metrics::new(&registry));
         let board = Arc::new(Board::default());
         let store_timer = store_timer(&metrics, &board);

@@ -69,12 +69,20 @@ impl Asked {
                 "the daemon at {url} asks for a user and a password: set daemon.login = {{ user = \
                  \"…\", password = {{ file = \"…\" }} }}"
             ),
+            e if url.starts_with("https://") && is_no_tls(&e.to_string()) => format!(
+                "what listens at {url} speaks no TLS: write http://, or set daemon.web_config"
+            ),
             e => format!(
                 "no daemon answers at {url}: {e}. Is the daemon running? (systemctl status \
                  alluvium)"
             ),
         }
     }
+}
+
+/// Whether a handshake failed because the answer was no record of TLS, in OpenSSL's words.
+fn is_no_tls(error: &str) -> bool {
+    ["wrong version number", "packet length too long"].iter().any(|text| error.contains(text))
 }
 
 /// A password does not cross a network in the clear.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::ValueEnum;
 
 use crate::outside::cli::ddl::columns::{Kind, TableColumn};
-use crate::pure::layout::format::Format;
+use crate::pure::layout::format::{Format, ParquetCodec, TextCodec};
 use crate::pure::layout::table::{Partitions, TablePath};
 
 /// Who reads the table.
@@ -141,6 +141,16 @@ impl Table {
         }
     }
 
+    /// Whether the files are compressed with zstd, in a format that also has gzip.
+    fn is_zstd(&self) -> bool {
+        matches!(
+            self.format,
+            Format::Parquet(ParquetCodec::Zstd)
+                | Format::JsonLines(TextCodec::Zstd)
+                | Format::Text(TextCodec::Zstd)
+        )
+    }
+
     /// Whether a column of times has plain numbers.
     pub(in crate::outside::cli) fn has_micros(&self, column: &str) -> bool {
         self.columns.iter().any(|c| c.name == column && c.kind == Kind::Micros)
@@ -175,8 +185,14 @@ impl Table {
     fn hive(&self, partitions: &[String]) -> String {
         let engine = Engine::Hive;
         let name = engine.quoted(&self.name);
-        let mut text =
-            format!("CREATE EXTERNAL TABLE {name} (\n{}\n)\n", self.columns(engine, &[]));
+        let mut text = String::new();
+        if self.is_zstd() {
+            text.push_str(
+                "-- The files are compressed with zstd, which Hive 3 reads only where the native \
+                 library\n-- of Hadoop has zstd. Files of the codec gzip need no library.\n",
+            );
+        }
+        let _ = writeln!(text, "CREATE EXTERNAL TABLE {name} (\n{}\n)", self.columns(engine, &[]));
         if !partitions.is_empty() {
             let all = partitions.iter().map(|p| format!("{} STRING", engine.quoted(p)));
             let _ = writeln!(text, "PARTITIONED BY ({})", all.collect::<Vec<_>>().join(", "));
@@ -273,7 +289,15 @@ impl Table {
             Format::Text(_) => "* REPLACE (coalesce(value, '') AS value)",
             _ => "*",
         };
-        format!("CREATE VIEW {} AS\nSELECT {columns} FROM {read};\n", engine.quoted(&self.name))
+        let remark = match self.root.split_once("://") {
+            Some((scheme, _)) if scheme != "file" => format!(
+                "-- DuckDB does not read {scheme}:// by itself: copy the files, and give the \
+                 directory of\n-- the copy as --root file:///…\n"
+            ),
+            _ => String::new(),
+        };
+        let name = engine.quoted(&self.name);
+        format!("{remark}CREATE VIEW {name} AS\nSELECT {columns} FROM {read};\n")
     }
 
     /// Where all files lie, as a pattern. DuckDB's local paths have no scheme.
