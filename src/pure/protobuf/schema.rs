@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use prost_reflect::prost_types::FileDescriptorProto;
 use prost_reflect::{DescriptorPool, EnumDescriptor, FieldDescriptor, MessageDescriptor};
 use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 
 use crate::pure::protobuf::built_in::FILES;
+use crate::pure::protobuf::options;
 
 /// Where a message stands among those of its schema.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -188,7 +190,11 @@ struct Texts(HashMap<String, String>);
 impl FileResolver for Texts {
     fn open_file(&self, name: &str) -> Result<File, protox::Error> {
         match self.0.get(name) {
-            Some(text) => File::from_source(name, text),
+            Some(text) => {
+                let mut file = FileDescriptorProto::from(File::from_source(name, text)?);
+                options::leave_out(&mut file);
+                Ok(File::from_file_descriptor_proto(file))
+            }
             None => Err(protox::Error::file_not_found(name)),
         }
     }
@@ -413,5 +419,31 @@ message Last { First next = 1; }
             assert!(error.contains(want) && error.chars().count() < 300, "{text:.90}: {error}");
         }
         assert!(Schema::parse(&nested("message A {", "}", 30), &[]).is_ok());
+    }
+
+    /// Nothing reads them, and the compiler would go as deep as they do: the stack has an end.
+    #[test]
+    fn options_with_others_in_them_are_left_out() {
+        let text_with = |options: &str| {
+            format!(
+                "syntax = \"proto3\"; import \"google/protobuf/descriptor.proto\";
+                 message R {{ R r = 1; int32 n = 2; string s = 3; }}
+                 extend google.protobuf.FileOptions {{ R x = 50000; }} {options}
+                 message M {{ int32 a = 1; }}"
+            )
+        };
+        let named = format!("option (x){}.n = 1;", ".r".repeat(100_000));
+        let (open, close) = ("r{s:\"}\"".repeat(20_000), "}".repeat(20_000));
+        for options in [named, format!("option (x) = {{{open}{close}}};")] {
+            let schema = Schema::parse(&text_with(&options), &[]).unwrap();
+            assert_eq!(schema.message(schema.at(&[1]).unwrap()).name, "M");
+        }
+        let fields = "[deprecated = true, (gone).a = 1, (gone) = { a: 1 }]";
+        let text = format!(
+            "syntax = \"proto3\"; message M {{ option (gone) = 1; int32 a = 1 {fields}; }}
+             enum E {{ option allow_alias = true; option (gone).a = 1; A = 0 {fields}; B = 0; }}
+             service S {{ option (gone).a = 1; }}"
+        );
+        assert!(Schema::parse(&text, &[]).is_ok());
     }
 }
