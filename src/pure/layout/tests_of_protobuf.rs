@@ -121,6 +121,19 @@ fn messages_and_lists_are_columns() {
             text("{\"k\":{\"n\":5}}"),
             text("{}"),
         ),
+        // Of two values of one key the last one counts.
+        (
+            "map<string, int32> x = 1",
+            "json",
+            [
+                sized(10, &[10, 1, b'k', 16, 5]),
+                sized(10, &[10, 1, b'j', 16, 1]),
+                sized(10, &[16, 6, 10, 1, b'k']),
+            ]
+            .concat(),
+            text("{\"k\":6,\"j\":1}"),
+            text("{}"),
+        ),
         ("map<int32, Inner> x = 1", "json", sized(10, &[8, 3]), text("{\"3\":{}}"), text("{}")),
         ("map<bool, int32> x = 1", "json", sized(10, &[]), text("{\"false\":0}"), text("{}")),
         (
@@ -264,7 +277,14 @@ fn broken_messages_are_refused() {
     assert!(of.cells(&bytes[..4 * 100]).is_ok());
     let of_empty = first("message M { repeated N n = 1; } message N { }");
     assert!(of_empty.cells(&sized(10, &[]).repeat(100_000)).is_ok());
-    let name = "V".repeat(200);
+    // Four bytes of a message are a hundred of JSON, though no field in it is a simple one.
+    let of = first(&format!(
+        "message M {{ repeated N n = 1; }} message N {{ E {long} = 1; }} message E {{ }}"
+    ));
+    let bytes = sized(10, &[10, 0]).repeat(400_000);
+    assert!(of.cells(&bytes[..4 * 100]).is_ok());
+    assert!(of.cells(&bytes).unwrap_err().contains("too long as JSON"));
+    let name = "V".repeat(120);
     let of = first(&format!("message M {{ repeated E e = 1; }} enum E {{ {name} = 0; }}"));
     let bytes = [&[10, 0xa0, 0x8d, 6][..], &[0; 100_000]].concat();
     assert!(of.cells(&bytes).unwrap_err().contains("too long as JSON"));

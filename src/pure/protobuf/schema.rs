@@ -35,7 +35,15 @@ pub struct Message {
     pub known: Option<WellKnown>,
     /// In the order of their numbers.
     pub fields: Vec<Field>,
-    pub oneofs: usize,
+    /// The places of those that are required.
+    required: Vec<usize>,
+}
+
+impl Message {
+    /// The fields that are required, with their places.
+    pub fn required(&self) -> impl Iterator<Item = (usize, &Field)> {
+        self.required.iter().filter_map(|place| Some((*place, self.fields.get(*place)?)))
+    }
 }
 
 /// A message with a meaning of its own.
@@ -109,6 +117,8 @@ const MAIN: &str = "_schema.proto";
 const MOST_TYPES: usize = 20_000;
 /// Brackets lie this deep in each other at most: the compiler goes as deep.
 const DEEPEST: usize = 100;
+/// The longest name of a field or of an enum's value, characters: JSON text repeats them.
+const LONGEST_NAME: usize = 128;
 /// How much of the compiler's message is repeated, characters.
 const SHOWN: usize = 200;
 
@@ -229,6 +239,7 @@ impl Builder {
             let _ = builder.enums.insert(of.full_name().into(), EnumId(at));
             let mut names = HashMap::new();
             for value in &of.enum_descriptor_proto().value {
+                bounded(value.name())?;
                 // Of several names of a number the first one counts.
                 let _ = names.entry(value.number()).or_insert_with(|| value.name().to_string());
             }
@@ -262,15 +273,14 @@ impl Builder {
     fn message(&self, message: &MessageDescriptor) -> Result<Message, String> {
         let name = message.full_name().to_string();
         let fields = message.fields().map(|field| self.field(message, &field));
-        Ok(Message {
-            known: well_known(&name),
-            fields: fields.collect::<Result<Vec<Field>, String>>()?,
-            oneofs: message.oneofs().len(),
-            name,
-        })
+        let fields = fields.collect::<Result<Vec<Field>, String>>()?;
+        let is_required = |(_, field): &(usize, &Field)| field.label == Label::Required;
+        let required = fields.iter().enumerate().filter(is_required).map(|(place, _)| place);
+        Ok(Message { known: well_known(&name), required: required.collect(), fields, name })
     }
 
     fn field(&self, of: &MessageDescriptor, field: &FieldDescriptor) -> Result<Field, String> {
+        bounded(field.name())?;
         let lost = || format!("the compiler has lost the type of {}", field.full_name());
         let kind = match field.kind() {
             prost_reflect::Kind::Double => Kind::Double,
@@ -307,6 +317,14 @@ impl Builder {
             () => Label::Implicit,
         };
         Ok(Field { name: field.name().into(), number: field.number(), kind, label, oneof })
+    }
+}
+
+/// Names are of ASCII.
+fn bounded(name: &str) -> Result<(), String> {
+    match LONGEST_NAME < name.len() {
+        true => Err(format!("the schema has a name of more than {LONGEST_NAME} characters")),
+        false => Ok(()),
     }
 }
 
@@ -412,6 +430,11 @@ message Last { First next = 1; }
             ("syntax = \"proto3\"; message A { B b = 1; }".into(), "no source of Protobuf"),
             ("syntax = \"proto3\"; import \"gone.proto\";".into(), "gone.proto"),
             ("syntax = \"proto3\"; import \"_schema.proto\";".into(), "no source of Protobuf"),
+            (format!("enum E {{ {} = 0; }}", "A".repeat(129)), "more than 128 characters"),
+            (
+                format!("message M {{ optional M {} = 1; }}", "m".repeat(129)),
+                "more than 128 characters",
+            ),
             (nested("message A {", "}", 10_000), "deep in each other"),
             (nested("option (a) = {", "};", 10_000), "deep in each other"),
         ] {
