@@ -203,7 +203,7 @@ fn values_are_merged_as_readers_merge_them() {
          message Outer { int32 n = 1; Inner m = 2;
            oneof o { int32 x = 3; string y = 4; Inner z = 5; } }",
     );
-    let of = all.by_name("Outer").unwrap();
+    let of = all.by_name("Outer").unwrap().unwrap();
     let (one, two) = (sized(18, &[8, 1, 24, 7]), sized(18, &[16, 2, 24, 8]));
     let bytes = [&[8, 1][..], &one, &[8, 2], &two].concat();
     let merged = text("{\"a\":1,\"b\":2,\"c\":[7,8]}");
@@ -356,6 +356,8 @@ fn imports_and_names() {
     let fields: Vec<String> = (1..=1_001).map(|n| format!("int32 f{n} = {n};")).collect();
     let many = messages(1, &format!("message M {{ {} }}", fields.join(" ")));
     assert!(many.first().unwrap_err().contains("1000 are allowed"));
+    assert!(many.by_name("M").unwrap().unwrap_err().contains("1000 are allowed"));
+    assert!(many.by_name("N").is_none());
 }
 
 /// The bytes are those of Protobuf's own library for Python (7.36.2), with protoc (grpcio-tools
