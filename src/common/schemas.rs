@@ -81,7 +81,7 @@ impl KnownSchemas for Schemas {
         let newer = all.known.iter().filter(|(id, _)| of.key.id < **id);
         let newer = newer.filter_map(|(_, known)| match known {
             Known::Schema(other) => (of.name == other.name).then(|| Arc::clone(other)),
-            Known::Messages(messages) => messages.by_name(&of.name),
+            Known::Messages(messages) => messages.by_name(&of.name)?.ok(),
             Known::Unusable(_) => None,
         });
         let mut newer: Vec<_> = newer.collect();

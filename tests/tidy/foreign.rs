@@ -19,7 +19,7 @@ const ROOMS: [&str; 30] = [
     "src/pure/field_path.rs",
     "src/pure/formats/mod.rs",
     "src/pure/json.rs",
-    "src/pure/json_schema.rs",
+    "src/pure/json_schema/mod.rs",
     "src/pure/layout/mod.rs",
     "src/pure/protobuf/mod.rs",
     "src/pure/protocol/mod.rs",

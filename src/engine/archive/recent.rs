@@ -52,10 +52,11 @@ impl RecentRows {
 
 impl LedgerStore {
     /// The rows of the newest entries, from the newest one back to one that is too old or was
-    /// written with other settings.
+    /// written with other settings. A damaged entry ends them, too: what the partition needs of
+    /// the ledger is looked at elsewhere, and an older entry is not a reason to stop it.
     ///
     /// # Errors
-    /// The store does not answer, or an entry can't be read.
+    /// The store does not answer.
     pub(super) async fn recent(
         &self,
         which: &WhichEntries,
@@ -67,7 +68,11 @@ impl LedgerStore {
         keys.sort_unstable_by_key(|key| std::cmp::Reverse(*key));
         let mut recent = Vec::new();
         for key in keys.into_iter().take(MOST_ENTRIES) {
-            let Some(entry) = self.entry(key).await? else { break };
+            let entry = match self.entry(key).await {
+                Ok(Some(entry)) => entry,
+                Ok(None) | Err(LedgerError::Entry { .. }) => break,
+                Err(e) => return Err(e),
+            };
             if entry.kind != EntryKind::Data {
                 continue;
             }
@@ -92,6 +97,7 @@ mod tests {
     use crate::engine::archive::examples;
     use crate::fakes::store::Memory;
     use crate::pure::layout::names::PartitionPaths;
+    use crate::pure::record::Offset;
 
     /// Ten rows, four of them bad, in an entry that was written so long ago.
     async fn put(store: &Memory, paths: &PartitionPaths, from: i64, age: i64, config: &str) {
@@ -133,6 +139,12 @@ mod tests {
             .map(|rows| (rows.all, rows.bad, rows.age(Now::read()).as_secs() / 100))
             .collect();
         assert_eq!(rows, [(10, 4, 0), (10, 4, 1), (10, 4, 5)], "the newest first");
+        let path = paths.entry(EntryKey::At(Offset(40)));
+        memory.delete(&path).await.unwrap();
+        let mut damaged = memory.create(&path).await.unwrap();
+        damaged.write(Bytes::from_static(b"damaged")).await.unwrap();
+        damaged.close().await.unwrap();
+        assert_eq!(recent().await.len(), 1, "what is older than a damaged entry is not known");
         put(&memory, &paths, 60, 0, "other").await;
         assert_eq!(recent().await, [], "other settings have begun since");
     }

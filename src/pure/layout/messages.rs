@@ -73,11 +73,10 @@ impl Messages {
         Ok((self.writer(at)?, body))
     }
 
-    /// The message of this full name.
-    #[must_use]
-    pub fn by_name(&self, name: &str) -> Option<Arc<WriterSchema>> {
+    /// The message of this full name, or why it cannot have columns; [`None`] if there is none.
+    pub fn by_name(&self, name: &str) -> Option<Result<Arc<WriterSchema>, String>> {
         let name_of = |place: &Place| self.schema.message(place.message).name.as_str();
-        self.writer(self.places.iter().position(|place| name_of(place) == name)?).ok()
+        Some(self.writer(self.places.iter().position(|place| name_of(place) == name)?))
     }
 
     /// The first message of the file.

@@ -121,6 +121,19 @@ fn messages_and_lists_are_columns() {
             text("{\"k\":{\"n\":5}}"),
             text("{}"),
         ),
+        // Of two values of one key the last one counts.
+        (
+            "map<string, int32> x = 1",
+            "json",
+            [
+                sized(10, &[10, 1, b'k', 16, 5]),
+                sized(10, &[10, 1, b'j', 16, 1]),
+                sized(10, &[16, 6, 10, 1, b'k']),
+            ]
+            .concat(),
+            text("{\"k\":6,\"j\":1}"),
+            text("{}"),
+        ),
         ("map<int32, Inner> x = 1", "json", sized(10, &[8, 3]), text("{\"3\":{}}"), text("{}")),
         ("map<bool, int32> x = 1", "json", sized(10, &[]), text("{\"false\":0}"), text("{}")),
         (
@@ -190,7 +203,7 @@ fn values_are_merged_as_readers_merge_them() {
          message Outer { int32 n = 1; Inner m = 2;
            oneof o { int32 x = 3; string y = 4; Inner z = 5; } }",
     );
-    let of = all.by_name("Outer").unwrap();
+    let of = all.by_name("Outer").unwrap().unwrap();
     let (one, two) = (sized(18, &[8, 1, 24, 7]), sized(18, &[16, 2, 24, 8]));
     let bytes = [&[8, 1][..], &one, &[8, 2], &two].concat();
     let merged = text("{\"a\":1,\"b\":2,\"c\":[7,8]}");
@@ -264,7 +277,14 @@ fn broken_messages_are_refused() {
     assert!(of.cells(&bytes[..4 * 100]).is_ok());
     let of_empty = first("message M { repeated N n = 1; } message N { }");
     assert!(of_empty.cells(&sized(10, &[]).repeat(100_000)).is_ok());
-    let name = "V".repeat(200);
+    // Four bytes of a message are a hundred of JSON, though no field in it is a simple one.
+    let of = first(&format!(
+        "message M {{ repeated N n = 1; }} message N {{ E {long} = 1; }} message E {{ }}"
+    ));
+    let bytes = sized(10, &[10, 0]).repeat(400_000);
+    assert!(of.cells(&bytes[..4 * 100]).is_ok());
+    assert!(of.cells(&bytes).unwrap_err().contains("too long as JSON"));
+    let name = "V".repeat(120);
     let of = first(&format!("message M {{ repeated E e = 1; }} enum E {{ {name} = 0; }}"));
     let bytes = [&[10, 0xa0, 0x8d, 6][..], &[0; 100_000]].concat();
     assert!(of.cells(&bytes).unwrap_err().contains("too long as JSON"));
@@ -336,6 +356,8 @@ fn imports_and_names() {
     let fields: Vec<String> = (1..=1_001).map(|n| format!("int32 f{n} = {n};")).collect();
     let many = messages(1, &format!("message M {{ {} }}", fields.join(" ")));
     assert!(many.first().unwrap_err().contains("1000 are allowed"));
+    assert!(many.by_name("M").unwrap().unwrap_err().contains("1000 are allowed"));
+    assert!(many.by_name("N").is_none());
 }
 
 /// The bytes are those of Protobuf's own library for Python (7.36.2), with protoc (grpcio-tools

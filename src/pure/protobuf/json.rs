@@ -7,6 +7,7 @@
 //! *Rule*: whatever the bytes are, the memory is bounded by their number, and the depth by
 //! [`DEEPEST`].
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use base64::Engine as _;
@@ -96,7 +97,8 @@ impl Text<'_> {
         Ok(())
     }
 
-    /// A map is a list of messages with a key and a value.
+    /// A map is a list of messages with a key and a value. Of several with the same key the last
+    /// one counts, in the place of the first one.
     fn map(
         &mut self,
         fields: &Fields<'_>,
@@ -107,26 +109,40 @@ impl Text<'_> {
         let [key_field, value_field] = schema.message(entry).fields.as_slice() else {
             return Err("an entry of a map has not two fields".into());
         };
-        self.out.push('{');
+        let mut entries: HashMap<String, (usize, &[u8])> = HashMap::new();
         for raw in fields.all(place) {
             let Raw::Bytes(bytes) = raw else { continue };
-            let inner = Fields::of(schema.message(entry), bytes)?;
+            let key = self.key(key_field.kind, &Fields::of(schema.message(entry), bytes)?)?;
+            let at = entries.len();
+            entries.entry(key).or_insert((at, bytes)).1 = bytes;
+        }
+        let mut entries: Vec<(String, (usize, &[u8]))> = entries.into_iter().collect();
+        entries.sort_unstable_by_key(|(_, (at, _))| *at);
+        self.out.push('{');
+        for (key, (_, bytes)) in entries {
             self.separate('{');
-            let key =
-                inner.last(0).map(|raw| Value::of(schema, key_field.kind, raw)).transpose()?;
-            match key.unwrap_or_else(|| Value::default(schema, key_field.kind)) {
-                Value::Text(text) => self.text(&text)?,
-                other => {
-                    self.out.push('"');
-                    self.simple(&other)?;
-                    self.out.push('"');
-                }
-            }
+            self.out.push_str(&key);
             self.out.push(':');
+            let inner = Fields::of(schema.message(entry), bytes)?;
             self.single(&inner, (1, value_field), depth)?;
         }
         self.out.push('}');
         Ok(())
+    }
+
+    /// The key of a map's entry, as a name of JSON.
+    fn key(&mut self, kind: Kind, entry: &Fields<'_>) -> Result<String, Broken> {
+        let (schema, from) = (self.schema, self.out.len());
+        let key = entry.last(0).map(|raw| Value::of(schema, kind, raw)).transpose()?;
+        match key.unwrap_or_else(|| Value::default(schema, kind)) {
+            Value::Text(text) => self.text(&text)?,
+            other => {
+                self.out.push('"');
+                self.simple(&other)?;
+                self.out.push('"');
+            }
+        }
+        Ok(self.out.split_off(from))
     }
 
     /// Adds one message.
@@ -147,22 +163,22 @@ impl Text<'_> {
         {
             return Ok(());
         }
+        if let Some(field) = message.required().find(|(place, _)| fields.last(*place).is_none()) {
+            return Err(format!("the required field {} is missing", field.1.name));
+        }
         self.out.push('{');
-        for (place, field) in message.fields.iter().enumerate() {
-            let is_there = fields.last(place).is_some();
-            if !is_there && field.label == Label::Required {
-                return Err(format!("the required field {} is missing", field.name));
-            }
-            if is_there {
-                self.separate('{');
-                // Names have no character that JSON escapes.
-                let _ = write!(self.out, "\"{}\":", field.name);
-                let inner = self.field(&fields, (place, field), depth);
-                inner.map_err(|e| format!("{}: {e}", field.name))?;
-            }
+        // Those that are there: a stranger's schema may have a thousand others.
+        for place in fields.places() {
+            let Some(field) = message.fields.get(place) else { continue };
+            self.separate('{');
+            // Names have no character that JSON escapes.
+            let _ = write!(self.out, "\"{}\":", field.name);
+            self.check()?;
+            let inner = self.field(&fields, (place, field), depth);
+            inner.map_err(|e| format!("{}: {e}", field.name))?;
         }
         self.out.push('}');
-        Ok(())
+        self.check()
     }
 
     /// Whether the message has a text of its own, which is added then.
@@ -211,6 +227,7 @@ impl Text<'_> {
                 }
             }
         }
+        self.check()?;
         Ok(true)
     }
 

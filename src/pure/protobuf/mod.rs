@@ -7,6 +7,7 @@
 mod built_in;
 mod json;
 pub mod message;
+mod options;
 pub mod schema;
 pub mod value;
 mod wire;

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use prost_reflect::prost_types::FileDescriptorProto;
 use prost_reflect::{DescriptorPool, EnumDescriptor, FieldDescriptor, MessageDescriptor};
 use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 
 use crate::pure::protobuf::built_in::FILES;
+use crate::pure::protobuf::options;
 
 /// Where a message stands among those of its schema.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -33,7 +35,15 @@ pub struct Message {
     pub known: Option<WellKnown>,
     /// In the order of their numbers.
     pub fields: Vec<Field>,
-    pub oneofs: usize,
+    /// The places of those that are required.
+    required: Vec<usize>,
+}
+
+impl Message {
+    /// The fields that are required, with their places.
+    pub fn required(&self) -> impl Iterator<Item = (usize, &Field)> {
+        self.required.iter().filter_map(|place| Some((*place, self.fields.get(*place)?)))
+    }
 }
 
 /// A message with a meaning of its own.
@@ -107,6 +117,8 @@ const MAIN: &str = "_schema.proto";
 const MOST_TYPES: usize = 20_000;
 /// Brackets lie this deep in each other at most: the compiler goes as deep.
 const DEEPEST: usize = 100;
+/// The longest name of a field or of an enum's value, characters: JSON text repeats them.
+const LONGEST_NAME: usize = 128;
 /// How much of the compiler's message is repeated, characters.
 const SHOWN: usize = 200;
 
@@ -188,7 +200,11 @@ struct Texts(HashMap<String, String>);
 impl FileResolver for Texts {
     fn open_file(&self, name: &str) -> Result<File, protox::Error> {
         match self.0.get(name) {
-            Some(text) => File::from_source(name, text),
+            Some(text) => {
+                let mut file = FileDescriptorProto::from(File::from_source(name, text)?);
+                options::leave_out(&mut file);
+                Ok(File::from_file_descriptor_proto(file))
+            }
             None => Err(protox::Error::file_not_found(name)),
         }
     }
@@ -223,6 +239,7 @@ impl Builder {
             let _ = builder.enums.insert(of.full_name().into(), EnumId(at));
             let mut names = HashMap::new();
             for value in &of.enum_descriptor_proto().value {
+                bounded(value.name())?;
                 // Of several names of a number the first one counts.
                 let _ = names.entry(value.number()).or_insert_with(|| value.name().to_string());
             }
@@ -256,15 +273,14 @@ impl Builder {
     fn message(&self, message: &MessageDescriptor) -> Result<Message, String> {
         let name = message.full_name().to_string();
         let fields = message.fields().map(|field| self.field(message, &field));
-        Ok(Message {
-            known: well_known(&name),
-            fields: fields.collect::<Result<Vec<Field>, String>>()?,
-            oneofs: message.oneofs().len(),
-            name,
-        })
+        let fields = fields.collect::<Result<Vec<Field>, String>>()?;
+        let is_required = |(_, field): &(usize, &Field)| field.label == Label::Required;
+        let required = fields.iter().enumerate().filter(is_required).map(|(place, _)| place);
+        Ok(Message { known: well_known(&name), required: required.collect(), fields, name })
     }
 
     fn field(&self, of: &MessageDescriptor, field: &FieldDescriptor) -> Result<Field, String> {
+        bounded(field.name())?;
         let lost = || format!("the compiler has lost the type of {}", field.full_name());
         let kind = match field.kind() {
             prost_reflect::Kind::Double => Kind::Double,
@@ -301,6 +317,14 @@ impl Builder {
             () => Label::Implicit,
         };
         Ok(Field { name: field.name().into(), number: field.number(), kind, label, oneof })
+    }
+}
+
+/// Names are of ASCII.
+fn bounded(name: &str) -> Result<(), String> {
+    match LONGEST_NAME < name.len() {
+        true => Err(format!("the schema has a name of more than {LONGEST_NAME} characters")),
+        false => Ok(()),
     }
 }
 
@@ -406,6 +430,11 @@ message Last { First next = 1; }
             ("syntax = \"proto3\"; message A { B b = 1; }".into(), "no source of Protobuf"),
             ("syntax = \"proto3\"; import \"gone.proto\";".into(), "gone.proto"),
             ("syntax = \"proto3\"; import \"_schema.proto\";".into(), "no source of Protobuf"),
+            (format!("enum E {{ {} = 0; }}", "A".repeat(129)), "more than 128 characters"),
+            (
+                format!("message M {{ optional M {} = 1; }}", "m".repeat(129)),
+                "more than 128 characters",
+            ),
             (nested("message A {", "}", 10_000), "deep in each other"),
             (nested("option (a) = {", "};", 10_000), "deep in each other"),
         ] {
@@ -413,5 +442,31 @@ message Last { First next = 1; }
             assert!(error.contains(want) && error.chars().count() < 300, "{text:.90}: {error}");
         }
         assert!(Schema::parse(&nested("message A {", "}", 30), &[]).is_ok());
+    }
+
+    /// Nothing reads them, and the compiler would go as deep as they do: the stack has an end.
+    #[test]
+    fn options_with_others_in_them_are_left_out() {
+        let text_with = |options: &str| {
+            format!(
+                "syntax = \"proto3\"; import \"google/protobuf/descriptor.proto\";
+                 message R {{ R r = 1; int32 n = 2; string s = 3; }}
+                 extend google.protobuf.FileOptions {{ R x = 50000; }} {options}
+                 message M {{ int32 a = 1; }}"
+            )
+        };
+        let named = format!("option (x){}.n = 1;", ".r".repeat(100_000));
+        let (open, close) = ("r{s:\"}\"".repeat(20_000), "}".repeat(20_000));
+        for options in [named, format!("option (x) = {{{open}{close}}};")] {
+            let schema = Schema::parse(&text_with(&options), &[]).unwrap();
+            assert_eq!(schema.message(schema.at(&[1]).unwrap()).name, "M");
+        }
+        let fields = "[deprecated = true, (gone).a = 1, (gone) = { a: 1 }]";
+        let text = format!(
+            "syntax = \"proto3\"; message M {{ option (gone) = 1; int32 a = 1 {fields}; }}
+             enum E {{ option allow_alias = true; option (gone).a = 1; A = 0 {fields}; B = 0; }}
+             service S {{ option (gone).a = 1; }}"
+        );
+        assert!(Schema::parse(&text, &[]).is_ok());
     }
 }

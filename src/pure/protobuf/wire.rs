@@ -1,6 +1,7 @@
 //! The fields of one message as they stand in its bytes.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use crate::pure::protobuf::schema::{Field, Kind, Label, Message};
 
@@ -132,7 +133,7 @@ impl<'a> Fields<'a> {
         let mut rest = Bytes(bytes);
         let mut found: Vec<(u32, u32)> = Vec::new();
         // Of each oneof, the field that was set last, and where it was set first after all others.
-        let mut last: Vec<Option<(u32, u32)>> = vec![None; message.oneofs];
+        let mut last: BTreeMap<usize, (u32, u32)> = BTreeMap::new();
         while !rest.0.is_empty() {
             let at = bytes.len().saturating_sub(rest.0.len());
             let at = u32::try_from(at).map_err(|_| "the message is too long")?;
@@ -145,19 +146,25 @@ impl<'a> Fields<'a> {
             };
             let place = u32::try_from(place).map_err(|_| "the message has too many fields")?;
             found.push((place, at));
-            if let Some(last) = field.oneof.and_then(|oneof| last.get_mut(oneof))
-                && last.is_none_or(|(before, _)| before != place)
+            if let Some(oneof) = field.oneof
+                && last.get(&oneof).is_none_or(|(before, _)| *before != place)
             {
-                *last = Some((place, at));
+                let _ = last.insert(oneof, (place, at));
             }
         }
         found.retain(|(place, at)| {
             let field = usize::try_from(*place).ok().and_then(|p| message.fields.get(p));
-            let last = field.and_then(|field| field.oneof).and_then(|one| last.get(one).copied());
-            last.flatten().is_none_or(|(set, since)| set == *place && since <= *at)
+            let last = field.and_then(|field| field.oneof).and_then(|one| last.get(&one).copied());
+            last.is_none_or(|(set, since)| set == *place && since <= *at)
         });
         found.sort_unstable();
         Ok(Fields { bytes, found })
+    }
+
+    /// The places of the fields that are there, in their order.
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> + '_ {
+        let chunks = self.found.chunk_by(|(one, _), (other, _)| one == other);
+        chunks.filter_map(|chunk| usize::try_from(chunk.first()?.0).ok())
     }
 
     /// The values of the field at this place, in their order.

@@ -21,7 +21,7 @@ struct Site<'a> {
 /// A code, what a person does, and how.
 type Case = (i32, &'static str, fn(&Site<'_>) -> i32);
 
-const CASES: [Case; 14] = [
+const CASES: [Case; 15] = [
     (0, "a configuration is checked", |site| site.command(&["check"])),
     (0, "help is asked for", |_| alluvium(&["verify", "--help"]).0),
     (0, "a daemon is stopped", |site| site.daemon(&site.right).stop()),
@@ -42,6 +42,14 @@ const CASES: [Case; 14] = [
         let file = Path::new(&site.file).with_file_name("live.toml");
         std::fs::write(&file, other).unwrap();
         alluvium(&["check", "--live", "--config", file.to_str().unwrap()]).0
+    }),
+    (69, "no registry answers ddl", |site| {
+        let registered = "topics = [\"exits-in\"]\narchive = { value = \"registry\" }";
+        let other = site.right.replace("topics = [\"exits-in\"]", registered);
+        let file = Path::new(&site.file).with_file_name("registered.toml");
+        std::fs::write(&file, other + "\n[registry]\nurl = \"http://127.0.0.1:1\"\n").unwrap();
+        let file = file.to_str().unwrap();
+        alluvium(&["ddl", NAME, "--engine", "hive", "--config", file]).0
     }),
     (78, "a key is unknown to check", |_| alluvium(&["check", "--config", "Cargo.toml"]).0),
     (78, "a key is unknown to run", |site| site.ends(&site.right.replace("topics =", "topic ="))),

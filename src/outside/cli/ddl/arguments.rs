@@ -6,8 +6,8 @@ use crate::common::config::{ArchiveConfig, Config, Mapping, Topics};
 use crate::outside::cli::arguments::ConfigArgs;
 use crate::outside::cli::ddl::columns;
 use crate::outside::cli::ddl::engines::{Engine, Table};
+use crate::outside::cli::ddl::failure::Failure;
 use crate::outside::cli::ddl::registered::{self, AskedFor};
-use crate::outside::cli::exit::EX_USAGE;
 use crate::outside::cli::output::{complain, say};
 use crate::pure::layout::format::Rows;
 use crate::pure::layout::table::Partitions;
@@ -57,14 +57,16 @@ impl Ddl {
                 say(text.trim_end());
                 0
             }
-            Err(e) => {
-                complain(&e);
-                EX_USAGE
+            Err(Failure { code, why }) => {
+                if let Some(why) = why {
+                    complain(&why);
+                }
+                code
             }
         }
     }
 
-    fn text(&self, config: &Config) -> Result<String, String> {
+    fn text(&self, config: &Config) -> Result<String, Failure> {
         let mapping = self.mapping(config)?;
         let of = self.of();
         let archive = mapping.archive.as_deref();
@@ -72,17 +74,17 @@ impl Ddl {
             archive.and_then(|archive| Some((archive, archive.rules.registered.as_ref()?)));
         let Some((archive, rows)) = registered.filter(|_| !self.counts && !self.quarantine) else {
             if self.schema.is_some() || self.message.is_some() {
-                return Err(format!(
+                return Err(Failure::from(format!(
                     "--schema and --message are about value = \"registry\", which mapping.{} does \
                      not have",
                     mapping.name
-                ));
+                )));
             }
-            return self.engine.statements(&of.table(mapping)?);
+            return Ok(self.engine.statements(&of.table(mapping)?)?);
         };
         if self.engine == Engine::Duckdb {
             // It reads the columns of all files, whatever they are.
-            return self.engine.statements(&of.table_of(mapping, &archive.rules.rows)?);
+            return Ok(self.engine.statements(&of.table_of(mapping, &archive.rules.rows)?)?);
         }
         let (_, topic) = of.archive(mapping)?;
         let asked = AskedFor { id: self.schema, message: self.message.as_deref() };
@@ -198,6 +200,7 @@ fn plain(topic: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outside::cli::exit::EX_USAGE;
 
     const CONFIG: &str = r#"
 [registry]
@@ -253,7 +256,10 @@ wordcount = { output_topic = "nc", archive = false }
         let words = ["ddl"].into_iter().chain(arguments.split(' '));
         let cli = <Cli as clap::Parser>::try_parse_from(words).map_err(|e| e.to_string())?;
         let config = Config::parse(CONFIG, Some("i")).expect("a good configuration");
-        cli.ddl.text(&config)
+        cli.ddl.text(&config).map_err(|failure| {
+            let why = failure.why.unwrap_or_default();
+            if failure.code == EX_USAGE { why } else { format!("{}: {why}", failure.code) }
+        })
     }
 
     /// What an operator pastes into an engine; the tests on real servers run those of DuckDB.
@@ -314,6 +320,8 @@ wordcount = { output_topic = "nc", archive = false }
             ("orders --engine hive --schema 7", "are about value = \"registry\""),
             ("registered --engine hive", "--schema ID prints the columns of a schema"),
             ("registered --engine hive --counts --schema 7", "cannot be used with"),
+            // No registry answers there.
+            ("registered --engine hive", "69: "),
         ] {
             let got = ddl(arguments).unwrap_err();
             assert!(got.contains(want), "{arguments}: {got}");

@@ -3,6 +3,7 @@
 mod arguments;
 mod columns;
 mod engines;
+mod failure;
 mod registered;
 
 pub(super) use arguments::{Ddl, TableOf};

@@ -65,6 +65,12 @@ const DEEPEST: usize = 32;
 const MOST_DIGITS: u8 = 38;
 /// The most parts of an object: parts may have the same parts again, twice each time.
 const MOST_PARTS: usize = 1_000;
+/// The most properties of an object: a file has so many columns at most.
+const MOST_PROPERTIES: usize = 1_000;
+/// So many schemas that a document defines are looked at for names that are references.
+const MOST_LOOKS: usize = 1_000_000;
+/// The most bytes of a default, which each property copies that refers to it; a longer one is none.
+const LONGEST_DEFAULT: usize = 16 << 10;
 /// Where a schema has those that it names itself.
 const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
 
@@ -78,17 +84,28 @@ impl Object {
         for Referred { name, text } in referred {
             documents.push(Document { name: (*name).into(), root: json(text)? });
         }
-        let documents = Documents { all: documents, parts_left: Cell::new(MOST_PARTS) };
+        let documents = Documents {
+            all: documents,
+            parts_left: Cell::new(MOST_PARTS),
+            looks_left: Cell::new(MOST_LOOKS),
+        };
         let root = Node { document: 0, value: &documents.all[0].root };
         let mut gathered = HashMap::new();
         let is_object = documents.gather(root, DEEPEST, &mut gathered);
         if documents.parts_left.get() == 0 {
             return Err(format!("the schema has more than {MOST_PARTS} parts"));
         }
+        if MOST_PROPERTIES < gathered.len() {
+            return Err(format!("the schema has more than {MOST_PROPERTIES} properties"));
+        }
+        let gathered = gathered.into_iter().map(|(name, node)| documents.property(name, node));
+        let mut gathered: Vec<(i64, Property)> = gathered.collect();
+        if documents.looks_left.get() == 0 {
+            return Err(format!("its references need more than {MOST_LOOKS} looks at definitions"));
+        }
         if !is_object {
             return Err("the schema is not that of an object".into());
         }
-        let mut gathered: Vec<(i64, Property)> = gathered.into_values().collect();
         gathered.sort_by(|(a, one), (b, other)| (a, &one.name).cmp(&(b, &other.name)));
         let name = ["title", "$id", "id"].into_iter().find_map(|key| {
             let text = root.value.get(key).and_then(Value::as_str);
@@ -114,6 +131,8 @@ struct Documents {
     all: Vec<Document>,
     /// How many parts may still be met.
     parts_left: Cell<usize>,
+    /// How many definitions may still be looked at.
+    looks_left: Cell<usize>,
 }
 
 /// A schema, and the document that it stands in.
@@ -140,8 +159,8 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Properties by name, each with its index: the highest number without one.
-type Gathered = HashMap<String, (i64, Property)>;
+/// The schemas of properties, by name.
+type Gathered<'a> = HashMap<&'a str, Node<'a>>;
 
 impl Documents {
     /// The schema that a reference names.
@@ -156,7 +175,7 @@ impl Documents {
             return root.pointer(&unescaped(fragment)?).map(node);
         }
         let anchor = format!("#{fragment}");
-        defined(root, |value| {
+        self.defined(root, |value| {
             value.get("$anchor").and_then(Value::as_str) == Some(fragment)
                 || value.get("$id").and_then(Value::as_str) == Some(anchor.as_str())
         })
@@ -185,8 +204,18 @@ impl Documents {
         if let Some(at) = found {
             return self.all.get(at).map(|document| (at, &document.root));
         }
-        let inner = defined(own, |value| id_of(value).is_some_and(|id| is_it(&id)))?;
+        let inner = self.defined(own, |value| id_of(value).is_some_and(|id| is_it(&id)))?;
         Some((from, inner))
+    }
+
+    /// The first schema that a document defines and that is such a one.
+    fn defined<'a>(&self, root: &'a Value, is_it: impl Fn(&Value) -> bool) -> Option<&'a Value> {
+        let all = DEFINITIONS.iter().filter_map(|key| root.get(key)?.as_object());
+        let may_look = |_: &&Value| {
+            self.looks_left.set(self.looks_left.get().saturating_sub(1));
+            0 < self.looks_left.get()
+        };
+        all.flat_map(Map::values).take_while(may_look).find(|value| is_it(value))
     }
 
     /// What stands at the end of references; [`None`] if one leads nowhere.
@@ -199,7 +228,7 @@ impl Documents {
     }
 
     /// Adds the properties of an object; whether it is one.
-    fn gather(&self, node: Node<'_>, left: usize, all: &mut Gathered) -> bool {
+    fn gather<'a>(&'a self, node: Node<'a>, left: usize, all: &mut Gathered<'a>) -> bool {
         self.parts_left.set(self.parts_left.get().saturating_sub(1));
         if self.parts_left.get() == 0 {
             return false;
@@ -217,7 +246,10 @@ impl Documents {
         let parts = parts.into_iter().filter(|part| self.gather(*part, left, all)).count();
         let properties = node.value.get("properties").and_then(Value::as_object);
         for (name, value) in properties.into_iter().flatten() {
-            let _ = all.insert(name.clone(), self.property(name, node.at(value)));
+            if MOST_PROPERTIES < all.len() {
+                return false;
+            }
+            let _ = all.insert(name, node.at(value));
         }
         let is_object = match node.value.get("type") {
             Some(Value::String(name)) => name == "object",
@@ -227,6 +259,7 @@ impl Documents {
         is_object || properties.is_some() || 0 < parts
     }
 
+    /// A property with its index: the highest number without one.
     fn property(&self, name: &str, node: Node<'_>) -> (i64, Property) {
         let end = self.resolved(node);
         let of = |key: &str| {
@@ -234,7 +267,8 @@ impl Documents {
             node.value.get(key).or_else(there)
         };
         let index = of("connect.index").and_then(Value::as_i64).unwrap_or(i64::MAX);
-        let default = of("default").cloned();
+        let mut left = LONGEST_DEFAULT;
+        let default = of("default").filter(|value| is_short(value, &mut left)).cloned();
         let property = Property { name: name.into(), of: self.type_of(node, DEEPEST), default };
         (index, property)
     }
@@ -279,10 +313,20 @@ impl Documents {
     }
 }
 
-/// The first schema that a document defines and that is such a one.
-fn defined(root: &Value, is_it: impl Fn(&Value) -> bool) -> Option<&Value> {
-    let all = DEFINITIONS.iter().filter_map(|key| root.get(key)?.as_object());
-    all.flat_map(Map::values).find(|value| is_it(value))
+/// Whether a value has so many bytes at most; what is left of them afterwards.
+fn is_short(value: &Value, left: &mut usize) -> bool {
+    let own = match value {
+        Value::String(text) => text.len(),
+        Value::Object(all) => all.keys().map(String::len).fold(0, usize::saturating_add),
+        _ => 0,
+    };
+    let Some(rest) = left.checked_sub(own.saturating_add(1)) else { return false };
+    *left = rest;
+    match value {
+        Value::Array(all) => all.iter().all(|value| is_short(value, left)),
+        Value::Object(all) => all.values().all(|value| is_short(value, left)),
+        _ => true,
+    }
 }
 
 /// A fragment without the escapes of URLs.
@@ -350,139 +394,4 @@ fn without_type(object: &Map<String, Value>) -> Type {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn types(text: &str, referred: &[Referred<'_>]) -> Vec<(String, Type)> {
-        let object = Object::parse(text, referred).unwrap();
-        object.properties.into_iter().map(|p| (p.name, p.of)).collect()
-    }
-
-    /// One type a line.
-    #[test]
-    fn properties_have_the_types_of_their_values() {
-        let decimal = r#"{"type":"number","title":"org.apache.kafka.connect.data.Decimal",
-            "connect.type":"bytes","connect.parameters":{"scale":"2"}}"#;
-        let exact = r#"{"type":"number","title":"org.apache.kafka.connect.data.Decimal",
-            "connect.parameters":{"scale":"2","connect.decimal.precision":"9"}}"#;
-        let logical = |name: &str, of: &str| {
-            format!(
-                r#"{{"type":"integer","title":"org.apache.kafka.connect.data.{name}",
-                        "connect.type":"{of}"}}"#
-            )
-        };
-        for (text, want) in [
-            (r#"{"type":"string"}"#, Type::Text),
-            (r#"{"type":["string","null"]}"#, Type::Text),
-            (r#"{"type":"string","format":"date"}"#, Type::Date),
-            (r#"{"type":"string","format":"date-time"}"#, Type::Time),
-            (r#"{"type":"string","format":"email"}"#, Type::Text),
-            (r#"{"type":"string","contentEncoding":"base64"}"#, Type::Bytes),
-            (r#"{"type":"string","connect.type":"bytes"}"#, Type::Bytes),
-            (r#"{"type":"integer"}"#, Type::Int64),
-            (r#"{"type":"integer","connect.type":"int8"}"#, Type::Int32),
-            (r#"{"type":"integer","connect.type":"int32"}"#, Type::Int32),
-            (r#"{"type":"integer","connect.type":"int64"}"#, Type::Int64),
-            (r#"{"type":"number"}"#, Type::Float64),
-            (r#"{"type":"number","connect.type":"float32"}"#, Type::Float64),
-            (r#"{"type":"boolean"}"#, Type::Boolean),
-            (r#"{"type":"array","items":{}}"#, Type::Json),
-            (r#"{"type":"object","properties":{}}"#, Type::Json),
-            (r#"{"type":"object","connect.type":"map"}"#, Type::Json),
-            (r#"{"type":["integer","string"]}"#, Type::Json),
-            (r#"{"enum":["a","b",null]}"#, Type::Text),
-            (r#"{"enum":["a",1]}"#, Type::Json),
-            (r#"{"const":"a"}"#, Type::Text),
-            (r#"{"oneOf":[{"type":"null"},{"type":"integer"}]}"#, Type::Int64),
-            (r#"{"anyOf":[{"type":"number"},{"type":"null"}]}"#, Type::Float64),
-            (r#"{"allOf":[{"type":"boolean"}]}"#, Type::Boolean),
-            (r#"{"oneOf":[{"type":"string"},{"type":"integer"}]}"#, Type::Json),
-            (&logical("Timestamp", "int64"), Type::Millis),
-            (&logical("Date", "int32"), Type::Days),
-            (&logical("Time", "int32"), Type::Int32),
-            (decimal, Type::Decimal { precision: 38, scale: 2 }),
-            (exact, Type::Decimal { precision: 9, scale: 2 }),
-            ("true", Type::Json),
-            ("{}", Type::Json),
-        ] {
-            let schema = format!(r#"{{"type":"object","properties":{{"p":{text}}}}}"#);
-            assert_eq!(types(&schema, &[]), [("p".to_string(), want)], "{text}");
-        }
-    }
-
-    #[test]
-    fn references_lead_to_schemas() {
-        let other = Referred {
-            name: "other.json",
-            text: r##"{"$id":"http://x/y/other.json","type":"integer",
-                "definitions":{"flag":{"$ref":"#/definitions/b"},"b":{"type":"boolean"}}}"##,
-        };
-        let schema = r##"{"$id":"http://x/y/root.json","properties":{
-            "a":{"$ref":"#/definitions/t"}, "b":{"$ref":"#/$defs/a~1b%20c"},
-            "c":{"$ref":"other.json"}, "d":{"$ref":"other.json#/definitions/flag"},
-            "e":{"$ref":"http://x/y/other.json"}, "f":{"$ref":"#anchor"},
-            "g":{"$ref":"#/nowhere"}, "h":{"$ref":"gone.json"}, "i":{"$ref":"#/properties/i"},
-            "j":{"oneOf":[{"type":"null"},{"$ref":"inner"}]}, "k":{"$ref":"#"}},
-            "definitions":{"t":{"type":"string"}},
-            "$defs":{"a/b c":{"type":"number"},"x":{"$anchor":"anchor","type":"string",
-                "format":"date"},"y":{"$id":"inner","type":"integer"}}}"##;
-        let types: Vec<Type> = types(schema, &[other]).into_iter().map(|(_, of)| of).collect();
-        let want = [
-            Type::Text,
-            Type::Float64,
-            Type::Int64,
-            Type::Boolean,
-            Type::Int64,
-            Type::Date,
-            Type::Json,
-            Type::Json,
-            Type::Json,
-            Type::Int64,
-            Type::Json,
-        ];
-        assert_eq!(types, want);
-    }
-
-    #[test]
-    fn an_object_may_have_parts_and_an_order() {
-        let schema = r##"{"title":"Order","oneOf":[{"type":"null"},{"$ref":"#/$defs/o"}],
-            "$defs":{"base":{"properties":{"id":{"type":"string"},"z":{"connect.index":0}}},
-            "o":{"allOf":[{"$ref":"#/$defs/base"}],"properties":{"id":{"type":"integer"},
-                "b":{"connect.index":1,"type":"string","default":"x"}}}}}"##;
-        let object = Object::parse(schema, &[]).unwrap();
-        assert_eq!(object.name.as_deref(), Some("Order"));
-        let names: Vec<&str> = object.properties.iter().map(|p| p.name.as_str()).collect();
-        assert_eq!(names, ["z", "b", "id"]);
-        assert_eq!(object.properties[1].default, Some("x".into()));
-        assert_eq!(object.properties[2].of, Type::Int64, "the nearer one counts");
-    }
-
-    #[test]
-    fn what_is_no_object_is_refused() {
-        for (text, want) in [
-            ("{", "not JSON"),
-            ("true", "not that of an object"),
-            (r#"{"type":"string"}"#, "not that of an object"),
-            (r##"{"$ref":"#"}"##, "not that of an object"),
-            (r#"{"oneOf":[{"properties":{}},{"properties":{}}]}"#, "not that of an object"),
-            (r#"{"$ref":"other"}"#, "not that of an object"),
-        ] {
-            let error = Object::parse(text, &[]).unwrap_err();
-            assert!(error.contains(want), "{text}: {error}");
-        }
-        let part = |n: u32| {
-            format!(
-                "\"{n}\":{{\"allOf\":[{{\"$ref\":\"#/$defs/{}\"}},\
-            {{\"$ref\":\"#/$defs/{}\"}}]}}",
-                n + 1,
-                n + 1
-            )
-        };
-        let parts: Vec<String> = (0..30).map(part).collect();
-        let many = format!("{{\"$ref\":\"#/$defs/0\",\"$defs\":{{{}}}}}", parts.join(","));
-        assert!(Object::parse(&many, &[]).unwrap_err().contains("more than 1000 parts"));
-        let deep = format!("{}{}", "{\"allOf\":[".repeat(50), "]}".repeat(50));
-        assert!(Object::parse(&deep, &[]).is_err());
-        assert!(Object::parse(&"[".repeat(100_000), &[]).is_err());
-    }
-}
+mod tests;
