@@ -43,7 +43,8 @@ pub struct ArchiveHalf {
     /// The bad records of the last time, where the mapping limits them; [`None`] until a record
     /// was judged, or the ledger has told of earlier ones.
     bad: Option<BadRecords>,
-    /// They were too many: a person has decided since, and what was before counts no more.
+    /// They were too many, and the partition has stopped: this half does not ask for them again. A
+    /// reload that lets the partition go on makes another half, which asks the ledger.
     begins_anew: bool,
     /// The last record among them: what is read again, after an outage of the root, counts once.
     judged: Option<Offset>,
@@ -121,7 +122,7 @@ impl ArchiveHalf {
         };
         match (bad.add(why.is_some(), now.instant), why) {
             (true, Some(why)) => {
-                // A person decides, and then it is counted anew.
+                // A person decides; what the ledger has counts under the limit that holds then.
                 (self.bad, self.judged, self.begins_anew) = (None, None, true);
                 Err(EncodeError::TooManyBad { why: why.clone(), limit })
             }
@@ -384,7 +385,7 @@ mod tests {
         assert!(write(&mut half, 201, b"{}x").is_ok(), "20 of 202");
         let many = write(&mut half, 202, b"{}x");
         assert!(matches!(many, Err(EncodeError::TooManyBad { .. })), "21 of 203: {many:?}");
-        assert_eq!(half.which_entries(), None, "a person has looked at it");
+        assert_eq!(half.which_entries(), None, "the partition has stopped");
         half.remember(&told, now);
         assert!(write(&mut half, 202, b"{}x").is_ok());
 

@@ -16,7 +16,8 @@ pub const MEANINGS: [(u8, &str); 6] = [
         "The brokers, or the stores of all mappings, could not be reached at the start, or denied \
          a permission there; another process listens on the port of daemon.listen; a command \
          could not look at all roots, and has found no problem in the others; check --live has \
-         found something that would not work; no daemon, or no broker, answers status.",
+         found something that would not work; no daemon, or no broker, answers status; the \
+         registry, or the root, does not answer ddl.",
     ),
     (
         EX_CONFIG,

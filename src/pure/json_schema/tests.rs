@@ -1,6 +1,6 @@
 //! What becomes of schemas.
 
-use super::*;
+use super::{Object, Referred, Type};
 
 fn types(text: &str, referred: &[Referred<'_>]) -> Vec<(String, Type)> {
     let object = Object::parse(text, referred).unwrap();
