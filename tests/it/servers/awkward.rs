@@ -310,7 +310,15 @@ fn produce(producer: &Producing, topic: &str, half: usize) {
         let (key, value) = (&pieces[n % pieces.len()], &pieces[(n + 7 * round + 3) % pieces.len()]);
         let (headers, at) = (HEADERS[(n + round) % HEADERS.len()], TIMES[n % TIMES.len()]);
         let (key, value) = (key.as_deref(), value.as_deref());
+        // A batch has the differences of its times, and 64 bits do not hold that of two such ones.
+        let is_far = at.is_some_and(|ms| ms.checked_abs().is_none_or(|ms| 1 << 50 < ms));
+        if is_far {
+            flush(producer);
+        }
         send_full(producer, topic, (n % 2) as i32, key, value, headers, at);
+        if is_far {
+            flush(producer);
+        }
     }
 }
 
