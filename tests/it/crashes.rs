@@ -179,8 +179,8 @@ fn report(table: &[(&str, &str, &str)], outcome: &Outcome) {
     };
     let mut text = format!(
         "# Killed at every step\n\n`make crashes` wrote this page on {}, on Kafka {} (three \
-         brokers) and HDFS {}, with librdkafka {}.\nUnder load, the daemon is killed at the step, or it is \
-         paused there until another instance has taken over, and then continues as a \
+         brokers) and HDFS {}, with librdkafka {}.\nUnder load, the daemon is killed at the step, \
+         or it is paused there until another instance has taken over, and then continues as a \
          zombie.\nBeside it a read_committed reader runs, and a checker verifies that no file is \
          visible before its ledger entry.\nFrom one incident to the next, files have another \
          format, and every ninth record fits no declared columns.\nAt the end, rows and sums are \

@@ -50,7 +50,7 @@ const READ_BY: [(&str, &str); 21] = [
     ("src/pure/formats/identity.rs", "identity"),
     ("src/pure/formats/schema.rs", "kept_schema"),
     ("src/pure/json.rs", "columns"),
-    ("src/pure/json_schema.rs", "json_schema"),
+    ("src/pure/json_schema/object.rs", "json_schema"),
     ("src/pure/layout/columns.rs", "columns"),
     ("src/pure/layout/rules.rs", "columns"),
 ];

@@ -206,6 +206,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
             "clients/store",
             "common/config",
             "common/spawn",
+            "pure/avro",
             "pure/calendar",
             "pure/count",
             "pure/json",

@@ -37,8 +37,8 @@ type Children<'a> = BTreeMap<&'a str, (String, &'a Fact)>;
 
 /// Numbers and units of a duration, as `pure::duration` reads them; editors show what is none.
 const DURATION: &str = "^[0-9][0-9.,: ]*((years?|yrs?|y|months?|mos?|weeks?|wks?|w|days?|d|hours?\
-    |hrs?|h|minutes?|mins?|m|seconds?|secs?|s|milliseconds?|millis?|msecs?|ms|microseconds?|micros?|usecs?\
-    |us|µs|nanoseconds?|nanos?|nsecs?|ns)[0-9.,: ]*)*$";
+    |hrs?|h|minutes?|mins?|m|seconds?|secs?|s|milliseconds?|millis?|msecs?|ms|microseconds?|micros?\
+    |usecs?|us|µs|nanoseconds?|nanos?|nsecs?|ns)[0-9.,: ]*)*$";
 
 impl Schema {
     fn children(&self, path: &str) -> Children<'_> {

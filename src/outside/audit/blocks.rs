@@ -1,4 +1,5 @@
-//! Whether a file of Avro is whole: each block has as many rows as it says, and nothing behind them.
+//! Whether a file of Avro is whole: each block has as many rows as it says, and nothing behind
+//! them.
 //!
 //! arrow-avro (60.1) asks for no more rows than a block names, and never ends at a block that has
 //! bytes behind these: one bit that has changed in a count would keep `verify` busy for ever. It

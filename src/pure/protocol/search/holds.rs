@@ -104,8 +104,9 @@ fn the_last_entry_is_removed_and_repaired() {
     holds(Scope { entry_lost: true, repairs: true, store_fails: false, ..Scope::small() });
 }
 
-/// Each two of the damages that a person repairs, with each repair of either, in the orders that the
-/// model has: nothing but retention and other partial counts follows a topic that is made again.
+/// Each two of the damages that a person repairs, with each repair of either, in the orders that
+/// the model has: nothing but retention and other partial counts follows a topic that is made
+/// again.
 #[test]
 fn any_two_damages_are_repaired() {
     let one = Scope { repairs: true, store_fails: false, workers: 1, ..Scope::small() };
