@@ -120,8 +120,10 @@ pub const CURE_OF_AMBIGUOUS: &str = "let one regex be narrower, or name the topi
 /// names it exactly, and no mapping publishes to it.
 fn is_free(config: &Config, mapping: &Mapping, topic: &str) -> bool {
     let owner = mapping_of(config, topic);
-    let exact_or_output =
-        owner.is_some_and(|(o, role)| role != TopicRole::Source || o.name != mapping.name);
+    // Of several mappings whose regexes match it, each has it as a match.
+    let exact_or_output = owner.is_some_and(|(o, role)| {
+        role != TopicRole::Source || o.name != mapping.name && matches!(o.topics, Topics::Names(_))
+    });
     !topic.starts_with("__") && !exact_or_output
 }
 
