@@ -134,7 +134,8 @@ impl World {
                 // anything was counted: it is counted again.
                 if w.tail(w.life).is_none_or(|t| t.key == EntryKey::Genesis) {
                     w.move_results(w.genesis[0].unwrap_or(Offset(0)));
-                    w.expired = None;
+                    // The counts of open windows are made again, into the topic that there is.
+                    (w.expired, w.unaccepted) = (None, false);
                 }
             });
         }
