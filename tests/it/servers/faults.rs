@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::config;
 use crate::support::load::{Load, check, mapping};
-use crate::support::{Cluster, Daemon, alluvium, assert_line, eventually, flush, send};
+use crate::support::{Cluster, Daemon, alluvium, assert_line, eventually, flush, free_port, send};
 
 /// A scenario that fails midway must not leave its servers down for those that follow.
 struct StartAgain<'a>(&'a Cluster, &'static [&'static str]);
@@ -228,7 +228,7 @@ pub(crate) fn every_wrong_start_says_what_is_wrong(cluster: &Cluster) {
         69,
         &["/forbidden", "Permission denied", "archive.user"],
     );
-    each_line_is_an_object(&cluster.home(name).join("lines.toml"), &namenode);
+    each_line_is_an_object(&cluster.home(name).join("lines.toml"), &right);
     limits_of_the_brokers(cluster, name, &right, &check);
     let daemon = Daemon::start(&cluster.home(name), "topic", &right);
     eventually("it says that the topic is missing", Duration::from_secs(60), || {
@@ -241,22 +241,30 @@ pub(crate) fn every_wrong_start_says_what_is_wrong(cluster: &Cluster) {
 
 /// `--log-format json`: one object a line, and a code in each that a person may have to act on.
 fn each_line_is_an_object(file: &std::path::Path, config: &str) {
-    std::fs::write(file, config).unwrap();
+    let listen = format!("[daemon]\nlisten = \"127.0.0.1:{}\"\n", free_port());
+    std::fs::write(file, config.replace("[daemon]\n", &listen)).unwrap();
+    let log = file.with_extension("log");
     let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_alluvium"));
-    let ended = program.args(["run", "--log-format", "json", "--config"]).arg(file).output();
-    let ended = ended.unwrap();
-    let text = String::from_utf8(ended.stderr).unwrap();
-    assert_eq!(ended.status.code(), Some(69), "{text}");
-    // The last line is the program's own, and tells why it ends.
-    let of_log: Vec<&str> = text.lines().filter(|line| line.starts_with('{')).collect();
-    assert!(!of_log.is_empty() && text.lines().count() <= of_log.len() + 1, "{text}");
-    for line in of_log {
-        let object: serde_json::Value = serde_json::from_str(line).unwrap();
+    program.args(["run", "--log-format", "json", "--config"]).arg(file);
+    let mut child = program.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
+    let text = || std::fs::read_to_string(&log).unwrap();
+    eventually("it says that the topic is missing", Duration::from_secs(60), || {
+        text().contains("kafka-topics --create --topic wrong-in")
+    });
+    let pid = child.id().to_string();
+    let ended = std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    assert!(ended.success() && child.wait().unwrap().success(), "{}", text());
+    let (mut warnings, text) = (0, text());
+    for line in text.lines() {
+        let object: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
         let is_told = matches!(object["level"].as_str().unwrap(), "WARN" | "ERROR");
         let has_code = object["fields"]["code"].as_str().is_some_and(|c| c.starts_with("AL"));
         assert!(object["fields"]["message"].is_string() && object["timestamp"].is_string());
         assert!(has_code || !is_told, "{line}");
+        warnings += u32::from(is_told);
     }
+    assert!(1 <= warnings, "{text}");
 }
 
 /// What the NameNode has to bear with the partitions that there are, as JSON too; a limit refuses.

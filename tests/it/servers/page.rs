@@ -151,7 +151,9 @@ pub(crate) fn the_manual_in_a_browser(cluster: &Cluster) {
         });
         let _ = browser.call("Emulation.setDeviceMetricsOverride", size);
         for page in &pages {
-            browser.open(&format!("file://{}/{page}.html", book.display()));
+            // The page README of a directory is its index.
+            let file = page.replace("README", "index");
+            browser.open(&format!("file://{}/{file}.html", book.display()));
             let found = browser.ask(BROKEN);
             if found != "" {
                 browser.picture(&dir.join(format!("{}-{width}.png", page.replace('/', "-"))));
