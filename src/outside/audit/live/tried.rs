@@ -26,10 +26,11 @@ impl fmt::Display for Outcome {
 }
 
 /// Where the manual tells more of what was tried, by how its name begins.
-pub const SECTIONS: [(&str, &str); 12] = [
+pub const SECTIONS: [(&str, &str); 13] = [
     ("NameNode budget", "sizing.md#files"),
     ("Kerberos ", "security.md#hdfs-kerberos-and-two-namenodes"),
     ("root ", "security.md#permissions-in-hdfs"),
+    ("room in ", "sizing.md#files"),
     ("copies in ", "files.md#copies-blocks-owner-and-group"),
     ("brokers ", "security.md#kafka-logging-in"),
     ("group ", "security.md#kafka-access-lists"),
