@@ -104,25 +104,23 @@ fn the_last_entry_is_removed_and_repaired() {
     holds(Scope { entry_lost: true, repairs: true, store_fails: false, ..Scope::small() });
 }
 
-/// Each two of the damages that a person repairs, with each repair of either, in the orders that
-/// the model has: nothing but retention and other partial counts follows a topic that is made
-/// again.
+/// Two of the damages that a person repairs, in any order in which the model has them, with each
+/// repair of either. The model has no pair of a topic that is made again with retention or with a
+/// removed entry: it takes the records of both lives for the same ones.
 #[test]
-fn any_two_damages_are_repaired() {
+fn two_damages_are_repaired() {
     let one = Scope { repairs: true, store_fails: false, workers: 1, ..Scope::small() };
-    type Damage = (&'static str, fn(Scope) -> Scope);
-    let damages: [Damage; 5] = [
-        ("the offset expires", |s| Scope { expiry: true, ..s }),
-        ("retention", |s| Scope { retention: true, gaps_stop: true, ..s }),
-        ("the entry is lost", |s| Scope { entry_lost: true, ..s }),
-        ("the topic is made again", |s| Scope { remade: true, ..s }),
-        ("the topic of partial counts is made again", |s| Scope { partials_remade: true, ..s }),
-    ];
-    for (i, (first, add_first)) in damages.iter().enumerate() {
-        for (second, add_second) in &damages[i + 1..] {
-            println!("{first}, {second}");
-            holds(add_second(add_first(one)));
-        }
+    let expiry = Scope { expiry: true, ..one };
+    let retention = Scope { retention: true, gaps_stop: true, ..one };
+    for (name, scope) in [
+        ("the offset expires, retention", Scope { expiry: true, ..retention }),
+        ("the offset expires, the entry is lost", Scope { entry_lost: true, ..expiry }),
+        ("the offset expires, the topic is made again", Scope { remade: true, ..expiry }),
+        ("the offset expires, other partial counts", Scope { partials_remade: true, ..expiry }),
+        ("retention, the entry is lost", Scope { entry_lost: true, ..retention }),
+    ] {
+        println!("{name}");
+        holds(scope);
     }
 }
 

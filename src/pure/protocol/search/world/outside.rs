@@ -185,7 +185,8 @@ impl World {
         let EntryKey::At(from) = tail.key else { return };
         let named = self.committed.as_ref().and_then(|c| c.metadata?.entry);
         let is_named = named.is_some_and(|entry| entry.key == tail.key);
-        let is_visible = self.named_by(tail).is_none_or(|files| files.published);
+        // Of a gap there are no files that readers could see twice.
+        let is_visible = self.named_by(tail).is_some_and(|files| files.published);
         if self.unnamed == 0 && self.life == 0 && is_named && is_visible {
             self.event(out, Event::EntryIsLost, |w| {
                 w.unnamed = bits(OffsetRange { from, to: tail.to });
