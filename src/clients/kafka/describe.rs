@@ -126,10 +126,15 @@ pub(super) fn settings<C: ClientContext>(
     kind: sys::rd_kafka_ResourceType_t,
     name: &str,
 ) -> Result<(), NotDescribed> {
+    if name.is_empty() {
+        let invalid = Code::RD_KAFKA_RESP_ERR__INVALID_ARG;
+        return Err(NotDescribed::new(invalid, "a resource has no name"));
+    }
     let name = text(name)?;
     let client = client.native_ptr();
     let send = |options, queue| {
-        // SAFETY: the resource is made and destroyed here, and copied by the call.
+        // SAFETY: the resource is made and destroyed here, and copied by the call. Only a resource
+        // without a name can't be made.
         unsafe {
             let mut resource = sys::rd_kafka_ConfigResource_new(kind, name.as_ptr());
             sys::rd_kafka_DescribeConfigs(client, &raw mut resource, 1, options, queue);

@@ -18,9 +18,6 @@ pub struct KafkaError {
 pub enum Fatal {
     #[error("{0}")]
     Ended(String),
-    /// A newer instance has the name of this one.
-    #[error("{0}")]
-    TwoInstances(String),
     /// The brokers do not let this client log in any more.
     #[error("{0}")]
     LoginRefused(String),
@@ -61,11 +58,7 @@ pub enum TransactionError {
         "another process uses the transactional id of this one: two instances run under one name. \
          Give each instance a daemon.instance (or --instance) of its own ({detail})"
     )]
-    TwoInstances {
-        detail: String,
-        /// The group has a newer member of the name; a restart would only fence that one.
-        is_certain: bool,
-    },
+    TwoInstances { detail: String },
     /// The brokers refuse it, because a right is missing: the positions must be read back, as after
     /// any doubt.
     #[error("{step}: {lacks}")]

@@ -251,7 +251,11 @@ pub fn refused(config: &Config) -> Vec<ConfigFault> {
 /// Secrets that are empty, and a password without a name: the library refuses them without a cause.
 fn incomplete_login(kafka: &Kafka) -> Vec<ConfigFault> {
     let mut faults = Vec::new();
-    for (key, secret) in &kafka.secrets {
+    // The library takes an empty password of a key for none, and reads no SASL without a mechanism.
+    let is_read = |key: &str| {
+        key != "ssl.key.password" && (!key.starts_with("sasl.") || kafka.mechanism().is_some())
+    };
+    for (key, secret) in kafka.secrets.iter().filter(|(key, _)| is_read(key)) {
         let text = files::read_text(&secret.0);
         if text.is_ok_and(|text| text.trim_end_matches(['\r', '\n']).is_empty()) {
             let why = format!("is empty: {} has nothing in it", secret.0.display());
@@ -274,7 +278,10 @@ fn fault(kafka: &Kafka, key: &str, why: &str) -> ConfigFault {
     let set = || kafka.properties.keys().chain(kafka.secrets.keys());
     let named = |name: &&String| *name == key || key.is_empty() && why.contains(name.as_str());
     let by_value = || {
-        let is_shown = |value: &str| key.is_empty() && 3 < value.len() && why.contains(value);
+        let tells = |value: &str| {
+            3 < value.len() && !["true", "false"].contains(&value) && value.parse::<f64>().is_err()
+        };
+        let is_shown = |value: &str| key.is_empty() && tells(value) && why.contains(value);
         let shown = kafka.properties.iter().filter(|(_, value)| is_shown(value));
         shown.max_by_key(|(_, value)| value.len()).map(|(name, _)| name)
     };

@@ -301,7 +301,11 @@ fn servers(f: &mut Fields, faults: &mut Faults) -> Option<String> {
     let servers = f.require("bootstrap_servers", servers, hint, faults)?;
     for server in servers.split(',').map(str::trim) {
         // The client library takes the names of its protocols there, and nothing else.
-        let (protocol, place) = server.split_once("://").unwrap_or(("plaintext", server));
+        let (protocol, place) = match server.split_once("://") {
+            // What looks like a path behind them is ignored there.
+            Some((protocol, rest)) => (protocol, rest.split('/').next().unwrap_or_default()),
+            None => ("plaintext", server),
+        };
         let known = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
         let is_known = known.iter().any(|name| name.eq_ignore_ascii_case(protocol));
         let is_odd = |c: char| c.is_whitespace() || c == ';' || c == '/';

@@ -324,9 +324,6 @@ impl Worker {
 
     fn on_transaction_error(&self, error: &TransactionError, now: Now) {
         match error {
-            TransactionError::TwoInstances { is_certain: true, .. } => {
-                (self.env.fatal)(Fatal::TwoInstances(error.to_string()))
-            }
             TransactionError::TwoInstances { .. } => {
                 (self.env.fatal)(Fatal::Ended(error.to_string()))
             }

@@ -6,13 +6,18 @@
 //! also takes a block that is cut for the end of the file.
 
 use std::borrow::Cow;
-use std::io::Read as _;
+use std::io::Read;
 
 use crate::pure::avro::datum::Bytes;
 use crate::pure::avro::schema::Schema;
 
 /// What snappy makes of a byte at most: a copy of 64 bytes has three.
 const SNAPPY_OF_BYTE: usize = 64;
+
+/// How many types a row may have beside those of its bytes: columns that are null.
+const TYPES_OF_ROW: usize = 20_000;
+/// The most bytes that a block may become: one record may be one, and none is as large as this.
+const MOST_OF_BLOCK: u64 = 2 << 30;
 
 /// Reads an object container file to its end.
 ///
@@ -58,7 +63,9 @@ fn block(bytes: &mut Bytes<'_>, schema: &Schema, codec: &[u8], sync: &[u8]) -> R
     let mut rows = Bytes::of(&plain);
     for _ in 0..count {
         let before = rows.left();
-        rows.skip(schema, schema.root(), 0)?;
+        // Each byte is of a value that lies in a few others at most.
+        let mut types_left = TYPES_OF_ROW.saturating_add(before.saturating_mul(4));
+        rows.skip(schema, schema.root(), 0, &mut types_left)?;
         if before == rows.left() {
             return Err("rows have no bytes".into());
         }
@@ -74,9 +81,7 @@ fn unpacked<'a>(codec: &[u8], packed: &'a [u8]) -> Result<Cow<'a, [u8]>, String>
     match codec {
         b"null" => return Ok(packed.into()),
         b"deflate" => {
-            let _ = flate2::read::DeflateDecoder::new(packed)
-                .read_to_end(&mut plain)
-                .map_err(|e| e.to_string())?;
+            bounded(flate2::read::DeflateDecoder::new(packed), &mut plain)?;
         }
         b"snappy" => {
             // Behind the data is Avro's own checksum, which arrow-avro compares.
@@ -88,8 +93,19 @@ fn unpacked<'a>(codec: &[u8], packed: &'a [u8]) -> Result<Cow<'a, [u8]>, String>
             let read = snap::raw::Decoder::new().decompress_vec(packed);
             plain = read.map_err(|e| e.to_string())?;
         }
-        b"zstandard" => plain = zstd::decode_all(packed).map_err(|e| e.to_string())?,
+        b"zstandard" => {
+            let decoder = zstd::stream::read::Decoder::new(packed).map_err(|e| e.to_string())?;
+            bounded(decoder, &mut plain)?;
+        }
         other => return Err(format!("no such codec: {}", String::from_utf8_lossy(other))),
     }
     Ok(plain.into())
+}
+
+fn bounded(read: impl Read, into: &mut Vec<u8>) -> Result<(), String> {
+    let read = read.take(MOST_OF_BLOCK).read_to_end(into).map_err(|e| e.to_string())?;
+    match MOST_OF_BLOCK <= read as u64 {
+        true => Err(format!("a block becomes {MOST_OF_BLOCK} bytes or more")),
+        false => Ok(()),
+    }
 }

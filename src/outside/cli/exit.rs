@@ -6,11 +6,15 @@ pub const MEANINGS: [(u8, &str); 6] = [
     (
         1,
         "The daemon could not archive everything that its files held within its drain time, or \
-         could not go on, as its last line says; nothing is lost, because the records are read \
-         again. A command could not begin, or could not write its files.",
+         could not go on, as its last line says (another instance runs under its name); nothing \
+         is lost, because the records are read again. A command could not begin, or could not write its files.",
     ),
     (EX_USAGE, "The command was used wrongly."),
-    (EX_DATAERR, "verify, recount, repair, where, explain or status has found a problem."),
+    (
+        EX_DATAERR,
+        "verify, recount, repair, where, explain or status has found a problem, or ddl a damaged \
+         schema in the root.",
+    ),
     (
         EX_UNAVAILABLE,
         "The brokers, or the stores of all mappings, could not be reached at the start, or denied \
@@ -21,9 +25,8 @@ pub const MEANINGS: [(u8, &str); 6] = [
     ),
     (
         EX_CONFIG,
-        "The configuration has faults or does not suit the servers; a newer instance runs under \
-         the name of this one (daemon.instance); or the brokers, or the roots of all mappings, \
-         refuse the login with the settings and secrets.",
+        "The configuration has faults or does not suit the servers; or the brokers, or the roots \
+         of all mappings, refuse the login with the settings and secrets.",
     ),
 ];
 

@@ -91,7 +91,6 @@ async fn failed(running: &Running, fatal: Fatal) -> anyhow::Error {
             let changed = running.ends.secrets.changed();
             return changed.map_or_else(|| refused.into(), |files| StartAgain(files).into());
         }
-        Fatal::TwoInstances(why) => return Misconfigured(why.clone()).into(),
         Fatal::Ended(why) => return anyhow::anyhow!(why.clone()),
     };
     let values = match admin::broker_settings(config).await {

@@ -135,22 +135,31 @@ impl<'a> Bytes<'a> {
         branch.copied().ok_or_else(|| format!("a union has no branch {at}"))
     }
 
-    /// Passes over the next value.
+    /// Passes over the next value. So many types may still be looked at: values without bytes cost
+    /// time, too.
     ///
     /// # Errors
-    /// The bytes are no value of this type, or the items of a list have no bytes.
-    pub fn skip(&mut self, schema: &Schema, id: TypeId, depth: usize) -> Result<(), Broken> {
+    /// The bytes are no value of this type, the items of a list have no bytes, or there are more
+    /// types.
+    pub fn skip(
+        &mut self,
+        schema: &Schema,
+        id: TypeId,
+        depth: usize,
+        types_left: &mut usize,
+    ) -> Result<(), Broken> {
         if DEEPEST < depth {
             return Err(format!("values lie more than {DEEPEST} deep in each other"));
         }
+        *types_left = types_left.checked_sub(1).ok_or("there are too many values without bytes")?;
         let deeper = depth.saturating_add(1);
         match &schema.at(id).kind {
             Kind::Union(branches) => {
                 let branch = self.branch(branches)?;
-                self.skip(schema, branch, deeper)
+                self.skip(schema, branch, deeper, types_left)
             }
             Kind::Record(fields) => {
-                fields.iter().try_for_each(|field| self.skip(schema, field.of, deeper))
+                fields.iter().try_for_each(|f| self.skip(schema, f.of, deeper, types_left))
             }
             Kind::Array(of) | Kind::Map(of) => {
                 let is_map = matches!(schema.at(id).kind, Kind::Map(_));
@@ -167,7 +176,7 @@ impl<'a> Bytes<'a> {
                                 if is_map {
                                     let _ = self.sized()?;
                                 }
-                                self.skip(schema, *of, deeper)?;
+                                self.skip(schema, *of, deeper, types_left)?;
                                 if before == self.rest.len() {
                                     return Err("items of a list have no bytes".into());
                                 }

@@ -7,6 +7,7 @@ use crate::clients::registry::{RegistryClient, SchemaSource as _};
 use crate::clients::store::{self, Deadlines, SMALL};
 use crate::common::config::{ArchiveConfig, Config};
 use crate::outside::cli::ddl::failure::Failure;
+use crate::outside::cli::exit::EX_DATAERR;
 use crate::outside::cli::shared::runtime;
 use crate::pure::formats::schema::KeptSchema;
 use crate::pure::layout::format::Rows;
@@ -93,7 +94,7 @@ fn kept(config: &Config, archive: &ArchiveConfig, id: u32) -> Result<Option<Kept
     });
     let kept = read.map_err(|e| Failure::unavailable(format!("{url}/{path}: {e}")))?;
     let kept = kept.map(|text| KeptSchema::decode(id, &text)).transpose();
-    Ok(kept.map_err(|e| format!("{url}/{path}: {e}"))?)
+    kept.map_err(|e| Failure { code: EX_DATAERR, why: Some(format!("{url}/{path}: {e}")) })
 }
 
 /// The schema that the registry has.
