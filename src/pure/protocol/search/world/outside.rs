@@ -2,7 +2,9 @@
 
 use super::super::scope::Scope;
 use super::super::step::{Act, Coordinator as _, Event, Mended};
-use super::state::{Files, RECORDS, Steps, Stored, Worker, World, Wrote, bits, identity, life_of};
+use super::state::{
+    Files, GAP, RECORDS, Steps, Stored, Worker, World, Wrote, bits, identity, life_of,
+};
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::protocol::partition::Sinks;
 use crate::pure::protocol::repair::{Facts, Refused, RepairPlan};
@@ -186,7 +188,8 @@ impl World {
         let named = self.committed.as_ref().and_then(|c| c.metadata?.entry);
         let is_named = named.is_some_and(|entry| entry.key == tail.key);
         // Of a gap there are no files that readers could see twice.
-        let is_visible = self.named_by(tail).is_some_and(|files| files.published);
+        let is_visible =
+            tail.attempt != GAP && self.named_by(tail).is_none_or(|files| files.published);
         if self.unnamed == 0 && self.life == 0 && is_named && is_visible {
             self.event(out, Event::EntryIsLost, |w| {
                 w.unnamed = bits(OffsetRange { from, to: tail.to });
