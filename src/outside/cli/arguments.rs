@@ -105,12 +105,13 @@ impl ConfigArgs {
         let more = match tables.is_empty() {
             true => String::new(),
             false => format!(
-                "\nthe manual describes the keys in configuration.md, {}; `man 5 alluvium.toml` \
-                 does, too",
+                "; the manual describes the keys in configuration.md, {}, and so does `man 5 \
+                 alluvium.toml`",
                 Vec::from_iter(tables).join(", ")
             ),
         };
-        format!("{}: {n} fault{plural}\n{faults}{more}", self.config.display())
+        // The last line is a fault: who reads the end of a log reads that.
+        format!("{}: {n} fault{plural}{more}\n{faults}", self.config.display())
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -105,9 +105,9 @@ fn the_last_entry_is_removed_and_repaired() {
 }
 
 /// Offsets that expire and another of the damages that a person repairs, in any order in which the
-/// model has them, with each repair of either. Other pairs are not searched: of a topic that is made
-/// again the model takes the records of both lives for the same ones, and an entry that is removed
-/// when its records are gone from the log leaves nothing that a repair could archive.
+/// model has them, with each repair of either. Other pairs are not searched: of a topic that is
+/// made again the model takes the records of both lives for the same ones, and an entry that is
+/// removed when its records are gone from the log leaves nothing that a repair could archive.
 #[test]
 fn two_damages_are_repaired() {
     let one = Scope { repairs: true, store_fails: false, workers: 1, ..Scope::small() };
