@@ -7,7 +7,8 @@ pub const MEANINGS: [(u8, &str); 6] = [
         1,
         "The daemon could not archive everything that its files held within its drain time, or \
          could not go on, as its last line says (another instance runs under its name); nothing \
-         is lost, because the records are read again. A command could not begin, or could not write its files.",
+         is lost, because the records are read again. A command could not begin, or could not \
+         write its files.",
     ),
     (EX_USAGE, "The command was used wrongly."),
     (

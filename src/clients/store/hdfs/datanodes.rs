@@ -19,9 +19,9 @@ pub(super) fn of_read(text: &str) -> Option<String> {
     Some(format!(
         "no DataNode that has the block lets this client read it ({}): are they up, and can they \
          be reached from here? Or the block is damaged there, which `hdfs fsck PATH -files \
-         -blocks -locations` shows. Where HDFS asks for Kerberos, dfs.data.transfer.protection must be \
-         as on the DataNodes, too: set archive.hadoop_conf_dir to the cluster's Hadoop files, or \
-         the key in [archive.hadoop]",
+         -blocks -locations` shows. Where HDFS asks for Kerberos, dfs.data.transfer.protection \
+         must be as on the DataNodes, too: set archive.hadoop_conf_dir to the cluster's Hadoop \
+         files, or the key in [archive.hadoop]",
         all.join(", ")
     ))
 }
