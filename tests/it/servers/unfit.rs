@@ -27,7 +27,7 @@ output_topic = "unfit-counts"
 window = "2s"
 idle_after = "1s"
 [mapping.typed]
-topics = ["typed-in"]
+topics = ["unfit-typed"]
 [mapping.typed.archive]
 format = "jsonl"
 raw_value = false
@@ -104,7 +104,7 @@ fn produce(cluster: &Cluster, half: i64) {
                 _ => Some(good.as_bytes()),
             };
             let at = Some(1_795_366_982_000 + n);
-            for topic in ["unfit-in", "typed-in"] {
+            for topic in ["unfit-in", "unfit-typed"] {
                 send_full(&producer, topic, partition, Some(b"k"), value, &[], at);
             }
         }
@@ -123,7 +123,7 @@ fn produce(cluster: &Cluster, half: i64) {
 pub(crate) fn records_that_do_not_fit(cluster: &Cluster) {
     let name = "unfit";
     cluster.create_topic("unfit-in", 2);
-    cluster.create_topic("typed-in", 2);
+    cluster.create_topic("unfit-typed", 2);
     cluster.create_topic("nested-in", 1);
     produce(cluster, 0);
     let text = config(cluster, name, COLUMNS);
@@ -140,7 +140,7 @@ pub(crate) fn records_that_do_not_fit(cluster: &Cluster) {
         let done = 2.0 * RECORDS as f64;
         done <= archived(&daemon, "unfit-in")
             && done <= daemon.of_topic("alluvium_results_position", "unfit-in")
-            && done <= archived(&daemon, "typed-in")
+            && done <= archived(&daemon, "unfit-typed")
             && RECORDS as f64 <= archived(&daemon, "nested-in")
     });
     eventually("the counts are archived", Duration::from_secs(60), || {
