@@ -18,7 +18,7 @@
 //! PARTITIONS=1,100,1000  FORMATS=parquet,jsonl (columns)  ARRIVALS=backlog,live (burst)
 //! STORES=local (hdfs, slow)  MEMORY=256 (MiB)  RECORDS=300000  RECORD_BYTES=1000
 //! IDLE=5 (seconds)  MAPPINGS=1  COUNTS=no (or partition, merged)  DAYS=0
-//! FILES, THREADS (no limit, but that of the docs), CPU=100 (percent of a core while idle)
+//! FILES, THREADS (no limit, but that of the docs), CPU=10 (percent of a core while idle)
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "../tests/support/mod.rs"]
@@ -345,8 +345,16 @@ fn measure(cluster: &Cluster, size: &Size, run: &Run<'_>, filled: &mut BTreeSet<
         let read = daemon.metric("alluvium_records_total", &[("role", "source")]);
         size.records as f64 <= read
     });
-    // What is still on its way into the store, and pages that the allocator keeps for a moment.
-    std::thread::sleep(Duration::from_secs(3));
+    // What is still on its way into the store: of many files some seconds; and the pages that the
+    // allocator keeps for a moment.
+    let asked = || daemon.metric("alluvium_store_operation_duration_seconds_count", &[]);
+    let mut known = 0.0;
+    eventually("nothing is on its way into the store", Duration::from_secs(120), || {
+        std::thread::sleep(Duration::from_secs(3));
+        let now = asked();
+        // Whether the root answers is asked now and then.
+        now - std::mem::replace(&mut known, now) < 10.0
+    });
     // A worker has half of the partitions of a mapping.
     if 200 <= each {
         let dormant = || daemon.metric("alluvium_dormant_partitions", &[]);

@@ -11,7 +11,7 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -22,6 +22,19 @@ const LIMIT: Duration = Duration::from_secs(60);
 impl Cluster {
     fn admin(&self) -> AdminClient<DefaultClientContext> {
         ClientConfig::new().set("bootstrap.servers", self.bootstrap()).create().unwrap()
+    }
+
+    /// The answer to a question of an administrator. The client library gives up the handle of a
+    /// broker when it has heard the list of all brokers, and does not ask again by itself.
+    fn answer<T, F: Future<Output = KafkaResult<T>>>(&self, mut ask: impl FnMut() -> F) -> T {
+        for _ in 0..3 {
+            match self.runtime.block_on(ask()) {
+                Err(KafkaError::AdminOp(RDKafkaErrorCode::DestroyBroker)) => {}
+                answer => return answer.unwrap(),
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("the client library has given up three handles of brokers, one after the other");
     }
 
     /// A consumer that joins no group, with or without the name of one.
@@ -48,8 +61,7 @@ impl Cluster {
         let (admin, mut result) = (self.admin(), Ok(String::new()));
         // A topic that was deleted a moment ago may still be known.
         eventually(&format!("the topic {topic} is not there, and is made"), LIMIT, || {
-            let made = self.runtime.block_on(admin.create_topics([&new], &options));
-            result = made.unwrap().remove(0);
+            result = self.answer(|| admin.create_topics([&new], &options)).remove(0);
             !matches!(result, Err((_, RDKafkaErrorCode::TopicAlreadyExists)))
         });
         assert!(result.is_ok(), "create {topic}: {result:?}");
@@ -78,7 +90,7 @@ impl Cluster {
     /// Does not wait until the topic is gone: a daemon may create it again at once.
     pub fn begin_to_delete_topic(&self, topic: &str) {
         let (admin, options) = (self.admin(), options());
-        let deleted = self.runtime.block_on(admin.delete_topics(&[topic], &options)).unwrap();
+        let deleted = self.answer(|| admin.delete_topics(&[topic], &options));
         assert!(deleted[0].is_ok(), "delete {topic}: {deleted:?}");
     }
 
@@ -99,7 +111,7 @@ impl Cluster {
         let options = options();
         let new = [NewPartitions::new(topic, all)];
         let admin = self.admin();
-        let done = self.runtime.block_on(admin.create_partitions(&new, &options)).unwrap();
+        let done = self.answer(|| admin.create_partitions(&new, &options));
         assert!(done[0].is_ok(), "{topic}: {done:?}");
         self.has_leaders(topic, all);
     }
@@ -110,7 +122,7 @@ impl Cluster {
         let one = AlterConfig::new(ResourceSpecifier::Topic(topic));
         let one = settings.iter().fold(one, |one, (key, value)| one.set(key, value));
         let admin = self.admin();
-        let done = self.runtime.block_on(admin.alter_configs([&one], &options)).unwrap();
+        let done = self.answer(|| admin.alter_configs([&one], &options));
         assert!(done[0].is_ok(), "{topic}: {done:?}");
     }
 
@@ -122,7 +134,7 @@ impl Cluster {
             list.add_partition_offset(topic, p, Offset::Offset(offset)).unwrap();
         }
         let admin = self.admin();
-        let done = self.runtime.block_on(admin.delete_records(&list, &options)).unwrap();
+        let done = self.answer(|| admin.delete_records(&list, &options));
         for element in done.elements() {
             element.error().unwrap_or_else(|e| panic!("{topic}: {e}"));
         }
@@ -134,7 +146,7 @@ impl Cluster {
         let options = options();
         let admin = self.admin();
         eventually("the group is empty, and is deleted", LIMIT, || {
-            let done = self.runtime.block_on(admin.delete_groups(&[group], &options)).unwrap();
+            let done = self.answer(|| admin.delete_groups(&[group], &options));
             match &done[0] {
                 Ok(_) => true,
                 Err((_, RDKafkaErrorCode::NonEmptyGroup)) => false,

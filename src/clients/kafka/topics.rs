@@ -8,7 +8,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError as Rd, RDKafkaErrorCode};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka_sys::rd_kafka_ResourceType_t as Kind;
 
@@ -19,6 +19,7 @@ use crate::clients::kafka::group::{self, Consumer};
 use crate::clients::kafka::rights::{self, Operation, Resource, Rights};
 use crate::clients::kafka::settings::base_config;
 use crate::common::config::Kafka;
+use crate::common::retry::{self, Pauses};
 
 /// A topic and the number of its partitions.
 pub type Topic = (String, usize);
@@ -205,6 +206,19 @@ const ASKED: u32 = 6;
 /// Between two such questions.
 const ASKED_AGAIN: Duration = Duration::from_millis(400);
 
+/// How often a question is asked again whose broker handle the client library has given up, and
+/// the pauses before that.
+const GIVEN_UP_RETRIES: usize = 3;
+const GIVEN_UP_PAUSES: Pauses =
+    Pauses { first: Duration::from_millis(100), longest: Duration::from_secs(1) };
+
+/// Whether the client library has given up the handle of the broker that it was about to ask. It
+/// does so when the brokers tell it their list for the first time, or another list, and does not
+/// ask again by itself (`rdkafka_broker.c`, `RD_KAFKA_RESP_ERR__DESTROY_BROKER`).
+fn is_given_up(error: &Rd) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::DestroyBroker)
+}
+
 /// Asks the brokers for settings, and makes topics.
 pub struct Admin {
     client: Arc<AdminClient<DefaultClientContext>>,
@@ -253,7 +267,8 @@ impl Admin {
             if 0 < nth {
                 tokio::time::sleep(ASKED_AGAIN).await;
             }
-            let asked = self.client.describe_configs([&specifier], &options).await;
+            let ask = || self.client.describe_configs([&specifier], &options);
+            let asked = retry::bounded(GIVEN_UP_PAUSES, GIVEN_UP_RETRIES, is_given_up, ask).await;
             let answer = asked.map_err(|e| failed(&e))?.into_iter().next();
             let settings = answer.ok_or_else(|| failed(&"no answer"))?.map_err(|e| failed(&e))?;
             if !settings.entries.is_empty() {
@@ -322,7 +337,9 @@ impl Admin {
     ) -> Result<bool, KafkaError> {
         let name = topic.name;
         let failed = |e: &dyn std::fmt::Display| KafkaError::new(format!("make topic {name:?}"), e);
-        let answers = self.client.create_topics([&topic], options).await.map_err(|e| failed(&e))?;
+        let ask = || self.client.create_topics([&topic], options);
+        let asked = retry::bounded(GIVEN_UP_PAUSES, GIVEN_UP_RETRIES, is_given_up, ask).await;
+        let answers = asked.map_err(|e| failed(&e))?;
         match answers.into_iter().next() {
             Some(Ok(_)) => Ok(true),
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
@@ -348,4 +365,16 @@ fn new<'a>(
     let replication = TopicReplication::Fixed(replication.unwrap_or(-1));
     let topic = NewTopic::new(name, partitions.unwrap_or(-1), replication);
     settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_question_whose_broker_handle_was_given_up_is_asked_again() {
+        assert!(is_given_up(&Rd::AdminOp(RDKafkaErrorCode::DestroyBroker)));
+        assert!(!is_given_up(&Rd::AdminOp(RDKafkaErrorCode::TopicAuthorizationFailed)));
+        assert!(!is_given_up(&Rd::AdminOp(RDKafkaErrorCode::OperationTimedOut)));
+    }
 }
