@@ -141,7 +141,7 @@ fn a_key_changes_under_a_daemon(cluster: &Cluster) {
     let before = logins();
     let _ = cluster.run(&["kill", "nn"]);
     let _ = cluster.run(&["start", "nn"]);
-    let paused = "No other login is tried before some minutes are over";
+    let paused = "A daemon that runs tries no other login before some minutes are over";
     let says = || {
         daemon.log_text().contains(paused)
             || daemon.get("/").is_some_and(|page| page.contains(paused))

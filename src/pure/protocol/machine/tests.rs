@@ -84,8 +84,14 @@ impl Driven {
     ) {
         let ticket = self.machine.pending_positions().expect("the positions are asked for");
         let (topic_id, first) = (topic_id.into(), Offset(0));
-        let answer =
-            PositionsAnswer { topic_id, partials: None, committed, log, first, published: None };
+        let answer = PositionsAnswer {
+            topic_id,
+            partials: None,
+            committed,
+            log,
+            first,
+            published: Ok(None),
+        };
         self.input(Input::Positions(ticket, Some(answer)), NOW);
     }
 
