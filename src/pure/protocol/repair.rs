@@ -200,22 +200,19 @@ impl Facts {
     /// # Errors
     /// No repair is possible, or a person has to choose one.
     pub fn repair(&self, count_from: Option<Offset>) -> Result<Option<RepairPlan>, Refused> {
-        let Err(stop) = self.diagnose() else {
-            return Ok(None);
-        };
+        let Err(stop) = self.diagnose() else { return Ok(None) };
         let tail = self.ledger.as_ref().map(|l| l.tail.to);
         let p = self.committed.as_ref().map(Committed::p);
         let commit = |to: Offset| Some(self.commit(tail.unwrap_or(to), to, self.entry()));
         Ok(Some(match stop {
             Stop::Unreadable(_) => return Err(Refused::Unreadable),
             Stop::NothingCommitted { tail } => {
-                let archived = if self.sinks.counts { None } else { Some(tail) };
-                let p = count_from.or(archived).or(self.published);
+                let p = count_from.or((!self.sinks.counts).then_some(tail)).or(self.published);
                 let p = p.ok_or(Refused::Choice { archived: tail })?;
                 RepairPlan { put: None, commit: commit(p) }
             }
             Stop::ResultsUnknown { known, end, .. } => {
-                self.go_on_merging(count_from.ok_or(Refused::Merged { known, end })?)
+                self.go_on_merging(count_from, Refused::Merged { known, end })?
             }
             Stop::CommittedBeyondLedger { tail, .. } => {
                 RepairPlan { put: None, commit: commit(p.unwrap_or(tail)) }
@@ -288,12 +285,13 @@ impl Facts {
 
     /// The merge goes on at this offset: with the open windows of the newest count that can be
     /// read, if that one was published just before.
-    fn go_on_merging(&self, to: Offset) -> RepairPlan {
+    fn go_on_merging(&self, to: Option<Offset>, unless: Refused) -> Result<RepairPlan, Refused> {
+        let to = to.ok_or(unless)?;
         let known = self.merged.as_ref().err().and_then(|unsure| unsure.known);
         let known = known.filter(|known| known.p == to).unwrap_or(KnownPosition::none(to));
         let (_, mut metadata) = self.commit(to, to, None);
         metadata.marks = known.marks;
-        RepairPlan { put: None, commit: Some((known.replay, metadata)) }
+        Ok(RepairPlan { put: None, commit: Some((known.replay, metadata)) })
     }
 
     /// The incarnation after this partition's, or the one that other partitions are in already.

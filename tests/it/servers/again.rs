@@ -199,8 +199,8 @@ pub(crate) fn counts_that_nobody_can_read(cluster: &Cluster) {
     cluster.create_topic(counts, 1);
     let mapping = format!(
         "[mapping.{name}]\ntopics = [\"{topic}\"]\n[mapping.{name}.wordcount]\noutput_topic = \
-         \"{counts}\"\nwindow = \"1s\"\ntime = \"arrival\"\npartials = {{ partitions = 1 }}\narchive \
-         = false\n"
+         \"{counts}\"\nwindow = \"1s\"\ntime = \"arrival\"\narchive = false\npartials = {{ \
+         partitions = 1 }}\n"
     );
     let config = watchful(cluster, name, &mapping);
     let producer = cluster.producer();

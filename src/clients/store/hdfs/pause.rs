@@ -77,8 +77,8 @@ impl Refused {
         let Refused { kind, detail, .. } = self;
         let text = match kind {
             ErrorKind::Authentication => format!(
-                "{detail}. A daemon that runs tries no other login before some minutes are over, or \
-                 before {keytab} has changed, so that no account is locked"
+                "{detail}. A daemon that runs tries no other login before some minutes are over, \
+                 or before {keytab} has changed, so that no account is locked"
             ),
             _ => detail.clone(),
         };
