@@ -202,8 +202,8 @@ impl Clients {
         let _ = self.replace(by, by.first);
     }
 
-    /// Puts another client, which asks this NameNode first, in the place of one that is in use. What
-    /// was known of that one; [`None`] if it is in use no more, or if no other can be built.
+    /// Puts another client, which asks this NameNode first, in the place of one that is in use.
+    /// What was known of that one; [`None`] if it is in use no more, or if no other can be built.
     fn replace(&self, by: &InUse, first: usize) -> Option<ClientHealth> {
         let number = by.number.wrapping_add(1);
         match (self.build)(Asks::First(first)) {

@@ -35,8 +35,8 @@ pub(super) fn of_kms(text: &str) -> Option<(ErrorKind, String)> {
     })
 }
 
-/// Parts of what a KMS says of a token that it has issued and does not know: it was started anew, or
-/// the token has expired. It says so with 403, as of a missing right, and hdfs-native keeps the
+/// Parts of what a KMS says of a token that it has issued and does not know: it was started anew,
+/// or the token has expired. It says so with 403, as of a missing right, and hdfs-native keeps the
 /// token.
 const FORGOTTEN: [&str; 3] = ["InvalidToken", "can't be found in cache", "is expired"];
 
