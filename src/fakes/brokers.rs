@@ -167,7 +167,7 @@ impl Positions for Brokers {
         let log = OffsetRange { from: Offset(start), to: Offset(end) };
         let partials = counts_into.map(|topic| self.id_of(topic)).transpose()?;
         let (topic_id, first) = (self.id_of(&tp.topic)?, Offset(0));
-        Ok(PositionsRead { topic_id, partials, committed, log, first, past: None })
+        Ok(PositionsRead { topic_id, partials, committed, log, first, past: Ok(None) })
     }
 
     fn log(&self, tp: &TopicPartition) -> Result<LogAnswer, KafkaError> {

@@ -25,7 +25,7 @@ use std::sync::{Arc, OnceLock};
 
 use lanes::{LAST, Lanes, Place};
 use libtest_mimic::{Arguments, Trial};
-use support::{Cluster, is_too_late, log, recording, secured};
+use support::{Cluster, beside, is_too_late, log, recording, secured};
 
 /// Scenarios of one cluster that run at the same time.
 const SIDE_BY_SIDE: usize = 3;
@@ -113,18 +113,33 @@ fn plan(one_by_one: bool) -> Vec<Planned> {
         Planned { name: name.into(), place, run }
     });
     all.extend(secured);
-    let name = "secure::a_mapping_whose_rights_are_taken_away".into();
-    let run = Box::new(|_| secure::a_mapping_whose_rights_are_taken_away());
+    let compared: [(&str, fn()); 2] = [
+        (
+            "secure::a_mapping_whose_rights_are_taken_away",
+            secure::a_mapping_whose_rights_are_taken_away,
+        ),
+        (STORES, secure::a_mapping_whose_stores_are_away),
+    ];
     let place = Place { lane: LAST, stage: 0, width: 1 };
-    all.push(Planned { name, place, run });
+    all.extend(compared.map(|(name, run)| {
+        let run = Box::new(move |_| run());
+        Planned { name: name.into(), place, run }
+    }));
     for named in alerts::scenarios() {
         assert!(all.iter().any(|p| p.name == named), "tests/it/alerts.toml: no scenario {named}");
     }
     all
 }
 
-/// What can't be tried on this machine.
+/// None of its resources is broken in every run.
+const STORES: &str = "secure::a_mapping_whose_stores_are_away";
+
 fn is_ignored(name: &str) -> bool {
+    is_impossible(name) || name == STORES && !beside::are_all_wanted()
+}
+
+/// What can't be tried on this machine.
+fn is_impossible(name: &str) -> bool {
     name.starts_with("network::") && !network::can_be_apart()
 }
 
@@ -199,7 +214,7 @@ fn main() -> ExitCode {
         let named = Trial::test(p.name.clone(), || Ok(()));
         !arguments.is_filtered_out(&named) && !is_ignored(&p.name)
     };
-    for p in all.iter().filter(|p| is_ignored(&p.name) && !arguments.list) {
+    for p in all.iter().filter(|p| is_impossible(&p.name) && !arguments.list) {
         if !arguments.is_filtered_out(&Trial::test(p.name.clone(), || Ok(()))) {
             support::not_tried(&p.name, network::NOT_APART);
         }

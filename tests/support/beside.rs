@@ -47,8 +47,13 @@ impl<T> Resource<T> {
     }
 
     fn is_wanted(&self) -> bool {
-        self.always || std::env::var("ALLUVIUM_RESOURCES").is_ok_and(|v| v == "all")
+        self.always || are_all_wanted()
     }
+}
+
+/// Whether the run has those that take their time, too.
+pub fn are_all_wanted() -> bool {
+    std::env::var("ALLUVIUM_RESOURCES").is_ok_and(|v| v == "all")
 }
 
 /// What the steady mapping's records are followed to.

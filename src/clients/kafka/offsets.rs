@@ -16,7 +16,7 @@ use crate::clients::kafka::{describe, published};
 use crate::common::config::Start;
 use crate::pure::formats::metadata::MetadataError;
 use crate::pure::protocol::machine::LogAnswer;
-use crate::pure::protocol::{Committed, KnownPosition};
+use crate::pure::protocol::{Committed, Published};
 use crate::pure::record::{Offset, OffsetRange, TopicPartition};
 
 /// A committed offset as it was read. An error where its metadata is of another program or
@@ -225,9 +225,8 @@ pub struct PositionsRead {
     pub log: OffsetRange,
     /// The offset at which the partition starts if nothing is committed.
     pub first: Offset,
-    /// The position that the published counts give, if nothing is committed; [`None`] if there are
-    /// none.
-    pub past: Option<KnownPosition>,
+    /// The position that the published counts give, if nothing is committed.
+    pub past: Published,
 }
 
 /// [`Positions`] by a consumer, which is made after those who ask.
@@ -359,7 +358,7 @@ impl Positions for BrokerPositions {
         };
         let past = match merges_into.filter(|_| committed.is_none() && log.from < log.to) {
             Some(output) => published::merged_past(&self.config, output, tp, log)?,
-            None => None,
+            None => Ok(None),
         };
         Ok(PositionsRead { topic_id, partials, committed, log, first, past })
     }

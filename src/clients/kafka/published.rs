@@ -1,6 +1,6 @@
 //! What the published counts themselves say about positions, should the committed ones be lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -12,7 +12,7 @@ use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
 use crate::clients::kafka::headers::headers_of;
 use crate::clients::kafka::settings::Quiet;
 use crate::pure::formats::header::{AlluviumHeader, Content, HeaderError, Merged, NAME};
-use crate::pure::protocol::KnownPosition;
+use crate::pure::protocol::{KnownPosition, Published, Unsure};
 use crate::pure::record::{Offset, OffsetRange, Record, Timestamp, TopicPartition};
 
 /// After this time without an answer of the brokers, the scan is given up.
@@ -22,58 +22,55 @@ const SILENCE: Duration = Duration::from_secs(30);
 const SLACK_MILLIS: i64 = 3_600_000;
 
 /// The offset at which the results of `source` end, by the ranges in the headers of all counts that
-/// were published after `since` (milliseconds); at least `known`.
+/// were published after `since` (milliseconds); at least `known`. `Err`: why that is not sure.
 ///
 /// The offset is exact, except that records without a word may follow it; those count nothing.
-/// [`None`] if counts of that time may be gone from the output topic.
 ///
 /// # Errors
-/// The brokers don't answer, or a count does not say of which offsets it is.
+/// The brokers don't answer.
 pub fn results_end(
     config: &ClientConfig,
     output: &str,
     source: &TopicPartition,
     known: Offset,
     since: i64,
-) -> Result<Option<Offset>, KafkaError> {
+) -> Result<Result<Offset, String>, KafkaError> {
     let mut scan = Scan::new(config, output)?;
-    if !scan.seek(since)? {
-        return Ok(None);
-    }
+    let mut heard = Heard::begin(output, source, scan.seek(since)?);
     let mut end = known;
-    scan.each(|record| {
-        if let Some(header) = header_of(record, source)? {
+    scan.each(|partition, record| {
+        if let Some(header) = heard.take(partition, record) {
             end = end.max(header.range.to);
         }
-        Ok(())
     })?;
-    Ok(Some(end))
+    Ok(heard.doubt().map_or(Ok(end), Err))
 }
 
 /// Positions and marks of a partition of the partials topic, as they were committed with the last
-/// counts that were published of it. [`None`] if there are none.
+/// counts that were published of it.
 ///
 /// The positions are exact: what was committed after that has published nothing, so reading it
 /// again publishes it once.
 ///
 /// # Errors
-/// The brokers don't answer, or a count does not say of which offsets it is.
+/// The brokers don't answer.
 pub fn merged_past(
     config: &ClientConfig,
     output: &str,
     partials: &TopicPartition,
     log: OffsetRange,
-) -> Result<Option<KnownPosition>, KafkaError> {
+) -> Result<Published, KafkaError> {
     // Counts of what the log still has were published since its first record came.
-    let Some(since) = first_time(config, partials, log)? else { return Ok(None) };
+    let Some(since) = first_time(config, partials, log)? else { return Ok(Ok(None)) };
     let mut scan = Scan::new(config, output)?;
-    let _ = scan.seek(since.saturating_sub(SLACK_MILLIS))?;
+    let gone = scan.seek(since.saturating_sub(SLACK_MILLIS))?;
+    let mut heard = Heard::begin(output, partials, gone);
     let mut last: Option<KnownPosition> = None;
-    scan.each(|record| {
-        let Some(AlluviumHeader { content, range, .. }) = header_of(record, partials)? else {
-            return Ok(());
+    scan.each(|partition, record| {
+        let Some(AlluviumHeader { content, range, .. }) = heard.take(partition, record) else {
+            return;
         };
-        let Content::Count { merged: Some(merged), .. } = content else { return Ok(()) };
+        let Content::Count { merged: Some(merged), .. } = content else { return };
         // A commit that only closes windows moves no P; none of these goes back.
         let order = |past: &KnownPosition| {
             (past.p, past.marks.watermark, past.marks.in_parts_until, past.replay)
@@ -81,9 +78,65 @@ pub fn merged_past(
         let Merged { offset: replay, marks } = merged;
         let past = KnownPosition { p: range.to, replay, marks };
         last = last.filter(|last| order(&past) < order(last)).or(Some(past));
-        Ok(())
     })?;
-    Ok(last.filter(|past| log.from <= past.p))
+    Ok(match heard.doubt() {
+        None => Ok(last),
+        Some(why) => Err(Unsure { known: last.filter(|past| log.from <= past.replay), why }),
+    })
+}
+
+/// What the counts in a topic say of one partition, and what nobody can read of them.
+///
+/// The commits of a partition come one after the other, and so do its counts in each partition of
+/// the topic. So a record there that can't be read, or that is gone, is of the last commit, or
+/// hides a later one, only where no count of the partition follows it.
+struct Heard<'a> {
+    topic: &'a str,
+    of: &'a TopicPartition,
+    /// By the topic's partition: why its last counts may be unknown.
+    unknown: BTreeMap<i32, String>,
+}
+
+impl<'a> Heard<'a> {
+    /// `gone`: partitions of the topic that lack records which may be counts, and where they begin.
+    fn begin(topic: &'a str, of: &'a TopicPartition, gone: BTreeMap<i32, Offset>) -> Heard<'a> {
+        let lacks = |(partition, low): (i32, Offset)| {
+            let why = format!(
+                "{topic}/{partition} begins at offset {low}, and records before it, which may be \
+                 counts of {of}, are gone; no record that is left there is one"
+            );
+            (partition, why)
+        };
+        Heard { topic, of, unknown: gone.into_iter().map(lacks).collect() }
+    }
+
+    /// The header of a record, if it is a count of the partition.
+    fn take<'r>(&mut self, partition: i32, record: &Record<'r>) -> Option<AlluviumHeader<'r>> {
+        match header_of(record, self.of) {
+            Ok(header) => {
+                if header.is_some() {
+                    let _ = self.unknown.remove(&partition);
+                }
+                header
+            }
+            Err(e) => {
+                let why = unreadable(self.topic, partition, record.offset, e);
+                let _ = self.unknown.insert(partition, why);
+                None
+            }
+        }
+    }
+
+    /// Why a later commit than those that were heard of may have published counts; [`None`] if
+    /// none has.
+    fn doubt(self) -> Option<String> {
+        let others = self.unknown.len().saturating_sub(1);
+        let first = self.unknown.into_values().next()?;
+        Some(match others {
+            0 => first,
+            _ => format!("{first}; {others} other partitions of the topic are like this one"),
+        })
+    }
 }
 
 /// The header of a count that was made of records of `source`; [`None`] for other counts, and for
@@ -112,9 +165,9 @@ fn first_time(
     only.add_partition_offset(&tp.topic, tp.partition, RdOffset::Offset(log.from.0))
         .map_err(|e| scan.failed(&e))?;
     (scan.open, scan.from) = ([tp.partition].into(), only);
-    scan.until(|record| {
+    scan.until(|_, record| {
         time = record.timestamp.millis();
-        Ok(time.is_some())
+        time.is_some()
     })?;
     Ok(time)
 }
@@ -147,8 +200,9 @@ impl<'a> Scan<'a> {
         KafkaError::new(format!("read {:?}", self.topic), e)
     }
 
-    /// Begins with what was written since; false if something of that time may be gone.
-    fn seek(&mut self, since: i64) -> Result<bool, KafkaError> {
+    /// Begins with what was written since. The partitions of which something of that time may be
+    /// gone, and the offsets at which they begin.
+    fn seek(&mut self, since: i64) -> Result<BTreeMap<i32, Offset>, KafkaError> {
         let mut times = TopicPartitionList::new();
         for id in &self.open {
             times
@@ -157,41 +211,39 @@ impl<'a> Scan<'a> {
         }
         let found = self.consumer.offsets_for_times(times, CALL_TIMEOUT);
         self.from = found.map_err(|e| self.failed(&e))?;
-        let mut whole = !self.open.is_empty();
+        let mut gone = BTreeMap::new();
         for id in &self.open {
             let ends = self.consumer.fetch_watermarks(self.topic, *id, CALL_TIMEOUT);
-            let (low, _) = ends.map_err(|e| self.failed(&e))?;
+            let (low, high) = ends.map_err(|e| self.failed(&e))?;
             let first = self.from.find_partition(self.topic, *id).map(|e| e.offset());
-            whole &= low <= 0 || first != Some(RdOffset::Offset(low));
+            // A record that is left, and that is older, shows that all of that time are left.
+            let is_first = first == Some(RdOffset::Offset(low)) || low == high;
+            if 0 < low && is_first {
+                let _ = gone.insert(*id, Offset(low));
+            }
             if !matches!(first, Some(RdOffset::Offset(_))) {
                 let end = self.from.set_partition_offset(self.topic, *id, RdOffset::End);
                 end.map_err(|e| self.failed(&e))?;
             }
         }
-        Ok(whole)
+        Ok(gone)
     }
 
-    fn each(
-        self,
-        mut visit: impl FnMut(&Record<'_>) -> Result<(), HeaderError>,
-    ) -> Result<(), KafkaError> {
-        self.until(|record| visit(record).map(|()| false))
+    fn each(self, mut visit: impl FnMut(i32, &Record<'_>)) -> Result<(), KafkaError> {
+        self.until(|partition, record| {
+            visit(partition, record);
+            false
+        })
     }
 
     /// Reads until `enough` says so, or the end.
-    fn until(
-        mut self,
-        mut enough: impl FnMut(&Record<'_>) -> Result<bool, HeaderError>,
-    ) -> Result<(), KafkaError> {
+    fn until(mut self, mut enough: impl FnMut(i32, &Record<'_>) -> bool) -> Result<(), KafkaError> {
         self.consumer.assign(&self.from).map_err(|e| self.failed(&e))?;
         let (mut heard, mut fault) = (Instant::now(), None);
         while !self.open.is_empty() {
             match self.consumer.poll(Duration::from_millis(100)) {
-                Some(Ok(m)) => match visit(&m, &mut enough) {
-                    Ok(true) => return Ok(()),
-                    Ok(false) => heard = Instant::now(),
-                    Err(e) => return Err(self.failed(&unreadable(self.topic, &m, e))),
-                },
+                Some(Ok(m)) if visit(&m, &mut enough) => return Ok(()),
+                Some(Ok(_)) => heard = Instant::now(),
                 Some(Err(Rd::PartitionEOF(id))) => {
                     let _ = self.open.remove(&id);
                     heard = Instant::now();
@@ -209,34 +261,28 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Names a record whose header can't be read, and what a person does about it.
-fn unreadable(topic: &str, m: &BorrowedMessage<'_>, e: HeaderError) -> String {
+/// Names a record whose header can't be read.
+fn unreadable(topic: &str, partition: i32, offset: Offset, e: HeaderError) -> String {
     let why = match e {
         HeaderError::Malformed => "is damaged, or another program has written it",
         HeaderError::Version => "is of a version that this build does not know",
     };
     format!(
-        "the header {NAME:?} of the record at {topic}/{}, offset {}, {why}: so nobody knows of \
-         which offsets the published counts are. Use the version that wrote it, or give the offset \
-         yourself: for a source partition with `alluvium repair` and --count-from, for a partition \
-         of partial counts with kafka-consumer-groups --reset-offsets while the group is stopped",
-        m.partition(),
-        m.offset(),
+        "the header {NAME:?} of the record at {topic}/{partition}, offset {offset}, {why}, and no \
+         later record there says of which offsets the published counts are"
     )
 }
 
-fn visit(
-    m: &BorrowedMessage<'_>,
-    enough: &mut impl FnMut(&Record<'_>) -> Result<bool, HeaderError>,
-) -> Result<bool, HeaderError> {
+fn visit(m: &BorrowedMessage<'_>, enough: &mut impl FnMut(i32, &Record<'_>) -> bool) -> bool {
     let headers = headers_of(m);
-    enough(&Record {
+    let record = Record {
         offset: Offset(m.offset()),
         timestamp: m.timestamp().to_millis().map_or(Timestamp::Missing, Timestamp::Create),
         key: None,
         value: None,
         headers: &headers,
-    })
+    };
+    enough(m.partition(), &record)
 }
 
 #[cfg(test)]
@@ -278,5 +324,57 @@ mod tests {
         };
         let source = TopicPartition { topic: "t".into(), partition: 3 };
         assert_eq!(header_of(&record, &source), Ok(None));
+    }
+
+    /// Offers the headers of records of a topic, in order, by the partitions in which they lie.
+    fn doubt(gone: &[i32], records: &[(i32, &str)]) -> Option<String> {
+        let of = TopicPartition { topic: "t".into(), partition: 3 };
+        let gone = gone.iter().map(|partition| (*partition, Offset(7))).collect();
+        let mut heard = Heard::begin("o", &of, gone);
+        for (offset, (partition, header)) in (0..).zip(records) {
+            let headers = [(NAME.as_bytes(), Some(header.as_bytes()))];
+            let record = Record {
+                offset: Offset(offset),
+                timestamp: Timestamp::Missing,
+                key: None,
+                value: None,
+                headers: &headers,
+            };
+            let _ = heard.take(*partition, &record);
+        }
+        heard.doubt()
+    }
+
+    #[test]
+    fn what_cannot_be_read_matters_until_a_later_count_of_the_partition_follows_it() {
+        let (ours, other, damaged) = ("1;0;10;final;3;4;9;t", "1;0;10;final;4;4;9;t", "1;0;10");
+        for records in [
+            &[(0, ours)][..],
+            &[(0, damaged), (0, ours)],
+            &[(0, damaged), (0, other), (0, damaged), (0, ours), (1, other)],
+        ] {
+            assert_eq!(doubt(&[], records), None, "{records:?}");
+        }
+        for (records, offset) in [
+            (&[(0, damaged)][..], 0),
+            (&[(0, ours), (0, damaged)], 1),
+            (&[(0, damaged), (1, ours), (0, other)], 0),
+        ] {
+            let why = doubt(&[], records).expect("a doubt");
+            assert!(why.contains(&format!("o/0, offset {offset}, is damaged")), "{why}");
+        }
+        let why = doubt(&[], &[(0, damaged), (1, damaged), (2, "9;0")]).expect("a doubt");
+        assert!(why.contains("2 other partitions"), "{why}");
+    }
+
+    #[test]
+    fn counts_that_are_gone_matter_until_a_later_one_of_the_partition_is_left() {
+        let (ours, other) = ("1;0;10;final;3;4;9;t", "1;0;10;final;4;4;9;t");
+        assert_eq!(doubt(&[0], &[(0, ours)]), None);
+        assert_eq!(doubt(&[0, 1], &[(1, other), (1, ours), (0, ours)]), None);
+        for records in [&[][..], &[(0, other)], &[(1, ours)]] {
+            let why = doubt(&[0], records).expect("a doubt");
+            assert!(why.contains("o/0 begins at offset 7") && why.contains("t/3"), "{why}");
+        }
     }
 }

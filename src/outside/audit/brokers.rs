@@ -238,6 +238,7 @@ impl Brokers {
         }
         let (positions, of, start) = (self.positions.clone(), tp.clone(), role.start);
         let partials = role.counts_into().map(String::from);
+        let merges_into = role.merges_into().map(String::from);
         let consumer = Arc::clone(&self.consumer);
         let read = blocking(move || {
             let there = match &partials {
@@ -245,7 +246,7 @@ impl Brokers {
                 None => false,
             };
             let asked = partials.as_deref().filter(|_| there);
-            let mut read = positions.read(&of, start, None, asked)?;
+            let mut read = positions.read(&of, start, merges_into.as_deref(), asked)?;
             if partials.is_some() && !there {
                 read.partials = Some(ABSENT.into());
             }
@@ -270,6 +271,7 @@ impl Brokers {
             }
         }
         let known = read.committed.is_some() || tail.is_some();
+        let known = known || read.past != Ok(None);
         let committed = read.committed.transpose().map_err(|e| e.to_string());
         let committed = unreadable.map_or(committed, Err);
         let facts = committed.map_err(Stop::Unreadable).map(|committed| Facts {
@@ -286,6 +288,7 @@ impl Brokers {
             log: read.log,
             start: read.first,
             published: None,
+            merged: read.past,
         });
         Ok(Some(Diagnosis { tp: tp.clone(), role, ledger, tail, known, facts }))
     }

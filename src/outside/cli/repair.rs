@@ -328,12 +328,9 @@ impl Repair {
     ) -> Result<(), LookError> {
         // Other entries than those of data don't know P.
         let tail = looked.tail.as_ref().filter(|e| e.kind == EntryKind::Data);
-        let (Some(tail), Some(count)) = (tail, &looked.role.count) else {
+        let (Some(tail), Some(count), None) = (tail, &looked.role.count, self.count_from) else {
             return Ok(());
         };
-        if self.count_from.is_some() {
-            return Ok(());
-        }
         let counts = count.merge.as_ref().map_or(&count.output_topic, |merge| &merge.topic);
         let (config, output) = (Arc::clone(config), counts.clone());
         let (tp, known, since) =
@@ -341,10 +338,13 @@ impl Repair {
         let end = blocking(move || {
             published::results_end(&consumer_config(&config)?, &output, &tp, known, since)
         });
-        let end = end.await?;
-        if let (Ok(Facts { published, .. }), Some(end)) = (&mut looked.facts, end) {
-            say(&format!("    the counts in {counts:?} cover the records below {end}"));
-            *published = Some(end);
+        match (&mut looked.facts, end.await?) {
+            (Ok(Facts { published, .. }), Ok(end)) => {
+                say(&format!("    the counts in {counts:?} cover the records below {end}"));
+                *published = Some(end);
+            }
+            (_, Err(why)) => say(&format!("    {why}")),
+            (Err(_), Ok(_)) => {}
         }
         Ok(())
     }

@@ -23,6 +23,8 @@ pub mod settle;
 
 #[cfg(test)]
 mod search;
+#[cfg(test)]
+mod tests_of_repair;
 
 pub use crate::pure::formats::entry::{
     AttemptId, Entry, EntryKey, EntryKind, EntryName, FileRef, Head,
@@ -33,6 +35,6 @@ pub use crate::pure::formats::metadata::Metadata;
 pub use append::{AppendFacts, AppendVerdict};
 pub use committed::Committed;
 pub use machine::Machine;
-pub use partition::{KnownPosition, Partition, Plan, Sinks};
+pub use partition::{KnownPosition, Partition, Plan, Published, Sinks, Unsure};
 pub use recovery::{Identity, LedgerTail, OnGap, Stop};
 pub use settle::{Settle, settle};

@@ -132,6 +132,13 @@ pub enum Stop {
          or the topic was replaced. Nothing is read until the log is as long again"
     )]
     BeyondLog { position: Offset, end: Offset },
+    #[error(
+        "the group has no committed offset for this partition of partial counts, and the \
+         published counts do not say for sure which of its records they have: {why}. The counts \
+         that can be read end at offset {known}, and the partition ends at {end}. A person decides \
+         where the merge continues"
+    )]
+    ResultsUnknown { why: String, known: Offset, end: Offset },
     #[error("{0}. A newer version may have written it; nothing was changed")]
     Unreadable(String),
 }
@@ -156,6 +163,7 @@ impl Stop {
             Stop::ArchiveGap { .. } => "archive_gap",
             Stop::ResultsGap { .. } => "results_gap",
             Stop::BeyondLog { .. } => "beyond_log",
+            Stop::ResultsUnknown { .. } => "results_unknown",
             Stop::Unreadable(_) => "unreadable",
         }
     }

@@ -20,7 +20,7 @@ use crate::pure::protocol::machine::{
     Effect, Input, LedgerQuestion, Machine, Moment, PositionsAnswer, ReadStep, Setup, StopReason,
     Ticket,
 };
-use crate::pure::protocol::partition::Sinks;
+use crate::pure::protocol::partition::{KnownPosition, Published, Sinks};
 use crate::pure::protocol::recovery::{Identity, LedgerTail, OnGap, Stop};
 use crate::pure::record::{Offset, OffsetRange};
 
@@ -52,6 +52,8 @@ pub struct Facts {
     pub start: Offset,
     /// P as the published counts themselves tell it, if they could be read.
     pub published: Option<Offset>,
+    /// The same of a partition of partial counts, where nothing is committed.
+    pub merged: Published,
 }
 
 /// What is to be done, in this order.
@@ -94,6 +96,13 @@ pub enum Refused {
          daemon.topics_refresh while it runs; repair again then"
     )]
     NoPartials,
+    #[error(
+        "what is left does not say which partial counts were published: give the offset at which \
+         the merge continues with --count-from OFFSET. With {end} nothing is published twice, and \
+         what was not published of the records below {end} is left out; with {known} nothing is \
+         left out, and what the counts that can't be read have published is published again"
+    )]
+    Merged { known: Offset, end: Offset },
     #[error("this build can't read what is written there: use the version that wrote it")]
     Unreadable,
 }
@@ -174,7 +183,7 @@ impl Facts {
             committed: Ok(self.committed.clone()),
             log: self.log,
             first: self.start,
-            published: None,
+            published: self.merged.clone(),
         };
         Input::Positions(ticket, Some(answer))
     }
@@ -191,19 +200,19 @@ impl Facts {
     /// # Errors
     /// No repair is possible, or a person has to choose one.
     pub fn repair(&self, count_from: Option<Offset>) -> Result<Option<RepairPlan>, Refused> {
-        let Err(stop) = self.diagnose() else {
-            return Ok(None);
-        };
+        let Err(stop) = self.diagnose() else { return Ok(None) };
         let tail = self.ledger.as_ref().map(|l| l.tail.to);
         let p = self.committed.as_ref().map(Committed::p);
         let commit = |to: Offset| Some(self.commit(tail.unwrap_or(to), to, self.entry()));
         Ok(Some(match stop {
             Stop::Unreadable(_) => return Err(Refused::Unreadable),
             Stop::NothingCommitted { tail } => {
-                let archived = if self.sinks.counts { None } else { Some(tail) };
-                let p = count_from.or(archived).or(self.published);
+                let p = count_from.or((!self.sinks.counts).then_some(tail)).or(self.published);
                 let p = p.ok_or(Refused::Choice { archived: tail })?;
                 RepairPlan { put: None, commit: commit(p) }
+            }
+            Stop::ResultsUnknown { known, end, .. } => {
+                self.go_on_merging(count_from, Refused::Merged { known, end })?
             }
             Stop::CommittedBeyondLedger { tail, .. } => {
                 RepairPlan { put: None, commit: commit(p.unwrap_or(tail)) }
@@ -274,6 +283,17 @@ impl Facts {
         RepairPlan { put: None, commit: Some((offset, metadata)) }
     }
 
+    /// The merge goes on at this offset: with the open windows of the newest count that can be
+    /// read, if that one was published just before.
+    fn go_on_merging(&self, to: Option<Offset>, unless: Refused) -> Result<RepairPlan, Refused> {
+        let to = to.ok_or(unless)?;
+        let known = self.merged.as_ref().err().and_then(|unsure| unsure.known);
+        let known = known.filter(|known| known.p == to).unwrap_or(KnownPosition::none(to));
+        let (_, mut metadata) = self.commit(to, to, None);
+        metadata.marks = known.marks;
+        Ok(RepairPlan { put: None, commit: Some((known.replay, metadata)) })
+    }
+
     /// The incarnation after this partition's, or the one that other partitions are in already.
     fn next(&self) -> u32 {
         self.ledger
@@ -313,168 +333,5 @@ impl Facts {
             partials: self.partials.clone(),
         };
         (if archive { a.min(p) } else { p }, metadata)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pure::formats::entry::{AttemptId, Head};
-
-    fn identity(topic_id: &str) -> Arc<Identity> {
-        Arc::new(Identity { root: "r".into(), topic_id: topic_id.into() })
-    }
-
-    fn ledger(incarnation: u32, to: i64, topic_id: &str) -> LedgerTail {
-        let key = if to == 0 { EntryKey::Genesis } else { EntryKey::At(Offset(0)) };
-        let tail = Head { key, attempt: AttemptId(1), to: Offset(to) };
-        LedgerTail { tail, of: identity(topic_id), incarnation }
-    }
-
-    fn committed(offset: i64, p: i64, incarnation: u32) -> Committed {
-        let entry = Some(EntryName { incarnation, key: EntryKey::Genesis });
-        let (root, topic_id) = ("r".into(), "t".into());
-        let (marks, partials) = (Marks { watermark: Some(4), ..Marks::default() }, None);
-        let p = Offset(p);
-        let metadata = Metadata { p, entry, root, topic_id, marks, lost: None, partials };
-        Committed { offset: Offset(offset), metadata: Some(metadata) }
-    }
-
-    /// Ten records; five of them archived, seven counted.
-    fn whole() -> Facts {
-        Facts {
-            sinks: Sinks { counts: true, archive: true, keeps_state: false },
-            identity: identity("t"),
-            partials: None,
-            on_gap: OnGap::Stop,
-            committed: Some(committed(5, 7, 0)),
-            ledger: Some(ledger(0, 5, "t")),
-            newest: 0,
-            log: OffsetRange { from: Offset(0), to: Offset(10) },
-            start: Offset(0),
-            published: None,
-        }
-    }
-
-    /// Does what a repair says, to the facts.
-    fn carry_out(facts: &mut Facts, repair: RepairPlan) {
-        if let Some(put) = repair.put {
-            let mut new = ledger(put.incarnation, put.range.to.0, "");
-            new.of = Arc::clone(&facts.identity);
-            if put.kind == EntryKind::Genesis {
-                new.tail.key = EntryKey::Genesis;
-            }
-            facts.newest = facts.newest.max(put.incarnation);
-            facts.ledger = Some(new);
-        }
-        if let Some((offset, metadata)) = repair.commit {
-            let text = metadata.encode(offset);
-            facts.committed = Some(Committed::decode(offset, &text).unwrap());
-        }
-    }
-
-    /// Every way to be stopped: the repair leads to an owner that goes on, with these positions;
-    /// also if it dies between its two steps.
-    #[test]
-    fn every_stop_has_its_cure() {
-        type Break = fn(&mut Facts);
-        let cases: [(&str, Break, (i64, i64)); 10] = [
-            ("nothing_committed", |f| (f.committed, f.published) = (None, Some(Offset(7))), (5, 7)),
-            ("no_ledger", |f| f.ledger = None, (5, 7)),
-            ("committed_beyond_ledger", |f| f.ledger = Some(ledger(0, 3, "t")), (3, 7)),
-            ("other_topic", |f| f.identity = identity("u"), (0, 0)),
-            (
-                "other_topic",
-                |f| (f.identity, f.newest, f.start) = (identity("u"), 4, Offset(2)),
-                (2, 2),
-            ),
-            ("other_incarnation", |f| f.ledger = Some(ledger(1, 0, "t")), (0, 0)),
-            ("archive_gap", |f| f.log.from = Offset(9), (9, 9)),
-            (
-                "results_gap",
-                |f| {
-                    (f.log.from, f.ledger) = (Offset(8), Some(ledger(0, 9, "t")));
-                },
-                (9, 8),
-            ),
-            ("beyond_log", |f| f.log.to = Offset(4), (4, 4)),
-            (
-                "other_root",
-                |f| {
-                    f.identity = Arc::new(Identity { root: "s".into(), topic_id: "t".into() });
-                    f.ledger = None;
-                },
-                (5, 7),
-            ),
-        ];
-        for (label, change, (a, p)) in cases {
-            for dies in [false, true] {
-                let mut facts = whole();
-                change(&mut facts);
-                assert_eq!(facts.diagnose().unwrap_err().label(), label);
-                let mut rounds = 0;
-                while let Some(mut repair) = facts.repair(None).unwrap() {
-                    if dies && rounds == 0 && repair.put.is_some() {
-                        repair.commit = None;
-                    }
-                    carry_out(&mut facts, repair);
-                    rounds += 1;
-                    assert!(rounds < 5, "{label}: {:?}", facts.diagnose());
-                }
-                let machine = facts.diagnose().unwrap();
-                let part = machine.rules().unwrap();
-                assert_eq!((part.a(), part.p()), (Some(Offset(a)), Some(Offset(p))), "{label}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_only_a_person_knows_is_asked() {
-        let mut facts = Facts { committed: None, ..whole() };
-        assert_eq!(facts.repair(None), Err(Refused::Choice { archived: Offset(5) }));
-        for (from, f) in [(0, 0), (5, 5), (8, 5)] {
-            let (offset, m) = facts.repair(Some(Offset(from))).unwrap().unwrap().commit.unwrap();
-            assert_eq!((offset, m.p), (Offset(f), Offset(from)));
-        }
-        facts.sinks.counts = false;
-        let (offset, _) = facts.repair(None).unwrap().unwrap().commit.unwrap();
-        assert_eq!(offset, Offset(5), "without counts the ledger knows it all");
-    }
-
-    /// The old topic of partial counts is gone, and with it what the open windows had counted.
-    #[test]
-    fn another_partials_topic_stops_until_the_loss_is_accepted() {
-        let mut facts = Facts { partials: Some("new".into()), ..whole() };
-        assert!(facts.diagnose().is_ok(), "an earlier build did not name the topic");
-        let committed = facts.committed.as_mut().unwrap();
-        committed.metadata.as_mut().unwrap().partials = Some("old".into());
-        let absent = Facts { partials: Some(ABSENT.into()), ..facts.clone() };
-        assert_eq!(absent.repair(None), Err(Refused::NoPartials));
-        let stop = facts.diagnose().unwrap_err();
-        assert_eq!(stop.label(), "other_partials");
-        assert!(stop.to_string().contains("records below offset 7"), "{stop}");
-        for (count_from, p, f, watermark) in [(None, 7, 5, Some(4)), (Some(Offset(2)), 2, 2, None)]
-        {
-            let mut facts = facts.clone();
-            let repair = facts.repair(count_from).unwrap().unwrap();
-            let (offset, m) = repair.commit.as_ref().unwrap();
-            assert_eq!((*offset, m.p, m.marks.watermark), (Offset(f), Offset(p), watermark));
-            carry_out(&mut facts, repair);
-            let machine = facts.diagnose().unwrap();
-            assert_eq!(machine.rules().unwrap().p(), Some(Offset(p)));
-            // It is made again once more.
-            facts.partials = Some("third".into());
-            assert_eq!(facts.diagnose().unwrap_err().label(), "other_partials");
-        }
-    }
-
-    #[test]
-    fn copies_and_old_backups_are_left_alone() {
-        let other = Arc::new(Identity { root: "s".into(), topic_id: "t".into() });
-        let copy = Facts { identity: other, ..whole() };
-        assert!(matches!(copy.repair(None), Err(Refused::Copy { .. })));
-        let old = Facts { committed: Some(committed(5, 7, 2)), ..whole() };
-        assert_eq!(old.repair(None), Err(Refused::OldBackup { committed: 2, ledger: 0 }));
-        assert_eq!(whole().repair(None), Ok(None), "nothing is wrong");
     }
 }

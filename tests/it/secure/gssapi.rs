@@ -129,7 +129,7 @@ fn tickets_of_others(cluster: &Cluster, dir: &Path, of_hdfs: &str) {
     std::thread::sleep(Duration::from_secs(11));
     let (code, said) = checked(&named);
     assert_eq!(code, 69, "{said}");
-    let _ = assert_line(&said, "WRONG", &["Kerberos alluvium@", "has ended at"]);
+    let _ = assert_line(&said, "WRONG", &["Kerberos alluvium@", "expired at"]);
 }
 
 /// Two daemons that have logged in to brokers and HDFS, while records arrive.

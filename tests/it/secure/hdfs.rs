@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::realm::{REALM, invented, keytab, krb5};
 use super::{canaries, gssapi, protections, refusals, renewals};
 use crate::support::load::Load;
-use crate::support::{Cluster, Daemon, alluvium, assert_each_once, eventually};
+use crate::support::{Cluster, Daemon, alluvium, assert_each_once, eventually, flush, send};
 
 const TICKET: Duration = Duration::from_secs(10);
 const NAME: &str = "secured";
@@ -103,6 +103,15 @@ fn an_encryption_zone(cluster: &Cluster) {
     let variables = [("KRB5_CONFIG", &*krb5(cluster))];
     let daemon = Daemon::start_with(&cluster.home("zone"), "z", &config, &variables);
     eventually("ready", Duration::from_secs(60), || daemon.get("/readyz").is_some());
+    // A KMS that was started anew knows none of the tokens that it has issued before.
+    let _ = cluster.run(&["kill", "kms"]);
+    let _ = cluster.run(&["start", "kms"]);
+    let producer = cluster.producer();
+    send(&producer, "zoned-in", 0, b"a line", None);
+    flush(&producer);
+    eventually("it is archived by another token", Duration::from_secs(60), || {
+        1.0 <= daemon.of_topic("alluvium_archive_position", "zoned-in")
+    });
     assert_eq!(daemon.stop(), 0);
     let identity = "/zoned/_alluvium/identity";
     let read = cluster.run(&["dfs", "-cat", identity]);
@@ -141,7 +150,7 @@ fn a_key_changes_under_a_daemon(cluster: &Cluster) {
     let before = logins();
     let _ = cluster.run(&["kill", "nn"]);
     let _ = cluster.run(&["start", "nn"]);
-    let paused = "No other login is tried before some minutes are over";
+    let paused = "A daemon that runs tries no other login before some minutes are over";
     let says = || {
         daemon.log_text().contains(paused)
             || daemon.get("/").is_some_and(|page| page.contains(paused))

@@ -15,6 +15,7 @@ mod refusals;
 mod renames;
 mod renewals;
 mod roots;
+mod stores;
 mod together;
 mod tokens;
 
@@ -23,4 +24,5 @@ pub(crate) use isolation::a_mapping_whose_rights_are_taken_away;
 pub(crate) use kafka::logins_and_rights;
 pub(crate) use namenodes::namenodes_fail_over;
 pub(crate) use roots::roots_of_every_kind;
+pub(crate) use stores::a_mapping_whose_stores_are_away;
 use together::side_by_side;

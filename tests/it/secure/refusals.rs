@@ -58,6 +58,28 @@ const ALL: [Client; 4] = [
 pub(super) fn clients_that_do_not_suit(cluster: &Cluster) {
     let dir = cluster.home("unsuitable");
     side_by_side(&ALL, |client| refused(cluster, &dir, client));
+    a_principal_without_a_name(cluster, &dir);
+}
+
+/// The NameNode's rules make names of others alone, until it is started with its files as before.
+fn a_principal_without_a_name(cluster: &Cluster, dir: &Path) {
+    let file = cluster.state.join("hdfs/conf-nn/core-site.xml");
+    let before = std::fs::read_to_string(&file).unwrap();
+    let rules = format!("RULE:[2:$1@$0](hdfs@{REALM})s/@.*//\nRULE:[2:$1@$0](HTTP@{REALM})s/@.*//");
+    let property = format!(
+        "<property><name>hadoop.security.auth_to_local</name><value>{rules}</value></property>\
+         </configuration>"
+    );
+    let restart_with = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let _ = cluster.run(&["kill", "nn"]);
+        let _ = cluster.run(&["start", "nn"]);
+    };
+    restart_with(&before.replace("</configuration>", &property));
+    let what = "a principal that no rule makes a name of";
+    let wanted = &["takes the ticket of alluvium@", "auth_to_local", "archive.kerberos.principal"];
+    refused(cluster, dir, &Client { what, wanted, ..CLIENT });
+    restart_with(&before);
 }
 
 fn refused(cluster: &Cluster, dir: &Path, client: &Client) {

@@ -20,16 +20,16 @@ const RENEWED: &str = "renewed";
 const FORGOTTEN: &str = "forgotten";
 
 /// What a timer does: kinit, again and again.
-struct Job {
+pub(super) struct Job {
     on: Arc<AtomicBool>,
     thread: JoinHandle<usize>,
     /// Whose key it logs in with.
-    keytab: PathBuf,
+    pub(super) keytab: PathBuf,
 }
 
 impl Job {
     /// The first tickets are there when this returns.
-    fn begin(cluster: &Cluster, dir: &Path) -> Job {
+    pub(super) fn begin(cluster: &Cluster, dir: &Path) -> Job {
         let (file, krb5) = (dir.join("job.keytab"), krb5(cluster));
         put(&keytab(cluster), &file);
         let mut kinit = Command::new("kinit");
@@ -52,17 +52,18 @@ impl Job {
     }
 
     /// How often it was refused.
-    fn end(self) -> usize {
+    pub(super) fn end(self) -> usize {
         self.on.store(false, Ordering::SeqCst);
         self.thread.join().unwrap()
     }
 }
 
-fn cache(dir: &Path) -> String {
+pub(super) fn cache(dir: &Path) -> String {
     format!("FILE:{}", dir.join("tickets").display())
 }
 
-fn put(from: &Path, to: &Path) {
+/// Puts a file in the place of another one, whole.
+pub(super) fn put(from: &Path, to: &Path) {
     let new = to.with_extension("new");
     let _ = std::fs::copy(from, &new).unwrap();
     std::fs::rename(&new, to).unwrap();

@@ -189,6 +189,102 @@ pub(crate) fn offsets_that_are_deleted_under_a_daemon(cluster: &Cluster) {
     assert_eq!(raw.offsets(), (0..15).map(|o| (0, o)).collect::<Vec<_>>());
 }
 
+/// The group of a merge is deleted. Of its published counts the last one can't be read, then one
+/// that others follow, then all are gone: it stops where nobody knows what was published, and
+/// publishes nothing twice.
+pub(crate) fn counts_that_nobody_can_read(cluster: &Cluster) {
+    let (name, topic, counts, partials) =
+        ("unread", "unread-in", "unread-counts", "unread-unread-partials");
+    cluster.create_topic(topic, 1);
+    cluster.create_topic(counts, 1);
+    let mapping = format!(
+        "[mapping.{name}]\ntopics = [\"{topic}\"]\n[mapping.{name}.wordcount]\noutput_topic = \
+         \"{counts}\"\nwindow = \"1s\"\ntime = \"arrival\"\narchive = false\npartials = {{ \
+         partitions = 1 }}\n"
+    );
+    let config = watchful(cluster, name, &mapping);
+    let producer = cluster.producer();
+    let file = cluster.home(name).join("a.toml").display().to_string();
+    let repair = |more: &[&str]| alluvium(&[&["repair", "--config", &file], more].concat());
+    // What was published for sure, before the topic of counts lost its records.
+    let (mut written, mut gone) = (0, 0);
+    for round in ["damaged", "followed", "gone"] {
+        write(&producer, topic, 1, 10);
+        written += 10;
+        let daemon = Daemon::start(&cluster.home(name), "a", &config);
+        if written != 10 {
+            let is_unknown = [("topic", partials), ("reason", "results_unknown")];
+            let stopped = |labels: &[(&str, &str)]| {
+                eventually("stopped", LIMIT, || {
+                    1.0 <= daemon.metric("alluvium_partition_stopped", labels)
+                });
+            };
+            stopped(&[("topic", topic), ("reason", "nothing_committed")]);
+            // After the first round the damaged count is the last one; after the second, others
+            // follow it.
+            let is_followed = round == "gone";
+            if !is_followed {
+                stopped(&is_unknown);
+                let (code, said) = repair(&[partials, "0", "--apply"]);
+                let wanted = ["the header \"alluvium\" of the record at", "--count-from OFFSET"];
+                assert!(code == 65 && wanted.iter().all(|w| said.contains(w)), "{code} {said}");
+                publish_from_the_end(cluster, &file, partials);
+            }
+            let (code, said) = repair(&[topic, "0", "--apply"]);
+            assert!(code == 0 && said.contains("repaired"), "{code} {said}");
+            assert_eq!(daemon.metric("alluvium_partition_stopped", &is_unknown), 0.0, "{round}");
+        }
+        exactly(cluster, counts, written - gone);
+        eventually("archived", LIMIT, || {
+            f64::from(written) <= daemon.of_topic("alluvium_archive_position", topic)
+        });
+        assert_eq!(daemon.stop(), 0);
+        cluster.delete_group(name);
+        if round == "damaged" {
+            let damaged: [(&str, Option<&[u8]>); 1] = [("alluvium", Some(b"2,9"))];
+            let value = b"{\"word\":\"odd\",\"count\":0}";
+            send_full(&producer, counts, 0, Some(b"odd"), Some(value), &damaged, None);
+            flush(&producer);
+        }
+    }
+    cluster.delete_records(counts, 1, cluster.log_end((counts, 0)));
+    gone = written;
+    write(&producer, topic, 1, 10);
+    written += 10;
+    let daemon = Daemon::start(&cluster.home(name), "a", &config);
+    eventually("stopped", LIMIT, || {
+        let labels = [("topic", partials), ("reason", "results_unknown")];
+        1.0 <= daemon.metric("alluvium_partition_stopped", &labels)
+    });
+    let (_, said) = repair(&[partials, "0"]);
+    assert!(said.contains("begins at offset") && said.contains("are gone"), "{said}");
+    let (code, said) = alluvium(&["verify", "--config", &file]);
+    assert!(code == 65 && said.contains(&format!("repair {partials} 0")), "{code} {said}");
+    publish_from_the_end(cluster, &file, partials);
+    let (code, said) = repair(&["--apply"]);
+    assert!(code == 0 && said.contains("need no repair"), "{code} {said}");
+    exactly(cluster, counts, written - gone);
+    assert_eq!(daemon.stop(), 0);
+    let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);
+    let want: Vec<_> = (0..i64::from(written)).map(|o| (0, o)).collect();
+    assert_eq!(raw.offsets(), want);
+}
+
+/// The merge of the only partition goes on behind all partial counts that there are.
+fn publish_from_the_end(cluster: &Cluster, file: &str, partials: &str) {
+    let end = cluster.log_end((partials, 0)).to_string();
+    let arguments = ["repair", partials, "0", "--count-from", &end, "--apply", "--config", file];
+    let (code, said) = alluvium(&arguments);
+    assert!(code == 0 && said.contains("repaired"), "{code} {said}");
+}
+
+/// So many words are published, and no more come.
+fn exactly(cluster: &Cluster, counts: &str, words: i32) {
+    cluster.all_published(counts, words as u64);
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(sum(cluster, counts), words as u64);
+}
+
 /// A pattern matches nothing: at the start, after its topics were deleted, and by a reload. Nothing
 /// is wrong with the instance, and every place that a person looks at says so.
 pub(crate) fn patterns_that_match_nothing(cluster: &Cluster) {

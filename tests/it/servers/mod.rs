@@ -42,6 +42,7 @@ pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
         again::topics_of_counts_that_an_operator_made_again,
     ),
     ("offsets_that_are_deleted_under_a_daemon", again::offsets_that_are_deleted_under_a_daemon),
+    ("counts_that_nobody_can_read", again::counts_that_nobody_can_read),
     ("a_stranger_in_the_group", again::a_stranger_in_the_group),
     ("patterns_that_match_nothing", again::patterns_that_match_nothing),
     ("join_stop_and_kill_under_load", group::join_stop_and_kill_under_load),

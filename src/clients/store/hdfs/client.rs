@@ -15,6 +15,7 @@ use crate::clients::store::hdfs::clients::{Asks, Clients, InUse};
 use crate::clients::store::hdfs::creation::{Creation, Making};
 use crate::clients::store::hdfs::erasure::{Erasure, replicas};
 use crate::clients::store::hdfs::error::classify;
+use crate::clients::store::hdfs::kms::is_stale;
 use crate::clients::store::hdfs::name_service::{NameService, addresses};
 use crate::clients::store::hdfs::pause::{Logins, logins_of};
 use crate::clients::store::hdfs::pipelines::{HdfsFile, Pipelines};
@@ -170,8 +171,10 @@ impl Hdfs {
             Some(logins) => logins.judged(answer, began).await,
             None => answer,
         };
-        if answer.as_ref().is_err_and(|e| e.kind == ErrorKind::Unknown) {
-            self.clients.overdue(by, began).await;
+        match &answer {
+            Err(e) if e.kind == ErrorKind::Unknown => self.clients.overdue(by, began).await,
+            Err(e) if is_stale(e) => self.clients.renew(by),
+            _ => {}
         }
         if answer.is_ok()
             && let Some(stranger) = self.simple.stranger(Instant::now())

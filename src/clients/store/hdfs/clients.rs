@@ -192,25 +192,39 @@ impl Clients {
         let first = self.find_active().await;
         let next = || by.first.wrapping_add(1);
         let first = first.unwrap_or_else(next).checked_rem(self.namenodes).unwrap_or_default();
+        if let Some(old) = self.replace(by, first) {
+            self.tell(by.number == 0 || old.answered.is_some(), first);
+        }
+    }
+
+    /// Replaces a client that keeps what its servers have forgotten.
+    pub(super) fn renew(&self, by: &InUse) {
+        let _ = self.replace(by, by.first);
+    }
+
+    /// Puts another client, which asks this NameNode first, in the place of one that is in use.
+    /// What was known of that one; [`None`] if it is in use no more, or if no other can be built.
+    fn replace(&self, by: &InUse, first: usize) -> Option<ClientHealth> {
         let number = by.number.wrapping_add(1);
         match (self.build)(Asks::First(first)) {
             Ok(client) => {
                 let new = State::of(client, number, first);
                 let mut state = self.state.lock();
                 if state.in_use.number != by.number {
-                    return;
+                    return None;
                 }
                 let old = std::mem::replace(&mut *state, new);
                 drop(state);
                 // Whoever waits for one of its files stops waiting.
                 let _ = old.replaced.send(true);
-                self.tell(by.number == 0 || old.health.answered.is_some(), first);
+                Some(old.health)
             }
             Err(error) => {
                 tracing::warn!(
                     code = "AL203", root = self.url, %error,
                     "another client can't be built"
                 );
+                None
             }
         }
     }

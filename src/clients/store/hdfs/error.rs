@@ -104,7 +104,7 @@ const NO_KEY: &str = "archive.kerberos.keytab has no key of archive.kerberos.pri
                       KDC takes: `klist -ke KEYTAB` shows what it has";
 
 /// Parts of what the libraries say, what that means, and what to look at then.
-const HINTS: [(&str, ErrorKind, &str); 16] = [
+const HINTS: [(&str, ErrorKind, &str); 17] = [
     (
         "No Kerberos credentials available",
         ErrorKind::Authentication,
@@ -128,6 +128,12 @@ const HINTS: [(&str, ErrorKind, &str); 16] = [
          (`klist -k KEYTAB` shows what it has), or nobody has filled archive.kerberos.cache; if \
          archive.kerberos is missing, write archive.kerberos = { principal = \"NAME@REALM\", \
          keytab = \"FILE\" }",
+    ),
+    (
+        "does not match desired name",
+        ErrorKind::NoTicket,
+        "the tickets in archive.kerberos.cache are those of another principal: let the cache be \
+         filled by `kinit` for archive.kerberos.principal, or correct that key",
     ),
     ("assword has expired", ErrorKind::Authentication, ACCOUNT),
     ("in database has expired", ErrorKind::Authentication, ACCOUNT),
@@ -223,6 +229,14 @@ mod tests {
                 NoTicket,
                 "Ticket expired; ",
                 "renew them",
+            ),
+            (
+                HdfsError::SASLError(
+                    "Principal in credential cache does not match desired name".into(),
+                ),
+                NoTicket,
+                "Principal in credential cache",
+                "archive.kerberos.principal, or correct that key",
             ),
             (
                 HdfsError::SASLError("Client's credentials have been revoked".into()),

@@ -1,6 +1,6 @@
 //! What the client of the KMS says: the server that has the keys of encryption zones.
 
-use crate::clients::store::error::ErrorKind;
+use crate::clients::store::error::{ErrorKind, StoreError};
 
 /// The kind of an error, and the text for people; [`None`] if it is none of the KMS.
 pub(super) fn of_kms(text: &str) -> Option<(ErrorKind, String)> {
@@ -16,6 +16,9 @@ pub(super) fn of_kms(text: &str) -> Option<(ErrorKind, String)> {
         return None;
     }
     let said = without_queries(text);
+    if FORGOTTEN.iter().any(|part| text.contains(part)) {
+        return Some((ErrorKind::Unavailable, format!("{STALE}: {said}")));
+    }
     Some(if text.contains("KMS HTTP error") {
         let text = format!("the KMS does not answer, which {KEY} names: {said}");
         (ErrorKind::Unavailable, text)
@@ -30,6 +33,20 @@ pub(super) fn of_kms(text: &str) -> Option<(ErrorKind, String)> {
     } else {
         (ErrorKind::Unsuitable, format!("{KEY}: {said}"))
     })
+}
+
+/// Parts of what a KMS says of a token that it has issued and does not know: it was started anew,
+/// or the token has expired. It says so with 403, as of a missing right, and hdfs-native keeps the
+/// token.
+const FORGOTTEN: [&str; 3] = ["InvalidToken", "can't be found in cache", "is expired"];
+
+const STALE: &str = "the KMS that hadoop.security.key.provider.path names does not know the token \
+                     any more that it has issued, as after its restart; a new client asks for \
+                     another one";
+
+/// Whether the client keeps a token that its KMS does not know.
+pub(super) fn is_stale(e: &StoreError) -> bool {
+    e.detail.starts_with(STALE)
 }
 
 const KEY: &str = "hadoop.security.key.provider.path";
@@ -67,12 +84,20 @@ mod tests {
                 "User:a not allowed",
             ),
             ("KMS request failed (500 X): IOException y", ErrorKind::Unavailable, "y"),
+            (
+                "KMS request failed (403 Forbidden): AuthenticationException token (kms-dt \
+                 owner=a, sequenceNumber=1) can't be found in cache",
+                ErrorKind::Unavailable,
+                "a new client asks for another one",
+            ),
             ("KMS URI must start with `kms://`, got `x`", ErrorKind::Unsuitable, "`x`"),
         ] {
             let (found, said) = of_kms(text).expect("it is of the KMS");
             assert_eq!(found, kind, "{text}");
             assert!(said.contains(part) && said.contains(KEY), "{said}");
             assert!(!said.contains("SECRET"), "{said}");
+            let is_forgotten = text.contains("in cache");
+            assert_eq!(is_stale(&StoreError::new(kind, "create", "/p", said)), is_forgotten);
         }
         assert_eq!(of_kms("something else"), None);
     }

@@ -77,8 +77,8 @@ impl Refused {
         let Refused { kind, detail, .. } = self;
         let text = match kind {
             ErrorKind::Authentication => format!(
-                "{detail}. No other login is tried before some minutes are over, or before \
-                 {keytab} has changed, so that no account is locked"
+                "{detail}. A daemon that runs tries no other login before some minutes are over, \
+                 or before {keytab} has changed, so that no account is locked"
             ),
             _ => detail.clone(),
         };
@@ -222,7 +222,7 @@ mod tests {
         }
         assert_eq!(tries, [0, 15, 75, 375, 675, 975]);
         let told = logins.may_try(began + S(1_000), "list", "/p").unwrap_err();
-        assert!(told.detail.starts_with("why. No other login is tried"), "{told}");
+        assert!(told.detail.starts_with("why. A daemon that runs tries no other login"), "{told}");
         assert_eq!(told.kind, REFUSED);
     }
 
@@ -245,7 +245,7 @@ mod tests {
             assert!(logins.may_try(after, "list", "/p").is_ok(), "it is logged in");
         }
         let told = logins.judged::<()>(Err(error(REFUSED)), after).await.unwrap_err();
-        assert!(told.detail.contains("No other login is tried"), "the first one says so, too");
+        assert!(told.detail.contains("tries no other login"), "the first one says so, too");
     }
 
     #[test]

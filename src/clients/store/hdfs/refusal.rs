@@ -21,6 +21,9 @@ use crate::common::config::HdfsOptions;
 /// A first answer that takes longer than this is asked for otherwise.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The time after which a connection that was closed is tried once more.
+const PAUSE: Duration = Duration::from_secs(1);
+
 const NO_LOGIN: &str = "HDFS asks for Kerberos, and this client has nothing of it: set \
                         archive.kerberos, and hadoop_conf_dir to the cluster's Hadoop files \
                         (hadoop.security.authentication, dfs.data.transfer.protection)";
@@ -71,13 +74,37 @@ impl Asked {
             let wants_login = matches!(self.ask(stranger(kerberos)).await, Heard::Refused(_));
             return wants_login.then(|| NO_LOGIN.into());
         }
-        let user = self.options.user.as_ref()?;
         let oneself = HdfsOptions { user: None, ..self.options.clone() };
-        let welcome = matches!(self.ask(self.builder(&oneself, &[])).await, Heard::Welcome);
-        // Once more: a NameNode that was just starting closes connections, too.
-        let again = self.builder(&self.options, &[]);
-        let is_refused = welcome && matches!(self.ask(again).await, Heard::Closed);
-        is_refused.then(|| self.impersonation(user))
+        if let Some(user) = &self.options.user
+            && matches!(self.ask(self.builder(&oneself, &[])).await, Heard::Welcome)
+        {
+            return self.is_closed_again().await.then(|| self.impersonation(user));
+        }
+        // A server that works tells somebody without a key how to log in.
+        let nobody = stranger(self.builder(&oneself, &[]));
+        let works = matches!(self.ask(nobody).await, Heard::Refused(_));
+        if works {
+            tokio::time::sleep(PAUSE).await;
+        }
+        (works && self.is_closed_again().await).then(|| self.without_a_name())
+    }
+
+    /// Once more: a NameNode that was just starting closes connections, too.
+    async fn is_closed_again(&self) -> bool {
+        matches!(self.ask(self.builder(&self.options, &[])).await, Heard::Closed)
+    }
+
+    /// The login is right, and the server can make no user of it, or none that it lets in.
+    fn without_a_name(&self) -> String {
+        let principal = self.options.kerberos.as_ref().map(|k| k.principal.as_str());
+        let principal = principal.unwrap_or("the principal of the ticket");
+        format!(
+            "HDFS takes the ticket of {principal}, and closes the connection then: no rule of \
+             hadoop.security.auth_to_local on the NameNodes makes a user's name of this principal \
+             (their log says \"No rules applied\"), or security.client.protocol.acl in \
+             hadoop-policy.xml does not let that user in. Let the NameNodes have such a rule, or \
+             set archive.kerberos.principal to one that they know"
+        )
     }
 
     fn impersonation(&self, user: &str) -> String {
@@ -159,6 +186,10 @@ mod tests {
         let asked = Asked { url, options, overrides, is_secured, threads: Handle::current() };
         let said = asked.impersonation("bob");
         for part in ["a/h@R", "\"bob\"", "archive.user", "hadoop.proxyuser.a.users"] {
+            assert!(said.contains(part), "no {part} in {said}");
+        }
+        let said = asked.without_a_name();
+        for part in ["a/h@R", "auth_to_local", "archive.kerberos.principal"] {
             assert!(said.contains(part), "no {part} in {said}");
         }
     }

@@ -62,7 +62,7 @@ fn judged(kerberos: &Kerberos, times: &TicketTimes, now: i64) -> (Outcome, Strin
     let whose = kerberos.cache.as_deref().unwrap_or("the cache of the environment");
     if left <= 0 {
         let text = format!(
-            "the ticket in {whose} has ended at {until}: renew it, or set {key}.keytab, by which \
+            "the ticket in {whose} expired at {until}: renew it, or set {key}.keytab, by which \
              the daemon acquires tickets itself"
         );
         return (Outcome::Wrong, text);
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(of(&cache, times(4_600, None)).0, Outcome::Good);
         let (outcome, text) = of(&cache, times(1_000, Some(9_000)));
         assert_eq!(outcome, Outcome::Wrong);
-        assert!(text.contains("has ended at 1970-01-01T00:16:40"), "{text}");
+        assert!(text.contains("expired at 1970-01-01T00:16:40"), "{text}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::pure::formats::entry::{AttemptId, EntryKey, EntryKind, EntryName};
 use crate::pure::protocol::append::AppendVerdict;
 use crate::pure::protocol::committed::Committed;
-use crate::pure::protocol::partition::{KnownPosition, Plan};
+use crate::pure::protocol::partition::{Plan, Published};
 use crate::pure::protocol::recovery::{LedgerTail, Stop};
 use crate::pure::record::{Offset, OffsetRange};
 
@@ -35,7 +35,7 @@ pub struct PositionsAnswer {
     /// Where the mapping lets a partition start that has nothing yet.
     pub first: Offset,
     /// What the published counts say of the position, where nothing is committed.
-    pub published: Option<KnownPosition>,
+    pub published: Published,
 }
 
 /// What the brokers say of a log.

@@ -11,7 +11,7 @@ use super::state::{AskState, BEYOND, BrokersAnswer, Cursor, Machine, Refused};
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::EntryKind;
 use crate::pure::protocol::committed::Committed;
-use crate::pure::protocol::partition::{KnownPosition, Partition};
+use crate::pure::protocol::partition::{KnownPosition, Partition, Unsure};
 use crate::pure::protocol::recovery::{Begin, Found, Identity, LedgerTail, Stop};
 use crate::pure::record::OffsetRange;
 use std::sync::Arc;
@@ -136,10 +136,13 @@ impl Machine {
         };
         match self.rules.as_mut()?.on_committed(read) {
             Ok(Found::Verified) => Some(false),
-            Ok(Found::Fresh(Begin::CommitStart)) => {
-                self.start_without_archive(effects);
-                Some(false)
-            }
+            Ok(Found::Fresh(Begin::CommitStart)) => match self.start_without_archive(effects) {
+                Ok(()) => Some(false),
+                Err(stop) => {
+                    self.stop(StopReason::Rules(stop), now, effects);
+                    None
+                }
+            },
             Ok(_) => {
                 self.recount(effects);
                 Some(true)
@@ -153,13 +156,23 @@ impl Machine {
 
     /// A partition without an archive starts at the position of its first start, whatever the log
     /// has become.
-    fn start_without_archive(&mut self, effects: &mut Vec<Effect>) {
+    fn start_without_archive(&mut self, effects: &mut Vec<Effect>) -> Result<(), Stop> {
         let none = KnownPosition::none(self.brokers.first);
-        let start = *self.started_at.get_or_insert(self.brokers.published.unwrap_or(none));
+        let published = self.brokers.published.clone().map(|known| known.unwrap_or(none));
+        let published = published.map_err(|Unsure { known, why }| {
+            let OffsetRange { from, to: end } = self.brokers.log;
+            Stop::ResultsUnknown { why, known: known.map_or(from, |known| known.p), end }
+        });
+        let start = match self.started_at {
+            Some(start) => start,
+            None => published?,
+        };
+        self.started_at = Some(start);
         if let Some(rules) = &mut self.rules {
             rules.set_start(start);
         }
         self.recount(effects);
+        Ok(())
     }
 
     /// The first answer names the topic that this assignment reads. An answer with another id comes

@@ -138,7 +138,7 @@ impl Machine {
         self.adopting &= pending(self.ledger.state).is_some();
         let Some(rules) = &self.rules else { return };
         if rules.committed_offset().is_some() && !rules.needs_committed() {
-            (self.brokers.published, self.started_at) = (None, None);
+            (self.brokers.published, self.started_at) = (Ok(None), None);
         }
         if rules.a().is_some() || rules.committed_offset().is_some() {
             self.brokers.first = Offset(0);

@@ -10,7 +10,7 @@ use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::{AttemptId, EntryKey};
 use crate::pure::formats::metadata::Marks;
 use crate::pure::protocol::backoff::Backoff;
-use crate::pure::protocol::partition::{KnownPosition, Partition, Sinks};
+use crate::pure::protocol::partition::{KnownPosition, Partition, Published, Sinks};
 use crate::pure::protocol::recovery::{Identity, OnGap};
 use crate::pure::record::{Offset, OffsetRange};
 
@@ -122,11 +122,11 @@ pub(super) struct Failing {
 }
 
 /// What the brokers answered last.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct BrokersAnswer {
     pub(super) log: OffsetRange,
     pub(super) first: Offset,
-    pub(super) published: Option<KnownPosition>,
+    pub(super) published: Published,
 }
 
 impl Ask {
@@ -183,7 +183,7 @@ impl Machine {
             failing: None,
             handover: None,
             next_ticket: 0,
-            brokers: BrokersAnswer { log: nowhere, first: Offset(0), published: None },
+            brokers: BrokersAnswer { log: nowhere, first: Offset(0), published: Ok(None) },
             started_at: None,
             incarnation: 0,
             discard: Vec::new(),

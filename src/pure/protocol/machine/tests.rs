@@ -83,9 +83,9 @@ impl Driven {
         log: OffsetRange,
     ) {
         let ticket = self.machine.pending_positions().expect("the positions are asked for");
-        let (topic_id, first) = (topic_id.into(), Offset(0));
-        let answer =
-            PositionsAnswer { topic_id, partials: None, committed, log, first, published: None };
+        let (topic_id, first, published) = (topic_id.into(), Offset(0), Ok(None));
+        let partials = None;
+        let answer = PositionsAnswer { topic_id, partials, committed, log, first, published };
         self.input(Input::Positions(ticket, Some(answer)), NOW);
     }
 

@@ -32,6 +32,6 @@ mod share;
 mod view;
 
 pub use results::Plan;
-pub use results_half::KnownPosition;
+pub use results_half::{KnownPosition, Published, Unsure};
 pub use rules::{Partition, Sinks};
 pub use share::{Append, Share, Use};

@@ -32,6 +32,18 @@ pub struct KnownPosition {
     pub marks: Marks,
 }
 
+/// What the published counts of a partition say of its position; [`None`] if there are none.
+pub type Published = Result<Option<KnownPosition>, Unsure>;
+
+/// Counts of the partition may have been published that nobody can read any more.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Unsure {
+    /// What those say that can be read; [`None`] if there are none.
+    pub known: Option<KnownPosition>,
+    /// What can't be read, for people.
+    pub why: String,
+}
+
 impl KnownPosition {
     /// There was nothing before: the results begin at `start`.
     #[must_use]

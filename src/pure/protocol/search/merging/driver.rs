@@ -94,7 +94,7 @@ impl Merging {
     pub(super) fn read_positions(&mut self, i: usize) {
         let read = self.committed.as_ref();
         let read = read.map(|(offset, text)| Committed::decode(*offset, text).expect("ours"));
-        let published = read.is_none().then_some(self.past);
+        let published = Ok(read.is_none().then_some(self.past));
         let log = OffsetRange { from: Offset(0), to: Offset(self.bounds.messages as i64) };
         let owner = self.owner(i);
         owner.input(match owner.machine.pending_positions() {

@@ -165,7 +165,7 @@ impl World {
             committed: Ok(self.read_committed()),
             log: OffsetRange { from: self.log, to: Offset(scope.records as i64) },
             first: self.log,
-            published: None,
+            published: Ok(None),
         }
     }
 

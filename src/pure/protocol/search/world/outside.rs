@@ -211,6 +211,7 @@ impl World {
             log: OffsetRange { from: self.log, to: Offset(scope.records as i64) },
             start: self.log,
             published: counted.map(|r| Offset(r as i64 + 1)),
+            merged: Ok(None),
         }
     }
 
