@@ -190,24 +190,31 @@ impl Archived {
 }
 
 /// Adds the paths of all files that the ledger names to `named`; `read` are the entries that were
-/// read before.
+/// read before. Returns whether each listed entry could be read: a NameNode that was replaced while
+/// it stood still answers from the time before that, until it notices. An entry that is really gone
+/// is missing when all rows are compared at the end.
 pub async fn read_names(
     store: &dyn Store,
     topic: &str,
     read: &mut BTreeSet<String>,
     named: &mut BTreeSet<String>,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let base = format!("_alluvium/ledger/{topic}");
+    let mut all_read = true;
     for (path, _) in store.walk(&base).await?.files {
         if read.contains(&path) {
             continue;
         }
         let key = alluvium::testing::parse_entry(path.rsplit('/').next().unwrap()).unwrap();
-        let entry = Entry::decode(key, &store.read(&path).await?.unwrap()).unwrap();
+        let Some(bytes) = store.read(&path).await? else {
+            all_read = false;
+            continue;
+        };
+        let entry = Entry::decode(key, &bytes).unwrap();
         named.extend(entry.files.into_iter().map(|f| f.path));
         let _ = read.insert(path);
     }
-    Ok(())
+    Ok(all_read)
 }
 
 /// Every data file below a directory; sorted.

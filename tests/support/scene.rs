@@ -209,7 +209,7 @@ archive = {{ format = "parquet", roll = {{ age = "2s" }} }}
                     let new: Vec<String> =
                         files.into_iter().filter(|f| !checked.contains(f)).collect();
                     let names = read_names(&*store, topic, &mut read, &mut named);
-                    if new.is_empty() || cluster.runtime.block_on(names).is_err() {
+                    if new.is_empty() || !matches!(cluster.runtime.block_on(names), Ok(true)) {
                         continue;
                     }
                     for file in new {
