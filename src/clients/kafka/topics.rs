@@ -216,7 +216,8 @@ const GIVEN_UP_PAUSES: Pauses =
 /// does so when the brokers tell it their list for the first time, or another list, and does not
 /// ask again by itself (`rdkafka_broker.c`, `RD_KAFKA_RESP_ERR__DESTROY_BROKER`).
 fn is_given_up(error: &Rd) -> bool {
-    error.rdkafka_error_code() == Some(RDKafkaErrorCode::DestroyBroker)
+    // `rdkafka_error_code` knows no code of this kind of error (rust-rdkafka 0.39).
+    matches!(error, Rd::AdminOp(RDKafkaErrorCode::DestroyBroker))
 }
 
 /// Asks the brokers for settings, and makes topics.
