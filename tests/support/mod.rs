@@ -22,6 +22,7 @@ pub mod manual;
 mod ports;
 mod promtool;
 pub mod recording;
+mod registry;
 pub mod replies;
 pub mod scene;
 pub mod secured;
@@ -34,6 +35,7 @@ pub use daemon::{Daemon, alluvium, alluvium_with, assert_line, check_live};
 pub use lines::Lines;
 pub use ports::free_port;
 pub use promtool::promtool;
+pub use registry::register;
 
 /// Begins what a scenario says that has waited too long, or that has counted by time. A machine
 /// that does other work, too, may be the reason.

@@ -10,7 +10,7 @@ use super::realm::{REALM, invented, keytab, krb5};
 use super::renewals::{Job, cache, put};
 use crate::support::beside::{Beside, RATE, Resource, STEADY};
 use crate::support::load::{Load, Sent, mapping};
-use crate::support::{Cluster, Daemon, assert_each_once, eventually, flush, send};
+use crate::support::{Cluster, Daemon, assert_each_once, eventually, flush, register, send};
 
 const NAME: &str = "stores";
 const CONTROL: &str = "control";
@@ -179,7 +179,7 @@ fn archiving(name: &str, archive: &str) -> String {
 }
 
 fn start(cluster: &Cluster, far: &Cluster, group: &str, mappings: &str) -> Daemon {
-    let registry = format!("http://{}/apis/ccompat/v7", cluster.listener_of(8_081));
+    let registry = cluster.registry();
     let config = format!(
         "[registry]\nurl = \"{registry}\"\ntimeout = \"2s\"\n[kafka]\nbootstrap_servers = {:?}\n\
          group_id = {group:?}\n[kafka.properties]\n\"session.timeout.ms\" = 6000\n\
@@ -195,21 +195,16 @@ fn start(cluster: &Cluster, far: &Cluster, group: &str, mappings: &str) -> Daemo
 
 /// Schemas of one number, each of another name.
 fn registered(cluster: &Cluster) -> Vec<u32> {
-    let url = format!("http://{}/apis/ccompat/v7", cluster.listener_of(8_081));
-    let register = |n| {
+    let url = cluster.registry();
+    let schema = |n| {
         let schema = format!(
             "{{\"type\":\"record\",\"name\":\"Schema{n}\",\"fields\":[{{\"name\":\"n\",\"type\":\
              \"int\"}}]}}"
         );
-        let body = serde_json::json!({ "schema": schema, "schemaType": "AVRO" }).to_string();
-        let answer = ureq::post(format!("{url}/subjects/schema-{n}/versions"))
-            .header("Content-Type", "application/vnd.schemaregistry.v1+json")
-            .send(body.as_str());
-        let text = answer.unwrap().body_mut().read_to_string().unwrap();
-        let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
-        answer["id"].as_u64().unwrap() as u32
+        let body = serde_json::json!({ "schema": schema, "schemaType": "AVRO" });
+        register(&url, &format!("schema-{n}"), &body)
     };
-    (0..SCHEMAS).map(register).collect()
+    (0..SCHEMAS).map(schema).collect()
 }
 
 pub(crate) fn a_mapping_whose_stores_are_away() {

@@ -87,19 +87,12 @@ pub(crate) fn topics_of_counts_that_an_operator_made_again(cluster: &Cluster) {
     let says = |text: &str| eventually(text, LIMIT, || daemon.log_text().contains(text));
     says("code=\"AL412\" topic=\"remade-bare-counts\"");
     says("topic \"remade-parts-partials\" has 2 partitions");
-    let stopped = |topic: &str, reason: &str| {
-        eventually(reason, LIMIT, || {
-            let labels = [("topic", topic), ("reason", reason)];
-            1.0 <= daemon.metric("alluvium_partition_stopped", &labels)
-        });
-    };
-    stopped("remade-parts-in", "other_partials");
+    is_stopped(&daemon, "remade-parts-in", "other_partials");
     assert!(daemon.get("/readyz").is_none(), "it is not ready while partitions are stopped");
     let said = repair_all(cluster, name);
     assert!(said.contains("results continue at"), "{said}");
     eventually("it goes on, as far as two partitions let it", LIMIT, || {
-        let labels = [("topic", "remade-parts-in"), ("reason", "other_partials")];
-        daemon.metric("alluvium_partition_stopped", &labels) < 1.0
+        stopped(&daemon, "remade-parts-in", "other_partials") < 1.0
     });
     // The daemon creates it again, with as many partitions as there were.
     cluster.begin_to_delete_topic("remade-parts-partials");
@@ -107,7 +100,7 @@ pub(crate) fn topics_of_counts_that_an_operator_made_again(cluster: &Cluster) {
         cluster.has_topic("remade-parts-partials")
             && cluster.partitions("remade-parts-partials") == 3
     });
-    stopped("remade-parts-in", "other_partials");
+    is_stopped(&daemon, "remade-parts-in", "other_partials");
     let _ = repair_all(cluster, name);
     all(4);
     for mapping in ["kept", "bare", "parts"] {
@@ -157,9 +150,7 @@ pub(crate) fn offsets_that_are_deleted_under_a_daemon(cluster: &Cluster) {
     send_full(&producer, counts, 0, Some(b"word"), Some(b"{}"), &damaged, None);
     write(&producer, topic, 1, 5);
     daemon.signal("-CONT");
-    eventually("stopped", LIMIT, || {
-        1.0 <= daemon.metric("alluvium_partition_stopped", &[("reason", "nothing_committed")])
-    });
+    is_stopped(&daemon, topic, "nothing_committed");
     assert!(daemon.get("/readyz").is_none());
     let file = cluster.home(name).join("a.toml").display().to_string();
     let repair =
@@ -213,18 +204,12 @@ pub(crate) fn counts_that_nobody_can_read(cluster: &Cluster) {
         written += 10;
         let daemon = Daemon::start(&cluster.home(name), "a", &config);
         if written != 10 {
-            let is_unknown = [("topic", partials), ("reason", "results_unknown")];
-            let stopped = |labels: &[(&str, &str)]| {
-                eventually("stopped", LIMIT, || {
-                    1.0 <= daemon.metric("alluvium_partition_stopped", labels)
-                });
-            };
-            stopped(&[("topic", topic), ("reason", "nothing_committed")]);
+            is_stopped(&daemon, topic, "nothing_committed");
             // After the first round the damaged count is the last one; after the second, others
             // follow it.
             let is_followed = round == "gone";
             if !is_followed {
-                stopped(&is_unknown);
+                is_stopped(&daemon, partials, "results_unknown");
                 let (code, said) = repair(&[partials, "0", "--apply"]);
                 let wanted = ["the header \"alluvium\" of the record at", "--count-from OFFSET"];
                 assert!(code == 65 && wanted.iter().all(|w| said.contains(w)), "{code} {said}");
@@ -232,7 +217,7 @@ pub(crate) fn counts_that_nobody_can_read(cluster: &Cluster) {
             }
             let (code, said) = repair(&[topic, "0", "--apply"]);
             assert!(code == 0 && said.contains("repaired"), "{code} {said}");
-            assert_eq!(daemon.metric("alluvium_partition_stopped", &is_unknown), 0.0, "{round}");
+            assert_eq!(stopped(&daemon, partials, "results_unknown"), 0.0, "{round}");
         }
         exactly(cluster, counts, written - gone);
         eventually("archived", LIMIT, || {
@@ -252,10 +237,7 @@ pub(crate) fn counts_that_nobody_can_read(cluster: &Cluster) {
     write(&producer, topic, 1, 10);
     written += 10;
     let daemon = Daemon::start(&cluster.home(name), "a", &config);
-    eventually("stopped", LIMIT, || {
-        let labels = [("topic", partials), ("reason", "results_unknown")];
-        1.0 <= daemon.metric("alluvium_partition_stopped", &labels)
-    });
+    is_stopped(&daemon, partials, "results_unknown");
     let (_, said) = repair(&[partials, "0"]);
     assert!(said.contains("begins at offset") && said.contains("are gone"), "{said}");
     let (code, said) = alluvium(&["verify", "--config", &file]);
@@ -268,6 +250,16 @@ pub(crate) fn counts_that_nobody_can_read(cluster: &Cluster) {
     let raw = cluster.archive(&format!("{}/{name}", cluster.hdfs()), topic, topic);
     let want: Vec<_> = (0..i64::from(written)).map(|o| (0, o)).collect();
     assert_eq!(raw.offsets(), want);
+}
+
+/// How many partitions of a topic are stopped for a reason.
+fn stopped(daemon: &Daemon, topic: &str, reason: &str) -> f64 {
+    daemon.metric("alluvium_partition_stopped", &[("topic", topic), ("reason", reason)])
+}
+
+/// Waits until at least one is.
+fn is_stopped(daemon: &Daemon, topic: &str, reason: &str) {
+    eventually(reason, LIMIT, || 1.0 <= stopped(daemon, topic, reason));
 }
 
 /// The merge of the only partition goes on behind all partial counts that there are.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::config;
 use super::readers::{python, read_by_python};
 use crate::support::{
-    Cluster, Daemon, alluvium, assert_line, check_live, eventually, flush, send_full,
+    Cluster, Daemon, alluvium, assert_line, check_live, eventually, flush, register, send_full,
 };
 
 const MONEY: &str = r#"syntax = "proto3";
@@ -86,17 +86,6 @@ archive = { value = "registry" }
 "#;
 
 const TOPICS: [&str; 3] = ["messages-in", "newest-in", "objects-in"];
-
-/// Registers a schema; its id.
-fn register(url: &str, subject: &str, body: &Value) -> u32 {
-    let body = body.to_string();
-    let answer = ureq::post(format!("{url}/subjects/{subject}/versions"))
-        .header("Content-Type", "application/vnd.schemaregistry.v1+json")
-        .send(body.as_str());
-    let text = answer.unwrap().body_mut().read_to_string().unwrap();
-    let answer: Value = serde_json::from_str(&text).unwrap();
-    answer["id"].as_u64().unwrap() as u32
-}
 
 /// The ids of a version of the messages and of the objects.
 fn register_version(url: &str, version: usize) -> [u32; 2] {
@@ -291,7 +280,7 @@ pub(crate) fn a_registry_of_three_languages(cluster: &Cluster) {
     let name = "languages";
     let _ = cluster.run(&["up", "registry=1"]);
     let _ = cluster.run(&["start", "registry"]);
-    let url = format!("http://{}/apis/ccompat/v7", cluster.listener_of(8081));
+    let url = cluster.registry();
     TOPICS.iter().for_each(|topic| cluster.create_topic(topic, 1));
     let _ = register(&url, "money", &json!({ "schema": MONEY, "schemaType": "PROTOBUF" }));
     let _ = register(&url, "place", &json!({ "schema": PLACE, "schemaType": "JSON" }));

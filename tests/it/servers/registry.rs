@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::config;
 use super::readers::read_by_python;
 use crate::support::{
-    Cluster, Daemon, alluvium, assert_line, check_live, eventually, flush, send_full,
+    Cluster, Daemon, alluvium, assert_line, check_live, eventually, flush, register, send_full,
 };
 
 /// One schema after the other, each of which can take the records of those before.
@@ -37,16 +37,10 @@ topics = ["beside-in"]
 "#;
 
 /// What is written at a registry's own interface.
-fn register(url: &str, version: usize) -> u32 {
+fn register_version(url: &str, version: usize) -> u32 {
     let schema =
         format!(r#"{{"type":"record","name":"shop.Order","fields":[{}]}}"#, FIELDS[version - 1]);
-    let body = json!({ "schema": schema, "schemaType": "AVRO" }).to_string();
-    let answer = ureq::post(format!("{url}/subjects/registered-in-value/versions"))
-        .header("Content-Type", "application/vnd.schemaregistry.v1+json")
-        .send(body.as_str());
-    let text = answer.unwrap().body_mut().read_to_string().unwrap();
-    let answer: Value = serde_json::from_str(&text).unwrap();
-    answer["id"].as_u64().unwrap() as u32
+    register(url, "registered-in-value", &json!({ "schema": schema, "schemaType": "AVRO" }))
 }
 
 fn long(value: i64, out: &mut Vec<u8>) {
@@ -154,11 +148,11 @@ print(json.dumps(out))
 pub(crate) fn a_registry_that_dies_and_comes_back(cluster: &Cluster) {
     let name = "registry";
     let _ = cluster.run(&["up", "registry=1"]);
-    let url = format!("http://{}/apis/ccompat/v7", cluster.listener_of(8081));
+    let url = cluster.registry();
     cluster.create_topic("registered-in", 2);
     cluster.create_topic("latest-in", 1);
     cluster.create_topic("beside-in", 1);
-    let old = [register(&url, 1), register(&url, 2)];
+    let old = [register_version(&url, 1), register_version(&url, 2)];
     let table = format!("[registry]\nurl = \"{url}\"\ntimeout = \"2s\"\n");
     let text = format!("{table}{}", config(cluster, name, MAPPINGS));
     let (code, said) = check_live(&cluster.home(name), &text, &[]);
@@ -190,7 +184,7 @@ pub(crate) fn a_registry_that_dies_and_comes_back(cluster: &Cluster) {
     daemon.kill();
 
     // The registry dies. What it has told before is in the root, and a new version is not.
-    let all = [old[0], old[1], register(&url, 3)];
+    let all = [old[0], old[1], register_version(&url, 3)];
     let _ = cluster.run(&["kill", "registry"]);
     let daemon = Daemon::start(&cluster.home(name), "a", &text);
     eventually("the old versions are archived", Duration::from_secs(60), || archived(&daemon, 2));
