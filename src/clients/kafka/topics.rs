@@ -206,18 +206,18 @@ const ASKED: u32 = 6;
 /// Between two such questions.
 const ASKED_AGAIN: Duration = Duration::from_millis(400);
 
-/// How often a question is asked again whose broker handle the client library has given up, and
-/// the pauses before that.
-const GIVEN_UP_RETRIES: usize = 3;
-const GIVEN_UP_PAUSES: Pauses =
-    Pauses { first: Duration::from_millis(100), longest: Duration::from_secs(1) };
-
 /// Whether the client library has given up the handle of the broker that it was about to ask. It
 /// does so when the brokers tell it their list for the first time, or another list, and does not
 /// ask again by itself (`rdkafka_broker.c`, `RD_KAFKA_RESP_ERR__DESTROY_BROKER`).
 fn is_given_up(error: &Rd) -> bool {
     // `rdkafka_error_code` knows no code of this kind of error (rust-rdkafka 0.39).
     matches!(error, Rd::AdminOp(RDKafkaErrorCode::DestroyBroker))
+}
+
+/// The answer to a question, which is asked up to three times more where [`is_given_up`] says so.
+async fn answered<T, F: Future<Output = Result<T, Rd>>>(ask: impl FnMut() -> F) -> Result<T, Rd> {
+    let pauses = Pauses { first: Duration::from_millis(100), longest: Duration::from_secs(1) };
+    retry::bounded(pauses, 3, is_given_up, ask).await
 }
 
 /// Asks the brokers for settings, and makes topics.
@@ -269,8 +269,7 @@ impl Admin {
                 tokio::time::sleep(ASKED_AGAIN).await;
             }
             let ask = || self.client.describe_configs([&specifier], &options);
-            let asked = retry::bounded(GIVEN_UP_PAUSES, GIVEN_UP_RETRIES, is_given_up, ask).await;
-            let answer = asked.map_err(|e| failed(&e))?.into_iter().next();
+            let answer = answered(ask).await.map_err(|e| failed(&e))?.into_iter().next();
             let settings = answer.ok_or_else(|| failed(&"no answer"))?.map_err(|e| failed(&e))?;
             if !settings.entries.is_empty() {
                 let all = settings.entries.into_iter();
@@ -339,8 +338,7 @@ impl Admin {
         let name = topic.name;
         let failed = |e: &dyn std::fmt::Display| KafkaError::new(format!("make topic {name:?}"), e);
         let ask = || self.client.create_topics([&topic], options);
-        let asked = retry::bounded(GIVEN_UP_PAUSES, GIVEN_UP_RETRIES, is_given_up, ask).await;
-        let answers = asked.map_err(|e| failed(&e))?;
+        let answers = answered(ask).await.map_err(|e| failed(&e))?;
         match answers.into_iter().next() {
             Some(Ok(_)) => Ok(true),
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),

@@ -270,8 +270,7 @@ impl Brokers {
                 Err(e) => unreadable = Some(e.to_string()),
             }
         }
-        let known = read.committed.is_some() || tail.is_some();
-        let known = known || read.past != Ok(None);
+        let known = read.committed.is_some() || tail.is_some() || read.past != Ok(None);
         let committed = read.committed.transpose().map_err(|e| e.to_string());
         let committed = unreadable.map_or(committed, Err);
         let facts = committed.map_err(Stop::Unreadable).map(|committed| Facts {
