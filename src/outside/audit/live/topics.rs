@@ -70,8 +70,13 @@ pub(super) async fn topics(config: &Config, consumer: &Arc<Consumer>, report: &m
             report.each(&format!("topic {topic}"), found, Some(good));
         }
     }
-    budget::budget(config, &existing, report);
-    let admin = match consumer_config(config).and_then(|settings| Admin::new(&settings)) {
+    let admin = consumer_config(config).and_then(|settings| Admin::new(&settings));
+    let default = match &admin {
+        Ok(admin) => default_partitions(config, admin, consumer, &existing).await,
+        Err(_) => None,
+    };
+    budget::budget(config, &existing, default, report);
+    let admin = match admin {
         Ok(admin) => admin,
         Err(error) => return report.add("topics of counts", Outcome::Wrong, error.to_string()),
     };
@@ -87,6 +92,23 @@ pub(super) async fn topics(config: &Config, consumer: &Arc<Consumer>, report: &m
             report.each(&what, found, good);
         }
     }
+}
+
+/// How many partitions the brokers give a topic for which no number is configured; asked for only
+/// where such a topic would be archived and is not there.
+async fn default_partitions(
+    config: &Config,
+    admin: &Admin,
+    consumer: &Arc<Consumer>,
+    existing: &[Topic],
+) -> Option<usize> {
+    if !budget::needs_default(config, existing) {
+        return None;
+    }
+    let asking = Arc::clone(consumer);
+    let broker = blocking(move || topics::any_broker(&asking)).await.ok()?;
+    let settings = admin.broker_settings(broker).await.ok()?;
+    settings.get("num.partitions")?.parse().ok()
 }
 
 /// A topic of counts: one that is there has to suit, and one that is not there has to be allowed.
