@@ -72,7 +72,7 @@ fn body(s: &InstanceStatus) -> Markup {
         @for (mapping, partitions) in by_mapping(s) {
             section {
                 h2 { (mapping) }
-                div.scroll { (table(&partitions, s.now)) }
+                div.scroll { (table(&partitions, s.now, state)) }
                 @let waits = waits(&partitions);
                 @if !waits.is_empty() {
                     p.waits { "Windows wait for " (waits.join(", ")) "." }
@@ -82,7 +82,7 @@ fn body(s: &InstanceStatus) -> Markup {
         @if !s.not_owned.is_empty() {
             section {
                 h2 { "not owned any more" }
-                div.scroll { (table(&s.not_owned.iter().collect::<Vec<_>>(), s.now)) }
+                div.scroll { (table(&s.not_owned.iter().collect::<Vec<_>>(), s.now, not_owned)) }
             }
         }
         @if s.partitions.is_empty() && s.joined_since.is_some() {
@@ -140,26 +140,41 @@ fn figure(what: &str, value: &str, class: &str) -> Markup {
     html! { div.figure class=(class) { span { (what) } b { (value) } } }
 }
 
-fn table(partitions: &[&PartitionStatus], now: i64) -> Markup {
+/// A word for the state of a partition, and how it is shown.
+type State = (&'static str, &'static str);
+
+fn state(p: &PartitionStatus) -> State {
+    match &p.state {
+        Condition::Running => ("running", "ok"),
+        Condition::Recovering => ("recovering", "wait"),
+        Condition::Detached => ("root unavailable", "wait"),
+        Condition::Paused => ("paused", "wait"),
+        Condition::Stopped(_) => ("stopped", "bad"),
+    }
+}
+
+/// What a partition that was taken away did last says nothing of what its new owner does.
+fn not_owned(_: &PartitionStatus) -> State {
+    ("not owned", "soft")
+}
+
+fn table(
+    partitions: &[&PartitionStatus],
+    now: i64,
+    state: fn(&PartitionStatus) -> State,
+) -> Markup {
     html! {
         table {
             thead { tr {
                 th { "partition" } th { "role" } th { "state" } th.n { "results" } th.n { "lag" }
                 th.n { "archive" } th.n { "lag" } th.n { "oldest" } th { "open" } th { "last roll" }
             } }
-            tbody { @for p in partitions { (row(p, now)) } }
+            tbody { @for p in partitions { (row(p, now, state(p))) } }
         }
     }
 }
 
-fn row(p: &PartitionStatus, now: i64) -> Markup {
-    let (state, class) = match &p.state {
-        Condition::Running => ("running", "ok"),
-        Condition::Recovering => ("recovering", "wait"),
-        Condition::Detached => ("root unavailable", "wait"),
-        Condition::Paused => ("paused", "wait"),
-        Condition::Stopped(_) => ("stopped", "bad"),
-    };
+fn row(p: &PartitionStatus, now: i64, (state, class): State) -> Markup {
     let [results, archive] = p.lags().map(|lag| lag.map_or("–".into(), number));
     let show = |at: Option<i64>| at.map_or("–".into(), number);
     html! {
@@ -391,11 +406,14 @@ mod tests {
             "1\u{202f}234<",
             "the root hdfs://nn is unavailable</b> for 1 min 0 s: connection &lt;refused&gt;",
             "<h2>not owned any more</h2>",
+            "<span class=\"state soft\">not owned</span>",
             "in/1 (for 7 s)",
             "0.0,36.0 120.0,0.0 240.0,18.0",
         ] {
             assert!(page.contains(want), "{want} is not in\n{page}");
         }
+        let (_, taken) = page.split_once("<h2>not owned any more</h2>").unwrap();
+        assert!(!taken.contains("running"), "nobody here knows what it does: {taken}");
         let unknown = PartitionStatus {
             archive: None,
             ..partition("orders", "source", Condition::Recovering)
