@@ -72,6 +72,17 @@ impl Board {
         self.change(subject, |d| d.worked_for_all(stays, now));
     }
 
+    /// The thing answers these again, which does not show yet that it does its work; the end of an
+    /// outage is logged when that is believed.
+    pub fn answered(&self, subject: &Subject, who: &[&str], now: i64) {
+        self.change(subject, |d| d.answered(who, now));
+    }
+
+    /// The thing has done its work, for these too; the end of an outage is logged.
+    pub fn proven(&self, subject: &Subject, who: &[&str], now: i64) {
+        self.change(subject, |d| d.proven(who, now));
+    }
+
     /// Nobody depends on the thing any more.
     pub fn forget(&self, subject: &Subject) {
         let _ = self.all.lock().remove(subject);

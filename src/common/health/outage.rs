@@ -30,6 +30,8 @@ pub struct Outage {
     explained: bool,
     /// It began soon after the end of another one.
     repeated: bool,
+    /// It answers again, and it is not known whether it does its work.
+    doubted: bool,
     /// Since when nobody has met a failure, if this is not yet believed.
     works_since: Option<i64>,
 }
@@ -78,6 +80,7 @@ impl Dependency {
             reported: false,
             explained: false,
             repeated,
+            doubted: false,
             works_since: None,
         });
         outage.works_since = None;
@@ -111,7 +114,13 @@ impl Dependency {
             return None;
         }
         let since = *outage.works_since.get_or_insert(now);
-        let steady = !outage.repeated || STEADY <= now.saturating_sub(outage.last);
+        let quiet_since = match (outage.doubted, outage.repeated) {
+            // The failures may lie further apart than this.
+            (true, _) => Some(since),
+            (false, true) => Some(outage.last),
+            (false, false) => None,
+        };
+        let steady = quiet_since.is_none_or(|quiet| STEADY <= now.saturating_sub(quiet));
         if !steady {
             return None;
         }
@@ -126,6 +135,25 @@ impl Dependency {
     /// A call has worked that stands for all who have met a failure but those that `stays` names.
     pub fn worked_for_all(&mut self, stays: fn(&str) -> bool, now: i64) -> Option<News> {
         self.outage.as_mut()?.failing.retain(|who| stays(who));
+        self.end_if_steady(now)
+    }
+
+    /// The thing answers again, and that says nothing of its work: a NameNode in safe mode answers
+    /// questions, and refuses every change. What these have met ends after some time without a
+    /// failure, or with [`Dependency::proven`].
+    pub fn answered(&mut self, who: &[&str], now: i64) -> Option<News> {
+        self.outage.as_mut()?.doubted = true;
+        self.cleared(who, now)
+    }
+
+    /// The thing has done its work, which is the end of what these have met.
+    pub fn proven(&mut self, who: &[&str], now: i64) -> Option<News> {
+        self.outage.as_mut()?.doubted = false;
+        self.cleared(who, now)
+    }
+
+    fn cleared(&mut self, who: &[&str], now: i64) -> Option<News> {
+        self.outage.as_mut()?.failing.retain(|failing| !who.contains(&failing.as_str()));
         self.end_if_steady(now)
     }
 
@@ -273,6 +301,23 @@ mod tests {
         let later = last + 30 + SOON;
         assert_eq!(d.failed("t/0", "full", later, 0), began("full"));
         assert!(d.worked("t/0", later + 1).is_some());
+    }
+
+    #[test]
+    fn an_answer_is_believed_after_some_time_or_when_work_is_done() {
+        let mut d = Dependency::default();
+        let _ = d.failed("index", "no answer", 0, 0);
+        assert_eq!(d.answered(&["index"], 5_000), None);
+        let _ = d.failed("create", "safe mode", 7_000, 0);
+        assert_eq!(d.outage().map(|outage| outage.since), Some(0), "it is the same outage");
+        assert_eq!(d.answered(&["index"], 8_000), None);
+        let ended = Some(News::Ended { lasted: 9_000, failures: 2 });
+        assert_eq!(d.proven(&["create"], 9_000), ended);
+        let mut d = Dependency::default();
+        let _ = d.failed("index", "no answer", 0, 0);
+        assert_eq!(d.answered(&["index"], 5_000), None);
+        assert_eq!(d.expire(5_000 + STEADY - 1, None), None);
+        assert!(matches!(d.expire(5_000 + STEADY, None), Some(News::Ended { .. })));
     }
 
     #[test]

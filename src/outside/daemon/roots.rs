@@ -169,10 +169,11 @@ fn authority(url: &str) -> Option<&str> {
     url.strip_prefix("hdfs://")?.split('/').next()
 }
 
-/// What an operation says of its root. A root that does not answer works again with its first
-/// answer; one that refuses something works when it takes it, or when an append stands. One that
-/// has no space for a partition's files may have space for smaller ones: it works when that
-/// partition has appended something.
+/// What an operation says of its root. A root that did not answer works again when it has changed
+/// something, or some time after its first answer: a NameNode in safe mode answers questions, and
+/// refuses every file. One that refuses something works when it takes it, or when an append stands.
+/// One that has no space for a partition's files may have space for smaller ones: it works when
+/// that partition has appended something.
 pub(super) fn heard(board: &Arc<Board>, call: &Call<'_>) {
     let root = Subject::Root(call.root.into());
     let Some(error) = call.error.filter(|e| e.kind.is_trouble()) else {
@@ -230,8 +231,13 @@ fn is_partition(who: &str) -> bool {
 }
 
 fn works(board: &Board, root: &Subject, (operation, path): Operation<'_>, now: i64) {
+    // Data could not move either while nothing answered.
+    let silenced: &[&str] = match board.is_failing(root, INDEX) {
+        true => &[INDEX, DATA, "create"],
+        false => &[],
+    };
     match operation {
-        "write" => {}
+        "write" => return,
         // The last step of an append.
         "rename" => {
             if let Some(partition) = names::staged_by(path) {
@@ -240,16 +246,12 @@ fn works(board: &Board, root: &Subject, (operation, path): Operation<'_>, now: i
             board.worked_for_all(root, is_partition, now);
         }
         "close" => board.worked(root, DATA, now),
-        "create" => board.worked(root, "create", now),
-        _ => {
-            if board.is_failing(root, INDEX) {
-                // Data could not move either while nothing answered.
-                board.worked(root, DATA, now);
-                board.worked(root, "create", now);
-            }
-            board.worked(root, INDEX, now);
-            board.worked(root, operation, now);
-        }
+        _ => board.worked(root, operation, now),
+    }
+    match operation {
+        "rename" | "close" | "create" | "make_dirs" | "delete" => board.proven(root, silenced, now),
+        _ if silenced.is_empty() => {}
+        _ => board.answered(root, silenced, now),
     }
 }
 
@@ -420,12 +422,49 @@ mod tests {
     }
 
     #[test]
-    fn a_root_that_did_not_answer_works_with_its_first_answer() {
+    fn a_root_that_did_not_answer_works_when_it_has_changed_something() {
         let silent = |operation| (operation, Some(ErrorKind::Unknown));
         let calls = [silent("create"), silent("close"), silent("read"), ("list", None)];
-        assert_eq!(troubles(&calls), [true, true, true, false]);
+        assert_eq!(troubles(&calls), [true; 4], "a NameNode in safe mode answers this, too");
+        for change in ["make_dirs", "rename", "create", "close", "delete"] {
+            let all = [&calls[..], &[(change, None)]].concat();
+            assert_eq!(troubles(&all), [true, true, true, true, false], "{change}");
+        }
         let data = [silent("create"), ("list", None), ("create", None)];
         assert_eq!(troubles(&data), [true, true, false], "the DataNodes did not answer");
+    }
+
+    /// The NameNode is back, in safe mode, and leaves it later.
+    #[test]
+    fn safe_mode_is_the_same_outage_until_a_file_is_taken() {
+        let (board, root) = (Board::default(), Subject::Root(ROOT.into()));
+        let failed = |operation, kind, now| {
+            let who = who((operation, "_alluvium/x"), kind);
+            let _ = board.failed(&root, &who, "why", now);
+        };
+        failed("list", ErrorKind::Unknown, 0);
+        for second in 30..50 {
+            let now = second * 1_000;
+            works(&board, &root, ("list", "_alluvium/x"), now);
+            works(&board, &root, ("read", "_alluvium/x"), now);
+            board.expire(now);
+            assert_eq!(board.outage(&root).map(|outage| outage.since), Some(0), "at {second} s");
+            failed("create", ErrorKind::Unavailable, now + 500);
+        }
+        works(&board, &root, ("create", "_alluvium/x"), 60_000);
+        assert!(board.outage(&root).is_none());
+    }
+
+    /// Nothing has to be written now.
+    #[test]
+    fn a_root_that_answers_works_when_nothing_has_failed_for_some_time() {
+        let (board, root) = (Board::default(), Subject::Root(ROOT.into()));
+        let _ = board.failed(&root, INDEX, "why", 0);
+        works(&board, &root, ("list", ""), 2_000);
+        board.expire(11_999);
+        assert!(board.outage(&root).is_some());
+        board.expire(12_000);
+        assert!(board.outage(&root).is_none());
     }
 
     #[test]
