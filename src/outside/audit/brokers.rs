@@ -409,7 +409,7 @@ fn add(looked: Diagnosis, reports: &mut [RootReport]) -> Option<Finding> {
     let finding = looked.stop().map(|stop| Finding {
         kind: FindingKind::StoppedPartition,
         path: looked.tp.to_string(),
-        detail: format!("{stop}; run alluvium repair {topic} {partition}"),
+        detail: format!("{stop}; {}", cure(&stop, topic, &partition)),
     });
     let Some(ledger) = &looked.ledger else { return finding };
     let url = ledger.store.url();
@@ -431,6 +431,19 @@ fn add(looked: Diagnosis, reports: &mut [RootReport]) -> Option<Finding> {
     None
 }
 
+/// What to do about a stopped partition. Where the group has gone on in another root, this may be
+/// the configuration of an earlier one, and a repair would move the group back.
+fn cure(stop: &Stop, topic: &str, partition: &str) -> String {
+    let repair = format!("run alluvium repair {topic} {partition}");
+    match stop {
+        Stop::OtherRoot { .. } => format!(
+            "if this is the configuration of an earlier root, check that root by alluvium verify \
+             --offline, and repair nothing; if the archive is to continue here, {repair}"
+        ),
+        _ => repair,
+    }
+}
+
 /// Runs a call of the brokers' client outside of the store's threads.
 ///
 /// # Errors
@@ -445,6 +458,16 @@ pub async fn blocking<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_looks_at_an_earlier_root_is_not_sent_to_repair_it() {
+        let other = Stop::OtherRoot { found: "new".into(), ours: "old".into() };
+        let told = cure(&other, "t", "3");
+        assert!(told.starts_with("if this is the configuration of an earlier root"), "{told}");
+        assert!(told.contains("verify --offline, and repair nothing"), "{told}");
+        let odd = Stop::Unreadable("odd".into());
+        assert_eq!(cure(&odd, "t", "3"), "run alluvium repair t 3");
+    }
 
     /// It has no ledger, so no root's report has a place for it.
     #[test]

@@ -13,8 +13,9 @@ pub const MEANINGS: [(u8, &str); 6] = [
     (EX_USAGE, "The command was used wrongly."),
     (
         EX_DATAERR,
-        "verify, recount, repair, where, explain or status has found a problem, or ddl a damaged \
-         schema in the root.",
+        "verify, recount, where, explain or status has found a problem, repair something that it \
+         can't repair (what it repairs, or would with --apply, is none), or ddl a damaged schema in \
+         the root.",
     ),
     (
         EX_UNAVAILABLE,
