@@ -4,7 +4,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::outside::cli::exit::EX_USAGE;
 use crate::outside::cli::{
-    check, ddl, generate, init, locate, pause, recount, repair, run, status, verify, version,
+    check, ddl, explain, generate, init, locate, pause, recount, repair, run, status, verify,
+    version,
 };
 
 /// Carries Kafka topics into HDFS, exactly once: counts words in windows, archives every record.
@@ -95,7 +96,7 @@ enum CliCommand {
     /// changed.
     ///
     /// Example: alluvium explain hdfs://nameservice1/data/orders/dt=2026-11-22/part-….parquet
-    Explain(locate::Explain),
+    Explain(explain::Explain),
     /// Print a mapping's files as a table of Hive, Spark or Trino, or as a view of DuckDB.
     ///
     /// The command asks neither brokers nor stores. Times are TIMESTAMP, and BIGINT in Hive, whose

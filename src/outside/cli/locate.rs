@@ -1,4 +1,4 @@
-//! `alluvium where` and `alluvium explain`: from a record to its file, and back.
+//! From a record to its file (`alluvium where`), and from a file of an archive to its records.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,6 @@ use crate::engine::archive::listing::{
 use crate::engine::archive::root::is_of_one_file;
 use crate::outside::audit::survey::{find_file, identity_findings, rows_of};
 use crate::outside::cli::arguments::ConfigArgs;
-use crate::outside::cli::copied::explain_copy;
 use crate::outside::cli::described::{describe, describe_file, finding};
 use crate::outside::cli::exit::EX_USAGE;
 use crate::outside::cli::output::{Answer, complain};
@@ -29,18 +28,6 @@ pub(super) struct Where {
     partition: i32,
     /// The record's offset.
     offset: i64,
-    /// Print the answer as JSON.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    config: ConfigArgs,
-}
-
-/// Arguments of `explain`.
-#[derive(Args, Debug)]
-pub(super) struct Explain {
-    /// Path or URL of a file in the archive, or the path of a copy on this machine.
-    file: String,
     /// Print the answer as JSON.
     #[arg(long)]
     json: bool,
@@ -269,57 +256,22 @@ async fn strangers(
     Ok((near, unlisted))
 }
 
-impl Explain {
-    pub(super) fn main(&self) -> u8 {
-        on_stores(&self.config, async |_, roots| {
-            let stores = &roots.open;
-            for store in stores {
-                if let Some(path) = below(store.url(), &self.file) {
-                    return Ok(explain(&**store, &path).await?.give(self.json));
-                }
-            }
-            if let Some(answer) = explain_copy(stores, &self.file).await? {
-                return Ok(answer.give(self.json));
-            }
-            let roots: Vec<&str> = stores.iter().map(|store| store.url()).collect();
-            complain(&format!(
-                "{:?} does not lie below a root of this configuration ({}), and no file of this \
-                 machine has this path: give the whole path or URL, or the path below the root; \
-                 of a file that was copied elsewhere, give the path of a copy on this machine",
-                self.file,
-                roots.join(", ")
-            ));
-            Ok(EX_USAGE)
-        })
-    }
-}
-
-/// A path below a root, as its URL, its path, or a path that is relative to it.
-fn below(root: &str, path: &str) -> Option<String> {
-    let place = |url: &str| match url.split_once("://") {
-        Some((_, rest)) => rest.split_once('/').map_or("/".into(), |(_, path)| format!("/{path}")),
-        None => url.to_string(),
-    };
-    let (url, plain) = (path.strip_prefix(root), place(path));
-    let inside = match url.or_else(|| plain.strip_prefix(&*place(root))) {
-        Some(rest) if rest.starts_with('/') || root.ends_with(':') => rest,
-        _ if !path.starts_with('/') && !path.contains("://") => path,
-        _ => return None,
-    };
-    let segments = inside.split('/').filter(|s| !s.is_empty() && *s != ".");
-    Some(segments.collect::<Vec<_>>().join("/"))
-}
-
 /// What a file under a root is, and whether it is as it was written.
 pub(super) async fn explain(store: &dyn Store, path: &str) -> Result<Answer, StoreError> {
     let mut answer = Answer::default();
     let (mut ledgers, mut unlisted) = (Vec::new(), Vec::new());
     let places = places_of(store, path, &mut unlisted).await?;
     if places.is_empty() && path != IDENTITY {
+        let of_it = match is_there(store, path).await? {
+            true => {
+                "Readers see its rows if it lies in a table's directory; alluvium did not write it \
+                 there"
+            }
+            false => "There is no such file, either",
+        };
         answer.say(format!(
             "{path} does not have the name of a file of this archive: \
-             part-<topic>-<incarnation>-<partition>-<first>-<last>.<format>. Readers see its rows \
-             if it lies in a table's directory; alluvium did not write it there"
+             part-<topic>-<incarnation>-<partition>-<first>-<last>.<format>. {of_it}"
         ));
         answer.code = EX_USAGE;
         return Ok(answer);
@@ -377,8 +329,8 @@ pub(super) async fn explain(store: &dyn Store, path: &str) -> Result<Answer, Sto
     Ok(answer)
 }
 
-/// Whether there is such a file; one that may not be looked at is there for all that is known.
-async fn is_there(store: &dyn Store, path: &str) -> Result<bool, StoreError> {
+/// Whether there is such a file below a root; one that may not be looked at is there for all that is known.
+pub(super) async fn is_there(store: &dyn Store, path: &str) -> Result<bool, StoreError> {
     match store.length(path).await {
         Err(e) if is_of_one_file(store, &e).await => Ok(true),
         found => Ok(found?.is_some()),
@@ -471,25 +423,4 @@ async fn places_of(
         mine.push(place(name.topic));
     }
     Ok(mine)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_is_found_below_its_root_however_it_is_written() {
-        for (root, path, want) in [
-            ("file:///srv/a", "file:///srv/a/t/x", Some("t/x")),
-            ("file:///srv/a", "/srv/a//./t/x", Some("t/x")),
-            ("file:///srv/a", "t/x", Some("t/x")),
-            ("file:///srv/a", "/srv/ab/t/x", None),
-            ("file:///srv/a", "/elsewhere/t/x", None),
-            ("hdfs://n:8020/data", "hdfs://n:8020/data/t/x", Some("t/x")),
-            ("hdfs://n:8020/data", "/data/t/x", Some("t/x")),
-            ("hdfs://n:8020/data", "hdfs://other/dat/t/x", None),
-        ] {
-            assert_eq!(below(root, path).as_deref(), want, "{root} {path}");
-        }
-    }
 }

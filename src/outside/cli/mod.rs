@@ -16,6 +16,7 @@ mod ddl;
 mod described;
 mod doubling;
 mod exit;
+mod explain;
 mod found;
 mod generate;
 mod holes;
