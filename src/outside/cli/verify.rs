@@ -51,16 +51,19 @@ impl Verify {
                 reports.push(verified.unwrap_or_else(|e| not_looked_at(store.url(), &e)));
             }
             // What was read until now is told, whatever happens afterwards.
-            let mut unasked = Vec::new();
+            let (mut unasked, mut asked) = (Vec::new(), true);
             if !self.offline {
-                let asked = async {
+                let asking = async {
                     let brokers = Brokers::new(config, &roots.open).await?;
                     let partitions = partitions(config, &brokers).await?;
                     check(config, &brokers, &partitions, &mut reports).await
                 };
-                match asked.await {
+                match asking.await {
                     Ok(found) => stopped = found,
-                    Err(e) => unasked.push(format!("not all was asked of the brokers: {e}")),
+                    Err(e) => {
+                        asked = false;
+                        unasked.push(format!("not all was asked of the brokers: {e}"));
+                    }
                 }
             }
             let mut counts = Vec::new();
@@ -79,7 +82,7 @@ impl Verify {
                 let whole = is_sound && roots.closed.is_empty() && unasked.is_empty();
                 say_json(&json(whole, &reports, &stopped, &counts));
             } else {
-                reports.iter().flat_map(lines).for_each(|line| say(&line));
+                reports.iter().flat_map(|r| lines(r, asked)).for_each(|line| say(&line));
                 stopped.iter().for_each(|f| say(&finding(f)));
                 counts.iter().flat_map(recount::lines).for_each(|line| say(&line));
             }
@@ -132,8 +135,8 @@ fn bar() -> ProgressBar {
     ProgressBar::with_draw_target(None, target).with_style(style)
 }
 
-/// The lines of a report.
-pub(super) fn lines(report: &RootReport) -> Vec<String> {
+/// The lines of a report. `asked`: the brokers have answered, or were not to be asked.
+pub(super) fn lines(report: &RootReport, asked: bool) -> Vec<String> {
     let mut lines = vec![format!("root {}", report.root)];
     for p in &report.partitions {
         lines.push(line(p));
@@ -144,7 +147,11 @@ pub(super) fn lines(report: &RootReport) -> Vec<String> {
     let (n, rows) = (report.findings(), report.partitions.iter().map(|p| p.rows).sum::<u64>());
     let partitions = report.partitions.len();
     lines.push(match n {
-        0 => format!("whole: {rows} rows in {partitions} partitions, each offset once"),
+        0 if asked => format!("whole: {rows} rows in {partitions} partitions, each offset once"),
+        0 => format!(
+            "whole as far as its ledger goes: {rows} rows in {partitions} partitions, each offset \
+             once; what the brokers know was not compared with it"
+        ),
         1 => format!("1 finding in {partitions} partitions"),
         n => format!("{n} findings in {partitions} partitions"),
     });
@@ -202,6 +209,17 @@ mod tests {
 
     fn finding(kind: FindingKind) -> Finding {
         Finding { kind, path: format!("a/{}", kind.label()), detail: "why".into() }
+    }
+
+    /// A program that looks for "whole:" must not find it where the exit code is 69.
+    #[test]
+    fn what_was_not_asked_of_the_brokers_is_not_whole() {
+        let report = RootReport { root: "file:///x".into(), ..RootReport::default() };
+        let last = |asked| lines(&report, asked).pop().unwrap();
+        assert_eq!(last(true), "whole: 0 rows in 0 partitions, each offset once");
+        let told = last(false);
+        assert!(told.starts_with("whole as far as its ledger goes: 0 rows"), "{told}");
+        assert!(told.ends_with("what the brokers know was not compared with it"), "{told}");
     }
 
     #[test]

@@ -350,7 +350,8 @@ impl SampleArchive {
         let (config, store) = (config(), &self.store);
         let report = verify(store, &config, now, &|_, _| ()).await.unwrap();
         let code = if report.findings() == 0 { 0 } else { 65 };
-        let verified = Answer { lines: verify_command::lines(&report), code, ..Answer::default() };
+        let lines = verify_command::lines(&report, true);
+        let verified = Answer { lines, code, ..Answer::default() };
         let located = locate(store, topic, partition, offset).await.unwrap().unwrap_or_else(|| {
             Answer { lines: vec!["no root has a ledger".into()], code: 64, ..Answer::default() }
         });
