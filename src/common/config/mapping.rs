@@ -95,7 +95,8 @@ fn read(
         );
     }
     f.finish(faults);
-    let topics = topics?;
+    // A fault was found, and the rest of the mapping is compared with other mappings all the same.
+    let topics = topics.unwrap_or_else(|| Topics::Names(Vec::new()));
     let count = match count {
         Some(None) => return None,
         Some(Some(c)) => Some(Arc::new(c)),
@@ -132,7 +133,7 @@ fn topics(f: &mut Fields, faults: &mut Faults) -> Option<Topics> {
             }
             Some(Topics::Names(names))
         }
-        (None, Some(pattern)) => match Regex::new(&format!("^(?:{pattern})$")) {
+        (None, Some(pattern)) => match whole_names(&pattern) {
             Ok(regex) => Some(Topics::Regex(regex)),
             Err(e) => {
                 faults.add(f.key("topics_regex"), format!("{pattern:?}: {e}"));
@@ -143,6 +144,11 @@ fn topics(f: &mut Fields, faults: &mut Faults) -> Option<Topics> {
             f.require("topics", None, "write topics = [\"name\"] or topics_regex = \"…\"", faults)
         }
     }
+}
+
+/// A pattern of whole names; an error shows the pattern as it was written.
+fn whole_names(pattern: &str) -> Result<Regex, regex::Error> {
+    Regex::new(pattern).and_then(|_| Regex::new(&format!("^(?:{pattern})$")))
 }
 
 fn start(text: &str) -> Result<Start, String> {

@@ -75,6 +75,9 @@ partials = {}
 #[derive(Debug)]
 pub struct Faulty(pub Vec<ConfigFault>);
 
+/// The faults of a configuration, and what could be read in spite of them.
+pub type AsFar = (Faulty, Option<Box<Config>>);
+
 impl fmt::Display for Faulty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for fault in &self.0 {
@@ -105,20 +108,30 @@ impl Config {
     /// # Errors
     /// All faults that were found, each with its key and its place, in the order of the file.
     pub fn parse(text: &str, instance: Option<&str>) -> Result<Config, Faulty> {
+        Config::parse_as_far(text, instance).map_err(|(faulty, _)| faulty)
+    }
+
+    /// As [`Config::parse`]. Beside the faults, what could be read in spite of them, for whoever
+    /// looks for faults elsewhere, as in the files that it names; [`None`] if that is too little.
+    ///
+    /// # Errors
+    /// As [`Config::parse`].
+    pub fn parse_as_far(text: &str, instance: Option<&str>) -> Result<Config, AsFar> {
         if let Some(at) = line_of_dots(text) {
             let why = "a key has empty parts, or more parts than any key has";
             let place = Some(TextPlace::of(text, at));
-            return Err(Faulty(vec![ConfigFault { place, ..ConfigFault::new("(syntax)", why) }]));
+            let fault = ConfigFault { place, ..ConfigFault::new("(syntax)", why) };
+            return Err((Faulty(vec![fault]), None));
         }
         let (document, errors) = DeTable::parse_recoverable(text);
         let places = KeyPlaces::of(text, document.get_ref());
         let table = Table::deserialize(Deserializer::from(document)).unwrap_or_default();
-        let checked = Config::check(table, instance);
+        let checked = Config::check_as_far(table, instance);
         if errors.is_empty() {
-            return checked.map_err(|faulty| faulty.placed(&places));
+            return checked.map_err(|(faulty, config)| (faulty.placed(&places), config));
         }
         // What the syntax hides is not missing.
-        let mut faults = checked.err().map_or(Vec::new(), |f| f.placed(&places).0);
+        let mut faults = checked.err().map_or(Vec::new(), |(f, _)| f.placed(&places).0);
         faults.retain(|f| !f.is_missing());
         faults.extend(errors.iter().map(|e| {
             let written = e.span().and_then(|span| text.get(span));
@@ -129,14 +142,21 @@ impl Config {
             let place = e.span().map(|span| TextPlace::of(text, span.start));
             ConfigFault { place, ..ConfigFault::new("(syntax)", message) }
         }));
-        Err(Faulty(faults).placed(&places))
+        Err((Faulty(faults).placed(&places), None))
     }
 
     pub(super) fn check(table: Table, instance: Option<&str>) -> Result<Config, Faulty> {
+        Config::check_as_far(table, instance).map_err(|(faulty, _)| faulty)
+    }
+
+    fn check_as_far(table: Table, instance: Option<&str>) -> Result<Config, AsFar> {
         let mut faults = Faults::default();
         let config = Config::read(table, instance, &mut faults);
         name_homes(&mut faults.0, Config::facts);
-        config.filter(|_| faults.0.is_empty()).ok_or(Faulty(faults.0))
+        match config {
+            Some(config) if faults.0.is_empty() => Ok(config),
+            config => Err((Faulty(faults.0), config.map(Box::new))),
+        }
     }
 
     /// What the code asks for when it reads a file that has each table.

@@ -54,27 +54,19 @@ impl ConfigArgs {
     /// As [`ConfigArgs::load_for_clients`]; the faults, each with its key and place.
     pub(super) fn read_for_clients(&self) -> Result<Config, Faulty> {
         let text = self.text().map_err(|why| Faulty(vec![ConfigFault::new(NO_FILE, why)]))?;
-        let config = Config::parse(&text, self.instance.as_deref())?;
-        kafka::take_identity(&config.kafka);
-        let mut faults = kafka::refused(&config);
-        faults.extend(config.memory_fault());
-        for kerberos in config.kerberos() {
-            let more = kerberos::refused(kerberos);
-            let more: Vec<_> = more.into_iter().filter(|f| !faults.contains(f)).collect();
-            faults.extend(more);
-        }
-        for archive in config.archives() {
-            let of_root = archive.root.refused();
-            let of_client = if of_root.is_empty() { store::refused(&archive.root) } else { None };
-            for fault in of_root.into_iter().chain(of_client) {
-                if !faults.contains(&fault) {
-                    faults.push(fault);
-                }
+        let (config, mut faults) = match Config::parse_as_far(&text, self.instance.as_deref()) {
+            Ok(config) => (Box::new(config), Vec::new()),
+            Err((faulty, None)) => return Err(faulty),
+            Err((faulty, Some(config))) => (config, faulty.0),
+        };
+        for fault in refused(&config, &faults) {
+            let is_known = |f: &ConfigFault| f.key == fault.key && f.message == fault.message;
+            if !faults.iter().any(is_known) {
+                faults.push(fault);
             }
         }
-        faults.extend(web::refused(&config.daemon));
         if faults.is_empty() {
-            return Ok(config);
+            return Ok(*config);
         }
         Err(Faulty(faults).placed(&KeyPlaces::read(&text)))
     }
@@ -119,6 +111,26 @@ impl ConfigArgs {
     }
 }
 
+/// What the clients, and the files that it names, say of a configuration. `known`: the faults that
+/// were found before; what would only follow from them is not said.
+fn refused(config: &Config, known: &[ConfigFault]) -> Vec<ConfigFault> {
+    let mut faults = if known.iter().any(|fault| fault.key.starts_with("kafka")) {
+        config.kafka.unreadable.clone()
+    } else {
+        kafka::take_identity(&config.kafka);
+        kafka::refused(config)
+    };
+    faults.extend(config.memory_fault().filter(|_| known.is_empty()));
+    faults.extend(config.kerberos().flat_map(kerberos::refused));
+    for archive in config.archives() {
+        let of_root = archive.root.refused();
+        let of_client = if of_root.is_empty() { store::refused(&archive.root) } else { None };
+        faults.extend(of_root.into_iter().chain(of_client));
+    }
+    faults.extend(web::refused(&config.daemon));
+    faults
+}
+
 /// Which running daemon.
 #[derive(Args, Debug)]
 pub(super) struct DaemonArgs {
@@ -151,5 +163,50 @@ impl DaemonArgs {
             complain(&text);
             EX_CONFIG
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever mends one fault after the other starts a daemon as often.
+    #[test]
+    fn the_faults_of_keys_and_of_files_are_told_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("alluvium.toml");
+        let text = r#"
+            [kafka]
+            bootstrap_servers = "b:1"
+            group_id = "g"
+            secrets = { "sasl.password" = { file = "/no/such/secret" } }
+            [daemon]
+            workers = 0
+            web_config = "/no/such/web.yml"
+            [archive]
+            root = "hdfs://n:1/r"
+            hadoop_conf_dir = "/no/such/directory"
+            [mapping.a]
+            topics_regex = "a("
+            [mapping.a.wordcount]
+            output_topic = "b"
+            [mapping.b]
+            topics = ["b"]
+        "#;
+        std::fs::write(&config, text).unwrap();
+        let found = ConfigArgs { config, instance: None }.read_for_clients().unwrap_err();
+        for key in [
+            "kafka.secrets.\"sasl.password\"",
+            "daemon.workers",
+            "daemon.web_config",
+            "archive.hadoop_conf_dir",
+            "mapping.a.topics_regex",
+            "mapping.a.wordcount.output_topic",
+        ] {
+            assert!(found.0.iter().any(|fault| fault.key == key), "{key} is not in\n{found}");
+            let times = found.0.iter().filter(|fault| fault.key == key).count();
+            assert_eq!(times, 1, "{key} in\n{found}");
+        }
+        assert!(!found.to_string().contains("^(?:"), "nobody has written that: {found}");
     }
 }
