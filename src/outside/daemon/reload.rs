@@ -169,8 +169,8 @@ impl Reloading {
         if !kept.is_empty() {
             tracing::warn!(
                 code = "AL503",
-                "{} can't change while the daemon runs; the old value stays in force until a \
-                 restart",
+                "configuration reload: {} can't change while the daemon runs; the old value stays \
+                 in force until a restart",
                 kept.join(", ")
             );
         }
@@ -195,19 +195,16 @@ impl Reloading {
             (self.set_log)(&new.daemon.log);
             what.push(format!("log {}", new.daemon.log));
         }
-        let changed: BTreeSet<String> = self
-            .health
-            .pool
-            .owned_partitions()
-            .into_iter()
-            .map(|tp| tp.topic.to_string())
-            .filter(|t| wanted.contains(t) && !treats_alike(&new, &old.config, t))
-            .collect();
+        let before: BTreeSet<String> = self.control.subscribed().into_iter().collect();
+        let is_changed = |t: &String| before.contains(t) && !treats_alike(&new, &old.config, t);
+        // Other instances own partitions of these, too.
+        let changed: Vec<String> = wanted.iter().filter(|t| is_changed(t)).cloned().collect();
+        let owned = self.health.pool.owned_partitions().into_iter().map(|tp| tp.topic.to_string());
+        let owned: BTreeSet<String> = owned.filter(|t| changed.contains(t)).collect();
         held::forget(&old.held, &new, &self.health.board);
         let _ = held::after(&old.held, refusals, &self.health.board);
         let now = Arc::new(ActiveConfig { config: new, stores, held });
         drop(self.in_force.send_replace(now));
-        let before: BTreeSet<String> = self.control.subscribed().into_iter().collect();
         let (gone, come): (Vec<String>, Vec<String>) = (
             before.iter().filter(|t| !wanted.contains(t)).cloned().collect(),
             wanted.iter().filter(|t| !before.contains(*t)).cloned().collect(),
@@ -215,10 +212,8 @@ impl Reloading {
         if !gone.is_empty() || !come.is_empty() {
             self.control.subscribe(wanted);
         }
-        self.control.give_again(changed.iter().cloned());
-        for (verb, topics) in
-            [("added", come), ("left", gone), ("changed", changed.into_iter().collect())]
-        {
+        self.control.give_again(owned);
+        for (verb, topics) in [("added", come), ("left", gone), ("changed", changed)] {
             if !topics.is_empty() {
                 what.push(format!("{verb} {}", topics.join(", ")));
             }
