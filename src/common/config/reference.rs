@@ -122,9 +122,9 @@ pub fn reference() -> String {
 fn described(name: &str, key: &str, fact: &Fact, example: &Example) -> ReferenceKey {
     let default = match (fact.is_required, example.value(key)) {
         (true, _) => Some("required".into()),
-        (false, value) => value.filter(|_| is_default(key)).map(String::from),
+        (false, value) => value.filter(|_| is_default(key)).map(general),
     };
-    let shown = example.value(key).filter(|value| default.as_deref() != Some(*value));
+    let shown = example.value(key).filter(|value| default.as_deref() != Some(&*general(value)));
     let shown = shown.filter(|value| !value.is_empty()).map(String::from);
     ReferenceKey {
         name: name.into(),
@@ -134,6 +134,11 @@ fn described(name: &str, key: &str, fact: &Fact, example: &Example) -> Reference
         change: change(key),
         words: words(key, example),
     }
+}
+
+/// A default of the example that has the names of its group and its mapping, with those of any.
+fn general(value: &str) -> String {
+    value.replace("alluvium-hello-", "GROUP-MAPPING-")
 }
 
 /// What the example says of a key, or what the table of this name is for.
@@ -269,6 +274,8 @@ mod tests {
         }
         let roll = "| `records` | whole number, 1 or more |  | `1000000` | reload |";
         assert!(page.contains(roll), "{page}");
+        let partials = "| `{ topic = \"GROUP-MAPPING-partials\", partitions = 4,";
+        assert!(page.contains(partials) && !page.contains("hello-"), "{page}");
         assert!(
             page.contains("| `workers` | whole number, 1 to 256 | `2` |  | restart |"),
             "{page}"
