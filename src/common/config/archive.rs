@@ -180,7 +180,12 @@ impl ArchiveKeys {
 
     /// Whether one of the keys that [`ArchiveKeys::checked`] reads is given here.
     fn gives(&self, name: &str) -> bool {
-        let given = [("root", self.root.is_some()), ("path", self.path.is_some())];
+        let given = [
+            ("root", self.root.is_some()),
+            ("path", self.path.is_some()),
+            ("time", self.time.is_some()),
+            ("roll.lateness", self.roll.gives_lateness()),
+        ];
         given.contains(&(name, true))
             || self.encoding.gives(name)
             || self.rows.gives(name)
@@ -198,6 +203,8 @@ impl ArchiveKeys {
         let keys = [
             "root",
             "path",
+            "time",
+            "roll.lateness",
             "format",
             "codec",
             "level",
@@ -404,7 +411,10 @@ fn root(text: &str, keys: &ArchiveKeys) -> Result<Root, String> {
         };
         return Ok(Root::Hdfs { url: text.trim_end_matches('/').into(), options });
     }
-    Err(format!("{text:?} is neither \"hdfs://namenode:8020/data\" nor \"file:///directory\""))
+    Err(format!(
+        "{text:?} is neither \"hdfs://namenode:8020/data\" nor \"viewfs://mounttable/data\" nor \
+         \"file:///directory\""
+    ))
 }
 
 /// The `archive` key of a mapping, or of its counts; false there means that there is none.

@@ -228,7 +228,10 @@ pub const SECRETS: &[&str] = &[
 
 pub(super) fn read(mut f: Fields, faults: &mut Faults) -> Option<Kafka> {
     let servers = servers(&mut f, faults);
-    let group = f.text("group_id", faults).filter(|g| !g.is_empty());
+    let group = f.text("group_id", faults);
+    if group.as_ref().is_some_and(String::is_empty) {
+        faults.add(f.key("group_id"), "is empty; write the consumer group's name, as \"alluvium\"");
+    }
     let group = f.require(
         "group_id",
         group,

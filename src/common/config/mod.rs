@@ -58,3 +58,5 @@ pub use wordcount::{MergeConfig, WordCount};
 mod tests;
 #[cfg(test)]
 mod tests_of_files;
+#[cfg(test)]
+mod tests_of_texts;

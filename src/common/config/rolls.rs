@@ -54,6 +54,11 @@ impl RollKeys {
         }
     }
 
+    /// Whether `lateness` is given here, be it switched off.
+    pub(super) fn gives_lateness(&self) -> bool {
+        self.lateness.is_some()
+    }
+
     pub(super) fn policy(&self) -> RollPolicy {
         let (schedule, lateness) = (self.schedule.flatten(), self.lateness.flatten());
         let usual = Duration::from_secs(600);

@@ -10,6 +10,9 @@ use crate::common::config::kafka::Kafka;
 use crate::common::config::mapping::{Mapping, Topics};
 use crate::pure::layout::template::TemplateError;
 
+/// Why a path with what a pattern has found in the names of topics needs the topic, too.
+const NO_CAPTURE: &str = "{capture:NAME} is not enough: a pattern may find the same in two topics";
+
 /// Topics of two mappings, and directories of two archives.
 pub(super) fn check_together(mappings: &[Mapping], faults: &mut Faults) {
     let names = |m: &Mapping| match &m.topics {
@@ -182,7 +185,8 @@ fn check_directories(mappings: &[Mapping], faults: &mut Faults) {
         });
         for (key, archive, topics) in raw.into_iter().chain(output) {
             if 1 < topics.len() && !archive.template.has_topic() {
-                faults.add(&key, TemplateError::NoTopic);
+                let why = TemplateError::NoTopic;
+                faults.add(&key, format!("{why}. {NO_CAPTURE}"));
                 continue;
             }
             for topic in topics {

@@ -90,7 +90,11 @@ pub(super) async fn locate(
             ),
             (_, Some(end)) if end <= offset => (
                 "not_archived",
-                format!("the offset is not archived yet: the ledger ends at offset {end}"),
+                format!(
+                    "the offset is not archived yet: the ledger ends at offset {end}. Whether the \
+                     topic has the offset already, the brokers know, whom this command does not \
+                     ask: alluvium verify shows the ends of their logs"
+                ),
             ),
             _ => (
                 "no_entry",

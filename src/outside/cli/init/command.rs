@@ -62,7 +62,13 @@ impl Init {
         let written =
             std::fs::File::create_new(file).and_then(|mut f| f.write_all(text.as_bytes()));
         if let Err(e) = written {
-            complain(&format!("can't write {}: {e}", file.display()));
+            let advice = match e.kind() {
+                std::io::ErrorKind::AlreadyExists => {
+                    "; init replaces no file: name another one, or move this one away"
+                }
+                _ => "",
+            };
+            complain(&format!("can't write {}: {e}{advice}", file.display()));
             return EX_CONFIG;
         }
         let shown = file.display();

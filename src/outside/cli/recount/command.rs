@@ -67,11 +67,15 @@ impl Recount {
             }
             let wanted: Vec<_> = recountable(config).filter(|(m, _)| named(m)).collect();
             if wanted.is_empty() {
-                complain(
-                    "no mapping can be recounted: a mapping must archive both its records, with \
-                     their values (raw_value = true) and not as text, and its counts \
-                     ([mapping.NAME.wordcount])",
-                );
+                let what = match &self.mapping {
+                    Some(name) => format!("mapping {name:?} can't be recounted"),
+                    None => "no mapping can be recounted".into(),
+                };
+                complain(&format!(
+                    "{what}: a mapping must archive both its records, with their values \
+                     (raw_value = true) and not as text, and its counts \
+                     ([mapping.NAME.wordcount])"
+                ));
                 return Ok(EX_USAGE);
             }
             let ranged = self.from.is_some() || self.until.is_some();
@@ -128,9 +132,10 @@ impl Recount {
 
 /// The lines of a recount.
 pub(in crate::outside::cli) fn lines(r: &recount::RecountReport) -> Vec<String> {
-    let (records, words, windows) = (r.records, r.words, r.windows);
-    let mut lines =
-        vec![format!("mapping {}: {records} records, {words} words, {windows} windows", r.mapping)];
+    let numbers =
+        [(r.records as i64, "record"), (r.words, "word"), (r.windows as i64, "window")];
+    let numbers = numbers.map(|(n, what)| plural(n, what)).join(", ");
+    let mut lines = vec![format!("mapping {}: {numbers}", r.mapping)];
     for f in &r.findings {
         lines.push(format!("    {}: {}: {}", f.kind.label(), f.path, f.detail));
     }
@@ -139,7 +144,8 @@ pub(in crate::outside::cli) fn lines(r: &recount::RecountReport) -> Vec<String> 
     }
     if 0 < r.untimed {
         let n = r.untimed;
-        lines.push(format!("    {n} records have no timestamp, so their windows are unknown"));
+        let records = plural(n as i64, "record");
+        lines.push(format!("    without a timestamp, so that the window is unknown: {records}"));
     }
     let difference = |d: &Difference| {
         let window = d.window_start.as_deref().unwrap_or("all windows");
@@ -155,8 +161,8 @@ pub(in crate::outside::cli) fn lines(r: &recount::RecountReport) -> Vec<String> 
         lines.push(format!(
             "    open: {} from {from} on can't be compared yet: they are open, or newer than what \
              is archived; {} of words differ there until they are closed and archived",
-            plural(windows.len(), "window"),
-            plural(r.open.len(), "count")
+            plural(windows.len() as i64, "window"),
+            plural(r.open.len() as i64, "count")
         ));
     }
     lines.push(match (r.differences.len(), open) {
@@ -167,8 +173,16 @@ pub(in crate::outside::cli) fn lines(r: &recount::RecountReport) -> Vec<String> 
             "    equal as far as windows are closed and archived".into()
         }
         (0, _) => "    no word differs in what could be read".into(),
+        (1, _) => "    1 word differs".into(),
         (n, _) => format!("    {n} words differ; --json shows all"),
     });
+    if r.differences.iter().any(|d| d.window_start.is_some()) {
+        lines.push(
+            "    where the mapping's window, time or words were changed since, what was counted \
+             before differs: --from TIME leaves that out"
+                .into(),
+        );
+    }
     if r.differences.iter().any(|d| d.window_start.is_none() && d.published < d.recounted) {
         lines.push(
             "    windows are of arrival time, which the raw files don't contain: counts of windows \
@@ -179,6 +193,45 @@ pub(in crate::outside::cli) fn lines(r: &recount::RecountReport) -> Vec<String> 
     lines
 }
 
-fn plural(n: usize, what: &str) -> String {
+fn plural(n: i64, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(difference: Option<&str>) -> recount::RecountReport {
+        let difference = difference.map(|start| Difference {
+            window_start: Some(start.into()),
+            word: "word".into(),
+            published: 2,
+            recounted: 3,
+        });
+        recount::RecountReport {
+            mapping: "orders".into(),
+            records: 1,
+            untimed: 1,
+            words: 1,
+            windows: 1,
+            differences: difference.into_iter().collect(),
+            open_from: None,
+            open: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn one_is_not_told_as_many() {
+        let told = lines(&report(None)).join("\n");
+        assert!(told.contains("mapping orders: 1 record, 1 word, 1 window\n"), "{told}");
+        assert!(told.contains("unknown: 1 record\n") && !told.contains("--from"), "{told}");
+    }
+
+    /// Another window counts what was there before in other windows.
+    #[test]
+    fn differences_lead_to_from() {
+        let told = lines(&report(Some("2026-11-22T17:00:00.000Z"))).join("\n");
+        assert!(told.contains("1 word differs") && told.contains("--from TIME"), "{told}");
+    }
 }
