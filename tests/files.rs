@@ -60,6 +60,11 @@ fn the_schema_takes_the_examples_and_finds_mistakes() {
         ("workers = 2", "workers = 0", "at \'/daemon/workers\'"),
         ("commit_interval = \"2s\"", "commit_interval = 2", "at \'/daemon/commit_interval\'"),
         ("memory = \"1GiB\"", "memory = \"much\"", "at \'/daemon/memory\'"),
+        ("memory = \"1GiB\"", "memory = \"1 GByte\"", "at \'/daemon/memory\'"),
+        ("group_id = \"alluvium\"", "group_id = \"\"", "at \'/kafka/group_id\'"),
+        ("root = \"hdfs://", "root = \"s3://", "at \'/archive/root\'"),
+        ("tombstones = \"keep\"", "umask = \"999\"", "at \'/archive/umask\'"),
+        ("tombstones = \"keep\"", "columns = { a = \"strin\" }", "at \'/archive/columns/a\'"),
         ("tombstones = \"keep\"", "tombstones = true", "at \'/archive/tombstones\'"),
         ("open_files = 64", "open_files = \"64\"", "at \'/archive/roll/open_files\'"),
         ("topics = [", "topics = \"Hello-Kafka\" # [", "at \'/mapping/hello/topics\'"),
@@ -75,6 +80,9 @@ fn the_schema_takes_the_examples_and_finds_mistakes() {
         let found = found.unwrap_or_default();
         assert!(found.contains(place), "{wrong}: no {place:?} in {found}");
     }
+    let mut value = read(&whole);
+    let _ = value.as_object_mut().unwrap().remove("mapping");
+    assert!(schemas.validate(&value, schema).is_err(), "nothing would be read");
 }
 
 /// docs/metrics.md is written by this test (ALLUVIUM_DOCS=1), and compared in any other run.

@@ -93,8 +93,10 @@ pub fn reference() -> String {
          `ALLUVIUM_DOCS=1 cargo test --release --test files` writes it from the code.\n\
          [config/alluvium.toml](../config/alluvium.toml) is an example with all of them, and \
          [config/alluvium.schema.json](../config/alluvium.schema.json) lets editors complete and \
-         check a file.\n\nDurations are written as `\"2s\"`, `\"10m\"` or `\"1h 30m\"`, sizes as \
-         `\"128MiB\"` or `\"1GB\"`.\nA key whose change needs a *reload* is taken at SIGHUP \
+         check a file: packages have it in `/usr/share/alluvium`, and `alluvium generate schema` \
+         prints it. An editor with the language server Taplo takes it from a first line `#:schema \
+         /usr/share/alluvium/alluvium.schema.json`.\n\nDurations are written as `\"2s\"`, \
+         `\"10m\"` or `\"1h 30m\"`, sizes as `\"128MiB\"` or `\"1GB\"`.\nA key whose change needs a *reload* is taken at SIGHUP \
          (`systemctl reload alluvium`); one that needs a *restart* is named by the reload, and \
          stays as it was; another `kafka.group_id` refuses the whole reload.\n",
     );

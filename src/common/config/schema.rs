@@ -40,6 +40,16 @@ const DURATION: &str = "^[0-9][0-9.,: ]*((years?|yrs?|y|months?|mos?|weeks?|wks?
     |hrs?|h|minutes?|mins?|m|seconds?|secs?|s|milliseconds?|millis?|msecs?|ms|microseconds?|micros?\
     |usecs?|us|µs|nanoseconds?|nanos?|nsecs?|ns)[0-9.,: ]*)*$";
 
+/// A size, as the library `bytesize` reads it; editors show what is none.
+const SIZE: &str = "^[0-9.]+ *([kKmMgGtTpPeE][iI]?[bB]?|[bB])?$";
+
+const ROOT: &str = "^((hdfs|viewfs)://[^/]|file:///)";
+
+const UMASK: &str = "^ *(0?0[0-7]{2}|[ugoa]+=[rwx-]*(, *[ugoa]+=[rwx-]*)*)[ \n]*$";
+
+const COLUMN_TYPE: &str = "^(string|boolean|int32|int64|float64|date|timestamp|timestamp_s\
+    |timestamp_ms|timestamp_us|bytes|json|decimal\\([0-9 ]+,[0-9 ]+\\))$";
+
 impl Schema {
     fn children(&self, path: &str) -> Children<'_> {
         let prefix = if path.is_empty() { String::new() } else { format!("{path}.") };
@@ -81,13 +91,13 @@ impl Schema {
 
     fn value(&self, name: &str, key: &str, fact: &Fact) -> Value {
         match &fact.kind {
-            Kind::Text => json!({ "type": "string" }),
+            Kind::Text => text(name, fact),
             Kind::Flag => json!({ "type": "boolean" }),
             Kind::Number { least, most } => {
                 json!({ "type": "integer", "minimum": least, "maximum": most })
             }
             Kind::Duration { .. } => json!({ "type": "string", "pattern": DURATION }),
-            Kind::Size { .. } => json!({ "type": "string", "pattern": "^[0-9.]+ *[a-zA-Z]*$" }),
+            Kind::Size { .. } => json!({ "type": "string", "pattern": SIZE }),
             Kind::Choice(words) => json!({ "enum": words }),
             Kind::Texts => json!({ "type": "array", "items": { "type": "string" } }),
             Kind::Table => self.table(key),
@@ -111,6 +121,9 @@ impl Schema {
         if let (Some(names), Some(object)) = (names, table.as_object_mut()) {
             let _ = object.insert("propertyNames".into(), json!({ "enum": names }));
         }
+        if key == "mapping" {
+            table["minProperties"] = json!(1);
+        }
         table
     }
 
@@ -121,11 +134,12 @@ impl Schema {
             "keytab" => json!({ "anyOf": [{ "type": "string" }, credential()] }),
             "password" => secret(),
             "columns" => {
+                let kind = json!({ "type": "string", "pattern": COLUMN_TYPE });
                 let named = object(
-                    &[("type", json!({ "type": "string" })), ("name", json!({ "type": "string" }))],
+                    &[("type", kind.clone()), ("name", json!({ "type": "string" }))],
                     &["type"],
                 );
-                let column = json!({ "anyOf": [{ "type": "string" }, named] });
+                let column = json!({ "anyOf": [kind, named] });
                 json!({ "type": "object", "additionalProperties": column })
             }
             "by" => {
@@ -146,6 +160,21 @@ impl Schema {
             _ => Value::Bool(true),
         }
     }
+}
+
+/// A string; of some, editors can show more than that.
+fn text(name: &str, fact: &Fact) -> Value {
+    let mut text = json!({ "type": "string" });
+    if fact.is_required {
+        text["minLength"] = json!(1);
+    }
+    let pattern = match name {
+        "root" => ROOT,
+        "umask" => UMASK,
+        _ => return text,
+    };
+    text["pattern"] = json!(pattern);
+    text
 }
 
 fn object(properties: &[(&str, Value)], required: &[&str]) -> Value {
@@ -170,7 +199,27 @@ fn secret() -> Value {
 
 #[cfg(test)]
 mod tests {
+    use regex::Regex;
+
     use super::*;
+    use crate::common::config::umask::Umask;
+    use crate::pure::layout::cells::ColumnType;
+
+    /// What `check` takes, editors take.
+    #[test]
+    fn patterns_agree_with_the_program() {
+        let fits = |pattern: &str, text: &str| Regex::new(pattern).unwrap().is_match(text);
+        for text in ["022", " 0027\n", "u=rwx,g=rx,o=", "u=rwx, g=r-x", "999", "22", "u=q"] {
+            assert_eq!(fits(UMASK, text), Umask::parse(text).is_ok(), "{text:?}");
+        }
+        for text in ["string", "timestamp_us", "decimal(9,2)", "json", "strin", "decimal"] {
+            assert_eq!(fits(COLUMN_TYPE, text), ColumnType::parse(text).is_ok(), "{text:?}");
+        }
+        for text in ["128MiB", "1GB", "64 kb", "5", "1 GByte", "much"] {
+            let is_size = text.parse::<bytesize::ByteSize>().is_ok();
+            assert_eq!(fits(SIZE, text), is_size, "{text:?}");
+        }
+    }
 
     #[test]
     fn each_key_and_each_table_has_a_form() {

@@ -181,6 +181,7 @@ impl Config {
         let defaults_table = written.as_ref().map(Fields::table_as_written).unwrap_or_default();
         let defaults = ArchiveKeys::read(written, faults);
         let tables = top.entries("mapping", faults);
+        faults.1.require("mapping".into());
         if tables.is_empty() {
             faults.add("mapping", "is missing; write a [mapping.NAME] with topics = [\"…\"]");
         }

@@ -35,7 +35,8 @@ pub(super) async fn watch(health: Arc<Health>) {
         let patience = READY_AFTER.as_millis() as i64 <= now_ms().saturating_sub(health.started);
         if !ready && (status.joined_since.is_some() && !recovering || patience) {
             ready = true;
-            tracing::info!(partitions = status.partitions.len(), "ready");
+            let stopped = status.count(|c| matches!(c, Condition::Stopped(_)));
+            tracing::info!(partitions = status.partitions.len(), stopped, "ready");
             self::ready();
         }
         let line = status.line();
