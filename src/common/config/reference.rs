@@ -96,9 +96,10 @@ pub fn reference() -> String {
          check a file: packages have it in `/usr/share/alluvium`, and `alluvium generate schema` \
          prints it. An editor with the language server Taplo takes it from a first line `#:schema \
          /usr/share/alluvium/alluvium.schema.json`.\n\nDurations are written as `\"2s\"`, \
-         `\"10m\"` or `\"1h 30m\"`, sizes as `\"128MiB\"` or `\"1GB\"`.\nA key whose change needs a *reload* is taken at SIGHUP \
-         (`systemctl reload alluvium`); one that needs a *restart* is named by the reload, and \
-         stays as it was; another `kafka.group_id` refuses the whole reload.\n",
+         `\"10m\"` or `\"1h 30m\"`, sizes as `\"128MiB\"` or `\"1GB\"`.\nA key whose change needs \
+         a *reload* is taken at SIGHUP (`systemctl reload alluvium`); one that needs a *restart* \
+         is named by the reload, and stays as it was; another `kafka.group_id` refuses the whole \
+         reload.\n",
     );
     for table in reference_tables() {
         let _ = write!(page, "\n## `[{}]`\n\n{}\n\n", table.name, table.about);

@@ -260,19 +260,18 @@ async fn strangers(
     Ok((near, unlisted))
 }
 
+/// What is said of a file that has another name than those of the archive.
+const BESIDE: &str = "Readers see its rows if it lies in a table's directory; alluvium did not \
+                      write it there";
+
 /// What a file under a root is, and whether it is as it was written.
 pub(super) async fn explain(store: &dyn Store, path: &str) -> Result<Answer, StoreError> {
     let mut answer = Answer::default();
     let (mut ledgers, mut unlisted) = (Vec::new(), Vec::new());
     let places = places_of(store, path, &mut unlisted).await?;
     if places.is_empty() && path != IDENTITY {
-        let of_it = match is_there(store, path).await? {
-            true => {
-                "Readers see its rows if it lies in a table's directory; alluvium did not write it \
-                 there"
-            }
-            false => "There is no such file, either",
-        };
+        let is_there = is_there(store, path).await?;
+        let of_it = if is_there { BESIDE } else { "There is no such file, either" };
         answer.say(format!(
             "{path} does not have the name of a file of this archive: \
              part-<topic>-<incarnation>-<partition>-<first>-<last>.<format>. {of_it}"
