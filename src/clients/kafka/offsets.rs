@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
@@ -229,13 +230,45 @@ pub struct PositionsRead {
     pub past: Published,
 }
 
+/// A client whose questions all fail for so long is replaced: it may have lost all of its brokers,
+/// and it would not ask `bootstrap.servers` for others (docs/decisions/0026-cut-off-clients.md).
+const REPLACED_AFTER: Duration = Duration::from_secs(120);
+
+/// The client that reads uncommitted, and never joins the group; made when it is needed.
+#[derive(Default)]
+struct EndsClient {
+    client: Option<Arc<BaseConsumer<Quiet>>>,
+    failing: Failing,
+}
+
+/// Since when the questions of a client fail.
+#[derive(Default, Debug)]
+struct Failing {
+    since: Option<Instant>,
+}
+
+impl Failing {
+    /// A question was answered or not; whether the client is to be replaced now.
+    fn heard(&mut self, is_answered: bool, now: Instant) -> bool {
+        if is_answered {
+            self.since = None;
+            return false;
+        }
+        let since = *self.since.get_or_insert(now);
+        let is_over = REPLACED_AFTER <= now.saturating_duration_since(since);
+        if is_over {
+            self.since = None;
+        }
+        is_over
+    }
+}
+
 /// [`Positions`] by a consumer, which is made after those who ask.
 #[derive(Clone)]
 pub struct BrokerPositions {
     pub consumer: Arc<OnceLock<Weak<Consumer>>>,
     config: Arc<ClientConfig>,
-    /// Reads uncommitted, and never joins the group; made when it is needed.
-    ends: Arc<OnceLock<BaseConsumer<Quiet>>>,
+    ends: Arc<Mutex<EndsClient>>,
     /// What existed before the group began.
     beginnings: Arc<Beginnings>,
 }
@@ -254,15 +287,31 @@ impl BrokerPositions {
     /// # Errors
     /// A partition's leader does not answer.
     pub fn ends(&self, partitions: &[TopicPartition]) -> Result<Vec<Offset>, KafkaError> {
-        let client = match self.ends.get() {
-            Some(client) => client,
-            None => {
-                let made = self.config.create_with_context(Quiet);
-                let made = made.map_err(|e| KafkaError::new("make a client", e))?;
-                self.ends.get_or_init(|| made)
-            }
+        let client = self.ends_client()?;
+        let ends = edges_for(&*client, partitions, RdOffset::End);
+        let mut of_ends = self.ends.lock();
+        // Another thread may have replaced it meanwhile.
+        let is_current = of_ends.client.as_ref().is_some_and(|now| Arc::ptr_eq(now, &client));
+        let given_up = if is_current && of_ends.failing.heard(ends.is_ok(), Instant::now()) {
+            of_ends.client.take()
+        } else {
+            None
         };
-        edges_for(client, partitions, RdOffset::End)
+        drop(of_ends);
+        // The end of a client takes time, and nobody else waits for it.
+        drop(given_up);
+        ends
+    }
+
+    fn ends_client(&self) -> Result<Arc<BaseConsumer<Quiet>>, KafkaError> {
+        let mut of_ends = self.ends.lock();
+        if let Some(client) = &of_ends.client {
+            return Ok(Arc::clone(client));
+        }
+        let made = self.config.create_with_context(Quiet);
+        let made = Arc::new(made.map_err(|e| KafkaError::new("make a client", e))?);
+        of_ends.client = Some(Arc::clone(&made));
+        Ok(made)
     }
 
     /// The offsets of the oldest records of these logs, in order; all are asked for at once.
@@ -401,6 +450,20 @@ impl Positions for BrokerPositions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_is_replaced_when_its_questions_have_failed_for_long_and_not_before() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let mut failing = Failing::default();
+        assert!(!failing.heard(false, at(0)));
+        assert!(!failing.heard(false, at(119)));
+        assert!(!failing.heard(true, at(120)), "it has answered");
+        assert!(!failing.heard(false, at(121)), "the time begins again");
+        assert!(!failing.heard(false, at(240)));
+        assert!(failing.heard(false, at(241)));
+        assert!(!failing.heard(false, at(242)), "this is another client");
+    }
 
     #[test]
     fn unreadable_metadata_fails_its_own_partition_alone() {
