@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::Consumer as _;
+use rdkafka::metadata::MetadataTopic;
 
 use crate::clients::kafka::client_errors::{FaultClass, LoginFault, Security};
-use crate::clients::kafka::error::CALL_TIMEOUT;
-use crate::clients::kafka::group::Consumer;
+use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
+use crate::clients::kafka::group::{self, Consumer};
 use crate::clients::kafka::identity;
 use crate::clients::kafka::tls::{self, Handshake};
 use crate::clients::kafka::token_server::{self, TokenServer};
@@ -22,6 +23,20 @@ const AFTER_REFUSAL: Duration = Duration::from_millis(300);
 
 /// The most events that are heard after each look.
 const EVENTS: usize = 200;
+
+/// The most partitions whose leaders a new client asks: one that does not answer is no proof, and
+/// each may take the whole time of a call.
+const LEADERS: usize = 3;
+
+/// What a client finds that is made for this question alone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Trial {
+    /// The brokers name each other, and one that they name answers.
+    Answers,
+    NoAnswer,
+    /// The brokers refuse its login, for this reason.
+    LoginRefused(String),
+}
 
 /// The brokers do not answer, or not to this client.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -54,25 +69,8 @@ impl NoContact {
 pub fn first_contact(consumer: &Arc<Consumer>) -> Result<(), NoContact> {
     let errors = consumer.context().errors();
     let settings = consumer.context().settings();
-    let deadline = Instant::now() + CALL_TIMEOUT;
-    let mut refused_at = None;
-    while Instant::now() < deadline {
-        if consumer.client().fetch_cluster_id(LOOK).is_some() {
-            errors.connected();
-            return Ok(());
-        }
-        // One event each.
-        for _ in 0..EVENTS {
-            let _ = consumer.poll(Duration::ZERO);
-        }
-        let class = errors.fault().map(|fault| fault.class);
-        let may_end = |class| !matches!(class, FaultClass::Closed | FaultClass::Silent);
-        if class.is_some_and(may_end) {
-            let at = *refused_at.get_or_insert_with(Instant::now);
-            if AFTER_REFUSAL < at.elapsed() {
-                break;
-            }
-        }
+    if meets(consumer) {
+        return Ok(());
     }
     let servers = settings.get("bootstrap.servers").unwrap_or_default().to_string();
     let fault = explained(errors.fault(), &servers, settings);
@@ -89,6 +87,57 @@ pub fn first_contact(consumer: &Arc<Consumer>) -> Result<(), NoContact> {
         std::mem::forget(Arc::clone(consumer));
     }
     Err(NoContact { servers, text, class })
+}
+
+/// Polls a client until any broker answers, until it is known that none will, or until the time of
+/// a call is over; whether one answers.
+fn meets(consumer: &Consumer) -> bool {
+    let errors = consumer.context().errors();
+    let deadline = Instant::now() + CALL_TIMEOUT;
+    let mut refused_at = None;
+    while Instant::now() < deadline {
+        if consumer.client().fetch_cluster_id(LOOK).is_some() {
+            errors.connected();
+            return true;
+        }
+        // One event each.
+        for _ in 0..EVENTS {
+            let _ = consumer.poll(Duration::ZERO);
+        }
+        let class = errors.fault().map(|fault| fault.class);
+        let may_end = |class| !matches!(class, FaultClass::Closed | FaultClass::Silent);
+        if class.is_some_and(may_end) {
+            let at = *refused_at.get_or_insert_with(Instant::now);
+            if AFTER_REFUSAL < at.elapsed() {
+                break;
+            }
+        }
+    }
+    false
+}
+
+/// Asks the brokers by a new client, as one that has just been started would. An address of
+/// `bootstrap.servers` that answers is not enough: the client that is cut off may know brokers by
+/// addresses that nobody reaches, and a new one would soon be cut off, too.
+///
+/// # Errors
+/// The client library refuses the settings.
+pub fn try_anew(settings: &ClientConfig, topic: &str) -> Result<Trial, KafkaError> {
+    let consumer = group::observer(settings)?;
+    if !meets(&consumer) {
+        let refusal = consumer.context().errors().take_refusal();
+        return Ok(refusal.map_or(Trial::NoAnswer, Trial::LoginRefused));
+    }
+    let Ok(metadata) = consumer.fetch_metadata(Some(topic), CALL_TIMEOUT) else {
+        return Ok(Trial::NoAnswer);
+    };
+    if metadata.brokers().is_empty() {
+        return Ok(Trial::NoAnswer);
+    }
+    let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+    let mut some = partitions.map(|partition| partition.id()).take(LEADERS);
+    let answers = some.any(|id| consumer.fetch_watermarks(topic, id, CALL_TIMEOUT).is_ok());
+    Ok(if answers { Trial::Answers } else { Trial::NoAnswer })
 }
 
 /// Who else than a broker is silent, if none answers: the client waits for a ticket or a token

@@ -62,7 +62,7 @@ pub mod topics;
 pub mod transaction;
 mod twins;
 
-pub use contact::{NoContact, first_contact};
+pub use contact::{NoContact, Trial, first_contact, try_anew};
 pub use error::{Fatal, KafkaError, TransactionError};
 pub use generation::Generation;
 pub use group::{Assignments, Consumer, Queue, Released};

@@ -78,7 +78,9 @@ impl Run {
                     false => Next::End { drained: true },
                 });
             }
-            let launch = Launch { config, registry, repair, read_again, reloads, set_log };
+            let was_cut_off = std::env::var(AFTER_REFUSAL).is_ok_and(|mark| mark == CUT_OFF);
+            let launch =
+                Launch { config, registry, repair, read_again, reloads, set_log, was_cut_off };
             let next = next(daemon::run(launch, signals.shutdown(reload)).await)?;
             // A signal that came after the end had begun is of the process that would start anew.
             Ok(match next {
@@ -142,6 +144,8 @@ const TO_PAUSE: &str = "pause";
 /// The pause is over, or secrets have changed. If the login is refused now, the process does not
 /// end either.
 const PAUSED: &str = "paused";
+/// The clients of the process before were cut off from the brokers, which answered a new client.
+const CUT_OFF: &str = "cut-off";
 
 /// What comes after a daemon's end.
 enum Next {
@@ -160,9 +164,11 @@ fn next(done: anyhow::Result<bool>) -> anyhow::Result<Next> {
         Ok(drained) => return Ok(Next::End { drained }),
         Err(error) => error,
     };
-    if error.is::<StartAgain>() {
+    match error.downcast_ref::<StartAgain>() {
         // What a reload has brought may be refused, and a daemon that runs does not end of that.
-        return Ok(Next::Again { mark: PAUSED });
+        Some(StartAgain::Changed(_)) => return Ok(Next::Again { mark: PAUSED }),
+        Some(StartAgain::CutOff) => return Ok(Next::Again { mark: CUT_OFF }),
+        None => {}
     }
     match error.downcast_ref::<LoginRefused>() {
         Some(refused) if refused.was_running || std::env::var_os(AFTER_REFUSAL).is_some() => {
@@ -245,6 +251,20 @@ mod tests {
     use super::*;
     use std::os::fd::AsRawFd as _;
     use std::process::Command;
+
+    #[test]
+    fn a_new_process_image_is_told_why_it_was_started() {
+        let mark = |error: anyhow::Error| match next(Err(error)) {
+            Ok(Next::Again { mark }) => mark,
+            Ok(Next::End { .. }) => "the end",
+            Err(_) => "an error",
+        };
+        assert_eq!(mark(StartAgain::CutOff.into()), CUT_OFF);
+        assert_eq!(mark(StartAgain::Changed("f".into()).into()), PAUSED);
+        let refused = LoginRefused { text: "refused".into(), was_running: true };
+        assert_eq!(mark(refused.into()), TO_PAUSE);
+        assert_eq!(mark(Unavailable("gone".into()).into()), "an error");
+    }
 
     /// `dup` gives a descriptor that a new process image has, as those of librdkafka's pipes.
     #[test]

@@ -6,6 +6,7 @@
 //! * `health`: what the parts of the daemon share, and what people are told of it.
 //! * `beginnings`: what existed before the group began.
 //! * `ends`: where logs end.
+//! * `cut_off`: clients that reach no broker, although a new client does.
 //! * `roots` and `topics`: what stores and brokers have to say, at the start and later; `written`
 //!   has the topics that the daemon makes itself, and `retention` how long brokers keep records
 //!   (`moving`: by size).
@@ -24,6 +25,7 @@ mod active;
 mod admin;
 mod beginnings;
 mod connections;
+mod cut_off;
 mod ends;
 #[cfg(test)]
 mod examples;

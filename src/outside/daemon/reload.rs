@@ -21,7 +21,7 @@ use crate::outside::daemon::active::ActiveConfig;
 use crate::outside::daemon::health::Health;
 use crate::outside::daemon::roots::Stores;
 use crate::outside::daemon::secrets::Secrets;
-use crate::outside::daemon::unavailable::Refusals;
+use crate::outside::daemon::unavailable::{Refusals, StartAgain};
 use crate::outside::daemon::{beginnings, held, roots, systemd, topics, written};
 
 /// Reads the configuration again; all of its faults, as text.
@@ -45,8 +45,8 @@ pub(super) struct Reloading {
     pub(super) limits: Arc<BatchLimits>,
     pub(super) beginnings: Arc<Beginnings>,
     pub(super) secrets: Arc<Secrets>,
-    /// Gets the files whose change needs new clients.
-    pub(super) again: mpsc::Sender<String>,
+    /// Gets the reason why new clients are needed.
+    pub(super) again: mpsc::Sender<anyhow::Error>,
 }
 
 impl Reloading {
@@ -93,7 +93,7 @@ impl Reloading {
         }
         systemd::ready();
         if let Some(files) = changed.filter(|_| is_usable) {
-            let _ = self.again.try_send(files);
+            let _ = self.again.try_send(StartAgain::Changed(files).into());
         }
     }
 

@@ -40,7 +40,8 @@ use crate::outside::daemon::unavailable::{
     LoginRefused, Misconfigured, Refusals, StartAgain, Unavailable,
 };
 use crate::outside::daemon::{
-    abandoned, admin, beginnings, ends, held, http, retention, roots, systemd, topics, written,
+    abandoned, admin, beginnings, cut_off, ends, held, http, retention, roots, systemd, topics,
+    written,
 };
 
 /// The arguments of the command line that the daemon needs.
@@ -53,6 +54,8 @@ pub struct Launch {
     pub read_again: Box<ReadAgain>,
     pub reloads: mpsc::Receiver<()>,
     pub set_log: Box<SetLog>,
+    /// Whether this process was started anew because its clients were cut off from the brokers.
+    pub was_cut_off: bool,
 }
 
 /// Runs until `shutdown` says so; whether everything that was read was appended before the end.
@@ -64,7 +67,8 @@ pub async fn run(launch: Launch, shutdown: impl Future<Output = ()>) -> anyhow::
     let mut running = Running::start(launch).await?;
     let (drain, failure) = match running.wait(shutdown).await {
         End::Asked => (true, None),
-        End::Again(files) => (true, Some(StartAgain(files).into())),
+        // Without brokers a drain can't end.
+        End::Again(why) => (why.downcast_ref::<StartAgain>().is_some_and(is_of_files), Some(why)),
         End::Fatal(fatal) => (false, Some(failed(&running, fatal).await)),
     };
     match &failure {
@@ -89,7 +93,8 @@ async fn failed(running: &Running, fatal: Fatal) -> anyhow::Error {
             let refused = LoginRefused { text: text.clone(), was_running: true };
             // Whoever changed them has not asked for a reload.
             let changed = running.ends.secrets.changed();
-            return changed.map_or_else(|| refused.into(), |files| StartAgain(files).into());
+            let again = |files| anyhow::Error::from(StartAgain::Changed(files));
+            return changed.map_or_else(|| refused.into(), again);
         }
         Fatal::Ended(why) => return anyhow::anyhow!(why.clone()),
     };
@@ -103,11 +108,15 @@ async fn failed(running: &Running, fatal: Fatal) -> anyhow::Error {
     Misconfigured(format!("{fatal} ({values})")).into()
 }
 
+fn is_of_files(again: &StartAgain) -> bool {
+    matches!(again, StartAgain::Changed(_))
+}
+
 /// Why a daemon ends.
 enum End {
     Asked,
-    /// These files have changed.
-    Again(String),
+    /// New clients are needed, for this reason.
+    Again(anyhow::Error),
     Fatal(Fatal),
 }
 
@@ -117,8 +126,8 @@ struct Ends {
     fatal: mpsc::Receiver<Fatal>,
     /// What the clients have read.
     secrets: Arc<Secrets>,
-    /// Files that have changed, when a reload finds some.
-    changed: mpsc::Receiver<String>,
+    /// Why new clients are needed, when a reload or a trial finds that they are.
+    again: mpsc::Receiver<anyhow::Error>,
 }
 
 /// A daemon between its start and its end.
@@ -138,7 +147,7 @@ struct Running {
 impl Running {
     /// Opens stores and clients, starts the threads, then the tasks beside them.
     async fn start(launch: Launch) -> anyhow::Result<Running> {
-        let Launch { config, registry, repair, read_again, reloads, set_log } = launch;
+        let Launch { config, registry, repair, read_again, reloads, set_log, was_cut_off } = launch;
         http::try_port(&config.daemon).await?;
         let metrics = Arc::new(Metrics::new(&registry));
         let board = Arc::new(Board::default());
@@ -182,7 +191,7 @@ impl Running {
             board,
             positions,
         });
-        let (again, changed) = mpsc::channel(1);
+        let (again, asked_again) = mpsc::channel(1);
         let reloading = Reloading {
             store_timer,
             read_again,
@@ -201,9 +210,9 @@ impl Running {
         let http = http::serve(&config.daemon, Arc::clone(&health), stopped.clone()).await?;
         control.subscribe(wanted);
         let poll = spawn_poll(&config, &consumer, &control, &health)?;
-        let tasks = spawn_tasks(&config, reloading, reloads, following, stopped);
+        let tasks = spawn_tasks(&config, reloading, reloads, following, stopped, was_cut_off);
         tracing::info!(instance = config.daemon.instance, group = config.kafka.group_id, "running");
-        let ends = Ends { fatal, secrets, changed };
+        let ends = Ends { fatal, secrets, again: asked_again };
         Ok(Running { config, consumer, control, pool, poll, http, tasks, ends, stop })
     }
 
@@ -214,7 +223,7 @@ impl Running {
         loop {
             tokio::select! {
                 () = &mut shutdown => return End::Asked,
-                Some(files) = self.ends.changed.recv() => return End::Again(files),
+                Some(why) = self.ends.again.recv() => return End::Again(why),
                 Some(reason) = self.ends.fatal.recv() => return End::Fatal(reason),
                 ended = self.tasks.one_ended() => return End::Fatal(Fatal::Ended(ended)),
                 _ = check.tick() => {
@@ -354,10 +363,12 @@ fn spawn_tasks(
     reloads: mpsc::Receiver<()>,
     following: watch::Receiver<Arc<ActiveConfig>>,
     stopped: watch::Receiver<bool>,
+    was_cut_off: bool,
 ) -> Essential {
     let (consumer, control) = (Arc::clone(&reloading.consumer), Arc::clone(&reloading.control));
     let (health, limits) = (Arc::clone(&reloading.health), Arc::clone(&reloading.limits));
     let mut tasks = Essential::default();
+    tasks.spawn("clients that are cut off", cut_off::watch(config, &reloading, was_cut_off));
     tasks.spawn("reload", reloading.watch(reloads));
     let in_force = following.clone();
     let dormant = ends::watch_dormant(Arc::clone(&health));

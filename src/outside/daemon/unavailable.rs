@@ -21,10 +21,16 @@ pub struct LoginRefused {
     pub was_running: bool,
 }
 
-/// Clients are to be made anew, because files that they have read have changed.
+/// Clients are to be made anew.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} has changed: starting anew, with new clients")]
-pub struct StartAgain(pub String);
+pub enum StartAgain {
+    /// These files, which the clients have read, have changed.
+    #[error("{0} has changed: starting anew, with new clients")]
+    Changed(String),
+    /// The brokers answer a new client, and not this daemon's.
+    #[error("the clients of this daemon are cut off: starting anew, with new clients")]
+    CutOff,
+}
 
 /// Why a mapping can't run now.
 #[derive(Debug, thiserror::Error)]
