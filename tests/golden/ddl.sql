@@ -53,6 +53,8 @@ LOCATION 'hdfs://nn/data/shop.orders';
 MSCK REPAIR TABLE `shop_orders`;
 
 -- orders --engine trino
+-- Also in each session that reads times: they have milliseconds without it. In the catalog's
+-- file, hive.timestamp-precision=MICROSECONDS is the same for all sessions.
 SET SESSION hive.timestamp_precision = 'MICROSECONDS';
 CREATE TABLE hive.default."shop_orders" (
   "topic" VARCHAR,
@@ -192,7 +194,7 @@ CREATE TABLE hive.default."o" (
   "topic" VARCHAR,
   "partition" INTEGER,
   "offset" BIGINT,
-  "timestamp" BIGINT,
+  "timestamp" BIGINT COMMENT 'microseconds since 1970',
   "timestamp_type" VARCHAR,
   "key" VARCHAR,
   "key_bytes" VARBINARY,
@@ -201,7 +203,7 @@ CREATE TABLE hive.default."o" (
   "headers" ARRAY(ROW(key VARCHAR, value VARBINARY)),
   "timestamp_ms" BIGINT,
   "header_keys_bytes" ARRAY(VARBINARY),
-  "at" BIGINT,
+  "at" BIGINT COMMENT 'microseconds since 1970',
   "dt" VARCHAR,
   "hr" VARCHAR
 )
@@ -238,6 +240,7 @@ LOCATION 'hdfs://nn/data/l';
 MSCK REPAIR TABLE `l`;
 
 -- lines --engine trino
+-- Trino has this format since version 409.
 CREATE TABLE hive.default."l" (
   "value" VARCHAR,
   "dt" VARCHAR,
@@ -326,12 +329,11 @@ LOCATION 'hdfs://nn/data/r';
 MSCK REPAIR TABLE `r`;
 
 -- rows --engine trino
-SET SESSION hive.timestamp_precision = 'MICROSECONDS';
 CREATE TABLE hive.default."r" (
   "topic" VARCHAR,
   "partition" INTEGER,
   "offset" BIGINT,
-  "timestamp" TIMESTAMP(6),
+  "timestamp" BIGINT COMMENT 'microseconds since 1970',
   "timestamp_type" VARCHAR,
   "key" VARCHAR,
   "key_bytes" VARBINARY,
@@ -340,7 +342,7 @@ CREATE TABLE hive.default."r" (
   "headers" ARRAY(ROW(key VARCHAR, value VARBINARY)),
   "timestamp_ms" BIGINT,
   "header_keys_bytes" ARRAY(VARBINARY),
-  "at" TIMESTAMP(6),
+  "at" BIGINT COMMENT 'microseconds since 1970',
   "dt" VARCHAR,
   "hr" VARCHAR
 )
@@ -470,6 +472,8 @@ LOCATION 'hdfs://nn/data/_quarantine/shop.orders';
 MSCK REPAIR TABLE `shop_orders_quarantine`;
 
 -- orders --engine trino --quarantine
+-- Also in each session that reads times: they have milliseconds without it. In the catalog's
+-- file, hive.timestamp-precision=MICROSECONDS is the same for all sessions.
 SET SESSION hive.timestamp_precision = 'MICROSECONDS';
 CREATE TABLE hive.default."shop_orders_quarantine" (
   "topic" VARCHAR,
@@ -543,4 +547,125 @@ MSCK REPAIR TABLE `l_quarantine`;
 -- the copy as --root file:///…
 CREATE VIEW "ty" AS
 SELECT * FROM read_parquet('hdfs://nn/data/ty/**/*.parquet', hive_partitioning = true, hive_types = {"dt": VARCHAR, "hr": VARCHAR}, union_by_name = true);
+
+-- nested --engine hive
+-- No reader of JSON lines that Hive has can read a value that is an object, so a row has its
+-- whole line: get_json_object(`line`, '$.value') is the value, '$.offset' the offset.
+CREATE EXTERNAL TABLE `ne` (
+  `line` STRING
+)
+PARTITIONED BY (`Day` STRING)
+ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.RegexSerDe'
+WITH SERDEPROPERTIES ('input.regex' = '(?s)^(.*)$')
+STORED AS TEXTFILE
+LOCATION 'hdfs://nn/data/ne';
+-- Again whenever there are new directories:
+MSCK REPAIR TABLE `ne`;
+
+-- nested --engine spark
+CREATE TABLE `ne` (
+  `topic` STRING,
+  `partition` INT,
+  `offset` BIGINT,
+  `timestamp` STRING,
+  `timestamp_type` STRING,
+  `key` STRING,
+  `key_bytes` STRING,
+  `value` STRING,
+  `value_bytes` STRING,
+  `headers` ARRAY<STRUCT<key: STRING, key_bytes: STRING, value: STRING, value_bytes: STRING>>,
+  `Day` STRING
+)
+USING JSON
+PARTITIONED BY (`Day`)
+LOCATION 'hdfs://nn/data/ne';
+-- Again whenever there are new directories:
+MSCK REPAIR TABLE `ne`;
+
+-- nested --engine trino
+-- Trino 476 has this format, and 368 does not.
+CREATE TABLE hive.default."ne" (
+  "topic" VARCHAR,
+  "partition" INTEGER,
+  "offset" BIGINT,
+  "timestamp" VARCHAR,
+  "timestamp_type" VARCHAR,
+  "key" VARCHAR,
+  "key_bytes" VARCHAR,
+  "value" VARCHAR,
+  "value_bytes" VARCHAR,
+  "headers" ARRAY(ROW(key VARCHAR, key_bytes VARCHAR, value VARCHAR, value_bytes VARCHAR)),
+  "Day" VARCHAR
+)
+WITH (
+  external_location = 'hdfs://nn/data/ne',
+  format = 'OPENX_JSON',
+  partitioned_by = ARRAY['Day']
+);
+-- Again whenever there are new directories:
+CALL hive.system.sync_partition_metadata('default', 'ne', 'ADD', false);
+
+-- packed --engine hive
+-- The files are compressed with lz4 (LZ4_RAW), which Hive 3 does not read. It reads files
+-- of the codec gzip.
+CREATE EXTERNAL TABLE `p` (
+  `topic` STRING,
+  `partition` INT,
+  `offset` BIGINT,
+  `timestamp` BIGINT COMMENT 'microseconds since 1970',
+  `timestamp_type` STRING,
+  `key` STRING,
+  `key_bytes` BINARY,
+  `value` STRING,
+  `value_bytes` BINARY,
+  `headers` ARRAY<STRUCT<key: STRING, value: BINARY>>,
+  `timestamp_ms` BIGINT,
+  `header_keys_bytes` ARRAY<BINARY>
+)
+STORED AS PARQUET
+LOCATION 'hdfs://nn/data/p';
+
+-- packed --engine spark
+-- The files are compressed with lz4 (LZ4_RAW), which Spark 4.0 reads, and Spark 3.2 does not.
+CREATE TABLE `p` (
+  `topic` STRING,
+  `partition` INT,
+  `offset` BIGINT,
+  `timestamp` TIMESTAMP,
+  `timestamp_type` STRING,
+  `key` STRING,
+  `key_bytes` BINARY,
+  `value` STRING,
+  `value_bytes` BINARY,
+  `headers` ARRAY<STRUCT<key: STRING, value: BINARY>>,
+  `timestamp_ms` BIGINT,
+  `header_keys_bytes` ARRAY<BINARY>
+)
+USING PARQUET
+LOCATION 'hdfs://nn/data/p';
+
+-- packed --engine trino
+-- The files are compressed with lz4 (LZ4_RAW), which Trino does not read (476 was tried).
+-- It reads files of the other codecs.
+-- Also in each session that reads times: they have milliseconds without it. In the catalog's
+-- file, hive.timestamp-precision=MICROSECONDS is the same for all sessions.
+SET SESSION hive.timestamp_precision = 'MICROSECONDS';
+CREATE TABLE hive.default."p" (
+  "topic" VARCHAR,
+  "partition" INTEGER,
+  "offset" BIGINT,
+  "timestamp" TIMESTAMP(6),
+  "timestamp_type" VARCHAR,
+  "key" VARCHAR,
+  "key_bytes" VARBINARY,
+  "value" VARCHAR,
+  "value_bytes" VARBINARY,
+  "headers" ARRAY(ROW(key VARCHAR, value VARBINARY)),
+  "timestamp_ms" BIGINT,
+  "header_keys_bytes" ARRAY(VARBINARY)
+)
+WITH (
+  external_location = 'hdfs://nn/data/p',
+  format = 'PARQUET'
+);
 

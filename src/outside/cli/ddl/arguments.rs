@@ -241,6 +241,12 @@ columns = { at = "timestamp", raw = "bytes", n = "int64", price = "decimal(12,2)
 [mapping.registered]
 topics = ["ty"]
 archive = { value = "registry" }
+[mapping.nested]
+topics = ["ne"]
+archive = { format = "jsonl", value = "json", path = "{topic}/Day=%F" }
+[mapping.packed]
+topics = ["p"]
+archive = { codec = "lz4", path = "{topic}" }
 [mapping.none]
 topics = ["n"]
 archive = false
@@ -294,6 +300,12 @@ wordcount = { output_topic = "nc", archive = false }
             "orders --engine trino --counts",
             "lines --engine hive --quarantine",
             "registered --engine duckdb",
+            "nested --engine hive",
+            "nested --engine spark",
+            "nested --engine trino",
+            "packed --engine hive",
+            "packed --engine spark",
+            "packed --engine trino",
         ] {
             all.push_str(&format!("-- {arguments}\n{}\n", ddl(arguments).unwrap()));
         }

@@ -131,7 +131,7 @@ impl Table {
         matches!(self.format, Format::Parquet(_) | Format::Avro(_))
     }
 
-    /// The format, as Spark and Trino name it.
+    /// The format, as Spark names it.
     pub(in crate::outside::cli) fn format_name(&self) -> &'static str {
         match self.format {
             Format::Parquet(_) => "PARQUET",
@@ -169,12 +169,31 @@ impl Table {
         self.columns(engine, &[])
     }
 
+    /// What a column is to the engine. Of times in Avro, Trino knows milliseconds alone, and reads
+    /// microseconds as such.
+    fn kind_for(&self, engine: Engine, kind: Kind) -> Kind {
+        match (engine, self.format, kind) {
+            (Engine::Trino, Format::Avro(_), Kind::Time) => Kind::Micros,
+            (_, _, kind) => kind,
+        }
+    }
+
+    /// Whether a column has any JSON, inside of JSON lines.
+    fn has_json(&self) -> bool {
+        self.columns.iter().any(|c| c.kind == Kind::Json)
+    }
+
     /// The columns, one a line; `extra` are the partitions where the engine lists them too.
     fn columns(&self, engine: Engine, extra: &[String]) -> String {
         let own = self.columns.iter().map(|c| {
-            let times = engine == Engine::Hive && matches!(c.kind, Kind::Time | Kind::Micros);
+            let kind = self.kind_for(engine, c.kind);
+            let times = match engine {
+                Engine::Hive => matches!(kind, Kind::Time | Kind::Micros),
+                Engine::Trino => kind == Kind::Micros,
+                Engine::Spark | Engine::Duckdb => false,
+            };
             let comment = if times { " COMMENT 'microseconds since 1970'" } else { "" };
-            format!("  {} {}{comment}", engine.quoted(&c.name), engine.type_of(c.kind))
+            format!("  {} {}{comment}", engine.quoted(&c.name), engine.type_of(kind))
         });
         let extra = extra
             .iter()
@@ -182,17 +201,45 @@ impl Table {
         own.chain(extra).collect::<Vec<_>>().join(",\n")
     }
 
+    /// What the engine may lack for the files' codec, as a comment.
+    fn about_codec(&self, engine: Engine) -> &'static str {
+        let is_lz4 = matches!(self.format, Format::Parquet(ParquetCodec::Lz4));
+        match engine {
+            Engine::Hive if self.is_zstd() => {
+                "-- The files are compressed with zstd, which Hive 3 reads only where the native \
+                 library\n-- of Hadoop has zstd. Files of the codec gzip need no library.\n"
+            }
+            Engine::Hive if is_lz4 => {
+                "-- The files are compressed with lz4 (LZ4_RAW), which Hive 3 does not read. It \
+                 reads files\n-- of the codec gzip.\n"
+            }
+            Engine::Spark if is_lz4 => {
+                "-- The files are compressed with lz4 (LZ4_RAW), which Spark 4.0 reads, and Spark \
+                 3.2 does not.\n"
+            }
+            Engine::Trino if is_lz4 => {
+                "-- The files are compressed with lz4 (LZ4_RAW), which Trino does not read (476 \
+                 was tried).\n-- It reads files of the other codecs.\n"
+            }
+            _ => "",
+        }
+    }
+
     fn hive(&self, partitions: &[String]) -> String {
         let engine = Engine::Hive;
         let name = engine.quoted(&self.name);
-        let mut text = String::new();
-        if self.is_zstd() {
+        let mut text = String::from(self.about_codec(engine));
+        let columns = if self.has_json() {
             text.push_str(
-                "-- The files are compressed with zstd, which Hive 3 reads only where the native \
-                 library\n-- of Hadoop has zstd. Files of the codec gzip need no library.\n",
+                "-- No reader of JSON lines that Hive has can read a value that is an object, so \
+                 a row has its\n-- whole line: get_json_object(`line`, '$.value') is the value, \
+                 '$.offset' the offset.\n",
             );
-        }
-        let _ = writeln!(text, "CREATE EXTERNAL TABLE {name} (\n{}\n)", self.columns(engine, &[]));
+            String::from("  `line` STRING")
+        } else {
+            self.columns(engine, &[])
+        };
+        let _ = writeln!(text, "CREATE EXTERNAL TABLE {name} (\n{columns}\n)");
         if !partitions.is_empty() {
             let all = partitions.iter().map(|p| format!("{} STRING", engine.quoted(p)));
             let _ = writeln!(text, "PARTITIONED BY ({})", all.collect::<Vec<_>>().join(", "));
@@ -200,12 +247,12 @@ impl Table {
         text.push_str(match self.format {
             Format::Parquet(_) => "STORED AS PARQUET\n",
             Format::Avro(_) => "STORED AS AVRO\n",
-            Format::JsonLines(_) => {
+            Format::JsonLines(_) if !self.has_json() => {
                 "ROW FORMAT SERDE 'org.apache.hive.hcatalog.data.JsonSerDe'\nSTORED AS TEXTFILE\n"
             }
             // Hive's own format of lines would end a value at a control character, and has a word
             // for null.
-            Format::Text(_) => {
+            Format::JsonLines(_) | Format::Text(_) => {
                 "ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.RegexSerDe'\n\
                  WITH SERDEPROPERTIES ('input.regex' = '(?s)^(.*)$')\nSTORED AS TEXTFILE\n"
             }
@@ -223,7 +270,8 @@ impl Table {
         let name = engine.quoted(&self.name);
         let columns = self.columns(engine, partitions);
         let format = self.format_name();
-        let mut text = format!("CREATE TABLE {name} (\n{columns}\n)\nUSING {format}\n");
+        let remark = self.about_codec(engine);
+        let mut text = format!("{remark}CREATE TABLE {name} (\n{columns}\n)\nUSING {format}\n");
         if !partitions.is_empty() {
             let all: Vec<String> = partitions.iter().map(|p| engine.quoted(p)).collect();
             let _ = writeln!(text, "PARTITIONED BY ({})", all.join(", "));
@@ -240,20 +288,32 @@ impl Table {
         let engine = Engine::Trino;
         let name = engine.quoted(&self.name);
         let columns = self.columns(engine, partitions);
-        let mut with = vec![
-            format!("  external_location = {}", literal(engine, &self.location())),
-            match self.format {
-                Format::Text(_) => "  format = 'REGEX',\n  regex = '(?s)^(.*)$'".into(),
-                _ => format!("  format = '{}'", self.format_name()),
-            },
-        ];
+        let mut text = String::from(self.about_codec(engine));
+        let format = match self.format {
+            Format::Text(_) => {
+                text.push_str("-- Trino has this format since version 409.\n");
+                String::from("  format = 'REGEX',\n  regex = '(?s)^(.*)$'")
+            }
+            // Its reader for `JSON` fails at a text that is an object.
+            Format::JsonLines(_) if self.has_json() => {
+                text.push_str("-- Trino 476 has this format, and 368 does not.\n");
+                String::from("  format = 'OPENX_JSON'")
+            }
+            _ => format!("  format = '{}'", self.format_name()),
+        };
+        let location = literal(engine, &self.location());
+        let mut with = vec![format!("  external_location = {location}"), format];
         if !partitions.is_empty() {
             let all: Vec<String> = partitions.iter().map(|p| literal(engine, p)).collect();
             with.push(format!("  partitioned_by = ARRAY[{}]", all.join(", ")));
         }
-        let mut text = String::new();
-        if self.columns.iter().any(|c| c.kind == Kind::Time) {
-            text.push_str("SET SESSION hive.timestamp_precision = 'MICROSECONDS';\n");
+        if self.columns.iter().any(|c| self.kind_for(engine, c.kind) == Kind::Time) {
+            text.push_str(
+                "-- Also in each session that reads times: they have milliseconds without it. In \
+                 the catalog's\n-- file, hive.timestamp-precision=MICROSECONDS is the same for \
+                 all sessions.\n\
+                 SET SESSION hive.timestamp_precision = 'MICROSECONDS';\n",
+            );
         }
         let _ = writeln!(
             text,
@@ -261,10 +321,13 @@ impl Table {
             with.join(",\n")
         );
         if !partitions.is_empty() {
+            // Trino's names are of lower case, and it looks for such directories alone by default.
+            let is_lower = partitions.iter().all(|name| *name == name.to_lowercase());
+            let any_case = if is_lower { "" } else { ", false" };
             let _ = writeln!(
                 text,
                 "-- Again whenever there are new directories:\n\
-                 CALL hive.system.sync_partition_metadata('default', {}, 'ADD');",
+                 CALL hive.system.sync_partition_metadata('default', {}, 'ADD'{any_case});",
                 literal(engine, &self.name)
             );
         }
