@@ -296,7 +296,7 @@ fn unmarked(example: &Example) -> Option<String> {
     let by: &[&str] = match &*example.language {
         "sh" | "bash" => &["sh"],
         "python" => &["python", "spark"],
-        "sql" => &["duckdb", "spark"],
+        "sql" => &["duckdb", "spark", "trino"],
         _ => return None,
     };
     let is_right = match &example.mark {

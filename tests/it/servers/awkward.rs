@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::config_with_local_root;
 use super::readers::python;
+use super::trino::trino_reads_bytes;
 use super::unfit::{SPARK_SESSION, sparks};
 use crate::support::{Cluster, Daemon, ReadBack, alluvium, assert_taken, eventually, flush};
 use crate::support::{Producing, send_full};
@@ -57,7 +58,7 @@ const TOPICS: [&str; 8] = [
 
 /// What each reader's rows become, and what is done with them: each is the text of a record, as
 /// the expected ones are.
-const COMMON: &str = r#"
+pub(super) const COMMON: &str = r#"
 import sys, json, base64, datetime
 UTC = datetime.timezone.utc
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)
@@ -435,6 +436,7 @@ pub(crate) fn every_byte_by_other_readers(cluster: &Cluster) {
             println!("{}", run(&python, &script, warehouse.to_str().unwrap(), tables).trim_end());
         }
     }
+    trino_reads_bytes(cluster, &home, &expected_file, &|mapping| view("trino", mapping, "x", &[]));
     if std::env::var_os("ALLUVIUM_HIVE").is_some() {
         by_hive(cluster, &root.join("awkward-hive"), &expected["awkward-hive"]);
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::config_with_local_root;
 use super::readers::read_by_python;
+use super::trino::{Asked, trino_answers};
 use super::unfit::spark_answers;
 use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send_full};
 
@@ -181,14 +182,15 @@ pub(crate) fn every_encoding_is_read(cluster: &Cluster) {
     if std::env::var_os("ALLUVIUM_SPARK").is_some() {
         read_by_spark(&with, root.to_str().unwrap());
     }
+    read_by_trino(cluster, file.to_str().unwrap());
     if std::env::var_os("ALLUVIUM_HIVE").is_some() {
         read_by_hive(cluster, &root.join("hive-in"));
         statements_are_parsed(cluster);
     }
 }
 
-/// Hive and Trino themselves are not there; their parsers take every statement that `alluvium ddl`
-/// prints for them, and would refuse a wrong one.
+/// Hive itself is not there, and Trino runs the statements of some tables; their parsers take every
+/// statement that `alluvium ddl` prints for them, and would refuse a wrong one.
 fn statements_are_parsed(cluster: &Cluster) {
     let golden = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/ddl.sql"));
     for engine in ["hive", "trino"] {
@@ -241,6 +243,55 @@ fn read_by_spark(with: &dyn Fn(&[&str]) -> (i32, String), root: &str) {
         asked.extend([said, select.to_string(), want]);
     }
     spark_answers(root, &asked);
+}
+
+/// The tables of `alluvium ddl --engine trino`, if it is there.
+fn read_by_trino(cluster: &Cluster, config: &str) {
+    let sum = RECORDS * (RECORDS - 1) / 2;
+    let all: [Asked<'_>; 7] = [
+        (
+            &["lines"],
+            "select count(*), count(distinct value), count_if(value = ''), min(dt) from \
+             hive.default.x",
+            format!("{}|{}|2|2025-01-01", RECORDS + 2, RECORDS + 1),
+        ),
+        (
+            &["lines", "--quarantine"],
+            "select count(error), count(value_bytes) from hive.default.x",
+            "4|1".into(),
+        ),
+        (
+            &["plain"],
+            "select count(*), count(distinct value) from hive.default.x",
+            format!("{RECORDS}|{RECORDS}"),
+        ),
+        (
+            &["rows"],
+            "select count(distinct \"offset\" * 3 + \"partition\"), sum(n), \
+             count_if(\"timestamp\" = 1000 * timestamp_ms), min(at), \
+             count_if(headers[1].key = 'h' and headers[1].value = to_utf8('v')) \
+             from hive.default.x",
+            format!("{RECORDS}|{sum}|{RECORDS}|1735751000000000|{RECORDS}"),
+        ),
+        (
+            &["rows", "--quarantine"],
+            "select count(error), min(value), max(value) from hive.default.x",
+            "2|not JSON|{\"n\":\"7\"}".into(),
+        ),
+        (
+            &["rows", "--counts"],
+            "select sum(\"count\"), count_if(window_end = window_start + 600000000) = count(*) \
+             from hive.default.x",
+            format!("{}|True", RECORDS + 2),
+        ),
+        (
+            &["old"],
+            "select count(*), count_if(\"timestamp\" = 1000 * timestamp_ms), count_if(key = \
+             'key-77') from hive.default.x",
+            format!("{RECORDS}|{RECORDS}|{}", RECORDS / 100),
+        ),
+    ];
+    trino_answers(cluster, config, &all);
 }
 
 /// The reader of Hive 3 itself, with the types that `alluvium ddl --engine hive` declares.

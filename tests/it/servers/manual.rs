@@ -2,12 +2,14 @@
 //! and directories become those of the scenario, and `systemctl` is a script that starts, stops
 //! and signals the program.
 
+use std::cell::RefCell;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::readers::python;
+use super::trino::trinos;
 use crate::support::manual::{Example, Mark, examples};
 use crate::support::{Cluster, alluvium, eventually, flush, free_port, log, send, send_full};
 
@@ -64,6 +66,8 @@ struct Place<'a> {
     cluster: &'a Cluster,
     home: PathBuf,
     listen: String,
+    /// What the last example of a shell has printed: statements for the next one, perhaps.
+    printed: RefCell<String>,
 }
 
 impl Drop for Place<'_> {
@@ -90,7 +94,8 @@ impl<'a> Place<'a> {
         script("kafka-consumer-groups", TOOL);
         script("systemctl", SYSTEMCTL);
         script("journalctl", JOURNALCTL);
-        Place { cluster, home, listen: format!("127.0.0.1:{}", free_port()) }
+        let listen = format!("127.0.0.1:{}", free_port());
+        Place { cluster, home, listen, printed: RefCell::default() }
     }
 
     /// The configuration of docs/reading.md, with the scenario's names.
@@ -141,6 +146,7 @@ impl<'a> Place<'a> {
         let Mark::Run { by, prints } = &example.mark else { return Ok(()) };
         let text = self.here(&example.text);
         let mut commands = match by.as_str() {
+            "trino" => return self.by_trino(example, &text, prints.as_deref()),
             "sh" => {
                 let mut command = self.command("bash");
                 let _ = command.args(["-e", "-o", "pipefail", "-c", &text]);
@@ -167,6 +173,18 @@ impl<'a> Place<'a> {
             if !out.status.success() || lacks {
                 let code = out.status;
                 return Err(format!("{}: {code}, {prints:?}\n{text}\n{said}{error}", example.at));
+            }
+            *self.printed.borrow_mut() = said;
+        }
+        Ok(())
+    }
+
+    /// Both versions, where `make prove` has set them up, by the table of the example before.
+    fn by_trino(&self, example: &Example, text: &str, prints: Option<&str>) -> Result<(), String> {
+        for trino in trinos(self.cluster) {
+            let said = trino.ask(&self.printed.borrow(), text)?;
+            if prints.is_some_and(|text| !said.contains(text)) {
+                return Err(format!("{}: {prints:?}\n{text}\n{said}", example.at));
             }
         }
         Ok(())

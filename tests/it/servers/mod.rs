@@ -23,6 +23,7 @@ mod registry;
 mod removed;
 mod rolls;
 mod starts;
+mod trino;
 mod unfit;
 
 use std::path::Path;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::config;
 use super::readers::read_by_python;
+use super::trino::trino_answers;
 use crate::support::{
     Cluster, Daemon, alluvium, assert_line, check_live, eventually, flush, register, send_full,
 };
@@ -204,6 +205,26 @@ pub(crate) fn a_registry_that_dies_and_comes_back(cluster: &Cluster) {
     assert_eq!(daemon.stop(), 0);
     let _ = cluster.run(&["kill", "registry"]);
     assert_files(cluster, name);
+    // A column has become larger with the second version, and the files of the first one have it.
+    let file = cluster.home(name).join("a.toml");
+    let id = all[2].to_string();
+    let table = ["registered", "--schema", &id];
+    let select = "select count(n), sum(n), cast(max(price) as varchar), cast(max(value_timestamp) \
+                  as varchar) from hive.default.x";
+    let sum = 2 * sum_of(0..3);
+    let rows = 6 * BATCH - 6 * BATCH / 20 - 6 * BATCH / 100;
+    let want = format!("{rows}|{sum}|1.50|2026-11-22 17:03:02.000000");
+    trino_answers(cluster, file.to_str().unwrap(), &[(&table, select, want)]);
+}
+
+/// Whether the record with this number becomes a row with a value.
+fn has_value(n: i64) -> bool {
+    n % 20 != 19 && n % 100 != 50
+}
+
+/// The sum of the numbers of rows with a value in these batches of one partition.
+fn sum_of(batches: std::ops::Range<i64>) -> i64 {
+    (batches.start * BATCH..batches.end * BATCH).filter(|n| has_value(*n)).sum()
 }
 
 /// One partition waits for a schema; its neighbour and another mapping do not.
@@ -242,10 +263,7 @@ fn assert_files(cluster: &Cluster, name: &str) {
     let (all, wrong) = (6 * BATCH, 6 * BATCH / 20);
     let tombstones = 6 * BATCH / 100;
     let good = all - wrong;
-    let is_row = |n: &i64| n % 20 != 19 && n % 100 != 50;
-    let sum_of = |batches: std::ops::Range<i64>| -> i64 {
-        (batches.start * BATCH..batches.end * BATCH).filter(is_row).sum()
-    };
+    let is_row = |n: &i64| has_value(*n);
     // Which records have the third version, or one with a price.
     let third = (2 * BATCH..3 * BATCH).filter(is_row).filter(|n| n % 3 == 2).count();
     let priced = |n: &i64, versions: i64| n % versions != 0;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::config;
 use super::readers::{python, read_by_python, recount_on_an_engine};
+use super::trino::trino_reads_columns;
 use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send_full};
 
 const COLUMNS: &str = r#"
@@ -85,7 +86,7 @@ print(json.dumps(out))
 "#;
 
 /// Each partition gets so many records, and every 20th is a bad one.
-const RECORDS: i64 = 2_000;
+pub(super) const RECORDS: i64 = 2_000;
 
 fn produce(cluster: &Cluster, half: i64) {
     let producer = cluster.producer();
@@ -172,6 +173,7 @@ pub(crate) fn records_that_do_not_fit(cluster: &Cluster) {
     if std::env::var_os("ALLUVIUM_SPARK").is_some() {
         assert_tables_of_spark(config, root);
     }
+    trino_reads_columns(cluster, config);
     for command in [
         &["verify", "--config", config][..],
         &["recount", "--config", config, "--mapping", "unfit"],
@@ -227,7 +229,7 @@ fn assert_views(config: &str, root: &str) {
 }
 
 /// A sum over the records that fit.
-fn of_good(f: fn(i64) -> i64) -> i64 {
+pub(super) fn of_good(f: fn(i64) -> i64) -> i64 {
     2 * (0..RECORDS).filter(|n| n % 20 != 19).map(f).sum::<i64>()
 }
 

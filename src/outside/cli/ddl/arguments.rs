@@ -247,6 +247,9 @@ archive = { format = "jsonl", value = "json", path = "{topic}/Day=%F" }
 [mapping.packed]
 topics = ["p"]
 archive = { codec = "lz4", path = "{topic}" }
+[mapping.packed_rows]
+topics = ["pr"]
+archive = { format = "avro", codec = "zstandard", path = "{topic}" }
 [mapping.none]
 topics = ["n"]
 archive = false
@@ -306,6 +309,8 @@ wordcount = { output_topic = "nc", archive = false }
             "packed --engine hive",
             "packed --engine spark",
             "packed --engine trino",
+            "packed_rows --engine hive",
+            "packed_rows --engine trino",
         ] {
             all.push_str(&format!("-- {arguments}\n{}\n", ddl(arguments).unwrap()));
         }

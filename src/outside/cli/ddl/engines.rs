@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::ValueEnum;
 
 use crate::outside::cli::ddl::columns::{Kind, TableColumn};
-use crate::pure::layout::format::{Format, ParquetCodec, TextCodec};
+use crate::pure::layout::format::{AvroCodec, Format, ParquetCodec, TextCodec};
 use crate::pure::layout::table::{Partitions, TablePath};
 
 /// Who reads the table.
@@ -204,6 +204,7 @@ impl Table {
     /// What the engine may lack for the files' codec, as a comment.
     fn about_codec(&self, engine: Engine) -> &'static str {
         let is_lz4 = matches!(self.format, Format::Parquet(ParquetCodec::Lz4));
+        let is_avro_zstd = matches!(self.format, Format::Avro(AvroCodec::Zstandard));
         match engine {
             Engine::Hive if self.is_zstd() => {
                 "-- The files are compressed with zstd, which Hive 3 reads only where the native \
@@ -213,6 +214,10 @@ impl Table {
                 "-- The files are compressed with lz4 (LZ4_RAW), which Hive 3 does not read. It \
                  reads files\n-- of the codec gzip.\n"
             }
+            Engine::Hive if is_avro_zstd => {
+                "-- The files are compressed with zstandard, which the Avro of Hive 3 does not \
+                 know. It reads\n-- files of the codecs deflate and snappy.\n"
+            }
             Engine::Spark if is_lz4 => {
                 "-- The files are compressed with lz4 (LZ4_RAW), which Spark 4.0 reads, and Spark \
                  3.2 does not.\n"
@@ -220,6 +225,10 @@ impl Table {
             Engine::Trino if is_lz4 => {
                 "-- The files are compressed with lz4 (LZ4_RAW), which Trino does not read (476 \
                  was tried).\n-- It reads files of the other codecs.\n"
+            }
+            Engine::Trino if is_avro_zstd => {
+                "-- The files are compressed with zstandard, which Trino 476 reads, and 368 does \
+                 not.\n"
             }
             _ => "",
         }
