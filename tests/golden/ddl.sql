@@ -53,8 +53,9 @@ LOCATION 'hdfs://nn/data/shop.orders';
 MSCK REPAIR TABLE `shop_orders`;
 
 -- orders --engine trino
--- Also in each session that reads times: they have milliseconds without it. In the catalog's
--- file, hive.timestamp-precision=MICROSECONDS is the same for all sessions.
+-- Times are UTC if the catalog's file has hive.parquet.time-zone=UTC, and otherwise of the zone of
+-- the server's Java. They have microseconds in sessions with this setting alone, and in all sessions
+-- if that file has hive.timestamp-precision=MICROSECONDS.
 SET SESSION hive.timestamp_precision = 'MICROSECONDS';
 CREATE TABLE hive.default."shop_orders" (
   "topic" VARCHAR,
@@ -472,8 +473,9 @@ LOCATION 'hdfs://nn/data/_quarantine/shop.orders';
 MSCK REPAIR TABLE `shop_orders_quarantine`;
 
 -- orders --engine trino --quarantine
--- Also in each session that reads times: they have milliseconds without it. In the catalog's
--- file, hive.timestamp-precision=MICROSECONDS is the same for all sessions.
+-- Times are UTC if the catalog's file has hive.parquet.time-zone=UTC, and otherwise of the zone of
+-- the server's Java. They have microseconds in sessions with this setting alone, and in all sessions
+-- if that file has hive.timestamp-precision=MICROSECONDS.
 SET SESSION hive.timestamp_precision = 'MICROSECONDS';
 CREATE TABLE hive.default."shop_orders_quarantine" (
   "topic" VARCHAR,
@@ -647,8 +649,9 @@ LOCATION 'hdfs://nn/data/p';
 -- packed --engine trino
 -- The files are compressed with lz4 (LZ4_RAW), which Trino does not read (476 was tried).
 -- It reads files of the other codecs.
--- Also in each session that reads times: they have milliseconds without it. In the catalog's
--- file, hive.timestamp-precision=MICROSECONDS is the same for all sessions.
+-- Times are UTC if the catalog's file has hive.parquet.time-zone=UTC, and otherwise of the zone of
+-- the server's Java. They have microseconds in sessions with this setting alone, and in all sessions
+-- if that file has hive.timestamp-precision=MICROSECONDS.
 SET SESSION hive.timestamp_precision = 'MICROSECONDS';
 CREATE TABLE hive.default."p" (
   "topic" VARCHAR,

@@ -318,9 +318,10 @@ impl Table {
         }
         if self.columns.iter().any(|c| self.kind_for(engine, c.kind) == Kind::Time) {
             text.push_str(
-                "-- Also in each session that reads times: they have milliseconds without it. In \
-                 the catalog's\n-- file, hive.timestamp-precision=MICROSECONDS is the same for \
-                 all sessions.\n\
+                "-- Times are UTC if the catalog's file has hive.parquet.time-zone=UTC, and \
+                 otherwise of the zone of\n-- the server's Java. They have microseconds in \
+                 sessions with this setting alone, and in all sessions\n-- if that file has \
+                 hive.timestamp-precision=MICROSECONDS.\n\
                  SET SESSION hive.timestamp_precision = 'MICROSECONDS';\n",
             );
         }
