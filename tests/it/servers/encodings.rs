@@ -22,7 +22,7 @@ topics = ["lines-in"]
 archive = { format = "text", level = 6, path = "{topic}/dt=%F" }
 [mapping.plain]
 topics = ["plain-in"]
-archive = { format = "text", codec = "none", path = "{topic}" }
+archive = { format = "text", codec = "none", path = "{topic}/Day=%F" }
 [mapping.rows]
 topics = ["rows-in"]
 [mapping.rows.archive]
@@ -262,8 +262,8 @@ fn read_by_trino(cluster: &Cluster, config: &str) {
         ),
         (
             &["plain"],
-            "select count(*), count(distinct value) from hive.default.x",
-            format!("{RECORDS}|{RECORDS}"),
+            "select count(*), count(distinct value), min(day) from hive.default.x",
+            format!("{RECORDS}|{RECORDS}|2025-01-01"),
         ),
         (
             &["rows"],
