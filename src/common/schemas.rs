@@ -97,6 +97,7 @@ impl KnownSchemas for Schemas {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pure::layout::schema_fields::Wanted;
 
     #[test]
     fn an_id_is_asked_for_once_at_a_time() {
@@ -111,7 +112,7 @@ mod tests {
     fn ids_that_do_not_exist_are_bounded_and_forgotten() {
         let schemas = Schemas::default();
         let text = r#"{"type":"record","name":"r","fields":[]}"#;
-        let schema = WriterSchema::avro(1, text, &[], &[]).unwrap();
+        let schema = WriterSchema::avro(1, text, &[], Wanted::flat(&[])).unwrap();
         schemas.insert(1, Known::Schema(Arc::new(schema)));
         assert_eq!(schemas.changes(), 1);
         for id in 2..25_000 {

@@ -5,8 +5,10 @@ use std::sync::OnceLock;
 use crate::pure::formats::schema::KeptSchema;
 use crate::pure::json_schema::Referred;
 use crate::pure::layout::cells::{Cell, ColumnType};
+use crate::pure::layout::format::Nested;
 use crate::pure::layout::frame::framed;
 use crate::pure::layout::messages::Messages;
+use crate::pure::layout::schema_fields::Wanted;
 use crate::pure::layout::writer_schema::WriterSchema;
 use crate::pure::record::{Offset, Record, Timestamp};
 
@@ -19,9 +21,15 @@ pub(super) const AVRO: &str = r#"{"type":"record","name":"a.R","fields":[
 {"name":"d","type":{"type":"int","logicalType":"date"},"default":7}]}"#;
 pub(super) const AVRO_LIST: &str =
     r#"{"type":"record","name":"L","fields":[{"name":"next","type":["null","L"]}]}"#;
+const AVRO_NESTED: &str = r#"{"type":"record","name":"W","fields":[{"name":"a","type":
+    {"type":"array","items":["null",{"type":"record","name":"I","fields":[
+    {"name":"m","type":{"type":"map","values":"int"}},{"name":"n","type":"null"}]}]}}]}"#;
 pub(super) const AVRO_VALUE: &[u8] =
     b"\0\0\0\0\x01\x02\x02x\x04\x01\x00\x06\0\x0e\x02\0\0\0\0\0\0\xf8\x7f\x04\0\
       \x01\x04\x02k\xff\x01\0\x02\x0e";
+
+/// With nested fields as JSON text, and as nested columns.
+const BOTH: [Nested; 2] = [Nested::Json, Nested::Columns];
 
 /// The id before a value, and the value of each of a few schemas.
 pub(super) fn avro(bytes: &[u8]) {
@@ -29,24 +37,34 @@ pub(super) fn avro(bytes: &[u8]) {
     let Ok(Some(framed)) = framed(&record) else { return };
     let nulls = r#"{"type":"record","name":"N","fields":[{"name":"a","type":
         {"type":"array","items":"null"}}]}"#;
-    for (id, text) in [(1, AVRO), (2, AVRO_LIST), (3, nulls)] {
-        let Ok(schema) = WriterSchema::avro(id, text, &[], &[]) else { panic!("{text}") };
-        if let Ok(cells) = schema.cells(framed.body) {
-            assert_eq!(cells.len(), schema.columns.columns().len());
-        }
+    for (id, text) in [(1, AVRO), (2, AVRO_LIST), (3, nulls), (4, AVRO_NESTED)] {
+        let [flat, with_parts] = BOTH.map(|nested| {
+            let schema = WriterSchema::avro(id, text, &[], Wanted { reserved: &[], nested });
+            let Ok(schema) = schema else { panic!("{text}") };
+            let cells = schema.cells(framed.body);
+            if let Ok(cells) = &cells {
+                assert_eq!(cells.len(), schema.columns.columns().len());
+            }
+            cells.is_ok()
+        });
+        assert!(flat || !with_parts, "what is no value is no nested one");
     }
 }
 
 /// Columns have names of their own, and a schema takes its own records.
 pub(super) fn avro_schema(text: &str) {
-    let Ok(schema) = WriterSchema::avro(1, text, &[AVRO_LIST.into()], &["dt".into()]) else {
-        return;
-    };
-    own_columns(&schema);
-    if let Ok(other) = WriterSchema::avro(2, text, &[AVRO_LIST.into()], &[]) {
-        assert!(other.takes(&schema).is_some());
+    let (list, reserved) = ([AVRO_LIST.into()], ["dt".into()]);
+    for nested in BOTH {
+        let Ok(schema) = WriterSchema::avro(1, text, &list, Wanted { reserved: &reserved, nested })
+        else {
+            return;
+        };
+        own_columns(&schema);
+        if let Ok(other) = WriterSchema::avro(2, text, &list, Wanted { reserved: &[], nested }) {
+            assert!(other.takes(&schema).is_some());
+        }
+        let _ = schema.cells(&[2, 2, 120, 0, 0, 0]);
     }
-    let _ = schema.cells(&[2, 2, 120, 0, 0, 0]);
 }
 
 pub(super) const JSON: &str = r##"{"$id":"http://x/r.json","title":"R","type":"object",
@@ -54,31 +72,48 @@ pub(super) const JSON: &str = r##"{"$id":"http://x/r.json","title":"R","type":"o
 "format":"date-time"},"n":{"connect.index":1,"type":"number",
 "title":"org.apache.kafka.connect.data.Decimal","connect.parameters":{"scale":"2"},"default":1.5},
 "l":{"$ref":"#/definitions/l"},"o":{"$ref":"other.json#/$defs/a~1b"},"d":{"type":"integer",
-"title":"org.apache.kafka.connect.data.Date"},"b":{"type":"string","connect.type":"bytes"}},
+"title":"org.apache.kafka.connect.data.Date"},"b":{"type":"string","connect.type":"bytes"},
+"a":{"type":"array","items":{"type":"object","properties":{"x":{"type":"integer"},
+"y":{"type":"object","additionalProperties":{"type":"number"}},"z":{"$ref":"#"}}}}},
 "allOf":[{"$ref":"#/definitions/l"}],"definitions":{"l":{"oneOf":[{"type":"null"},
 {"type":"array"}],"properties":{"p":{"enum":["a"]}}}}}"##;
 pub(super) const JSON_OTHER: &str = r#"{"$defs":{"a/b":{"type":"boolean"}}}"#;
 pub(super) const JSON_VALUE: &[u8] =
-    b"\0\0\0\0\x01{\"s\":\"2026-11-22T17:03:02.5Z\",\"n\":\"AJY=\",\"l\":[1],\"o\":true,\"d\":7}";
+    b"\0\0\0\0\x01{\"s\":\"2026-11-22T17:03:02.5Z\",\"n\":\"AJY=\",\"l\":[1],\"o\":true,\"d\":7,\
+      \"a\":[null,{\"x\":1,\"y\":{\"k\":2,\"k\":3}}]}";
 
 /// The properties of a schema have columns, and a schema takes its own records.
 pub(super) fn json_schema(text: &str) {
     let other = [Referred { name: "other.json", text: JSON_OTHER }];
-    let Ok(schema) = WriterSchema::json(1, text, &other, &["dt".into()]) else { return };
-    own_columns(&schema);
-    if let Ok(newer) = WriterSchema::json(2, text, &other, &["dt".into()]) {
-        assert!(newer.takes(&schema).is_some());
+    let reserved = ["dt".into()];
+    for nested in BOTH {
+        let Ok(schema) =
+            WriterSchema::json(1, text, &other, Wanted { reserved: &reserved, nested })
+        else {
+            return;
+        };
+        own_columns(&schema);
+        if let Ok(newer) =
+            WriterSchema::json(2, text, &other, Wanted { reserved: &reserved, nested })
+        {
+            assert!(newer.takes(&schema).is_some());
+        }
+        let _ = schema.cells(b"{\"s\":1,\"n\":2.5,\"l\":[]}");
     }
-    let _ = schema.cells(b"{\"s\":1,\"n\":2.5,\"l\":[]}");
 }
 
 pub(super) fn json_object(bytes: &[u8]) {
     let record = record(bytes);
     let Ok(Some(framed)) = framed(&record) else { return };
     let other = [Referred { name: "other.json", text: JSON_OTHER }];
-    let Ok(schema) = WriterSchema::json(1, JSON, &other, &[]) else { panic!("{JSON}") };
-    if let Ok(cells) = schema.cells(framed.body) {
-        assert_eq!(cells.len(), schema.columns.columns().len());
+    for nested in BOTH {
+        let Ok(schema) = WriterSchema::json(1, JSON, &other, Wanted { reserved: &[], nested })
+        else {
+            panic!("{JSON}")
+        };
+        if let Ok(cells) = schema.cells(framed.body) {
+            assert_eq!(cells.len(), schema.columns.columns().len());
+        }
     }
 }
 
@@ -93,6 +128,7 @@ message R {
   oneof o { fixed64 f = 5; google.protobuf.Timestamp t = 6; bytes b = 7; }
   optional E e = 8 [(confluent.field_meta) = { doc: "e", params: [{ key: "k", value: "v" }] }];
   google.protobuf.Struct j = 9; google.protobuf.StringValue w = 10; repeated R all = 11;
+  repeated Inner i = 12; map<sint32, Inner> k = 13;
   message Inner { reserved 2 to 5; reserved "x"; double d = 1; }
 }
 enum E { option allow_alias = true; A = 0; B = 1; C = 1; }
@@ -108,23 +144,35 @@ pub(super) const PROTOBUF_VALUE: &[u8] =
 
 /// A schema that compiles has messages whose columns have names of their own.
 pub(super) fn protobuf_schema(text: &str) {
-    let Ok(messages) = Messages::parse(1, text, &[], &["dt".into()]) else { return };
-    let Ok(schema) = messages.first() else { return };
-    own_columns(&schema);
-    if let Ok(newer) = Messages::parse(2, text, &[], &[]).and_then(|messages| messages.first()) {
-        assert!(newer.takes(&schema).is_some());
+    let reserved = ["dt".into()];
+    for nested in BOTH {
+        let Ok(messages) = Messages::parse(1, text, &[], Wanted { reserved: &reserved, nested })
+        else {
+            return;
+        };
+        let Ok(schema) = messages.first() else { return };
+        own_columns(&schema);
+        let newer = Messages::parse(2, text, &[], Wanted { reserved: &[], nested });
+        if let Ok(newer) = newer.and_then(|messages| messages.first()) {
+            assert!(newer.takes(&schema).is_some());
+        }
+        let _ = schema.cells(b"\x0a\x01a\x10\x02");
     }
-    let _ = schema.cells(b"\x0a\x01a\x10\x02");
 }
 
 /// The message that a record names, and the values of its fields.
 pub(super) fn protobuf(bytes: &[u8]) {
-    static MESSAGES: OnceLock<[Messages; 2]> = OnceLock::new();
+    static MESSAGES: OnceLock<Vec<Messages>> = OnceLock::new();
     let all = MESSAGES.get_or_init(|| {
-        [PROTOBUF, PROTO2].map(|text| match Messages::parse(1, text, &[], &[]) {
-            Ok(messages) => messages,
-            Err(e) => panic!("{text}: {e}"),
+        let both =
+            BOTH.into_iter().flat_map(|nested| [PROTOBUF, PROTO2].map(|text| (nested, text)));
+        both.map(|(nested, text)| {
+            match Messages::parse(1, text, &[], Wanted { reserved: &[], nested }) {
+                Ok(messages) => messages,
+                Err(e) => panic!("{text}: {e}"),
+            }
         })
+        .collect()
     });
     let record = record(bytes);
     let Ok(Some(framed)) = framed(&record) else { return };

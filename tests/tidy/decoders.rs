@@ -28,7 +28,7 @@ const READERS: [(&str, &str); 17] = [
 
 /// Files of the program that read a format, and the decoder of `src/foreign/decoders.rs` that gives
 /// their readers bytes of others; or, after a star, why none has to.
-const READ_BY: [(&str, &str); 21] = [
+const READ_BY: [(&str, &str); 22] = [
     ("src/clients/encode/jsonl.rs", "*the value was checked by the decoder columns before"),
     (
         "src/clients/registry/client.rs",
@@ -52,6 +52,7 @@ const READ_BY: [(&str, &str); 21] = [
     ("src/pure/json.rs", "columns"),
     ("src/pure/json_schema/object.rs", "json_schema"),
     ("src/pure/layout/columns.rs", "columns"),
+    ("src/pure/layout/nested_of_json.rs", "json_object"),
     ("src/pure/layout/rules.rs", "columns"),
 ];
 

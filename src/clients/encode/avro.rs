@@ -6,7 +6,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
-use arrow_array::{ArrayRef, ListArray, RecordBatch, StructArray};
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_avro::schema::AvroSchema;
 use arrow_avro::writer::format::AvroBinaryFormat;
 use arrow_avro::writer::{Encoder, WriterBuilder};
@@ -14,6 +14,7 @@ use arrow_schema::{DataType, Field, Fields, Schema};
 use arrow_select::take::take;
 use bytes::Bytes;
 
+use crate::clients::encode::changed::{changed_array, changed_type};
 use crate::clients::encode::chunks::{Chunks, SMALL};
 use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::learned::Learned;
@@ -113,38 +114,20 @@ fn bytes(out: &mut impl Write, bytes: &[u8]) -> std::io::Result<()> {
 
 /// The field without what only Parquet has: dictionaries, and ids as Parquet names them.
 fn plain(field: &Field) -> Field {
-    let kind = match field.data_type() {
+    let leaf = |kind: &DataType| match kind {
         DataType::Dictionary(_, values) => values.as_ref().clone(),
-        DataType::List(element) => DataType::List(Arc::new(plain(element))),
-        DataType::Struct(fields) => {
-            DataType::Struct(fields.iter().map(|field| plain(field)).collect::<Fields>())
-        }
         kind => kind.clone(),
     };
-    Field::new(field.name(), kind, field.is_nullable())
+    let without_id = |old: &Field, kind| Field::new(old.name(), kind, old.is_nullable());
+    without_id(field, changed_type(field.data_type(), &leaf, &without_id))
 }
 
 /// The array as [`plain`] describes its field. Bytes are copied where a dictionary was, and nowhere
 /// else.
 fn plain_array(array: ArrayRef, kind: &DataType) -> Result<ArrayRef, EncodeError> {
-    Ok(match kind {
-        kind if array.data_type() == kind => array,
-        DataType::List(element) => {
-            let (_, offsets, values, nulls) = array.as_list::<i32>().clone().into_parts();
-            let values = plain_array(values, element.data_type())?;
-            Arc::new(ListArray::try_new(Arc::clone(element), offsets, values, nulls)?)
-        }
-        DataType::Struct(fields) => {
-            let (_, arrays, nulls) = array.as_struct().clone().into_parts();
-            let arrays = arrays.into_iter().zip(fields);
-            let arrays: Result<Vec<ArrayRef>, EncodeError> =
-                arrays.map(|(array, field)| plain_array(array, field.data_type())).collect();
-            Arc::new(StructArray::try_new(fields.clone(), arrays?, nulls)?)
-        }
-        _ => {
-            let dictionary = array.as_any_dictionary();
-            take(dictionary.values(), dictionary.keys(), None)?
-        }
+    changed_array(array, kind, &|array, _| {
+        let dictionary = array.as_any_dictionary();
+        Ok(take(dictionary.values(), dictionary.keys(), None)?)
     })
 }
 
@@ -228,7 +211,8 @@ impl<B: Builder> File<B> {
 
     pub(super) fn memory_bytes(&self) -> usize {
         // A codec has its memory while one block is compressed, and not for each open file.
-        let columns = self.schema.fields().len().saturating_mul(COLUMN);
+        let columns = self.schema.fields().len().saturating_add(self.rows.more_leaves());
+        let columns = columns.saturating_mul(COLUMN);
         // Builders double their buffers.
         let rows = self.rows.bytes().saturating_mul(3) / 2;
         [OPEN, columns, rows, self.out.memory_bytes()].into_iter().fold(0, usize::saturating_add)

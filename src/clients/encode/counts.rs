@@ -9,9 +9,10 @@ use arrow_array::{ArrayRef, Int32Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 
 use crate::clients::encode::error::EncodeError;
+use crate::clients::encode::field_ids::with_id;
 use crate::clients::encode::foreign::count_or_foreign;
 use crate::clients::encode::large::Column;
-use crate::clients::encode::rows::{Builder, constant, labels, readable_micros, utc, with_id};
+use crate::clients::encode::rows::{Builder, constant, labels, readable_micros, utc};
 use crate::pure::layout::rules::Fit;
 use crate::pure::record::{Record, TopicPartition};
 

@@ -5,15 +5,19 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod avro;
+mod changed;
 mod chunks;
 mod counts;
 mod encoder;
 mod error;
+mod field_ids;
+mod flat;
 mod foreign;
 mod jsonl;
 mod large;
 mod learned;
 mod lines;
+mod nested;
 mod parquet;
 #[cfg(test)]
 pub(crate) mod read_back;
@@ -31,6 +35,8 @@ mod tests;
 mod tests_of_avro;
 #[cfg(test)]
 mod tests_of_columns;
+#[cfg(test)]
+mod tests_of_nested;
 #[cfg(test)]
 mod tests_of_options;
 #[cfg(test)]

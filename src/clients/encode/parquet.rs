@@ -21,6 +21,7 @@ use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use crate::clients::encode::changed::{changed_array, changed_type};
 use crate::clients::encode::chunks::{Chunks, LARGE, SMALL};
 use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::large::Column;
@@ -127,18 +128,22 @@ fn with_filters(
 
 /// The same columns, with times as plain numbers of microseconds.
 fn plain_times(schema: &Schema) -> Arc<Schema> {
-    let plain = |field: &Arc<Field>| match field.data_type() {
-        DataType::Timestamp(..) => Arc::new(field.as_ref().clone().with_data_type(DataType::Int64)),
-        _ => Arc::clone(field),
+    let leaf = |kind: &DataType| match kind {
+        DataType::Timestamp(..) => DataType::Int64,
+        kind => kind.clone(),
     };
+    let with_type = |old: &Field, kind| old.clone().with_data_type(kind);
+    let plain =
+        |field: &Arc<Field>| with_type(field, changed_type(field.data_type(), &leaf, &with_type));
     Arc::new(Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>()))
 }
 
-fn plain_array(array: &ArrayRef) -> ArrayRef {
-    match array.as_primitive_opt::<TimestampMicrosecondType>() {
-        Some(times) => Arc::new(times.reinterpret_cast::<Int64Type>()),
-        None => Arc::clone(array),
-    }
+/// The array as [`plain_times`] describes its column.
+fn plain_array(array: ArrayRef, kind: &DataType) -> Result<ArrayRef, EncodeError> {
+    changed_array(array, kind, &|array, _| {
+        let times = array.as_primitive_opt::<TimestampMicrosecondType>();
+        Ok(Arc::new(times.ok_or(EncodeError::Unfit)?.reinterpret_cast::<Int64Type>()))
+    })
 }
 
 impl<B: Builder> File<B> {
@@ -168,8 +173,9 @@ impl<B: Builder> File<B> {
         let columns = schema.fields().len();
         let zstd = if codec == ParquetCodec::Zstd { ZSTD_OF_COLUMN } else { 0 };
         let declared = rows.declared_columns();
-        let open = columns
-            .saturating_sub(declared)
+        let of_all = columns.saturating_sub(declared);
+        let declared = declared.saturating_add(rows.more_leaves());
+        let open = of_all
             .saturating_mul(OPEN_COLUMN)
             .saturating_add(declared.saturating_mul(zstd.saturating_add(DECLARED_COLUMN)));
         let open = match codec {
@@ -203,7 +209,12 @@ impl<B: Builder> File<B> {
     fn batch(&mut self) -> Result<(Arc<Schema>, Vec<ArrayRef>), EncodeError> {
         let (schema, arrays, _) = self.rows.batch()?.into_parts();
         match &self.plain {
-            Some(plain) => Ok((Arc::clone(plain), arrays.iter().map(plain_array).collect())),
+            Some(plain) => {
+                let arrays = arrays.into_iter().zip(plain.fields());
+                let arrays: Result<Vec<ArrayRef>, EncodeError> =
+                    arrays.map(|(array, field)| plain_array(array, field.data_type())).collect();
+                Ok((Arc::clone(plain), arrays?))
+            }
             None => Ok((schema, arrays)),
         }
     }
@@ -273,7 +284,7 @@ impl<B: Builder> File<B> {
         let mut row_group = self.writer.next_row_group()?;
         for (field, column) in schema.fields().iter().zip(all) {
             let array = match self.plain {
-                Some(_) => plain_array(&column.array()),
+                Some(_) => plain_array(column.array(), field.data_type())?,
                 None => column.array(),
             };
             let leaves = compute_leaves(field, &array)?;
@@ -334,7 +345,7 @@ impl<B: Builder> File<B> {
 
     pub(super) fn memory_bytes(&self) -> usize {
         let open = 0 < self.rows.rows() || !self.open_columns.is_empty();
-        let columns = self.rows.schema().fields().len();
+        let columns = self.rows.schema().fields().len().saturating_add(self.rows.more_leaves());
         // Builders double their buffers.
         let groups = self.writer.flushed_row_groups().len();
         let parts = [

@@ -8,7 +8,6 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use ::parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 use arrow_array::builder::{
     BinaryBuilder, Int64Builder, ListBuilder, StringBuilder, TimestampMicrosecondBuilder,
 };
@@ -20,6 +19,7 @@ use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, Field, Fields, Schema, TimeUnit};
 
 use crate::clients::encode::error::EncodeError;
+use crate::clients::encode::field_ids::with_id;
 use crate::clients::encode::large::Column;
 use crate::clients::encode::typed::{TypedColumns, field};
 use crate::pure::layout::cells::{Cell, READABLE};
@@ -54,6 +54,10 @@ pub(super) trait Builder {
     fn declared_columns(&self) -> usize {
         0
     }
+    /// How many columns the parts of nested columns are, beside the first one of each.
+    fn more_leaves(&self) -> usize {
+        0
+    }
     /// Columns of which most values differ: a dictionary is work for nothing.
     fn plain_columns(&self) -> &'static [&'static str];
     /// Columns of which readers look for single values.
@@ -64,12 +68,6 @@ pub(super) trait Builder {
 /// file. A column beside it has the number as it was.
 pub(super) fn readable_micros(millis: Option<i64>) -> Option<i64> {
     millis.filter(|ms| READABLE.contains(ms))?.checked_mul(1_000)
-}
-
-/// The field with its id: by that, tables with evolving schemas (Iceberg) know a column.
-pub(super) fn with_id(id: i32, field: Field) -> Field {
-    let key = PARQUET_FIELD_ID_META_KEY.to_string();
-    field.with_metadata([(key, id.to_string())])
 }
 
 pub(super) fn utc() -> DataType {
@@ -174,12 +172,12 @@ impl Beside {
         }
     }
 
-    fn columns(&mut self) -> Vec<ArrayRef> {
-        match self {
+    fn columns(&mut self) -> Result<Vec<ArrayRef>, EncodeError> {
+        Ok(match self {
             Beside::Nothing => Vec::new(),
-            Beside::Typed(columns) => columns.finish().collect(),
+            Beside::Typed(columns) => columns.finish()?,
             Beside::Error(errors) => vec![Arc::new(errors.finish())],
-        }
+        })
     }
 }
 
@@ -230,7 +228,7 @@ impl RawRows {
     pub(super) fn of(of: TopicPartition, rows: &Rows) -> Result<RawRows, EncodeError> {
         match rows {
             Rows::Raw { key, value } => Ok(RawRows::new(of, *key, *value)),
-            Rows::Columns(columns) => Ok(RawRows::typed(of, columns)),
+            Rows::Columns(columns) => RawRows::typed(of, columns),
             Rows::Quarantine => Ok(RawRows::quarantined(of)),
             // A file of a registered schema has its columns, and is told them.
             Rows::Registered(_) | Rows::Json { .. } | Rows::Values | Rows::Counts => {
@@ -244,12 +242,14 @@ impl RawRows {
     }
 
     /// Rows with declared columns behind the envelope.
-    fn typed(of: TopicPartition, rows: &ColumnRows) -> RawRows {
+    fn typed(of: TopicPartition, rows: &ColumnRows) -> Result<RawRows, EncodeError> {
         let columns = rows.columns.columns();
         let mut fields = envelope(rows.value.is_some());
-        fields.extend(columns.iter().map(|column| with_id(column.id(), field(column))));
-        let beside = Beside::Typed(TypedColumns::new(columns));
-        RawRows::with(of, rows.key, rows.value, fields, beside)
+        for column in columns {
+            fields.push(with_id(column.id(), field(column)?));
+        }
+        let beside = Beside::Typed(TypedColumns::new(columns)?);
+        Ok(RawRows::with(of, rows.key, rows.value, fields, beside))
     }
 
     /// Rows of the quarantine.
@@ -382,7 +382,7 @@ impl Builder for RawRows {
             Arc::new(self.time_ms.finish()),
             Arc::new(self.name_bytes.finish()),
         ]);
-        columns.extend(self.beside.columns());
+        columns.extend(self.beside.columns()?);
         Ok(RecordBatch::try_new(self.schema(), columns)?)
     }
 
@@ -401,8 +401,10 @@ impl Builder for RawRows {
         record: &Record<'a>,
         fit: &'a Fit<'a>,
     ) -> Result<Vec<Column<'a>>, EncodeError> {
-        let small =
-            |cell: &Cell<'a>| if SMALL_CELL < cell.size() { Cell::Null } else { cell.clone() };
+        let small = |cell: &Cell<'a>| match cell {
+            Cell::Text(_) | Cell::Bytes(_) if SMALL_CELL < cell.size() => Cell::Null,
+            cell => cell.clone(),
+        };
         let without = match fit {
             Fit::Cells(cells) => &Fit::Cells(cells.iter().map(small).collect()),
             fit => fit,
@@ -432,6 +434,13 @@ impl Builder for RawRows {
     fn declared_columns(&self) -> usize {
         match &self.beside {
             Beside::Typed(columns) => columns.len(),
+            Beside::Nothing | Beside::Error(_) => 0,
+        }
+    }
+
+    fn more_leaves(&self) -> usize {
+        match &self.beside {
+            Beside::Typed(columns) => columns.more_leaves(),
             Beside::Nothing | Beside::Error(_) => 0,
         }
     }

@@ -21,9 +21,12 @@ use crate::clients::encode::read_back::parquet_as_json;
 use crate::clients::encode::tests::{of, record};
 use crate::common::schemas::Schemas;
 use crate::pure::layout::cells::Cell;
-use crate::pure::layout::format::{Evolution, Format, ParquetCodec, Registered, Rows, TextPolicy};
+use crate::pure::layout::format::{
+    Evolution, Format, Nested, ParquetCodec, Registered, Rows, TextPolicy,
+};
 use crate::pure::layout::registered::{Known, RegisteredRows};
 use crate::pure::layout::rules::{Fit, OnBadRecord, RecordRules, Tombstones};
+use crate::pure::layout::schema_fields::Wanted;
 use crate::pure::layout::writer_schema::WriterSchema;
 use crate::pure::record::Record;
 
@@ -116,7 +119,7 @@ proptest! {
     #[test]
     fn what_another_writer_has_written_is_read(rows in rows()) {
         let (text, values) = written(&rows);
-        let schema = WriterSchema::avro(1, &text, &[], &[]).unwrap();
+        let schema = WriterSchema::avro(1, &text, &[], Wanted::flat(&[])).unwrap();
         prop_assert_eq!(values.len(), rows.len());
         for (row, value) in rows.iter().zip(&values) {
             let list = serde_json::to_string(&row.list).unwrap();
@@ -138,11 +141,11 @@ proptest! {
 }
 
 fn rules(evolution: Evolution, schemas: &[(u32, &str)]) -> RecordRules {
-    let of = Registered { key: TextPolicy::Auto, value: None, evolution };
+    let of = Registered { key: TextPolicy::Auto, value: None, evolution, nested: Nested::Json };
     let known = Schemas::default();
     for (id, fields) in schemas {
         let text = format!(r#"{{"type":"record","name":"r","fields":[{fields}]}}"#);
-        let schema = WriterSchema::avro(*id, &text, &[], &[]).unwrap();
+        let schema = WriterSchema::avro(*id, &text, &[], Wanted::flat(&[])).unwrap();
         known.insert(*id, Known::Schema(Arc::new(schema)));
     }
     known.insert(9, Known::Unusable("the registry has no schema 9".into()));

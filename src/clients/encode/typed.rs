@@ -1,132 +1,93 @@
-//! Declared columns in Parquet: a builder for each type.
-
-use std::sync::Arc;
+//! Declared columns, and those of a registered schema, in Parquet and Avro.
 
 use arrow_array::ArrayRef;
-use arrow_array::builder::{
-    BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int32Builder,
-    Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
-};
-use arrow_schema::{DataType, Field, TimeUnit};
+use arrow_schema::Field;
 
 use crate::clients::encode::error::EncodeError;
-use crate::pure::layout::cells::{Cell, ColumnType};
+use crate::clients::encode::flat::{Values, data_type};
+use crate::clients::encode::nested::{Parts, nested_type};
+use crate::pure::layout::cells::Cell;
 use crate::pure::layout::columns::Column;
+use crate::pure::layout::nested_reader::NestedReader;
 
 /// The values of declared columns, gathered until they make a batch.
 pub(super) struct TypedColumns {
-    columns: Vec<Values>,
+    columns: Vec<Builder>,
     size: usize,
+    /// How many columns the parts of nested columns are, beside the first one of each.
+    more_leaves: usize,
 }
 
-enum Values {
-    Text(StringBuilder),
-    Boolean(BooleanBuilder),
-    Int32(Int32Builder),
-    Int64(Int64Builder),
-    Float64(Float64Builder),
-    Decimal(Decimal128Builder),
-    Date(Date32Builder),
-    Micros(TimestampMicrosecondBuilder),
-    Bytes(BinaryBuilder),
+enum Builder {
+    Flat(Values),
+    Nested(Parts),
 }
 
 /// The field of a declared column: every one may be null.
-pub(super) fn field(column: &Column) -> Field {
-    Field::new(&column.name, data_type(column.kind), true)
+///
+/// # Errors
+/// A nested column has no type, which is a fault of the caller.
+pub(super) fn field(column: &Column) -> Result<Field, EncodeError> {
+    let kind = match &column.nested {
+        Some(of) => nested_type(of, &column.name)?,
+        None => data_type(column.kind)?,
+    };
+    Ok(Field::new(&column.name, kind, true))
 }
 
-fn data_type(kind: ColumnType) -> DataType {
-    match kind {
-        ColumnType::Text | ColumnType::Json => DataType::Utf8,
-        ColumnType::Boolean => DataType::Boolean,
-        ColumnType::Int32 => DataType::Int32,
-        ColumnType::Int64 => DataType::Int64,
-        ColumnType::Float64 => DataType::Float64,
-        ColumnType::Decimal { precision, scale } => DataType::Decimal128(precision, scale as i8),
-        ColumnType::Date => DataType::Date32,
-        ColumnType::TimeText | ColumnType::Time { .. } => {
-            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
-        }
-        ColumnType::Bytes => DataType::Binary,
-    }
-}
-
-impl Values {
-    /// Without room at first: a mapping may have a thousand columns, and files of a few rows.
-    fn new(kind: ColumnType) -> Values {
-        match kind {
-            ColumnType::Text | ColumnType::Json => Values::Text(StringBuilder::with_capacity(0, 0)),
-            ColumnType::Boolean => Values::Boolean(BooleanBuilder::with_capacity(0)),
-            ColumnType::Int32 => Values::Int32(Int32Builder::with_capacity(0)),
-            ColumnType::Int64 => Values::Int64(Int64Builder::with_capacity(0)),
-            ColumnType::Float64 => Values::Float64(Float64Builder::with_capacity(0)),
-            ColumnType::Decimal { .. } => {
-                Values::Decimal(Decimal128Builder::with_capacity(0).with_data_type(data_type(kind)))
-            }
-            ColumnType::Date => Values::Date(Date32Builder::with_capacity(0)),
-            ColumnType::TimeText | ColumnType::Time { .. } => {
-                Values::Micros(TimestampMicrosecondBuilder::with_capacity(0).with_timezone("UTC"))
-            }
-            ColumnType::Bytes => Values::Bytes(BinaryBuilder::with_capacity(0, 0)),
-        }
+impl Builder {
+    fn new(column: &Column) -> Result<Builder, EncodeError> {
+        Ok(match &column.nested {
+            Some(of) => Builder::Nested(Parts::new(of, &column.name)?),
+            None => Builder::Flat(Values::new(column.kind)?),
+        })
     }
 
-    /// Adds a cell of the column's type, or null.
-    fn append(&mut self, cell: &Cell<'_>) {
+    #[inline]
+    fn append(&mut self, cell: &Cell<'_>) -> Result<(), EncodeError> {
         match (self, cell) {
-            (Values::Text(all), Cell::Text(text)) => all.append_value(text),
-            (Values::Text(all), _) => all.append_null(),
-            (Values::Boolean(all), Cell::Boolean(value)) => all.append_value(*value),
-            (Values::Boolean(all), _) => all.append_null(),
-            (Values::Int32(all), Cell::Int32(value)) => all.append_value(*value),
-            (Values::Int32(all), _) => all.append_null(),
-            (Values::Int64(all), Cell::Int64(value)) => all.append_value(*value),
-            (Values::Int64(all), _) => all.append_null(),
-            (Values::Float64(all), Cell::Float64(value)) => all.append_value(*value),
-            (Values::Float64(all), _) => all.append_null(),
-            (Values::Decimal(all), Cell::Decimal(value)) => all.append_value(*value),
-            (Values::Decimal(all), _) => all.append_null(),
-            (Values::Date(all), Cell::Date(value)) => all.append_value(*value),
-            (Values::Date(all), _) => all.append_null(),
-            (Values::Micros(all), Cell::Micros(value)) => all.append_value(*value),
-            (Values::Micros(all), _) => all.append_null(),
-            (Values::Bytes(all), Cell::Bytes(bytes)) => all.append_value(bytes),
-            (Values::Bytes(all), _) => all.append_null(),
+            (Builder::Flat(values), cell) => values.append(cell),
+            (Builder::Nested(parts), Cell::Nested(value)) => {
+                let mut value = NestedReader::of(&value.bytes);
+                parts.append(&mut value).ok_or(EncodeError::Unfit)?;
+            }
+            (Builder::Nested(parts), _) => parts.append_null(),
         }
+        Ok(())
     }
 
-    fn finish(&mut self) -> ArrayRef {
+    fn finish(&mut self) -> Result<ArrayRef, EncodeError> {
         match self {
-            Values::Text(all) => Arc::new(all.finish()),
-            Values::Boolean(all) => Arc::new(all.finish()),
-            Values::Int32(all) => Arc::new(all.finish()),
-            Values::Int64(all) => Arc::new(all.finish()),
-            Values::Float64(all) => Arc::new(all.finish()),
-            Values::Decimal(all) => Arc::new(all.finish()),
-            Values::Date(all) => Arc::new(all.finish()),
-            Values::Micros(all) => Arc::new(all.finish()),
-            Values::Bytes(all) => Arc::new(all.finish()),
+            Builder::Flat(values) => Ok(values.finish()),
+            Builder::Nested(parts) => parts.finish(),
         }
     }
 }
 
 impl TypedColumns {
-    pub(super) fn new(columns: &[Column]) -> TypedColumns {
-        TypedColumns { columns: columns.iter().map(|c| Values::new(c.kind)).collect(), size: 0 }
+    /// The builders of these columns.
+    ///
+    /// # Errors
+    /// A nested column has no type, which is a fault of the caller.
+    pub(super) fn new(columns: &[Column]) -> Result<TypedColumns, EncodeError> {
+        let leaves = |column: &Column| column.nested.as_ref().map_or(1, |of| of.leaves());
+        let more_leaves = columns.iter().map(|column| leaves(column).saturating_sub(1)).sum();
+        let columns: Result<Vec<Builder>, EncodeError> = columns.iter().map(Builder::new).collect();
+        Ok(TypedColumns { columns: columns?, size: 0, more_leaves })
     }
 
     /// Adds one row; the cells are in the order of the columns.
     ///
     /// # Errors
-    /// The row has another number of cells, which is a fault of the caller.
+    /// The row has another number of cells, or a cell is none of its column, which is a fault of
+    /// the caller.
     #[inline]
     pub(super) fn append(&mut self, cells: &[Cell<'_>]) -> Result<(), EncodeError> {
         if cells.len() != self.columns.len() {
             return Err(EncodeError::Unfit);
         }
-        for (values, cell) in self.columns.iter_mut().zip(cells) {
-            values.append(cell);
+        for (column, cell) in self.columns.iter_mut().zip(cells) {
+            column.append(cell)?;
             self.size = self.size.saturating_add(8).saturating_add(cell.size());
         }
         Ok(())
@@ -136,13 +97,17 @@ impl TypedColumns {
         self.columns.len()
     }
 
+    pub(super) fn more_leaves(&self) -> usize {
+        self.more_leaves
+    }
+
     /// Bytes of the values gathered, about.
     pub(super) fn bytes(&self) -> usize {
         self.size
     }
 
-    pub(super) fn finish(&mut self) -> impl Iterator<Item = ArrayRef> {
+    pub(super) fn finish(&mut self) -> Result<Vec<ArrayRef>, EncodeError> {
         self.size = 0;
-        self.columns.iter_mut().map(Values::finish)
+        self.columns.iter_mut().map(Builder::finish).collect()
     }
 }

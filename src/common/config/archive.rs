@@ -215,6 +215,7 @@ impl ArchiveKeys {
             "columns",
             "raw_value",
             "evolution",
+            "nested",
         ];
         let inherited: Vec<&str> = keys
             .into_iter()

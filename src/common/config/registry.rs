@@ -115,6 +115,13 @@ mod tests {
         let other = Config::parse(&latest, None).unwrap();
         let other = other.mappings[0].archive.as_ref().unwrap();
         assert_ne!(other.fingerprint, archive.fingerprint);
+        let nested = |choice: &str| {
+            let text = format!("value = \"registry\"\nnested = \"{choice}\"");
+            let config = Config::parse(&self::text(registry, &text), None).unwrap();
+            config.mappings[0].archive.as_ref().unwrap().fingerprint.clone()
+        };
+        assert_eq!(nested("json"), archive.fingerprint, "as before there was a choice");
+        assert_ne!(nested("columns"), archive.fingerprint);
     }
 
     #[test]
@@ -144,6 +151,7 @@ mod tests {
                 "can't both be set",
             ),
             ("", "evolution = \"latest\"", "value = \"registry\", which is not set"),
+            ("", "nested = \"columns\"", "value = \"registry\", which is not set"),
         ] {
             let faults = Config::parse(&text(registry, archive), None).unwrap_err().to_string();
             assert!(faults.contains(want), "{registry} {archive}: {faults}");

@@ -10,7 +10,9 @@ use crate::common::schemas::Schemas;
 use crate::pure::layout::bad::MaxBad;
 use crate::pure::layout::cells::ColumnType;
 use crate::pure::layout::columns::{Column, JsonColumns};
-use crate::pure::layout::format::{ColumnRows, Evolution, Format, Registered, Rows, TextPolicy};
+use crate::pure::layout::format::{
+    ColumnRows, Evolution, Format, Nested, Registered, Rows, TextPolicy,
+};
 use crate::pure::layout::registered::RegisteredRows;
 use crate::pure::layout::rules::{OnBadRecord, RecordRules, Tombstones};
 
@@ -22,6 +24,7 @@ pub(super) struct RowKeys {
     columns: Option<Vec<Column>>,
     raw_value: Option<bool>,
     evolution: Option<Evolution>,
+    nested: Option<Nested>,
     tombstones: Option<Tombstones>,
     on_bad_record: Option<OnBadRecord>,
     /// [`None`] inside of it switches an inherited limit off.
@@ -50,6 +53,7 @@ impl RowKeys {
             ("registry", ValueMode::Registry),
         ];
         let evolutions = [("as-written", Evolution::AsWritten), ("latest", Evolution::Latest)];
+        let nested = [("json", Nested::Json), ("columns", Nested::Columns)];
         let tombstones = [
             ("keep", Tombstones::Keep),
             ("drop", Tombstones::Drop),
@@ -66,6 +70,7 @@ impl RowKeys {
             columns: columns(f, faults),
             raw_value: f.flag("raw_value", faults),
             evolution: f.choice("evolution", &evolutions, faults),
+            nested: f.choice("nested", &nested, faults),
             tombstones: f.choice("tombstones", &tombstones, faults),
             on_bad_record: f.choice("on_bad_record", &on_bad_record, faults),
             max_bad: f.parsed("max_bad", faults, |text| match text {
@@ -82,6 +87,7 @@ impl RowKeys {
             columns: self.columns.or_else(|| d.columns.clone()),
             raw_value: self.raw_value.or(d.raw_value),
             evolution: self.evolution.or(d.evolution),
+            nested: self.nested.or(d.nested),
             tombstones: self.tombstones.or(d.tombstones),
             on_bad_record: self.on_bad_record.or(d.on_bad_record),
             max_bad: self.max_bad.or(d.max_bad),
@@ -95,8 +101,15 @@ impl RowKeys {
             "columns" => self.columns.is_some(),
             "raw_value" => self.raw_value.is_some(),
             "evolution" => self.evolution.is_some(),
+            "nested" => self.nested.is_some(),
             _ => false,
         }
+    }
+
+    fn registered(&self, key: TextPolicy, value: Option<TextPolicy>) -> Registered {
+        let evolution = self.evolution.unwrap_or(Evolution::AsWritten);
+        let nested = self.nested.unwrap_or(Nested::Json);
+        Registered { key, value, evolution, nested }
     }
 
     /// The rules of records, and the limit of bad ones. Published counts have rows of their own,
@@ -111,8 +124,9 @@ impl RowKeys {
         let tombstones = self.tombstones.unwrap_or(Tombstones::Keep);
         let on_bad_record = self.on_bad_record.unwrap_or(OnBadRecord::Quarantine);
         let max_bad = self.max_bad.flatten();
+        let is_registered = self.value == Some(ValueMode::Registry);
         // An empty table has no columns, whatever the defaults have.
-        let columns = self.columns.filter(|columns| !columns.is_empty());
+        let columns = self.columns.clone().filter(|columns| !columns.is_empty());
         let rules =
             |rows| (RecordRules { rows, tombstones, on_bad_record, registered: None }, max_bad);
         let is_text = matches!(format, Some(Format::Text(_)));
@@ -129,9 +143,9 @@ impl RowKeys {
         let key_mode = self.key.unwrap_or(TextPolicy::Auto);
         let has_columns = !is_text;
         check_value((self.value, format, columns.is_some()), key, faults);
-        let is_registered = self.value == Some(ValueMode::Registry);
-        if self.evolution.is_some() && !is_registered {
-            faults.add(key("evolution"), "is about value = \"registry\", which is not set here");
+        let no_registry = |name: &&str| !is_registered && self.gives(name);
+        for name in ["evolution", "nested"].into_iter().filter(no_registry) {
+            faults.add(key(name), "is about value = \"registry\", which is not set here");
         }
         if self.raw_value.is_some() && columns.is_none() && !is_registered {
             faults.add(key("raw_value"), "is about mappings with columns, and there are none");
@@ -140,10 +154,8 @@ impl RowKeys {
         let value = match self.value {
             Some(ValueMode::Json) => return rules(Rows::Json { key: key_mode }),
             Some(ValueMode::Registry) => {
-                let evolution = self.evolution.unwrap_or(Evolution::AsWritten);
                 // An id before the value is not text.
-                let value = beside(TextPolicy::Bytes);
-                let of = Registered { key: key_mode, value, evolution };
+                let of = self.registered(key_mode, beside(TextPolicy::Bytes));
                 let (reserved, schemas) = (Vec::new(), Arc::new(Schemas::default()));
                 let registered = Some(RegisteredRows { of, reserved, schemas });
                 let (rules, max_bad) = rules(Rows::Registered(of));

@@ -105,6 +105,7 @@ mod tests {
     use crate::common::config::Config;
     use crate::common::schemas::Schemas;
     use crate::pure::layout::registered::{Known, KnownSchemas as _};
+    use crate::pure::layout::schema_fields::Wanted;
     use crate::pure::layout::writer_schema::WriterSchema;
     use crate::pure::record::{Offset, Timestamp};
 
@@ -122,7 +123,7 @@ mod tests {
         let field = |name: &&str| format!(r#"{{"name":"{name}","type":["null","int"]}}"#);
         let fields: Vec<String> = fields.iter().map(field).collect();
         let text = format!(r#"{{"type":"record","name":"r","fields":[{}]}}"#, fields.join(","));
-        let schema = WriterSchema::avro(id, &text, &[], &[]).expect("a good schema");
+        let schema = WriterSchema::avro(id, &text, &[], Wanted::flat(&[])).expect("a good schema");
         schemas.insert(id, Known::Schema(Arc::new(schema)));
     }
 

@@ -129,8 +129,8 @@ impl Fetcher {
 
     /// A compiler may take its time, and may panic at what strangers have written.
     async fn known(&self, schema: KeptSchema) -> Known {
-        let (id, reserved) = (schema.id, self.rows.reserved.clone());
-        let read = move || caught_quietly(|| Known::of(&schema, &reserved));
+        let (id, rows) = (schema.id, self.rows.clone());
+        let read = move || caught_quietly(|| Known::of(&schema, rows.wanted()));
         match tokio::task::spawn_blocking(read).await {
             Ok(Ok(known)) => known,
             Ok(Err(e)) => Known::Unusable(format!("schema {id} cannot be used: {e}").into()),

@@ -129,7 +129,10 @@ impl<'a> Bytes<'a> {
     }
 
     /// The branch of a union that comes next.
-    fn branch(&mut self, branches: &[TypeId]) -> Result<TypeId, Broken> {
+    ///
+    /// # Errors
+    /// The union has no such branch.
+    pub fn branch(&mut self, branches: &[TypeId]) -> Result<TypeId, Broken> {
         let at = self.long()?;
         let branch = usize::try_from(at).ok().and_then(|at| branches.get(at));
         branch.copied().ok_or_else(|| format!("a union has no branch {at}"))

@@ -4,8 +4,12 @@
 //! Confluent's converters (`connect.type`, `connect.index`, titles of logical types) are read.
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
+mod documents;
 mod object;
+mod shape;
 #[cfg(test)]
 mod tests;
 
-pub use object::{Object, Property, Referred, Type};
+pub use documents::Type;
+pub use object::{Object, Property, Referred};
+pub use shape::Shape;

@@ -3,7 +3,12 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use crate::pure::json_schema::documents::{
+    DEEPEST, Document, Documents, MOST_LOOKS, MOST_PARTS, MOST_PROPERTIES, Node, Type,
+};
+use crate::pure::json_schema::shape::{Shape, shapes};
 
 /// An object's schema.
 #[derive(Clone, PartialEq, Debug)]
@@ -19,32 +24,9 @@ pub struct Property {
     pub name: String,
     pub of: Type,
     pub default: Option<Value>,
-}
-
-/// How a property is written, and what it means.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Type {
-    Text,
-    Boolean,
-    Int32,
-    Int64,
-    Float64,
-    /// Text in Base64.
-    Bytes,
-    /// Text as in RFC 3339.
-    Date,
-    Time,
-    /// A number of days since 1970.
-    Days,
-    /// A number of milliseconds since 1970.
-    Millis,
-    /// A number, or Base64 of one in two's complement without its point.
-    Decimal {
-        precision: u8,
-        scale: u8,
-    },
-    /// Everything else.
-    Json,
+    /// What it is made of, if that is asked for; [`None`] for a value without others in it, or with
+    /// any.
+    pub shape: Option<Shape>,
 }
 
 /// A schema that the schema refers to.
@@ -55,20 +37,8 @@ pub struct Referred<'a> {
     pub text: &'a str,
 }
 
-/// So many references lead to each other at most, and schemas lie so deep in each other.
-const DEEPEST: usize = 32;
-/// The most digits of a decimal: what 128 bits hold.
-const MOST_DIGITS: u8 = 38;
-/// The most parts of an object: parts may have the same parts again, twice each time.
-const MOST_PARTS: usize = 1_000;
-/// The most properties of an object: a file has so many columns at most.
-const MOST_PROPERTIES: usize = 1_000;
-/// So many schemas that a document defines are looked at for names that are references.
-const MOST_LOOKS: usize = 1_000_000;
 /// The most bytes of a default, which each property copies that refers to it; a longer one is none.
 const LONGEST_DEFAULT: usize = 16 << 10;
-/// Where a schema has those that it names itself.
-const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
 
 impl Object {
     /// Reads a schema.
@@ -76,6 +46,18 @@ impl Object {
     /// # Errors
     /// It is not one of an object; the text says why.
     pub fn parse(text: &str, referred: &[Referred<'_>]) -> Result<Object, String> {
+        Object::read(text, referred, false)
+    }
+
+    /// Reads a schema, and what its properties are made of.
+    ///
+    /// # Errors
+    /// As those of [`Object::parse`].
+    pub fn parse_deep(text: &str, referred: &[Referred<'_>]) -> Result<Object, String> {
+        Object::read(text, referred, true)
+    }
+
+    fn read(text: &str, referred: &[Referred<'_>], is_deep: bool) -> Result<Object, String> {
         let mut documents = vec![Document { name: String::new(), root: json(text)? }];
         for Referred { name, text } in referred {
             documents.push(Document { name: (*name).into(), root: json(text)? });
@@ -94,7 +76,9 @@ impl Object {
         if MOST_PROPERTIES < gathered.len() {
             return Err(format!("the schema has more than {MOST_PROPERTIES} properties"));
         }
-        let gathered = gathered.into_iter().map(|(name, node)| documents.property(name, node));
+        let nodes: HashMap<&str, Node<'_>> =
+            if is_deep { gathered.clone() } else { HashMap::new() };
+        let gathered = gathered.into_iter().map(|(name, node)| property(&documents, name, node));
         let mut gathered: Vec<(i64, Property)> = gathered.collect();
         if documents.looks_left.get() == 0 {
             return Err(format!("its references need more than {MOST_LOOKS} looks at definitions"));
@@ -107,7 +91,15 @@ impl Object {
             let text = root.value.get(key).and_then(Value::as_str);
             text.filter(|text| !text.is_empty()).map(String::from)
         });
-        let properties = gathered.into_iter().map(|(_, property)| property).collect();
+        let mut properties: Vec<Property> =
+            gathered.into_iter().map(|(_, property)| property).collect();
+        if is_deep {
+            let nodes = properties.iter().filter_map(|of| nodes.get(of.name.as_str()).copied());
+            let shapes = shapes(&documents, root, nodes);
+            for (property, shape) in properties.iter_mut().zip(shapes) {
+                property.shape = shape;
+            }
+        }
         Ok(Object { name, properties })
     }
 }
@@ -117,196 +109,19 @@ fn json(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|e| format!("the schema is not JSON: {e}"))
 }
 
-struct Document {
-    name: String,
-    root: Value,
-}
-
-struct Documents {
-    /// The schema's own is the first.
-    all: Vec<Document>,
-    /// How many parts may still be met.
-    parts_left: Cell<usize>,
-    /// How many definitions may still be looked at.
-    looks_left: Cell<usize>,
-}
-
-/// A schema, and the document that it stands in.
-#[derive(Clone, Copy)]
-struct Node<'a> {
-    document: usize,
-    value: &'a Value,
-}
-
-impl<'a> Node<'a> {
-    fn at(self, value: &'a Value) -> Node<'a> {
-        Node { document: self.document, value }
-    }
-
-    fn text(self, key: &str) -> Option<&'a str> {
-        self.value.get(key).and_then(Value::as_str)
-    }
-
-    /// The schemas of a list, but for the one that allows null alone.
-    fn branches(self, key: &str) -> Option<Vec<Node<'a>>> {
-        let all = self.value.get(key)?.as_array()?;
-        let is_null = |value: &Value| value.get("type").and_then(Value::as_str) == Some("null");
-        Some(all.iter().filter(|value| !is_null(value)).map(|value| self.at(value)).collect())
-    }
-}
-
-/// The schemas of properties, by name.
-type Gathered<'a> = HashMap<&'a str, Node<'a>>;
-
-impl Documents {
-    /// The schema that a reference names.
-    fn find<'a>(&'a self, from: Node<'a>, reference: &str) -> Option<Node<'a>> {
-        let (file, fragment) = reference.split_once('#').unwrap_or((reference, ""));
-        let (document, root) = self.document(from.document, file)?;
-        let node = |value| Node { document, value };
-        if fragment.is_empty() {
-            return Some(node(root));
-        }
-        if fragment.starts_with('/') {
-            return root.pointer(&unescaped(fragment)?).map(node);
-        }
-        let anchor = format!("#{fragment}");
-        self.defined(root, |value| {
-            value.get("$anchor").and_then(Value::as_str) == Some(fragment)
-                || value.get("$id").and_then(Value::as_str) == Some(anchor.as_str())
-        })
-        .map(node)
-    }
-
-    /// The schema that a reference names before its `#`, and the document that has it.
-    fn document(&self, from: usize, name: &str) -> Option<(usize, &Value)> {
-        let own = &self.all.get(from)?.root;
-        if name.is_empty() {
-            return Some((from, own));
-        }
-        let id_of = |value: &Value| {
-            let id = value.get("$id").or_else(|| value.get("id")).and_then(Value::as_str);
-            id.map(|id| id.trim_end_matches('#').to_string())
-        };
-        // A name is relative to the one of the document that says it.
-        let base = id_of(own).unwrap_or_default();
-        let directory = base.rsplit_once('/').map_or("", |(directory, _)| directory);
-        let full = format!("{directory}/{}", name.trim_start_matches("./"));
-        let is_it = |text: &str| text == name || text == full;
-        let by_name = self.all.iter().position(|other| is_it(&other.name));
-        let found = by_name.or_else(|| {
-            self.all.iter().position(|other| id_of(&other.root).is_some_and(|id| is_it(&id)))
-        });
-        if let Some(at) = found {
-            return self.all.get(at).map(|document| (at, &document.root));
-        }
-        let inner = self.defined(own, |value| id_of(value).is_some_and(|id| is_it(&id)))?;
-        Some((from, inner))
-    }
-
-    /// The first schema that a document defines and that is such a one.
-    fn defined<'a>(&self, root: &'a Value, is_it: impl Fn(&Value) -> bool) -> Option<&'a Value> {
-        let all = DEFINITIONS.iter().filter_map(|key| root.get(key)?.as_object());
-        let may_look = |_: &&Value| {
-            self.looks_left.set(self.looks_left.get().saturating_sub(1));
-            0 < self.looks_left.get()
-        };
-        all.flat_map(Map::values).take_while(may_look).find(|value| is_it(value))
-    }
-
-    /// What stands at the end of references; [`None`] if one leads nowhere.
-    fn resolved<'a>(&'a self, mut node: Node<'a>) -> Option<Node<'a>> {
-        for _ in 0..DEEPEST {
-            let Some(reference) = node.text("$ref") else { return Some(node) };
-            node = self.find(node, reference)?;
-        }
-        None
-    }
-
-    /// Adds the properties of an object; whether it is one.
-    fn gather<'a>(&'a self, node: Node<'a>, left: usize, all: &mut Gathered<'a>) -> bool {
-        self.parts_left.set(self.parts_left.get().saturating_sub(1));
-        if self.parts_left.get() == 0 {
-            return false;
-        }
-        let (Some(node), Some(left)) = (self.resolved(node), left.checked_sub(1)) else {
-            return false;
-        };
-        for key in ["oneOf", "anyOf"] {
-            if let Some([branch]) = node.branches(key).as_deref() {
-                return self.gather(*branch, left, all);
-            }
-        }
-        let parts = node.branches("allOf").unwrap_or_default();
-        // All of them, though one is enough.
-        let parts = parts.into_iter().filter(|part| self.gather(*part, left, all)).count();
-        let properties = node.value.get("properties").and_then(Value::as_object);
-        for (name, value) in properties.into_iter().flatten() {
-            if MOST_PROPERTIES < all.len() {
-                return false;
-            }
-            let _ = all.insert(name, node.at(value));
-        }
-        let is_object = match node.value.get("type") {
-            Some(Value::String(name)) => name == "object",
-            Some(Value::Array(names)) => names.iter().any(|name| name == "object"),
-            _ => false,
-        };
-        is_object || properties.is_some() || 0 < parts
-    }
-
-    /// A property with its index: the highest number without one.
-    fn property(&self, name: &str, node: Node<'_>) -> (i64, Property) {
-        let end = self.resolved(node);
-        let of = |key: &str| {
-            let there = || end.and_then(|end| end.value.get(key));
-            node.value.get(key).or_else(there)
-        };
-        let index = of("connect.index").and_then(Value::as_i64).unwrap_or(i64::MAX);
-        let mut left = LONGEST_DEFAULT;
-        let default = of("default").filter(|value| is_short(value, &mut left)).cloned();
-        let property = Property { name: name.into(), of: self.type_of(node, DEEPEST), default };
-        (index, property)
-    }
-
-    fn type_of(&self, node: Node<'_>, left: usize) -> Type {
-        let (Some(node), Some(left)) = (self.resolved(node), left.checked_sub(1)) else {
-            return Type::Json;
-        };
-        let Some(object) = node.value.as_object() else { return Type::Json };
-        if let Some(hinted) = hinted(object) {
-            return hinted;
-        }
-        for key in ["oneOf", "anyOf", "allOf"] {
-            let Some(branches) = node.branches(key) else { continue };
-            // A list of parts may add to a type of its own.
-            return match branches.as_slice() {
-                [branch] if !object.contains_key("type") => self.type_of(*branch, left),
-                _ => Type::Json,
-            };
-        }
-        let names: Vec<&str> = match object.get("type") {
-            Some(Value::String(name)) => vec![name],
-            Some(Value::Array(names)) => {
-                let names = names.iter().filter_map(Value::as_str);
-                names.filter(|name| *name != "null").collect()
-            }
-            _ => return without_type(object),
-        };
-        let text = |key: &str| object.get(key).and_then(Value::as_str);
-        match names.as_slice() {
-            ["string"] => match (text("contentEncoding"), text("format")) {
-                (Some("base64"), _) => Type::Bytes,
-                (None, Some("date")) => Type::Date,
-                (None, Some("date-time")) => Type::Time,
-                _ => Type::Text,
-            },
-            ["boolean"] => Type::Boolean,
-            ["integer"] => Type::Int64,
-            ["number"] => Type::Float64,
-            _ => Type::Json,
-        }
-    }
+/// A property with its index: the highest number without one.
+fn property(documents: &Documents, name: &str, node: Node<'_>) -> (i64, Property) {
+    let end = documents.resolved(node);
+    let of = |key: &str| {
+        let there = || end.and_then(|end| end.value.get(key));
+        node.value.get(key).or_else(there)
+    };
+    let index = of("connect.index").and_then(Value::as_i64).unwrap_or(i64::MAX);
+    let mut left = LONGEST_DEFAULT;
+    let default = of("default").filter(|value| is_short(value, &mut left)).cloned();
+    let of = documents.type_of(node, DEEPEST);
+    let property = Property { name: name.into(), of, default, shape: None };
+    (index, property)
 }
 
 /// Whether a value has so many bytes at most; what is left of them afterwards.
@@ -322,69 +137,5 @@ fn is_short(value: &Value, left: &mut usize) -> bool {
         Value::Array(all) => all.iter().all(|value| is_short(value, left)),
         Value::Object(all) => all.values().all(|value| is_short(value, left)),
         _ => true,
-    }
-}
-
-/// A fragment without the escapes of URLs.
-fn unescaped(fragment: &str) -> Option<String> {
-    let (mut bytes, mut rest) = (Vec::with_capacity(fragment.len()), fragment.as_bytes());
-    while let [first, behind @ ..] = rest {
-        rest = behind;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let (digits, behind) = behind.split_at_checked(2)?;
-        bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
-        rest = behind;
-    }
-    String::from_utf8(bytes).ok()
-}
-
-/// What Confluent's converters say beside the type.
-fn hinted(object: &Map<String, Value>) -> Option<Type> {
-    let text = |key: &str| object.get(key).and_then(Value::as_str);
-    let logical = text("title").and_then(|t| t.strip_prefix("org.apache.kafka.connect.data."));
-    match logical {
-        Some("Timestamp") => return Some(Type::Millis),
-        Some("Date") => return Some(Type::Days),
-        Some("Decimal") => return Some(decimal(object).unwrap_or(Type::Json)),
-        _ => {}
-    }
-    Some(match text("connect.type")? {
-        "int8" | "int16" | "int32" => Type::Int32,
-        "int64" => Type::Int64,
-        "float32" | "float64" => Type::Float64,
-        "boolean" => Type::Boolean,
-        "string" => Type::Text,
-        "bytes" => Type::Bytes,
-        "map" | "array" | "struct" => Type::Json,
-        _ => return None,
-    })
-}
-
-/// A decimal whose scale is known.
-fn decimal(object: &Map<String, Value>) -> Option<Type> {
-    let parameters = object.get("connect.parameters")?;
-    let number = |key: &str| match parameters.get(key)? {
-        Value::String(text) => text.parse::<u8>().ok(),
-        value => value.as_u64().and_then(|number| u8::try_from(number).ok()),
-    };
-    let precision = number("connect.decimal.precision").unwrap_or(MOST_DIGITS);
-    let scale = number("scale")?;
-    let fits = (1..=MOST_DIGITS).contains(&precision) && scale <= precision;
-    fits.then_some(Type::Decimal { precision, scale })
-}
-
-/// Values that are listed are of a type, too.
-fn without_type(object: &Map<String, Value>) -> Type {
-    let all: Vec<&Value> = match (object.get("enum"), object.get("const")) {
-        (Some(Value::Array(values)), _) => values.iter().filter(|v| !v.is_null()).collect(),
-        (_, Some(value)) => vec![value],
-        _ => Vec::new(),
-    };
-    match !all.is_empty() && all.iter().all(|value| value.is_string()) {
-        true => Type::Text,
-        false => Type::Json,
     }
 }

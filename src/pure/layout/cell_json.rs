@@ -11,7 +11,8 @@ use crate::pure::layout::cells::{Cell, ColumnType};
 /// times as in RFC 3339, bytes in Base64, and JSON as the text that it has in other formats.
 pub fn write_json(cell: &Cell<'_>, kind: ColumnType, to: &mut Vec<u8>) {
     match cell {
-        Cell::Null => to.extend_from_slice(b"null"),
+        // Lines have no columns of a registry.
+        Cell::Null | Cell::Nested(_) => to.extend_from_slice(b"null"),
         Cell::Text(text) => write_value(text, to),
         Cell::Boolean(value) => write_value(value, to),
         Cell::Int32(value) => write_value(value, to),

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +14,7 @@ use jiff::civil::Date;
 
 use crate::pure::calendar::{YEARS, parse_strict_rfc3339};
 use crate::pure::json::{compact, string};
+use crate::pure::layout::nested_value::NestedValue;
 
 /// The times that every reader holds, milliseconds: Spark refuses what lies before 1900 (it was
 /// written by another calendar, perhaps), and pyarrow what lies behind the year 9999.
@@ -47,6 +49,8 @@ pub enum ColumnType {
     Bytes,
     /// `json`: whatever it is, as JSON text without white space between its parts.
     Json,
+    /// A record, a list or a map of a schema in a registry; the column has the type of its parts.
+    Nested,
 }
 
 /// What the configuration may say.
@@ -170,7 +174,16 @@ impl ColumnType {
             }
             ColumnType::Bytes => Cell::Bytes(STANDARD.decode(&*string(json)?).ok()?),
             ColumnType::Json => Cell::Text(compact(json)),
+            // Its reader is the schema's.
+            ColumnType::Nested => return None,
         })
+    }
+
+    /// Whether every value of this type is one of the other.
+    #[must_use]
+    pub fn becomes(self, other: ColumnType) -> bool {
+        use ColumnType::{Float64, Int32, Int64};
+        self == other || matches!((self, other), (Int32, Int64 | Float64))
     }
 }
 
@@ -182,7 +195,7 @@ impl fmt::Display for ColumnType {
         if let ColumnType::Decimal { precision, scale } = self {
             return write!(f, "decimal({precision},{scale})");
         }
-        let name = NAMES.iter().find(|(_, kind)| kind == self).map_or("", |(name, _)| name);
+        let name = NAMES.iter().find(|(_, kind)| kind == self).map_or("nested", |(name, _)| name);
         f.write_str(name)
     }
 }
@@ -203,6 +216,7 @@ pub enum Cell<'a> {
     /// Microseconds since 1970.
     Micros(i64),
     Bytes(Vec<u8>),
+    Nested(Arc<NestedValue>),
 }
 
 impl Cell<'_> {
@@ -212,6 +226,7 @@ impl Cell<'_> {
         match self {
             Cell::Text(text) => text.len(),
             Cell::Bytes(bytes) => bytes.len(),
+            Cell::Nested(value) => value.size(),
             _ => 0,
         }
     }

@@ -7,12 +7,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::pure::field_path::FieldPath;
 use crate::pure::layout::cells::{Cell, ColumnType};
+use crate::pure::layout::nested_type::NestedType;
 
 /// One declared column.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,6 +23,8 @@ pub struct Column {
     pub name: String,
     pub path: FieldPath,
     pub kind: ColumnType,
+    /// The type of the parts of a [`ColumnType::Nested`]; [`None`] for all others.
+    pub nested: Option<Arc<NestedType>>,
 }
 
 /// The lowest field id of a declared column; all ids of columns that every file has lie below.
@@ -57,7 +61,7 @@ impl Column {
                  \"…\" }} to give it another name"
             ));
         }
-        Ok(Column { name, path, kind })
+        Ok(Column { name, path, kind, nested: None })
     }
 
     /// A column of the field with this name, dots and all.
@@ -73,9 +77,15 @@ impl Column {
     /// columns come and go: tables with evolving schemas (Iceberg) know a column by its id.
     #[must_use]
     pub fn id(&self) -> i32 {
-        let hash = crc32c::crc32c(self.name.as_bytes()).checked_rem(IDS).unwrap_or_default();
-        FIRST_ID.saturating_add_unsigned(hash)
+        field_id(&self.name)
     }
+}
+
+/// The field id of a column of this name, or of the part of a column that has this path.
+#[must_use]
+pub fn field_id(path: &str) -> i32 {
+    let hash = crc32c::crc32c(path.as_bytes()).checked_rem(IDS).unwrap_or_default();
+    FIRST_ID.saturating_add_unsigned(hash)
 }
 
 /// All declared columns of a mapping, in the order of the files' columns, and the tree of their
@@ -159,7 +169,7 @@ impl JsonColumns {
     pub fn row_by<'a>(
         &self,
         json: &'a [u8],
-        cell: impl Fn(usize, &Column, &'a str) -> Result<Cell<'a>, String>,
+        mut cell: impl FnMut(usize, &Column, &'a str) -> Result<Cell<'a>, String>,
     ) -> Result<Vec<Cell<'a>>, String> {
         let mut found = vec![None; self.columns.len()];
         let json = std::str::from_utf8(json).map_err(|e| format!("the value is not UTF-8: {e}"))?;

@@ -149,6 +149,16 @@ pub struct Registered {
     /// How the whole value stands beside the columns; [`None`] if it does not.
     pub value: Option<TextPolicy>,
     pub evolution: Evolution,
+    pub nested: Nested,
+}
+
+/// What becomes of a field that is a record, a list or a map.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Nested {
+    /// A column of JSON text.
+    Json,
+    /// A column with the same parts.
+    Columns,
 }
 
 /// Of which schema a file has the columns.
@@ -195,14 +205,21 @@ impl Rows {
                 let key = of.key.checksum_text();
                 format!("Columns {{ key: {key}, value: {value}, {} }}", columns.join(", "))
             }
-            Rows::Registered(Registered { key, value, evolution }) => {
+            Rows::Registered(Registered { key, value, evolution, nested }) => {
                 let evolution = match evolution {
                     Evolution::AsWritten => "as written",
                     Evolution::Latest => "latest",
                 };
                 let value = value.map_or("None", TextPolicy::checksum_text);
                 let key = key.checksum_text();
-                format!("Registered {{ key: {key}, value: {value}, evolution: {evolution} }}")
+                let nested = match nested {
+                    // As before there was a choice.
+                    Nested::Json => "",
+                    Nested::Columns => ", nested: columns",
+                };
+                format!(
+                    "Registered {{ key: {key}, value: {value}, evolution: {evolution}{nested} }}"
+                )
             }
             Rows::Json { key } => format!("Json {{ key: {} }}", key.checksum_text()),
             Rows::Values => "Values".into(),

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
+use crate::pure::layout::format::Nested;
 use crate::pure::layout::frame::Framed;
+use crate::pure::layout::schema_fields::Wanted;
 use crate::pure::layout::writer_schema::{SchemaKey, WriterSchema};
 use crate::pure::protobuf::message::indexed;
 use crate::pure::protobuf::schema::{Import, MessageId, Schema};
@@ -13,6 +15,7 @@ pub struct Messages {
     id: u32,
     schema: Arc<Schema>,
     reserved: Vec<String>,
+    nested: Nested,
     /// In the order of their indexes.
     places: Vec<Place>,
 }
@@ -29,7 +32,7 @@ struct Place {
 type Found<'a> = (Arc<WriterSchema>, &'a [u8]);
 
 impl Messages {
-    /// Compiles a schema. `reserved`: names that columns may not have.
+    /// Compiles a schema.
     ///
     /// # Errors
     /// It is no schema, or has no message; the text says why.
@@ -37,7 +40,7 @@ impl Messages {
         id: u32,
         text: &str,
         imports: &[Import<'_>],
-        reserved: &[String],
+        wanted: Wanted<'_>,
     ) -> Result<Messages, String> {
         let schema = Schema::parse(text, imports)?;
         let place = |(indexes, message): (&[u32], MessageId)| Place {
@@ -50,7 +53,9 @@ impl Messages {
             return Err("the schema has no message".into());
         }
         places.sort_by(|a, b| a.indexes.cmp(&b.indexes));
-        Ok(Messages { id, schema: Arc::new(schema), reserved: reserved.to_vec(), places })
+        let Wanted { reserved, nested } = wanted;
+        let reserved = reserved.to_vec();
+        Ok(Messages { id, schema: Arc::new(schema), reserved, nested, places })
     }
 
     /// The message of a record. Its indexes stand before it, or behind the id in a header.
@@ -92,7 +97,8 @@ impl Messages {
         let make = || {
             let message = u32::try_from(at).map_err(|e| e.to_string())?;
             let key = SchemaKey { id: self.id, message };
-            let of = WriterSchema::protobuf(key, &self.schema, place.message, &self.reserved);
+            let wanted = Wanted { reserved: &self.reserved, nested: self.nested };
+            let of = WriterSchema::protobuf(key, &self.schema, place.message, wanted);
             of.map(Arc::new).map_err(|e| {
                 let name = &self.schema.message(place.message).name;
                 format!("message {name} of schema {} cannot be used: {e}", self.id)

@@ -2,11 +2,16 @@
 
 use serde_json::Value;
 
-use crate::pure::avro::datum::{Bytes, Datum, simple_type, whole};
-use crate::pure::avro::schema::{Field, Kind, Logical, Schema, Type, TypeId};
+use crate::pure::avro::datum::{Bytes, whole};
+use crate::pure::avro::schema::{Field, Kind, Schema, Type, TypeId};
 use crate::pure::layout::cells::{Cell, ColumnType};
+use crate::pure::layout::cells_of_avro::{cell, column_type, keys};
 use crate::pure::layout::columns::JsonColumns;
-use crate::pure::layout::schema_fields::SchemaField;
+use crate::pure::layout::nested_of_avro::{nested_type, write};
+use crate::pure::layout::nested_type::Growth;
+use crate::pure::layout::nested_value::NestedBudget;
+use crate::pure::layout::nested_writer::NestedWriter;
+use crate::pure::layout::schema_fields::{SchemaField, Wanted};
 
 /// A schema of Avro, and the types of its record's fields.
 #[derive(Clone, Debug)]
@@ -23,15 +28,19 @@ impl AvroReader {
     pub fn parse(
         text: &str,
         references: &[String],
+        wanted: Wanted<'_>,
     ) -> Result<(String, Vec<SchemaField>, AvroReader), String> {
         let schema = Schema::parse(text, references)?;
         let Type { kind: Kind::Record(fields), name, .. } = schema.at(schema.root()) else {
             return Err("the schema is not that of a record".into());
         };
+        let mut growth = wanted.leaves(fields.len()).map(Growth::new);
         let of_record = fields.iter().map(|field| {
-            let kind = column_type(&schema, field);
-            let keys = [&field.name].into_iter().chain(&field.aliases).cloned().collect();
-            SchemaField { name: field.name.clone(), keys, kind, missing: default(field, kind) }
+            let (kind, name) = (column_type(&schema, field.of), field.name.clone());
+            let missing = default(field, kind);
+            let of = SchemaField { name, keys: keys(field), kind, nested: None, missing };
+            let make = |growth: &mut Growth<TypeId>| nested_type(&schema, field.of, growth);
+            of.nested(growth.as_mut().and_then(|growth| growth.field(schema.root(), make)))
         });
         let (of_record, name) = (of_record.collect(), name.clone());
         let fields = fields.iter().map(|field| field.of).collect();
@@ -47,60 +56,26 @@ impl AvroReader {
         columns: &JsonColumns,
         body: &'a [u8],
     ) -> Result<Vec<Cell<'a>>, String> {
-        let mut bytes = Bytes::of(body);
+        let (mut bytes, mut budget) = (Bytes::of(body), NestedBudget::of(body.len()));
         let fields = self.fields.iter().zip(columns.columns());
         let cells = fields.map(|(of, column)| {
-            let value = bytes.value(&self.schema, *of);
-            let cell = value.and_then(|value| cell(column.kind, value));
+            let cell = match column.nested.as_deref() {
+                None => {
+                    let value = bytes.value(&self.schema, *of);
+                    value.and_then(|value| cell(column.kind, value))
+                }
+                Some(nested) => {
+                    let mut to = NestedWriter::new(&mut budget);
+                    let written = write(&mut bytes, (&self.schema, *of), nested, &mut to);
+                    written.map(|()| to.cell_of_all())
+                }
+            };
             cell.map_err(|e| format!("field {}: {e}", column.path))
         });
         let cells = cells.collect::<Result<Vec<Cell<'a>>, String>>()?;
         bytes.end()?;
         Ok(cells)
     }
-}
-
-fn column_type(schema: &Schema, field: &Field) -> ColumnType {
-    let Some(simple) = simple_type(schema, field.of) else { return ColumnType::Json };
-    match (&simple.kind, simple.logical) {
-        (_, Some(Logical::Date)) => ColumnType::Date,
-        (_, Some(Logical::TimestampMillis)) => ColumnType::Time { micros: 1_000 },
-        (_, Some(Logical::TimestampMicros)) => ColumnType::Time { micros: 1 },
-        (_, Some(Logical::Decimal { precision, scale })) => {
-            ColumnType::Decimal { precision, scale }
-        }
-        (Kind::Boolean, None) => ColumnType::Boolean,
-        (Kind::Int, None) => ColumnType::Int32,
-        (Kind::Long, None) => ColumnType::Int64,
-        (Kind::Float | Kind::Double, None) => ColumnType::Float64,
-        (Kind::Text | Kind::Enum(_), None) => ColumnType::Text,
-        (Kind::Bytes | Kind::Fixed(_), None) => ColumnType::Bytes,
-        // A field that is always null.
-        _ => ColumnType::Json,
-    }
-}
-
-/// The cell of a value.
-fn cell(kind: ColumnType, value: Datum<'_>) -> Result<Cell<'_>, String> {
-    Ok(match (kind, value) {
-        (_, Datum::Null) => Cell::Null,
-        (_, Datum::Boolean(value)) => Cell::Boolean(value),
-        (ColumnType::Date, Datum::Int(days)) => kind.date(days)?,
-        (_, Datum::Int(value)) => Cell::Int32(value),
-        (ColumnType::Time { .. }, Datum::Long(number)) => kind.time(number)?,
-        (_, Datum::Long(value)) => Cell::Int64(value),
-        (_, Datum::Double(value)) => Cell::Float64(value),
-        (ColumnType::Decimal { precision, .. }, Datum::Bytes(bytes)) => {
-            let number = whole(bytes).filter(|number| {
-                let most = 10_u128.checked_pow(u32::from(precision));
-                most.is_none_or(|most| number.unsigned_abs() < most)
-            });
-            Cell::Decimal(number.ok_or_else(|| format!("the number is not a {kind}"))?)
-        }
-        (_, Datum::Bytes(bytes)) => Cell::Bytes(bytes.into()),
-        (_, Datum::Text(text)) => Cell::Text(text),
-        (_, Datum::Json(json)) => Cell::Text(json.into()),
-    })
 }
 
 /// What stands in a column that the writer does not know: the schema's default if it has one that

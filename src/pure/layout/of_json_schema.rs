@@ -1,18 +1,19 @@
 //! JSON objects with a JSON Schema as rows.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
-use crate::pure::avro::datum::whole;
-use crate::pure::json::string;
-use crate::pure::json_schema::{Object, Property, Referred, Type};
-use crate::pure::layout::cells::{Cell, ColumnType};
+use crate::pure::json_schema::{Object, Property, Referred, Shape, Type};
+use crate::pure::layout::cells::Cell;
+use crate::pure::layout::cells_of_json::{cell, column_type};
 use crate::pure::layout::columns::JsonColumns;
-use crate::pure::layout::schema_fields::{SchemaField, owned};
+use crate::pure::layout::format::Nested;
+use crate::pure::layout::nested_of_json::{nested_type, write};
+use crate::pure::layout::nested_type::Growth;
+use crate::pure::layout::nested_value::NestedBudget;
+use crate::pure::layout::nested_writer::NestedWriter;
+use crate::pure::layout::schema_fields::{SchemaField, Wanted, owned};
 
 /// How the properties of an object are written.
 #[derive(Clone, Debug)]
-pub struct JsonReader(Vec<Type>);
+pub struct JsonReader(Vec<(Type, Option<Shape>)>);
 
 impl JsonReader {
     /// Reads a schema: what it is called, its properties, and the reader of its objects.
@@ -22,10 +23,21 @@ impl JsonReader {
     pub fn parse(
         text: &str,
         references: &[Referred<'_>],
+        wanted: Wanted<'_>,
     ) -> Result<(String, Vec<SchemaField>, JsonReader), String> {
-        let Object { name, properties } = Object::parse(text, references)?;
-        let fields = properties.iter().map(field).collect();
-        let types = properties.iter().map(|property| property.of).collect();
+        let Object { name, properties } = match wanted.nested {
+            Nested::Json => Object::parse(text, references)?,
+            Nested::Columns => Object::parse_deep(text, references)?,
+        };
+        let mut growth = wanted.leaves(properties.len()).map(Growth::new);
+        let fields = properties.iter().map(|property| {
+            let shape = property.shape.as_ref().zip(growth.as_mut());
+            let of = shape
+                .and_then(|(shape, growth)| growth.field((), |growth| nested_type(shape, growth)));
+            field(property).nested(of)
+        });
+        let fields = fields.collect();
+        let types = properties.into_iter().map(|property| (property.of, property.shape)).collect();
         Ok((name.unwrap_or_default(), fields, JsonReader(types)))
     }
 
@@ -38,8 +50,17 @@ impl JsonReader {
         columns: &JsonColumns,
         body: &'a [u8],
     ) -> Result<Vec<Cell<'a>>, String> {
-        columns.row_by(body, |at, column, json| {
-            self.0.get(at).map_or(Ok(Cell::Null), |of| cell(*of, column.kind, json))
+        let mut budget = NestedBudget::of(body.len());
+        columns.row_by(body, |at, column, json| match (self.0.get(at), &column.nested) {
+            (Some((_, Some(shape))), Some(of)) => {
+                if json.trim() == "null" {
+                    return Ok(Cell::Null);
+                }
+                let mut to = NestedWriter::new(&mut budget);
+                write(json, shape, of, &mut to).map(|()| to.cell_of_all())
+            }
+            (Some((of, _)), _) => cell(*of, column.kind, json),
+            (None, _) => Ok(Cell::Null),
         })
     }
 }
@@ -49,42 +70,6 @@ fn field(property: &Property) -> SchemaField {
     let default = property.default.as_ref().map(ToString::to_string);
     let cell = default.as_deref().and_then(|json| cell(property.of, kind, json).ok());
     let missing = cell.map_or(Cell::Null, owned);
-    SchemaField { name: property.name.clone(), keys: vec![property.name.clone()], kind, missing }
-}
-
-fn column_type(of: Type) -> ColumnType {
-    match of {
-        Type::Text => ColumnType::Text,
-        Type::Boolean => ColumnType::Boolean,
-        Type::Int32 => ColumnType::Int32,
-        Type::Int64 => ColumnType::Int64,
-        Type::Float64 => ColumnType::Float64,
-        Type::Bytes => ColumnType::Bytes,
-        Type::Date | Type::Days => ColumnType::Date,
-        Type::Time => ColumnType::TimeText,
-        Type::Millis => ColumnType::Time { micros: 1_000 },
-        Type::Decimal { precision, scale } => ColumnType::Decimal { precision, scale },
-        Type::Json => ColumnType::Json,
-    }
-}
-
-fn cell(of: Type, kind: ColumnType, json: &str) -> Result<Cell<'_>, String> {
-    let text = json.trim();
-    match of {
-        Type::Days if text != "null" => {
-            let days = text.parse().map_err(|_| ());
-            // The error of the whole number says what was written.
-            days.map_or_else(|()| ColumnType::Int32.cell(text), |days| kind.date(days))
-        }
-        Type::Decimal { precision, .. } if text.starts_with('"') => {
-            let bytes = string(text).and_then(|text| STANDARD.decode(&*text).ok());
-            let number = bytes.filter(|bytes| !bytes.is_empty()).and_then(|bytes| whole(&bytes));
-            let number = number.filter(|number| {
-                let most = 10_u128.checked_pow(u32::from(precision));
-                most.is_none_or(|most| number.unsigned_abs() < most)
-            });
-            number.map(Cell::Decimal).ok_or_else(|| format!("the text is not a {kind} in Base64"))
-        }
-        _ => kind.cell(json),
-    }
+    let (name, keys) = (property.name.clone(), vec![property.name.clone()]);
+    SchemaField { name, keys, kind, nested: None, missing }
 }

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use jiff::civil::Date;
-
 use crate::pure::layout::cells::{Cell, ColumnType};
+use crate::pure::layout::cells_of_protobuf::{cell, column_type};
 use crate::pure::layout::columns::JsonColumns;
-use crate::pure::layout::schema_fields::{SchemaField, owned};
-use crate::pure::protobuf::message::{Shape, missing, values};
-use crate::pure::protobuf::schema::{Field, Kind, MessageId, Schema};
+use crate::pure::layout::nested_of_protobuf::{nested_type, write_field};
+use crate::pure::layout::nested_type::Growth;
+use crate::pure::layout::nested_value::NestedBudget;
+use crate::pure::layout::nested_writer::NestedWriter;
+use crate::pure::layout::schema_fields::{SchemaField, Wanted, owned};
+use crate::pure::protobuf::message::{Shape, missing, room, value};
+use crate::pure::protobuf::schema::{Field, MessageId, Schema};
 use crate::pure::protobuf::value::Value;
+use crate::pure::protobuf::wire::Fields;
 
 /// One message of a schema.
 #[derive(Clone, Debug)]
@@ -21,9 +25,19 @@ pub struct MessageReader {
 impl MessageReader {
     /// The fields of a message, and its reader.
     #[must_use]
-    pub fn of(schema: &Arc<Schema>, message: MessageId) -> (Vec<SchemaField>, MessageReader) {
+    pub fn of(
+        schema: &Arc<Schema>,
+        message: MessageId,
+        wanted: Wanted<'_>,
+    ) -> (Vec<SchemaField>, MessageReader) {
         let fields = &schema.message(message).fields;
-        let fields = fields.iter().map(|of| field(schema, of)).collect();
+        let mut growth = wanted.leaves(fields.len()).map(Growth::new);
+        let fields = fields.iter().map(|of| {
+            let make = |growth: &mut Growth<MessageId>| nested_type(schema, of, growth);
+            let nested = growth.as_mut().and_then(|growth| growth.field(message, make));
+            field(schema, of).nested(nested)
+        });
+        let fields = fields.collect();
         (fields, MessageReader { schema: Arc::clone(schema), message })
     }
 
@@ -36,10 +50,27 @@ impl MessageReader {
         columns: &JsonColumns,
         body: &'a [u8],
     ) -> Result<Vec<Cell<'a>>, String> {
-        let values = values(&self.schema, self.message, body)?;
-        let cells = values.into_iter().zip(columns.columns());
-        let cells = cells.map(|(value, column)| {
-            cell(column.kind, value).map_err(|e| format!("field {}: {e}", column.path))
+        let (schema, mut budget) = (&self.schema, NestedBudget::of(body.len()));
+        let message = schema.message(self.message);
+        let fields = Fields::of(message, body)?;
+        let mut text_left = room(body);
+        let all = message.fields.iter().zip(columns.columns()).enumerate();
+        let cells = all.map(|(place, (field, column))| {
+            let cell = match column.nested.as_deref() {
+                None => {
+                    let value = value(schema, &fields, (place, field), text_left);
+                    if let Ok(Value::Json(text)) = &value {
+                        text_left = text_left.saturating_sub(text.len());
+                    }
+                    value.and_then(|value| cell(column.kind, value))
+                }
+                Some(of) => {
+                    let mut to = NestedWriter::new(&mut budget);
+                    let written = write_field((schema, &fields), (place, field), of, &mut to);
+                    written.map(|()| to.cell_of_all())
+                }
+            };
+            cell.map_err(|e| format!("field {}: {e}", column.path))
         });
         cells.collect()
     }
@@ -54,55 +85,6 @@ fn field(schema: &Schema, of: &Field) -> SchemaField {
         Shape::Json => ColumnType::Json,
     };
     let missing = cell(kind, missing(schema, of)).map_or(Cell::Null, owned);
-    SchemaField { name: of.name.clone(), keys: vec![of.number.to_string()], kind, missing }
-}
-
-fn column_type(kind: Kind) -> ColumnType {
-    match kind {
-        Kind::Bool => ColumnType::Boolean,
-        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => ColumnType::Int32,
-        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 | Kind::Uint32 | Kind::Fixed32 => {
-            ColumnType::Int64
-        }
-        // No reader has numbers of 64 bits without a sign.
-        Kind::Uint64 | Kind::Fixed64 => ColumnType::Decimal { precision: 20, scale: 0 },
-        Kind::Double | Kind::Float => ColumnType::Float64,
-        Kind::Text | Kind::Enum(_) => ColumnType::Text,
-        Kind::Bytes => ColumnType::Bytes,
-        Kind::Message(_) | Kind::Group(_) => ColumnType::Json,
-    }
-}
-
-fn cell(kind: ColumnType, value: Value<'_>) -> Result<Cell<'_>, String> {
-    Ok(match value {
-        Value::Null => Cell::Null,
-        Value::Boolean(value) => Cell::Boolean(value),
-        Value::Int(value) => Cell::Int32(value),
-        Value::Long(value) => Cell::Int64(value),
-        Value::Unsigned(value) => Cell::Decimal(value.into()),
-        Value::Double(value) => Cell::Float64(value),
-        Value::Bytes(bytes) => Cell::Bytes(bytes.into_owned()),
-        Value::Text(text) => Cell::Text(text),
-        Value::Time { seconds, nanos } => {
-            let part = u32::try_from(nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
-            let micros = part.and_then(|nanos| {
-                seconds.checked_mul(1_000_000)?.checked_add(i64::from(nanos / 1_000))
-            });
-            let micros = micros.ok_or_else(|| format!("{seconds} s and {nanos} ns are no time"))?;
-            kind.time(micros)?
-        }
-        Value::Date { year, month, day } => {
-            let days = days(year, month, day);
-            kind.date(days.ok_or_else(|| format!("{year}-{month}-{day} is no date"))?)?
-        }
-        Value::Json(text) => Cell::Text(text.into()),
-    })
-}
-
-/// Days since 1970.
-fn days(year: i32, month: i32, day: i32) -> Option<i32> {
-    let (year, month) = (i16::try_from(year).ok()?, i8::try_from(month).ok()?);
-    let date = Date::new(year, month, i8::try_from(day).ok()?).ok()?;
-    let hours = date.duration_since(Date::constant(1970, 1, 1)).as_hours();
-    i32::try_from(hours.checked_div(24)?).ok()
+    let (name, keys) = (of.name.clone(), vec![of.number.to_string()]);
+    SchemaField { name, keys, kind, nested: None, missing }
 }

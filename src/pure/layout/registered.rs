@@ -12,6 +12,7 @@ use crate::pure::layout::cells::Cell;
 use crate::pure::layout::format::{ColumnRows, Evolution, Registered, Rows};
 use crate::pure::layout::frame::{Framed, NO_ID, framed};
 use crate::pure::layout::messages::Messages;
+use crate::pure::layout::schema_fields::Wanted;
 use crate::pure::layout::writer_schema::{SchemaKey, WriterSchema};
 use crate::pure::protobuf::schema::Import;
 use crate::pure::record::Record;
@@ -36,25 +37,25 @@ pub enum Known {
 }
 
 impl Known {
-    /// Reads a schema. `reserved`: names that columns may not have.
+    /// Reads a schema.
     #[must_use]
-    pub fn of(schema: &KeptSchema, reserved: &[String]) -> Known {
+    pub fn of(schema: &KeptSchema, wanted: Wanted<'_>) -> Known {
         let KeptSchema { id, kind, schema: text, references } = schema;
         let names = references.iter().map(|of| (of.name.as_str(), of.schema.as_str()));
         let read = match kind.as_str() {
             "AVRO" => {
                 let texts: Vec<String> = names.map(|(_, text)| text.into()).collect();
-                WriterSchema::avro(*id, text, &texts, reserved).map(Arc::new).map(Known::Schema)
+                WriterSchema::avro(*id, text, &texts, wanted).map(Arc::new).map(Known::Schema)
             }
             "JSON" => {
                 let referred: Vec<Referred<'_>> =
                     names.map(|(name, text)| Referred { name, text }).collect();
-                WriterSchema::json(*id, text, &referred, reserved).map(Arc::new).map(Known::Schema)
+                WriterSchema::json(*id, text, &referred, wanted).map(Arc::new).map(Known::Schema)
             }
             "PROTOBUF" => {
                 let imports: Vec<Import<'_>> =
                     names.map(|(name, text)| Import { name, text }).collect();
-                Messages::parse(*id, text, &imports, reserved).map(Arc::new).map(Known::Messages)
+                Messages::parse(*id, text, &imports, wanted).map(Arc::new).map(Known::Messages)
             }
             _ => {
                 let why = format!(
@@ -102,6 +103,12 @@ impl Target {
 }
 
 impl RegisteredRows {
+    /// What the mapping wants of columns.
+    #[must_use]
+    pub fn wanted(&self) -> Wanted<'_> {
+        Wanted { reserved: &self.reserved, nested: self.of.nested }
+    }
+
     /// The id that has to be known before the record can be archived; [`None`] if it is known, or
     /// if there is none.
     #[inline]
@@ -164,7 +171,10 @@ impl RegisteredRows {
         match &target.schema {
             Some(schema) if schema.key == writer.key => Ok(cells),
             Some(schema) => match schema.takes(&writer) {
-                Some(taken) => Ok(schema.row(&taken, cells)),
+                Some(taken) => {
+                    let row = schema.row((&writer, &taken), cells, body.len());
+                    row.map_err(|e| format!("schema {id}: {e}"))
+                }
                 None => Err(format!("schema {id} is not one of its file")),
             },
             None => Err(format!("schema {id} has no file")),

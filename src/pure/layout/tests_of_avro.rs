@@ -1,11 +1,12 @@
 //! Records of Avro become rows.
 
 use crate::pure::layout::cells::Cell;
+use crate::pure::layout::schema_fields::Wanted;
 use crate::pure::layout::writer_schema::WriterSchema;
 
 fn schema(id: u32, fields: &str) -> WriterSchema {
     let text = format!(r#"{{"type":"record","name":"a.Order","fields":[{fields}]}}"#);
-    WriterSchema::avro(id, &text, &[], &["dt".into()]).unwrap()
+    WriterSchema::avro(id, &text, &[], Wanted::flat(&["dt".into()])).unwrap()
 }
 
 fn columns(of: &WriterSchema) -> Vec<String> {
@@ -134,7 +135,7 @@ fn a_record_of_another_version_is_taken_if_nothing_of_it_is_lost() {
     let taken = new.takes(&old).unwrap();
     let cells = old.cells(&[14, 2, b'q']).unwrap();
     assert_eq!(
-        new.row(&taken, cells),
+        new.row((&old, &taken), cells, 0).unwrap(),
         [
             Cell::Text("d".into()),
             Cell::Int64(7),
@@ -154,7 +155,7 @@ fn a_record_of_another_version_is_taken_if_nothing_of_it_is_lost() {
     assert_eq!(schema(2, twice).takes(&old_name), None, "c would be lost, and a twice");
     let float = schema(5, r#"{"name":"n","type":"double"},{"name":"s","type":"string"}"#);
     let taken = float.takes(&old).unwrap();
-    let row = float.row(&taken, old.cells(&[13, 2, b'q']).unwrap());
+    let row = float.row((&old, &taken), old.cells(&[13, 2, b'q']).unwrap(), 0).unwrap();
     assert_eq!(row, [Cell::Float64(-7.0), Cell::Text("q".into())]);
 }
 
@@ -165,11 +166,12 @@ fn what_has_no_columns_is_refused() {
         ("{", "not JSON"),
         (r#"{"type":"record","name":"r","fields":[{"name":"a","type":"x"}]}"#, "no type"),
     ] {
-        let error = WriterSchema::avro(1, text, &[], &[]).unwrap_err();
+        let error = WriterSchema::avro(1, text, &[], Wanted::flat(&[])).unwrap_err();
         assert!(error.contains(want), "{text}: {error}");
     }
     let field = |n| format!(r#"{{"name":"f{n}","type":"int"}}"#);
     let fields: Vec<String> = (0..=1_000).map(field).collect();
     let text = format!(r#"{{"type":"record","name":"r","fields":[{}]}}"#, fields.join(","));
-    assert!(WriterSchema::avro(1, &text, &[], &[]).unwrap_err().contains("1000 are allowed"));
+    let error = WriterSchema::avro(1, &text, &[], Wanted::flat(&[])).unwrap_err();
+    assert!(error.contains("1000 are allowed"));
 }

@@ -2,11 +2,12 @@
 
 use crate::pure::json_schema::Referred;
 use crate::pure::layout::cells::Cell;
+use crate::pure::layout::schema_fields::Wanted;
 use crate::pure::layout::writer_schema::WriterSchema;
 
 fn schema(id: u32, properties: &str) -> WriterSchema {
     let text = format!(r#"{{"title":"Order","type":"object","properties":{{{properties}}}}}"#);
-    WriterSchema::json(id, &text, &[], &["dt".into()]).unwrap()
+    WriterSchema::json(id, &text, &[], Wanted::flat(&["dt".into()])).unwrap()
 }
 
 fn columns(of: &WriterSchema) -> Vec<String> {
@@ -101,7 +102,7 @@ fn another_version_is_taken_if_nothing_of_it_is_lost() {
     let taken = new.takes(&old).unwrap();
     let cells = old.cells(br#"{"n":7,"s":"q"}"#).unwrap();
     let want = [text("x"), text("[1,2]"), Cell::Int64(7), text("q"), Cell::Null];
-    assert_eq!(new.row(&taken, cells), want);
+    assert_eq!(new.row((&old, &taken), cells, 0).unwrap(), want);
     assert_eq!(old.takes(&new), None);
 }
 
@@ -109,6 +110,6 @@ fn another_version_is_taken_if_nothing_of_it_is_lost() {
 fn references_are_read() {
     let text_of = r#"{"properties":{"a":{"$ref":"other.json"}}}"#;
     let other = Referred { name: "other.json", text: r#"{"type":"integer"}"# };
-    let of = WriterSchema::json(1, text_of, &[other], &[]).unwrap();
+    let of = WriterSchema::json(1, text_of, &[other], Wanted::flat(&[])).unwrap();
     assert_eq!((columns(&of), of.name.as_str()), (vec!["a int64".to_string()], ""));
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use crate::pure::layout::cells::Cell;
 use crate::pure::layout::frame::Framed;
 use crate::pure::layout::messages::Messages;
+use crate::pure::layout::schema_fields::Wanted;
 use crate::pure::layout::writer_schema::WriterSchema;
 use crate::pure::protobuf::schema::Import;
 
 fn messages(id: u32, text: &str) -> Messages {
     let text = format!("syntax = \"proto3\"; {text}");
-    Messages::parse(id, &text, &[], &["dt".into()]).unwrap()
+    Messages::parse(id, &text, &[], Wanted::flat(&["dt".into()])).unwrap()
 }
 
 fn first(text: &str) -> Arc<WriterSchema> {
@@ -224,7 +225,7 @@ fn proto2_has_groups_and_required_fields() {
     let text_of =
         "syntax = \"proto2\"; message M { required int32 r = 1; optional int32 d = 2 [default = 5];
         repeated group G = 3 { optional int32 a = 4; } repeated int32 p = 5 [packed = true]; }";
-    let messages = Messages::parse(1, text_of, &[], &[]).unwrap();
+    let messages = Messages::parse(1, text_of, &[], Wanted::flat(&[])).unwrap();
     let of = messages.first().unwrap();
     let group = [0x1b, 0x20, 6, 0x1c];
     let bytes = [&[8, 1][..], &group, &[0x1b, 0x1c], &sized(42, &[1, 2])].concat();
@@ -328,14 +329,14 @@ fn another_version_is_taken_by_the_numbers_of_its_fields() {
     let taken = new.takes(&old).unwrap();
     let cells = old.cells(&[8, 7, 18, 1, b'q']).unwrap();
     assert_eq!(
-        new.row(&taken, cells),
+        new.row((&old, &taken), cells, 0).unwrap(),
         [Cell::Int64(7), text("q"), Cell::Int32(0), Cell::Null, text("[]")]
     );
     assert_eq!(old.takes(&new), None, "fields would be lost");
     let reused = messages(3, "message M { string n = 1; string s = 2; }").first().unwrap();
     assert_eq!(reused.takes(&old), None, "a number is no text");
     let avro = r#"{"type":"record","name":"M","fields":[]}"#;
-    let avro = WriterSchema::avro(4, avro, &[], &[]).unwrap();
+    let avro = WriterSchema::avro(4, avro, &[], Wanted::flat(&[])).unwrap();
     let none = messages(5, "message M { }").first().unwrap();
     assert_eq!(avro.takes(&none), None, "another language");
 }
@@ -348,10 +349,12 @@ fn imports_and_names() {
     };
     let text =
         "syntax = \"proto3\"; import \"x/y.proto\"; message M { p.Y timestamp = 1; int32 dt = 2; }";
-    let of = Messages::parse(1, text, &[import], &["dt".into()]).unwrap().first().unwrap();
+    let reserved = ["dt".into()];
+    let of = Messages::parse(1, text, &[import], Wanted::flat(&reserved)).unwrap();
+    let of = of.first().unwrap();
     assert_eq!(columns(&of), ["value_timestamp json", "value_dt int32"]);
-    assert!(Messages::parse(1, text, &[], &[]).unwrap_err().contains("x/y.proto"));
-    let none = Messages::parse(1, "syntax = \"proto3\"; enum E { A = 0; }", &[], &[]);
+    assert!(Messages::parse(1, text, &[], Wanted::flat(&[])).unwrap_err().contains("x/y.proto"));
+    let none = Messages::parse(1, "syntax = \"proto3\"; enum E { A = 0; }", &[], Wanted::flat(&[]));
     assert!(none.unwrap_err().contains("no message"));
     let fields: Vec<String> = (1..=1_001).map(|n| format!("int32 f{n} = {n};")).collect();
     let many = messages(1, &format!("message M {{ {} }}", fields.join(" ")));
@@ -383,7 +386,7 @@ fn what_another_writer_has_written_is_read() {
           optional float ratio = 12; repeated Line lines = 15;
         }
         enum Kind { NEW = 0; OLD = 1; }";
-    let of = Messages::parse(1, schema, &[money], &[]).unwrap().first().unwrap();
+    let of = Messages::parse(1, schema, &[money], Wanted::flat(&[])).unwrap().first().unwrap();
     let byte = |at: usize| u8::from_str_radix(&BYTES[at..at + 2], 16).unwrap();
     let bytes: Vec<u8> = (0..BYTES.len()).step_by(2).map(byte).collect();
     assert_eq!(

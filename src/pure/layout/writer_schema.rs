@@ -8,12 +8,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::pure::json_schema::Referred;
-use crate::pure::layout::cells::{Cell, ColumnType};
+use crate::pure::layout::cells::Cell;
 use crate::pure::layout::columns::JsonColumns;
+use crate::pure::layout::nested_value::NestedBudget;
+use crate::pure::layout::nested_versions::{converted, promoted};
 use crate::pure::layout::of_avro::AvroReader;
 use crate::pure::layout::of_json_schema::JsonReader;
 use crate::pure::layout::of_protobuf::MessageReader;
-use crate::pure::layout::schema_fields::{SchemaField, columns};
+use crate::pure::layout::schema_fields::{SchemaField, Wanted, columns};
 use crate::pure::protobuf::schema::{MessageId, Schema};
 
 /// A schema by its id, or one message of it.
@@ -56,8 +58,7 @@ pub enum Origin {
 }
 
 impl WriterSchema {
-    /// Reads a schema of Avro. `references`: those that it needs, in order. `reserved`: names that
-    /// columns may not have, beside those of every file.
+    /// Reads a schema of Avro. `references`: those that it needs, in order.
     ///
     /// # Errors
     /// It is no schema, or not one of a record with columns; the text says why.
@@ -65,11 +66,11 @@ impl WriterSchema {
         id: u32,
         text: &str,
         references: &[String],
-        reserved: &[String],
+        wanted: Wanted<'_>,
     ) -> Result<WriterSchema, String> {
-        let (name, fields, reader) = AvroReader::parse(text, references)?;
+        let (name, fields, reader) = AvroReader::parse(text, references, wanted)?;
         let key = SchemaKey { id, message: 0 };
-        WriterSchema::of(key, name, fields, Reader::Avro(reader), reserved)
+        WriterSchema::of(key, name, fields, Reader::Avro(reader), wanted)
     }
 
     /// Reads a JSON Schema, as [`WriterSchema::avro`] reads one of Avro.
@@ -80,11 +81,11 @@ impl WriterSchema {
         id: u32,
         text: &str,
         references: &[Referred<'_>],
-        reserved: &[String],
+        wanted: Wanted<'_>,
     ) -> Result<WriterSchema, String> {
-        let (name, fields, reader) = JsonReader::parse(text, references)?;
+        let (name, fields, reader) = JsonReader::parse(text, references, wanted)?;
         let key = SchemaKey { id, message: 0 };
-        WriterSchema::of(key, name, fields, Reader::Json(reader), reserved)
+        WriterSchema::of(key, name, fields, Reader::Json(reader), wanted)
     }
 
     /// One message of a schema of Protobuf.
@@ -95,11 +96,11 @@ impl WriterSchema {
         key: SchemaKey,
         schema: &Arc<Schema>,
         message: MessageId,
-        reserved: &[String],
+        wanted: Wanted<'_>,
     ) -> Result<WriterSchema, String> {
         let name = schema.message(message).name.clone();
-        let (fields, reader) = MessageReader::of(schema, message);
-        WriterSchema::of(key, name, fields, Reader::Protobuf(reader), reserved)
+        let (fields, reader) = MessageReader::of(schema, message, wanted);
+        WriterSchema::of(key, name, fields, Reader::Protobuf(reader), wanted)
     }
 
     fn of(
@@ -107,9 +108,9 @@ impl WriterSchema {
         name: String,
         fields: Vec<SchemaField>,
         reader: Reader,
-        reserved: &[String],
+        wanted: Wanted<'_>,
     ) -> Result<WriterSchema, String> {
-        let columns = columns(&fields, reserved)?;
+        let columns = columns(&fields, wanted)?;
         let first = fields.iter().filter_map(|field| field.keys.first().cloned());
         let by_key = first.zip(0..).collect();
         Ok(WriterSchema { key, name, columns, fields, by_key, reader })
@@ -145,7 +146,7 @@ impl WriterSchema {
         for field in &self.fields {
             let found = field.keys.iter().find_map(|key| writer.by_key.get(key).copied());
             from.push(match found {
-                Some(at) if !used[at] && becomes(writer.fields[at].kind, field.kind) => {
+                Some(at) if !used[at] && becomes(&writer.fields[at], field) => {
                     used[at] = true;
                     Origin::Field(at)
                 }
@@ -156,30 +157,38 @@ impl WriterSchema {
         used.iter().all(|used| *used).then_some(from)
     }
 
-    /// The row of a record whose cells are the writer's.
-    #[must_use]
-    pub fn row<'a>(&self, from: &[Origin], mut cells: Vec<Cell<'a>>) -> Vec<Cell<'a>> {
-        let row = self.fields.iter().zip(from).map(|(field, from)| match from {
-            Origin::Field(at) => {
-                let cell = cells.get_mut(*at).map(|cell| std::mem::replace(cell, Cell::Null));
-                promoted(field.kind, cell.unwrap_or(Cell::Null))
+    /// The row of a record whose cells are the writer's; of so many bytes is its value.
+    ///
+    /// # Errors
+    /// A nested field would be too long.
+    pub fn row<'a>(
+        &self,
+        (writer, from): (&WriterSchema, &[Origin]),
+        mut cells: Vec<Cell<'a>>,
+        bytes: usize,
+    ) -> Result<Vec<Cell<'a>>, String> {
+        let mut budget = NestedBudget::of(bytes);
+        let row = self.fields.iter().zip(from).map(|(field, from)| {
+            let Origin::Field(at) = from else { return Ok(field.missing.clone()) };
+            let cell = cells.get_mut(*at).map(|cell| std::mem::replace(cell, Cell::Null));
+            let own = writer.fields.get(*at).and_then(|field| field.nested.as_deref());
+            match (cell.unwrap_or(Cell::Null), own, field.nested.as_deref()) {
+                (Cell::Nested(value), Some(own), Some(of)) if own != of => {
+                    let value = converted(&value, own, of, &mut budget);
+                    let value = value.map_err(|e| format!("field {}: {e}", field.name))?;
+                    Ok(Cell::Nested(Arc::new(value)))
+                }
+                (cell, ..) => Ok(promoted(field.kind, cell)),
             }
-            Origin::Default => field.missing.clone(),
         });
         row.collect()
     }
 }
 
-/// Whether every value of one type is one of the other.
-fn becomes(writer: ColumnType, column: ColumnType) -> bool {
-    use ColumnType::{Float64, Int32, Int64};
-    writer == column || matches!((writer, column), (Int32, Int64 | Float64))
-}
-
-fn promoted(kind: ColumnType, cell: Cell<'_>) -> Cell<'_> {
-    match (kind, cell) {
-        (ColumnType::Int64, Cell::Int32(value)) => Cell::Int64(value.into()),
-        (ColumnType::Float64, Cell::Int32(value)) => Cell::Float64(value.into()),
-        (_, cell) => cell,
+/// Whether every value of one field is one of the other.
+fn becomes(writer: &SchemaField, column: &SchemaField) -> bool {
+    match (&writer.nested, &column.nested) {
+        (Some(own), Some(of)) => own.becomes(of),
+        _ => writer.kind.becomes(column.kind),
     }
 }

@@ -74,6 +74,33 @@ pub fn indexed(bytes: &[u8]) -> Result<(Vec<u32>, &[u8]), String> {
     Ok((indexes, rest.0))
 }
 
+/// A message that is one value, in a list or a map: as the column of a field that is such a message
+/// has it. `most`: how many bytes of JSON it may become.
+///
+/// # Errors
+/// It is broken.
+pub fn element<'a>(
+    schema: &Schema,
+    id: MessageId,
+    bytes: &'a [u8],
+    most: usize,
+) -> Result<Value<'a>, Broken> {
+    let message = schema.message(id);
+    match (message.known, message.fields.first()) {
+        (Some(WellKnown::Wrapper), Some(field)) => wrapped(schema, (id, field.kind), bytes),
+        (Some(WellKnown::Timestamp), _) => {
+            let (seconds, nanos) = pair(&Fields::of(message, bytes)?)?;
+            Ok(Value::Time { seconds, nanos })
+        }
+        (Some(WellKnown::Date), _) => date(&Fields::of(message, bytes)?),
+        _ => {
+            let mut text = Text { schema, out: String::new(), most };
+            text.message(id, bytes, 1)?;
+            Ok(Value::Json(text.out))
+        }
+    }
+}
+
 /// What a field is in a message that does not have it.
 #[must_use]
 pub fn missing<'a>(schema: &Schema, field: &Field) -> Value<'a> {
@@ -85,30 +112,18 @@ pub fn missing<'a>(schema: &Schema, field: &Field) -> Value<'a> {
     }
 }
 
-/// The values of a message's fields, in the order of their numbers.
-///
-/// # Errors
-/// The bytes are no such message.
-pub fn values<'a>(
-    schema: &Schema,
-    id: MessageId,
-    bytes: &'a [u8],
-) -> Result<Vec<Value<'a>>, String> {
-    let message = schema.message(id);
-    let fields = Fields::of(message, bytes)?;
-    let by_size = TEXT.saturating_add(bytes.len().saturating_mul(TEXT_OF_BYTE));
-    let mut left = by_size.min(MOST_TEXT.saturating_add(bytes.len()));
-    let values = message.fields.iter().enumerate().map(|(place, field)| {
-        let value = value(schema, &fields, (place, field), left);
-        if let Ok(Value::Json(text)) = &value {
-            left = left.saturating_sub(text.len());
-        }
-        value.map_err(|e| format!("field {}: {e}", field.name))
-    });
-    values.collect()
+/// How many bytes of JSON the fields of a message may become.
+#[must_use]
+pub fn room(message: &[u8]) -> usize {
+    let by_size = TEXT.saturating_add(message.len().saturating_mul(TEXT_OF_BYTE));
+    by_size.min(MOST_TEXT.saturating_add(message.len()))
 }
 
-fn value<'a>(
+/// The value of a field, as its column has it. `most`: how many bytes of JSON it may become.
+///
+/// # Errors
+/// It is broken, or is missing and required.
+pub fn value<'a>(
     schema: &Schema,
     fields: &Fields<'a>,
     (place, field): (usize, &Field),

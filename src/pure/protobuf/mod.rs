@@ -10,4 +10,4 @@ pub mod message;
 mod options;
 pub mod schema;
 pub mod value;
-mod wire;
+pub mod wire;

@@ -33,7 +33,7 @@ pub enum Value<'a> {
 
 impl<'a> Value<'a> {
     /// Reads a value of a simple type.
-    pub(super) fn of(schema: &Schema, kind: Kind, raw: Raw<'a>) -> Result<Value<'a>, Broken> {
+    pub fn of(schema: &Schema, kind: Kind, raw: Raw<'a>) -> Result<Value<'a>, Broken> {
         Ok(match (kind, raw) {
             (Kind::Bool, Raw::Varint(number)) => Value::Boolean(number != 0),
             // What a wider number leaves in 32 bits, as readers do.
@@ -70,7 +70,7 @@ impl<'a> Value<'a> {
     }
 
     /// What a field is that is not there, where that is not known to be so.
-    pub(super) fn default(schema: &Schema, kind: Kind) -> Value<'a> {
+    pub fn default(schema: &Schema, kind: Kind) -> Value<'a> {
         match kind {
             Kind::Double | Kind::Float => Value::Double(0.0),
             Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => Value::Int(0),
@@ -87,7 +87,7 @@ impl<'a> Value<'a> {
     }
 
     /// The value with bytes of its own.
-    pub(super) fn owned(self) -> Value<'static> {
+    pub fn owned(self) -> Value<'static> {
         match self {
             Value::Null => Value::Null,
             Value::Boolean(value) => Value::Boolean(value),
@@ -110,7 +110,7 @@ fn low(number: u64) -> u32 {
 }
 
 /// The next of several values that stand in one field without tags.
-pub(super) fn next_packed<'a>(kind: Kind, bytes: &mut Bytes<'a>) -> Result<Raw<'a>, Broken> {
+pub fn next_packed<'a>(kind: Kind, bytes: &mut Bytes<'a>) -> Result<Raw<'a>, Broken> {
     match kind {
         Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => bytes.array().map(Raw::Fixed64),
         Kind::Float | Kind::Fixed32 | Kind::Sfixed32 => bytes.array().map(Raw::Fixed32),
@@ -119,7 +119,7 @@ pub(super) fn next_packed<'a>(kind: Kind, bytes: &mut Bytes<'a>) -> Result<Raw<'
 }
 
 /// Whether several values of a type may stand in one field without tags.
-pub(super) fn is_packed(kind: Kind, raw: &Raw<'_>) -> bool {
+pub fn is_packed(kind: Kind, raw: &Raw<'_>) -> bool {
     let is_sized = matches!(kind, Kind::Text | Kind::Bytes | Kind::Message(_) | Kind::Group(_));
     !is_sized && matches!(raw, Raw::Bytes(_))
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::pure::protobuf::schema::{Field, Kind, Label, Message};
 
 /// How a value is broken, in words.
-pub(super) type Broken = String;
+pub type Broken = String;
 
 /// Groups lie this deep in each other at most.
 const DEEPEST: usize = 64;
@@ -14,7 +14,7 @@ const EARLY: &str = "the message ends too early";
 
 /// The value of one field, as it is written.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) enum Raw<'a> {
+pub enum Raw<'a> {
     Varint(u64),
     Fixed64([u8; 8]),
     Bytes(&'a [u8]),
@@ -25,7 +25,7 @@ pub(super) enum Raw<'a> {
 
 /// Bytes that are not read yet.
 #[derive(Clone, Copy)]
-pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
+pub struct Bytes<'a>(pub &'a [u8]);
 
 impl<'a> Bytes<'a> {
     fn take(&mut self, bytes: usize) -> Result<&'a [u8], Broken> {
@@ -34,12 +34,12 @@ impl<'a> Bytes<'a> {
         Ok(taken)
     }
 
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Broken> {
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Broken> {
         self.take(N)?.try_into().map_err(|_| EARLY.to_string())
     }
 
     /// A number in seven bits a byte, the lowest first. Bits beyond 64 are cut, as readers do.
-    pub(super) fn varint(&mut self) -> Result<u64, Broken> {
+    pub fn varint(&mut self) -> Result<u64, Broken> {
         let mut number = 0_u64;
         for shift in (0_u32..70).step_by(7) {
             let [byte] = self.array()?;
@@ -104,7 +104,7 @@ impl<'a> Bytes<'a> {
 
 /// Where the values of a message's fields stand.
 #[derive(Debug)]
-pub(super) struct Fields<'a> {
+pub struct Fields<'a> {
     bytes: &'a [u8],
     /// A field's place among the message's, and where its tag stands; sorted.
     found: Vec<(u32, u32)>,
@@ -129,7 +129,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// The bytes are no message.
-    pub(super) fn of(message: &Message, bytes: &'a [u8]) -> Result<Fields<'a>, Broken> {
+    pub fn of(message: &Message, bytes: &'a [u8]) -> Result<Fields<'a>, Broken> {
         let mut rest = Bytes(bytes);
         let mut found: Vec<(u32, u32)> = Vec::new();
         // Of each oneof, the field that was set last, and where it was set first after all others.
@@ -162,13 +162,13 @@ impl<'a> Fields<'a> {
     }
 
     /// The places of the fields that are there, in their order.
-    pub(super) fn places(&self) -> impl Iterator<Item = usize> + '_ {
+    pub fn places(&self) -> impl Iterator<Item = usize> + '_ {
         let chunks = self.found.chunk_by(|(one, _), (other, _)| one == other);
         chunks.filter_map(|chunk| usize::try_from(chunk.first()?.0).ok())
     }
 
     /// The values of the field at this place, in their order.
-    pub(super) fn all(&self, place: usize) -> impl DoubleEndedIterator<Item = Raw<'a>> + '_ {
+    pub fn all(&self, place: usize) -> impl DoubleEndedIterator<Item = Raw<'a>> + '_ {
         let place = u32::try_from(place).unwrap_or(u32::MAX);
         let begin = self.found.partition_point(|(other, _)| *other < place);
         let end = self.found.partition_point(|(other, _)| *other <= place);
@@ -181,13 +181,13 @@ impl<'a> Fields<'a> {
     }
 
     /// The value of a field that is there once: the last one.
-    pub(super) fn last(&self, place: usize) -> Option<Raw<'a>> {
+    pub fn last(&self, place: usize) -> Option<Raw<'a>> {
         self.all(place).next_back()
     }
 
     /// The bytes of a message that is a field: pieces of one message are that message, one behind
     /// the other.
-    pub(super) fn merged(&self, place: usize) -> Option<Cow<'a, [u8]>> {
+    pub fn merged(&self, place: usize) -> Option<Cow<'a, [u8]>> {
         let inner = |raw: Raw<'a>| match raw {
             Raw::Bytes(bytes) | Raw::Group(bytes) => bytes,
             _ => &[],

@@ -146,7 +146,8 @@ for n in range(first, last):
 print(json.dumps(out))
 "#;
 
-fn from_hex(text: &str) -> Vec<u8> {
+/// The bytes of hexadecimal digits.
+pub(super) fn from_hex(text: &str) -> Vec<u8> {
     let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
     (0..text.len()).step_by(2).map(byte).collect()
 }
@@ -176,7 +177,8 @@ fn of_object(n: i64) -> (usize, String) {
     (version, value.to_string())
 }
 
-fn framed(id: u32, rest: &[&[u8]]) -> Vec<u8> {
+/// A value with the id of its schema before it.
+pub(super) fn framed(id: u32, rest: &[&[u8]]) -> Vec<u8> {
     [&[&[0][..], &id.to_be_bytes()], rest].concat().concat()
 }
 

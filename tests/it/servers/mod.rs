@@ -16,6 +16,7 @@ mod merge;
 mod mistakes;
 mod operate;
 mod page;
+mod parts;
 mod paths;
 mod readers;
 mod records;
@@ -108,6 +109,7 @@ pub(crate) const STOP_SERVERS: &[Scenario] = &[
     ("hdfs_goes_away_and_comes_back", faults::hdfs_goes_away_and_comes_back),
     ("hdfs_takes_nothing_for_a_while", faults::hdfs_takes_nothing_for_a_while),
     ("a_registry_of_three_languages", languages::a_registry_of_three_languages),
+    ("nested_columns_of_three_languages", parts::nested_columns_of_three_languages),
     ("every_broker_of_three_is_killed", faults::every_broker_of_three_is_killed),
 ];
 

@@ -2,12 +2,59 @@
 
 use crate::pure::layout::cells::ColumnType;
 use crate::pure::layout::format::{Format, FormatOptions, Rows};
+use crate::pure::layout::nested_type::NestedType;
 
 /// One column.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(in crate::outside::cli) struct TableColumn {
     pub(super) name: String,
-    pub(super) kind: Kind,
+    pub(super) kind: ColumnKind,
+}
+
+/// What a column is, or a part of one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::outside::cli) enum ColumnKind {
+    Flat(Kind),
+    /// The fields with their names.
+    Struct(Vec<(String, ColumnKind)>),
+    List(Box<ColumnKind>),
+    /// The keys are texts.
+    Map(Box<ColumnKind>),
+}
+
+impl ColumnKind {
+    fn of(nested: &NestedType, options: FormatOptions) -> ColumnKind {
+        let inner = |of: &NestedType| ColumnKind::of(of, options);
+        match nested {
+            NestedType::Simple(kind) => ColumnKind::Flat(with_times(declared(*kind), options)),
+            NestedType::Struct(fields) => ColumnKind::Struct(
+                fields.iter().map(|field| (field.name.clone(), inner(&field.of))).collect(),
+            ),
+            NestedType::List(of) => ColumnKind::List(Box::new(inner(of))),
+            NestedType::Map(of) => ColumnKind::Map(Box::new(inner(of))),
+        }
+    }
+
+    /// The same with another kind for each value, and for each part of one.
+    pub(super) fn each(&self, other: &impl Fn(Kind) -> Kind) -> ColumnKind {
+        match self {
+            ColumnKind::Flat(kind) => ColumnKind::Flat(other(*kind)),
+            ColumnKind::Struct(fields) => ColumnKind::Struct(
+                fields.iter().map(|(name, of)| (name.clone(), of.each(other))).collect(),
+            ),
+            ColumnKind::List(of) => ColumnKind::List(Box::new(of.each(other))),
+            ColumnKind::Map(of) => ColumnKind::Map(Box::new(of.each(other))),
+        }
+    }
+
+    /// Whether a value of it, or a part of one, is of this kind.
+    pub(super) fn has(&self, kind: Kind) -> bool {
+        match self {
+            ColumnKind::Flat(own) => *own == kind,
+            ColumnKind::Struct(fields) => fields.iter().any(|(_, of)| of.has(kind)),
+            ColumnKind::List(of) | ColumnKind::Map(of) => of.has(kind),
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,16 +120,30 @@ pub(super) fn of(rows: &Rows, format: Format, options: FormatOptions) -> Vec<Tab
     // JSON lines have each time once, as text, and the bytes of a header's name beside the name.
     let only_parquet = ["timestamp_ms", "header_keys_bytes", "window_start_ms", "window_end_ms"];
     let names = rows.columns().into_iter().filter(|name| parquet || !only_parquet.contains(name));
-    let kind = |name: &str| match kind(name) {
-        Kind::Time if options.plain_times => Kind::Micros,
-        kind => kind,
+    let nested = |name: &str| match rows {
+        Rows::Columns(of) => {
+            of.columns.columns().iter().find(|c| c.name == name).and_then(|c| c.nested.as_deref())
+        }
+        _ => None,
+    };
+    let kind = |name: &str| match nested(name) {
+        Some(of) => ColumnKind::of(of, options),
+        None => ColumnKind::Flat(with_times(kind(name), options)),
     };
     names.map(|name| TableColumn { name: name.into(), kind: kind(name) }).collect()
 }
 
+fn with_times(kind: Kind, options: FormatOptions) -> Kind {
+    match kind {
+        Kind::Time if options.plain_times => Kind::Micros,
+        kind => kind,
+    }
+}
+
 fn declared(kind: ColumnType) -> Kind {
     match kind {
-        ColumnType::Text | ColumnType::Json => Kind::Text,
+        // What is nested has parts with types of their own.
+        ColumnType::Text | ColumnType::Json | ColumnType::Nested => Kind::Text,
         ColumnType::Boolean => Kind::Boolean,
         ColumnType::Int32 => Kind::Int32,
         ColumnType::Int64 => Kind::Int64,

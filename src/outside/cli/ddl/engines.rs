@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::ValueEnum;
 
-use crate::outside::cli::ddl::columns::{Kind, TableColumn};
+use crate::outside::cli::ddl::columns::{ColumnKind, Kind, TableColumn};
 use crate::pure::layout::format::{AvroCodec, Format, ParquetCodec, TextCodec};
 use crate::pure::layout::table::{Partitions, TablePath};
 
@@ -57,7 +57,37 @@ impl Engine {
         })
     }
 
-    fn type_of(self, kind: Kind) -> String {
+    fn type_of(self, kind: &ColumnKind) -> String {
+        match kind {
+            ColumnKind::Flat(kind) => self.flat_type(*kind),
+            ColumnKind::Struct(fields) => {
+                let between = if matches!(self, Engine::Hive | Engine::Spark) { ": " } else { " " };
+                let fields = fields.iter().map(|(name, of)| {
+                    format!("{}{between}{}", self.quoted(name), self.type_of(of))
+                });
+                let fields = fields.collect::<Vec<_>>().join(", ");
+                match self {
+                    Engine::Hive | Engine::Spark => format!("STRUCT<{fields}>"),
+                    Engine::Trino => format!("ROW({fields})"),
+                    Engine::Duckdb => format!("STRUCT({fields})"),
+                }
+            }
+            ColumnKind::List(of) => match self {
+                Engine::Hive | Engine::Spark => format!("ARRAY<{}>", self.type_of(of)),
+                Engine::Trino => format!("ARRAY({})", self.type_of(of)),
+                Engine::Duckdb => format!("{}[]", self.type_of(of)),
+            },
+            ColumnKind::Map(of) => {
+                let pair = format!("{}, {}", self.flat_type(Kind::Text), self.type_of(of));
+                match self {
+                    Engine::Hive | Engine::Spark => format!("MAP<{pair}>"),
+                    Engine::Trino | Engine::Duckdb => format!("MAP({pair})"),
+                }
+            }
+        }
+    }
+
+    fn flat_type(self, kind: Kind) -> String {
         let [text, int, bytes] = match self {
             Engine::Hive | Engine::Spark => ["STRING", "INT", "BINARY"],
             Engine::Trino => ["VARCHAR", "INTEGER", "VARBINARY"],
@@ -153,7 +183,8 @@ impl Table {
 
     /// Whether a column of times has plain numbers.
     pub(in crate::outside::cli) fn has_micros(&self, column: &str) -> bool {
-        self.columns.iter().any(|c| c.name == column && c.kind == Kind::Micros)
+        let micros = ColumnKind::Flat(Kind::Micros);
+        self.columns.iter().any(|c| c.name == column && c.kind == micros)
     }
 
     /// The URL of the directory that all files lie below.
@@ -171,33 +202,33 @@ impl Table {
 
     /// What a column is to the engine. Of times in Avro, Trino knows milliseconds alone, and reads
     /// microseconds as such.
-    fn kind_for(&self, engine: Engine, kind: Kind) -> Kind {
-        match (engine, self.format, kind) {
+    fn kind_for(&self, engine: Engine, kind: &ColumnKind) -> ColumnKind {
+        kind.each(&|kind| match (engine, self.format, kind) {
             (Engine::Trino, Format::Avro(_), Kind::Time) => Kind::Micros,
             (_, _, kind) => kind,
-        }
+        })
     }
 
     /// Whether a column has any JSON, inside of JSON lines.
     fn has_json(&self) -> bool {
-        self.columns.iter().any(|c| c.kind == Kind::Json)
+        self.columns.iter().any(|c| c.kind.has(Kind::Json))
     }
 
     /// The columns, one a line; `extra` are the partitions where the engine lists them too.
     fn columns(&self, engine: Engine, extra: &[String]) -> String {
         let own = self.columns.iter().map(|c| {
-            let kind = self.kind_for(engine, c.kind);
+            let kind = self.kind_for(engine, &c.kind);
             let times = match engine {
-                Engine::Hive => matches!(kind, Kind::Time | Kind::Micros),
-                Engine::Trino => kind == Kind::Micros,
+                Engine::Hive => matches!(kind, ColumnKind::Flat(Kind::Time | Kind::Micros)),
+                Engine::Trino => kind == ColumnKind::Flat(Kind::Micros),
                 Engine::Spark | Engine::Duckdb => false,
             };
             let comment = if times { " COMMENT 'microseconds since 1970'" } else { "" };
-            format!("  {} {}{comment}", engine.quoted(&c.name), engine.type_of(kind))
+            format!("  {} {}{comment}", engine.quoted(&c.name), engine.type_of(&kind))
         });
         let extra = extra
             .iter()
-            .map(|name| format!("  {} {}", engine.quoted(name), engine.type_of(Kind::Text)));
+            .map(|name| format!("  {} {}", engine.quoted(name), engine.flat_type(Kind::Text)));
         own.chain(extra).collect::<Vec<_>>().join(",\n")
     }
 
@@ -316,7 +347,7 @@ impl Table {
             let all: Vec<String> = partitions.iter().map(|p| literal(engine, p)).collect();
             with.push(format!("  partitioned_by = ARRAY[{}]", all.join(", ")));
         }
-        if self.columns.iter().any(|c| self.kind_for(engine, c.kind) == Kind::Time) {
+        if self.columns.iter().any(|c| self.kind_for(engine, &c.kind).has(Kind::Time)) {
             text.push_str(
                 "-- Times are UTC if the catalog's file has hive.parquet.time-zone=UTC, and \
                  otherwise of the zone of\n-- the server's Java. They have microseconds in \
@@ -397,7 +428,7 @@ impl Table {
             Format::JsonLines(_) | Format::Avro(_) => {}
         }
         let columns = self.columns.iter().map(|c| {
-            format!("  {}: {}", literal(engine, &c.name), literal(engine, &engine.type_of(c.kind)))
+            format!("  {}: {}", literal(engine, &c.name), literal(engine, &engine.type_of(&c.kind)))
         });
         let columns: Vec<String> = columns.collect();
         format!(

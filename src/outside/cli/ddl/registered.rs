@@ -70,7 +70,7 @@ fn writer(
     of: &RegisteredRows,
     message: Option<&str>,
 ) -> Result<Arc<WriterSchema>, String> {
-    match (Known::of(schema, &of.reserved), message) {
+    match (Known::of(schema, of.wanted()), message) {
         (Known::Unusable(why), _) => Err(why.to_string()),
         (Known::Messages(messages), None) => messages.first(),
         (Known::Messages(messages), Some(name)) => messages
