@@ -14,8 +14,8 @@ pub const MEANINGS: [(u8, &str); 6] = [
     (
         EX_DATAERR,
         "verify, recount, where, explain or status has found a problem, repair something that it \
-         can't repair (what it repairs, or would with --apply, is none), or ddl a damaged schema in \
-         the root.",
+         can't repair (what it repairs, or would with --apply, is none), or ddl a damaged schema \
+         in the root.",
     ),
     (
         EX_UNAVAILABLE,

@@ -332,7 +332,8 @@ pub(super) async fn explain(store: &dyn Store, path: &str) -> Result<Answer, Sto
     Ok(answer)
 }
 
-/// Whether there is such a file below a root; one that may not be looked at is there for all that is known.
+/// Whether there is such a file below a root; one that may not be looked at is there for all that
+/// is known.
 pub(super) async fn is_there(store: &dyn Store, path: &str) -> Result<bool, StoreError> {
     match store.length(path).await {
         Err(e) if is_of_one_file(store, &e).await => Ok(true),

@@ -67,8 +67,8 @@ struct Rolled {
     files: Vec<Value>,
 }
 
-/// The entries of a topic's partition 0 that have files, in their order. The files of the newest one
-/// may not be published yet.
+/// The entries of a topic's partition 0 that have files, in their order. The files of the newest
+/// one may not be published yet.
 fn entries(root: &Path, topic: &str) -> Vec<Rolled> {
     let ledger = root.join(format!("_alluvium/ledger/{topic}/0/0"));
     let Ok(names) = std::fs::read_dir(ledger) else { return Vec::new() };

@@ -132,8 +132,7 @@ impl Recount {
 
 /// The lines of a recount.
 pub(in crate::outside::cli) fn lines(r: &recount::RecountReport) -> Vec<String> {
-    let numbers =
-        [(r.records as i64, "record"), (r.words, "word"), (r.windows as i64, "window")];
+    let numbers = [(r.records as i64, "record"), (r.words, "word"), (r.windows as i64, "window")];
     let numbers = numbers.map(|(n, what)| plural(n, what)).join(", ");
     let mut lines = vec![format!("mapping {}: {numbers}", r.mapping)];
     for f in &r.findings {
