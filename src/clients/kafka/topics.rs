@@ -12,7 +12,7 @@ use rdkafka::error::{KafkaError as Rd, RDKafkaErrorCode};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka_sys::rd_kafka_ResourceType_t as Kind;
 
-use crate::clients::kafka::contact;
+use crate::clients::kafka::contact::{self, NoContact};
 use crate::clients::kafka::describe::{self, NotDescribed};
 use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
 use crate::clients::kafka::group::{self, Consumer};
@@ -107,15 +107,28 @@ pub fn refused_login(consumer: &Consumer) -> Option<String> {
     consumer.context().errors().take_refusal()
 }
 
+/// There is no list of the topics.
+#[derive(Debug, thiserror::Error)]
+pub enum NotListed {
+    /// No broker answers, or none takes this client.
+    #[error(transparent)]
+    NoContact(#[from] NoContact),
+    /// A broker has answered before, and this call has failed.
+    #[error(transparent)]
+    Failed(#[from] KafkaError),
+}
+
 /// All topics, as brokers list them to somebody without any settings.
 ///
 /// # Errors
-/// As [`all`].
-pub fn listed(kafka: &Kafka) -> Result<Vec<Topic>, KafkaError> {
+/// No broker answers; the text names their addresses, and says why none does.
+pub fn listed(kafka: &Kafka) -> Result<Vec<Topic>, NotListed> {
     let name = "alluvium-init";
     let mut client = base_config(kafka, name)?;
     let _ = client.set("group.id", name);
-    all(&*group::observer(&client)?, &kafka.bootstrap_servers)
+    let consumer = group::observer(&client)?;
+    contact::first_contact(&consumer)?;
+    Ok(all(&consumer, &kafka.bootstrap_servers)?)
 }
 
 /// Partitions of a topic, in order; empty for one that does not exist.

@@ -32,12 +32,19 @@ pub struct ConfigFault {
     /// Where the key stands in the file, or its table where the key is missing; [`None`] if
     /// neither is there.
     pub place: Option<TextPlace>,
+    /// The key that asks for the missing one. It has a place where the missing one has none.
+    pub(super) asked_by: Option<String>,
 }
 
 impl ConfigFault {
     /// A fault whose place in the file is not looked up yet.
     pub fn new(key: impl Into<String>, message: impl fmt::Display) -> ConfigFault {
-        ConfigFault { key: key.into(), message: message.to_string(), place: None }
+        ConfigFault {
+            key: key.into(),
+            message: message.to_string(),
+            place: None,
+            asked_by: None,
+        }
     }
 
     /// Whether the fault is that the key is not there.
@@ -66,7 +73,16 @@ pub(super) struct Faults(pub Vec<ConfigFault>, pub Facts);
 
 impl Faults {
     pub(super) fn add(&mut self, key: impl Into<String>, message: impl fmt::Display) {
-        let fault = ConfigFault::new(key, message);
+        self.push(ConfigFault::new(key, message));
+    }
+
+    /// Adds the fault of a key that is missing, and that another key asks for.
+    pub(super) fn add_asked(&mut self, key: &str, asked_by: String, message: impl fmt::Display) {
+        let asked_by = Some(asked_by);
+        self.push(ConfigFault { asked_by, ..ConfigFault::new(key, message) });
+    }
+
+    fn push(&mut self, fault: ConfigFault) {
         if !self.0.contains(&fault) {
             self.0.push(fault);
         }

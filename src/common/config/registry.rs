@@ -77,8 +77,14 @@ pub(super) fn check_registry(
         mapping.archives().any(|archive| matches!(archive.rules.rows, Rows::Registered(_)))
     };
     if let (None, false, Some(mapping)) = (registry, is_written, mappings.iter().find(needs)) {
-        faults.add(
+        let own = mapping.written.get("archive").and_then(|archive| archive.get("value"));
+        let asked_by = match own {
+            Some(_) => format!("mapping.{}.archive.value", mapping.name),
+            None => "archive.value".into(),
+        };
+        faults.add_asked(
             "registry",
+            asked_by,
             format!(
                 "is missing; mapping.{} has value = \"registry\": write [registry] with url = \
                  \"https://registry:8081\"",
@@ -122,6 +128,17 @@ mod tests {
         };
         assert_eq!(nested("json"), archive.fingerprint, "as before there was a choice");
         assert_ne!(nested("columns"), archive.fingerprint);
+    }
+
+    #[test]
+    fn a_registry_that_is_missing_has_the_place_of_the_key_that_asks_for_it() {
+        let of_all = text("", "value = \"registry\"");
+        let of_one = format!("{}archive = {{ value = \"registry\" }}\n", text("", ""));
+        for (text, place) in [(of_all, "line 7, column 1"), (of_one, "line 10, column 13")] {
+            let faults = Config::parse(&text, None).unwrap_err().to_string();
+            let want = format!("{place}: registry: is missing; mapping.m has");
+            assert!(faults.contains(&want), "{text}: {faults}");
+        }
     }
 
     #[test]

@@ -95,7 +95,8 @@ impl Faulty {
     #[must_use]
     pub fn placed(mut self, places: &KeyPlaces) -> Faulty {
         for fault in &mut self.0 {
-            fault.place = fault.place.or_else(|| places.find(&fault.key));
+            let asked = || places.find(fault.asked_by.as_deref()?);
+            fault.place = fault.place.or_else(|| places.find(&fault.key)).or_else(asked);
         }
         self.0.sort_by_key(|f| f.place.map(|p| (p.line, p.column)));
         self

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::clients::kafka::{take_identity, topics};
+use crate::clients::kafka::take_identity;
+use crate::clients::kafka::topics::{self, NotListed};
 use crate::common::config::Config;
 use crate::common::files;
 use crate::outside::cli::exit::{EX_CONFIG, EX_UNAVAILABLE};
@@ -34,6 +35,18 @@ pub struct Init {
     /// Write to this file, which must not exist; by default, write to standard output.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+}
+
+/// The exit code and the lines for brokers that do not list their topics.
+fn not_listed(error: &NotListed) -> (u8, String) {
+    let text = match error {
+        NotListed::NoContact(why) => format!(
+            "can't {why}\nThe addresses are those of --bootstrap, or of kafka.bootstrap_servers in \
+             the file of --kafka, which also says how to log in; init needs one broker that answers"
+        ),
+        NotListed::Failed(why) => format!("can't {why}"),
+    };
+    (EX_UNAVAILABLE, text)
 }
 
 impl Init {
@@ -82,7 +95,7 @@ impl Init {
         let Login { kafka, text, bootstrap } = login;
         take_identity(&kafka);
         let asked = topics::listed(&kafka);
-        let mut all = asked.map_err(|e| (EX_UNAVAILABLE, e.to_string()))?;
+        let mut all = asked.map_err(|e| not_listed(&e))?;
         all.retain(|(name, _)| !name.starts_with('_'));
         all.sort();
         let mut remarks = vec!["remove the topics that are not to be archived".to_string()];
@@ -117,5 +130,21 @@ impl Init {
         let sink = sink.map_err(|e| (EX_CONFIG, format!("{shown}: {e}")))?;
         sink.draft(self.bootstrap.clone(), self.root.clone())
             .map_err(|e| (EX_CONFIG, format!("{shown}: {e}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brokers_that_do_not_answer_are_named() {
+        let bootstrap = Some("127.0.0.1:1".to_string());
+        let init = Init { bootstrap, kafka: None, root: None, from_connect: None, output: None };
+        let (code, text) = init.draft_of_brokers().err().expect("nobody listens there");
+        assert_eq!(code, EX_UNAVAILABLE, "{text}");
+        for part in ["can't reach the brokers 127.0.0.1:1", "Is a broker up", "--bootstrap"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 }
