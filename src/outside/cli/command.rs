@@ -90,6 +90,9 @@ enum CliCommand {
     Repair(repair::Repair),
     /// Show where a record is: file, row and ledger entry, or the gap and its cause.
     ///
+    /// The exit code is 65 when the offset is not archived, or not yet, or when the archive is not
+    /// as it should be: the answer says which, and until which offset the partition is archived.
+    ///
     /// Example: alluvium where orders 3 1234567
     Where(locate::Where),
     /// Show what a file of the archive is: its ledger entry, its offsets, and whether the file has

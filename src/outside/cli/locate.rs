@@ -45,7 +45,8 @@ impl Where {
                 }
             }
             complain(&format!(
-                "no root {}has a ledger for partition {} of topic {:?}",
+                "no root {}has a ledger for partition {} of topic {:?}: nothing of it is archived \
+                 yet, or the topic has another name",
                 if roots.closed.is_empty() { "" } else { "that answers " },
                 self.partition,
                 self.topic
@@ -80,27 +81,7 @@ pub(super) async fn locate(
     if let Some(entry) = listing.entry_at(offset) {
         record(store, &place, entry, offset, &mut answer).await?;
     } else {
-        let (found, text) = match (listing.start(), listing.end()) {
-            (Some(start), _) if offset < start => (
-                "before_start",
-                format!(
-                    "the offset is before the start: this partition is archived from offset \
-                     {start} on"
-                ),
-            ),
-            (_, Some(end)) if end <= offset => (
-                "not_archived",
-                format!(
-                    "the offset is not archived yet: the ledger ends at offset {end}. Whether the \
-                     topic has the offset already, the brokers know, whom this command does not \
-                     ask: alluvium verify shows the ends of their logs"
-                ),
-            ),
-            _ => (
-                "no_entry",
-                "no entry names the offset: the ledger has a hole; run alluvium verify".into(),
-            ),
-        };
+        let (found, text) = absent(listing, offset, &mut answer);
         answer.value("found", found);
         answer.find(text);
     }
@@ -116,6 +97,44 @@ pub(super) async fn locate(
     let findings = listing.findings.iter().chain(&identity).chain(&unlisted);
     findings.for_each(|f| finding(f, &mut answer));
     Ok(Some(answer))
+}
+
+/// Why no entry has an offset: a word for programs, and a sentence for people.
+fn absent(
+    listing: &LedgerListing,
+    offset: Offset,
+    answer: &mut Answer,
+) -> (&'static str, String) {
+    let (start, end) = (listing.start(), listing.end());
+    answer.value("archived_from", start.map(|o| o.0));
+    answer.value("archived_until", end.map(|o| o.0));
+    match (start, end) {
+        (Some(start), _) if offset < start => (
+            "before_start",
+            format!(
+                "not archived: offset {offset} is before the start of the archive, which has this \
+                 partition from offset {start} on"
+            ),
+        ),
+        (_, Some(end)) if end <= offset => (
+            "not_archived",
+            format!(
+                "not archived yet: the archive of this partition ends before offset {end}. This \
+                 command does not ask the brokers whether the topic has the offset already: \
+                 alluvium verify shows the ends of their logs"
+            ),
+        ),
+        (None, None) if listing.findings.is_empty() => (
+            "not_archived",
+            "not archived yet: the ledger of this partition has no entry. alluvium verify shows \
+             the ends of the brokers' logs"
+                .into(),
+        ),
+        _ => (
+            "no_entry",
+            "no entry names the offset: the ledger has a hole; run alluvium verify".into(),
+        ),
+    }
 }
 
 async fn record(

@@ -126,3 +126,20 @@ async fn a_file_that_knows_its_offsets_is_preferred_to_text() {
         assert_eq!(answer.code, 0, "{text}");
     }
 }
+
+#[tokio::test]
+async fn an_offset_that_is_not_archived_is_told_so() {
+    let archive = SampleArchive::new().await;
+    let tp = TopicPartition { topic: "begun".into(), partition: 0 };
+    let _ = archive.entry(&tp, EntryKind::Genesis, (5, 5), Vec::new()).await;
+    for (offset, found, said) in [
+        (3, "before_start", "has this partition from offset 5 on"),
+        (9, "not_archived", "not archived yet: the archive of this partition ends before offset 5"),
+    ] {
+        let answer = locate(&archive.store, "begun", 0, offset).await.unwrap().unwrap();
+        let text = answer.lines.join("\n");
+        assert!(answer.code == 65 && text.contains(said), "{offset}: {text}");
+        assert_eq!(answer.values["found"], found, "{text}");
+        assert_eq!(answer.values["archived_until"], 5, "{text}");
+    }
+}
