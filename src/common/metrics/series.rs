@@ -81,7 +81,9 @@ pub(super) const COUNT_LATENCY: Text = (
     "alluvium_count_latency_seconds",
     "From the end of a window until its final counts are published; one observation for each \
      window and partition of the partials topic (of the source topic with scope = \"partition\"). \
-     No record of the window is newer than its end.",
+     No record of the window is newer than its end: from a record's timestamp until its count is \
+     published, it takes as long, and what was left of the window. Mappings that do not count have \
+     no series.",
 );
 pub(super) const TRANSACTION_RECORDS: Text =
     ("alluvium_transaction_records", "Offsets whose results one committed transaction carries.");

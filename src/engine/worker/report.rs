@@ -51,6 +51,10 @@ impl PartitionSinks {
         let labels = [self.role.mapping.as_str(), self.role.label()];
         metrics.records.with_label_values(&labels).inc_by(tally.records);
         metrics.bytes.with_label_values(&labels).inc_by(tally.bytes);
+        // A mapping that does not count has no series of counts, not even one of 0.
+        if self.role.count.is_none() {
+            return;
+        }
         metrics.words.with_label_values(&labels[..1]).inc_by(tally.words);
         metrics.lossy_values.with_label_values(&labels[..1]).inc_by(tally.lossy);
         metrics.untimed.with_label_values(&labels[..1]).inc_by(tally.untimed);

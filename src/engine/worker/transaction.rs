@@ -304,7 +304,8 @@ impl Worker {
             let Some(owned) = self.owned.get_mut(&transfer.tp) else { continue };
             let (sinks, metrics) = (&mut owned.sinks, &self.env.metrics);
             sinks.last_commit = (self.env.clock)().instant;
-            if transfer.with_results {
+            // A mapping that does not count has no series of counts, not even one of 0.
+            if transfer.with_results && sinks.role.count.is_some() {
                 let partials = sinks.role.publishes_partials();
                 let published = if partials { &metrics.partials } else { &metrics.results };
                 published.with_label_values(&[&sinks.role.mapping]).inc_by(transfer.sent);
@@ -313,8 +314,17 @@ impl Worker {
                 for end in sinks.results.final_ends(now) {
                     latency.observe(seconds_between(end, committed));
                 }
+            }
+            if transfer.with_results {
                 sinks.results.published(now);
             }
+        }
+        let counts = |t: &Transfer| {
+            let owned = self.owned.get(&t.tp);
+            owned.is_some_and(|owned: &OwnedPartition| owned.sinks.role.count.is_some())
+        };
+        if !transfers.iter().any(counts) {
+            return;
         }
         let counted = transfers.iter().filter(|t| t.with_results);
         let records = counted.map(|t| t.plan.results.from.0.abs_diff(t.plan.results.to.0));
