@@ -12,4 +12,5 @@ mod partials;
 mod schemas;
 mod stopping;
 mod topics;
+mod uncounted;
 mod world;
