@@ -106,9 +106,9 @@ enum CliCommand {
     /// version 3 cannot read them otherwise. Examples: alluvium ddl orders --engine spark; alluvium
     /// ddl orders --engine duckdb --root file:///srv/copy --counts
     Ddl(ddl::Ddl),
-    /// Write man pages and completions, or print the JSON Schema of configuration files.
+    /// For those who make packages: write man pages and completions, or print the JSON Schema.
     ///
-    /// Packages already contain all of them.
+    /// Packages already contain all of them, and nobody needs the command to run a daemon.
     #[command(subcommand)]
     #[command(hide = true)]
     Generate(generate::Generate),

@@ -239,8 +239,9 @@ impl Clients {
         tracing::warn!(
             code = "AL202",
             root = self.url,
-            "the NameNode does not answer: its connection is given up, and a new one asks {asked} \
-             first"
+            "the NameNode does not answer: its connection is given up, a new one asks {asked} \
+             first, and files of this root wait until one answers. If this line repeats, the \
+             NameNode hangs or is overloaded"
         );
     }
 
