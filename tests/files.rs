@@ -205,6 +205,12 @@ fn check_reads_the_shipped_files() {
     assert_eq!(wrong.status.code(), Some(64));
 }
 
+/// The section EXIT STATUS of a manual page.
+fn exit_status(page: &str) -> &str {
+    let section = page.split(".SH \"EXIT STATUS\"").nth(1).expect("a section EXIT STATUS");
+    section.split("\n.SH").next().unwrap_or_default()
+}
+
 /// What an operator looks for in a manual page, without a network.
 #[test]
 fn manual_pages_have_all_sections() {
@@ -212,7 +218,8 @@ fn manual_pages_have_all_sections() {
     let program = env!("CARGO_BIN_EXE_alluvium");
     let made = Command::new(program).args(["generate", "package"]).arg(dir.path()).status();
     assert!(made.unwrap().success());
-    let mut pages = 0;
+    let main = std::fs::read_to_string(dir.path().join("man/alluvium.1")).unwrap();
+    let (mut pages, all_codes) = (0, exit_status(&main));
     for page in std::fs::read_dir(dir.path().join("man")).unwrap() {
         let path = page.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
@@ -223,12 +230,21 @@ fn manual_pages_have_all_sections() {
         };
         if name == "alluvium.toml.5" {
             assert!(has("[archive.roll]") && text.contains("max_files_per_day"), "{name}");
+            for section in ["FILES", "EXAMPLES", "SEE ALSO"] {
+                assert!(has(section), "{name} has no section {section}");
+            }
+            for change in ["a change needs a restart", "a change needs a reload"] {
+                assert!(text.contains(change), "{name}: {change}");
+            }
             continue;
         }
         pages += 1;
         for section in ["EXIT STATUS", "FILES", "ENVIRONMENT", "SEE ALSO"] {
             assert!(has(section), "{name} has no section {section}");
         }
+        let codes = exit_status(&text);
+        let of_all = name != "alluvium.1" && codes == all_codes;
+        assert!(!of_all, "{name} has the exit codes of all commands: add them to exit.rs");
         // A command of commands is shown by these.
         assert!(has("EXAMPLES") || name == "alluvium-generate.1", "{name} has no examples");
     }

@@ -1,7 +1,7 @@
 //! Exit codes, as sysexits(3) has them.
 
 /// The codes, and what they mean to whoever reads a manual page.
-pub const MEANINGS: [(u8, &str); 6] = [
+const MEANINGS: [Meaning; 6] = [
     (0, "All went well."),
     (
         1,
@@ -31,6 +31,154 @@ pub const MEANINGS: [(u8, &str); 6] = [
          of all mappings, refuse the login with the settings and secrets.",
     ),
 ];
+
+/// A code, and what it means to whoever reads a manual page.
+type Meaning = (u8, &'static str);
+
+const WELL: Meaning = (0, "All went well.");
+const HALTED: Meaning = (1, "The command could not begin.");
+const UNWRITTEN: Meaning = (1, "The files could not be written.");
+const WRONG_USE: Meaning = (EX_USAGE, "The command was used wrongly.");
+const FAULTS: Meaning = (EX_CONFIG, "The configuration has faults.");
+const SOME_ROOTS: Meaning = (
+    EX_UNAVAILABLE,
+    "A root could not be looked at, and the command has found no problem in the others.",
+);
+const NO_DAEMON: Meaning = (EX_UNAVAILABLE, "No daemon answers.");
+
+/// The codes that each command can give, by the command's name.
+const OF_COMMANDS: [(&str, &[Meaning]); 16] = [
+    (
+        "run",
+        &[
+            WELL,
+            MEANINGS[1],
+            WRONG_USE,
+            (
+                EX_UNAVAILABLE,
+                "The brokers, or the stores of all mappings, could not be reached at the start, or \
+                 denied a permission there; or another process listens on the port of \
+                 daemon.listen.",
+            ),
+            MEANINGS[5],
+        ],
+    ),
+    (
+        "check",
+        &[
+            WELL,
+            HALTED,
+            WRONG_USE,
+            (EX_UNAVAILABLE, "With --live: something would not work."),
+            FAULTS,
+        ],
+    ),
+    (
+        "init",
+        &[
+            WELL,
+            WRONG_USE,
+            (EX_UNAVAILABLE, "No broker answers, or none takes this client."),
+            (
+                EX_CONFIG,
+                "What was to be read has faults or can't be read, or the output was not written.",
+            ),
+        ],
+    ),
+    (
+        "status",
+        &[
+            WELL,
+            WRONG_USE,
+            (EX_DATAERR, "A partition is stopped, or a topic is missing."),
+            (EX_UNAVAILABLE, "No daemon answers, or no broker answers the daemon."),
+            FAULTS,
+        ],
+    ),
+    ("pause", &[WELL, WRONG_USE, NO_DAEMON, FAULTS]),
+    ("resume", &[WELL, WRONG_USE, NO_DAEMON, FAULTS]),
+    ("roll", &[WELL, WRONG_USE, NO_DAEMON, FAULTS]),
+    (
+        "verify",
+        &[
+            WELL,
+            HALTED,
+            WRONG_USE,
+            (EX_DATAERR, "Something is missing, foreign or damaged, or a partition is stopped."),
+            (
+                EX_UNAVAILABLE,
+                "A root could not be looked at, or the brokers do not answer, and the command has \
+                 found no problem otherwise.",
+            ),
+            FAULTS,
+        ],
+    ),
+    (
+        "recount",
+        &[
+            WELL,
+            HALTED,
+            WRONG_USE,
+            (EX_DATAERR, "The count of a word differs, or a file is damaged."),
+            SOME_ROOTS,
+            FAULTS,
+        ],
+    ),
+    (
+        "repair",
+        &[
+            WELL,
+            HALTED,
+            WRONG_USE,
+            (EX_DATAERR, "A partition can't be repaired, or needs a choice."),
+            (EX_UNAVAILABLE, "A root could not be looked at, or the brokers do not answer."),
+            FAULTS,
+        ],
+    ),
+    (
+        "where",
+        &[
+            WELL,
+            HALTED,
+            (EX_USAGE, "The command was used wrongly, or nothing of the partition is archived."),
+            (EX_DATAERR, "The offset is not archived, or not yet, or its archive is damaged."),
+            SOME_ROOTS,
+            FAULTS,
+        ],
+    ),
+    (
+        "explain",
+        &[
+            WELL,
+            HALTED,
+            (EX_USAGE, "The command was used wrongly, or the file is none of an archive."),
+            (EX_DATAERR, "The file is missing, foreign or damaged."),
+            SOME_ROOTS,
+            FAULTS,
+        ],
+    ),
+    (
+        "ddl",
+        &[
+            WELL,
+            HALTED,
+            (EX_USAGE, "The command was used wrongly, or there is no such table."),
+            (EX_DATAERR, "A schema that the root keeps is damaged."),
+            (EX_UNAVAILABLE, "The registry, or the root, does not answer."),
+            FAULTS,
+        ],
+    ),
+    ("generate", &[WELL, UNWRITTEN, WRONG_USE]),
+    ("generate-package", &[WELL, UNWRITTEN, WRONG_USE]),
+    ("generate-schema", &[WELL, WRONG_USE]),
+];
+
+/// The codes of the manual page of one command; those of all commands for the page of the program.
+pub fn meanings_of(page: &str) -> Vec<Meaning> {
+    let command = page.strip_prefix("alluvium-").unwrap_or_default();
+    let own = OF_COMMANDS.iter().find(|(name, _)| *name == command);
+    own.map_or(&MEANINGS[..], |(_, codes)| *codes).to_vec()
+}
 
 /// Wrong usage.
 pub const EX_USAGE: u8 = 64;

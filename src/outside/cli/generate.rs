@@ -10,7 +10,7 @@ use clap_complete::Shell;
 use clap_mangen::roff::{Roff, bold, italic, roman};
 
 use crate::common::config::{json_schema, reference_tables};
-use crate::outside::cli::exit::MEANINGS;
+use crate::outside::cli::exit::meanings_of;
 use crate::outside::cli::output::{complain, say};
 
 const FILES: [(&str, &str); 2] = [
@@ -68,6 +68,20 @@ const FIRST_STEPS: &str = "alluvium init --bootstrap broker1:9092 --root \
                            --config alluvium.toml; alluvium run --config alluvium.toml; alluvium \
                            status";
 
+/// The example of alluvium.toml(5).
+const SMALL: &str = "\
+[kafka]
+bootstrap_servers = \"broker1:9092,broker2:9092\"
+group_id = \"archiver\"
+[archive]
+root = \"hdfs://namenode:8020/data\"
+[mapping.lines]
+topics = [\"lines\"]
+[mapping.lines.wordcount]
+output_topic = \"lines-counts\"
+window = \"10s\"
+";
+
 /// The text of a command without its examples, and these, each a command line.
 fn without_examples(about: &str) -> (String, Vec<String>) {
     let begin = ["Examples: ", "Example: "].iter().find_map(|word| about.split_once(word));
@@ -89,8 +103,8 @@ fn take_examples(command: Command, page: &str, all: &mut BTreeMap<String, Vec<St
     })
 }
 
-/// What all pages have behind what clap says.
-fn sections(examples: &[String]) -> Roff {
+/// What all pages have behind what clap says. `name`: of the page, which the exit codes depend on.
+fn sections(name: &str, examples: &[String]) -> Roff {
     let mut page = Roff::new();
     if !examples.is_empty() {
         let _ = page.control("SH", ["EXAMPLES"]);
@@ -100,7 +114,7 @@ fn sections(examples: &[String]) -> Roff {
         let _ = page.text([roman(example)]).control("fi", []).control("RE", []);
     }
     let _ = page.control("SH", ["EXIT STATUS"]);
-    for (code, meaning) in MEANINGS {
+    for (code, meaning) in meanings_of(name) {
         let _ = page.control("TP", []).text([bold(code.to_string())]).text([roman(meaning)]);
     }
     let _ = page.control("SH", ["FILES"]);
@@ -126,7 +140,10 @@ fn reference_page(commands: &Command) -> Roff {
     let _ =
         page.control("SH", ["NAME"]).text([roman("alluvium.toml - configuration of alluvium(1)")]);
     let about = "The file is TOML. alluvium check reports all of its faults at once. Durations are \
-                 written as \"2s\", \"10m\" or \"1h 30m\", sizes as \"128MiB\" or \"1GB\".";
+                 written as \"2s\", \"10m\" or \"1h 30m\", sizes as \"128MiB\" or \"1GB\". A key \
+                 whose change needs a reload is taken at SIGHUP (systemctl reload alluvium). One \
+                 whose change needs a restart stays as it was until the daemon is started again; \
+                 the reload names it.";
     let _ = page.control("SH", ["DESCRIPTION"]).text([roman(about)]);
     for table in reference_tables() {
         let _ = page.control("SH", [&*format!("[{}]", table.name)]).text([roman(table.about)]);
@@ -138,11 +155,35 @@ fn reference_page(commands: &Command) -> Roff {
             });
             let example = key.example.map(|value| format!("; for example {value}"));
             let [default, example] = [default, example].map(Option::unwrap_or_default);
-            let kind = format!("{}{default}{example}.", key.kind);
+            let change = match key.change {
+                "nothing" => "a change needs nothing".to_string(),
+                needed => format!("a change needs a {needed}"),
+            };
+            let kind = format!("{}{default}{example}; {change}.", key.kind);
             let _ = page.text([italic(kind), roman(format!(" {}", key.words))]);
         }
     }
+    end_of_reference(&mut page);
     page
+}
+
+/// What stands behind the keys of alluvium.toml(5).
+fn end_of_reference(page: &mut Roff) {
+    let _ = page.control("SH", ["FILES"]);
+    let example = "/usr/share/doc/alluvium/examples/alluvium.toml";
+    let of_example = (example, "An example with all keys, which says what each of them does.");
+    for (file, what) in FILES.into_iter().chain([of_example]) {
+        let _ = page.control("TP", []).text([italic(file)]).text([roman(what)]);
+    }
+    let about = "One topic is archived in HDFS, and its words are counted:";
+    let _ = page.control("SH", ["EXAMPLES"]).text([roman(about)]);
+    let _ = page.control("PP", []).control("RS", ["4"]).control("nf", []);
+    for line in SMALL.lines() {
+        let _ = page.text([roman(line)]);
+    }
+    let _ = page.control("fi", []).control("RE", []);
+    let see = "alluvium(1), alluvium-check(1), alluvium-init(1), alluvium-run(1), https://toml.io";
+    let _ = page.control("SH", ["SEE ALSO"]).text([roman(see)]);
 }
 
 /// Lets long addresses be broken, where troff would warn that it can't break a line.
@@ -166,7 +207,7 @@ fn write(commands: Command, directory: &Path) -> std::io::Result<()> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let of_page = examples.get(&name).map_or(&[][..], Vec::as_slice);
         let mut page = OpenOptions::new().append(true).open(&path)?;
-        page.write_all(sections(of_page).to_roff().as_bytes())?;
+        page.write_all(sections(&name, of_page).to_roff().as_bytes())?;
     }
     let reference = with_breaks(&reference_page(&command).to_roff());
     std::fs::write(man.join("alluvium.toml.5"), reference)?;
@@ -179,10 +220,20 @@ fn write(commands: Command, directory: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::common::config::Config;
 
     #[test]
     fn long_addresses_can_be_broken() {
         assert_eq!(with_breaks("https://host/a/blob/b"), "https://host/a\\:/blob/b");
+    }
+
+    #[test]
+    fn the_example_of_a_configuration_has_no_fault() {
+        let faults = Config::parse(SMALL, Some("i")).err();
+        assert!(faults.is_none(), "{}", faults.map(|f| f.to_string()).unwrap_or_default());
+        let mut page = Roff::new();
+        end_of_reference(&mut page);
+        assert!(page.to_roff().contains("[mapping.lines.wordcount]"));
     }
 
     #[test]
