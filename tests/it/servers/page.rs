@@ -41,6 +41,15 @@ const FAINT: &str = r"
   return faint.join(', ');
 })()";
 
+/// By how many pixels the first table with a name of a topic of 240 characters is wider than its
+/// box.
+const LONG_NAME: &str = r"
+(() => {
+  document.querySelector('tbody th').textContent = 'topic_'.repeat(40);
+  const box = document.querySelector('.scroll');
+  return box.scrollWidth - box.clientWidth;
+})()";
+
 pub(crate) fn the_page_in_a_browser(cluster: &Cluster) {
     let (name, topic) = ("page", "page-in");
     cluster.create_topic(topic, 2);
@@ -84,6 +93,7 @@ pub(crate) fn the_page_in_a_browser(cluster: &Cluster) {
         assert_eq!(browser.ask(FAINT), "", "{look}: too faint to read");
         let beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
         assert_eq!(browser.ask(beyond), 0, "{look}: wider than its window");
+        assert_eq!(browser.ask(LONG_NAME), 0, "{look}: a table is wider than its box");
         let ground = browser.ask("getComputedStyle(document.body).backgroundColor");
         assert_eq!(
             ground.as_str().unwrap().starts_with("rgb(24"),
