@@ -39,12 +39,7 @@ pub struct ConfigFault {
 impl ConfigFault {
     /// A fault whose place in the file is not looked up yet.
     pub fn new(key: impl Into<String>, message: impl fmt::Display) -> ConfigFault {
-        ConfigFault {
-            key: key.into(),
-            message: message.to_string(),
-            place: None,
-            asked_by: None,
-        }
+        ConfigFault { key: key.into(), message: message.to_string(), place: None, asked_by: None }
     }
 
     /// Whether the fault is that the key is not there.

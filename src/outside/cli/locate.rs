@@ -100,11 +100,7 @@ pub(super) async fn locate(
 }
 
 /// Why no entry has an offset: a word for programs, and a sentence for people.
-fn absent(
-    listing: &LedgerListing,
-    offset: Offset,
-    answer: &mut Answer,
-) -> (&'static str, String) {
+fn absent(listing: &LedgerListing, offset: Offset, answer: &mut Answer) -> (&'static str, String) {
     let (start, end) = (listing.start(), listing.end());
     answer.value("archived_from", start.map(|o| o.0));
     answer.value("archived_until", end.map(|o| o.0));

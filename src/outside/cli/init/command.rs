@@ -141,7 +141,7 @@ mod tests {
     fn brokers_that_do_not_answer_are_named() {
         let bootstrap = Some("127.0.0.1:1".to_string());
         let init = Init { bootstrap, kafka: None, root: None, from_connect: None, output: None };
-        let (code, text) = init.draft_of_brokers().err().expect("nobody listens there");
+        let (code, text) = init.draft_of_brokers().expect_err("nobody listens there");
         assert_eq!(code, EX_UNAVAILABLE, "{text}");
         for part in ["can't reach the brokers 127.0.0.1:1", "Is a broker up", "--bootstrap"] {
             assert!(text.contains(part), "{part}: {text}");
