@@ -18,6 +18,7 @@ mod large;
 mod learned;
 mod lines;
 mod nested;
+mod orders;
 mod parquet;
 #[cfg(test)]
 pub(crate) mod read_back;

@@ -26,6 +26,7 @@ use crate::clients::encode::chunks::{Chunks, LARGE, SMALL};
 use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::large::Column;
 use crate::clients::encode::learned::Learned;
+use crate::clients::encode::orders::with_orders_of_types;
 use crate::clients::encode::rows::{Builder, VERSION};
 use crate::clients::encode::zstd_levels::{extra_bytes, level_of};
 use crate::pure::layout::format::{FormatOptions, ParquetCodec};
@@ -389,8 +390,12 @@ impl<B: Builder> File<B> {
             let pair = KeyValue::new(format!("alluvium.{name}"), value.clone());
             self.writer.append_key_value_metadata(pair);
         }
-        let _ = self.writer.finish()?;
         self.drain_bytes(give);
+        let _ = self.writer.finish()?;
+        let columns = self.writer.schema_descr().num_columns();
+        let mut footer = Vec::new();
+        self.drain_bytes(&mut |piece| footer.push(piece));
+        with_orders_of_types(footer, columns).into_iter().for_each(give);
         Ok(())
     }
 }

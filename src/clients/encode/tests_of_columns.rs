@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use ::parquet::basic::ColumnOrder;
+use ::parquet::file::reader::{FileReader as _, SerializedFileReader};
 use serde_json::json;
 
 use crate::clients::encode::chunks::LARGE;
@@ -69,6 +71,19 @@ fn every_type_stands_in_parquet_as_it_was() {
         let kept = got[0].get("value").and_then(|v| v.as_str());
         assert_eq!(kept, value.map(|_| VALUE));
     }
+}
+
+/// Hive fails at a date behind a number of another order.
+#[test]
+fn each_column_of_parquet_has_the_order_of_its_type() {
+    let records = [record(3, None, Some(VALUE.as_bytes()), &[])];
+    let file = encode(Format::Parquet(ParquetCodec::Zstd), &typed(None), &records);
+    let reader = SerializedFileReader::new(bytes::Bytes::from(file)).unwrap();
+    let file = reader.metadata().file_metadata();
+    let orders = file.column_orders().unwrap();
+    assert_eq!(orders.len(), file.schema_descr().num_columns());
+    let of_type = |order: &ColumnOrder| matches!(order, ColumnOrder::TYPE_DEFINED_ORDER(_));
+    assert!(orders.iter().all(of_type), "{orders:?}");
 }
 
 /// Whoever reads lines finds the columns beside the coordinates, each with its type.
