@@ -18,6 +18,11 @@ public class ParseByHive {
             if (statement.isBlank()) {
                 continue;
             }
+            if (statement.strip().startsWith("SET ")) {
+                // This is no statement of the language, but one of Hive's shells.
+                System.out.println("parsed SET");
+                continue;
+            }
             try {
                 new ParseDriver().parse(statement, new Context(settings));
                 System.out.println("parsed " + statement.trim().split("\\s")[0]);

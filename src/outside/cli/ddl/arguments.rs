@@ -159,7 +159,8 @@ impl TableOf<'_> {
         let name = self.name.map_or_else(|| plain(&topic) + suffix, String::from);
         let root = self.root.map_or_else(|| archive.root.url(), String::from);
         let root = root.trim_end_matches('/').into();
-        Ok(Table { name, topic, root, path, columns, format })
+        let has_values = !template.sources().is_empty();
+        Ok(Table { name, topic, root, path, has_values, columns, format })
     }
 
     /// The archive of the table's files, and the topic.
@@ -250,6 +251,21 @@ archive = { codec = "lz4", path = "{topic}" }
 [mapping.packed_rows]
 topics = ["pr"]
 archive = { format = "avro", codec = "zstandard", path = "{topic}" }
+[mapping.values]
+topics = ["v"]
+[mapping.values.archive]
+format = "avro"
+codec = "deflate"
+path = "{topic}/kind={field:kind}"
+columns = { orderId = "int64", price = "decimal(9,2)", at = "timestamp", day = "date" }
+[mapping.prices]
+topics = ["pc"]
+[mapping.prices.archive]
+format = "jsonl"
+codec = "zstd"
+path = "{topic}"
+raw_value = false
+columns = { price = "decimal(20,2)" }
 [mapping.none]
 topics = ["n"]
 archive = false
@@ -311,6 +327,8 @@ wordcount = { output_topic = "nc", archive = false }
             "packed --engine trino",
             "packed_rows --engine hive",
             "packed_rows --engine trino",
+            "values --engine hive",
+            "prices --engine hive",
         ] {
             all.push_str(&format!("-- {arguments}\n{}\n", ddl(arguments).unwrap()));
         }

@@ -49,10 +49,26 @@ impl ColumnKind {
 
     /// Whether a value of it, or a part of one, is of this kind.
     pub(super) fn has(&self, kind: Kind) -> bool {
+        self.any(&|own| own == kind)
+    }
+
+    /// Whether this is true of a value of it, or of a part of one.
+    pub(super) fn any(&self, is: &dyn Fn(Kind) -> bool) -> bool {
         match self {
-            ColumnKind::Flat(own) => *own == kind,
-            ColumnKind::Struct(fields) => fields.iter().any(|(_, of)| of.has(kind)),
-            ColumnKind::List(of) | ColumnKind::Map(of) => of.has(kind),
+            ColumnKind::Flat(own) => is(*own),
+            ColumnKind::Struct(fields) => fields.iter().any(|(_, of)| of.any(is)),
+            ColumnKind::List(of) | ColumnKind::Map(of) => of.any(is),
+        }
+    }
+
+    /// Whether this is true of the name of a part.
+    pub(super) fn has_name(&self, is: &dyn Fn(&str) -> bool) -> bool {
+        match self {
+            ColumnKind::Flat(_) => false,
+            ColumnKind::Struct(fields) => {
+                fields.iter().any(|(name, of)| is(name) || of.has_name(is))
+            }
+            ColumnKind::List(of) | ColumnKind::Map(of) => of.has_name(is),
         }
     }
 }

@@ -25,6 +25,8 @@ pub(in crate::outside::cli) struct Table {
     /// The URL of the root, without a slash at its end.
     pub(super) root: String,
     pub(super) path: TablePath,
+    /// Names of directories come from records.
+    pub(super) has_values: bool,
     pub(super) columns: Vec<TableColumn>,
     pub(in crate::outside::cli) format: Format,
 }
@@ -210,12 +212,12 @@ impl Table {
     }
 
     /// Whether a column has any JSON, inside of JSON lines.
-    fn has_json(&self) -> bool {
+    pub(super) fn has_json(&self) -> bool {
         self.columns.iter().any(|c| c.kind.has(Kind::Json))
     }
 
     /// The columns, one a line; `extra` are the partitions where the engine lists them too.
-    fn columns(&self, engine: Engine, extra: &[String]) -> String {
+    pub(super) fn columns(&self, engine: Engine, extra: &[String]) -> String {
         let own = self.columns.iter().map(|c| {
             let kind = self.kind_for(engine, &c.kind);
             let times = match engine {
@@ -233,21 +235,25 @@ impl Table {
     }
 
     /// What the engine may lack for the files' codec, as a comment.
-    fn about_codec(&self, engine: Engine) -> &'static str {
+    pub(super) fn about_codec(&self, engine: Engine) -> &'static str {
         let is_lz4 = matches!(self.format, Format::Parquet(ParquetCodec::Lz4));
         let is_avro_zstd = matches!(self.format, Format::Avro(AvroCodec::Zstandard));
         match engine {
+            Engine::Hive if self.is_zstd() && !self.is_typed() => {
+                "-- The files are compressed with zstd, which Hive reads only where the native \
+                 library of Hadoop\n-- has zstd. Files of the codec gzip need no library.\n"
+            }
             Engine::Hive if self.is_zstd() => {
                 "-- The files are compressed with zstd, which Hive 3 reads only where the native \
                  library\n-- of Hadoop has zstd. Files of the codec gzip need no library.\n"
             }
             Engine::Hive if is_lz4 => {
-                "-- The files are compressed with lz4 (LZ4_RAW), which Hive 3 does not read. It \
-                 reads files\n-- of the codec gzip.\n"
+                "-- The files are compressed with lz4 (LZ4_RAW), which Hive 4 reads, and Hive 3 \
+                 does not. Both read\n-- files of the codec gzip.\n"
             }
             Engine::Hive if is_avro_zstd => {
-                "-- The files are compressed with zstandard, which the Avro of Hive 3 does not \
-                 know. It reads\n-- files of the codecs deflate and snappy.\n"
+                "-- The files are compressed with zstandard, which Hive 4 reads, and Hive 3 does \
+                 not. Both read\n-- files of the codecs deflate and snappy.\n"
             }
             Engine::Spark if is_lz4 => {
                 "-- The files are compressed with lz4 (LZ4_RAW), which Spark 4.0 reads, and Spark \
@@ -263,46 +269,6 @@ impl Table {
             }
             _ => "",
         }
-    }
-
-    fn hive(&self, partitions: &[String]) -> String {
-        let engine = Engine::Hive;
-        let name = engine.quoted(&self.name);
-        let mut text = String::from(self.about_codec(engine));
-        let columns = if self.has_json() {
-            text.push_str(
-                "-- No reader of JSON lines that Hive has can read a value that is an object, so \
-                 a row has its\n-- whole line: get_json_object(`line`, '$.value') is the value, \
-                 '$.offset' the offset.\n",
-            );
-            String::from("  `line` STRING")
-        } else {
-            self.columns(engine, &[])
-        };
-        let _ = writeln!(text, "CREATE EXTERNAL TABLE {name} (\n{columns}\n)");
-        if !partitions.is_empty() {
-            let all = partitions.iter().map(|p| format!("{} STRING", engine.quoted(p)));
-            let _ = writeln!(text, "PARTITIONED BY ({})", all.collect::<Vec<_>>().join(", "));
-        }
-        text.push_str(match self.format {
-            Format::Parquet(_) => "STORED AS PARQUET\n",
-            Format::Avro(_) => "STORED AS AVRO\n",
-            Format::JsonLines(_) if !self.has_json() => {
-                "ROW FORMAT SERDE 'org.apache.hive.hcatalog.data.JsonSerDe'\nSTORED AS TEXTFILE\n"
-            }
-            // Hive's own format of lines would end a value at a control character, and has a word
-            // for null.
-            Format::JsonLines(_) | Format::Text(_) => {
-                "ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.RegexSerDe'\n\
-                 WITH SERDEPROPERTIES ('input.regex' = '(?s)^(.*)$')\nSTORED AS TEXTFILE\n"
-            }
-        });
-        let _ = writeln!(text, "LOCATION {};", literal(engine, &self.location()));
-        if !partitions.is_empty() {
-            let _ = writeln!(text, "-- Again whenever there are new directories:");
-            let _ = writeln!(text, "MSCK REPAIR TABLE {name};");
-        }
-        text
     }
 
     fn spark(&self, partitions: &[String]) -> String {

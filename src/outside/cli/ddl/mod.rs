@@ -4,6 +4,7 @@ mod arguments;
 mod columns;
 mod engines;
 mod failure;
+mod hive;
 mod registered;
 
 pub(super) use arguments::{Ddl, TableOf};
