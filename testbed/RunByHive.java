@@ -1,4 +1,7 @@
 import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
+import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.util.ArrayList;
@@ -10,7 +13,8 @@ import org.apache.hadoop.hive.conf.HiveConf;
 import org.apache.hadoop.hive.metastore.api.FieldSchema;
 import org.apache.hadoop.hive.ql.DriverFactory;
 import org.apache.hadoop.hive.ql.IDriver;
-import org.apache.hadoop.hive.ql.processors.SetProcessor;
+import org.apache.hadoop.hive.ql.processors.CommandProcessor;
+import org.apache.hadoop.hive.ql.processors.CommandProcessorFactory;
 import org.apache.hadoop.hive.ql.session.SessionState;
 import org.apache.hadoop.hive.serde2.FetchFormatter;
 import org.apache.hadoop.hive.serde2.objectinspector.ObjectInspector;
@@ -101,14 +105,16 @@ public class RunByHive {
     }
 
     private static Map<String, Object> answer(String statement) {
-        if (statement.toUpperCase().startsWith("SET ")) {
-            // This is no statement of the language, but one of its shells.
-            try {
-                new SetProcessor().run(statement.substring(4).strip());
+        try {
+            // Settings are no statements of the language: shells know them.
+            CommandProcessor command = CommandProcessorFactory.getForHiveCommand(
+                statement.split("\\s+"), SessionState.get().getConf());
+            if (command != null) {
+                command.run(statement.substring(statement.indexOf(' ') + 1).strip());
                 return null;
-            } catch (Exception fault) {
-                return Map.of("failed", statement, "why", fault.toString());
             }
+        } catch (Exception fault) {
+            return Map.of("failed", statement, "why", fault.toString());
         }
         IDriver driver = DriverFactory.newDriver(SessionState.get().getConf());
         try {
@@ -143,8 +149,7 @@ public class RunByHive {
         String place = Files.createDirectories(java.nio.file.Path.of(arguments[0])).toString();
         System.setProperty("derby.system.home", place);
         SessionState.start(new SessionState(settings(place)));
-        // Hive prints there, too.
-        java.io.PrintStream out = System.out;
+        PrintStream out = new PrintStream(new FileOutputStream(FileDescriptor.out), false, "UTF-8");
         for (String statement : text.replaceAll("(?m)^--.*$", "").split(";\\s*(\n|$)")) {
             if (!statement.isBlank()) {
                 Map<String, Object> answer = answer(statement.strip());

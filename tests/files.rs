@@ -312,7 +312,7 @@ fn unmarked(example: &Example) -> Option<String> {
     let by: &[&str] = match &*example.language {
         "sh" | "bash" => &["sh"],
         "python" => &["python", "spark"],
-        "sql" => &["duckdb", "spark", "trino"],
+        "sql" => &["duckdb", "spark", "trino", "hive"],
         _ => return None,
     };
     let is_right = match &example.mark {

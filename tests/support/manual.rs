@@ -19,8 +19,8 @@ pub struct Example {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Mark {
     None,
-    /// By what the block is run (`sh`, `python`, `duckdb`, `spark`, `trino`), and what it must
-    /// print.
+    /// By what the block is run (`sh`, `python`, `duckdb`, `spark`, `trino`, `hive`), and what it
+    /// must print.
     Run {
         by: String,
         prints: Option<String>,

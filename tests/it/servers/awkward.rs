@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::config_with_local_root;
+use super::hive::hive_reads_bytes;
 use super::readers::python;
 use super::trino::trino_reads_bytes;
 use super::unfit::{SPARK_SESSION, sparks};
@@ -437,6 +438,7 @@ pub(crate) fn every_byte_by_other_readers(cluster: &Cluster) {
         }
     }
     trino_reads_bytes(cluster, &home, &expected_file, &|mapping| view("trino", mapping, "x", &[]));
+    hive_reads_bytes(cluster, &home, &expected_file, &|mapping| view("hive", mapping, "x", &[]));
     if std::env::var_os("ALLUVIUM_HIVE").is_some() {
         by_hive(cluster, &root.join("awkward-hive"), &expected["awkward-hive"]);
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::config_with_local_root;
+use super::hive::{AskedOfHive, hive_answers};
 use super::readers::read_by_python;
 use super::trino::{Asked, trino_answers};
 use super::unfit::spark_answers;
@@ -183,14 +184,15 @@ pub(crate) fn every_encoding_is_read(cluster: &Cluster) {
         read_by_spark(&with, root.to_str().unwrap());
     }
     read_by_trino(cluster, file.to_str().unwrap());
+    run_by_hive(cluster, &home);
     if std::env::var_os("ALLUVIUM_HIVE").is_some() {
         read_by_hive(cluster, &root.join("hive-in"));
         statements_are_parsed(cluster);
     }
 }
 
-/// Hive itself is not there, and Trino runs the statements of some tables; their parsers take every
-/// statement that `alluvium ddl` prints for them, and would refuse a wrong one.
+/// Hive and Trino run the statements of some tables; their parsers take every statement that
+/// `alluvium ddl` prints for them, and would refuse a wrong one.
 fn statements_are_parsed(cluster: &Cluster) {
     let golden = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/ddl.sql"));
     for engine in ["hive", "trino"] {
@@ -292,6 +294,59 @@ fn read_by_trino(cluster: &Cluster, config: &str) {
         ),
     ];
     trino_answers(cluster, config, &all);
+}
+
+/// The tables of `alluvium ddl --engine hive`, if it is there.
+fn run_by_hive(cluster: &Cluster, home: &std::path::Path) {
+    let sum = RECORDS * (RECORDS - 1) / 2;
+    let all: [AskedOfHive<'_>; 7] = [
+        (
+            &["lines"],
+            "SELECT value, dt FROM x",
+            "len(rows), len({r[0] for r in rows}), sum(r[0] == '' for r in rows), rows[0][1]",
+            format!("{}|{}|2|2025-01-01", RECORDS + 2, RECORDS + 1),
+        ),
+        (
+            &["lines", "--quarantine"],
+            "SELECT error, value_bytes FROM x",
+            "sum(r[0] is not None for r in rows), sum(r[1] is not None for r in rows)",
+            "4|1".into(),
+        ),
+        (
+            &["plain"],
+            "SELECT value, `day` FROM x",
+            "len(rows), len({r[0] for r in rows}), *{r[1] for r in rows}",
+            format!("{RECORDS}|{RECORDS}|2025-01-01"),
+        ),
+        (
+            &["rows"],
+            "SELECT `partition`, `offset`, n, `timestamp`, timestamp_ms, `at`, headers FROM x",
+            "len({tuple(r[:2]) for r in rows}), sum(r[2] for r in rows), \
+             sum(r[3] == 1000 * r[4] for r in rows), rows[0][5], \
+             sum(r[6] == [['h', 'dg==']] for r in rows)",
+            format!("{RECORDS}|{sum}|{RECORDS}|1735751000000000|{RECORDS}"),
+        ),
+        (
+            &["rows", "--quarantine"],
+            "SELECT error, value FROM x",
+            "len(rows), min(r[1] for r in rows), max(r[1] for r in rows)",
+            "2|not JSON|{\"n\":\"7\"}".into(),
+        ),
+        (
+            &["rows", "--counts"],
+            "SELECT `count`, window_start, window_end FROM x",
+            "sum(r[0] for r in rows), all(r[2] == r[1] + 600000000 for r in rows)",
+            format!("{}|True", RECORDS + 2),
+        ),
+        (
+            &["old"],
+            "SELECT `timestamp`, timestamp_ms, key FROM x",
+            "len(rows), sum(r[0] == 1000 * r[1] for r in rows), \
+             sum(r[2] == 'key-77' for r in rows)",
+            format!("{RECORDS}|{RECORDS}|{}", RECORDS / 100),
+        ),
+    ];
+    hive_answers(cluster, home, &all);
 }
 
 /// The reader of Hive 3 itself, with the types that `alluvium ddl --engine hive` declares.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::hive::{Hive, hives};
 use super::readers::python;
 use super::trino::trinos;
 use crate::support::manual::{Example, Mark, examples};
@@ -147,6 +148,7 @@ impl<'a> Place<'a> {
         let text = self.here(&example.text);
         let mut commands = match by.as_str() {
             "trino" => return self.by_trino(example, &text, prints.as_deref()),
+            "hive" => return self.by_hive(example, &text, prints.as_deref()),
             "sh" => {
                 let mut command = self.command("bash");
                 let _ = command.args(["-e", "-o", "pipefail", "-c", &text]);
@@ -183,6 +185,17 @@ impl<'a> Place<'a> {
     fn by_trino(&self, example: &Example, text: &str, prints: Option<&str>) -> Result<(), String> {
         for trino in trinos(self.cluster) {
             let said = trino.ask(&self.printed.borrow(), text)?;
+            if prints.is_some_and(|text| !said.contains(text)) {
+                return Err(format!("{}: {prints:?}\n{text}\n{said}", example.at));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same by the version that runs jobs.
+    fn by_hive(&self, example: &Example, text: &str, prints: Option<&str>) -> Result<(), String> {
+        for hive in hives(self.cluster).filter(Hive::has_jobs) {
+            let said = hive.ask(&self.printed.borrow(), text)?;
             if prints.is_some_and(|text| !said.contains(text)) {
                 return Err(format!("{}: {prints:?}\n{text}\n{said}", example.at));
             }

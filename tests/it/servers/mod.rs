@@ -8,6 +8,7 @@ mod encodings;
 mod exits;
 mod faults;
 mod group;
+mod hive;
 mod isolation;
 mod languages;
 mod leaving;

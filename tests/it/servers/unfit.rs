@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::config;
+use super::hive::hive_reads_columns;
 use super::readers::{python, read_by_python, recount_on_an_engine};
 use super::trino::trino_reads_columns;
 use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send_full};
@@ -15,10 +16,13 @@ use crate::support::{Cluster, Daemon, alluvium, eventually, flush, send_full};
 const COLUMNS: &str = r#"
 [mapping.unfit]
 topics = ["unfit-in"]
+[mapping.unfit.archive]
+codec = "gzip"
 [mapping.unfit.archive.columns]
 user = "string"
 n = "int64"
 "http.status" = "int32"
+ratio = "float64"
 price = "decimal(12,2)"
 day = "date"
 at = "timestamp_ms"
@@ -94,7 +98,7 @@ fn produce(cluster: &Cluster, half: i64) {
         for partition in 0..2 {
             let good = format!(
                 "{{\"user\":\"u{}\",\"n\":{n},\"http\":{{\"status\":200}},\"price\":{}.25,\
-                 \"day\":\"2026-11-{:02}\",\"at\":{},\"tags\":[\"a\"],\"more\":null}}",
+                 \"ratio\":0.5,\"day\":\"2026-11-{:02}\",\"at\":{},\"tags\":[\"a\"],\"more\":null}}",
                 n % 7,
                 n % 100,
                 n % 28 + 1,
@@ -174,6 +178,7 @@ pub(crate) fn records_that_do_not_fit(cluster: &Cluster) {
         assert_tables_of_spark(config, root);
     }
     trino_reads_columns(cluster, config);
+    hive_reads_columns(cluster, &cluster.home(name));
     for command in [
         &["verify", "--config", config][..],
         &["recount", "--config", config, "--mapping", "unfit"],
