@@ -110,10 +110,7 @@ fn has_upper_case(name: &str) -> bool {
 }
 
 /// A record of Avro; each has another name.
-fn record<'a>(
-    fields: impl Iterator<Item = (&'a str, &'a ColumnKind)>,
-    records: &mut u32,
-) -> Value {
+fn record<'a>(fields: impl Iterator<Item = (&'a str, &'a ColumnKind)>, records: &mut u32) -> Value {
     *records = records.saturating_add(1);
     let name = format!("r{records}");
     let fields = fields.map(|(name, kind)| {
