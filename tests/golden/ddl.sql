@@ -562,7 +562,7 @@ ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.RegexSerDe'
 WITH SERDEPROPERTIES ('input.regex' = '(?s)^(.*)$')
 STORED AS TEXTFILE
 LOCATION 'hdfs://nn/data/ne';
--- Hive 3 finds no rows, because it looks for directories of lower case; Hive 4 finds them.
+-- Hive 3 finds no rows, because it looks for directories of lower case. Hive 4 finds them.
 -- Again whenever there are new directories:
 MSCK REPAIR TABLE `ne`;
 
@@ -747,7 +747,7 @@ MSCK REPAIR TABLE `v`;
 -- prices --engine hive
 -- The files are compressed with zstd, which Hive reads only where the native library of Hadoop
 -- has zstd. Files of the codec gzip need no library.
--- Hive 4 reads decimals in JSON lines as numbers of 64 bits, and loses the digits behind the 15th;
+-- Hive 4 reads decimals in JSON lines as numbers of 64 bits, and loses the digits behind the 15th.
 -- Hive 3 reads all digits.
 CREATE EXTERNAL TABLE `pc` (
   `topic` STRING,

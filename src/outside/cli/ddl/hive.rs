@@ -70,7 +70,7 @@ impl Table {
             }
             Format::JsonLines(_) if !self.has_json() && has(&|digits| 15 < digits) => {
                 "-- Hive 4 reads decimals in JSON lines as numbers of 64 bits, and loses the \
-                 digits behind the 15th;\n-- Hive 3 reads all digits.\n"
+                 digits behind the 15th.\n-- Hive 3 reads all digits.\n"
             }
             _ => "",
         }
@@ -85,7 +85,7 @@ impl Table {
                     SET hive.msck.path.validation=ignore;\n";
         }
         if partitions.iter().any(|name| has_upper_case(name)) {
-            return "-- Hive 3 finds no rows, because it looks for directories of lower case; Hive \
+            return "-- Hive 3 finds no rows, because it looks for directories of lower case. Hive \
                     4 finds them.\n";
         }
         ""
