@@ -122,7 +122,7 @@ pub const DECODERS: &[Decoder] = &[
     },
     Decoder {
         name: "avro",
-        samples: &[AVRO_VALUE, b"\0\0\0\0\x07\x02\x03"],
+        samples: &[AVRO_VALUE, b"\0\0\0\0\x07\x02\x03", b"\0\0\0\x04\0\xd6\xff\0\0"],
         decode: avro,
         memory: SOME,
     },
@@ -222,7 +222,7 @@ pub const DECODERS: &[Decoder] = &[
         decode: |bytes| with_text(bytes, web),
         memory: SOME,
     },
-    Decoder { name: "sink", samples: &[SINK, SINK_JSON], decode: sink, memory: MUCH },
+    Decoder { name: "sink", samples: &[SINK, SINK_JSON, b"\xff"], decode: sink, memory: MUCH },
     Decoder {
         name: "status",
         samples: &[

@@ -45,9 +45,12 @@ pub(super) fn avro(bytes: &[u8]) {
             if let Ok(cells) = &cells {
                 assert_eq!(cells.len(), schema.columns.columns().len());
             }
-            cells.is_ok()
+            cells.map(|_| ())
         });
-        assert!(flat || !with_parts, "what is no value is no nested one");
+        // Columns need less room than their JSON: a list of nulls may be too long there alone.
+        if let (Err(why), Ok(())) = (flat, with_parts) {
+            assert!(why.contains("too long as JSON"), "what is no value is no nested one: {why}");
+        }
     }
 }
 

@@ -28,7 +28,7 @@ const READERS: [(&str, &str); 17] = [
 
 /// Files of the program that read a format, and the decoder of `src/foreign/decoders.rs` that gives
 /// their readers bytes of others; or, after a star, why none has to.
-const READ_BY: [(&str, &str); 22] = [
+const READ_BY: [(&str, &str); 23] = [
     ("src/clients/encode/jsonl.rs", "*the value was checked by the decoder columns before"),
     (
         "src/clients/registry/client.rs",
@@ -40,6 +40,7 @@ const READ_BY: [(&str, &str); 22] = [
     ("src/outside/audit/rows.rs", "*files_of_an_archive in src/foreign/properties.rs"),
     ("src/outside/cli/init/connect.rs", "sink"),
     ("src/outside/cli/init/login.rs", "configuration"),
+    ("src/outside/cli/init/properties.rs", "sink"),
     ("src/outside/cli/status.rs", "status"),
     ("src/outside/cli/version.rs", "*the lock file of this build"),
     ("src/outside/web/file.rs", "web"),

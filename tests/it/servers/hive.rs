@@ -1,6 +1,6 @@
-//! Hive runs the statements of `alluvium ddl` and reads their tables, where `testbed/setup hive` has
-//! set it up: an old version and a newer one, each a process with a metastore of its own. The old
-//! one runs no jobs on Java 17, so questions are such that need none.
+//! Hive runs the statements of `alluvium ddl` and reads their tables, where `testbed/setup hive`
+//! has set it up: an old version and a newer one, each a process with a metastore of its own. The
+//! old one runs no jobs on Java 17, so questions are such that need none.
 
 use std::path::Path;
 use std::process::Command;
@@ -202,8 +202,8 @@ pub(super) fn hive_answers(cluster: &Cluster, home: &Path, all: &[AskedOfHive<'_
     }
 }
 
-/// Every byte of the topics of [`super::awkward`]: a file of what is expected, and the statements of
-/// tables.
+/// Every byte of the topics of [`super::awkward`]: a file of what is expected, and the statements
+/// of tables.
 pub(super) fn hive_reads_bytes(
     cluster: &Cluster,
     home: &Path,

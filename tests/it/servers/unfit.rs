@@ -98,7 +98,8 @@ fn produce(cluster: &Cluster, half: i64) {
         for partition in 0..2 {
             let good = format!(
                 "{{\"user\":\"u{}\",\"n\":{n},\"http\":{{\"status\":200}},\"price\":{}.25,\
-                 \"ratio\":0.5,\"day\":\"2026-11-{:02}\",\"at\":{},\"tags\":[\"a\"],\"more\":null}}",
+                 \"ratio\":0.5,\"day\":\"2026-11-{:02}\",\"at\":{},\"tags\":[\"a\"],\
+                 \"more\":null}}",
                 n % 7,
                 n % 100,
                 n % 28 + 1,

@@ -6,3 +6,5 @@ pub(crate) mod connect;
 pub(crate) mod draft;
 #[path = "../../../../src/outside/cli/init/errors.rs"]
 pub(crate) mod errors;
+#[path = "../../../../src/outside/cli/init/properties.rs"]
+mod properties;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::outside::cli::init::draft::{Draft, quoted};
 use crate::outside::cli::init::errors;
+use crate::outside::cli::init::properties::properties;
 use crate::pure::layout::ends::Schedule;
 
 /// A sink's properties.
@@ -22,8 +23,7 @@ impl Sink {
             let text = |v: &serde_json::Value| v.as_str().map_or(v.to_string(), String::from);
             return Ok(Sink(table.iter().map(|(k, v)| (k.clone(), text(v))).collect()));
         }
-        let read = java_properties::read(bytes).map_err(|e| e.to_string())?;
-        Ok(Sink(read.into_iter().collect()))
+        Ok(Sink(properties(bytes)?))
     }
 
     fn get(&self, key: &str) -> Option<&str> {

@@ -5,6 +5,7 @@ mod connect;
 mod draft;
 mod errors;
 mod login;
+mod properties;
 
 pub(super) use command::Init;
 #[cfg(test)]
