@@ -122,22 +122,26 @@ fn meets(consumer: &Consumer) -> bool {
 ///
 /// # Errors
 /// The client library refuses the settings.
-pub fn try_anew(settings: &ClientConfig, topic: &str) -> Result<Trial, KafkaError> {
+pub fn try_anew(settings: &ClientConfig, topics: &[String]) -> Result<Trial, KafkaError> {
     let consumer = group::observer(settings)?;
     if !meets(&consumer) {
         let refusal = consumer.context().errors().take_refusal();
         return Ok(refusal.map_or(Trial::NoAnswer, Trial::LoginRefused));
     }
-    let Ok(metadata) = consumer.fetch_metadata(Some(topic), CALL_TIMEOUT) else {
-        return Ok(Trial::NoAnswer);
-    };
+    let answers = topics.iter().any(|topic| is_served(&consumer, topic));
+    Ok(if answers { Trial::Answers } else { Trial::NoAnswer })
+}
+
+/// Whether the brokers name each other, and a leader of the topic answers. One topic that does not
+/// is no proof: it may be deleted.
+fn is_served(consumer: &Consumer, topic: &str) -> bool {
+    let Ok(metadata) = consumer.fetch_metadata(Some(topic), CALL_TIMEOUT) else { return false };
     if metadata.brokers().is_empty() {
-        return Ok(Trial::NoAnswer);
+        return false;
     }
     let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
     let mut some = partitions.map(|partition| partition.id()).take(LEADERS);
-    let answers = some.any(|id| consumer.fetch_watermarks(topic, id, CALL_TIMEOUT).is_ok());
-    Ok(if answers { Trial::Answers } else { Trial::NoAnswer })
+    some.any(|id| consumer.fetch_watermarks(topic, id, CALL_TIMEOUT).is_ok())
 }
 
 /// Who else than a broker is silent, if none answers: the client waits for a ticket or a token

@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The same in a process that was started anew for this reason: a new client may be of no use.
 const PATIENCE_AFTERWARDS: Duration = Duration::from_secs(600);
 
+/// The most topics that a trial asks for: one of them may be deleted.
+const TOPICS: usize = 5;
+
 /// The least time between two trials, unless the first one was answered.
 const BETWEEN: Duration = Duration::from_secs(60);
 
@@ -116,7 +119,8 @@ pub(super) fn watch(
     let rule = Rule::new(patience, confirm(&config));
     async move {
         let is_away = || health.board.outage(&Subject::Brokers).is_some();
-        let try_anew = || try_anew(Arc::clone(&config), control.subscribed().into_iter().next());
+        let topics = || control.subscribed().into_iter().take(TOPICS).collect();
+        let try_anew = || try_anew(Arc::clone(&config), topics());
         let end: anyhow::Error = match until_found(rule, is_away, try_anew).await {
             Found::LoginRefused(text) => LoginRefused { text, was_running: true }.into(),
             Found::CutOff => {
@@ -145,10 +149,12 @@ fn confirm(config: &Config) -> Duration {
 }
 
 /// Tries a client that is made of the settings, secrets and certificates as they are now.
-async fn try_anew(config: Arc<Config>, topic: Option<String>) -> Trial {
+async fn try_anew(config: Arc<Config>, topics: Vec<String>) -> Trial {
     // A daemon that reads nothing asks for nothing.
-    let Some(topic) = topic else { return Trial::NoAnswer };
-    let trial = move || kafka::try_anew(&consumer_config(&config)?, &topic);
+    if topics.is_empty() {
+        return Trial::NoAnswer;
+    }
+    let trial = move || kafka::try_anew(&consumer_config(&config)?, &topics);
     match tokio::task::spawn_blocking(trial).await {
         Ok(Ok(trial)) => {
             tracing::debug!(?trial, "a new client was tried");

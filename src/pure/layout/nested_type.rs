@@ -3,6 +3,8 @@
 //! Every part may be null. What has no such type is a part of JSON text: a type that lies in
 //! itself, one without fields, a union of several types, and what lies more than [`DEEPEST`] deep.
 
+use std::collections::HashMap;
+
 use crate::pure::layout::cells::ColumnType;
 
 /// The type of a nested column, or of a part of one.
@@ -30,7 +32,7 @@ pub struct NestedField {
 /// Types lie this deep in each other at most.
 const DEEPEST: usize = 16;
 /// The longest name of a field, as that of a column.
-const LONGEST_NAME: usize = 128;
+pub(super) const LONGEST_NAME: usize = 128;
 
 impl NestedType {
     /// How many columns the type is in a file.
@@ -55,7 +57,8 @@ impl NestedType {
             | (NestedType::Map(one), NestedType::Map(other)) => one.becomes(other),
             (NestedType::Struct(own), NestedType::Struct(fields)) => {
                 let mut used = vec![false; own.len()];
-                let takes = fields.iter().all(|field| match field.place_in(own) {
+                let mut places = fields.iter().zip(places(fields, own));
+                let takes = places.all(|(field, place)| match place {
                     Some(at) => {
                         !std::mem::replace(&mut used[at], true) && own[at].of.becomes(&field.of)
                     }
@@ -111,13 +114,17 @@ pub fn entry_paths(own: &str) -> [String; 2] {
     [format!("{own}.{{key}}"), format!("{own}.{{value}}")]
 }
 
-impl NestedField {
-    /// Where the fields of another version have this one.
-    #[must_use]
-    pub fn place_in(&self, others: &[NestedField]) -> Option<usize> {
-        let is_first = |key: &String, other: &NestedField| other.keys.first() == Some(key);
-        self.keys.iter().find_map(|key| others.iter().position(|other| is_first(key, other)))
+/// Where another version of a struct has each of these fields.
+#[must_use]
+pub fn places(fields: &[NestedField], others: &[NestedField]) -> Vec<Option<usize>> {
+    let mut firsts = HashMap::with_capacity(others.len());
+    for (at, other) in others.iter().enumerate() {
+        if let Some(key) = other.keys.first() {
+            let _ = firsts.entry(key).or_insert(at);
+        }
     }
+    let place = |field: &NestedField| field.keys.iter().find_map(|key| firsts.get(key).copied());
+    fields.iter().map(place).collect()
 }
 
 /// What bounds the types of one schema while they are made: types that others have written may

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::pure::layout::cells::{Cell, ColumnType};
 use crate::pure::layout::columns::{Column, JsonColumns, field_id};
 use crate::pure::layout::format::{Nested, Rows};
-use crate::pure::layout::nested_type::{NestedField, NestedType};
+use crate::pure::layout::nested_type::{LONGEST_NAME, NestedField, NestedType};
 use crate::pure::layout::nested_value::NestedBudget;
 use crate::pure::layout::nested_writer::NestedWriter;
 
@@ -131,7 +131,10 @@ pub fn names(fields: &[&str], taken: impl Iterator<Item = String>) -> Vec<String
     }
     let mut names = Vec::with_capacity(fields.len());
     for (at, mut name) in plain.into_iter().enumerate() {
-        while taken.get(&name.to_ascii_lowercase()).is_some_and(|owner| *owner != at) {
+        // A name that is too long is refused in any case, or its struct becomes text.
+        while name.len() <= LONGEST_NAME
+            && taken.get(&name.to_ascii_lowercase()).is_some_and(|owner| *owner != at)
+        {
             name.insert_str(0, PREFIX);
         }
         let _ = taken.insert(name.to_ascii_lowercase(), at);
@@ -180,6 +183,7 @@ pub fn owned(cell: Cell<'_>) -> Cell<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pure::layout::nested_type::Growth;
 
     fn names_of(fields: &[&str]) -> Vec<String> {
         let field = |name: &&str| SchemaField {
@@ -200,5 +204,22 @@ mod tests {
             names_of(&["user-id", "user_id", "größe", "1st", "", "a.b", "Key", "DT"]),
             ["value_user_id", "user_id", "gr__e", "_1st", "_", "a_b", "value_Key", "value_DT"]
         );
+    }
+
+    /// Each further name would have one `value_` more, and cost more than the one before.
+    #[test]
+    fn names_that_clash_do_not_grow_without_end() {
+        let variants = (0..512_u32).map(|n| {
+            let letter = |at: u32| if (n >> at) & 1 == 0 { 'a' } else { 'A' };
+            (0..9).map(letter).collect::<String>()
+        });
+        let fields: Vec<String> = variants.collect();
+        let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+        let names = names(&fields, std::iter::empty());
+        let longest = names.iter().map(String::len).max();
+        assert!(longest.is_some_and(|of| of <= LONGEST_NAME + PREFIX.len()), "{longest:?}");
+        let all = fields.iter().map(|name| (*name, vec![], NestedType::Simple(ColumnType::Date)));
+        let of = Growth::new(1_000).field(0_u8, |growth| growth.structure(parts(all.collect())));
+        assert_eq!(of, None, "it is text");
     }
 }
