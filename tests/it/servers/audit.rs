@@ -127,11 +127,14 @@ archive = {{ root = "file://{}", format = "jsonl", codec = "zstd", roll = {{ age
     assert!(found["file"].as_str().unwrap().contains("part-audit-in-0-1-"), "{found}");
     assert_eq!((&found["from"], &found["partition"]), (&25.into(), &1.into()));
     let (code, found) = json(&["where", topic, "1", "75"]);
-    assert!(code == 65 && found["findings"][0].as_str().unwrap().contains("ends at"), "{found}");
+    assert!(
+        code == 65 && found["findings"][0].as_str().unwrap().contains("ends before offset 75"),
+        "{found}"
+    );
     let (code, found) = json(&["explain", &victim.display().to_string()]);
     assert!(code == 0 && found["state"] == "unchanged" && found["rows"] == 25, "{found}");
     let (code, text) = r#where("75");
-    assert!(code == 65 && text.contains("ends at offset 75"), "{text}");
+    assert!(code == 65 && text.contains("ends before offset 75"), "{text}");
     let shown = victim.display().to_string();
     let (code, text) = alluvium(&["explain", &shown, "--config", &file]);
     assert!(code == 0 && text.contains("unchanged"), "{text}");

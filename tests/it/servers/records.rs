@@ -303,7 +303,10 @@ scope = "partition"
     );
     std::fs::write(&other, rules.replace("time = \"record\"", "time = \"arrival\"")).unwrap();
     let (code, text) = recount(&other, &[]);
-    assert!(code == 0 && text.contains("1 windows") && text.contains("equal"), "{text}");
+    assert!(
+        code == 0 && text.contains("2000 words, 1 window\n") && text.contains("equal"),
+        "{text}"
+    );
     assert_eq!(recount(&other, &half).0, 64);
     assert_eq!(recount(&file, &["--mapping", "nobody"]).0, 64);
 }
