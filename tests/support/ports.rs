@@ -22,11 +22,13 @@ pub fn free_port() -> u16 {
 }
 
 /// The ports of a testbed at offset 0 (testbed/testbed): brokers, with their listeners for TLS and
-/// SASL, their controllers, NameNodes, KDC, JournalNode, DataNodes.
+/// SASL, and behind ports of a test, their controllers, NameNodes, KDC, JournalNode, DataNodes.
 const TESTBED: &[std::ops::RangeInclusive<u16>] = &[
     9_092..=9_094,
     9_062..=9_064,
     9_072..=9_074,
+    9_022..=9_024,
+    9_032..=9_034,
     9_082..=9_084,
     8_020..=8_021,
     8_088..=8_088,
