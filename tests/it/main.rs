@@ -25,7 +25,7 @@ use std::sync::{Arc, OnceLock};
 
 use lanes::{LAST, Lanes, Place};
 use libtest_mimic::{Arguments, Trial};
-use support::{Cluster, beside, is_too_late, log, recording, secured};
+use support::{Cluster, beside, broker_front, is_too_late, log, recording, secured};
 
 /// Scenarios of one cluster that run at the same time.
 const SIDE_BY_SIDE: usize = 3;
@@ -67,7 +67,8 @@ struct Planned {
 }
 
 /// All scenarios. Lane 0 has the shared cluster, lane 1 the incidents with clusters of their own,
-/// lane 2 secured and highly available servers, and the last one what compares times.
+/// lane 2 secured and highly available servers, lane 3 clients that are cut off, and the last one
+/// what compares times.
 fn plan(one_by_one: bool) -> Vec<Planned> {
     let shared = ["servers", "servers-again"].map(Shared::new);
     let shared = Arc::new(shared);
@@ -113,6 +114,10 @@ fn plan(one_by_one: bool) -> Vec<Planned> {
         Planned { name: name.into(), place, run }
     });
     all.extend(secured);
+    // It waits most of the time, so it lengthens no other lane.
+    let place = if one_by_one { place } else { Place { lane: 3, stage: 0, width: 1 } };
+    let run = Box::new(|_| servers::cut_off::clients_that_lose_their_brokers());
+    all.push(Planned { name: "servers::clients_that_lose_their_brokers".into(), place, run });
     let compared: [(&str, fn()); 2] = [
         (
             "secure::a_mapping_whose_rights_are_taken_away",
@@ -202,6 +207,7 @@ fn main() -> ExitCode {
     let is_crashes = std::env::args().any(|argument| argument.contains("crashes"));
     secured::be_let_in(if is_crashes { "crashes" } else { "chaos" });
     log::assert_checks_see();
+    broker_front::assert_answers_are_right();
     lanes::assert_order_is_kept();
     if network::is_apart() {
         network::the_network_is_pulled();

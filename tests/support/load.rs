@@ -62,6 +62,11 @@ impl Load {
 /// compares. A stop while the archive still waits for the store, or while the merge has not yet
 /// published the last windows, would leave the rest to the next start.
 pub fn check(cluster: &Cluster, daemon: Daemon, name: &str, sent: &Sent) {
+    check_below(cluster, daemon, name, &format!("{}/{name}", cluster.hdfs()), sent);
+}
+
+/// As [`check`], of an archive below another root.
+pub fn check_below(cluster: &Cluster, daemon: Daemon, name: &str, root: &str, sent: &Sent) {
     let (topic, counts) = (&*format!("{name}-in"), &*format!("{name}-counts"));
     let done = sent.records as f64;
     eventually("counted and archived", Duration::from_secs(120), || {
@@ -74,10 +79,9 @@ pub fn check(cluster: &Cluster, daemon: Daemon, name: &str, sent: &Sent) {
     });
     daemon.archived_all(counts, &cluster.read_topic(counts));
     assert_eq!(daemon.stop(), 0);
-    let root = format!("{}/{name}", cluster.hdfs());
-    let raw = cluster.archive(&root, topic, topic);
+    let raw = cluster.archive(root, topic, topic);
     let want = (0..4).flat_map(|p| (0..sent.records as i64 / 4).map(move |o| (p, o)));
     assert_each_once(&raw.offsets(), want);
     assert!(cluster.published_words(counts) == expected, "published sums by word");
-    assert!(cluster.archive(&root, counts, counts).words() == expected, "archived sums");
+    assert!(cluster.archive(root, counts, counts).words() == expected, "archived sums");
 }

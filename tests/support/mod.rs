@@ -12,6 +12,7 @@
 mod admin;
 mod archive;
 pub mod beside;
+pub mod broker_front;
 pub mod browser;
 mod cluster;
 mod daemon;

@@ -1,9 +1,10 @@
 //! The daemon on a real Kafka of three brokers and a real HDFS: one cluster for all of these
-//! scenarios; each has topics, a group and a root of its own.
+//! scenarios but [`cut_off`]; each has topics, a group and a root of its own.
 
 mod again;
 mod audit;
 mod awkward;
+pub(crate) mod cut_off;
 mod encodings;
 mod exits;
 mod faults;
