@@ -117,7 +117,7 @@ fn plan(one_by_one: bool) -> Vec<Planned> {
     // It waits most of the time, so it lengthens no other lane.
     let place = if one_by_one { place } else { Place { lane: 3, stage: 0, width: 1 } };
     let run = Box::new(|_| servers::cut_off::clients_that_lose_their_brokers());
-    all.push(Planned { name: "servers::clients_that_lose_their_brokers".into(), place, run });
+    all.push(Planned { name: CUT_OFF.into(), place, run });
     let compared: [(&str, fn()); 2] = [
         (
             "secure::a_mapping_whose_rights_are_taken_away",
@@ -139,8 +139,14 @@ fn plan(one_by_one: bool) -> Vec<Planned> {
 /// None of its resources is broken in every run.
 const STORES: &str = "secure::a_mapping_whose_stores_are_away";
 
+/// It takes more than three minutes, and runs when `ALLUVIUM_CUT_OFF` is set.
+const CUT_OFF: &str = "servers::clients_that_lose_their_brokers";
+
 fn is_ignored(name: &str) -> bool {
-    is_impossible(name) || name == STORES && !beside::are_all_wanted()
+    let is_cut_off_wanted = std::env::var_os("ALLUVIUM_CUT_OFF").is_some();
+    is_impossible(name)
+        || name == STORES && !beside::are_all_wanted()
+        || name == CUT_OFF && !is_cut_off_wanted
 }
 
 /// What can't be tried on this machine.
