@@ -9,6 +9,33 @@ use serde_json::{Value, json};
 use super::config;
 use crate::support::{Cluster, Daemon, Lines, alluvium, eventually, flush, send};
 
+/// What engines of SQL answer that print bytes in Base64, compared; it stands behind
+/// [`super::awkward::COMMON`].
+pub(super) const OF_ENGINES: &str = r#"
+def raw(text):
+    return None if text is None else base64.b64decode(text, validate=True)
+
+def with_bytes(row):
+    """A row of Parquet or Avro, with the bytes that come in Base64."""
+    for name in ("key_bytes", "value_bytes"):
+        row[name] = raw(row[name])
+    row["headers"] = [{"key": key, "value": raw(value)} for key, value in row["headers"]]
+    return row
+
+def is_line(want):
+    try:
+        text = bytes.fromhex("ff" if want[5] is None else want[5]).decode()
+    except UnicodeDecodeError:
+        return False
+    return "\n" not in text and "\r" not in text
+
+def same_lines(rows, expected):
+    """Files of text have the values that are lines, and nothing else."""
+    got = sorted(row["value"].encode().hex() for row in rows)
+    want = sorted(want[5] for want in expected if is_line(want))
+    assert got == want, set(got) ^ set(want)
+"#;
+
 const SCRIPT: &str = r#"
 import sys, json, pyarrow as pa, pyarrow.dataset as ds, duckdb
 root, topic, counts = sys.argv[1:]
