@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use crate::pure::avro::datum::Bytes;
+use crate::pure::avro::datum::{Blocks, Bytes};
 use crate::pure::avro::schema::Schema;
 
 /// What snappy makes of a byte at most: a copy of 64 bytes has three.
@@ -27,20 +27,12 @@ pub(super) fn check(file: &[u8]) -> Result<(), String> {
     let rest = file.strip_prefix(b"Obj\x01").ok_or("the file does not begin as one of Avro")?;
     let mut bytes = Bytes::of(rest);
     let (mut schema, mut codec) = (None, &b"null"[..]);
-    loop {
-        let count = bytes.long()?;
-        if count == 0 {
-            break;
-        }
-        if count < 0 {
-            let _ = bytes.long()?;
-        }
-        for _ in 0..count.unsigned_abs() {
-            match (bytes.sized()?, bytes.sized()?) {
-                (b"avro.schema", text) => schema = Some(text),
-                (b"avro.codec", name) => codec = name,
-                _ => {}
-            }
+    let mut entries = Blocks::default();
+    while entries.more(&mut bytes)? {
+        match (bytes.sized()?, bytes.sized()?) {
+            (b"avro.schema", text) => schema = Some(text),
+            (b"avro.codec", name) => codec = name,
+            _ => {}
         }
     }
     let text = std::str::from_utf8(schema.ok_or("the file has no schema")?);

@@ -228,3 +228,24 @@ fn a_file_of_avro_with_a_bit_turned_is_read_to_an_end() {
         }
     }
 }
+
+/// The bits of a count may be turned so that it is negative, and the next byte is a size then: the
+/// library reads the items all the same, and would never end at the byte that is left.
+#[test]
+fn a_list_that_names_a_false_size_is_read_to_an_end() {
+    let schema = br#"{"type":"record","name":"R","fields":[{"name":"offset","type":"long"},
+        {"name":"list","type":{"type":"array","items":"long"}}]}"#;
+    let mark = [7_u8; 16];
+    let length = u8::try_from(schema.len()).unwrap();
+    // Both bytes of the length, which is doubled because numbers have signs.
+    let length = [(length << 1) | 0x80, length >> 6];
+    let header = [&b"Obj\x01\x02\x16avro.schema"[..], &length, schema, &[0], &mark].concat();
+    let file = |rows: &[u8]| {
+        let size = u8::try_from(rows.len() * 2).unwrap();
+        Bytes::from([&header[..], &[2, size], rows, &mark].concat())
+    };
+    // The offset, a block of one item with its size, the item, and the end of the list.
+    assert_eq!(offsets("a.avro", file(&[6, 1, 2, 2, 0])).unwrap(), [Offset(3)]);
+    let left = offsets("a.avro", file(&[6, 1, 4, 2, 0, 0])).unwrap_err();
+    assert!(left.contains("a block of 1 rows has 1 bytes behind them"), "{left}");
+}

@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::pure::avro::numbers::{digits, whole};
 use crate::pure::avro::schema::{Kind, Logical, Schema, Type, TypeId};
 
 /// Values lie this deep in each other at most.
@@ -138,8 +139,9 @@ impl<'a> Bytes<'a> {
         branch.copied().ok_or_else(|| format!("a union has no branch {at}"))
     }
 
-    /// Passes over the next value. So many types may still be looked at: values without bytes cost
-    /// time, too.
+    /// Passes over the next value, each item of its lists and maps included: a reader that reads
+    /// all items ends at the same byte, whatever size a block names. So many types may still be
+    /// looked at: values without bytes cost time, too.
     ///
     /// # Errors
     /// The bytes are no value of this type, the items of a list have no bytes, or there are more
@@ -166,27 +168,18 @@ impl<'a> Bytes<'a> {
             }
             Kind::Array(of) | Kind::Map(of) => {
                 let is_map = matches!(schema.at(id).kind, Kind::Map(_));
-                loop {
-                    let count = self.long()?;
-                    match count {
-                        0 => return Ok(()),
-                        ..0 => {
-                            let _ = self.sized()?;
-                        }
-                        1.. => {
-                            for _ in 0..count {
-                                let before = self.rest.len();
-                                if is_map {
-                                    let _ = self.sized()?;
-                                }
-                                self.skip(schema, *of, deeper, types_left)?;
-                                if before == self.rest.len() {
-                                    return Err("items of a list have no bytes".into());
-                                }
-                            }
-                        }
+                let mut blocks = Blocks::default();
+                while blocks.more(self)? {
+                    let before = self.rest.len();
+                    if is_map {
+                        let _ = self.sized()?;
+                    }
+                    self.skip(schema, *of, deeper, types_left)?;
+                    if before == self.rest.len() {
+                        return Err("items of a list have no bytes".into());
                     }
                 }
+                Ok(())
             }
             simple => self.simple(simple).map(|_| ()),
         }
@@ -295,29 +288,48 @@ impl<'a> Bytes<'a> {
         Ok(())
     }
 
-    /// The blocks of an array or a map.
+    /// Adds the items of an array or a map, with commas between them.
     fn items(
         &mut self,
         out: &mut String,
         mut item: impl FnMut(&mut Self, &mut String) -> Result<(), Broken>,
     ) -> Result<(), Broken> {
-        let mut first = true;
-        loop {
-            let count = self.long()?;
-            if count == 0 {
-                return Ok(());
+        let (mut blocks, mut first) = (Blocks::default(), true);
+        while blocks.more(self)? {
+            if !std::mem::take(&mut first) {
+                out.push(',');
             }
+            item(self, out)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the reading of an array or a map is: its items come in blocks, each behind its number, and
+/// a block of none ends them.
+#[derive(Default, Debug)]
+pub struct Blocks {
+    /// How many items of this block are not read yet.
+    left: u64,
+}
+
+impl Blocks {
+    /// Whether an item comes next in the bytes, which the caller reads then.
+    ///
+    /// # Errors
+    /// The number of items, or the size behind it, does not end or has more than 64 bits.
+    pub fn more(&mut self, bytes: &mut Bytes<'_>) -> Result<bool, Broken> {
+        if self.left == 0 {
+            let count = bytes.long()?;
             if count < 0 {
                 // Its size in bytes, for readers that skip it.
-                let _ = self.long()?;
+                let _ = bytes.long()?;
             }
-            for _ in 0..count.unsigned_abs() {
-                if !std::mem::take(&mut first) {
-                    out.push(',');
-                }
-                item(self, out)?;
-            }
+            self.left = count.unsigned_abs();
         }
+        let more = 0 < self.left;
+        self.left = self.left.saturating_sub(1);
+        Ok(more)
     }
 }
 
@@ -381,34 +393,6 @@ fn push_simple(
         Datum::Json(json) => out.push_str(json),
     }
     Ok(())
-}
-
-/// A number in two's complement, the highest byte first; [`None`] if it has more than 128 bits.
-#[must_use]
-pub fn whole(bytes: &[u8]) -> Option<i128> {
-    let negative = bytes.first().is_some_and(|byte| byte & 0x80 != 0);
-    let filler = if negative { 0xff } else { 0 };
-    let surplus = bytes.len().saturating_sub(16);
-    let (front, back) = bytes.split_at_checked(surplus)?;
-    let sign_stays = back.first().is_none_or(|byte| (byte & 0x80 != 0) == negative);
-    if !sign_stays || front.iter().any(|byte| *byte != filler) {
-        return None;
-    }
-    let mut all = [filler; 16];
-    all.get_mut(16_usize.checked_sub(back.len())?..)?.copy_from_slice(back);
-    Some(i128::from_be_bytes(all))
-}
-
-/// A number with a point before its last digits.
-fn digits(number: i128, scale: u8) -> String {
-    let sign = if number < 0 { "-" } else { "" };
-    let scale = usize::from(scale);
-    let width = scale.saturating_add(1);
-    let digits = format!("{:0width$}", number.unsigned_abs());
-    match digits.split_at_checked(digits.len().saturating_sub(scale)) {
-        Some((whole, fraction)) if !fraction.is_empty() => format!("{sign}{whole}.{fraction}"),
-        _ => format!("{sign}{digits}"),
-    }
 }
 
 #[cfg(test)]
@@ -476,16 +460,22 @@ mod tests {
     }
 
     #[test]
-    fn numbers_in_twos_complement() {
-        assert_eq!(whole(&[]), Some(0));
-        assert_eq!(whole(&[0x80]), Some(-128));
-        assert_eq!(whole(&[0, 0x80]), Some(128));
-        assert_eq!(whole(&[0xff; 20]), Some(-1));
-        assert_eq!(whole(&[1; 17]), None);
-        let mut high = [0; 17];
-        high[1] = 0x80;
-        assert_eq!(whole(&high), None, "its sign would be lost");
-        assert_eq!(digits(-7, 3), "-0.007");
-        assert_eq!(digits(12, 0), "12");
+    fn a_block_is_passed_over_item_by_item_whatever_size_it_names() {
+        let list = r#"{"type":"array","items":"long"}"#;
+        let left = |schema: &str, bytes: &[u8]| {
+            let schema = Schema::parse(schema, &[]).unwrap();
+            let mut rest = Bytes::of(bytes);
+            rest.skip(&schema, schema.root(), 0, &mut 100).map(|()| rest.left())
+        };
+        assert_eq!(left(list, &[4, 2, 4, 0]), Ok(0));
+        // A block of one item that names one byte, or two: the item is the same, and a byte is left.
+        assert_eq!(left(list, &[1, 2, 2, 0]), Ok(0));
+        assert_eq!(left(list, &[1, 4, 2, 0, 0]), Ok(1));
+        let map = r#"{"type":"map","values":"long"}"#;
+        assert_eq!(left(map, &[1, 6, 2, b'a', 6, 2, 2, b'b', 8, 0]), Ok(0));
+        let nulls = r#"{"type":"array","items":"null"}"#;
+        for bytes in [&[2, 0][..], &[1, 0, 0]] {
+            assert!(left(nulls, bytes).unwrap_err().contains("have no bytes"));
+        }
     }
 }

@@ -6,4 +6,5 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 pub mod datum;
+pub mod numbers;
 pub mod schema;

@@ -1,6 +1,7 @@
 //! Values of Avro without others in them, as cells.
 
-use crate::pure::avro::datum::{Datum, simple_type, whole};
+use crate::pure::avro::datum::{Datum, simple_type};
+use crate::pure::avro::numbers::whole;
 use crate::pure::avro::schema::{Field, Kind, Logical, Schema, TypeId};
 use crate::pure::layout::cells::{Cell, ColumnType};
 

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::pure::avro::datum::whole;
+use crate::pure::avro::numbers::whole;
 use crate::pure::json::string;
 use crate::pure::json_schema::Type;
 use crate::pure::layout::cells::{Cell, ColumnType};

@@ -1,6 +1,6 @@
 //! Records, arrays and maps of Avro as nested columns.
 
-use crate::pure::avro::datum::Bytes;
+use crate::pure::avro::datum::{Blocks, Bytes};
 use crate::pure::avro::schema::{Kind, Schema, TypeId};
 use crate::pure::layout::cells::ColumnType;
 use crate::pure::layout::cells_of_avro::{cell, column_type, keys};
@@ -89,29 +89,5 @@ pub fn write(
             })
         }
         _ => Err("the value has another type".into()),
-    }
-}
-
-/// The blocks of an array or a map.
-#[derive(Default)]
-struct Blocks {
-    /// How many items of this block are not read yet.
-    left: u64,
-}
-
-impl Blocks {
-    /// Whether an item comes next.
-    fn more(&mut self, bytes: &mut Bytes<'_>) -> Result<bool, String> {
-        if self.left == 0 {
-            let count = bytes.long()?;
-            if count < 0 {
-                // Its size in bytes, for readers that skip it.
-                let _ = bytes.long()?;
-            }
-            self.left = count.unsigned_abs();
-        }
-        let more = 0 < self.left;
-        self.left = self.left.saturating_sub(1);
-        Ok(more)
     }
 }
