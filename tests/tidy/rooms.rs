@@ -81,7 +81,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
     (
         "clients/encode",
         "records into the bytes of a file",
-        &["pure/calendar", "pure/count", "pure/layout", "pure/record"],
+        &["pure/avro", "pure/calendar", "pure/count", "pure/layout", "pure/record"],
     ),
     ("clients/http", "the client of HTTP, and its TLS", &["common/config", "common/files"]),
     (

@@ -20,6 +20,7 @@ use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::learned::Learned;
 use crate::clients::encode::rows::{Builder, VERSION};
 use crate::clients::encode::zstd_levels::level_of;
+use crate::pure::avro::numbers::push_long;
 use crate::pure::layout::format::AvroCodec;
 use crate::pure::layout::rules::Fit;
 use crate::pure::record::{Record, TopicPartition};
@@ -97,14 +98,11 @@ impl Codec {
     }
 }
 
-/// A number as Avro writes it.
+/// A length or a count.
 fn long(out: &mut impl Write, number: usize) -> std::io::Result<()> {
-    let mut left = (number as u64) << 1;
-    while 0x7f < left {
-        out.write_all(&[(left as u8 & 0x7f) | 0x80])?;
-        left >>= 7;
-    }
-    out.write_all(&[left as u8])
+    let mut bytes = Vec::with_capacity(10);
+    push_long(number, &mut bytes);
+    out.write_all(&bytes)
 }
 
 fn bytes(out: &mut impl Write, bytes: &[u8]) -> std::io::Result<()> {

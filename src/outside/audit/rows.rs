@@ -20,7 +20,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::common::spawn::caught_quietly;
-use crate::outside::audit::blocks;
+use crate::outside::audit::blocks::Checked;
 use crate::pure::calendar::parse_iso_millis;
 use crate::pure::json::string;
 use crate::pure::record::{Offset, Record, Timestamp};
@@ -317,7 +317,7 @@ fn lines<T: DeserializeOwned>(
 }
 
 /// A call of a format's library, which panics at some damaged files (arrow-buffer 60.1: "offset +
-/// len out of bounds"; arrow-avro 60.1 at blocks that are shorter than their checksum).
+/// len out of bounds").
 fn quietly<T, E: Display>(library: &str, call: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
     match caught_quietly(call) {
         Ok(answer) => answer.map_err(|e| e.to_string()),
@@ -348,16 +348,25 @@ impl Columns {
                 }
             }
             Columns::Avro(bytes) => {
-                blocks::check(&bytes)?;
-                let builder = ReaderBuilder::new();
-                let mut read = quietly("Avro", || builder.build(Cursor::new(bytes)))?;
-                while let Some(next) = quietly("Avro", || read.next().transpose())? {
-                    batch(&next)?;
-                }
+                let mut file = Checked::of(&bytes)?;
+                let read = batches_of_avro(&mut file, batch);
+                // What was found first says more than the library, which got no more bytes then.
+                file.refused.map_or(read, Err)?;
             }
         }
         Ok(())
     }
+}
+
+fn batches_of_avro(
+    file: &mut Checked<'_>,
+    mut batch: impl FnMut(&RecordBatch) -> Result<(), String>,
+) -> Result<(), String> {
+    let mut read = quietly("Avro", move || ReaderBuilder::new().build(file))?;
+    while let Some(next) = quietly("Avro", || read.next().transpose())? {
+        batch(&next)?;
+    }
+    Ok(())
 }
 
 fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array, String> {

@@ -398,6 +398,7 @@ fn push_simple(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pure::avro::numbers::push_long;
 
     fn read(schema: &str, bytes: &[u8]) -> Result<String, String> {
         let schema = Schema::parse(schema, &[]).unwrap();
@@ -468,7 +469,7 @@ mod tests {
             rest.skip(&schema, schema.root(), 0, &mut 100).map(|()| rest.left())
         };
         assert_eq!(left(list, &[4, 2, 4, 0]), Ok(0));
-        // A block of one item that names one byte, or two: the item is the same, and a byte is left.
+        // A block of one item that names one byte, or two: the item is the same, and a byte stays.
         assert_eq!(left(list, &[1, 2, 2, 0]), Ok(0));
         assert_eq!(left(list, &[1, 4, 2, 0, 0]), Ok(1));
         let map = r#"{"type":"map","values":"long"}"#;
@@ -476,6 +477,17 @@ mod tests {
         let nulls = r#"{"type":"array","items":"null"}"#;
         for bytes in [&[2, 0][..], &[1, 0, 0]] {
             assert!(left(nulls, bytes).unwrap_err().contains("have no bytes"));
+        }
+    }
+
+    #[test]
+    fn lengths_read_back() {
+        for number in [0, 1, 63, 64, 8_191, 8_192, 1 << 40, i64::MAX as usize] {
+            let mut out = Vec::new();
+            push_long(number, &mut out);
+            let mut rest = Bytes::of(&out);
+            assert_eq!(rest.long(), Ok(number as i64));
+            assert_eq!(rest.left(), 0, "{number}");
         }
     }
 }

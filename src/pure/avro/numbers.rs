@@ -1,4 +1,16 @@
-//! Numbers of Avro that have more digits than a long, or a point among them.
+//! Numbers of Avro: lengths as they are written, and decimals, which may have more digits than a
+//! long.
+
+/// Adds a length or a count as Avro writes numbers: doubled, because numbers have signs, and in
+/// seven bits a byte, the lowest first.
+pub fn push_long(number: usize, out: &mut Vec<u8>) {
+    let mut left = (number as u64).wrapping_shl(1);
+    while 0x7f < left {
+        out.push((left as u8 & 0x7f) | 0x80);
+        left >>= 7;
+    }
+    out.push(left as u8);
+}
 
 /// A number in two's complement, the highest byte first; [`None`] if it has more than 128 bits.
 #[must_use]
