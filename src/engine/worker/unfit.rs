@@ -1,5 +1,6 @@
 //! The records of one partition that did not become rows: for the metrics, and for the log.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::common::metrics::Metrics;
@@ -12,9 +13,8 @@ const PAUSE: Duration = Duration::from_secs(60);
 /// Records since the last batch, and bad ones since the last line in the log.
 #[derive(Default, Debug)]
 pub(super) struct Unfit {
-    quarantined: u64,
-    skipped: u64,
-    dropped: u64,
+    /// How many since the last batch, by the series' label `outcome`.
+    numbers: BTreeMap<&'static str, u64>,
     /// The latest bad record that no line has told yet.
     latest: Option<(Offset, String)>,
     untold: u64,
@@ -25,23 +25,18 @@ impl Unfit {
     /// Adds what became of a record.
     #[cold]
     pub(super) fn add(&mut self, offset: Offset, archived: Archived) {
-        let why = match archived {
+        let (outcome, why) = match archived {
             Archived::Row => return,
-            Archived::Dropped => {
-                self.dropped = self.dropped.saturating_add(1);
-                return;
-            }
-            Archived::Quarantined(why) => {
-                self.quarantined = self.quarantined.saturating_add(1);
-                why
-            }
-            Archived::Skipped(why) => {
-                self.skipped = self.skipped.saturating_add(1);
-                why
-            }
+            Archived::Dropped => ("dropped", None),
+            Archived::Quarantined(why) => ("quarantined", Some(why)),
+            Archived::Skipped(why) => ("skipped", Some(why)),
         };
-        self.untold = self.untold.saturating_add(1);
-        self.latest = Some((offset, why));
+        let number = self.numbers.entry(outcome).or_default();
+        *number = number.saturating_add(1);
+        if let Some(why) = why {
+            self.untold = self.untold.saturating_add(1);
+            self.latest = Some((offset, why));
+        }
     }
 
     /// Adds the numbers to the series of the mapping, and tells the log of bad records unless it
@@ -52,14 +47,10 @@ impl Unfit {
         metrics: &Metrics,
         now: Instant,
     ) {
-        for (outcome, number) in [
-            ("quarantined", &mut self.quarantined),
-            ("skipped", &mut self.skipped),
-            ("dropped", &mut self.dropped),
-        ] {
+        for (outcome, number) in &mut self.numbers {
             let number = std::mem::take(number);
             if 0 < number {
-                metrics.unfit.with_label_values(&[mapping, outcome]).inc_by(number);
+                metrics.unfit.with_label_values(&[mapping, *outcome]).inc_by(number);
             }
         }
         let may_tell = self.told_at.is_none_or(|at| PAUSE <= now.saturating_duration_since(at));
