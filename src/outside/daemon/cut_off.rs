@@ -13,7 +13,7 @@ use crate::common::health::Subject;
 use crate::outside::daemon::reload::Reloading;
 use crate::outside::daemon::unavailable::{LoginRefused, StartAgain};
 
-/// How often it is looked whether the brokers are away.
+/// How often the rule is asked whether a new client is to be tried.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// The daemon's own client gets so much time to find the brokers again.
@@ -34,14 +34,18 @@ const CONFIRM: Duration = Duration::from_secs(20);
 
 const _: () = assert!(EVERY.saturating_add(BROKER_CALL).as_millis() < CONFIRM.as_millis());
 
+/// An outage of the brokers, by its beginning as the board has it: milliseconds of the wall clock.
+type Outage = i64;
+
 /// When a new client is tried, and what follows from its answers. Only data, with time as an
 /// argument.
 #[derive(Debug)]
 struct Rule {
     patience: Duration,
     confirm: Duration,
-    /// Since when no broker answers.
-    since: Option<Instant>,
+    /// The outage that goes on, and when it was seen first: the wall clock may be set meanwhile.
+    /// [`None`] while a broker answers.
+    outage: Option<(Outage, Instant)>,
     /// The end of the last trial.
     tried: Option<Instant>,
     /// The last trial was answered, in this outage.
@@ -50,19 +54,24 @@ struct Rule {
 
 impl Rule {
     fn new(patience: Duration, confirm: Duration) -> Rule {
-        Rule { patience, confirm, since: None, tried: None, answered: false }
+        Rule { patience, confirm, outage: None, tried: None, answered: false }
     }
 
     /// Whether a new client is to be tried now.
-    fn is_due(&mut self, is_away: bool, now: Instant) -> bool {
-        if !is_away {
-            (self.since, self.answered) = (None, false);
-            return false;
+    fn is_due(&mut self, outage: Option<Outage>, now: Instant) -> bool {
+        if !self.goes_on(outage) {
+            (self.outage, self.answered) = (outage.map(|outage| (outage, now)), false);
         }
-        let since = *self.since.get_or_insert(now);
+        let Some((_, seen)) = self.outage else { return false };
         let pause = if self.answered { self.confirm } else { BETWEEN };
-        self.patience <= now.duration_since(since)
+        self.patience <= now.duration_since(seen)
             && self.tried.is_none_or(|at| pause <= now.duration_since(at))
+    }
+
+    /// Whether this is the outage that was seen last. Another one may have begun since the look
+    /// before: the daemon's own client was answered between them.
+    fn goes_on(&self, outage: Option<Outage>) -> bool {
+        self.outage.map(|(of, _)| of) == outage
     }
 
     /// A trial has ended; whether it was the second one in turn that was answered.
@@ -79,23 +88,23 @@ enum Found {
     LoginRefused(String),
 }
 
-/// Looks until a new client is needed.
+/// Looks again and again, and returns when a new client is needed.
 async fn until_found<T: Future<Output = Trial>>(
     mut rule: Rule,
-    is_away: impl Fn() -> bool,
+    outage: impl Fn() -> Option<Outage>,
     try_anew: impl Fn() -> T,
 ) -> Found {
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let _ = tick.tick().await;
-        if !rule.is_due(is_away(), Instant::now()) {
+        if !rule.is_due(outage(), Instant::now()) {
             continue;
         }
         let trial = try_anew().await;
         let is_twice = rule.tried(trial == Trial::Answers, Instant::now());
         // The daemon's own client may have been answered meanwhile.
-        if !is_away() {
+        if !rule.goes_on(outage()) {
             continue;
         }
         match trial {
@@ -118,10 +127,10 @@ pub(super) fn watch(
     let patience = if was_cut_off { PATIENCE_AFTERWARDS } else { PATIENCE };
     let rule = Rule::new(patience, confirm(&config));
     async move {
-        let is_away = || health.board.outage(&Subject::Brokers).is_some();
+        let outage = || health.board.outage(&Subject::Brokers).map(|outage| outage.since);
         let topics = || control.subscribed().into_iter().take(TOPICS).collect();
         let try_anew = || try_anew(Arc::clone(&config), topics());
-        let end: anyhow::Error = match until_found(rule, is_away, try_anew).await {
+        let end: anyhow::Error = match until_found(rule, outage, try_anew).await {
             Found::LoginRefused(text) => LoginRefused { text, was_running: true }.into(),
             Found::CutOff => {
                 tracing::warn!(
@@ -180,11 +189,14 @@ mod tests {
 
     const CALL: Duration = Duration::from_secs(2);
 
+    /// One outage, which does not end.
+    const AWAY: Option<Outage> = Some(7);
+
     /// Seconds at which a new client was tried, what was found, and when; [`None`]: nothing within
-    /// `limit` seconds. `is_away` and `answer` get the seconds since the begin.
+    /// `limit` seconds. `outage` and `answer` get the seconds since the begin.
     async fn played(
         limit: u64,
-        is_away: impl Fn(u64) -> bool,
+        outage: impl Fn(u64) -> Option<Outage>,
         answer: impl Fn(u64) -> Trial,
     ) -> (Vec<u64>, Option<(Found, u64)>) {
         let begun = Instant::now();
@@ -199,14 +211,14 @@ mod tests {
             }
         };
         let rule = Rule::new(PATIENCE, CONFIRM);
-        let looking = until_found(rule, || is_away(seconds()), try_anew);
+        let looking = until_found(rule, || outage(seconds()), try_anew);
         let found = tokio::time::timeout(Duration::from_secs(limit), looking).await.ok();
         (tries.take(), found.map(|found| (found, seconds())))
     }
 
     #[tokio::test(start_paused = true)]
     async fn two_answers_after_two_minutes_show_that_the_clients_are_cut_off() {
-        let (tries, found) = played(3_600, |_| true, |_| Trial::Answers).await;
+        let (tries, found) = played(3_600, |_| AWAY, |_| Trial::Answers).await;
         assert_eq!(tries.len(), 2, "{tries:?}");
         assert!((120..126).contains(&tries[0]), "{tries:?}");
         assert!((tries[0] + 20..tries[0] + 30).contains(&tries[1]), "{tries:?}");
@@ -216,7 +228,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn brokers_that_are_down_are_tried_once_a_minute_at_most_and_for_ever() {
-        let (tries, found) = played(3_600, |_| true, |_| Trial::NoAnswer).await;
+        let (tries, found) = played(3_600, |_| AWAY, |_| Trial::NoAnswer).await;
         assert_eq!(found, None);
         assert!((45..=60).contains(&tries.len()), "{tries:?}");
         assert!(tries.windows(2).all(|two| 60 <= two[1] - two[0]), "{tries:?}");
@@ -229,28 +241,42 @@ mod tests {
             nth.set(nth.get() + 1);
             if nth.get() % 2 == 0 { Trial::NoAnswer } else { Trial::Answers }
         };
-        let (tries, found) = played(3_600, |_| true, by_turns).await;
+        let (tries, found) = played(3_600, |_| AWAY, by_turns).await;
         assert!(found.is_none() && 10 < tries.len(), "{found:?} {tries:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_finds_the_brokers_by_itself_goes_on() {
-        let (tries, found) = played(3_600, |at| at < 130, |_| Trial::Answers).await;
+        let (tries, found) =
+            played(3_600, |at| AWAY.filter(|_| at < 130), |_| Trial::Answers).await;
         assert!(found.is_none() && tries.len() == 1, "{found:?} {tries:?}");
         // Outages that end and begin again have each the whole patience.
-        let by_turns = |at: u64| !(at / 5).is_multiple_of(20);
+        let by_turns = |at: u64| AWAY.filter(|_| !(at / 5).is_multiple_of(20));
         let (tries, found) = played(3_600, by_turns, |_| Trial::Answers).await;
         assert!(found.is_none() && tries.is_empty(), "{found:?} {tries:?}");
         // The end of an outage during a trial counts.
         let refused = |_: u64| Trial::LoginRefused("no".into());
-        let (tries, found) = played(3_600, |at| at < 121, refused).await;
+        let (tries, found) = played(3_600, |at| AWAY.filter(|_| at < 121), refused).await;
+        assert!(found.is_none() && tries.len() == 1, "{found:?} {tries:?}");
+    }
+
+    /// A client that is answered now and then is not cut off, even if no look falls on an answer.
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_that_ends_and_begins_between_two_looks_is_another_one() {
+        let each_minute = |at: u64| Some((at / 60) as Outage);
+        let (tries, found) = played(3_600, each_minute, |_| Trial::Answers).await;
+        assert!(found.is_none() && tries.is_empty(), "{found:?} {tries:?}");
+        // Another one during a trial: its answer counts for none.
+        let refused = |_: u64| Trial::LoginRefused("no".into());
+        let second = |at: u64| Some(Outage::from(121 <= at));
+        let (tries, found) = played(200, second, refused).await;
         assert!(found.is_none() && tries.len() == 1, "{found:?} {tries:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_login_is_not_tried_a_second_time() {
         let refused = |_: u64| Trial::LoginRefused("no".into());
-        let (tries, found) = played(3_600, |_| true, refused).await;
+        let (tries, found) = played(3_600, |_| AWAY, refused).await;
         assert_eq!(tries.len(), 1, "{tries:?}");
         assert_eq!(found.unwrap().0, Found::LoginRefused("no".into()));
     }
