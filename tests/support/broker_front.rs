@@ -3,7 +3,7 @@
 //! leader.
 
 use std::collections::BTreeMap;
-use std::io::{Error, Read, Result, Write};
+use std::io::{Error, Result};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
+
+use super::frames::{receive, send};
 
 /// The key of a question for metadata.
 const METADATA: i16 = 3;
@@ -124,8 +126,8 @@ fn serve(shared: &Arc<Shared>, number: usize, client: TcpStream) -> Result<()> {
         let _ = theirs.open.lock().remove(&number);
     }));
     drop(std::thread::spawn(move || {
-        while let Ok(answer) = frame(&from_broker) {
-            if send(&mut *answers.lock(), &answer).is_err() {
+        while let Ok(answer) = receive(&from_broker) {
+            if send(&answers.lock(), &answer).is_err() {
                 break;
             }
         }
@@ -136,38 +138,25 @@ fn serve(shared: &Arc<Shared>, number: usize, client: TcpStream) -> Result<()> {
 
 fn questions(
     client: &TcpStream,
-    mut broker: &TcpStream,
+    broker: &TcpStream,
     shared: &Shared,
     answers: &Mutex<TcpStream>,
 ) -> Result<()> {
     loop {
-        let question = frame(client)?;
+        let question = receive(client)?;
         let (key, version, id) =
             header(&question).ok_or_else(|| Error::other("a question without a header"))?;
         if key != METADATA || !shared.names_no_broker.load(Ordering::SeqCst) {
-            send(&mut broker, &question)?;
+            send(broker, &question)?;
             continue;
         }
         if !VERSIONS.contains(&version) {
             *shared.unknown.lock() = Some(version);
             return Err(Error::other("an unknown version"));
         }
-        send(&mut *answers.lock(), &without_brokers(version, id, shared.topic))?;
+        send(&answers.lock(), &without_brokers(version, id, shared.topic))?;
         let _ = shared.answered.fetch_add(1, Ordering::SeqCst);
     }
-}
-
-/// One question or answer, without its length.
-fn frame(mut from: &TcpStream) -> Result<Vec<u8>> {
-    let mut length = [0; 4];
-    from.read_exact(&mut length)?;
-    let mut body = vec![0; u32::from_be_bytes(length) as usize];
-    from.read_exact(&mut body)?;
-    Ok(body)
-}
-
-fn send(to: &mut impl Write, body: &[u8]) -> Result<()> {
-    to.write_all(&[&(body.len() as u32).to_be_bytes()[..], body].concat())
 }
 
 /// What a question begins with: its key, its version, and its correlation id.

@@ -16,6 +16,7 @@ pub mod broker_front;
 pub mod browser;
 mod cluster;
 mod daemon;
+mod frames;
 mod lines;
 pub mod load;
 pub mod log;

@@ -2,7 +2,7 @@
 //! call and before the client hears of it.
 
 use std::collections::HashMap;
-use std::io::{Read, Result, Write};
+use std::io::{Read as _, Result, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +13,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use prost::Message;
 use regex::bytes::Regex;
+
+use super::frames::{receive, send};
 
 /// Where the number of a call stands in Hadoop's `RpcRequestHeaderProto`.
 #[derive(Clone, PartialEq, Message)]
@@ -172,18 +174,6 @@ struct Call {
     methods: Mutex<HashMap<i32, String>>,
 }
 
-fn frame(mut from: &TcpStream) -> Result<Vec<u8>> {
-    let mut length = [0; 4];
-    from.read_exact(&mut length)?;
-    let mut body = vec![0; u32::from_be_bytes(length) as usize];
-    from.read_exact(&mut body)?;
-    Ok(body)
-}
-
-fn forward(mut to: &TcpStream, body: &[u8]) -> Result<()> {
-    to.write_all(&[&(body.len() as u32).to_be_bytes()[..], body].concat())
-}
-
 fn requests(
     (mut client, mut server): (&TcpStream, &TcpStream),
     shared: &Shared,
@@ -196,7 +186,7 @@ fn requests(
         body.windows(text.len().max(1)).any(|window| window == text.as_bytes())
     };
     loop {
-        let body = frame(client)?;
+        let body = receive(client)?;
         let mut rest = &*body;
         let header = RequestHeader::decode_length_delimited(&mut rest).unwrap();
         if let Ok(MethodHeader { method }) = MethodHeader::decode_length_delimited(&mut rest) {
@@ -215,7 +205,7 @@ fn requests(
             *call.wanted.lock() = Some((header.call, path, wanted.held));
         }
         drop(wanted);
-        forward(server, &body)?;
+        send(server, &body)?;
     }
 }
 
@@ -225,7 +215,7 @@ fn replies(
     served: &Mutex<Vec<String>>,
 ) -> Result<()> {
     loop {
-        let body = frame(server)?;
+        let body = receive(server)?;
         let header = ResponseHeader::decode_length_delimited(&*body).unwrap();
         let method = call.methods.lock().remove(&header.call.cast_signed());
         if header.status == 0 && 0 <= header.call.cast_signed() {
@@ -238,6 +228,6 @@ fn replies(
             let _ = until.recv();
             return Ok(());
         }
-        forward(client, &body)?;
+        send(client, &body)?;
     }
 }
