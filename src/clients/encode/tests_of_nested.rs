@@ -9,14 +9,15 @@ use serde_json::{Map, Value, json};
 
 use crate::clients::encode::read_back::{avro_as_json, parquet_as_json};
 use crate::clients::encode::tests::{of, record};
+use crate::clients::encode::tests_of_registered::rules_of;
 use crate::clients::encode::{EncodeError, Encoder};
 use crate::common::schemas::Schemas;
 use crate::pure::layout::cells::Cell;
 use crate::pure::layout::format::{
-    AvroCodec, Evolution, Format, FormatOptions, Nested, ParquetCodec, Registered, Rows, TextPolicy,
+    AvroCodec, Evolution, Format, FormatOptions, Nested, ParquetCodec, Registered, TextPolicy,
 };
-use crate::pure::layout::registered::{Known, RegisteredRows};
-use crate::pure::layout::rules::{Fit, OnBadRecord, RecordRules, Tombstones};
+use crate::pure::layout::registered::Known;
+use crate::pure::layout::rules::{Fit, RecordRules};
 use crate::pure::layout::schema_fields::Wanted;
 use crate::pure::layout::writer_schema::WriterSchema;
 use crate::pure::record::Record;
@@ -29,13 +30,7 @@ fn rules(nested: Nested, schema: &str) -> RecordRules {
     let known = Schemas::default();
     let schema = WriterSchema::avro(1, schema, &[], Wanted { reserved: &[], nested }).unwrap();
     known.insert(1, Known::Schema(Arc::new(schema)));
-    let registered = RegisteredRows { of, reserved: Vec::new(), schemas: Arc::new(known) };
-    RecordRules {
-        rows: Rows::Registered(of),
-        tombstones: Tombstones::Keep,
-        on_bad_record: OnBadRecord::Quarantine,
-        registered: Some(registered),
-    }
+    rules_of(of, known)
 }
 
 /// The file of these bodies, and how many of them are bad ones.

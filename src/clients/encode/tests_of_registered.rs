@@ -149,6 +149,11 @@ fn rules(evolution: Evolution, schemas: &[(u32, &str)]) -> RecordRules {
         known.insert(*id, Known::Schema(Arc::new(schema)));
     }
     known.insert(9, Known::Unusable("the registry has no schema 9".into()));
+    rules_of(of, known)
+}
+
+/// The rules for records whose schemas are among these.
+pub(super) fn rules_of(of: Registered, known: Schemas) -> RecordRules {
     let registered = RegisteredRows { of, reserved: Vec::new(), schemas: Arc::new(known) };
     RecordRules {
         rows: Rows::Registered(of),
