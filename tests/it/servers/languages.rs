@@ -101,18 +101,17 @@ fn register_version(url: &str, version: usize) -> [u32; 2] {
 /// So many records are sent to a partition at a time.
 const BATCH: i64 = 400;
 
-/// Messages of both versions, by Protobuf's own library and compiler. A record is of the second
-/// version if its number is odd and not in the first batch; one of ten is of the second message.
-const ENCODE: &str = r#"
-import sys, os, json, tempfile, grpc_tools, datetime
+/// The classes of a schema of Protobuf by their full names, by its own compiler. `imported`: the
+/// texts of the files that the schema imports, by their paths.
+pub(super) const COMPILED: &str = r#"
+import os, tempfile, grpc_tools
 from grpc_tools import protoc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-money, texts, first, last, batch = sys.argv[1], sys.argv[2:4], *map(int, sys.argv[4:7])
-def classes(text):
+def compiled(text, imported={}):
     with tempfile.TemporaryDirectory() as d:
-        os.makedirs(f"{d}/shop")
-        open(f"{d}/shop/money.proto", "w").write(money)
-        open(f"{d}/main.proto", "w").write(text)
+        for path, other in {**imported, "main.proto": text}.items():
+            os.makedirs(os.path.dirname(f"{d}/{path}"), exist_ok=True)
+            open(f"{d}/{path}", "w").write(other)
         own = os.path.join(os.path.dirname(grpc_tools.__file__), "_proto")
         args = ["", f"-I{d}", f"-I{own}", "--include_imports", f"-o{d}/out", f"{d}/main.proto"]
         assert protoc.main(args) == 0
@@ -120,8 +119,17 @@ def classes(text):
     pool = descriptor_pool.DescriptorPool()
     for file in files.file:
         pool.Add(file)
-    get = lambda name: message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
-    return get("shop.Order"), get("shop.Refund")
+    return lambda name: message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
+"#;
+
+/// Messages of both versions, by Protobuf's own library and compiler. A record is of the second
+/// version if its number is odd and not in the first batch; one of ten is of the second message.
+const ENCODE: &str = r#"
+import sys, json
+money, texts, first, last, batch = sys.argv[1], sys.argv[2:4], *map(int, sys.argv[4:7])
+def classes(text):
+    of = compiled(text, {"shop/money.proto": money})
+    return of("shop.Order"), of("shop.Refund")
 versions = [classes(text) for text in texts]
 out = []
 for n in range(first, last):
@@ -156,7 +164,8 @@ pub(super) fn from_hex(text: &str) -> Vec<u8> {
 fn messages(batch: i64) -> Vec<(usize, Vec<u8>, Vec<u8>)> {
     let [first, last] = [batch, batch + 1].map(|n| (n * BATCH).to_string());
     let (one, two) = (order(1), order(2));
-    let all = read_by_python(ENCODE, &[MONEY, &one, &two, &first, &last, &BATCH.to_string()]);
+    let arguments = [MONEY, &one, &two, &first, &last, &BATCH.to_string()];
+    let all = read_by_python(&format!("{COMPILED}{ENCODE}"), &arguments);
     let message = |of: &Value| {
         let bytes = |at: usize| from_hex(of[at].as_str().unwrap());
         (of[0].as_u64().unwrap() as usize, bytes(1), bytes(2))

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::config;
-use super::languages::{framed, from_hex};
+use super::languages::{COMPILED, framed, from_hex};
 use super::readers::read_by_python;
 use crate::support::{Cluster, Daemon, alluvium, eventually, flush, register, send_full};
 
@@ -100,7 +100,8 @@ def version(n, batch):
     return 2 if n % 2 == 1 and batch <= n else 1
 "#;
 
-/// The values of a batch in hexadecimal digits, by the language's own library.
+/// The values of a batch in hexadecimal digits, by the language's own library. It stands behind
+/// [`VALUES`] and [`COMPILED`].
 const ENCODE: &str = r#"
 language, first, last, batch, texts = sys.argv[1], *map(int, sys.argv[2:5]), sys.argv[5:7]
 def avro():
@@ -112,20 +113,7 @@ def avro():
         return out.getvalue()
     return one
 def messages():
-    import os, tempfile, grpc_tools
-    from grpc_tools import protoc
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-    def of(text):
-        with tempfile.TemporaryDirectory() as d:
-            open(f"{d}/main.proto", "w").write(text)
-            own = os.path.join(os.path.dirname(grpc_tools.__file__), "_proto")
-            args = ["", f"-I{d}", f"-I{own}", "--include_imports", f"-o{d}/out", f"{d}/main.proto"]
-            assert protoc.main(args) == 0
-            files = descriptor_pb2.FileDescriptorSet.FromString(open(f"{d}/out", "rb").read())
-        pool = descriptor_pool.DescriptorPool()
-        for file in files.file: pool.Add(file)
-        return message_factory.GetMessageClass(pool.FindMessageTypeByName("shop.Order"))
-    classes = [of(text) for text in texts]
+    classes = [compiled(text)("shop.Order") for text in texts]
     def one(o, v):
         m = classes[v - 1](n=o["n"])
         if o["p"] is not None:
@@ -228,7 +216,7 @@ fn produce(cluster: &Cluster, ids: &[[u32; 2]], batch: i64) {
     for ((topic, language), ids) in TOPICS.iter().zip(ids) {
         let texts = [schema(language, 1), schema(language, 2)];
         let arguments = [*language, &first, &last, &BATCH.to_string(), &texts[0], &texts[1]];
-        let values = read_by_python(&format!("{VALUES}{ENCODE}"), &arguments);
+        let values = read_by_python(&format!("{VALUES}{COMPILED}{ENCODE}"), &arguments);
         for (n, of) in (batch * BATCH..).zip(values.as_array().unwrap()) {
             let id = ids[of[0].as_u64().unwrap() as usize - 1];
             let value = framed(id, &[&from_hex(of[1].as_str().unwrap())]);
