@@ -47,7 +47,7 @@ pub const STORE_DATA: Duration = seconds(45);
 pub const STORE_PROBE: Duration = seconds(5);
 /// The first chunk of a file on its way to every replica.
 pub const PIPELINE_BEGIN: Duration = seconds(3);
-/// A call on a file that takes so long has met a DataNode that stands still.
+/// A call on a file that takes so long has met a DataNode that does not answer.
 pub const PIPELINE_SLOW: Duration = seconds(10);
 /// All tries to begin a file.
 pub const PIPELINE_TRIES: Duration = seconds(35);

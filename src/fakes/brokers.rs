@@ -145,7 +145,7 @@ impl Brokers {
     }
 }
 
-/// The id of a topic that was created again so often.
+/// The id of a topic that was created again this number of times.
 fn id(times: usize) -> String {
     format!("id{times}")
 }
@@ -219,7 +219,7 @@ pub(crate) struct LogSource {
     tp: TopicPartition,
     position: Option<i64>,
     parked: bool,
-    /// Called at each look: there may always be something at the next one.
+    /// Called at each read: there may always be something at the next one.
     wake: Option<Box<dyn Fn() + Send + Sync>>,
     told_end: bool,
     told_refusal: bool,
@@ -390,7 +390,7 @@ impl Commit for Transactions {
                 });
                 Err(doubt("commit"))
             }
-            // A process that stood still finds itself fenced when it wakes.
+            // A process that was paused finds itself fenced when it goes on.
             Some(_) => Err(doubt("commit")),
         }
     }

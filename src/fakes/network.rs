@@ -23,7 +23,7 @@ pub(crate) enum Failure {
     KillBefore,
     /// The process dies; the call happened.
     KillAfter,
-    /// The process stands still, long enough to be replaced, and makes its call when it wakes.
+    /// The process is paused for so long that it is replaced, and makes its call when it goes on.
     PauseBefore,
     /// The same, with the answer waiting for it.
     PauseAfter,

@@ -1,4 +1,4 @@
-//! The table.
+//! The table of decoders: which function reads which bytes of others, and in how much memory.
 
 use std::path::{Component, Path};
 use std::sync::Arc;

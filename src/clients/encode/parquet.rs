@@ -35,11 +35,11 @@ use crate::pure::record::Record;
 
 /// Rows in a batch: enough to spread the cost of a batch, few enough to stay in the cache.
 const BATCH_ROWS: usize = 2_048;
+const BATCH_BYTES: usize = 1 << 20;
 /// What the footer will say of one column of a row group, with statistics: an estimate.
 const COLUMN_METADATA: usize = 700;
 /// The same as it is written: rather too little than too much.
 const COLUMN_IN_FOOTER: usize = 80;
-const BATCH_BYTES: usize = 1 << 20;
 /// Encoded bytes in a row group. Readers like them large; each open file holds one in memory.
 const ROW_GROUP_BYTES: usize = 32 << 20;
 
@@ -75,7 +75,8 @@ pub(super) struct File<B> {
     values: u64,
 }
 
-/// Two workers that write large records at the same time would need the memory of both.
+/// Held by the worker that writes a large record: two of them at the same time would need the
+/// memory of both records.
 static LARGE_ONE: Mutex<()> = Mutex::new(());
 
 /// What all row groups have in common. Encodings that every reader knows: plain, dictionaries and
@@ -338,7 +339,8 @@ impl<B: Builder> File<B> {
         self.drain_bytes(give);
     }
 
-    /// Whether a row group has ended since the last [`File::drain_bytes`].
+    /// Whether more than the first bytes of the file waits for [`File::drain_bytes`]: the writer
+    /// gives bytes when a row group ends.
     #[inline]
     pub(super) fn has_bytes(&self) -> bool {
         SMALL < self.writer.inner().waiting()

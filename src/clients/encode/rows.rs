@@ -1,9 +1,10 @@
-//! The columns of Parquet files, version 2. Their names, types and ids are a promise to readers:
-//! docs/files.md.
+//! The columns of Parquet and Avro files, version 2. Their names, types and ids are a promise to
+//! readers: docs/files.md.
 //!
-//! *Version rule*: the footer names the version under `alluvium.version`; files of version 1 have
-//! no such key. A new version only adds columns behind the others, or changes a type to one that
-//! readers take together with the old one; the ids never change.
+//! *Version rule*: the metadata of a file (of Parquet in its footer, of Avro in its header) names
+//! the version under `alluvium.version`; files of version 1 have no such key. A new version only
+//! adds columns behind the others, or changes a type to one that readers take together with the old
+//! one; the ids never change.
 
 use std::borrow::Cow;
 use std::sync::Arc;

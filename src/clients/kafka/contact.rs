@@ -21,7 +21,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// are locked.
 const AFTER_REFUSAL: Duration = Duration::from_millis(300);
 
-/// The most events that are heard after each look.
+/// The most events of the client that are taken after each question.
 const EVENTS: usize = 200;
 
 /// The most partitions whose leaders a new client asks: one that does not answer is no proof, and

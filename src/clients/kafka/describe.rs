@@ -1,7 +1,6 @@
 //! What the brokers say of a topic and of a group: the topic's id, its newest timestamp, which
 //! operations are allowed to the one who asks, and why settings are not given. rust-rdkafka has no
-//! way to ask. Every `unsafe` block
-//! says why it is sound.
+//! way to ask. Every `unsafe` block says why it is sound.
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, c_char};

@@ -78,7 +78,7 @@ pub struct Group {
     members: Mutex<BTreeSet<String>>,
     /// Of the latest assignment.
     generation: Mutex<Option<Arc<Generation>>>,
-    /// Partitions that were taken away, and are given again when their workers have let go of them.
+    /// Partitions that were taken away, and are given again when their workers have released them.
     taken: Mutex<Vec<(Vec<TopicPartition>, Released)>>,
 }
 

@@ -153,8 +153,8 @@ pub fn repair_config(config: &Config) -> Result<ClientConfig, KafkaError> {
 
 /// The settings of the producer of a mapping's `nth` worker.
 ///
-/// The transactional id is `<group_id>-<instance>/<mapping>/<nth>`. The name of an
-/// instance has no slash, so two instances can't have the same id.
+/// The transactional id is `<group_id>-<instance>/<mapping>/<nth>`. The name of an instance has no
+/// slash, so two instances can't have the same id.
 ///
 /// # Errors
 /// A secret's file can't be read.

@@ -213,7 +213,7 @@ pub fn newest_stamp(
         .map_err(|e| KafkaError::new(format!("ask for the newest timestamp of topic {topic:?}"), e))
 }
 
-/// A topic that was just made is not known to every broker: so often are settings asked for.
+/// How often settings are asked for: a topic that was just made is not known to every broker.
 const ASKED: u32 = 6;
 
 /// Between two such questions.

@@ -19,8 +19,8 @@ use crate::common::deadlines::PRODUCER_CALL;
 
 /// The workers of an instance ask at the same time: for so long they share an answer.
 const SHARED: Duration = Duration::from_millis(500);
-/// An instance that is fenced so often, without a commit in between, ends even if the group has no
-/// other member of its name.
+/// An instance that is fenced this number of times, without a commit in between, ends even if the
+/// group has no other member of its name.
 const MOST_FENCED: u32 = 3;
 
 /// Whether a newer instance of this name is in the group.

@@ -53,9 +53,8 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Renames a file without overwriting: if the target exists, the error is
-    /// `ErrorKind::AlreadyExists`. If the source
-    /// or the parent of the target is missing, the error is
-    /// `ErrorKind::NotFound`.
+    /// `ErrorKind::AlreadyExists`. If the source or the parent of the target is missing, the error
+    /// is `ErrorKind::NotFound`.
     async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError>;
 
     /// Deletes a file, or a directory with everything in it; it is no error if there is none.

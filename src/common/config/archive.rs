@@ -67,8 +67,7 @@ impl ArchiveConfig {
     }
 }
 
-/// The keys of an archive as far as they are given; a mapping's keys override the
-/// defaults.
+/// The keys of an archive as far as they are given; a mapping's keys override the defaults.
 #[derive(Clone, Default, Debug)]
 pub(super) struct ArchiveKeys {
     path_of: String,

@@ -15,7 +15,7 @@ use crate::common::files;
 /// The files that a client of HDFS reads, in this order.
 const HADOOP_FILES: [&str; 2] = ["core-site.xml", "hdfs-site.xml"];
 
-/// Files that include each other have no end.
+/// Files include others to this depth at most: files that include each other would have no end.
 const DEPTH: usize = 16;
 
 /// Hadoop replaces so many variables of one value, and no more.

@@ -202,7 +202,7 @@ fn no_topic_name(topic: &str) -> String {
 
 /// The time for which partial counts must be kept: a window is open for its length, for records
 /// that come late, and while a partition that nobody reads is waited for. Half of that again is for
-/// a daemon that stands still.
+/// the time in which no daemon runs.
 fn needed_retention(window: u128, patience: &Patience) -> Duration {
     let millis = |n: i64| u128::try_from(n).unwrap_or(0);
     let waits = [patience.out_of_order, patience.lost.max(patience.idle)];

@@ -96,7 +96,7 @@ pub enum OutageOf {
     Commits,
 }
 
-/// How often throughput is looked at.
+/// How often throughput is measured.
 pub const SAMPLE: Duration = Duration::from_secs(5);
 
 /// A quarter of an hour.
@@ -283,8 +283,6 @@ pub(super) mod tests {
         }
     }
 
-    /// `/status.json` is a promise to scripts, and `alluvium status` reads it from daemons of other
-    /// versions: a field may be added, none may be renamed or removed.
     /// A part of the format: a renamed variant is another format.
     #[test]
     fn each_kind_of_outage_has_its_word() {
@@ -309,6 +307,8 @@ pub(super) mod tests {
         }
     }
 
+    /// `/status.json` is a promise to scripts, and `alluvium status` reads it from daemons of other
+    /// versions: a field may be added, none may be renamed or removed.
     #[test]
     fn the_status_is_the_golden_one() {
         let golden =

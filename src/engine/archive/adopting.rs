@@ -227,7 +227,7 @@ mod tests {
             assert!(archive.has(&entry.files[0].path));
         }
         assert!(!archive.has(&short.files[0].path));
-        // What was passed goes with the next look.
+        // What the ledger has passed is deleted by the next recovery.
         let _ = ledger.recover(None, false).await.unwrap();
         assert_eq!(archive.staged(), 4 * 2);
     }

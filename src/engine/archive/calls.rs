@@ -153,7 +153,7 @@ mod tests {
         const { assert!(CALLS_A_ROLL + CALLS_A_FILE <= 8) };
         let mut rolling = Rolling::begin().await;
         let first: u32 = rolling.roll(1).await.values().sum();
-        // The directory of the first file, and a look for what others have left.
+        // The directory of the first file, and a listing of what others have left.
         assert_eq!(first, CALLS_A_ROLL + CALLS_A_FILE + 2 + 1);
         for files in [1, 1, 5] {
             let calls = rolling.roll(files).await;
@@ -164,7 +164,7 @@ mod tests {
 
     /// An owner that does not know of its loss begins an attempt behind the new owner's back.
     #[tokio::test]
-    async fn what_others_leave_goes_with_the_next_look() {
+    async fn what_others_leave_is_deleted_when_staging_is_listed() {
         let mut rolling = Rolling::begin().await;
         // One that this version leaves, and one of the first version.
         let before = rolling.leave(0).await;
@@ -176,9 +176,9 @@ mod tests {
         };
         let ahead = rolling.leave(3).await;
         let _ = rolling.roll(1).await;
-        assert!(!is_there(&rolling, &before), "the first append looks");
+        assert!(!is_there(&rolling, &before), "the first append lists staging");
         assert!(!is_there(&rolling, &old));
-        // It may still be appended: it is looked at until it is not there.
+        // It may still be appended: staging is listed after each append until it is gone.
         for left in [true, true, false] {
             assert!(is_there(&rolling, &ahead));
             let _ = rolling.roll(1).await;

@@ -28,7 +28,7 @@ use crate::pure::record::{Offset, Record, TopicPartition};
 /// Commands that wait for the store; with more of them, the worker stops reading.
 const MOST_WAITING: usize = 4_096;
 
-/// The size of open files is looked at so often while one of them is filled.
+/// How often the size of the open files is measured while one of them grows to its full size.
 const MEASURED: u64 = 32;
 
 /// What one partition archives into.
@@ -50,7 +50,7 @@ pub struct ArchiveHalf {
     judged: Option<Offset>,
     /// Of the records of sealed attempts.
     times: EventTimes,
-    /// Bytes of records since the size of the open files was looked at.
+    /// Bytes of records since the size of the open files was measured.
     unmeasured: u64,
 }
 
@@ -268,7 +268,7 @@ impl ArchiveHalf {
     }
 
     /// Whether so much was read since this was asked that the files may be larger than they should:
-    /// a batch of large records is more than a tenth of a file.
+    /// a batch of large records may be more than a tenth of a file.
     #[inline]
     pub fn may_be_full(&mut self) -> bool {
         let is_much = self.archive.roll.size_bytes / MEASURED <= self.unmeasured;
@@ -289,7 +289,7 @@ impl ArchiveHalf {
         }
     }
 
-    /// Lets the largest open file go of its memory; the bytes that this has freed.
+    /// Frees memory of the largest open file; returns how many bytes.
     ///
     /// # Errors
     /// The format's library fails: the partition stops.

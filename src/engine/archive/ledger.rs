@@ -199,10 +199,10 @@ impl LedgerStore {
         Ok(())
     }
 
-    /// Rule 6: sends the append, a few times if need be, and says what came of it.
+    /// Rule 6: sends the append, a few times if need be, and returns its result.
     ///
     /// # Errors
-    /// The store did not answer when it was looked what came of the rename.
+    /// The store did not answer when it was asked what the rename has done.
     pub async fn append(&self, key: EntryKey, id: AttemptId) -> Result<AppendAnswer, LedgerError> {
         let once = || async {
             match self.append_once(key, id).await {
@@ -373,7 +373,6 @@ mod tests {
         file.close().await.expect("closed");
     }
 
-    /// Even if it has the length of the file that belongs there.
     /// What a person has to look at stops the partition; the store is not tried again for it.
     #[tokio::test]
     async fn a_file_of_gigabytes_is_no_entry() {
@@ -389,6 +388,7 @@ mod tests {
         assert!(matches!(error, EntryError::Malformed(_)), "{error}");
     }
 
+    /// Even if it has the length of the file that belongs there.
     #[tokio::test]
     async fn a_file_of_another_program_is_never_taken_for_a_published_one() {
         let (memory, paths) = (Memory::default(), PartitionPaths::new("t", 0, 0));

@@ -53,7 +53,7 @@ impl RecentRows {
 impl LedgerStore {
     /// The rows of the newest entries, from the newest one back to one that is too old or was
     /// written with other settings. A damaged entry ends them, too: what the partition needs of
-    /// the ledger is looked at elsewhere, and an older entry is not a reason to stop it.
+    /// the ledger is read elsewhere, and an older entry is not a reason to stop it.
     ///
     /// # Errors
     /// The store does not answer.

@@ -263,8 +263,7 @@ impl LedgerStore {
         Ok(None)
     }
 
-    /// The files of an entry that are neither staged nor published, of the first
-    /// [`LOOKED_AT`].
+    /// Those of an entry's first [`LOOKED_AT`] files that are neither staged nor published.
     ///
     /// # Errors
     /// The store does not answer.

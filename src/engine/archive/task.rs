@@ -74,8 +74,8 @@ pub struct Archiver {
     gone: AtomicBool,
 }
 
-/// The staging directory is looked at after each append while attempts of others lie there, and
-/// else after this many appends: an owner that does not know of its loss may begin an attempt.
+/// The staging directory is listed after each append while attempts of others lie there, and else
+/// after this many appends: an owner that does not know of its loss may begin an attempt.
 pub const APPENDS_A_LOOK: u32 = 64;
 
 /// More than a partition can have under way: the worker stops reading long before, and one roll has
@@ -349,7 +349,7 @@ impl ArchiveTask {
         }
         let AppendAnswer { verdict, error } = self.ledger.append(entry.key(), id).await?;
         if verdict == AppendVerdict::Lost {
-            // Whoever appended before may have looked at the staging directory for the last time.
+            // Whoever appended before may have listed the staging directory for the last time.
             self.ledger.settle_lost(entry.key()).await?;
         }
         (self.tell)(Event::Answered(id, verdict, error));
@@ -369,8 +369,8 @@ impl ArchiveTask {
         lost.into_iter().for_each(|file| (self.tell)(Event::FileLost { file, at_publishing }));
     }
 
-    /// What others left below the new tail goes too, at each append after which staging is looked
-    /// at; what a stop leaves goes at the next recovery.
+    /// Settles what others left below the new tail, at each append after which the staging
+    /// directory is listed; what a stop leaves is settled at the next recovery.
     async fn settle_others(&mut self, tail: &Entry) -> Result<(), LedgerError> {
         self.unseen = self.unseen.saturating_add(1);
         if self.unseen <= APPENDS_A_LOOK {

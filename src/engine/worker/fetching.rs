@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::clients::kafka::Read;
 use crate::pure::record::Offset;
 
-/// An empty queue is looked at this often, whether the client has announced records or not.
+/// An empty queue is read this often, whether the client has announced records or not.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// When partitions become dormant.
@@ -80,7 +80,7 @@ impl Fetching {
         self.empty = (!any && !read.moved && read.trouble.is_none()).then_some(now);
     }
 
-    /// Whether the client has had nothing since the last look, which was a moment ago.
+    /// Whether the client has had nothing since the last read, which was a moment ago.
     pub(super) fn is_empty(&self, now: Instant) -> bool {
         let woken = self.woken.swap(false, Ordering::SeqCst);
         !woken && self.empty.is_some_and(|at| now < at + LOOK)

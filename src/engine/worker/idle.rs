@@ -40,7 +40,7 @@ impl OwnedPartition {
 impl Worker {
     /// How long nothing will be due.
     pub(super) fn until_due(&self, now: Now) -> Duration {
-        // A look at a thousand partitions costs much more than a look at ten.
+        // A round over a thousand partitions costs much more than one over ten.
         let often = IDLE * (self.owned.len() / 50).clamp(1, 10) as u32;
         let ends = !self.handovers.is_empty() || matches!(self.drain, Drain::Until { .. });
         let mut sleep = if ends { often } else { QUIET };

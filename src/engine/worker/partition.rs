@@ -319,7 +319,7 @@ impl PartitionSinks {
         self.alive.load(Ordering::SeqCst)
     }
 
-    /// Hands one input to the machine, and carries out what comes of it.
+    /// Hands one input to the machine, and carries out the effects that it returns.
     pub(super) fn input(&mut self, input: Input, now: Now, env: &Env) {
         self.view.last_p = self.machine.rules().and_then(|p| p.p()).or(self.view.last_p);
         self.machine.handle(input, now.moment(), &mut self.effects);
@@ -362,7 +362,8 @@ impl PartitionSinks {
         }
     }
 
-    /// A second try before a seek is taken lets the whole topic begin again, as a rebalance would.
+    /// Tells the client to fetch this partition anew. A second try before the client has taken a
+    /// seek makes it fetch the whole topic anew, as a rebalance would.
     fn fetch_anew(&mut self, env: &Env) {
         let tp = &self.tp;
         if std::mem::replace(&mut self.view.fetched_anew, true) {
@@ -431,8 +432,8 @@ impl PartitionSinks {
         }
     }
 
-    /// Lets the largest open file go of its memory, or ends all open files if that frees less than
-    /// a half of what they hold.
+    /// Frees memory of the largest open file, and ends all open files if that is less than a half
+    /// of what they hold.
     pub(super) fn release(&mut self, now: Now, env: &Env) {
         let Some(archive) = &mut self.archive else { return };
         let before = archive.memory_bytes();

@@ -274,7 +274,7 @@ impl Pool {
         }
     }
 
-    /// Stopped partitions look at once whether they were repaired.
+    /// Lets the stopped partitions recover at once: they may have been repaired.
     pub fn retry_stopped(&self) {
         for w in self.workers() {
             w.wake.send(Message::Retry);

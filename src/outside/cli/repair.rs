@@ -1,4 +1,4 @@
-//! `alluvium repair`
+//! The command `alluvium repair`: the partitions that are stopped, and what is missing in ledgers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -145,8 +145,8 @@ async fn silent_kdc_of(root: &Root) -> Option<String> {
     asked.ok().flatten()
 }
 
-/// Reads or writes the id. Of several NameNodes, the first that is asked may hang: after a
-/// call without an answer, the store asks another one first.
+/// Reads or writes the id. Of several NameNodes, the first that is asked may hang: after a call
+/// without an answer, the store asks another one first.
 async fn first_answer(root: &Root, store: &dyn Store) -> Result<String, StoreError> {
     let is_silent = |e: &StoreError| e.kind == ErrorKind::Unknown;
     let several = matches!(root, Root::Hdfs { url, .. } if namenode(url).is_none());

@@ -80,7 +80,7 @@ pub(crate) fn subscription(
     Ok(select(config, &existing, &BTreeSet::new()).wanted)
 }
 
-/// Asks the brokers again and again whether they answer at all.
+/// Asks the brokers every few seconds whether they answer at all.
 pub(super) async fn watch_brokers(
     consumer: Arc<Consumer>,
     control: Arc<PollControl>,

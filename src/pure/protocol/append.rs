@@ -1,7 +1,7 @@
 //! Rule 6: what the answer to an append means.
 //!
 //! An append is the rename of the manifest onto the entry's name, without overwrite. Its answer
-//! may be lost, or be late. So whatever it was, the ledger is looked at and decides.
+//! may be lost, or be late. So whatever it was, the ledger is read, and decides.
 
 use crate::pure::fault::{PlantedFault, planted};
 use crate::pure::formats::entry::{AttemptId, Head};
@@ -13,8 +13,8 @@ pub struct AppendFacts {
     pub mine: AttemptId,
     /// The entry that stands at the attempt's `from` now.
     pub entry: Option<Head>,
-    /// Whether the manifest is still staged. This is looked at *before* the
-    /// entry: a rename that happens between the two looks must not be taken for a deletion.
+    /// Whether the manifest is still staged. This is read *before* the entry: a rename that happens
+    /// between the two reads must not be taken for a deletion.
     pub manifest: bool,
 }
 

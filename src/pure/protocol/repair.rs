@@ -33,7 +33,7 @@ const MOST_STEPS: u32 = 100;
 /// Stands for the id of a topic of partial counts that does not exist.
 pub const ABSENT: &str = "absent";
 
-/// Everything that recovery looks at, read while the partition stands still: the committed
+/// Everything that recovery decides by, read while nothing changes in the partition: the committed
 /// offset first, then the ledger.
 #[derive(Clone, Debug)]
 pub struct Facts {

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use crate::common::config::{FileProperties, Umask};
 
-/// A root's ACL is looked at again after this time.
+/// A root's ACL is read again after this time.
 const LOOK: Duration = Duration::from_secs(60);
 /// Directories of which it is known what they hand down. When there are more, they are asked again.
 const KNOWN: usize = 1_024;

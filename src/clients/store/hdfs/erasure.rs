@@ -17,7 +17,7 @@ use crate::clients::store::hdfs::creation::options;
 use crate::clients::store::hdfs::error::classify;
 use crate::common::config::ErasureCoding;
 
-/// A file that is created so long after the last look is looked at, before a byte is in it.
+/// The first file that is created so long after the last check is checked before a byte is in it.
 const LOOK: Duration = Duration::from_secs(10);
 
 /// What is known of the policy of a root's files.
@@ -41,12 +41,13 @@ impl Erasure {
         Erasure { configured, state: Mutex::default() }
     }
 
-    /// Whether the next file has to be looked at: none was a moment ago.
+    /// Whether the next file has to be checked: none was checked a moment ago.
     pub(super) fn is_due(&self) -> bool {
         self.state.lock().looked.is_none_or(|at| LOOK <= at.elapsed())
     }
 
-    /// Looks at a file that has just been created. A file that must not be written is deleted.
+    /// Checks the policy of a file that has just been created. A file that must not be written is
+    /// deleted.
     ///
     /// # Errors
     /// The file has an erasure-coding policy that is not the configured one, or the NameNode does

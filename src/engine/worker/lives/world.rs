@@ -280,7 +280,7 @@ impl World {
         }
     }
 
-    /// The group misses a process that died or stands still, and gives its partitions to another.
+    /// The group misses a process that died or is paused, and gives its partitions to another.
     pub(super) async fn replace_dead(&mut self) {
         let gone = self.processes.iter().position(|p| {
             !p.owns.is_empty() && !p.ended && (p.network.is_dead() || p.network.is_paused())
@@ -297,7 +297,7 @@ impl World {
         self.give(successor, &generation, &owned);
         self.steps(Duration::from_secs(2)).await;
         if self.processes[gone].network.is_paused() {
-            // The zombie wakes, and goes on with what it believes, before it hears of its loss.
+            // The zombie goes on with what it believes, before it is told of its loss.
             self.processes[gone].network.resume();
             self.steps(Duration::from_secs(5)).await;
             self.take(gone, &owned, false);
@@ -328,7 +328,8 @@ impl World {
             }
         }
         if self.plan.is_some_and(|(_, how)| how == Failure::Late) {
-            // A file that came into being when its author had given it up goes with the next look.
+            // A file that was created after its author had given it up is deleted when the staging
+            // directory is read again.
             settle_all(&self.store).await;
         }
         check(&self.brokers, &self.store);

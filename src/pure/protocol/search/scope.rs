@@ -33,7 +33,7 @@ pub(super) struct Scope {
     pub slow_answers: bool,
     /// The store breaks its promise: an append replaces the entry that stands. For I7's test only.
     pub overwrites: bool,
-    /// Whether I6 is looked at.
+    /// Whether I6 is checked.
     pub live: bool,
     /// Only what so many steps lead to, where the whole is too large.
     pub steps: Option<usize>,
