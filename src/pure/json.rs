@@ -3,6 +3,31 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// Adds a text as a JSON string.
+pub fn push_text(text: &str, to: &mut String) {
+    to.push_str(&serde_json::to_string(text).expect("every text is a JSON string"));
+}
+
+/// Adds a number; one that JSON does not have is a string: `"NaN"`, `"inf"`, `"-inf"`.
+pub fn push_double(number: f64, to: &mut String) {
+    if number.is_finite() {
+        to.push_str(&serde_json::to_string(&number).expect("it is finite"));
+    } else {
+        let _ = write!(to, "\"{number}\"");
+    }
+}
+
+/// Adds bytes as a JSON string in Base64.
+pub fn push_bytes(bytes: &[u8], to: &mut String) {
+    to.push('"');
+    STANDARD.encode_string(bytes, to);
+    to.push('"');
+}
 
 /// A JSON string's text; [`None`] if it is no string, or if an escape in it is no character.
 #[must_use]
@@ -89,6 +114,19 @@ pub fn on_one_line(json: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_are_added_as_json() {
+        let mut all = String::new();
+        push_text("a\"\n\u{e4}", &mut all);
+        for number in [0.1, -0.0, 1e300, f64::NAN, f64::NEG_INFINITY] {
+            all.push(' ');
+            push_double(number, &mut all);
+        }
+        all.push(' ');
+        push_bytes(b"\0\xfe", &mut all);
+        assert_eq!(all, "\"a\\\"\\n\u{e4}\" 0.1 -0.0 1e+300 \"NaN\" \"-inf\" \"AP4=\"");
+    }
 
     #[test]
     fn what_readers_fail_at_is_found() {

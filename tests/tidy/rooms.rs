@@ -5,13 +5,13 @@
 pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
     ("pure/record", "the nouns: record, offset, partition", &[]),
     ("pure/fault", "faults that tests plant into the rules", &[]),
-    ("pure/avro", "schemas and values of Avro, as messages have them", &[]),
+    ("pure/json", "pieces of JSON as text", &[]),
+    ("pure/avro", "schemas and values of Avro, as messages have them", &["pure/json"]),
     ("pure/calendar", "times as text, and back", &[]),
     ("pure/duration", "lengths of time as people write them", &[]),
     ("pure/field_path", "where a field lies in a JSON value", &[]),
-    ("pure/json", "pieces of JSON as text", &[]),
     ("pure/json_schema", "a JSON Schema as the properties of one object", &[]),
-    ("pure/protobuf", "schemas and messages of Protobuf, as records have them", &[]),
+    ("pure/protobuf", "schemas and messages of Protobuf, as records have them", &["pure/json"]),
     ("pure/field", "one field of a JSON value", &["pure/field_path", "pure/json"]),
     (
         "pure/record_time",

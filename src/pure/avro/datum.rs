@@ -7,11 +7,9 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use crate::pure::avro::numbers::{digits, whole};
 use crate::pure::avro::schema::{Kind, Logical, Schema, Type, TypeId};
+use crate::pure::json::{push_bytes, push_double, push_text};
 
 /// Values lie this deep in each other at most.
 const DEEPEST: usize = 64;
@@ -274,7 +272,7 @@ impl<'a> Bytes<'a> {
                 out.push('{');
                 self.items(out, |bytes, out| {
                     let Datum::Text(name) = bytes.simple(&Kind::Text)? else { return Ok(()) };
-                    push_text(&name, out)?;
+                    push_text(&name, out);
                     out.push(':');
                     bytes.json(schema, *of, deeper, out)
                 })?;
@@ -359,11 +357,6 @@ fn is_compound(kind: &Kind) -> bool {
     matches!(kind, Kind::Array(_) | Kind::Map(_) | Kind::Record(_) | Kind::Union(_))
 }
 
-fn push_text(text: &str, out: &mut String) -> Result<(), Broken> {
-    out.push_str(&serde_json::to_string(text).map_err(|e| e.to_string())?);
-    Ok(())
-}
-
 fn push_simple(
     value: &Datum<'_>,
     logical: Option<Logical>,
@@ -374,21 +367,14 @@ fn push_simple(
         Datum::Boolean(value) => drop(write!(out, "{value}")),
         Datum::Int(value) => drop(write!(out, "{value}")),
         Datum::Long(value) => drop(write!(out, "{value}")),
-        Datum::Double(value) if value.is_finite() => {
-            out.push_str(&serde_json::to_string(value).map_err(|e| e.to_string())?);
-        }
-        Datum::Double(value) => drop(write!(out, "\"{value}\"")),
-        Datum::Text(text) => push_text(text, out)?,
+        Datum::Double(value) => push_double(*value, out),
+        Datum::Text(text) => push_text(text, out),
         Datum::Bytes(bytes) => match logical {
             Some(Logical::Decimal { scale, .. }) if bytes.len() <= 16 => {
                 let number = whole(bytes).ok_or("a decimal has more than 128 bits")?;
                 let _ = write!(out, "\"{}\"", digits(number, scale));
             }
-            _ => {
-                out.push('"');
-                STANDARD.encode_string(bytes, out);
-                out.push('"');
-            }
+            _ => push_bytes(bytes, out),
         },
         Datum::Json(json) => out.push_str(json),
     }

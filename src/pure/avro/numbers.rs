@@ -28,8 +28,9 @@ pub fn whole(bytes: &[u8]) -> Option<i128> {
     Some(i128::from_be_bytes(all))
 }
 
-/// A number with a point before its last digits.
-pub(super) fn digits(number: i128, scale: u8) -> String {
+/// A number that has no point, with the point before its last digits; `scale`: how many these are.
+#[must_use]
+pub fn digits(number: i128, scale: u8) -> String {
     let sign = if number < 0 { "-" } else { "" };
     let scale = usize::from(scale);
     let width = scale.saturating_add(1);

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
+use crate::pure::avro::numbers::digits;
 use crate::pure::layout::cells::{Cell, ColumnType};
 
 /// Adds a cell of a column of this type as a JSON value: numbers with all of their digits, days and
@@ -20,7 +21,7 @@ pub fn write_json(cell: &Cell<'_>, kind: ColumnType, to: &mut Vec<u8>) {
         Cell::Float64(value) => write_value(value, to),
         Cell::Decimal(value) => {
             let ColumnType::Decimal { scale, .. } = kind else { return write_value(&(), to) };
-            to.extend_from_slice(decimal(*value, usize::from(scale)).as_bytes());
+            to.extend_from_slice(digits(*value, scale).as_bytes());
         }
         Cell::Date(days) => {
             let day = jiff::Span::new().try_days(*days).ok();
@@ -37,18 +38,6 @@ pub fn write_json(cell: &Cell<'_>, kind: ColumnType, to: &mut Vec<u8>) {
 
 fn write_value<T: serde::Serialize + ?Sized>(value: &T, to: &mut Vec<u8>) {
     serde_json::to_writer(&mut *to, value).expect("memory takes whatever has no keys");
-}
-
-/// A number without its point, with it: as many digits behind it as the column has.
-fn decimal(value: i128, scale: usize) -> String {
-    let sign = if value < 0 { "-" } else { "" };
-    let digits = value.unsigned_abs().to_string();
-    let digits = format!("{digits:0>width$}", width = scale.saturating_add(1));
-    let (whole, rest) = digits.split_at(digits.len().saturating_sub(scale));
-    match rest {
-        "" => format!("{sign}{whole}"),
-        rest => format!("{sign}{whole}.{rest}"),
-    }
 }
 
 #[cfg(test)]

@@ -10,11 +10,10 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
+use crate::pure::json::{push_bytes, push_double, push_text};
 use crate::pure::protobuf::schema::{Field, Kind, Label, Message, MessageId, Schema, WellKnown};
 use crate::pure::protobuf::value::{Value, is_packed, next_packed};
 use crate::pure::protobuf::wire::{Broken, Bytes, Fields, Raw};
@@ -239,7 +238,7 @@ impl Text<'_> {
     }
 
     fn text(&mut self, text: &str) -> Result<(), Broken> {
-        self.out.push_str(&serde_json::to_string(text).map_err(|e| e.to_string())?);
+        push_text(text, &mut self.out);
         self.check()
     }
 
@@ -258,16 +257,9 @@ impl Text<'_> {
             Value::Int(value) => drop(write!(out, "{value}")),
             Value::Long(value) => drop(write!(out, "{value}")),
             Value::Unsigned(value) => drop(write!(out, "{value}")),
-            Value::Double(value) if value.is_finite() => {
-                out.push_str(&serde_json::to_string(value).map_err(|e| e.to_string())?);
-            }
-            Value::Double(value) => drop(write!(out, "\"{value}\"")),
-            Value::Text(text) => return self.text(text),
-            Value::Bytes(bytes) => {
-                out.push('"');
-                STANDARD.encode_string(bytes, out);
-                out.push('"');
-            }
+            Value::Double(value) => push_double(*value, out),
+            Value::Text(text) => push_text(text, out),
+            Value::Bytes(bytes) => push_bytes(bytes, out),
             Value::Json(text) => out.push_str(text),
         }
         self.check()
