@@ -287,6 +287,10 @@ impl BrokerPositions {
     /// # Errors
     /// A partition's leader does not answer.
     pub fn ends(&self, partitions: &[TopicPartition]) -> Result<Vec<Offset>, KafkaError> {
+        // No client is made for nothing, and an answer without a question is none.
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
         let client = self.ends_client()?;
         let ends = edges_for(&*client, partitions, RdOffset::End);
         let mut of_ends = self.ends.lock();
@@ -463,6 +467,13 @@ mod tests {
         assert!(!failing.heard(false, at(240)));
         assert!(failing.heard(false, at(241)));
         assert!(!failing.heard(false, at(242)), "this is another client");
+    }
+
+    #[test]
+    fn no_client_is_made_to_ask_for_nothing() {
+        let positions = BrokerPositions::new(ClientConfig::new(), Arc::default());
+        assert_eq!(positions.ends(&[]).unwrap(), []);
+        assert!(positions.ends.lock().client.is_none());
     }
 
     #[test]
