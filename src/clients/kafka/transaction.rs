@@ -353,10 +353,7 @@ impl Commit for Transactions {
         }
         let Some(producer) = self.producer.take() else { return };
         tracing::debug!("a producer that had nothing to do is ended");
-        // Joins the client's threads.
-        if let Err(error) = thread_detached("producer-end", move || drop(producer)) {
-            tracing::error!(code = "AL903", %error, "no thread can be started to end a producer");
-        }
+        let _ = is_ended_beside(move || drop(producer));
     }
 
     fn give_up(&mut self) {
@@ -375,21 +372,24 @@ impl Commit for Transactions {
                 );
             }
             let _ = aborted.send(());
-            // Joins the client's threads: that may take seconds, and nobody waits for it.
             drop(producer);
         };
-        if let Err(error) = thread_detached("producer-end", end) {
-            return tracing::error!(
-                code = "AL903", %error,
-                "no thread can be started to end a producer"
-            );
-        }
-        if answer.recv_timeout(OVERDUE).is_err() {
+        if is_ended_beside(end) && answer.recv_timeout(OVERDUE).is_err() {
             tracing::debug!(
                 "ending a producer takes longer than one call may take, or its thread has panicked"
             );
         }
     }
+}
+
+/// Ends a producer on a thread of its own: the end joins the client's threads, which may take
+/// seconds, and nobody waits for it. Whether there is such a thread.
+fn is_ended_beside(end: impl FnOnce() + Send + 'static) -> bool {
+    let begun = thread_detached("producer-end", end);
+    if let Err(error) = &begun {
+        tracing::error!(code = "AL903", %error, "no thread can be started to end a producer");
+    }
+    begun.is_ok()
 }
 
 #[cfg(test)]
