@@ -293,7 +293,7 @@ impl<B: Builder> File<B> {
             drop(array);
             for (leaf, mut column) in leaves.into_iter().zip(&mut columns) {
                 column.write(&leaf)?;
-                // The values are in the column's buffer now, and the array goes.
+                // The values are in the column's buffer now, and the array is dropped.
                 drop(leaf);
                 column.close()?.append_to_row_group(&mut row_group)?;
             }

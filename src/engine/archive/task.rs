@@ -196,15 +196,15 @@ impl ArchiveTask {
         }
     }
 
-    /// Somebody has settled an attempt under its author, which was never to be appended. What the
-    /// author has written since goes, too.
+    /// Another owner has settled an attempt while its author still wrote it, and it is never
+    /// appended. Deletes what the author has written since.
     async fn clear_away(&self, open: Option<(EntryKey, AttemptId)>, error: &LedgerError) {
         let LedgerError::Store(StoreError { kind: ErrorKind::NotFound, .. }) = error else {
             return;
         };
         let discarded = self.ledger.discard(open.as_slice()).await;
         if let Err(error) = discarded {
-            tracing::debug!(%error, "an attempt that was settled goes with the next look");
+            tracing::debug!(%error, "what was left of an attempt is deleted when staging is listed again");
         }
     }
 

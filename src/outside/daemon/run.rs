@@ -274,7 +274,7 @@ async fn meet(
     Ok(wanted)
 }
 
-/// No broker answers, or one does.
+/// Returns when a broker answers, and fails when none does in time, or the login is refused.
 async fn contact(consumer: &Arc<Consumer>) -> anyhow::Result<()> {
     let consumer = Arc::clone(consumer);
     let met = tokio::task::spawn_blocking(move || first_contact(&consumer)).await?;
