@@ -65,7 +65,7 @@ pub enum News {
 impl Dependency {
     /// A call of `who` has failed. An outage is not reported before it is `patience` old.
     pub fn failed(&mut self, who: &str, cause: &str, now: i64, patience: i64) -> Option<News> {
-        // Two failures that lie far apart, and were nobody's trouble, are not one outage.
+        // Two failures that lie far apart are not one outage, unless the first was reported.
         let apart = |o: &Outage| !o.reported && APART < now.saturating_sub(o.last);
         if self.outage.as_ref().is_some_and(apart) {
             self.outage = None;

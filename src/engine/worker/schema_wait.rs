@@ -78,7 +78,7 @@ impl SchemaWait {
         self.waiting.is_some()
     }
 
-    /// Looks whether the schema is known, and has it looked for if it is not.
+    /// Whether the schema is known by now; asks for it if it is not.
     pub(super) fn look(&mut self, now: Now, env: &Env) {
         let Some(waiting) = &mut self.waiting else { return };
         if self.fetcher.rows.schemas.get(waiting.id).is_some() {

@@ -12,7 +12,7 @@ use crate::pure::protocol::partition::{Sinks, Use};
 use crate::pure::protocol::{Committed, Machine, Marks, OnGap};
 use crate::pure::record::{Offset, OffsetRange};
 
-/// The clock stands; pauses are over at each step.
+/// The clock does not move; pauses are over at each step.
 const NOW: Moment = Moment::ZERO;
 
 impl Owner {

@@ -12,7 +12,7 @@ use crate::pure::protocol::partition::{Append, Plan, Share, Sinks, Use};
 use crate::pure::protocol::{AppendVerdict, AttemptId, EntryKind, Machine, Stop, invariants};
 use crate::pure::record::{Offset, OffsetRange};
 
-/// The clock stands; pauses are over at each step ([`Machine::let_time_pass`]).
+/// The clock does not move; pauses are over at each step ([`Machine::let_time_pass`]).
 const NOW: Moment = Moment::ZERO;
 
 impl Worker {
