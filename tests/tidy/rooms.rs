@@ -264,6 +264,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
             "common/status",
             "pure/calendar",
             "pure/count",
+            "pure/duration",
             "pure/formats",
             "pure/layout",
             "pure/protocol",

@@ -10,6 +10,7 @@ use crate::common::config::archive::{ArchiveConfig, ArchiveKeys, Topics, archive
 use crate::common::config::fields::{Faults, Fields, is_topic_name};
 use crate::common::config::times::{field, time};
 use crate::pure::count::{By, OutputFormat, Patience, Split, Time, Tokenizer, Window};
+use crate::pure::duration::written;
 
 /// `[mapping.NAME.wordcount]`
 #[derive(Debug)]
@@ -210,15 +211,10 @@ fn needed_retention(window: u128, patience: &Patience) -> Duration {
     Duration::from_millis(u64::try_from(open.saturating_add(open / 2)).unwrap_or(u64::MAX))
 }
 
-/// A duration as it can be written in a configuration.
+/// A duration as it can be written in a configuration, not less than it is, in whole seconds.
 fn shown(duration: Duration) -> String {
-    let seconds = duration.as_secs().saturating_add((duration.subsec_nanos() != 0).into());
-    match seconds {
-        s if s % 86_400 == 0 => format!("{}d", s / 86_400),
-        s if s % 3_600 == 0 => format!("{}h", s / 3_600),
-        s if s % 60 == 0 => format!("{}m", s / 60),
-        s => format!("{s}s"),
-    }
+    let more = u64::from(duration.subsec_nanos() != 0);
+    written(Duration::from_secs(duration.as_secs().saturating_add(more)))
 }
 
 fn split(f: &mut Fields, faults: &mut Faults) -> Split {

@@ -1,6 +1,7 @@
 //! `alluvium check`
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use clap::Args;
 use comfy_table::Table;
@@ -17,6 +18,7 @@ use crate::outside::cli::output::{complain, plain_table, say, say_json};
 use crate::outside::cli::shared::runtime;
 use crate::outside::web;
 use crate::pure::count::Time;
+use crate::pure::duration::written;
 use crate::pure::layout::format::Rows;
 use crate::pure::layout::names::PartitionPaths;
 use crate::pure::layout::rules::{OnBadRecord, Tombstones};
@@ -221,7 +223,7 @@ fn describe(config: &Config, now_ms: i64) -> String {
             lines.push(format!(
                 "  counts   to topic {}, windows of {}, {}",
                 c.output_topic,
-                shown(c.window.millis),
+                written(Duration::from_millis(c.window.millis.unsigned_abs())),
                 match &c.time {
                     Time::Record => "by record time".into(),
                     Time::Arrival => "by arrival time".into(),
@@ -270,15 +272,6 @@ fn bad_records(archive: &ArchiveConfig, topic: &str, now_ms: i64) -> Option<Stri
         .max_bad
         .map_or_else(String::new, |limit| format!("; more than {limit} stop the partition"));
     Some(format!("  bad      {what}{limit}"))
-}
-
-/// A duration as it can be written in a configuration.
-fn shown(millis: i64) -> String {
-    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
-    match units.into_iter().find(|(_, unit)| millis.checked_rem(*unit) == Some(0)) {
-        Some((name, unit)) => format!("{}{name}", millis.checked_div(unit).unwrap_or_default()),
-        None => format!("{millis}ms"),
-    }
 }
 
 fn path(archive: &ArchiveConfig, topic: &str, now_ms: i64) -> String {

@@ -2,10 +2,12 @@
 //! as they have a counterpart here; what has none is said.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::outside::cli::init::draft::{Draft, quoted};
 use crate::outside::cli::init::errors;
 use crate::outside::cli::init::properties::properties;
+use crate::pure::duration::written;
 use crate::pure::layout::ends::Schedule;
 
 /// A sink's properties.
@@ -30,8 +32,10 @@ impl Sink {
         self.0.get(key).map(|v| v.trim()).filter(|v| !v.is_empty())
     }
 
-    fn millis(&self, key: &str) -> Option<u64> {
-        self.get(key)?.parse().ok().filter(|n| 0 < *n)
+    /// The length of time that a key gives in milliseconds.
+    fn millis(&self, key: &str) -> Option<Duration> {
+        let millis = self.get(key)?.parse::<u64>().ok().filter(|n| 0 < *n)?;
+        Some(Duration::from_millis(millis))
     }
 
     /// `bootstrap` and `root` override what the sink says.
@@ -181,8 +185,7 @@ impl Sink {
                 "'dt'=YYYY-MM-dd/'hr'=HH"
             }
         };
-        let (default, wallclock) = ("Wallclock", self.get("timestamp.extractor"));
-        match wallclock.unwrap_or(default) {
+        match self.get("timestamp.extractor").unwrap_or("Wallclock") {
             "Record" => {}
             "Wallclock" => archive.push("time = \"arrival\"".into()),
             "RecordField" => {
@@ -257,13 +260,14 @@ impl Sink {
             ));
         }
         let schedule = self.millis("rotate.schedule.interval.ms");
-        let points = schedule.map(duration).filter(|text| Schedule::parse(text).is_ok());
+        let points = schedule.map(written).filter(|text| Schedule::parse(text).is_ok());
         let age = self.millis("rotate.interval.ms").or(schedule.filter(|_| points.is_none()));
         if points.is_some() || age.is_some() {
             archive.push("[archive.roll]".into());
         }
         archive.extend(points.map(|points| format!("schedule = \"{points}\"")));
-        archive.extend(age.map(|ms| format!("age = \"{}\"", duration(ms.max(1_000)))));
+        let least = Duration::from_secs(1);
+        archive.extend(age.map(|age| format!("age = \"{}\"", written(age.max(least)))));
     }
 }
 
@@ -326,16 +330,6 @@ const WITHOUT_COUNTERPART: &[(&str, &str)] = &[
 
 /// Parts of keys whose values are not repeated.
 const SECRET: &[&str] = &["password", "secret", "jaas", "credential", "token", "license"];
-
-/// A duration as people write it.
-fn duration(millis: u64) -> String {
-    match millis {
-        ms if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
-        ms if ms % 60_000 == 0 => format!("{}m", ms / 60_000),
-        ms if ms % 1_000 == 0 => format!("{}s", ms / 1_000),
-        ms => format!("{ms}ms"),
-    }
-}
 
 /// A Joda-Time pattern of fixed-width fields as strftime; an error names what has no counterpart.
 fn strftime(pattern: &str) -> Result<String, String> {
