@@ -106,18 +106,22 @@ impl ColumnType {
     ///
     /// # Errors
     /// The type cannot hold it.
+    #[inline]
     pub fn cell(self, json: &str) -> Result<Cell<'_>, String> {
-        let json = json.trim();
+        let json = json.trim_ascii();
         if json == "null" {
             return Ok(Cell::Null);
         }
-        self.value(json).ok_or_else(|| {
-            let mut shown: String = json.chars().take(SHOWN).collect();
-            if shown.len() < json.len() {
-                shown.push('…');
-            }
-            format!("{shown} is not a {self}")
-        })
+        self.value(json).ok_or_else(|| self.refused(json))
+    }
+
+    #[cold]
+    fn refused(self, json: &str) -> String {
+        let mut shown: String = json.chars().take(SHOWN).collect();
+        if shown.len() < json.len() {
+            shown.push('…');
+        }
+        format!("{shown} is not a {self}")
     }
 
     /// The cell of a date, in days since 1970.

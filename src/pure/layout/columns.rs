@@ -179,11 +179,16 @@ impl JsonColumns {
             .deserialize(&mut reader)
             .and_then(|()| reader.end())
             .map_err(|e| format!("the value is not a JSON object: {}", shown(&e.to_string())))?;
-        let cells = self.columns.iter().zip(found).enumerate().map(|(at, (column, raw))| {
-            let Some(raw) = raw else { return Ok(Cell::Null) };
-            cell(at, column, raw.get()).map_err(|e| format!("field {}: {e}", column.path))
-        });
-        cells.collect()
+        // Pushed one by one: what collects results does not know how many there will be.
+        let mut cells = Vec::with_capacity(self.columns.len());
+        for (at, (column, raw)) in self.columns.iter().zip(found).enumerate() {
+            cells.push(match raw.map(|raw| cell(at, column, raw.get())) {
+                Some(Ok(cell)) => cell,
+                Some(Err(why)) => return Err(format!("field {}: {why}", column.path)),
+                None => Cell::Null,
+            });
+        }
+        Ok(cells)
     }
 }
 
