@@ -8,6 +8,7 @@ mod avro;
 mod changed;
 mod chunks;
 mod counts;
+mod dictionaries;
 mod encoder;
 mod error;
 mod field_ids;

@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 
 use crate::clients::encode::changed::{changed_array, changed_type};
 use crate::clients::encode::chunks::{Chunks, LARGE, SMALL};
+use crate::clients::encode::dictionaries::columns_without_repeats;
 use crate::clients::encode::error::EncodeError;
 use crate::clients::encode::large::Column;
 use crate::clients::encode::learned::Learned;
@@ -245,12 +246,11 @@ impl<B: Builder> File<B> {
             let (_, arrays, _) = self.rows.batch()?.into_parts();
             return self.write_large(arrays.into_iter().map(Column::Made).collect());
         }
-        if self.open_columns.is_empty() {
-            let number = self.writer.flushed_row_groups().len();
-            self.open_columns = self.row_groups.create_column_writers(number)?;
-        }
         self.values = self.values.saturating_add(self.rows.bytes() as u64);
         let (schema, arrays) = self.batch()?;
+        if self.open_columns.is_empty() {
+            self.open_columns = self.begin_row_group(&schema, &arrays)?;
+        }
         let mut columns = self.open_columns.iter_mut();
         for (field, array) in schema.fields().iter().zip(&arrays) {
             for (leaf, column) in compute_leaves(field, array)?.iter().zip(&mut columns) {
@@ -261,6 +261,25 @@ impl<B: Builder> File<B> {
             self.flush()?;
         }
         Ok(())
+    }
+
+    /// The columns of the next row group, whose first rows are these.
+    fn begin_row_group(
+        &self,
+        schema: &Arc<Schema>,
+        arrays: &[ArrayRef],
+    ) -> Result<Vec<ArrowColumnWriter>, EncodeError> {
+        let number = self.writer.flushed_row_groups().len();
+        let plain = columns_without_repeats(schema, arrays);
+        if plain.is_empty() {
+            return Ok(self.row_groups.create_column_writers(number)?);
+        }
+        let mut properties = WriterProperties::clone(self.writer.properties()).into_builder();
+        for column in plain {
+            properties = properties.set_column_dictionary_enabled(column, false);
+        }
+        let (_, row_groups) = begin(std::io::sink(), Arc::clone(schema), properties)?;
+        Ok(row_groups.create_column_writers(number)?)
     }
 
     /// Writes a row group, column by column: of a record of many MiB, there are no more copies at a

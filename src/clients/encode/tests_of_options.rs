@@ -3,6 +3,7 @@
 use arrow_schema::DataType;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::Encoding;
 use parquet::bloom_filter::Sbbf;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::properties::ReaderProperties;
@@ -48,6 +49,20 @@ fn a_page_index_has_every_page_and_is_written_where_it_is_asked_for() {
     assert!(indexed.row_group(0).column(7).column_index_offset().is_some(), "the value");
     let pages = indexed.page_index_for_row_group(0).page_locations(2).unwrap().clone();
     assert!(2 < pages.len(), "{} pages", pages.len());
+}
+
+/// What the dictionary of a column saves is known by the first rows of a row group.
+#[test]
+fn values_that_do_not_come_again_have_no_dictionary() {
+    let file = metadata(&encode(PARQUET, FormatOptions::default(), &RAW, &Fit::Raw));
+    let column = |n: usize| file.row_group(0).column(n);
+    assert_eq!(column(5).dictionary_page_offset(), None, "50,000 keys");
+    assert!(column(1).dictionary_page_offset().is_some(), "one partition");
+    let encodings: Vec<_> = column(5).encodings().collect();
+    assert!(!encodings.contains(&Encoding::RLE_DICTIONARY), "{encodings:?}");
+    let rows = parquet_as_json(encode(PARQUET, FormatOptions::default(), &RAW, &Fit::Raw).into());
+    assert!((0..).zip(&rows).all(|(n, row)| row["key"] == format!("key-{n}")));
+    assert_eq!(rows.len(), 50_000);
 }
 
 #[test]
