@@ -60,23 +60,28 @@ const WORKERS: u64 = 2;
 /// A record of a topic with the brokers' own limit has at most so many bytes.
 const USUAL: usize = 900_000;
 
+/// Threads of a worker that has something to commit: its own and those of its producer.
+const COMMITTING: u64 = 8;
+/// Threads of a worker whose producer was ended, because it has had no transaction for a minute.
+const RESTING: u64 = 1;
+
 impl Size {
     /// The most memory that a daemon may need, KiB.
     fn promised_kib(&self) -> u64 {
         self.budget_mib * 1_280 + 4 * self.record_bytes as u64 / 1_024
     }
 
-    /// The most threads of a daemon, as docs/benchmark.md has them: with one broker, one address.
-    fn threads(&self, run: &Run<'_>) -> u64 {
+    /// The most threads of a daemon, as docs/benchmark.md has them: with one broker, one address,
+    /// and so many for each worker.
+    fn threads(&self, run: &Run<'_>, of_worker: u64) -> u64 {
         const PROCESS: u64 = 70;
         const HDFS: u64 = 8;
         const CLIENT: u64 = 2;
-        const WORKER: u64 = 8;
         let mappings = self.mappings as u64;
         let workers = (WORKERS * 2).div_ceil(mappings).clamp(1, WORKERS);
         let workers = workers.min((run.partitions / self.mappings).max(1) as u64);
         let hdfs = if run.store == "local" { 0 } else { HDFS };
-        PROCESS + hdfs + CLIENT + WORKER * workers * mappings
+        PROCESS + hdfs + CLIENT + of_worker * workers * mappings
     }
 
     /// The topics of a run: one for each mapping, with so many partitions each.
@@ -123,7 +128,7 @@ impl Needed {
         if size.most_files < self.files {
             faults.push(format!("{} files, and not {}", self.files, size.most_files));
         }
-        let threads = size.most_threads.min(size.threads(run));
+        let threads = size.most_threads.min(size.threads(run, COMMITTING));
         if threads < self.peak.threads {
             faults.push(format!("{} threads, and not {threads}", self.peak.threads));
         }
@@ -360,6 +365,10 @@ fn measure(cluster: &Cluster, size: &Size, run: &Run<'_>, filled: &mut BTreeSet<
         let dormant = || daemon.metric("alluvium_dormant_partitions", &[]);
         eventually("all are dormant", Duration::from_secs(120), || all <= dormant());
     }
+    if 1 < size.mappings {
+        let resting = size.threads(run, RESTING);
+        eventually("the producers rest", Duration::from_secs(180), || threads(pid) <= resting);
+    }
     let before = cpu_seconds(pid);
     std::thread::sleep(size.idle);
     let idle = (cpu_seconds(pid) - before) / size.idle.as_secs_f64() * 100.0;
@@ -435,18 +444,24 @@ impl Drop for SlowStore {
     }
 }
 
+/// The number that `/proc` has under this name for a process; 0 if there is none.
+fn status(pid: u32, name: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with(name));
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
+}
+
+fn threads(pid: u32) -> u64 {
+    status(pid, "Threads:")
+}
+
 /// Samples a process until it has ended. The kernel keeps the peak of its memory.
 fn watch(pid: u32, goes_on: &AtomicBool) -> Peak {
     let mut peak = Peak::default();
     while goes_on.load(Ordering::SeqCst) {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let of = |name: &str| {
-            let line = status.lines().find(|l| l.starts_with(name))?;
-            line.split_whitespace().nth(1)?.parse::<u64>().ok()
-        };
         let files = std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
-        peak.rss_kib = peak.rss_kib.max(of("VmHWM").unwrap_or(0));
-        peak.threads = peak.threads.max(of("Threads").unwrap_or(0));
+        peak.rss_kib = peak.rss_kib.max(status(pid, "VmHWM:"));
+        peak.threads = peak.threads.max(threads(pid));
         peak.descriptors = peak.descriptors.max(files);
         std::thread::sleep(Duration::from_millis(20));
     }
