@@ -224,9 +224,10 @@ fn nested_columns_have_what_the_json_text_has() {
             for (n, kind) in kinds.iter().enumerate() {
                 let inner = if let Kind::Maybe(of) = kind { of } else { kind };
                 let is_nested = matches!(inner, Kind::List(_) | Kind::Map(_) | Kind::Record(_));
+                nested_values += usize::from(is_nested);
+                // A null has no text.
                 if let (true, Some(text)) = (is_nested, want.get_mut(&format!("c{n}"))) {
                     *text = serde_json::from_str(text.as_str().unwrap()).unwrap();
-                    nested_values += 1;
                 }
             }
             assert_eq!(without_nulls(own(row).into()), without_nulls(want.into()), "{schema}");
@@ -237,7 +238,7 @@ fn nested_columns_have_what_the_json_text_has() {
         let as_parquet: Vec<Value> = rows.into_iter().map(without_nulls).collect();
         assert_eq!(as_avro, as_parquet, "{schema}");
     }
-    assert!(3_000 < nested_values, "{nested_values} values had parts");
+    assert!(3_000 < nested_values, "{nested_values} values of types with parts");
 }
 
 const DEEP: &str = r#"{"type":"record","name":"Root","fields":[
