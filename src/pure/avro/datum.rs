@@ -369,9 +369,8 @@ fn push_simple(
         }
         Datum::Double(value) => drop(write!(out, "\"{value}\"")),
         Datum::Text(text) => push_text(text, out)?,
-        Datum::Bytes(bytes) => match logical {
-            Some(Logical::Decimal { scale, .. }) if bytes.len() <= 16 => {
-                let number = whole(bytes).ok_or("a decimal has more than 128 bits")?;
+        Datum::Bytes(bytes) => match (logical, whole(bytes)) {
+            (Some(Logical::Decimal { scale, .. }), Some(number)) => {
                 let _ = write!(out, "\"{}\"", digits(number, scale));
             }
             _ => {
