@@ -168,12 +168,14 @@ impl Documents {
         let (Some(node), Some(left)) = (self.resolved(node), left.checked_sub(1)) else {
             return false;
         };
+        let mut parts = node.branches("allOf").unwrap_or_default();
+        // What is beside null in a choice is no choice; and one that says only which properties
+        // are required adds none.
         for key in ["oneOf", "anyOf"] {
             if let Some([branch]) = node.branches(key).as_deref() {
-                return self.gather(*branch, left, all);
+                parts.push(*branch);
             }
         }
-        let parts = node.branches("allOf").unwrap_or_default();
         // All of them, though one is enough.
         let parts = parts.into_iter().filter(|part| self.gather(*part, left, all)).count();
         let properties = node.value.get("properties").and_then(Value::as_object);

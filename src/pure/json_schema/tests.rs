@@ -106,6 +106,18 @@ fn an_object_may_have_parts_and_an_order() {
     assert_eq!(object.properties[2].of, Type::Int64, "the nearer one counts");
 }
 
+/// As `anyOf` with one list of properties that are required.
+#[test]
+fn a_choice_of_one_adds_to_the_properties_beside_it() {
+    let a = ("a".to_string(), Type::Int64);
+    let required = r#"{"type":"object","properties":{"a":{"type":"integer"}},
+        "anyOf":[{"required":["a"]}]}"#;
+    assert_eq!(types(required, &[]), [a.clone()]);
+    let both = r#"{"properties":{"a":{"type":"integer"}},"oneOf":[{"type":"null"},
+        {"properties":{"a":{"type":"string"},"b":{"type":"boolean"}}}]}"#;
+    assert_eq!(types(both, &[]), [a, ("b".to_string(), Type::Boolean)]);
+}
+
 #[test]
 fn what_is_no_object_is_refused() {
     for (text, want) in [
