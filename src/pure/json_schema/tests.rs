@@ -166,4 +166,17 @@ fn the_work_on_a_schema_is_bounded() {
     let many: Vec<String> = (0..2_000).map(|n| format!("\"d{n}\":{{}}")).collect();
     let error = with(1_000, r##"{"$ref":"#gone"}"##, &many.join(",")).unwrap_err();
     assert!(error.contains("looks at definitions"), "{error}");
+    // Each property is an object of the same parts, which have too many columns.
+    let all: Vec<String> = (0..1_000).map(|n| format!("\"f{n}\":{{}}")).collect();
+    let parts = vec![r##"{"$ref":"#/$defs/wide"}"##; 990].join(",");
+    let text = format!(
+        r##"{{"properties":{{{}}},"$defs":{{"wide":{{"properties":{{{}}}}},
+        "of":{{"allOf":[{parts}]}}}}}}"##,
+        all.join(",").replace("{}", r##"{"$ref":"#/$defs/of"}"##),
+        all.join(",")
+    );
+    let begun = std::time::Instant::now();
+    let object = Object::parse_deep(&text, &[]).unwrap();
+    assert!(object.properties.iter().all(|p| p.of == Type::Json));
+    assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
 }
