@@ -29,6 +29,9 @@ const LAGS: [Duration; 4] = {
     ]
 };
 
+/// How long an answer of the registry is waited for where the root has one already.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
+
 /// After this time it is asked again whether a schema exists that did not.
 const ASKED_AGAIN: Duration = Duration::from_secs(60);
 
@@ -105,7 +108,9 @@ impl Fetcher {
     /// What is found, and where.
     async fn found(&self, id: u32) -> Result<(Known, &'static str), String> {
         if let Some(kept) = self.kept(id).await? {
-            return Ok((self.known(kept).await?, "kept"));
+            let known = self.known(kept.clone()).await?;
+            self.compare(&kept, &known).await?;
+            return Ok((known, "kept"));
         }
         let registry = self
             .registry
@@ -125,9 +130,38 @@ impl Fetcher {
         let kept = self.keep(&schema).await;
         // Another instance may have been faster: what stands in the root counts.
         match kept.map_err(|e| format!("it can't be kept in the root: {e}"))? {
-            Some(kept) => Ok((self.known(kept).await?, "fetched")),
+            Some(kept) => {
+                let first = self.known(kept).await?;
+                let is_same = first.reads_alike(&known);
+                is_same.then_some((first, "fetched")).ok_or_else(|| self.another(id))
+            }
             None => Ok((known, "fetched")),
         }
+    }
+
+    /// Looks whether the registry has the schema that the root keeps. One that is away, or has the
+    /// schema no more, keeps nobody from reading.
+    async fn compare(&self, kept: &KeptSchema, known: &Known) -> Result<(), String> {
+        let (id, Some(registry)) = (kept.id, self.registry.clone()) else { return Ok(()) };
+        let asked = tokio::task::spawn_blocking(move || registry.schema(id));
+        let told = match tokio::time::timeout(TOLD_WITHIN, asked).await {
+            Ok(Ok(Ok(Some(told)))) if told != *kept => told,
+            _ => return Ok(()),
+        };
+        match self.known(told).await?.reads_alike(known) {
+            true => Ok(()),
+            false => Err(self.another(id)),
+        }
+    }
+
+    /// Values would be read by a schema that they were not written with.
+    fn another(&self, id: u32) -> String {
+        format!(
+            "the registry has another one than {}/{}: it is another registry, or was made anew, \
+             and needs another root",
+            self.store.url(),
+            names::schema(id)
+        )
     }
 
     /// A compiler may take its time, and may panic at what strangers have written. That the process

@@ -76,7 +76,7 @@ fn count(fetcher: &Fetcher, outcome: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn a_schema_is_kept_in_the_root_and_the_registry_is_not_asked_again() {
+async fn a_schema_is_kept_in_the_root_and_needs_no_registry_then() {
     let store = Memory::default();
     let first = fetcher(&store, &[Ok(Some(schema("AVRO", TEXT)))]);
     assert!(matches!(find(&first).await, Some(Known::Schema(_))));
@@ -84,7 +84,7 @@ async fn a_schema_is_kept_in_the_root_and_the_registry_is_not_asked_again() {
     let kept = store.read(&names::schema(7)).await.unwrap().unwrap();
     assert_eq!(KeptSchema::decode(7, &kept).unwrap(), schema("AVRO", TEXT));
     assert_eq!(store.lock().files.len(), 1, "nothing is left in staging");
-    // Another process, when the registry is dead, or says something else.
+    // Another process, when the registry is dead.
     let dead = fetcher(&store, &[away()]);
     assert!(matches!(find(&dead).await, Some(Known::Schema(_))));
     assert_eq!((count(&dead, "kept"), count(&dead, "failed")), (1, 0));
@@ -155,19 +155,32 @@ async fn a_registry_that_has_a_schema_a_moment_later_makes_no_bad_record() {
     assert_eq!((count(&fetcher, "missing"), count(&fetcher, "fetched")), (0, 1));
 }
 
-/// Of two instances the one counts that was first.
+/// Two registries give one id to different schemas, and each needs a root of its own.
 #[tokio::test]
-async fn what_stands_in_the_root_is_never_overwritten() {
-    let store = Memory::default();
-    let other = TEXT.replace("\"a\"", "\"b\"");
-    let (one, two) = (
-        fetcher(&store, &[Ok(Some(schema("AVRO", TEXT)))]),
-        fetcher(&store, &[Ok(Some(schema("AVRO", &other)))]),
-    );
-    let _ = (find(&one).await, find(&two).await);
-    for fetcher in [one, two] {
-        let Some(Known::Schema(known)) = fetcher.schemas.get(7) else { panic!("it is known") };
-        assert_eq!(known.columns.columns()[0].name, "a");
+async fn another_schema_of_an_id_is_told_and_not_used() {
+    let message = "syntax = \"proto3\"; message M { int32 a = 1; }";
+    let object = r#"{"type":"object","properties":{"a":{"type":"integer"}}}"#;
+    for (kind, text) in [("AVRO", TEXT), ("PROTOBUF", message), ("JSON", object)] {
+        let store = Memory::default();
+        assert!(find(&fetcher(&store, &[Ok(Some(schema(kind, text)))])).await.is_some());
+        let before = store.lock().files.clone();
+        let other = text.replace("int", "string").replace("string32", "int64");
+        let other = other.replace("stringeger", "string");
+        for other in [schema(kind, &other), schema("THRIFT", text)] {
+            let fetcher = fetcher(&store, &[Ok(Some(other))]);
+            assert!(find(&fetcher).await.is_none(), "{kind}");
+            let cause = fetcher.board.outage(&Subject::Registry("m".into())).unwrap().cause;
+            assert!(cause.starts_with("schema 7: the registry has another one than "), "{cause}");
+            assert!(cause.contains("schemas/7.json: it is another registry"), "{cause}");
+            assert_eq!(store.lock().files, before, "what stands in the root is not overwritten");
+        }
+        // The same one in other words, and a registry that has it no more.
+        let same = text.replace('{', "{\n ");
+        for answer in [Ok(Some(schema(kind, &same))), Ok(None), away()] {
+            let fetcher = fetcher(&store, &[answer]);
+            assert!(find(&fetcher).await.is_some(), "{kind}");
+            assert_eq!(count(&fetcher, "kept"), 1, "{kind}");
+        }
     }
 }
 

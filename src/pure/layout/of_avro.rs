@@ -14,7 +14,7 @@ use crate::pure::layout::nested_writer::NestedWriter;
 use crate::pure::layout::schema_fields::{SchemaField, Wanted, owned};
 
 /// A schema of Avro, and the types of its record's fields.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct AvroReader {
     schema: Schema,
     fields: Vec<TypeId>,
