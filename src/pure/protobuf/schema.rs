@@ -180,16 +180,22 @@ fn said(error: &protox::Error) -> String {
     format!("the schema is no source of Protobuf: {shown}")
 }
 
-/// How deep brackets lie in each other, those in texts and comments included.
+/// How deep brackets lie in each other, those in texts and in some comments included.
 fn depth(text: &str) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
-    for byte in text.bytes() {
-        match byte {
-            b'{' | b'[' | b'(' | b'<' => depth = depth.saturating_add(1),
-            b'}' | b']' | b')' | b'>' => depth = depth.saturating_sub(1),
-            _ => continue,
+    // Texts end with their line; a comment of several lines may begin in one.
+    let has_blocks = text.contains("/*");
+    for line in text.lines() {
+        let code = line.split_once("//").map_or(line, |(code, _)| code);
+        let is_comment = !has_blocks && !code.contains(['"', '\'']);
+        for byte in if is_comment { code } else { line }.bytes() {
+            match byte {
+                b'{' | b'[' | b'(' | b'<' => depth = depth.saturating_add(1),
+                b'}' | b']' | b')' | b'>' => depth = depth.saturating_sub(1),
+                _ => continue,
+            }
+            deepest = deepest.max(depth);
         }
-        deepest = deepest.max(depth);
     }
     deepest
 }
