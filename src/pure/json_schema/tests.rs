@@ -1,6 +1,6 @@
 //! What becomes of schemas.
 
-use super::{Object, Referred, Type};
+use super::{Object, Referred, Shape, Type};
 
 fn types(text: &str, referred: &[Referred<'_>]) -> Vec<(String, Type)> {
     let object = Object::parse(text, referred).unwrap();
@@ -178,5 +178,13 @@ fn the_work_on_a_schema_is_bounded() {
     let begun = std::time::Instant::now();
     let object = Object::parse_deep(&text, &[]).unwrap();
     assert!(object.properties.iter().all(|p| p.of == Type::Json));
+    // No object lacks a part: it has all of its properties, or is text.
+    let parts = object.properties.iter().map(|p| match &p.shape {
+        Some(Shape::Object(all)) => all.len(),
+        Some(shape) => panic!("{shape:?}"),
+        None => 0,
+    });
+    let parts: Vec<usize> = parts.collect();
+    assert!(parts.contains(&0) && parts.iter().all(|of| [0, 1_000].contains(of)), "{parts:?}");
     assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
 }
