@@ -187,8 +187,9 @@ fn depth(text: &str) -> usize {
     let has_blocks = text.contains("/*");
     for line in text.lines() {
         let code = line.split_once("//").map_or(line, |(code, _)| code);
-        let is_comment = !has_blocks && !code.contains(['"', '\'']);
-        for byte in if is_comment { code } else { line }.bytes() {
+        let is_clear = !has_blocks && !code.contains(['"', '\'']);
+        let counted = if is_clear { code } else { line };
+        for byte in counted.bytes() {
             match byte {
                 b'{' | b'[' | b'(' | b'<' => depth = depth.saturating_add(1),
                 b'}' | b']' | b')' | b'>' => depth = depth.saturating_sub(1),
