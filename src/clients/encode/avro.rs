@@ -2,12 +2,13 @@
 //! Parquet has; blocks are put together here, because its own writer has no levels of compression
 //! and no metadata.
 
+use std::cell::Cell;
 use std::io::Write;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::{ArrayRef, RecordBatch};
-use arrow_avro::schema::AvroSchema;
+use arrow_avro::schema::{AVRO_NAME_METADATA_KEY, AVRO_ROOT_RECORD_DEFAULT_NAME, AvroSchema};
 use arrow_avro::writer::format::AvroBinaryFormat;
 use arrow_avro::writer::{Encoder, WriterBuilder};
 use arrow_schema::{DataType, Field, Fields, Schema};
@@ -110,13 +111,77 @@ fn bytes(out: &mut impl Write, bytes: &[u8]) -> std::io::Result<()> {
     out.write_all(bytes)
 }
 
+/// Names that readers refuse for a record, beside that of the file's own: what Avro calls types.
+const TYPES: [&str; 17] = [
+    "null",
+    "boolean",
+    "int",
+    "long",
+    "float",
+    "double",
+    "bytes",
+    "string",
+    "array",
+    "map",
+    "union",
+    "enum",
+    "fixed",
+    "record",
+    "error",
+    "error_union",
+    "request",
+];
+
+/// Names for records that lie in others. The library names a record by its field, with a number
+/// behind it if another one has the name.
+struct Records {
+    /// No field's name begins so, and thus no name that the library makes.
+    prefix: String,
+    given: Cell<u32>,
+}
+
+impl Records {
+    fn of(fields: &Fields) -> Records {
+        let (mut all, mut prefix) = (Vec::new(), String::from("record"));
+        fields.iter().for_each(|field| names(field, &mut all));
+        while all.iter().any(|name| name.starts_with(&prefix)) {
+            prefix.push('_');
+        }
+        Records { prefix, given: Cell::new(0) }
+    }
+
+    /// The field, with a name for its record if its own cannot be one.
+    fn named(&self, field: Field) -> Field {
+        let name = field.name().as_str();
+        let is_taken = name == AVRO_ROOT_RECORD_DEFAULT_NAME || TYPES.contains(&name);
+        if !is_taken || !matches!(field.data_type(), DataType::Struct(_)) {
+            return field;
+        }
+        let number = self.given.get().saturating_add(1);
+        self.given.set(number);
+        let name = format!("{}{number}_{name}", self.prefix);
+        field.with_metadata([(AVRO_NAME_METADATA_KEY.to_string(), name)])
+    }
+}
+
+/// The names of a field and of those in it.
+fn names<'a>(field: &'a Field, to: &mut Vec<&'a str>) {
+    to.push(field.name());
+    match field.data_type() {
+        DataType::List(inner) | DataType::Map(inner, _) => names(inner, to),
+        DataType::Struct(fields) => fields.iter().for_each(|field| names(field, to)),
+        _ => {}
+    }
+}
+
 /// The field without what only Parquet has: dictionaries, and ids as Parquet names them.
-fn plain(field: &Field) -> Field {
+fn plain(field: &Field, records: &Records) -> Field {
     let leaf = |kind: &DataType| match kind {
         DataType::Dictionary(_, values) => values.as_ref().clone(),
         kind => kind.clone(),
     };
-    let without_id = |old: &Field, kind| Field::new(old.name(), kind, old.is_nullable());
+    let without_id =
+        |old: &Field, kind| records.named(Field::new(old.name(), kind, old.is_nullable()));
     without_id(field, changed_type(field.data_type(), &leaf, &without_id))
 }
 
@@ -136,7 +201,9 @@ impl<B: Builder> File<B> {
         level: Option<i32>,
         of: &TopicPartition,
     ) -> Result<File<B>, EncodeError> {
-        let fields: Fields = rows.schema().fields().iter().map(|field| plain(field)).collect();
+        let schema = rows.schema();
+        let records = Records::of(schema.fields());
+        let fields: Fields = schema.fields().iter().map(|field| plain(field, &records)).collect();
         let schema = Arc::new(Schema::new(fields));
         let encoder = WriterBuilder::new((*schema).clone()).build_encoder::<AvroBinaryFormat>()?;
         let json = AvroSchema::try_from(&*schema)?.json_string;

@@ -63,7 +63,7 @@ fn avro_has_the_rows_of_parquet() {
 }
 
 /// What stands in a file before its blocks: the names and values of its metadata.
-fn metadata(file: &[u8]) -> Vec<(String, String)> {
+pub(super) fn metadata(file: &[u8]) -> Vec<(String, String)> {
     let mut rest = file.strip_prefix(b"Obj\x01").expect("an object container file");
     let pairs = long(&mut rest);
     let mut text = || {

@@ -15,8 +15,25 @@ pub trait SchemaSource: Send + Sync {
     /// blocks.
     ///
     /// # Errors
-    /// There is no answer, for this reason.
-    fn schema(&self, id: u32) -> Result<Option<KeptSchema>, String>;
+    /// There is no answer, or a schema that is too large.
+    fn schema(&self, id: u32) -> Result<Option<KeptSchema>, RegistryError>;
+}
+
+/// Why the registry gives no schema.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// There is no answer, or none of a registry: a later one may be.
+    #[error("{0}")]
+    Away(String),
+    /// There is a schema, which is too large, and will be.
+    #[error("{0}")]
+    TooLarge(String),
+}
+
+impl From<String> for RegistryError {
+    fn from(why: String) -> RegistryError {
+        RegistryError::Away(why)
+    }
 }
 
 /// A client of one registry. Its certificates and its password are read for each schema, so that
@@ -24,8 +41,8 @@ pub trait SchemaSource: Send + Sync {
 #[derive(Debug)]
 pub struct RegistryClient(Arc<Registry>);
 
-/// The most that an answer may have, bytes.
-const MOST: u64 = 4 << 20;
+/// The most that an answer may have, and the texts of a schema and of those that it needs; bytes.
+const MOST: usize = 4 << 20;
 /// The most schemas that one schema may need.
 const MOST_REFERENCES: usize = 100;
 /// What the registry says of an id that it does not have.
@@ -70,9 +87,19 @@ struct Gathered {
     names_count: bool,
     asked: Vec<Reference>,
     found: Vec<KeptReference>,
+    /// How long the texts may still be.
+    bytes_left: usize,
 }
 
 impl Gathered {
+    /// Counts the text of a schema.
+    fn take(&mut self, text: &str) -> Result<(), RegistryError> {
+        let left = self.bytes_left.checked_sub(text.len());
+        let why = "the schema and those that it needs have more than 4 MiB";
+        self.bytes_left = left.ok_or_else(|| RegistryError::TooLarge(why.into()))?;
+        Ok(())
+    }
+
     fn has(&self, reference: &Reference) -> bool {
         self.asked.iter().any(|other| {
             let is_same = other.subject == reference.subject && other.version == reference.version;
@@ -92,7 +119,7 @@ impl RegistryClient {
     /// # Errors
     /// It does not answer, or not as a registry.
     pub fn kinds(&self) -> Result<Vec<String>, String> {
-        let text = self.ask(&self.agent()?, "/schemas/types")?;
+        let text = self.ask(&self.agent()?, "/schemas/types").map_err(|e| e.to_string())?;
         let text = text.ok_or_else(|| self.said("/schemas/types", "there is no such page"))?;
         serde_json::from_str(&text).map_err(|e| self.said("/schemas/types", &e.to_string()))
     }
@@ -114,24 +141,29 @@ impl RegistryClient {
     }
 
     /// The text of a page; [`None`] if the registry says that it has no such schema.
-    fn ask(&self, agent: &Agent, path: &str) -> Result<Option<String>, String> {
+    fn ask(&self, agent: &Agent, path: &str) -> Result<Option<String>, RegistryError> {
         let answer = agent.get(format!("{}{path}", self.0.url)).call();
         let mut answer = answer.map_err(|e| self.said(path, &e.to_string()))?;
         let status = answer.status();
-        let text = answer.body_mut().with_config().limit(MOST).read_to_string();
-        let text = text.map_err(|e| self.said(path, &e.to_string()))?;
+        let text = answer.body_mut().with_config().limit(MOST as u64).read_to_string();
+        let text = text.map_err(|e| match e {
+            ureq::Error::BodyExceedsLimit(_) if status.as_u16() == 200 => {
+                RegistryError::TooLarge(self.said(path, "the answer has more than 4 MiB"))
+            }
+            e => self.said(path, &e.to_string()).into(),
+        })?;
         match status.as_u16() {
             200 => Ok(Some(text)),
             404 if says_none(path, &text) => Ok(None),
             401 | 403 => {
                 let why = format!("{status}: check user and password under [registry]");
-                Err(self.said(path, &why))
+                Err(self.said(path, &why).into())
             }
             404 => {
                 let why = "404 Not Found, and not as a registry says it: check registry.url";
-                Err(self.said(path, why))
+                Err(self.said(path, why).into())
             }
-            _ => Err(self.said(path, &status.to_string())),
+            _ => Err(self.said(path, &status.to_string()).into()),
         }
     }
 
@@ -141,13 +173,14 @@ impl RegistryClient {
         agent: &Agent,
         needed: Vec<Reference>,
         gathered: &mut Gathered,
-    ) -> Result<(), String> {
+    ) -> Result<(), RegistryError> {
         for reference in needed {
             if gathered.has(&reference) {
                 continue;
             }
             if MOST_REFERENCES <= gathered.asked.len() {
-                return Err(format!("a schema needs more than {MOST_REFERENCES} others"));
+                let why = format!("a schema needs more than {MOST_REFERENCES} others");
+                return Err(RegistryError::TooLarge(why));
             }
             let subject = escaped(&reference.subject);
             let path = format!("/subjects/{subject}/versions/{}", reference.version);
@@ -156,6 +189,7 @@ impl RegistryClient {
             let text = self.ask(agent, &path)?;
             let text = text.ok_or_else(|| self.said(&path, "there is no such schema"))?;
             let Answer { schema, references, .. } = self.answer(&path, &text)?;
+            gathered.take(&schema)?;
             self.gather(agent, references.unwrap_or_default(), gathered)?;
             gathered.found.push(KeptReference { name, schema });
         }
@@ -167,10 +201,11 @@ impl RegistryClient {
     }
 
     /// A schema with all that it needs.
-    fn whole(&self, agent: &Agent, id: u32, answer: Answer) -> Result<KeptSchema, String> {
+    fn whole(&self, agent: &Agent, id: u32, answer: Answer) -> Result<KeptSchema, RegistryError> {
         let kind = answer.kind.unwrap_or_else(|| AVRO.into());
         let (asked, found) = (Vec::new(), Vec::new());
-        let mut gathered = Gathered { names_count: kind != AVRO, asked, found };
+        let mut gathered = Gathered { names_count: kind != AVRO, asked, found, bytes_left: MOST };
+        gathered.take(&answer.schema)?;
         self.gather(agent, answer.references.unwrap_or_default(), &mut gathered)?;
         Ok(KeptSchema::new(id, kind, answer.schema, gathered.found))
     }
@@ -178,8 +213,8 @@ impl RegistryClient {
     /// The newest schema of a subject; [`None`] if there is no such subject. It blocks.
     ///
     /// # Errors
-    /// There is no answer, for this reason.
-    pub fn latest(&self, subject: &str) -> Result<Option<KeptSchema>, String> {
+    /// As those of [`SchemaSource::schema`].
+    pub fn latest(&self, subject: &str) -> Result<Option<KeptSchema>, RegistryError> {
         let agent = self.agent()?;
         let path = format!("/subjects/{}/versions/latest", escaped(subject));
         let Some(text) = self.ask(&agent, &path)? else { return Ok(None) };
@@ -190,7 +225,7 @@ impl RegistryClient {
 }
 
 impl SchemaSource for RegistryClient {
-    fn schema(&self, id: u32) -> Result<Option<KeptSchema>, String> {
+    fn schema(&self, id: u32) -> Result<Option<KeptSchema>, RegistryError> {
         let agent = self.agent()?;
         let path = format!("/schemas/ids/{id}");
         let Some(text) = self.ask(&agent, &path)? else { return Ok(None) };

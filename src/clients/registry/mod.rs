@@ -7,7 +7,7 @@
 
 mod client;
 
-pub use client::{RegistryClient, SchemaSource};
+pub use client::{RegistryClient, RegistryError, SchemaSource};
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{RegistryClient, SchemaSource as _};
+use super::{RegistryClient, RegistryError, SchemaSource as _};
 use crate::common::config::Config;
 use crate::pure::formats::schema::KeptSchema;
 
@@ -113,10 +113,47 @@ fn only_what_the_registry_says_to_be_missing_is_missing() {
         (6, "500"),
     ] {
         let error = client.schema(id).unwrap_err();
+        assert!(matches!(error, RegistryError::Away(_)), "{error:?}");
+        let error = error.to_string();
         assert!(error.contains(want) && error.contains("/schemas/ids/"), "{id}: {error}");
     }
-    let nobody = client_of_nobody().schema(1).unwrap_err();
+    let nobody = client_of_nobody().schema(1).unwrap_err().to_string();
     assert!(nobody.contains("refused"), "{nobody}");
+}
+
+/// No later answer would be smaller, so a partition would wait for ever.
+#[test]
+fn a_schema_that_is_too_large_is_no_outage() {
+    let leak = |text: String| -> &'static str { text.leak() };
+    let long = "x".repeat(3 << 20);
+    let refers = |name: &str| format!(r#"[{{"name":"{name}","subject":"{name}","version":1}}]"#);
+    let two = format!(r#"{{"schema":"{long}","references":{}}}"#, refers("long"));
+    let references: Vec<String> =
+        (0..101).map(|n| format!(r#"{{"name":"a","subject":"a","version":{n}}}"#)).collect();
+    let many = format!(
+        r#"{{"schema":"A","schemaType":"PROTOBUF","references":[{}]}}"#,
+        references.join(",")
+    );
+    let mut pages = vec![
+        ("/api/schemas/ids/1", 200, leak(format!(r#"{{"schema":"{long}"}}"#))),
+        ("/api/schemas/ids/2", 200, leak(two)),
+        ("/api/schemas/ids/3", 200, leak(format!(r#"{{"schema":"{long}{long}"}}"#))),
+        ("/api/schemas/ids/4", 200, leak(many)),
+        ("/api/schemas/ids/5", 502, leak(format!("{long}{long}"))),
+        ("/api/subjects/long/versions/1", 200, leak(format!(r#"{{"schema":"{long}"}}"#))),
+    ];
+    let page = |n| (leak(format!("/api/subjects/a/versions/{n}")), 200, r#"{"schema":"A"}"#);
+    pages.extend((0..101).map(page));
+    let (client, _) = serve(pages.leak());
+    assert!(client.schema(1).is_ok());
+    for (id, want) in [(2, "more than 4 MiB"), (3, "more than 4 MiB"), (4, "more than 100 others")]
+    {
+        match client.schema(id) {
+            Err(RegistryError::TooLarge(why)) => assert!(why.contains(want), "{id}: {why}"),
+            other => panic!("{id}: {:?}", other.map(|of| of.is_some())),
+        }
+    }
+    assert!(matches!(client.schema(5), Err(RegistryError::Away(_))));
 }
 
 /// A port on which nobody listens.

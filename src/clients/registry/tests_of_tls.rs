@@ -74,7 +74,7 @@ fn tls_with_an_authority_of_its_own_and_a_password() {
     // Password and certificates are read for each schema.
     let same = client(&plain, dir, &ca);
     std::fs::write(dir.join("password"), "wrong").unwrap();
-    let refused = same.schema(7).unwrap_err();
+    let refused = same.schema(7).unwrap_err().to_string();
     assert!(refused.contains("check user and password under [registry]"), "{refused}");
     std::fs::write(dir.join("password"), "secret").unwrap();
     assert!(same.schema(7).is_ok());
@@ -85,7 +85,7 @@ fn tls_with_an_authority_of_its_own_and_a_password() {
         (url(serve(dir, "elsewhere", false)), &ca),
         (plain, ""),
     ] {
-        let refused = client(&url, dir, more).schema(7).unwrap_err();
+        let refused = client(&url, dir, more).schema(7).unwrap_err().to_string();
         assert!(refused.contains("certificate"), "{url} {more}: {refused}");
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
-use crate::clients::registry::SchemaSource;
+use crate::clients::registry::{RegistryError, SchemaSource};
 use crate::clients::store::{ErrorKind, SMALL, Store, StoreError};
 use crate::common::clock::Now;
 use crate::common::health::{Board, Subject};
@@ -28,6 +28,9 @@ const LAGS: [Duration; 4] = {
         Duration::from_millis(12 * unit),
     ]
 };
+
+/// How long an answer of the registry is waited for where the root has one already.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
 /// After this time it is asked again whether a schema exists that did not.
 const ASKED_AGAIN: Duration = Duration::from_secs(60);
@@ -105,37 +108,69 @@ impl Fetcher {
     /// What is found, and where.
     async fn found(&self, id: u32) -> Result<(Known, &'static str), String> {
         if let Some(kept) = self.kept(id).await? {
-            return Ok((self.known(kept).await, "kept"));
+            let known = self.known(kept.clone()).await?;
+            self.compare(&kept, &known).await?;
+            return Ok((known, "kept"));
         }
         let registry = self
             .registry
             .clone()
             .ok_or("this daemon was started without [registry]: restart it")?;
         let asked = tokio::task::spawn_blocking(move || registry.schema(id));
-        let Some(schema) = asked.await.map_err(|e| e.to_string())?? else {
-            return Ok((Known::Unusable(no_schema(id).into()), MISSING));
+        let schema = match asked.await.map_err(|e| e.to_string())? {
+            Ok(Some(schema)) => schema,
+            Ok(None) => return Ok((Known::Unusable(no_schema(id).into()), MISSING)),
+            Err(RegistryError::TooLarge(why)) => return Ok((unusable(id, &why), "unusable")),
+            Err(RegistryError::Away(why)) => return Err(why),
         };
-        let known = self.known(schema.clone()).await;
+        let known = self.known(schema.clone()).await?;
         if matches!(known, Known::Unusable(_)) {
             return Ok((known, "unusable"));
         }
         let kept = self.keep(&schema).await;
         // Another instance may have been faster: what stands in the root counts.
         match kept.map_err(|e| format!("it can't be kept in the root: {e}"))? {
-            Some(kept) => Ok((self.known(kept).await, "fetched")),
+            Some(kept) => {
+                let first = self.known(kept).await?;
+                let is_same = first.reads_alike(&known);
+                is_same.then_some((first, "fetched")).ok_or_else(|| self.another(id))
+            }
             None => Ok((known, "fetched")),
         }
     }
 
-    /// A compiler may take its time, and may panic at what strangers have written.
-    async fn known(&self, schema: KeptSchema) -> Known {
+    /// Looks whether the registry has the schema that the root keeps. One that is away, or has the
+    /// schema no more, keeps nobody from reading.
+    async fn compare(&self, kept: &KeptSchema, known: &Known) -> Result<(), String> {
+        let (id, Some(registry)) = (kept.id, self.registry.clone()) else { return Ok(()) };
+        let asked = tokio::task::spawn_blocking(move || registry.schema(id));
+        let told = match tokio::time::timeout(TOLD_WITHIN, asked).await {
+            Ok(Ok(Ok(Some(told)))) if told != *kept => told,
+            _ => return Ok(()),
+        };
+        match self.known(told).await?.reads_alike(known) {
+            true => Ok(()),
+            false => Err(self.another(id)),
+        }
+    }
+
+    /// Values would be read by a schema that they were not written with.
+    fn another(&self, id: u32) -> String {
+        format!(
+            "the registry has another one than {}/{}: it is another registry, or was made anew, \
+             and needs another root",
+            self.store.url(),
+            names::schema(id)
+        )
+    }
+
+    /// A compiler may take its time, and may panic at what strangers have written. That the process
+    /// ends meanwhile says nothing of the schema.
+    async fn known(&self, schema: KeptSchema) -> Result<Known, String> {
         let (id, rows) = (schema.id, self.rows.clone());
         let read = move || caught_quietly(|| Known::of(&schema, rows.wanted()));
-        match tokio::task::spawn_blocking(read).await {
-            Ok(Ok(known)) => known,
-            Ok(Err(e)) => Known::Unusable(format!("schema {id} cannot be used: {e}").into()),
-            Err(e) => Known::Unusable(format!("schema {id} cannot be used: {e}").into()),
-        }
+        let known = tokio::task::spawn_blocking(read).await.map_err(|e| e.to_string())?;
+        Ok(known.unwrap_or_else(|panic| unusable(id, &panic.to_string())))
     }
 
     /// The schema that the root keeps; [`None`] without one.
@@ -166,4 +201,8 @@ impl Fetcher {
         file.close().await?;
         self.store.rename(staged, &names::schema(schema.id)).await
     }
+}
+
+fn unusable(id: u32, why: &str) -> Known {
+    Known::Unusable(format!("schema {id} cannot be used: {why}").into())
 }

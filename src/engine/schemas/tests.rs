@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use prometheus::Registry;
 
-use crate::clients::registry::SchemaSource;
+use crate::clients::registry::{RegistryError, SchemaSource};
 use crate::clients::store::Store as _;
 use crate::common::clock::Now;
 use crate::common::config::Config;
@@ -21,10 +21,16 @@ use crate::pure::layout::registered::{Known, KnownSchemas as _};
 const TEXT: &str = r#"{"type":"record","name":"r","fields":[{"name":"a","type":"int"}]}"#;
 
 /// What it answers next; the last answer stays.
-struct Fake(Mutex<Vec<Result<Option<KeptSchema>, String>>>);
+struct Fake(Mutex<Vec<Answer>>);
+
+type Answer = Result<Option<KeptSchema>, RegistryError>;
+
+fn away() -> Answer {
+    Err(RegistryError::Away("refused".into()))
+}
 
 impl SchemaSource for Fake {
-    fn schema(&self, _: u32) -> Result<Option<KeptSchema>, String> {
+    fn schema(&self, _: u32) -> Answer {
         let mut all = self.0.lock();
         if 1 < all.len() { all.remove(0) } else { all[0].clone() }
     }
@@ -34,7 +40,7 @@ fn schema(kind: &str, text: &str) -> KeptSchema {
     KeptSchema::new(7, kind.into(), text.into(), Vec::new())
 }
 
-fn fetcher(store: &Memory, answers: &[Result<Option<KeptSchema>, String>]) -> Fetcher {
+fn fetcher(store: &Memory, answers: &[Answer]) -> Fetcher {
     let text = "[registry]\nurl = \"http://r\"\n[kafka]\nbootstrap_servers = \"b:1\"\n\
                 group_id = \"g\"\n[archive]\nroot = \"file:///x\"\nvalue = \"registry\"\n\
                 [mapping.m]\ntopics = [\"t\"]";
@@ -70,7 +76,7 @@ fn count(fetcher: &Fetcher, outcome: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn a_schema_is_kept_in_the_root_and_the_registry_is_not_asked_again() {
+async fn a_schema_is_kept_in_the_root_and_needs_no_registry_then() {
     let store = Memory::default();
     let first = fetcher(&store, &[Ok(Some(schema("AVRO", TEXT)))]);
     assert!(matches!(find(&first).await, Some(Known::Schema(_))));
@@ -78,8 +84,8 @@ async fn a_schema_is_kept_in_the_root_and_the_registry_is_not_asked_again() {
     let kept = store.read(&names::schema(7)).await.unwrap().unwrap();
     assert_eq!(KeptSchema::decode(7, &kept).unwrap(), schema("AVRO", TEXT));
     assert_eq!(store.lock().files.len(), 1, "nothing is left in staging");
-    // Another process, when the registry is dead, or says something else.
-    let dead = fetcher(&store, &[Err("refused".into())]);
+    // Another process, when the registry is dead.
+    let dead = fetcher(&store, &[away()]);
     assert!(matches!(find(&dead).await, Some(Known::Schema(_))));
     assert_eq!((count(&dead, "kept"), count(&dead, "failed")), (1, 0));
     let nobody = Fetcher { registry: None, ..fetcher(&store, &[Ok(None)]) };
@@ -89,7 +95,7 @@ async fn a_schema_is_kept_in_the_root_and_the_registry_is_not_asked_again() {
 #[tokio::test]
 async fn an_outage_is_told_until_there_is_an_answer() {
     let store = Memory::default();
-    let answers = [Err("refused".into()), Ok(Some(schema("AVRO", TEXT)))];
+    let answers = [away(), Ok(Some(schema("AVRO", TEXT)))];
     let fetcher = fetcher(&store, &answers);
     let subject = Subject::Registry("m".into());
     assert!(find(&fetcher).await.is_none());
@@ -101,15 +107,17 @@ async fn an_outage_is_told_until_there_is_an_answer() {
 
 #[tokio::test]
 async fn what_is_no_schema_is_known_to_be_none_and_is_not_kept() {
+    let large = RegistryError::TooLarge("it has more than 4 MiB".into());
     for (answer, want) in [
-        (None, "the registry has no schema 7"),
-        (Some(schema("THRIFT", "")), "of the type THRIFT, and AVRO, JSON and PROTOBUF"),
-        (Some(schema("PROTOBUF", "")), "schema 7 cannot be used: the schema has no message"),
-        (Some(schema("JSON", "true")), "schema 7 cannot be used: the schema is not that of an"),
-        (Some(schema("AVRO", "{")), "schema 7 cannot be used: the schema is not JSON"),
+        (Ok(None), "the registry has no schema 7"),
+        (Ok(Some(schema("THRIFT", ""))), "of the type THRIFT, and AVRO, JSON and PROTOBUF"),
+        (Ok(Some(schema("PROTOBUF", ""))), "schema 7 cannot be used: the schema has no message"),
+        (Ok(Some(schema("JSON", "true"))), "schema 7 cannot be used: the schema is not that of an"),
+        (Ok(Some(schema("AVRO", "{"))), "schema 7 cannot be used: the schema is not JSON"),
+        (Err(large), "schema 7 cannot be used: it has more than 4 MiB"),
     ] {
         let store = Memory::default();
-        let fetcher = fetcher(&store, &[Ok(answer)]);
+        let fetcher = fetcher(&store, &[answer]);
         let Some(Known::Unusable(why)) = find(&fetcher).await else { panic!("{want}") };
         assert!(why.contains(want), "{why}");
         assert!(store.lock().files.is_empty());
@@ -123,7 +131,7 @@ async fn schemas_of_each_language_are_kept_and_read_again() {
     for (kind, text) in [("AVRO", TEXT), ("JSON", object), ("PROTOBUF", message)] {
         let store = Memory::default();
         let first = fetcher(&store, &[Ok(Some(schema(kind, text)))]);
-        let dead = fetcher(&store, &[Err("refused".into())]);
+        let dead = fetcher(&store, &[away()]);
         for fetcher in [&first, &dead] {
             match find(fetcher).await {
                 Some(Known::Schema(of)) => assert_eq!(of.columns.columns()[0].name, "a"),
@@ -147,19 +155,32 @@ async fn a_registry_that_has_a_schema_a_moment_later_makes_no_bad_record() {
     assert_eq!((count(&fetcher, "missing"), count(&fetcher, "fetched")), (0, 1));
 }
 
-/// Of two instances the one counts that was first.
+/// Two registries give one id to different schemas, and each needs a root of its own.
 #[tokio::test]
-async fn what_stands_in_the_root_is_never_overwritten() {
-    let store = Memory::default();
-    let other = TEXT.replace("\"a\"", "\"b\"");
-    let (one, two) = (
-        fetcher(&store, &[Ok(Some(schema("AVRO", TEXT)))]),
-        fetcher(&store, &[Ok(Some(schema("AVRO", &other)))]),
-    );
-    let _ = (find(&one).await, find(&two).await);
-    for fetcher in [one, two] {
-        let Some(Known::Schema(known)) = fetcher.schemas.get(7) else { panic!("it is known") };
-        assert_eq!(known.columns.columns()[0].name, "a");
+async fn another_schema_of_an_id_is_told_and_not_used() {
+    let message = "syntax = \"proto3\"; message M { int32 a = 1; }";
+    let object = r#"{"type":"object","properties":{"a":{"type":"integer"}}}"#;
+    for (kind, text) in [("AVRO", TEXT), ("PROTOBUF", message), ("JSON", object)] {
+        let store = Memory::default();
+        assert!(find(&fetcher(&store, &[Ok(Some(schema(kind, text)))])).await.is_some());
+        let before = store.lock().files.clone();
+        let other = text.replace("int", "string").replace("string32", "int64");
+        let other = other.replace("stringeger", "string");
+        for other in [schema(kind, &other), schema("THRIFT", text)] {
+            let fetcher = fetcher(&store, &[Ok(Some(other))]);
+            assert!(find(&fetcher).await.is_none(), "{kind}");
+            let cause = fetcher.board.outage(&Subject::Registry("m".into())).unwrap().cause;
+            assert!(cause.starts_with("schema 7: the registry has another one than "), "{cause}");
+            assert!(cause.contains("schemas/7.json: it is another registry"), "{cause}");
+            assert_eq!(store.lock().files, before, "what stands in the root is not overwritten");
+        }
+        // The same one in other words, and a registry that has it no more.
+        let same = text.replace('{', "{\n ");
+        for answer in [Ok(Some(schema(kind, &same))), Ok(None), away()] {
+            let fetcher = fetcher(&store, &[answer]);
+            assert!(find(&fetcher).await.is_some(), "{kind}");
+            assert_eq!(count(&fetcher, "kept"), 1, "{kind}");
+        }
     }
 }
 

@@ -62,7 +62,8 @@ impl<'a> Bytes<'a> {
         }
     }
 
-    /// The next value: as it is if it is a simple one, or null or a simple one; else as JSON.
+    /// The next value: as it is if it is null, or of a type that is simple, or null or simple; else
+    /// as JSON.
     ///
     /// # Errors
     /// The bytes are no value of this type.
@@ -85,7 +86,8 @@ impl<'a> Bytes<'a> {
         let before = self.text_left;
         self.json(schema, id, 0, &mut text)?;
         self.text_left = before.saturating_sub(text.len());
-        Ok(Datum::Json(text))
+        // Nothing but a null has this text: strings have quotation marks.
+        Ok(if text == "null" { Datum::Null } else { Datum::Json(text) })
     }
 
     /// A value without others in it.
@@ -369,9 +371,8 @@ fn push_simple(
         Datum::Long(value) => drop(write!(out, "{value}")),
         Datum::Double(value) => push_double(*value, out),
         Datum::Text(text) => push_text(text, out),
-        Datum::Bytes(bytes) => match logical {
-            Some(Logical::Decimal { scale, .. }) if bytes.len() <= 16 => {
-                let number = whole(bytes).ok_or("a decimal has more than 128 bits")?;
+        Datum::Bytes(bytes) => match (logical, whole(bytes)) {
+            (Some(Logical::Decimal { scale, .. }), Some(number)) => {
                 let _ = write!(out, "\"{}\"", digits(number, scale));
             }
             _ => push_bytes(bytes, out),
@@ -409,6 +410,9 @@ mod tests {
             ("\"string\"", &[6, b'f', b'o', b'o'], "Text(\"foo\")"),
             ("[\"null\",\"double\"]", &[2, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f], "Double(1.0)"),
             ("[\"null\",\"double\"]", &[0], "Null"),
+            ("[\"null\",\"string\",\"double\"]", &[0], "Null"),
+            (r#"["null",{"type":"map","values":"int"}]"#, &[0], "Null"),
+            ("[\"null\",\"string\",\"double\"]", &[2, 8, b'n', b'u', b'l', b'l'], "\"null\""),
             (r#"{"type":"fixed","name":"f","size":2}"#, &[1, 2], "Bytes([1, 2])"),
             ("[\"string\",\"double\"]", &[2, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f], "\"NaN\""),
             (

@@ -152,6 +152,14 @@ fn texts(object: &Map<String, Value>, key: &str) -> Vec<String> {
     list.into_iter().flatten().filter_map(Value::as_str).map(String::from).collect()
 }
 
+/// All symbols: a value names one by its place.
+fn symbols(list: &Value) -> Result<Vec<String>, String> {
+    let all = list.as_array().ok_or("the symbols of an enum are no list")?;
+    let text = |symbol: &Value| symbol.as_str().map(String::from);
+    let all = all.iter().map(text).collect::<Option<Vec<String>>>();
+    all.ok_or_else(|| "a symbol of an enum is no text".into())
+}
+
 impl Parser {
     /// A place for a type, which is named if the name is not empty.
     fn reserve(&mut self, name: &str) -> Result<TypeId, String> {
@@ -219,7 +227,7 @@ impl Parser {
                 }
                 let id = self.reserve(&full)?;
                 let kind = match of.as_str() {
-                    "enum" => Kind::Enum(texts(object, "symbols")),
+                    "enum" => Kind::Enum(symbols(inner("symbols")?)?),
                     "fixed" => {
                         let size = inner("size")?.as_u64().and_then(|n| usize::try_from(n).ok());
                         Kind::Fixed(size.ok_or("the size of a fixed is no number")?)
@@ -322,6 +330,9 @@ mod tests {
             (r#"{"type":"record","name":"1","fields":[]}"#, "no name of a type"),
             (r#"{"type":"record","name":"a"}"#, "no \"fields\""),
             (r#"{"type":"fixed","name":"a","size":-1}"#, "no number"),
+            (r#"{"type":"enum","name":"a","symbols":["A",null,"B"]}"#, "symbol"),
+            (r#"{"type":"enum","name":"a","symbols":"A"}"#, "no list"),
+            (r#"{"type":"enum","name":"a"}"#, "no \"symbols\""),
             (
                 r#"{"type":"record","name":"a","fields":[{"name":"x","type":"int"},
                  {"name":"x","type":"int"}]}"#,

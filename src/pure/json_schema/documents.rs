@@ -39,6 +39,9 @@ const MOST_DIGITS: u8 = 38;
 pub(super) const MOST_PARTS: usize = 1_000;
 /// The most properties of an object: a file has so many columns at most.
 pub(super) const MOST_PROPERTIES: usize = 1_000;
+/// So many parts of objects, and properties of them, are met in all: each property of a schema may
+/// be an object that has the same thousand parts.
+pub(super) const MOST_GATHERED: usize = 1_000_000;
 /// So many schemas that a document defines are looked at for names that are references.
 pub(super) const MOST_LOOKS: usize = 1_000_000;
 /// Where a schema has those that it names itself.
@@ -56,6 +59,8 @@ pub(super) struct Documents {
     pub(super) all: Vec<Document>,
     /// How many parts may still be met.
     pub(super) parts_left: Cell<usize>,
+    /// How many parts of all objects, and properties of them, may still be met.
+    pub(super) gathered_left: Cell<usize>,
     /// How many definitions may still be looked at.
     pub(super) looks_left: Cell<usize>,
 }
@@ -154,6 +159,12 @@ impl Documents {
         None
     }
 
+    /// Whether one more part or property may be met.
+    fn may_gather(&self) -> bool {
+        self.gathered_left.set(self.gathered_left.get().saturating_sub(1));
+        0 < self.gathered_left.get()
+    }
+
     /// Adds the properties of an object; whether it is one.
     pub(super) fn gather<'a>(
         &'a self,
@@ -162,23 +173,25 @@ impl Documents {
         all: &mut Gathered<'a>,
     ) -> bool {
         self.parts_left.set(self.parts_left.get().saturating_sub(1));
-        if self.parts_left.get() == 0 {
+        if self.parts_left.get() == 0 || !self.may_gather() {
             return false;
         }
         let (Some(node), Some(left)) = (self.resolved(node), left.checked_sub(1)) else {
             return false;
         };
+        let mut parts = node.branches("allOf").unwrap_or_default();
+        // What is beside null in a choice is no choice; and one that says only which properties
+        // are required adds none.
         for key in ["oneOf", "anyOf"] {
             if let Some([branch]) = node.branches(key).as_deref() {
-                return self.gather(*branch, left, all);
+                parts.push(*branch);
             }
         }
-        let parts = node.branches("allOf").unwrap_or_default();
         // All of them, though one is enough.
         let parts = parts.into_iter().filter(|part| self.gather(*part, left, all)).count();
         let properties = node.value.get("properties").and_then(Value::as_object);
         for (name, value) in properties.into_iter().flatten() {
-            if MOST_PROPERTIES < all.len() {
+            if MOST_PROPERTIES < all.len() || !self.may_gather() {
                 return false;
             }
             let _ = all.insert(name, node.at(value));

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use crate::pure::json_schema::documents::{
-    DEEPEST, Document, Documents, MOST_LOOKS, MOST_PARTS, MOST_PROPERTIES, Node, Type,
+    DEEPEST, Document, Documents, MOST_GATHERED, MOST_LOOKS, MOST_PARTS, MOST_PROPERTIES, Node,
+    Type,
 };
 use crate::pure::json_schema::shape::{Shape, shapes};
 
@@ -65,6 +66,7 @@ impl Object {
         let documents = Documents {
             all: documents,
             parts_left: Cell::new(MOST_PARTS),
+            gathered_left: Cell::new(MOST_GATHERED),
             looks_left: Cell::new(MOST_LOOKS),
         };
         let root = Node { document: 0, value: &documents.all[0].root };
@@ -72,6 +74,9 @@ impl Object {
         let is_object = documents.gather(root, DEEPEST, &mut gathered);
         if documents.parts_left.get() == 0 {
             return Err(format!("the schema has more than {MOST_PARTS} parts"));
+        }
+        if documents.gathered_left.get() == 0 {
+            return Err(format!("its parts have more than {MOST_GATHERED} properties"));
         }
         if MOST_PROPERTIES < gathered.len() {
             return Err(format!("the schema has more than {MOST_PROPERTIES} properties"));

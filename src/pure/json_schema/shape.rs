@@ -107,7 +107,9 @@ impl<'a> Shapes<'a> {
         let others = node.value.get("additionalProperties").filter(|of| of.is_object());
         let by_pattern = node.value.get("patternProperties").is_some();
         match others {
-            _ if !is_object || by_pattern || documents.parts_left.get() == 0 => any,
+            // Some parts are missing, perhaps.
+            _ if documents.parts_left.get() == 0 || documents.gathered_left.get() == 0 => any,
+            _ if !is_object || by_pattern => any,
             Some(of) if gathered.is_empty() => Some(Shape::Map(Box::new(self.shape(node.at(of))?))),
             None if !gathered.is_empty() => {
                 let index = |node: &Node<'_>| {

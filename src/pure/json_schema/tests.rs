@@ -1,6 +1,6 @@
 //! What becomes of schemas.
 
-use super::{Object, Referred, Type};
+use super::{Object, Referred, Shape, Type};
 
 fn types(text: &str, referred: &[Referred<'_>]) -> Vec<(String, Type)> {
     let object = Object::parse(text, referred).unwrap();
@@ -106,6 +106,18 @@ fn an_object_may_have_parts_and_an_order() {
     assert_eq!(object.properties[2].of, Type::Int64, "the nearer one counts");
 }
 
+/// As `anyOf` with one list of properties that are required.
+#[test]
+fn a_choice_of_one_adds_to_the_properties_beside_it() {
+    let a = ("a".to_string(), Type::Int64);
+    let required = r#"{"type":"object","properties":{"a":{"type":"integer"}},
+        "anyOf":[{"required":["a"]}]}"#;
+    assert_eq!(types(required, &[]), [a.clone()]);
+    let both = r#"{"properties":{"a":{"type":"integer"}},"oneOf":[{"type":"null"},
+        {"properties":{"a":{"type":"string"},"b":{"type":"boolean"}}}]}"#;
+    assert_eq!(types(both, &[]), [a, ("b".to_string(), Type::Boolean)]);
+}
+
 #[test]
 fn what_is_no_object_is_refused() {
     for (text, want) in [
@@ -154,4 +166,25 @@ fn the_work_on_a_schema_is_bounded() {
     let many: Vec<String> = (0..2_000).map(|n| format!("\"d{n}\":{{}}")).collect();
     let error = with(1_000, r##"{"$ref":"#gone"}"##, &many.join(",")).unwrap_err();
     assert!(error.contains("looks at definitions"), "{error}");
+    // Each property is an object of the same parts, which have too many columns.
+    let all: Vec<String> = (0..1_000).map(|n| format!("\"f{n}\":{{}}")).collect();
+    let parts = vec![r##"{"$ref":"#/$defs/wide"}"##; 990].join(",");
+    let text = format!(
+        r##"{{"properties":{{{}}},"$defs":{{"wide":{{"properties":{{{}}}}},
+        "of":{{"allOf":[{parts}]}}}}}}"##,
+        all.join(",").replace("{}", r##"{"$ref":"#/$defs/of"}"##),
+        all.join(",")
+    );
+    let begun = std::time::Instant::now();
+    let object = Object::parse_deep(&text, &[]).unwrap();
+    assert!(object.properties.iter().all(|p| p.of == Type::Json));
+    // No object lacks a part: it has all of its properties, or is text.
+    let parts = object.properties.iter().map(|p| match &p.shape {
+        Some(Shape::Object(all)) => all.len(),
+        Some(shape) => panic!("{shape:?}"),
+        None => 0,
+    });
+    let parts: Vec<usize> = parts.collect();
+    assert!(parts.contains(&0) && parts.iter().all(|of| [0, 1_000].contains(of)), "{parts:?}");
+    assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
 }

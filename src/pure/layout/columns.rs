@@ -211,8 +211,23 @@ fn shown(message: &str) -> Cow<'_, str> {
 struct Object<'t, 'f, 'de> {
     tree: &'t Tree,
     found: &'f mut [Option<&'de RawValue>],
-    /// The field that has the object; [`None`] for the whole value.
-    path: Option<&'t str>,
+    /// The field that has the object, and those that it lies in; [`None`] for the whole value.
+    path: Option<&'t Within<'t>>,
+}
+
+/// A field with objects in it.
+struct Within<'t> {
+    name: &'t str,
+    outer: Option<&'t Within<'t>>,
+}
+
+impl fmt::Display for Within<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(outer) = self.outer {
+            write!(f, "{outer}.")?;
+        }
+        f.write_str(self.name)
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Object<'_, '_, 'de> {
@@ -228,7 +243,7 @@ impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.path {
-            Some(name) => write!(f, "an object in field {name}"),
+            Some(path) => write!(f, "an object in field {path}"),
             None => f.write_str("an object"),
         }
     }
@@ -242,7 +257,7 @@ impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Object { tree, found, .. } = self;
+        let Object { tree, found, path: outer } = self;
         while let Some(Name(at)) = map.next_key_seed(NameIn(tree))? {
             let Some((name, branch)) = at.and_then(|at| tree.0.get(at)) else {
                 let _: IgnoredAny = map.next_value()?;
@@ -250,15 +265,17 @@ impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
             };
             // A name may be there twice: the last one counts, as most readers have it.
             branch.below.forget(found);
+            let within = Within { name: name.as_str(), outer };
+            let path = Some(&within);
             if branch.columns.is_empty() {
-                map.next_value_seed(Object { tree: &branch.below, found, path: Some(name) })?;
+                map.next_value_seed(Object { tree: &branch.below, found, path })?;
                 continue;
             }
             let raw: &'de RawValue = map.next_value()?;
             branch.columns.iter().for_each(|at| found[*at] = Some(raw));
             if !branch.below.0.is_empty() {
                 let mut inner = serde_json::Deserializer::from_str(raw.get());
-                let object = Object { tree: &branch.below, found, path: Some(name) };
+                let object = Object { tree: &branch.below, found, path };
                 object.deserialize(&mut inner).map_err(serde::de::Error::custom)?;
             }
         }
@@ -340,8 +357,13 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_named() {
-        let of =
-            columns(&[("n", "int32"), ("http.status", "int32"), ("a", "json"), ("a.b", "json")]);
+        let of = columns(&[
+            ("n", "int32"),
+            ("http.status", "int32"),
+            ("a", "json"),
+            ("a.b", "json"),
+            ("x.y.z.n", "int32"),
+        ]);
         for (json, want) in [
             (&b""[..], "not a JSON object"),
             (b"null", "not a JSON object"),
@@ -353,7 +375,9 @@ mod tests {
             (b"{\"n\":\"1\"}", "field n: "),
             (b"{\"http\":[]}", "an object in field http"),
             (b"{\"http\":{\"status\":2147483648}}", "field http.status: "),
-            (b"{\"a\":1}", "an object in field a"),
+            (b"{\"a\":1}", "an object in field a at"),
+            (b"{\"x\":{\"y\":{\"z\":[]}}}", "an object in field x.y.z at"),
+            (b"{\"x\":{\"y\":\"\"}}", "an object in field x.y at"),
         ] {
             let got = of.row(json).unwrap_err();
             assert!(got.contains(want), "{}: {got}", String::from_utf8_lossy(json));

@@ -31,9 +31,12 @@ pub const NO_ID: &str = "the header __value_schema_id is not a zero byte and an 
 #[inline]
 pub fn framed<'a>(record: &Record<'a>) -> Result<Option<Framed<'a>>, String> {
     let Some(value) = record.value else { return Ok(None) };
-    let header = record.headers.iter().find(|(name, _)| *name == HEADER);
+    // As readers of the registry have it: a program that passes on a record's headers, and adds its
+    // own, means the last one, and one that is null says nothing.
+    let header = record.headers.iter().rev().find(|(name, _)| *name == HEADER);
+    let header = header.and_then(|(_, id)| *id);
     let (id, body) = match header {
-        Some((_, header)) => (header.unwrap_or_default(), value),
+        Some(id) => (id, value),
         None => value.split_at_checked(5).unwrap_or((value, &[])),
     };
     match *id {
@@ -73,6 +76,22 @@ mod tests {
         let got = framed(&of(Some(&value), &headers)).unwrap();
         assert_eq!(got, Some(Framed { id: 3, body: &value, behind: &[2, 4] }));
         assert_eq!(framed(&of(None, &headers)), Ok(None));
+    }
+
+    /// A program that reads a record and writes another one with its headers adds a second id.
+    #[test]
+    fn the_last_of_several_headers_counts_and_a_null_one_says_nothing() {
+        let value = [0, 0, 0, 1, 2, 9, 9];
+        let (old, new) = ([0, 0, 0, 0, 3], [0, 0, 0, 0, 4]);
+        let id = |headers: &[Header<'_>]| {
+            framed(&of(Some(&value), headers)).map(|of| of.map(|of| (of.id, of.body.len())))
+        };
+        let headers: [Header<'_>; 3] = [(HEADER, Some(&old)), (b"a", None), (HEADER, Some(&new))];
+        assert_eq!(id(&headers), Ok(Some((4, 7))));
+        assert_eq!(id(&headers[..2]), Ok(Some((3, 7))));
+        assert_eq!(id(&[(HEADER, None)]), Ok(Some((258, 2))), "the bytes before the value count");
+        let headers: [Header<'_>; 2] = [(HEADER, Some(&old)), (HEADER, None)];
+        assert_eq!(id(&headers), Ok(Some((258, 2))));
     }
 
     #[test]

@@ -84,6 +84,12 @@ impl Messages {
         Some(self.writer(self.places.iter().position(|place| name_of(place) == name)?))
     }
 
+    /// Whether both have the same messages.
+    #[must_use]
+    pub fn reads_alike(&self, other: &Messages) -> bool {
+        self.schema == other.schema
+    }
+
     /// The first message of the file.
     ///
     /// # Errors

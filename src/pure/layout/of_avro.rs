@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::pure::avro::datum::Bytes;
+use crate::pure::avro::datum::{Bytes, Datum};
 use crate::pure::avro::numbers::whole;
 use crate::pure::avro::schema::{Field, Kind, Schema, Type, TypeId};
 use crate::pure::layout::cells::{Cell, ColumnType};
@@ -12,10 +12,10 @@ use crate::pure::layout::nested_of_avro::{nested_type, write};
 use crate::pure::layout::nested_type::Growth;
 use crate::pure::layout::nested_value::NestedBudget;
 use crate::pure::layout::nested_writer::NestedWriter;
-use crate::pure::layout::schema_fields::{SchemaField, Wanted};
+use crate::pure::layout::schema_fields::{SchemaField, Wanted, owned};
 
 /// A schema of Avro, and the types of its record's fields.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct AvroReader {
     schema: Schema,
     fields: Vec<TypeId>,
@@ -83,7 +83,7 @@ impl AvroReader {
 /// the column holds, or null.
 fn default(field: &Field, kind: ColumnType) -> Cell<'static> {
     let Some(value) = &field.default else { return Cell::Null };
-    let cell = match (kind, value) {
+    let default = match (kind, value) {
         (_, Value::Null) => None,
         (ColumnType::Json, value) => Some(Cell::Text(value.to_string().into())),
         (ColumnType::Date, Value::Number(days)) => {
@@ -93,10 +93,7 @@ fn default(field: &Field, kind: ColumnType) -> Cell<'static> {
         (ColumnType::Bytes | ColumnType::Decimal { .. }, Value::String(text)) => {
             // Each character is a byte.
             let bytes = text.chars().map(|c| u8::try_from(c).ok()).collect::<Option<Vec<u8>>>();
-            bytes.and_then(|bytes| match kind {
-                ColumnType::Decimal { .. } => whole(&bytes).map(Cell::Decimal),
-                _ => Some(Cell::Bytes(bytes)),
-            })
+            bytes.and_then(|bytes| cell(kind, Datum::Bytes(&bytes)).map(owned).ok())
         }
         (ColumnType::Text, Value::String(text)) => Some(Cell::Text(text.clone().into())),
         (ColumnType::Boolean, Value::Bool(value)) => Some(Cell::Boolean(*value)),
@@ -107,5 +104,5 @@ fn default(field: &Field, kind: ColumnType) -> Cell<'static> {
         (ColumnType::Float64, value) => value.as_f64().map(Cell::Float64),
         _ => None,
     };
-    cell.unwrap_or(Cell::Null)
+    default.unwrap_or(Cell::Null)
 }

@@ -12,7 +12,7 @@ use crate::pure::layout::nested_writer::NestedWriter;
 use crate::pure::layout::schema_fields::{SchemaField, Wanted, owned};
 
 /// How the properties of an object are written.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct JsonReader(Vec<(Type, Option<Shape>)>);
 
 impl JsonReader {

@@ -16,7 +16,7 @@ use crate::pure::protobuf::value::Value;
 use crate::pure::protobuf::wire::Fields;
 
 /// One message of a schema.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct MessageReader {
     schema: Arc<Schema>,
     message: MessageId,

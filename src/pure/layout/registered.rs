@@ -67,6 +67,17 @@ impl Known {
         let unusable = |why| Known::Unusable(format!("schema {id} cannot be used: {why}").into());
         read.unwrap_or_else(unusable)
     }
+
+    /// Whether both read every value alike, however their schemas are written.
+    #[must_use]
+    pub fn reads_alike(&self, other: &Known) -> bool {
+        match (self, other) {
+            (Known::Schema(one), Known::Schema(other)) => one.reads_alike(other),
+            (Known::Messages(one), Known::Messages(other)) => one.reads_alike(other),
+            (Known::Unusable(_), Known::Unusable(_)) => true,
+            _ => false,
+        }
+    }
 }
 
 /// The schemas that are known. What is known of an id that has a schema never changes.

@@ -99,6 +99,41 @@ fn what_a_column_cannot_hold_is_named() {
     assert!(error.contains("field p: the number is not a decimal(2,1)"), "{error}");
 }
 
+/// A fixed may have more bytes than its number needs.
+#[test]
+fn decimals_in_json_text_are_digits_however_long_they_are() {
+    let fixed = |size| {
+        format!(
+            r#"{{"type":"fixed","name":"f","size":{size},"logicalType":"decimal","precision":38,
+            "scale":1}}"#
+        )
+    };
+    for size in [1, 16, 17, 40] {
+        let of = fixed(size);
+        let of = schema(7, &format!(r#"{{"name":"p","type":{{"type":"array","items":{of}}}}}"#));
+        let body = [&[2][..], &vec![0xff; size - 1], &[133, 0]].concat();
+        assert_eq!(of.cells(&body).unwrap(), [Cell::Text("[\"-12.3\"]".into())], "{size} bytes");
+    }
+}
+
+/// A column of few digits is written as a number of 32 bits.
+#[test]
+fn a_default_that_a_column_cannot_hold_is_null() {
+    let default = |of: &str, default: &str| {
+        let old = schema(1, r#"{"name":"n","type":"int"}"#);
+        let new = format!(
+            r#"{{"name":"n","type":"int"}},{{"name":"d","type":{of},"default":"{default}"}}"#
+        );
+        let new = schema(2, &new);
+        let taken = new.takes(&old).unwrap();
+        new.row((&old, &taken), old.cells(&[2]).unwrap(), 1).unwrap().swap_remove(1)
+    };
+    let decimal = r#"{"type":"bytes","logicalType":"decimal","precision":2,"scale":1}"#;
+    assert_eq!(default(decimal, "c"), Cell::Decimal(99));
+    assert_eq!(default(decimal, "d"), Cell::Null, "100 has three digits");
+    assert_eq!(default("\"bytes\"", "d\\u00ff"), Cell::Bytes(vec![100, 255]));
+}
+
 #[test]
 fn names_of_all_files_and_of_paths_are_not_taken() {
     let field = |name: &str| format!(r#"{{"name":"{name}","type":"int"}}"#);

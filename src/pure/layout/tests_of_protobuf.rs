@@ -412,3 +412,20 @@ fn what_another_writer_has_written_is_read() {
         let _ = of.cells(&bytes[..length]);
     }
 }
+
+/// The bound on brackets protects the compiler's stack, and comments need none of it.
+#[test]
+fn signs_in_comments_are_no_brackets_and_hide_none() {
+    let parse = |text: &str| {
+        let text = format!("syntax = \"proto3\"; {text}");
+        Messages::parse(1, &text, &[], Wanted::flat(&[])).map(|_| ())
+    };
+    let line = |n: u32| format!("int32 a{n} = {n}; // less than (<) what comes next is 1 <\n");
+    let fields: String = (1..=150).map(line).collect();
+    assert_eq!(parse(&format!("message M {{\n {fields} }}")), Ok(()));
+    let deep = format!("{}{}", "message A {".repeat(200), "}".repeat(200));
+    for before in ["", "option java_package = \"//\"; ", "/*\n// */ ", "// <\n"] {
+        let error = parse(&format!("{before}{deep}")).unwrap_err();
+        assert!(error.contains("deep in each other"), "{before}: {error}");
+    }
+}

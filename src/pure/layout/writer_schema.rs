@@ -41,7 +41,7 @@ pub struct SchemaKey {
 }
 
 /// How the records of a language are read.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 enum Reader {
     Avro(AvroReader),
     Json(JsonReader),
@@ -114,6 +114,12 @@ impl WriterSchema {
         let first = fields.iter().filter_map(|field| field.keys.first().cloned());
         let by_key = first.zip(0..).collect();
         Ok(WriterSchema { key, name, columns, fields, by_key, reader })
+    }
+
+    /// Whether both read every value into the same cells, and the same values.
+    #[must_use]
+    pub fn reads_alike(&self, other: &WriterSchema) -> bool {
+        self.name == other.name && self.fields == other.fields && self.reader == other.reader
     }
 
     /// The cells of one value.

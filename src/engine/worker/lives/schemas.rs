@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::clients::registry::SchemaSource;
+use crate::clients::registry::{RegistryError, SchemaSource};
 use crate::common::config::Config;
 use crate::common::health::Subject;
 use crate::engine::topics::Role;
@@ -22,12 +22,12 @@ struct Fake {
 }
 
 impl SchemaSource for Fake {
-    fn schema(&self, id: u32) -> Result<Option<KeptSchema>, String> {
+    fn schema(&self, id: u32) -> Result<Option<KeptSchema>, RegistryError> {
         let text = r#"{"type":"record","name":"r","fields":[{"name":"a","type":"int"}]}"#;
         let schema = KeptSchema::new(id, "AVRO".into(), text.into(), Vec::new());
         match (id, self.is_up.load(Ordering::Relaxed)) {
             (1, _) | (2, true) => Ok(Some(schema)),
-            (2, false) => Err("refused".into()),
+            (2, false) => Err(RegistryError::Away("refused".into())),
             _ => Ok(None),
         }
     }

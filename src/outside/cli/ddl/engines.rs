@@ -157,6 +157,20 @@ pub(in crate::outside::cli) fn literal(engine: Engine, text: &str) -> String {
     }
 }
 
+/// What the type of a column does not say: that numbers are times.
+fn about_times(engine: Engine, kind: &ColumnKind) -> &'static str {
+    let is_number = |kind: Kind| match engine {
+        Engine::Hive => matches!(kind, Kind::Time | Kind::Micros),
+        Engine::Trino => kind == Kind::Micros,
+        Engine::Spark | Engine::Duckdb => false,
+    };
+    match kind {
+        kind if !kind.any(&is_number) => "",
+        ColumnKind::Flat(_) => " COMMENT 'microseconds since 1970'",
+        _ => " COMMENT 'its times are microseconds since 1970'",
+    }
+}
+
 impl Table {
     /// Whether the files have typed columns, and no texts for them.
     pub(in crate::outside::cli) fn is_typed(&self) -> bool {
@@ -220,12 +234,7 @@ impl Table {
     pub(super) fn columns(&self, engine: Engine, extra: &[String]) -> String {
         let own = self.columns.iter().map(|c| {
             let kind = self.kind_for(engine, &c.kind);
-            let times = match engine {
-                Engine::Hive => matches!(kind, ColumnKind::Flat(Kind::Time | Kind::Micros)),
-                Engine::Trino => kind == ColumnKind::Flat(Kind::Micros),
-                Engine::Spark | Engine::Duckdb => false,
-            };
-            let comment = if times { " COMMENT 'microseconds since 1970'" } else { "" };
+            let comment = about_times(engine, &kind);
             format!("  {} {}{comment}", engine.quoted(&c.name), engine.type_of(&kind))
         });
         let extra = extra
@@ -401,5 +410,32 @@ impl Table {
             "read_json({files}, format = 'newline_delimited', columns = {{\n{}\n}})",
             columns.join(",\n")
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_that_are_numbers_are_said_to_be_so_however_deep_they_lie() {
+        let of = |kind| {
+            let field = |kind| ("a".to_string(), ColumnKind::Flat(kind));
+            let inner = ColumnKind::Struct(vec![field(Kind::Int64), field(kind)]);
+            ColumnKind::Map(Box::new(ColumnKind::List(Box::new(inner))))
+        };
+        let said = " COMMENT 'its times are microseconds since 1970'";
+        for (engine, time, micros) in [
+            (Engine::Hive, said, said),
+            (Engine::Trino, "", said),
+            (Engine::Spark, "", ""),
+            (Engine::Duckdb, "", ""),
+        ] {
+            assert_eq!(about_times(engine, &of(Kind::Time)), time, "{engine:?}");
+            assert_eq!(about_times(engine, &of(Kind::Micros)), micros, "{engine:?}");
+            assert_eq!(about_times(engine, &of(Kind::Int64)), "", "{engine:?}");
+        }
+        let flat = about_times(Engine::Hive, &ColumnKind::Flat(Kind::Time));
+        assert_eq!(flat, " COMMENT 'microseconds since 1970'");
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::clients::kafka;
-use crate::clients::registry::{RegistryClient, SchemaSource as _};
+use crate::clients::registry::{RegistryClient, RegistryError, SchemaSource as _};
 use crate::clients::store::{self, Deadlines, SMALL};
 use crate::common::config::{ArchiveConfig, Config};
 use crate::outside::cli::ddl::failure::Failure;
@@ -103,16 +103,20 @@ fn fetched(config: &Config, topic: &str, id: Option<u32>) -> Result<KeptSchema, 
     let registry = config.registry.as_ref().ok_or_else(none)?;
     let client = RegistryClient::new(Arc::clone(registry));
     let hint = "--schema ID prints the columns of a schema that the root keeps";
+    let failed = |e: RegistryError, hint: &str| match e {
+        RegistryError::Away(why) => Failure::unavailable(format!("{why}{hint}")),
+        RegistryError::TooLarge(why) => Failure::from(why),
+    };
     match id {
         Some(id) => {
-            let schema = client.schema(id).map_err(Failure::unavailable)?;
+            let schema = client.schema(id).map_err(|e| failed(e, ""))?;
             let none = || format!("neither the root nor the registry has schema {id}");
             Ok(schema.ok_or_else(none)?)
         }
         None => {
             let subject = format!("{topic}-value");
-            let unavailable = |e: String| Failure::unavailable(format!("{e}; {hint}"));
-            let schema = client.latest(&subject).map_err(unavailable)?;
+            let schema = client.latest(&subject);
+            let schema = schema.map_err(|e| failed(e, &format!("; {hint}")))?;
             let none = || format!("the registry has no subject {subject:?}; {hint}");
             Ok(schema.ok_or_else(none)?)
         }
