@@ -7,7 +7,7 @@ use rdkafka::{ClientConfig, ClientContext};
 
 use crate::clients::kafka::error::KafkaError;
 use crate::clients::kafka::queue::BATCH;
-use crate::clients::kafka::{identity, key_files};
+use crate::clients::kafka::{gate, identity, key_files};
 use crate::common::config::{Config, ConfigFault, Kafka, SECRETS};
 use crate::common::deadlines;
 use crate::common::files;
@@ -28,8 +28,9 @@ impl ConsumerContext for Quiet {}
 /// Client settings that consumer and producers share; the user's first, ours last.
 ///
 /// # Errors
-/// A secret's file can't be read.
+/// A secret's file can't be read, or a login was refused, and the daemon is about to end.
 pub fn base_config(kafka: &Kafka, client_id: &str) -> Result<ClientConfig, KafkaError> {
+    gate::is_open()?;
     let mut config = ClientConfig::new();
     let defaults = [
         ("reconnect.backoff.max.ms", "1000"),

@@ -12,6 +12,7 @@ use prometheus::Registry;
 use tokio::sync::{mpsc, watch};
 
 use crate::clients::kafka::beginnings::Beginnings;
+use crate::clients::kafka::gate;
 use crate::clients::kafka::group;
 use crate::clients::kafka::offsets::BrokerPositions;
 use crate::clients::kafka::poll_control::PollControl;
@@ -71,6 +72,10 @@ pub async fn run(launch: Launch, shutdown: impl Future<Output = ()>) -> anyhow::
         End::Again(why) => (why.downcast_ref::<StartAgain>().is_some_and(is_of_files), Some(why)),
         End::Fatal(fatal) => (false, Some(failed(&running, fatal).await)),
     };
+    if let Some(refused) = failure.as_ref().filter(|why| why.is::<LoginRefused>()) {
+        // Each further try counts where accounts are locked.
+        gate::refused(&refused.to_string());
+    }
     match &failure {
         Some(reason) if reason.is::<StartAgain>() => tracing::info!("{reason}"),
         Some(reason) => tracing::error!(code = "AL501", "the daemon can't go on: {reason}"),
@@ -211,6 +216,7 @@ impl Running {
         control.subscribe(wanted);
         let poll = spawn_poll(&config, &consumer, &control, &health)?;
         let tasks = spawn_tasks(&config, reloading, reloads, following, stopped, was_cut_off);
+        gate::arm();
         tracing::info!(instance = config.daemon.instance, group = config.kafka.group_id, "running");
         let ends = Ends { fatal, secrets, again: asked_again };
         Ok(Running { config, consumer, control, pool, poll, http, tasks, ends, stop })
@@ -225,9 +231,10 @@ impl Running {
                 () = &mut shutdown => return End::Asked,
                 Some(why) = self.ends.again.recv() => return End::Again(why),
                 Some(reason) = self.ends.fatal.recv() => return End::Fatal(reason),
+                why = gate::until_shut() => return End::Fatal(Fatal::LoginRefused(why)),
                 ended = self.tasks.one_ended() => return End::Fatal(Fatal::Ended(ended)),
                 _ = check.tick() => {
-                    // Each further try counts where accounts are locked.
+                    // Heard at the start, when nothing waited for it.
                     if let Some(why) = refused_login(&self.consumer) {
                         return End::Fatal(Fatal::LoginRefused(why));
                     }
