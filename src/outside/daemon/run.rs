@@ -66,6 +66,7 @@ pub struct Launch {
 /// had), or the daemon can't go on.
 pub async fn run(launch: Launch, shutdown: impl Future<Output = ()>) -> anyhow::Result<bool> {
     let mut running = Running::start(launch).await?;
+    gate::arm();
     let (drain, failure) = match running.wait(shutdown).await {
         End::Asked => (true, None),
         // Without brokers a drain can't end.
@@ -216,7 +217,6 @@ impl Running {
         control.subscribe(wanted);
         let poll = spawn_poll(&config, &consumer, &control, &health)?;
         let tasks = spawn_tasks(&config, reloading, reloads, following, stopped, was_cut_off);
-        gate::arm();
         tracing::info!(instance = config.daemon.instance, group = config.kafka.group_id, "running");
         let ends = Ends { fatal, secrets, again: asked_again };
         Ok(Running { config, consumer, control, pool, poll, http, tasks, ends, stop })
