@@ -50,6 +50,7 @@ fn too_unsafe(path: &str, text: &str) -> Vec<String> {
     let most = match path {
         "src/clients/kafka/native.rs"
         | "src/clients/kafka/describe.rs"
+        | "src/clients/kafka/gate.rs"
         | "src/clients/kafka/headers.rs"
         | "src/clients/kerberos/credentials.rs"
         | "src/clients/kerberos/krb5.rs" => usize::MAX,
@@ -58,6 +59,27 @@ fn too_unsafe(path: &str, text: &str) -> Vec<String> {
     };
     let count = unsafe_code(text);
     if most < count { vec![format!("{count} times unsafe; {most} at most")] } else { Vec::new() }
+}
+
+/// A client that would log in again and again after a refusal. Those of `settings.rs` have no broker.
+fn unguarded(path: &str, text: &str) -> Vec<String> {
+    let program = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let makes = [".create_with_context", ".create()"].iter().any(|call| program.contains(call));
+    let is_free = !path.starts_with("src/clients/kafka/") || path.ends_with("/settings.rs");
+    match makes && !is_free && !program.contains("gate::guard(") {
+        true => vec!["makes a client without gate::guard".into()],
+        false => Vec::new(),
+    }
+}
+
+#[test]
+fn every_client_is_behind_the_gate() {
+    check(&program(), unguarded);
+    let makes = "let client = config.create_with_context(Quiet)?;";
+    assert_eq!(unguarded("src/clients/kafka/a.rs", makes).len(), 1);
+    assert!(unguarded("src/clients/kafka/settings.rs", makes).is_empty());
+    let guards = format!("{makes} gate::guard(client.client());");
+    assert!(unguarded("src/clients/kafka/a.rs", &guards).is_empty());
 }
 
 #[test]

@@ -92,7 +92,7 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
     (
         "clients/kerberos",
         "MIT's library of Kerberos: identity, tickets, and a silent KDC",
-        &["common/config", "common/spawn"],
+        &["common/config", "common/spawn", "pure/calendar"],
     ),
     (
         "clients/kafka",

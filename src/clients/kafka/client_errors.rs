@@ -5,7 +5,8 @@ use std::fmt;
 
 use rdkafka::ClientConfig;
 
-use crate::clients::kafka::login_hints::{NoToken, kerberos, silent_kdc, token};
+use crate::clients::kafka::identity;
+use crate::clients::kafka::login_hints::{NoToken, kerberos, lacks_ticket, silent_kdc, token};
 
 /// Why no connection to a broker can be used.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,6 +33,9 @@ pub enum FaultClass {
     Brokers,
     /// A KDC or a token server does not answer: no broker can be asked before it does.
     Silent,
+    /// There is no valid ticket of Kerberos, and others fill the cache: no broker and no KDC has
+    /// checked who the client is.
+    NoTicket,
 }
 
 impl FaultClass {
@@ -60,6 +64,8 @@ pub struct Security {
     certificate: Option<String>,
     /// The URL of the server that gives tokens.
     token_server: Option<String>,
+    /// Whether GSSAPI acquires tickets by a keytab; without one, others do.
+    has_keytab: bool,
 }
 
 /// Words of an error that refuses nobody: no broker has answered, or one was asked for another
@@ -104,6 +110,7 @@ impl Security {
             user: text("sasl.username"),
             certificate: of_client.map(|key| format!("kafka.properties.{key:?}")),
             token_server: settings.get("sasl.oauthbearer.token.endpoint.url").map(String::from),
+            has_keytab: identity::has_keytab(),
         }
     }
 
@@ -147,8 +154,9 @@ impl Security {
                 ),
             );
         }
-        if let Some(text) = kerberos(text) {
-            return fault(FaultClass::Login, text);
+        if let Some(found) = kerberos(text) {
+            let waits = !self.has_keytab && lacks_ticket(text);
+            return fault(if waits { FaultClass::NoTicket } else { FaultClass::Login }, found);
         }
         if text.contains("SASL") && text.contains("failed") {
             return fault(FaultClass::Login, self.refused(text));
@@ -325,6 +333,24 @@ mod tests {
         assert_eq!(fault.class, FaultClass::Silent);
         assert!(fault.text.contains(url) && fault.text.contains("does not answer"), "{fault}");
         assert!(!fault.class.is_misconfigured());
+    }
+
+    /// Others fill the cache: nobody has refused this client, so it may try again.
+    #[test]
+    fn a_cache_without_a_ticket_is_no_refusal_unless_there_is_a_keytab() {
+        let start = "b:1: SASL handshake failed (start (-1)): SASL(-1): generic failure: GSSAPI \
+                     Error: Unspecified GSS failure.  Minor code may provide more information ";
+        let of = |has_keytab, why: &str| {
+            let gssapi = Security { has_keytab, ..security(&[("security.protocol", "sasl_ssl")]) };
+            gssapi.fault(&format!("{start}({why})")).expect("a fault").class
+        };
+        for why in ["No Kerberos credentials available (default cache: /c)", "Ticket expired"] {
+            assert_eq!(of(false, why), FaultClass::NoTicket, "{why}");
+            assert_eq!(of(true, why), FaultClass::Login, "{why}");
+        }
+        assert!(!FaultClass::NoTicket.is_misconfigured());
+        let unknown = "Client 'a@B' not found in Kerberos database";
+        assert_eq!(of(false, unknown), FaultClass::Login);
     }
 
     /// A broker that dies in the middle of a login.

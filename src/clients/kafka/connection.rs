@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use rdkafka::error::{KafkaError as Rd, RDKafkaErrorCode};
 
 use crate::clients::kafka::client_errors::{FaultClass, LoginFault, Security};
+use crate::clients::kafka::gate;
 
 /// The facility of a log line about a connection that has failed.
 const FAILED: &str = "FAIL";
@@ -30,13 +31,21 @@ pub(super) struct Errors {
     logged: Mutex<Option<String>>,
     /// Whether a broker has ever answered.
     has_answered: AtomicBool,
+    /// A refused login of this client ends no daemon: somebody else judges it.
+    is_observer: AtomicBool,
 }
 
 impl Errors {
     pub(super) fn of(security: Security) -> Errors {
         let (connection, fault, refusal, logged) = Default::default();
         let has_answered = AtomicBool::new(false);
-        Errors { security, connection, fault, refusal, logged, has_answered }
+        let is_observer = AtomicBool::new(false);
+        Errors { security, connection, fault, refusal, logged, has_answered, is_observer }
+    }
+
+    /// Whoever has made this client looks whether its login was refused.
+    pub(super) fn are_of_an_observer(&self) {
+        self.is_observer.store(true, Ordering::Relaxed);
     }
 
     /// A line of the client's log.
@@ -59,6 +68,9 @@ impl Errors {
         }
         if fault.class == FaultClass::Login {
             *self.refusal.lock() = Some(fault.text.clone());
+            if !self.is_observer.load(Ordering::Relaxed) {
+                gate::refused(&fault.text);
+            }
         }
         let mut known = self.fault.lock();
         // What is closed says less than anything else.

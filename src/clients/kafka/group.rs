@@ -25,10 +25,10 @@ use crate::clients::kafka::error::{Fatal, KafkaError};
 use crate::clients::kafka::generation::Generation;
 use crate::clients::kafka::native::{GroupMetadata, Rebalances};
 use crate::clients::kafka::poll_control::PollControl;
-use crate::clients::kafka::queue;
 use crate::clients::kafka::rights::{Operation, Resource, Rights};
 use crate::clients::kafka::settings::without_secrets;
 use crate::clients::kafka::topic_ids::{self, TopicIds};
+use crate::clients::kafka::{gate, queue};
 use crate::common::crash::{self, Step};
 use crate::pure::record::TopicPartition;
 
@@ -359,9 +359,9 @@ pub fn consumer(
     let mut config = config.clone();
     let debug = shown.into_iter().chain([topic_ids::DEBUG.into()]).collect::<Vec<_>>().join(",");
     let _ = config.set("debug", debug).set_log_level(RDKafkaLogLevel::Debug);
-    let consumer: Consumer =
-        config.create_with_context(group).map_err(|e| KafkaError::new("make the consumer", e))?;
-    let consumer = Arc::new(consumer);
+    let made: Result<Consumer, Rd> = config.create_with_context(group);
+    let consumer = Arc::new(made.map_err(|e| KafkaError::new("make the consumer", e))?);
+    gate::guard(consumer.client());
     let _ = consumer.context().me.set(Arc::downgrade(&consumer));
     Ok(consumer)
 }
@@ -380,7 +380,7 @@ pub fn observer(config: &ClientConfig) -> Result<Arc<Consumer>, KafkaError> {
         fn given_again(&self, _: Arc<Generation>, _: Vec<(TopicPartition, Queue)>) {}
         fn revoked(&self, _: &[TopicPartition], _: bool) {}
     }
-    consumer(config, Arc::new(Nobody))
+    consumer(config, Arc::new(Nobody)).inspect(|of| of.context().errors.are_of_an_observer())
 }
 
 /// What the poll thread reports.

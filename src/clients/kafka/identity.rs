@@ -7,14 +7,11 @@
 use std::ffi::{OsStr, OsString};
 use std::sync::OnceLock;
 
-use crate::clients::kerberos::{self, Krb5, set_variable};
+use crate::clients::kerberos::{self, CLIENT_KEYTAB, Krb5, set_variable};
 use crate::common::config::{ConfigFault, Kafka, Kerberos};
 
 /// Where GSSAPI finds tickets.
 const CACHE: &str = "KRB5CCNAME";
-/// Where GSSAPI finds keys to acquire tickets with.
-const KEYTAB: &str = "KRB5_CLIENT_KTNAME";
-
 /// A cache that only this process sees.
 const IN_MEMORY: &str = "MEMORY:alluvium-kafka";
 
@@ -44,6 +41,11 @@ pub(super) fn fault() -> Option<ConfigFault> {
     TAKEN.get()?.clone().err()
 }
 
+/// Whether GSSAPI acquires the tickets of this process by a keytab; without one, others do.
+pub(super) fn has_keytab() -> bool {
+    kerberos::has_keytab(IDENTITY.get())
+}
+
 /// Says that no KDC answers this process, if that is so. `service` is one that the KDC may be asked
 /// for. Blocks for some seconds at most.
 pub(super) fn silent_kdc(service: &str) -> Option<String> {
@@ -65,16 +67,18 @@ fn take(kerberos: &Kerberos) -> Result<(), ConfigFault> {
             of("keytab", format!("{keytab} has no key of {principal} ({why}); {look}"))
         })?;
         found.be_of(principal).map_err(of_cache)?;
-    } else {
-        let has = found.principal().map_err(of_cache)?;
-        if &has != principal {
-            return Err(of("cache", format!("{cache} has tickets of {has}, not of {principal}")));
-        }
+    } else if let Ok(has) = found.principal()
+        && &has != principal
+    {
+        return Err(of("cache", format!("{cache} has tickets of {has}, not of {principal}")));
     }
-    let _ = BEFORE.get_or_init(|| [CACHE, KEYTAB].map(|name| (name, std::env::var_os(name))));
+    // A cache that has no principal yet may be filled later than this, and a client that has no
+    // ticket says so, and tries again.
+    let _ =
+        BEFORE.get_or_init(|| [CACHE, CLIENT_KEYTAB].map(|name| (name, std::env::var_os(name))));
     let keytab = keytab.as_ref().map(|path| format!("FILE:{path}"));
     set_variable(CACHE, Some(OsStr::new(cache)));
-    set_variable(KEYTAB, keytab.as_ref().map(OsStr::new));
+    set_variable(CLIENT_KEYTAB, keytab.as_ref().map(OsStr::new));
     Ok(())
 }
 

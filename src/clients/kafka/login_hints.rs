@@ -22,15 +22,28 @@ const SERVICE: &str = "the KDC does not know the principal of the brokers: it is
                        kafka.properties.\"sasl.kerberos.service.name\" and of the name in the \
                        brokers' advertised.listeners";
 
+const NO_TICKET: &str = "there is no ticket: write kafka.kerberos = { principal, keytab }, or let \
+                         the cache be filled by whoever renews the tickets";
+
+/// Parts of what the libraries say where there is no valid ticket.
+const LACKS_TICKET: [&str; 4] = [
+    "redentials available",
+    "No credentials cache found",
+    "redential cache is empty",
+    "icket expired",
+];
+
 /// Parts of what the libraries say, and what to look at then.
-const HINTS: [(&str, &str); 9] = [
+const HINTS: [(&str, &str); 11] = [
     ("Client ", "the KDC does not know kafka.kerberos.principal"),
     ("Server ", SERVICE),
     ("reauthentication failed", KEY),
     ("ntegrity check failed", KEY),
     ("assword incorrect", KEY),
     ("lock skew", "the clocks of this host and of the KDC differ"),
-    ("redentials available", "there is no ticket: write kafka.kerberos = { principal, keytab }"),
+    ("redentials available", NO_TICKET),
+    ("No credentials cache found", NO_TICKET),
+    ("redential cache is empty", NO_TICKET),
     ("expired", "the tickets in kafka.kerberos.cache have expired: set keytab, or renew them"),
     ("No worthy mechs found", MODULE),
 ];
@@ -60,6 +73,12 @@ pub(super) fn kerberos(text: &str) -> Option<String> {
         |(_, hint)| hint,
     );
     Some(format!("can't log in with GSSAPI: {cause}; {hint}"))
+}
+
+/// Whether a text says that the client has no valid ticket. By a keytab the library would have
+/// acquired one, so then it is the KDC that gives none.
+pub(super) fn lacks_ticket(text: &str) -> bool {
+    LACKS_TICKET.iter().any(|part| text.contains(part))
 }
 
 /// Why a token server gave no token.
@@ -131,6 +150,11 @@ mod tests {
                 format!("{start}{none}(No Kerberos credentials available (default cache: /c))"),
                 "GSSAPI: No Kerberos credentials available (default cache: /c); ",
                 "kafka.kerberos = {",
+            ),
+            (
+                format!("{start}{general}(Ticket expired)"),
+                "GSSAPI: Ticket expired; ",
+                "kafka.kerberos.cache",
             ),
             (
                 "b: Failed to initialize SASL authentication: SASL handshake failed (start (-4)): \

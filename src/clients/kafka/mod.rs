@@ -15,6 +15,7 @@
 //! * [`rights`]: which operation of which principal is missing, and the command that allows it.
 //! * `connection`, `client_errors`: what a client says of its connections, and what that means;
 //!   `contact` and `tls` find out the rest.
+//! * [`gate`]: no connection is made any more after a refused login of a running daemon.
 //! * `token_server`: whether the server of tokens answers, and its clock.
 //! * `limit`: how large a message may be.
 //! * `twins`: which of two instances of one name is the newer one.
@@ -37,6 +38,8 @@ mod delivery;
 #[allow(unsafe_code)]
 mod describe;
 mod error;
+#[allow(unsafe_code)]
+pub mod gate;
 mod generation;
 pub mod group;
 #[allow(unsafe_code)]

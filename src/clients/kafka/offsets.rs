@@ -13,7 +13,7 @@ use crate::clients::kafka::beginnings::{Beginnings, CommittedPartitions};
 use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
 use crate::clients::kafka::group::Consumer;
 use crate::clients::kafka::settings::Quiet;
-use crate::clients::kafka::{describe, published};
+use crate::clients::kafka::{describe, gate, published};
 use crate::common::config::Start;
 use crate::pure::formats::metadata::MetadataError;
 use crate::pure::protocol::machine::LogAnswer;
@@ -312,8 +312,10 @@ impl BrokerPositions {
         if let Some(client) = &of_ends.client {
             return Ok(Arc::clone(client));
         }
-        let made = self.config.create_with_context(Quiet);
+        gate::is_open()?;
+        let made: Result<BaseConsumer<Quiet>, _> = self.config.create_with_context(Quiet);
         let made = Arc::new(made.map_err(|e| KafkaError::new("make a client", e))?);
+        gate::guard(made.client());
         of_ends.client = Some(Arc::clone(&made));
         Ok(made)
     }

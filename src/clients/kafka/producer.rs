@@ -13,7 +13,7 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 
 use crate::clients::kafka::error::KafkaError;
-use crate::clients::kafka::native;
+use crate::clients::kafka::{gate, native};
 
 /// Events wait for this time at most, while nobody waits for them.
 const LOOK: Duration = Duration::from_millis(50);
@@ -46,6 +46,7 @@ impl<C: ProducerContext + 'static> HeardProducer<C> {
         let failed = |e: &dyn std::fmt::Display| KafkaError::new("make the producer", e);
         let producer: BaseProducer<C> =
             settings.create_with_context(context).map_err(|e| failed(&e))?;
+        gate::guard(producer.client());
         let (producer, ends) = (Arc::new(producer), Arc::new(AtomicBool::new(false)));
         let flushes = Arc::new(AtomicUsize::new(0));
         let (heard, end, flushed) =

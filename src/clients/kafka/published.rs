@@ -9,6 +9,7 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 
 use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
+use crate::clients::kafka::gate;
 use crate::clients::kafka::headers::headers_of;
 use crate::clients::kafka::settings::Quiet;
 use crate::pure::formats::header::{AlluviumHeader, Content, HeaderError, Merged, NAME};
@@ -186,10 +187,12 @@ impl<'a> Scan<'a> {
         let failed = |e: Rd| KafkaError::new(format!("read {topic:?}"), e);
         // Whoever's settings they are: only what was committed counts.
         let mut config = config.clone();
+        gate::is_open()?;
         let consumer: BaseConsumer<Quiet> = config
             .set("isolation.level", "read_committed")
             .create_with_context(Quiet)
             .map_err(failed)?;
+        gate::guard(consumer.client());
         let metadata = consumer.fetch_metadata(Some(topic), CALL_TIMEOUT).map_err(failed)?;
         let ids = metadata.topics().iter().flat_map(|t| t.partitions()).map(|p| p.id());
         let open = ids.collect();

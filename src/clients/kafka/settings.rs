@@ -7,7 +7,7 @@ use rdkafka::{ClientConfig, ClientContext};
 
 use crate::clients::kafka::error::KafkaError;
 use crate::clients::kafka::queue::BATCH;
-use crate::clients::kafka::{identity, key_files};
+use crate::clients::kafka::{gate, identity, key_files};
 use crate::common::config::{Config, ConfigFault, Kafka, SECRETS};
 use crate::common::deadlines;
 use crate::common::files;
@@ -25,11 +25,17 @@ impl ClientContext for Quiet {
 
 impl ConsumerContext for Quiet {}
 
+/// The time between the first two tries of a connection, milliseconds. It is counted from the
+/// beginning of the first try, and varies by a quarter. A refused login takes some tenths of a
+/// second, so it is heard before the client tries again (decision 0018).
+const FIRST_PAUSE_MS: u64 = 500;
+
 /// Client settings that consumer and producers share; the user's first, ours last.
 ///
 /// # Errors
-/// A secret's file can't be read.
+/// A secret's file can't be read, or a login was refused, and the daemon is about to end.
 pub fn base_config(kafka: &Kafka, client_id: &str) -> Result<ClientConfig, KafkaError> {
+    gate::is_open()?;
     let mut config = ClientConfig::new();
     let defaults = [
         ("reconnect.backoff.max.ms", "1000"),
@@ -43,6 +49,12 @@ pub fn base_config(kafka: &Kafka, client_id: &str) -> Result<ClientConfig, Kafka
     }
     for (key, value) in &kafka.properties {
         let _ = config.set(key, value);
+    }
+    if config.get("reconnect.backoff.ms").is_none() {
+        // The client library refuses a first pause that is longer than the longest one.
+        let longest = config.get("reconnect.backoff.max.ms").and_then(|ms| ms.trim().parse().ok());
+        let first = longest.map_or(FIRST_PAUSE_MS, |ms: u64| ms.min(FIRST_PAUSE_MS));
+        let _ = config.set("reconnect.backoff.ms", first.to_string());
     }
     if let Some(fault) = kafka.unreadable.first() {
         return Err(KafkaError::new("read a secret", fault));
@@ -322,6 +334,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_first_pause_is_no_longer_than_the_longest_one() {
+        let first = |properties: &str| {
+            let text = format!(
+                "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[kafka.properties]\n\
+                 {properties}\n[archive]\nroot = \"file:///x\"\n[mapping.m]\ntopics = [\"t\"]"
+            );
+            let config = Config::parse(&text, Some("i")).unwrap_or_else(|e| panic!("{e}"));
+            let settings = base_config(&config.kafka, "c").unwrap();
+            settings.get("reconnect.backoff.ms").map(String::from)
+        };
+        assert_eq!(first("").as_deref(), Some("500"));
+        assert_eq!(first("\"reconnect.backoff.max.ms\" = 200").as_deref(), Some("200"));
+        assert_eq!(first("\"reconnect.backoff.ms\" = 100").as_deref(), Some("100"));
     }
 
     fn refused_with(properties: &str) -> Vec<String> {

@@ -15,6 +15,7 @@ use rdkafka_sys::rd_kafka_ResourceType_t as Kind;
 use crate::clients::kafka::contact::{self, NoContact};
 use crate::clients::kafka::describe::{self, NotDescribed};
 use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
+use crate::clients::kafka::gate;
 use crate::clients::kafka::group::{self, Consumer};
 use crate::clients::kafka::rights::{self, Operation, Resource, Rights};
 use crate::clients::kafka::settings::base_config;
@@ -246,7 +247,9 @@ impl Admin {
     /// The client library refuses the configuration.
     pub fn new(config: &ClientConfig) -> Result<Admin, KafkaError> {
         let made = config.create().map_err(|e| KafkaError::new("make a client", e));
-        Ok(Admin { client: Arc::new(made?), rights: Rights::of(config, "") })
+        let client: Arc<AdminClient<DefaultClientContext>> = Arc::new(made?);
+        gate::guard(client.inner());
+        Ok(Admin { client, rights: Rights::of(config, "") })
     }
 
     /// The settings of a topic, with the brokers' defaults.

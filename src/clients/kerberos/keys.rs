@@ -1,7 +1,22 @@
-//! Whether a keytab has a key of its principal.
+//! Whether there is a keytab, and whether it has a key of its principal.
 
 use crate::clients::kerberos::krb5::Krb5;
 use crate::common::config::{ConfigFault, Kerberos};
+
+/// The variable that says where GSSAPI finds keys to acquire tickets with.
+pub const CLIENT_KEYTAB: &str = "KRB5_CLIENT_KTNAME";
+
+/// Whether GSSAPI acquires tickets for this identity ([`None`]: the default one) by a keytab: one
+/// of the configuration, or of the environment. Without one, others acquire them.
+#[must_use]
+pub fn has_keytab(kerberos: Option<&Kerberos>) -> bool {
+    let of_environment = || std::env::var_os(CLIENT_KEYTAB).is_some_and(|name| !name.is_empty());
+    match kerberos {
+        Some(Kerberos { keytab: Some(_), .. }) => true,
+        Some(Kerberos { cache: Some(_), .. }) => false,
+        _ => of_environment(),
+    }
+}
 
 /// What is wrong with the keytab of an identity, as far as no KDC has to be asked.
 #[must_use]

@@ -2,8 +2,9 @@
 //!
 //! * `krb5`: the library, loaded when it is asked for.
 //! * `credentials`: the library's tickets.
-//! * [`refused`]: keytabs without the key of their principal.
-//! * [`ticket`], [`silent_kdc`]: what of them people are told.
+//! * [`has_keytab`], [`refused`]: who acquires the tickets, and keytabs without the key of their
+//!   principal.
+//! * [`ticket`], [`expired`], [`silent_kdc`]: what of them people are told.
 
 #[allow(unsafe_code)]
 mod credentials;
@@ -13,6 +14,6 @@ mod krb5;
 mod tickets;
 
 pub use credentials::TicketTimes;
-pub use keys::refused;
+pub use keys::{CLIENT_KEYTAB, has_keytab, refused};
 pub use krb5::{Krb5, set_variable};
-pub use tickets::{NoTicket, silent_kdc, ticket};
+pub use tickets::{NoTicket, expired, silent_kdc, ticket};

@@ -7,6 +7,7 @@ use crate::clients::kerberos::credentials::TicketTimes;
 use crate::clients::kerberos::krb5::Krb5;
 use crate::common::config::Kerberos;
 use crate::common::spawn::thread_detached;
+use crate::pure::calendar;
 
 /// How long a KDC may take for one answer. The library itself waits for up to a minute.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -42,6 +43,28 @@ pub fn ticket(kerberos: &Kerberos) -> Result<TicketTimes, NoTicket> {
             None => krb5.default_cache()?,
         };
         cache.ticket()?.ok_or_else(|| "the credential cache has no ticket of a KDC".into())
+    })
+}
+
+/// Says that the ticket in a cache that the configuration names, and that others fill, has expired;
+/// [`None`] if it has not, or if nobody can tell. No server is asked.
+#[must_use]
+pub fn expired(kerberos: &Kerberos) -> Option<String> {
+    let cache = kerberos.cache.as_deref().filter(|_| kerberos.keytab.is_none())?;
+    // One that is not there is named elsewhere.
+    if kerberos.unfilled().is_some() {
+        return None;
+    }
+    let until = ticket(kerberos).ok()?.until;
+    let now = jiff::Timestamp::now().as_second();
+    let at = calendar::iso_millis(until.saturating_mul(1_000));
+    (until <= now).then(|| {
+        let (key, principal) = (kerberos.key(), &kerberos.principal);
+        format!(
+            "{key}.cache: the ticket in {cache} expired at {at}: whoever renews the tickets has to \
+             fill the cache again, as `kinit -c {cache} {principal}` does, or set {key}.keytab in \
+             its place"
+        )
     })
 }
 

@@ -1,6 +1,6 @@
 //! `kerberos` of an archive and of `[kafka]`: who a client is, and the files that prove it.
 
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 use toml::Value;
@@ -36,6 +36,8 @@ impl Eq for Kerberos {}
 
 /// What is wrong with a file.
 enum FileFault {
+    /// A cache that nobody has filled yet.
+    Unfilled,
     Missing(String),
     NoKeytab,
     Open,
@@ -72,8 +74,26 @@ impl Kerberos {
         cache.strip_prefix("FILE:").or_else(|| cache.starts_with('/').then_some(cache))
     }
 
+    /// What a person has to know who waits for the tickets of a cache that is a file, is filled by
+    /// others, and is not there yet: its key, its path, and what to do. [`None`] where none is
+    /// missing.
+    #[must_use]
+    pub fn unfilled(&self) -> Option<String> {
+        let told = |key: String, path: &str, fault| match fault {
+            FileFault::Unfilled => Some(format!(
+                "{key}: {path} is not there: whoever renews the tickets has to fill it, as `kinit \
+                 -c {path} {}` does, or set {}.keytab in its place. Until then nobody can log in{}",
+                self.principal,
+                self.key,
+                hidden(path).map(|why| format!(". {why}")).unwrap_or_default()
+            )),
+            FileFault::Missing(_) | FileFault::NoKeytab | FileFault::Open => None,
+        };
+        self.of_kind(told).pop()
+    }
+
     /// The files that have to be there: their keys and paths. A cache is made where there is a
-    /// keytab.
+    /// keytab, and else by others, who may come later than the daemon.
     fn files(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let keytab = self.keytab.as_deref().map(|path| ("keytab", path));
         let cache = self.cache_file().filter(|_| self.keytab.is_none());
@@ -88,7 +108,8 @@ impl Kerberos {
         self.files().filter_map(told).collect()
     }
 
-    /// The files that are not there, or that the user of this process may not read.
+    /// The files that are not there, or that the user of this process may not read. A cache that is
+    /// not there is none of them: others fill it.
     #[must_use]
     pub fn refused(&self) -> Vec<ConfigFault> {
         self.of_kind(|key, path, trouble| match trouble {
@@ -108,11 +129,12 @@ impl Kerberos {
                      `klist -k {path}` shows what a keytab has"
                 ),
             )),
-            FileFault::Open => None,
+            FileFault::Open | FileFault::Unfilled => None,
         })
     }
 
-    /// The files that everybody on this host may read: who has them is the daemon.
+    /// The files that everybody on this host may read, so that who has them is the daemon, and a
+    /// cache that nobody has filled yet.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let in_tmp = self.files().filter(|(name, path)| *name == "cache" && is_temporary(path));
@@ -124,14 +146,14 @@ impl Kerberos {
                 self.key
             )
         });
-        let mut found: Vec<String> = in_tmp.collect();
+        let mut found: Vec<String> = in_tmp.chain(self.unfilled()).collect();
         found.extend(self.of_kind(|key, path, trouble| match trouble {
             FileFault::Open => Some(format!(
                 "{key}: every user of this host can read {path}, and with it be {}; `chmod 600 \
                  {path}`",
                 self.principal
             )),
-            FileFault::Missing(_) | FileFault::NoKeytab => None,
+            FileFault::Missing(_) | FileFault::NoKeytab | FileFault::Unfilled => None,
         }));
         found
     }
@@ -197,6 +219,9 @@ fn keytab(f: &mut Fields, faults: &mut Faults) -> Option<String> {
 fn fault_of(path: &Path, is_keytab: bool) -> Option<FileFault> {
     let mut file = match files::open(path) {
         Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::NotFound && !is_keytab => {
+            return Some(FileFault::Unfilled);
+        }
         Err(e) => return Some(FileFault::Missing(e.to_string())),
     };
     // The format's number, and that of its first or second version.
@@ -275,10 +300,32 @@ mod tests {
         }
         let (in_tmp, _) = read("principal = \"a@B\"\ncache = \"FILE:/tmp/krb5cc_0\"");
         let warned = in_tmp.expect("no faults").warnings();
-        assert!(warned.len() == 1 && warned[0].contains("PrivateTmp"), "{warned:?}");
-        let (alone, _) = read("principal = \"a@B\"\ncache = \"/no/cache\"");
-        let refused = alone.expect("no faults").refused();
-        assert_eq!(refused[0].key, "archive.kerberos.cache", "nobody else makes it");
+        assert!(warned[0].contains("PrivateTmp"), "{warned:?}");
+    }
+
+    /// Who fills it may come later than the daemon, so a start does not end for good.
+    #[test]
+    fn a_cache_that_nobody_has_filled_yet_is_named_and_is_no_fault() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("tickets");
+        let of = |path: &Path, more: &str| {
+            let text = format!("principal = \"a@B\"\ncache = \"FILE:{}\"\n{more}", path.display());
+            read(&text).0.expect("no faults")
+        };
+        let alone = of(&file, "");
+        assert!(alone.refused().is_empty(), "{:?}", alone.refused());
+        let said = alone.unfilled().expect("it is not there");
+        for part in ["archive.kerberos.cache: ", "kinit -c", "a@B", "keytab"] {
+            assert!(said.contains(part), "no {part:?} in {said}");
+        }
+        assert_eq!(alone.warnings().pop(), Some(said));
+        assert_eq!(of(&file, "keytab = \"/k\"").unfilled(), None, "the daemon fills it");
+        std::fs::write(&file, "tickets").expect("a file");
+        let mode = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&file, mode).expect("its mode");
+        assert_eq!(alone.unfilled(), None);
+        let refused = of(dir.path(), "").refused();
+        assert_eq!(refused[0].key, "archive.kerberos.cache", "a directory is never filled");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use clap::Args;
 use comfy_table::Table;
 use serde_json::{Value, json};
 
+use crate::clients::kerberos;
 use crate::common::config::{
     ArchiveConfig, Config, ConfigFault, Kerberos, Mapping, Topics, table_of_key,
 };
@@ -141,6 +142,7 @@ fn tried_json(tried: &Tried) -> Value {
 fn warnings(config: &Config, now_ms: i64) -> BTreeSet<String> {
     let exposed = config.kafka.exposed();
     let of_kerberos = config.kerberos().flat_map(Kerberos::warnings);
+    let of_kerberos = of_kerberos.chain(config.kerberos().filter_map(kerberos::expired));
     let of_web = web::warnings(&config.daemon);
     let is_identified = config.kafka.kerberos.is_some();
     let of_roots = config.archives().flat_map(|a| a.root.warnings(is_identified));

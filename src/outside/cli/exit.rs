@@ -20,10 +20,11 @@ const MEANINGS: [Meaning; 6] = [
     (
         EX_UNAVAILABLE,
         "The brokers, or the stores of all mappings, could not be reached at the start, or denied \
-         a permission there; another process listens on the port of daemon.listen; a command \
-         could not look at all roots, and has found no problem in the others; check --live has \
-         found something that would not work; no daemon, or no broker, answers status; the \
-         registry, or the root, does not answer ddl.",
+         a permission there; a cache of Kerberos tickets that others fill has no valid one; \
+         another process listens on the port of daemon.listen; a command could not look at all \
+         roots, and has found no problem in the others; check --live has found something that \
+         would not work; no daemon, or no broker, answers status; the registry, or the root, does \
+         not answer ddl.",
     ),
     (
         EX_CONFIG,
@@ -57,8 +58,8 @@ const OF_COMMANDS: [(&str, &[Meaning]); 16] = [
             (
                 EX_UNAVAILABLE,
                 "The brokers, or the stores of all mappings, could not be reached at the start, or \
-                 denied a permission there; or another process listens on the port of \
-                 daemon.listen.",
+                 denied a permission there; a cache of Kerberos tickets that others fill has no \
+                 valid one; or another process listens on the port of daemon.listen.",
             ),
             MEANINGS[5],
         ],

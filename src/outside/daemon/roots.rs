@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::clients::kerberos::silent_kdc;
+use crate::clients::kerberos::{has_keytab, silent_kdc};
 use crate::clients::store::measured::{Call, Measured, StoreTimer};
 use crate::clients::store::{
     self, Deadlines, ErrorKind, Store, StoreError, reach, reach_one_of, refuse_mounts_below,
@@ -95,14 +95,22 @@ impl NotOpened {
             Root::Hdfs { options, .. } => options.kerberos.as_ref(),
             Root::Local { .. } => None,
         };
-        let has_keytab = kerberos.is_some_and(|kerberos| kerberos.keytab.is_some());
         // It says itself what to look at.
         let no_login = || format!("can't log in: {}; while: {}", e.detail, e.operation);
+        // Nobody knows by the text alone which of several caches it is about.
+        let no_ticket = || match kerberos.and_then(|of| Some((of.key(), of.cache.as_ref()?))) {
+            Some((key, cache)) if !e.detail.contains(cache.trim_start_matches("FILE:")) => {
+                format!("{} ({key}.cache is {cache})", no_login())
+            }
+            _ => no_login(),
+        };
         match e.kind {
             ErrorKind::Authentication => NotOpened::LoginRefused(no_login()),
             // The keytab has no key of the principal.
-            ErrorKind::NoTicket if has_keytab => NotOpened::LoginRefused(no_login()),
-            ErrorKind::NoTicket | ErrorKind::SilentKdc => NotOpened::Unavailable(no_login()),
+            ErrorKind::NoTicket if has_keytab(kerberos) => NotOpened::LoginRefused(no_login()),
+            // Others fill the cache, and may do so later than this start.
+            ErrorKind::NoTicket => NotOpened::Unavailable(no_ticket()),
+            ErrorKind::SilentKdc => NotOpened::Unavailable(no_login()),
             ErrorKind::Unsuitable => NotOpened::Unsuitable(e.to_string()),
             ErrorKind::Unknown => {
                 let said = with_cure(root, e);
@@ -324,8 +332,8 @@ mod tests {
     }
 
     /// systemd starts a daemon again every ten seconds, unless it has ended with 78.
-    #[test]
-    fn what_a_person_has_to_correct_is_no_outage() {
+    #[tokio::test]
+    async fn what_a_person_has_to_correct_is_no_outage() {
         let root = |kerberos: &str| {
             let text = format!(
                 "[kafka]\nbootstrap_servers = \"b:1\"\ngroup_id = \"g\"\n[archive]\nroot = \
@@ -349,6 +357,13 @@ mod tests {
             let fault = told(&cache, kind).is_fault();
             assert_eq!(fault, matches!(kind, Authentication | Unsuitable), "{kind:?}");
         }
+        let no_ticket = told(&cache, ErrorKind::NoTicket).to_string();
+        assert!(no_ticket.contains("(archive.kerberos.cache is /c)"), "{no_ticket}");
+        // Another unit fills it a moment after the daemon's start.
+        let Err(e) = store::open(&cache, Deadlines::default()) else { panic!("without a ticket") };
+        let refusal = NotOpened::told(&cache, &e).of("hdfs://n:1/r", "m");
+        assert!(e.kind == ErrorKind::NoTicket && !refusal.is_fault(), "{refusal}");
+        assert!(refusal.to_string().contains("cache: /c is not there"), "{refusal}");
         let refused = told(&keytab, ErrorKind::Authentication).into_error();
         assert!(refused.is::<LoginRefused>(), "a process that was started anew waits for minutes");
         let denied = told(&keytab, ErrorKind::Permission).to_string();

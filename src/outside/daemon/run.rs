@@ -12,6 +12,7 @@ use prometheus::Registry;
 use tokio::sync::{mpsc, watch};
 
 use crate::clients::kafka::beginnings::Beginnings;
+use crate::clients::kafka::gate;
 use crate::clients::kafka::group;
 use crate::clients::kafka::offsets::BrokerPositions;
 use crate::clients::kafka::poll_control::PollControl;
@@ -65,12 +66,17 @@ pub struct Launch {
 /// had), or the daemon can't go on.
 pub async fn run(launch: Launch, shutdown: impl Future<Output = ()>) -> anyhow::Result<bool> {
     let mut running = Running::start(launch).await?;
+    gate::arm();
     let (drain, failure) = match running.wait(shutdown).await {
         End::Asked => (true, None),
         // Without brokers a drain can't end.
         End::Again(why) => (why.downcast_ref::<StartAgain>().is_some_and(is_of_files), Some(why)),
         End::Fatal(fatal) => (false, Some(failed(&running, fatal).await)),
     };
+    if let Some(refused) = failure.as_ref().filter(|why| why.is::<LoginRefused>()) {
+        // Each further try counts where accounts are locked.
+        gate::refused(&refused.to_string());
+    }
     match &failure {
         Some(reason) if reason.is::<StartAgain>() => tracing::info!("{reason}"),
         Some(reason) => tracing::error!(code = "AL501", "the daemon can't go on: {reason}"),
@@ -225,9 +231,10 @@ impl Running {
                 () = &mut shutdown => return End::Asked,
                 Some(why) = self.ends.again.recv() => return End::Again(why),
                 Some(reason) = self.ends.fatal.recv() => return End::Fatal(reason),
+                why = gate::until_shut() => return End::Fatal(Fatal::LoginRefused(why)),
                 ended = self.tasks.one_ended() => return End::Fatal(Fatal::Ended(ended)),
                 _ = check.tick() => {
-                    // Each further try counts where accounts are locked.
+                    // Heard at the start, when nothing waited for it.
                     if let Some(why) = refused_login(&self.consumer) {
                         return End::Fatal(Fatal::LoginRefused(why));
                     }

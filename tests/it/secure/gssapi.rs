@@ -2,12 +2,15 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::realm::{REALM, invented, keytab, krb5};
 use super::side_by_side;
 use crate::support::load::Load;
-use crate::support::{Cluster, Daemon, assert_each_once, assert_line, check_live, eventually};
+use crate::support::{
+    Cluster, Daemon, alluvium_with, assert_each_once, assert_line, check_live, eventually,
+};
 
 /// `alluvium` is none of them: it needs rights of its own.
 pub(super) const SUPERUSERS: &str = "super.users=User:ANONYMOUS;User:archiver";
@@ -100,6 +103,7 @@ pub(super) fn a_silent_kdc_is_named(cluster: &Cluster, of_hdfs: &str) {
     }
     let _ = assert_line(&said, "ok", &["clock of the NameNode of", "agrees"]);
     tickets_of_others(cluster, &dir.join("cache"), of_hdfs);
+    caches_that_nobody_has_filled_yet(cluster, &dir, [of_hdfs, &of_kafka]);
 }
 
 /// The same configuration without HDFS.
@@ -130,6 +134,51 @@ fn tickets_of_others(cluster: &Cluster, dir: &Path, of_hdfs: &str) {
     let (code, said) = checked(&named);
     assert_eq!(code, 69, "{said}");
     let _ = assert_line(&said, "WRONG", &["Kerberos alluvium@", "expired at"]);
+    let (code, said) = alluvium_with(&["check", "--config", &checked_file(dir)], &variables);
+    assert_eq!(code, 0, "{said}");
+    let parts = ["archive.kerberos.cache", "expired at", "kinit -c"];
+    let _ = assert_line(&said, "alluvium: warning", &parts);
+    let of_cache = of_hdfs.replace(&from, &named);
+    let (code, log) = Daemon::start_with(dir, "late", &of_cache, &variables).wait(LIMIT);
+    let last = log.lines().last().unwrap_or_default();
+    println!("an expired ticket: {last}");
+    assert!(code == 69 && last.contains("expired"), "{code}: {log}");
+}
+
+/// Where `check_live` writes what it checks.
+fn checked_file(dir: &Path) -> String {
+    dir.join("checked.toml").to_str().unwrap().into()
+}
+
+/// Another unit fills a cache a moment after the daemon's start: the start is tried again.
+fn caches_that_nobody_has_filled_yet(cluster: &Cluster, dir: &Path, configs: [&str; 2]) {
+    let (cache, variables) = (dir.join("later"), [("KRB5_CONFIG", &*krb5(cluster))]);
+    let from = format!("keytab = {:?}", keytab(cluster));
+    let named = format!("cache = \"FILE:{}\"", cache.display());
+    for (config, key) in configs.into_iter().zip(["archive", "kafka"]) {
+        let (home, config) = (dir.join(format!("{key}-later")), config.replace(&from, &named));
+        let (_, said) = check_live(&home, &config, &variables);
+        let parts = [&*format!("{key}.kerberos.cache: "), "is not there"];
+        let _ = assert_line(&said, "alluvium: warning", &parts);
+        let (code, said) = alluvium_with(&["check", "--config", &checked_file(&home)], &variables);
+        assert_eq!(code, 0, "{said}");
+        let (code, log) = Daemon::start_with(&home, "a", &config, &variables).wait(LIMIT);
+        let last = log.lines().last().unwrap_or_default();
+        println!("{key}.kerberos.cache is not there: {last}");
+        assert_eq!(code, 69, "systemd would not try again: {log}");
+        for part in [&*format!("{key}.kerberos"), cache.to_str().unwrap()] {
+            assert!(last.contains(part), "no {part:?} in {log}");
+        }
+    }
+    // The same configuration works when the cache is there.
+    let home = dir.join("kafka-later");
+    let mut kinit = Command::new("kinit");
+    let _ = kinit.args(["-k", "-t"]).arg(keytab(cluster)).arg("-c").arg(&cache);
+    let _ = kinit.arg(format!("archiver@{REALM}")).env("KRB5_CONFIG", krb5(cluster));
+    let done = kinit.output().expect("kinit (testbed/setup all installs it)");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let (_, said) = check_live(&home, &configs[1].replace(&from, &named), &variables);
+    let _ = assert_line(&said, "ok", &["brokers "]);
 }
 
 /// Two daemons that have logged in to brokers and HDFS, while records arrive.

@@ -398,6 +398,11 @@ fn certificates_that_are_renewed(cluster: &Cluster, beside: &Beside) {
     assert_eq!(daemon.stop(), 0);
 }
 
+/// The most tries of a running daemon whose password is refused: directories lock an account after
+/// five to ten. Each client that is at its login when the first refusal comes has one; without the
+/// gate (`clients/kafka/gate.rs`) there were 14, and up to 20.
+const REFUSED_TRIES: usize = 8;
+
 /// Under a running daemon the password changes: before a reload, and without the daemon's being
 /// told. It starts anew in its process, and no try is made meanwhile that could lock the account.
 fn passwords_that_change(cluster: &Cluster, beside: &Beside) {
@@ -419,12 +424,18 @@ fn passwords_that_change(cluster: &Cluster, beside: &Beside) {
     daemon.signal("-HUP");
     eventually("it starts anew", LIMIT, || begun(2) && is_ready(&daemon));
 
+    let before = refused_by_password(cluster);
     change("third");
     for command in ["stop", "start"] {
         let _ = cluster.run(&[command, "kafka1"]);
     }
     let waits = "the login is refused: all clients are closed";
     eventually("it waits", LIMIT, || daemon.log_text().contains(waits));
+    // The brokers write of a try when they have answered it.
+    std::thread::sleep(Duration::from_secs(2));
+    let tries = refused_by_password(cluster) - before;
+    println!("a running daemon has tried the old password {tries} times");
+    assert!((1..=REFUSED_TRIES).contains(&tries), "{tries} tries");
     std::fs::write(&password, "third").unwrap();
     eventually("it starts anew again", LIMIT, || begun(3) && is_ready(&daemon));
     let producer = cluster.producer();
@@ -439,6 +450,15 @@ fn passwords_that_change(cluster: &Cluster, beside: &Beside) {
     // process would have kept all pipes of the one before.
     eventually("no pipe of an image before is open", LIMIT, || pipes(&daemon) <= pipes_at_first);
     assert_eq!(daemon.stop(), 0);
+}
+
+/// How many logins with a wrong password the broker has told of.
+fn refused_by_password(cluster: &Cluster) -> usize {
+    let log = std::fs::read_to_string(cluster.state.join("log/kafka1.log")).unwrap();
+    let is_one = |line: &&str| {
+        line.contains("Failed authentication with") && line.contains("invalid credentials")
+    };
+    log.lines().filter(is_one).count()
 }
 
 /// How many pipes the daemon has open: each thread of the client library is woken by one.

@@ -25,7 +25,7 @@ use crate::clients::store::hdfs::simple::SimpleLogin;
 use crate::clients::store::hdfs::viewfs;
 use crate::clients::store::tasks::{RawFile, TaskWriter, within};
 use crate::clients::store::threads::of_the_store;
-use crate::common::config::{FileProperties, HdfsOptions, hadoop_values};
+use crate::common::config::{FileProperties, HdfsOptions, Kerberos, hadoop_values};
 
 pub struct Hdfs {
     clients: Arc<Clients>,
@@ -63,6 +63,9 @@ impl Hdfs {
         {
             // The library would only say that there are no credentials.
             return Err(StoreError::new(ErrorKind::Authentication, "log in to", url, fault));
+        }
+        if let Some(why) = options.kerberos.as_ref().and_then(Kerberos::unfilled) {
+            return Err(StoreError::new(ErrorKind::NoTicket, "log in to", url, why));
         }
         let servers: Arc<[String]> = addresses(url, &values).into();
         let name_service = NameService::new(&authority, values);

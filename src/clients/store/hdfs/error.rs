@@ -107,9 +107,10 @@ const NO_KEY: &str = "archive.kerberos.keytab has no key of archive.kerberos.pri
 const HINTS: [(&str, ErrorKind, &str); 17] = [
     (
         "No Kerberos credentials available",
-        ErrorKind::Authentication,
+        ErrorKind::NoTicket,
         "there is no ticket, and no key to get one with: write archive.kerberos = { principal = \
-         \"NAME@REALM\", keytab = \"FILE\" }, or correct it",
+         \"NAME@REALM\", keytab = \"FILE\" }, or correct it, or let the cache be filled by whoever \
+         renews the tickets",
     ),
     (
         "not found in Kerberos database",
@@ -220,7 +221,7 @@ mod tests {
                     "{}No Kerberos credentials available (default cache: /c)",
                     GENERAL[1]
                 )),
-                Authentication,
+                NoTicket,
                 GENERAL[1],
                 "write archive.kerberos = {",
             ),
