@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use crate::pure::avro::datum::{Bytes, Datum};
-use crate::pure::avro::numbers::whole;
 use crate::pure::avro::schema::{Field, Kind, Schema, Type, TypeId};
 use crate::pure::layout::cells::{Cell, ColumnType};
 use crate::pure::layout::cells_of_avro::{cell, column_type, keys};
