@@ -61,7 +61,8 @@ fn too_unsafe(path: &str, text: &str) -> Vec<String> {
     if most < count { vec![format!("{count} times unsafe; {most} at most")] } else { Vec::new() }
 }
 
-/// A client that would log in again and again after a refusal. Those of `settings.rs` have no broker.
+/// A client that would log in again and again after a refusal. Those of `settings.rs` have no
+/// broker.
 fn unguarded(path: &str, text: &str) -> Vec<String> {
     let program = text.split("#[cfg(test)]").next().unwrap_or_default();
     let makes = [".create_with_context", ".create()"].iter().any(|call| program.contains(call));

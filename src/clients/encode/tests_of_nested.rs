@@ -268,7 +268,8 @@ fn records_in_files_of_avro_have_names_of_their_own() {
     let schema = format!(r#"{{"type":"record","name":"Root","fields":[{}]}}"#, fields.join(","));
     let (rules, options) = (rules(Nested::Columns, &schema), FormatOptions::default());
     let body = vec![2, 4, 6, 8];
-    let (avro, bad) = file(&rules, (Format::Avro(AvroCodec::Null), options), std::slice::from_ref(&body));
+    let (avro, bad) =
+        file(&rules, (Format::Avro(AvroCodec::Null), options), std::slice::from_ref(&body));
     let (parquet, also_bad) = file(&rules, (PARQUET, options), &[body]);
     assert_eq!((bad, also_bad), (0, 0));
     let schema = metadata(&avro).into_iter().find(|(name, _)| name == "avro.schema").unwrap().1;

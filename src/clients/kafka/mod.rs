@@ -38,6 +38,7 @@ mod delivery;
 #[allow(unsafe_code)]
 mod describe;
 mod error;
+mod failing;
 #[allow(unsafe_code)]
 pub mod gate;
 mod generation;

@@ -204,7 +204,10 @@ impl ArchiveTask {
         };
         let discarded = self.ledger.discard(open.as_slice()).await;
         if let Err(error) = discarded {
-            tracing::debug!(%error, "what was left of an attempt is deleted when staging is listed again");
+            tracing::debug!(
+                %error,
+                "what was left of an attempt is deleted when staging is listed again"
+            );
         }
     }
 

@@ -158,18 +158,18 @@ impl JsonColumns {
     /// The value is not a JSON object, or a field does not fit its column; the text says why, and
     /// repeats a short part of the field at most.
     pub fn row<'a>(&self, json: &'a [u8]) -> Result<Vec<Cell<'a>>, String> {
-        self.row_by(json, |_, column, raw| column.kind.cell(raw))
+        self.row_by(json, |_, column, raw, cells| column.kind.push_cell(raw, cells))
     }
 
-    /// The cells of one value, each by its column's place, its column, and the text of the field,
-    /// which is valid JSON.
+    /// The cells of one value. `push` adds one cell, by its column's place, its column, and the text
+    /// of the field, which is valid JSON.
     ///
     /// # Errors
     /// As those of [`JsonColumns::row`].
     pub fn row_by<'a>(
         &self,
         json: &'a [u8],
-        mut cell: impl FnMut(usize, &Column, &'a str) -> Result<Cell<'a>, String>,
+        mut push: impl FnMut(usize, &Column, &'a str, &mut Vec<Cell<'a>>) -> Result<(), String>,
     ) -> Result<Vec<Cell<'a>>, String> {
         let mut found = vec![None; self.columns.len()];
         let json = std::str::from_utf8(json).map_err(|e| format!("the value is not UTF-8: {e}"))?;
@@ -179,14 +179,14 @@ impl JsonColumns {
             .deserialize(&mut reader)
             .and_then(|()| reader.end())
             .map_err(|e| format!("the value is not a JSON object: {}", shown(&e.to_string())))?;
-        // Pushed one by one: what collects results does not know how many there will be.
         let mut cells = Vec::with_capacity(self.columns.len());
         for (at, (column, raw)) in self.columns.iter().zip(found).enumerate() {
-            cells.push(match raw.map(|raw| cell(at, column, raw.get())) {
-                Some(Ok(cell)) => cell,
-                Some(Err(why)) => return Err(format!("field {}: {why}", column.path)),
-                None => Cell::Null,
-            });
+            let Some(raw) = raw else {
+                cells.push(Cell::Null);
+                continue;
+            };
+            push(at, column, raw.get(), &mut cells)
+                .map_err(|why| format!("field {}: {why}", column.path))?;
         }
         Ok(cells)
     }

@@ -51,16 +51,16 @@ impl JsonReader {
         body: &'a [u8],
     ) -> Result<Vec<Cell<'a>>, String> {
         let mut budget = NestedBudget::of(body.len());
-        columns.row_by(body, |at, column, json| match (self.0.get(at), &column.nested) {
-            (Some((_, Some(shape))), Some(of)) => {
-                if json.trim() == "null" {
-                    return Ok(Cell::Null);
+        columns.row_by(body, |at, column, json, cells| {
+            cells.push(match (self.0.get(at), &column.nested) {
+                (Some((_, Some(shape))), Some(of)) if json.trim() != "null" => {
+                    let mut to = NestedWriter::new(&mut budget);
+                    write(json, shape, of, &mut to).map(|()| to.cell_of_all())?
                 }
-                let mut to = NestedWriter::new(&mut budget);
-                write(json, shape, of, &mut to).map(|()| to.cell_of_all())
-            }
-            (Some((of, _)), _) => cell(*of, column.kind, json),
-            (None, _) => Ok(Cell::Null),
+                (Some((_, Some(_))), Some(_)) | (None, _) => Cell::Null,
+                (Some((of, _)), _) => cell(*of, column.kind, json)?,
+            });
+            Ok(())
         })
     }
 }
