@@ -3,6 +3,8 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 use std::borrow::Cow;
+
+use serde_json::value::RawValue;
 use std::fmt::Write as _;
 
 use base64::Engine as _;
@@ -29,6 +31,50 @@ pub fn push_bytes(bytes: &[u8], to: &mut String) {
     to.push('"');
 }
 
+/// Valid JSON, as it is written, without white space around it. Whoever writes it into other JSON
+/// need not read it again.
+#[derive(Clone, Debug)]
+pub struct JsonText<'a>(Cow<'a, RawValue>);
+
+impl<'a> JsonText<'a> {
+    /// Reads one value of JSON.
+    ///
+    /// # Errors
+    /// The bytes are not valid JSON in UTF-8, or more than one value.
+    pub fn parse(json: &'a [u8]) -> serde_json::Result<JsonText<'a>> {
+        serde_json::from_slice(json).map(|raw: &RawValue| JsonText(Cow::Borrowed(raw)))
+    }
+
+    /// The same value on one line. Line breaks stand between its parts only, so each becomes a
+    /// space; whoever splits the text at runs of white space finds the same words.
+    ///
+    /// # Errors
+    /// Never: what was valid is valid with other white space.
+    pub fn on_one_line(self) -> serde_json::Result<JsonText<'a>> {
+        if memchr::memchr2(b'\n', b'\r', self.text().as_bytes()).is_none() {
+            return Ok(self);
+        }
+        let line = self.text().replace(['\n', '\r'], " ");
+        RawValue::from_string(line).map(|raw| JsonText(Cow::Owned(raw)))
+    }
+
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.0.get()
+    }
+
+    #[must_use]
+    pub fn raw(&self) -> &RawValue {
+        &self.0
+    }
+}
+
+impl PartialEq for JsonText<'_> {
+    fn eq(&self, other: &JsonText<'_>) -> bool {
+        self.text() == other.text()
+    }
+}
+
 /// A JSON string's text; [`None`] if it is no string, or if an escape in it is no character.
 #[must_use]
 pub fn string(json: &str) -> Option<Cow<'_, str>> {
@@ -42,10 +88,10 @@ pub fn string(json: &str) -> Option<Cow<'_, str>> {
 /// Valid JSON without white space between its parts.
 #[must_use]
 pub fn compact(json: &str) -> Cow<'_, str> {
-    let space = |c: char| matches!(c, ' ' | '\t' | '\n' | '\r');
-    if !json.contains(space) {
+    if !json.bytes().any(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r')) {
         return Cow::Borrowed(json);
     }
+    let space = |c: char| matches!(c, ' ' | '\t' | '\n' | '\r');
     let (mut quoted, mut escaped) = (false, false);
     let kept = json.chars().filter(|c| {
         let keep = quoted || !space(*c);
@@ -63,6 +109,11 @@ const DEEPEST: usize = 512;
 /// not.
 #[must_use]
 pub fn unreadable(json: &str) -> Option<&'static str> {
+    // Nearly every text has too few brackets to be too deep, and no such escape.
+    let opened = json.bytes().filter(|b| matches!(b, b'{' | b'[')).count();
+    if opened <= DEEPEST && memchr::memmem::find(json.as_bytes(), b"\\u").is_none() {
+        return None;
+    }
     let (mut depth, mut bytes) = (0_usize, json.as_bytes());
     while let [first, rest @ ..] = bytes {
         bytes = rest;
@@ -99,16 +150,6 @@ fn end_of_string(bytes: &[u8]) -> Option<usize> {
 
 fn quoted(text: &[u8]) -> Vec<u8> {
     [b"\"", text, b"\""].concat()
-}
-
-/// Valid JSON on one line. Line breaks stand between its parts only, so each becomes a space;
-/// whoever splits the text at runs of white space finds the same words.
-#[must_use]
-pub fn on_one_line(json: &str) -> Cow<'_, str> {
-    match json.contains(['\n', '\r']) {
-        true => Cow::Owned(json.replace(['\n', '\r'], " ")),
-        false => Cow::Borrowed(json),
-    }
 }
 
 #[cfg(test)]

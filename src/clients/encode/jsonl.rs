@@ -150,12 +150,7 @@ impl File {
     ) -> Result<(), EncodeError> {
         let (key, key_bytes) = text_or_base64(record.key, key_mode);
         let (value, value_bytes) = match fit {
-            Fit::Json(json) => {
-                // The rules have parsed it.
-                let raw =
-                    serde_json::from_str::<&RawValue>(json).map_err(|_| EncodeError::Unfit)?;
-                (Some(Some(Value::Json(raw))), None)
-            }
+            Fit::Json(json) => (Some(Some(Value::Json(json.raw()))), None),
             _ => match value_mode {
                 Some(mode) => {
                     let (text, bytes) = text_or_base64(record.value, mode);

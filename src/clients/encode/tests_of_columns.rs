@@ -10,6 +10,7 @@ use crate::clients::encode::chunks::LARGE;
 use crate::clients::encode::read_back::parquet_as_json;
 use crate::clients::encode::tests::{encode, json_lines, lines, record, schema};
 use crate::clients::encode::{EncodeError, Encoder};
+use crate::pure::json::JsonText;
 use crate::pure::layout::cells::ColumnType;
 use crate::pure::layout::columns::{Column, JsonColumns};
 use crate::pure::layout::format::{ColumnRows, Format, ParquetCodec, Rows, TextCodec, TextPolicy};
@@ -179,7 +180,12 @@ fn a_value_stands_in_json_lines_as_json() {
 #[test]
 fn a_row_of_another_kind_is_refused() {
     let of = TopicPartition { topic: "t".into(), partition: 2 };
-    let kinds = [Fit::Raw, Fit::Cells(Vec::new()), Fit::Bad("x".into()), Fit::Json("{}".into())];
+    let kinds = [
+        Fit::Raw,
+        Fit::Cells(Vec::new()),
+        Fit::Bad("x".into()),
+        Fit::Json(JsonText::parse(b"{}").unwrap()),
+    ];
     let raw = Rows::Raw { key: TextPolicy::Auto, value: TextPolicy::Auto };
     for (rows, good) in [(raw, 0), (typed(None), 9), (Rows::Quarantine, 2)] {
         for (n, fit) in kinds.iter().enumerate() {

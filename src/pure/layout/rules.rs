@@ -3,11 +3,7 @@
 //! *Rule*: whether a record fits depends on its bytes and on the mapping's settings alone, so that
 //! each attempt at the same records makes the same rows.
 
-use std::borrow::Cow;
-
-use serde_json::value::RawValue;
-
-use crate::pure::json::{on_one_line, unreadable};
+use crate::pure::json::{JsonText, unreadable};
 use crate::pure::layout::cells::Cell;
 use crate::pure::layout::format::Rows;
 use crate::pure::layout::registered::{RegisteredRows, Target};
@@ -51,7 +47,7 @@ pub enum Fit<'a> {
     /// A row with these cells of the declared columns.
     Cells(Vec<Cell<'a>>),
     /// A row with this JSON object or array, which has no line break.
-    Json(Cow<'a, str>),
+    Json(JsonText<'a>),
     /// No row.
     Nothing,
     /// It does not fit, for this reason.
@@ -124,16 +120,14 @@ fn line(value: &[u8]) -> Result<(), &'static str> {
 
 /// A value that can stand in a line of JSON as it is. Strings and numbers alone would look like
 /// values of another mode.
-fn nested(value: &[u8]) -> Result<Cow<'_, str>, String> {
-    let json: &RawValue =
-        serde_json::from_slice(value).map_err(|e| format!("the value is not JSON: {e}"))?;
-    let json = json.get().trim();
-    if !json.starts_with(['{', '[']) {
+fn nested(value: &[u8]) -> Result<JsonText<'_>, String> {
+    let json = JsonText::parse(value).map_err(|e| format!("the value is not JSON: {e}"))?;
+    if !json.text().starts_with(['{', '[']) {
         return Err("the value is neither a JSON object nor an array".into());
     }
-    match unreadable(json) {
+    match unreadable(json.text()) {
         Some(why) => Err(format!("the value {why}, and readers would fail at the whole file")),
-        None => Ok(on_one_line(json)),
+        None => json.on_one_line().map_err(|e| format!("the value is not JSON: {e}")),
     }
 }
 
@@ -208,8 +202,9 @@ mod tests {
             assert_eq!(fit(&values, good), Fit::Raw);
         }
         assert_eq!(fit(&columns, b"{\"n\":7}"), Fit::Cells(vec![Cell::Int32(7)]));
-        assert_eq!(fit(&json, b" {\"a\":\n \"b\\n\"}\r\n"), Fit::Json("{\"a\":  \"b\\n\"}".into()));
-        assert_eq!(fit(&json, b"[]"), Fit::Json("[]".into()));
+        let text = |json: &'static str| Fit::Json(JsonText::parse(json.as_bytes()).unwrap());
+        assert_eq!(fit(&json, b" {\"a\":\n \"b\\n\"}\r\n"), text("{\"a\":  \"b\\n\"}"));
+        assert_eq!(fit(&json, b" []\n"), text("[]"));
         for (rows, value) in [
             (&columns, &b"{\"n\":7.5}"[..]),
             (&columns, b""),
