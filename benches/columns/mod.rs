@@ -17,6 +17,9 @@ seconds = "float64"
 at = "timestamp_ms"
 "#;
 
+/// The most that rows of a kind may cost, in raw rows of the same run.
+const MOST: f64 = 2.0;
+
 /// The kinds of rows, and their keys. The first is what the others are compared with.
 const KINDS: [(&str, &str); 4] = [
     ("raw", "format = \"parquet\"\ncodec = \"snappy\""),
@@ -50,7 +53,7 @@ fn fill(cluster: &Cluster, records: i64, partitions: i32) {
 
 pub(crate) fn run(cluster: &Cluster, records: i64, partitions: i32) {
     fill(cluster, records, partitions);
-    let mut raw = None;
+    let (mut raw, mut dear) = (None, Vec::new());
     for (number, (kind, keys)) in KINDS.into_iter().enumerate() {
         let keys = keys.replace('@', COLUMNS);
         let config = format!(
@@ -74,6 +77,11 @@ pub(crate) fn run(cluster: &Cluster, records: i64, partitions: i32) {
         let (code, said) = alluvium(&["verify", "--config", file.to_str().unwrap()]);
         assert!(code == 0 && said.contains(&records.to_string()), "{said}");
         let raw = *raw.get_or_insert(cpu);
-        println!("{kind}: cpu_s_per_million={cpu:.2}, {:.2} times raw", cpu / raw);
+        let times = cpu / raw;
+        println!("{kind}: cpu_s_per_million={cpu:.2}, {times:.2} times raw");
+        if MOST < times {
+            dear.push(kind);
+        }
     }
+    assert!(dear.is_empty(), "more than {MOST} times what raw rows cost: {}", dear.join(", "));
 }
