@@ -310,14 +310,15 @@ fn what_is_tried_leads_to_the_manual() {
 /// What a block of shell, Python or SQL lacks, if it is not run, or not without a reason.
 fn unmarked(example: &Example) -> Option<String> {
     let by: &[&str] = match &*example.language {
-        "sh" | "bash" => &["sh"],
+        "sh" | "bash" => &["sh", "terminal"],
         "python" => &["python", "spark"],
         "sql" => &["duckdb", "spark", "trino", "hive"],
         _ => return None,
     };
     let is_right = match &example.mark {
-        Mark::Run { by: who, prints } => {
-            by.contains(&&**who) && prints.as_ref().is_none_or(|text| !text.is_empty())
+        Mark::Run { by: who, types, prints } => {
+            let is_text = |text: &Option<String>| text.as_ref().is_none_or(|t| !t.is_empty());
+            by.contains(&&**who) && is_text(types) && is_text(prints)
         }
         Mark::NotRun(reason) => 20 < reason.len(),
         Mark::None => false,
@@ -325,7 +326,7 @@ fn unmarked(example: &Example) -> Option<String> {
     (!is_right).then(|| format!("{}: {:?}", example.at, example.mark))
 }
 
-/// tests/it/servers/manual.rs runs them.
+/// The scenarios in tests/it run them, which are named in tests/it/servers/manual.rs.
 #[test]
 fn every_example_is_run_or_says_why_not() {
     let all = manual::examples(top());
@@ -339,6 +340,10 @@ fn every_example_is_run_or_says_why_not() {
         ("<!-- run: python -->\n", 1),
         ("<!-- run: sh prints '' -->\n", 1),
         ("<!-- run: sh prints 'x' -->\n", 0),
+        ("<!-- run: sh types '' prints 'x' -->\n", 1),
+        ("<!-- run: sh types 'y' prints 'x' -->\n", 0),
+        ("<!-- run: sh prints 'x' types 'y' -->\n", 0),
+        ("<!-- run: terminal -->\n", 0),
         ("<!-- not run: nobody has such a server here -->\n", 0),
     ] {
         let page = format!("{mark}```sh\ntrue\n```\n");

@@ -79,13 +79,27 @@ impl Cluster {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut c = program(TESTBED);
-        c.args(args)
-            .envs(self.environment.iter().copied())
+        let mut c = self.program(TESTBED);
+        c.args(args);
+        c
+    }
+
+    /// A program that the testbed's script, if it calls that, takes for this cluster's.
+    fn program(&self, name: &str) -> Command {
+        let mut c = program(name);
+        c.envs(self.environment.iter().copied())
             .env("TESTBED_STATE", &self.state)
             .env("TESTBED_OFFSET", self.ports.offset.to_string());
         c.stdin(Stdio::null());
         c
+    }
+
+    /// Runs commands of a shell; `$TESTBED` is the testbed's script.
+    pub fn shell(&self, commands: &str) {
+        let mut shell = self.program("bash");
+        shell.args(["-e", "-o", "pipefail", "-c", commands]).env("TESTBED", TESTBED);
+        let ended = shell.status().unwrap();
+        assert!(ended.success(), "{commands}: {ended}");
     }
 
     /// Runs a testbed command; its standard output.

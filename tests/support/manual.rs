@@ -1,7 +1,9 @@
 //! The examples of README and manual, and what their marks say of them.
 //!
 //! A comment before a block of shell, Python or SQL says who runs it: `<!-- run: sh -->`, with
-//! `prints 'TEXT'` if something must be in its output, or `<!-- not run: REASON -->`.
+//! `types 'TEXT'` if a line is typed into it, and `prints 'TEXT'` if something must be in its
+//! output, or `<!-- not run: REASON -->`. A `terminal` is a shell that goes on to run beside the
+//! examples that follow.
 
 use std::path::Path;
 
@@ -19,10 +21,11 @@ pub struct Example {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Mark {
     None,
-    /// By what the block is run (`sh`, `python`, `duckdb`, `spark`, `trino`, `hive`), and what it
-    /// must print.
+    /// By what the block is run (`sh`, `terminal`, `python`, `duckdb`, `spark`, `trino`, `hive`),
+    /// what is typed into it, and what it must print.
     Run {
         by: String,
+        types: Option<String>,
         prints: Option<String>,
     },
     NotRun(String),
@@ -35,11 +38,17 @@ impl Mark {
             return Mark::NotRun(reason.into());
         }
         let Some(run) = inner.strip_prefix("run: ") else { return Mark::None };
-        let (by, prints) = match run.split_once(" prints '") {
-            Some((by, text)) => (by, Some(text.trim_end_matches('\'').to_string())),
-            None => (run, None),
-        };
-        Mark::Run { by: by.into(), prints }
+        let (run, prints) = quoted(run, " prints '");
+        let (by, types) = quoted(run, " types '");
+        Mark::Run { by: by.into(), types, prints }
+    }
+}
+
+/// What stands before a word of a mark, and the text in quotes behind the word.
+fn quoted<'m>(mark: &'m str, word: &str) -> (&'m str, Option<String>) {
+    match mark.split_once(word) {
+        Some((before, text)) => (before, Some(text.trim_end_matches('\'').to_string())),
+        None => (mark, None),
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::logins::{Listener, Login, REFUSED, WORK};
 use super::side_by_side;
 use super::tokens::TokenServer;
+use crate::support::manual::{Example, Mark, examples};
 use crate::support::{
     Cluster, Daemon, alluvium, assert_line, check_live, eventually, flush, free_port, send,
 };
@@ -68,6 +69,7 @@ pub(crate) fn logins_and_rights() {
     rights_at_a_start(&cluster, &config);
     rights_are_checked(&cluster, &config);
     rights_under_a_daemon(&cluster, &config);
+    the_rights_of_the_manual(&cluster, &beside);
     passwords_that_change(&cluster, &beside);
     super::canaries::are_found_nowhere(&cluster, &beside);
 }
@@ -243,6 +245,36 @@ fn logins_that_work(cluster: &Cluster, beside: &Beside) {
         let archived = cluster.archive(&root, "logins", "logins").records().len();
         assert_eq!(archived, RECORDS, "{}", login.what);
     });
+}
+
+/// The commands of docs/security.md give the rights that suffice for the mapping there.
+fn the_rights_of_the_manual(cluster: &Cluster, beside: &Beside) {
+    let all = examples(Path::new(env!("CARGO_MANIFEST_DIR")));
+    let is_run =
+        |e: &&Example| e.at.starts_with("docs/security.md:") && matches!(e.mark, Mark::Run { .. });
+    let found: Vec<&Example> = all.iter().filter(is_run).collect();
+    let [example] = found[..] else { panic!("one example, not {}", found.len()) };
+    let tool = "kafka-acls --bootstrap-server broker1:9093 --command-config ADMIN.properties ";
+    assert!(example.text.contains(tool), "{}", example.text);
+    for (topic, partitions) in
+        [("orders", 1), ("orders.wordcount", 1), ("alluvium-orders-partials", 4)]
+    {
+        cluster.create_topic(topic, partitions);
+    }
+    cluster.shell(&example.text.replace(tool, "\"$TESTBED\" kafka acls "));
+    let mapping = "topics = [\"orders\"]\n[mapping.m.wordcount]\n\
+                   output_topic = \"orders.wordcount\"\nwindow = \"1s\"\narchive = {}\n";
+    let config = configured(cluster, "of-manual", &WORK[0], "alluvium", mapping, beside);
+    let config = config.replace("[mapping.m", "[mapping.orders");
+    let daemon = Daemon::start(&cluster.home("of-manual"), "a", &config);
+    let producer = cluster.producer();
+    send(&producer, "orders", 0, b"some words to count", None);
+    flush(&producer);
+    eventually("the rights of the manual suffice", LIMIT, || {
+        let archived = daemon.of_topic("alluvium_archive_position", "orders.wordcount");
+        is_ready(&daemon) && 1.0 <= archived
+    });
+    assert_eq!(daemon.stop(), 0);
 }
 
 fn write_words(cluster: &Cluster) {

@@ -1,8 +1,9 @@
 //! The examples of the manual, run as they stand there, on the files of a daemon: names of servers
-//! and directories become those of the scenario, and `systemctl` is a script that starts, stops
-//! and signals the program.
+//! and directories become those of the scenario, `systemctl` is a script that starts, stops and
+//! signals the program, and `sudo` one that changes no user.
 
 use std::cell::RefCell;
+use std::fs::File;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,11 +17,18 @@ use crate::support::{Cluster, alluvium, eventually, flush, free_port, log, send,
 
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// The topic of docs/tutorial.md in its scenario: another one has `Hello-Kafka` itself.
+pub(super) const TOPIC_BY_HAND: &str = "By-Hand";
+
 /// 2026-11-22T10:00:00Z.
 const BEGIN: i64 = 1_795_341_600_000;
 
 /// The pages, in the order in which somebody would follow them: operations moves the root.
-const PAGES: [&str; 5] = ["install", "reading", "jobs", "operations", "migration"];
+const PAGES: [&str; 7] =
+    ["install", "files", "reading", "jobs", "operations", "migration", "versions"];
+
+/// The pages whose examples other scenarios run: by_hand.rs, and secure/kafka.rs.
+const ELSEWHERE: [&str; 3] = ["tutorial", "crash-points", "security"];
 
 /// Hadoop's and Kafka's tools, which add the brokers' address themselves.
 const TOOL: &str = r#"#!/usr/bin/env bash
@@ -59,14 +67,19 @@ esac
 
 const JOURNALCTL: &str = "#!/bin/sh\ncat \"$PLACE/log\"\n";
 
+/// The user `alluvium` is the one that runs the tests.
+const SUDO: &str = "#!/bin/sh\n[ \"$1\" != -u ] || shift 2\nexec \"$@\"\n";
+
 /// As a statement's result is shown by DuckDB's own shell.
 const DUCKDB: &str = "import sys, duckdb; print(duckdb.sql(sys.argv[1]))";
 
 /// Where examples run: their home, with programs, configuration and copies.
-struct Place<'a> {
+pub(super) struct Place<'a> {
     cluster: &'a Cluster,
-    home: PathBuf,
-    listen: String,
+    /// Of its group, of its root, and of its directory.
+    name: &'static str,
+    pub(super) home: PathBuf,
+    pub(super) listen: String,
     /// What the last example of a shell has printed: statements for the next one, perhaps.
     printed: RefCell<String>,
 }
@@ -78,8 +91,8 @@ impl Drop for Place<'_> {
 }
 
 impl<'a> Place<'a> {
-    fn new(cluster: &'a Cluster) -> Place<'a> {
-        let home = cluster.home("manual");
+    pub(super) fn new(cluster: &'a Cluster, name: &'static str) -> Place<'a> {
+        let home = cluster.home(name);
         let _ = std::fs::remove_dir_all(&home);
         let bin = home.join("bin");
         for directory in ["bin", "copy", "tmp"] {
@@ -91,12 +104,14 @@ impl<'a> Place<'a> {
             let may_run = std::fs::Permissions::from_mode(0o755);
             std::fs::set_permissions(bin.join(name), may_run).unwrap();
         };
-        script("hdfs", TOOL);
-        script("kafka-consumer-groups", TOOL);
+        for tool in ["hdfs", "kafka-consumer-groups", "kafka-get-offsets"] {
+            script(tool, TOOL);
+        }
         script("systemctl", SYSTEMCTL);
         script("journalctl", JOURNALCTL);
+        script("sudo", SUDO);
         let listen = format!("127.0.0.1:{}", free_port());
-        Place { cluster, home, listen, printed: RefCell::default() }
+        Place { cluster, name, home, listen, printed: RefCell::default() }
     }
 
     /// The configuration of docs/reading.md, with the scenario's names.
@@ -114,7 +129,7 @@ impl<'a> Place<'a> {
         self.home.join("alluvium.toml")
     }
 
-    fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    pub(super) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         let path = std::env::var("PATH").unwrap();
         command
@@ -125,33 +140,49 @@ impl<'a> Place<'a> {
             .env("ALLUVIUM_CONFIG", self.config())
             .env("TESTBED", concat!(env!("CARGO_MANIFEST_DIR"), "/testbed/testbed"))
             .env("TESTBED_STATE", &self.cluster.state)
+            .env_remove("TESTBED_OFFSET")
             .stdin(Stdio::null());
         command
     }
 
     /// An example with the scenario's names.
-    fn here(&self, text: &str) -> String {
+    pub(super) fn here(&self, text: &str) -> String {
         let home = self.home.display();
         let broker = self.cluster.bootstrap();
         let broker = broker.split(',').next().unwrap();
         text.replace("/tmp/", &format!("{home}/tmp/"))
             .replace("/etc/alluvium/alluvium.toml", &format!("{home}/alluvium.toml"))
             .replace("/srv/copy", &format!("{home}/copy"))
-            .replace("hdfs://nameservice1", &format!("{}/manual", self.cluster.hdfs()))
+            .replace("hdfs://nameservice1", &format!("{}/{}", self.cluster.hdfs(), self.name))
             .replace("broker1:9092", broker)
-            .replace("--group alluvium", "--group manual")
+            .replace("--group alluvium", &format!("--group {}", self.name))
+            .replace("testbed/testbed ", "\"$TESTBED\" ")
+            .replace("target/release/alluvium ", "alluvium ")
+            .replace("config/tutorial.toml", "tutorial.toml")
+            .replace("dfs -ls -R /data", &format!("dfs -ls -R /{}", self.name))
+            .replace("Hello-Kafka", TOPIC_BY_HAND)
+    }
+
+    /// What an example reads from its standard input.
+    fn typed(&self, line: Option<&str>) -> Stdio {
+        let Some(line) = line else { return Stdio::null() };
+        let file = self.home.join("typed");
+        std::fs::write(&file, format!("{line}\n")).unwrap();
+        File::open(file).unwrap().into()
     }
 
     /// Runs an example; what is wrong with it.
-    fn run(&self, example: &Example) -> Result<(), String> {
-        let Mark::Run { by, prints } = &example.mark else { return Ok(()) };
+    pub(super) fn run(&self, example: &Example) -> Result<(), String> {
+        let Mark::Run { by, types, prints } = &example.mark else { return Ok(()) };
         let text = self.here(&example.text);
         let mut commands = match by.as_str() {
             "trino" => return self.by_trino(example, &text, prints.as_deref()),
             "hive" => return self.by_hive(example, &text, prints.as_deref()),
+            "terminal" => return Err(format!("{}: by_hand.rs has terminals", example.at)),
             "sh" => {
                 let mut command = self.command("bash");
                 let _ = command.args(["-e", "-o", "pipefail", "-c", &text]);
+                let _ = command.stdin(self.typed(types.as_deref()));
                 vec![command]
             }
             "duckdb" => {
@@ -266,11 +297,13 @@ pub(crate) fn every_example_of_the_manual(cluster: &Cluster) {
         all.iter().filter(move |example| example.at.starts_with(&begin))
     };
     let run = |e: &&Example| matches!(e.mark, Mark::Run { .. });
-    let elsewhere =
-        |e: &&Example| !PAGES.iter().any(|p| e.at.starts_with(&format!("docs/{p}.md:")));
-    let lost: Vec<&str> = all.iter().filter(run).filter(elsewhere).map(|e| &*e.at).collect();
-    assert!(lost.is_empty(), "no page of this scenario: {lost:?}");
-    let place = Place::new(cluster);
+    let is_nowhere = |e: &&Example| {
+        let mut pages = PAGES.iter().chain(&ELSEWHERE);
+        !pages.any(|p| e.at.starts_with(&format!("docs/{p}.md:")))
+    };
+    let lost: Vec<&str> = all.iter().filter(run).filter(is_nowhere).map(|e| &*e.at).collect();
+    assert!(lost.is_empty(), "pages of no scenario: {lost:?}");
+    let place = Place::new(cluster, "manual");
     let mappings = of_page("reading").find(|e| e.language == "toml").unwrap();
     place.configure(&mappings.text);
     log::watch(&place.home.join("log"));

@@ -4,6 +4,7 @@
 mod again;
 mod audit;
 mod awkward;
+mod by_hand;
 pub(crate) mod cut_off;
 mod encodings;
 mod exits;
@@ -83,6 +84,7 @@ pub(crate) const SIDE_BY_SIDE: &[Scenario] = &[
     ("the_page_in_a_browser", page::the_page_in_a_browser),
     ("the_manual_in_a_browser", page::the_manual_in_a_browser),
     ("the_tutorial_by_console_tools", records::the_tutorial_by_console_tools),
+    ("the_tutorial_by_hand", by_hand::the_tutorial_by_hand),
     ("two_instances_of_one_name", mistakes::two_instances_of_one_name),
     ("fields_keys_and_odd_times", merge::fields_keys_and_odd_times),
     ("every_byte_of_every_record", records::every_byte_of_every_record),
