@@ -51,37 +51,47 @@ fn fill(cluster: &Cluster, records: i64, partitions: i32) {
     flush(&producer);
 }
 
+/// CPU seconds for a million records of this kind, start and stop included.
+fn measure(cluster: &Cluster, records: i64, (name, keys): (&str, &str)) -> f64 {
+    let keys = keys.replace('@', COLUMNS);
+    let config = format!(
+        "[kafka]\nbootstrap_servers = \"{}\"\ngroup_id = \"{name}\"\n\
+         [archive]\nroot = \"{}/{name}\"\n{keys}\n\
+         [daemon]\nworkers = 2\nmemory = \"256MiB\"\n\
+         [mapping.lines]\ntopics = [\"{TOPIC}\"]\n",
+        cluster.bootstrap(),
+        cluster.hdfs(),
+    );
+    let directory = cluster.state.join("bench");
+    let before = children_cpu();
+    let daemon = Daemon::start(&directory, name, &config);
+    eventually("everything is read", Duration::from_secs(600), || {
+        records as f64 <= daemon.metric("alluvium_records_total", &[("role", "source")])
+    });
+    // The last files: a stop seals, appends and publishes them.
+    assert_eq!(daemon.stop(), 0, "the drain was not whole");
+    let cpu = (children_cpu() - before) / (records as f64 / 1e6);
+    let file = directory.join(format!("{name}.toml"));
+    let (code, said) = alluvium(&["verify", "--config", file.to_str().unwrap()]);
+    assert!(code == 0 && said.contains(&records.to_string()), "{said}");
+    cpu
+}
+
+/// The better one of two runs counts, in each kind: what disturbs a run makes it dearer.
 pub(crate) fn run(cluster: &Cluster, records: i64, partitions: i32) {
     fill(cluster, records, partitions);
-    let (mut raw, mut dear) = (None, Vec::new());
-    for (number, (kind, keys)) in KINDS.into_iter().enumerate() {
-        let keys = keys.replace('@', COLUMNS);
-        let config = format!(
-            "[kafka]\nbootstrap_servers = \"{}\"\ngroup_id = \"columns-{number}\"\n\
-             [archive]\nroot = \"{}/columns-{number}\"\n{keys}\n\
-             [daemon]\nworkers = 2\nmemory = \"256MiB\"\n\
-             [mapping.lines]\ntopics = [\"{TOPIC}\"]\n",
-            cluster.bootstrap(),
-            cluster.hdfs(),
-        );
-        let directory = cluster.state.join("bench");
-        let before = children_cpu();
-        let daemon = Daemon::start(&directory, &format!("columns-{number}"), &config);
-        eventually("everything is read", Duration::from_secs(600), || {
-            records as f64 <= daemon.metric("alluvium_records_total", &[("role", "source")])
-        });
-        // The last files: a stop seals, appends and publishes them.
-        assert_eq!(daemon.stop(), 0, "the drain was not whole");
-        let cpu = (children_cpu() - before) / (records as f64 / 1e6);
-        let file = directory.join(format!("columns-{number}.toml"));
-        let (code, said) = alluvium(&["verify", "--config", file.to_str().unwrap()]);
-        assert!(code == 0 && said.contains(&records.to_string()), "{said}");
-        let raw = *raw.get_or_insert(cpu);
-        let times = cpu / raw;
-        println!("{kind}: cpu_s_per_million={cpu:.2}, {times:.2} times raw");
-        if MOST < times {
-            dear.push(kind);
+    let mut costs = [f64::INFINITY; KINDS.len()];
+    for round in 0..2 {
+        for (number, ((_, keys), cost)) in KINDS.into_iter().zip(&mut costs).enumerate() {
+            let name = format!("columns-{number}-{round}");
+            *cost = cost.min(measure(cluster, records, (&name, keys)));
         }
     }
-    assert!(dear.is_empty(), "more than {MOST} times what raw rows cost: {}", dear.join(", "));
+    let times = costs.map(|cost| cost / costs[0]);
+    for (((kind, _), cost), times) in KINDS.iter().zip(costs).zip(times) {
+        println!("{kind}: cpu_s_per_million={cost:.2}, {times:.2} times raw");
+    }
+    let most = times.into_iter().fold(0.0, f64::max);
+    println!("the dearest rows cost {most:.2} times raw");
+    assert!(most <= MOST, "more than {MOST} times what raw rows cost");
 }

@@ -28,6 +28,25 @@ pub fn iso_millis(millis: i64) -> String {
     shown.map_or_else(|| millis.to_string(), |time| format!("{time:.3}Z"))
 }
 
+/// RFC 3339 with microseconds, up to the last one of the year 9999; [`None`] outside of the years
+/// that the library knows (−9999 to 9999).
+#[must_use]
+pub fn iso_micros(micros: i64) -> Option<String> {
+    let time = EPOCH.checked_add(SignedDuration::from_micros(micros)).ok()?;
+    Some(format!("{time:.6}Z"))
+}
+
+/// RFC 3339 with as many digits of the second as it needs; [`None`] if the nanoseconds are none,
+/// from 0 to 999,999,999, or outside of the years that the library knows (−9999 to 9999).
+#[must_use]
+pub fn iso_nanos(seconds: i64, nanos: i32) -> Option<String> {
+    let in_range = (0..1_000_000_000).contains(&nanos);
+    let since = in_range.then(|| {
+        SignedDuration::from_secs(seconds).checked_add(SignedDuration::from_nanos(nanos.into()))
+    })??;
+    EPOCH.checked_add(since).ok().map(|time| format!("{time}Z"))
+}
+
 /// Reads what [`iso_millis`] writes, as milliseconds since the epoch.
 #[must_use]
 pub fn parse_iso_millis(text: &str) -> Option<i64> {
@@ -114,6 +133,20 @@ mod tests {
         assert_eq!(iso_millis(YEARS.1 + 1), "253402300800000");
         assert_eq!(parse_rfc3339("9999-12-31T23:59:59.9999Z"), Some(YEARS.1));
         assert_eq!(parse_rfc3339("9999-12-31T23:59:59-01:00"), Some(YEARS.1 + 3_599_001));
+    }
+
+    #[test]
+    fn every_second_of_the_last_day_is_a_time() {
+        let last = 253_402_300_799;
+        assert_eq!(iso_micros(last * 1_000_000 + 999_999).unwrap(), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(iso_micros(-1).unwrap(), "1969-12-31T23:59:59.999999Z");
+        assert_eq!(iso_micros(i64::MAX), None);
+        assert_eq!(iso_nanos(last, 999_999_999).unwrap(), "9999-12-31T23:59:59.999999999Z");
+        assert_eq!(iso_nanos(-1, 500_000_000).unwrap(), "1969-12-31T23:59:59.5Z");
+        assert_eq!(iso_nanos(0, 0).unwrap(), "1970-01-01T00:00:00Z");
+        for (seconds, nanos) in [(0, -1), (0, 1_000_000_000), (last + 1, 0), (i64::MAX, 0)] {
+            assert_eq!(iso_nanos(seconds, nanos), None, "{seconds} {nanos}");
+        }
     }
 
     #[test]

@@ -442,7 +442,7 @@ SELECT * FROM read_json('hdfs://nn/data/t/**/*.jsonl.gz', hive_partitioning = tr
   'key': 'VARCHAR',
   'key_bytes': 'VARCHAR',
   'headers': 'STRUCT(key VARCHAR, key_bytes VARCHAR, value VARCHAR, value_bytes VARCHAR)[]',
-  'at': 'TIMESTAMP',
+  'at': 'TIMESTAMPTZ',
   'raw': 'VARCHAR',
   'n': 'BIGINT',
   'price': 'DECIMAL(12,2)',

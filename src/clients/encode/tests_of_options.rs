@@ -1,5 +1,7 @@
 //! What is chosen about files beside their format, as readers find it in them.
 
+use std::sync::Arc;
+
 use arrow_schema::DataType;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -13,7 +15,11 @@ use parquet::file::serialized_reader::{ReadOptionsBuilder, SerializedFileReader}
 use crate::clients::encode::Encoder;
 use crate::clients::encode::read_back::parquet_as_json;
 use crate::clients::encode::tests::{RAW, lines, of, record};
-use crate::pure::layout::format::{Format, FormatOptions, ParquetCodec, Rows, TextCodec};
+use crate::pure::layout::cells::{Cell, ColumnType};
+use crate::pure::layout::columns::{Column, JsonColumns};
+use crate::pure::layout::format::{
+    ColumnRows, Format, FormatOptions, ParquetCodec, Rows, TextCodec, TextPolicy,
+};
 use crate::pure::layout::rules::Fit;
 use crate::pure::record::Record;
 
@@ -51,18 +57,32 @@ fn a_page_index_has_every_page_and_is_written_where_it_is_asked_for() {
     assert!(2 < pages.len(), "{} pages", pages.len());
 }
 
-/// What the dictionary of a column saves is known by the first rows of a row group.
+/// Whether a dictionary of numbers saves something is known by the first rows of a row group.
 #[test]
-fn values_that_do_not_come_again_have_no_dictionary() {
-    let file = metadata(&encode(PARQUET, FormatOptions::default(), &RAW, &Fit::Raw));
-    let column = |n: usize| file.row_group(0).column(n);
-    assert_eq!(column(5).dictionary_page_offset(), None, "50,000 keys");
-    assert!(column(1).dictionary_page_offset().is_some(), "one partition");
-    let encodings: Vec<_> = column(5).encodings().collect();
+fn numbers_that_do_not_come_again_have_no_dictionary() {
+    let column = |name: &str| Column::new(name, None, ColumnType::Int64).unwrap();
+    let columns = JsonColumns::new(vec![column("many"), column("few")]);
+    let (key, value) = (TextPolicy::Auto, None);
+    let rows = Rows::Columns(Arc::new(ColumnRows { key, value, columns }));
+    let mut encoder = Encoder::with(PARQUET, FormatOptions::default(), &rows, &of()).unwrap();
+    let mut out = Vec::new();
+    for n in 0..10_000 {
+        let fit = Fit::Cells(vec![Cell::Int64(n * 7), Cell::Int64(n % 7)]);
+        encoder.append(&record(n, None, Some(b"{}"), &[]), &fit).unwrap();
+    }
+    encoder.finish(&[], &mut |b| out.extend_from_slice(&b)).unwrap();
+    let file = metadata(&out.clone().into());
+    let of_name = |name: &str| {
+        let mut all = file.row_group(0).columns().iter();
+        all.find(|column| column.column_path().string() == name).unwrap()
+    };
+    assert_eq!(of_name("many").dictionary_page_offset(), None);
+    let encodings: Vec<_> = of_name("many").encodings().collect();
     assert!(!encodings.contains(&Encoding::RLE_DICTIONARY), "{encodings:?}");
-    let rows = parquet_as_json(encode(PARQUET, FormatOptions::default(), &RAW, &Fit::Raw).into());
-    assert!((0..).zip(&rows).all(|(n, row)| row["key"] == format!("key-{n}")));
-    assert_eq!(rows.len(), 50_000);
+    assert!(of_name("few").dictionary_page_offset().is_some());
+    let read = parquet_as_json(out);
+    assert!((0..).zip(&read).all(|(n, row)| row["many"] == n * 7 && row["few"] == n % 7));
+    assert_eq!(read.len(), 10_000);
 }
 
 #[test]

@@ -8,15 +8,12 @@
 //! order, and nobody logs in any more.
 
 use std::ffi::{c_int, c_void};
-use std::num::NonZeroU32;
-use std::os::fd::IntoRawFd as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::client::Client;
 use rdkafka_sys as sys;
-use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, socket_with};
 use tokio::sync::Notify;
 
 use crate::clients::kafka::error::KafkaError;
@@ -104,8 +101,9 @@ pub(super) fn guard<C: ClientContext>(client: &Client<C>) {
 
 fn set_socket<C: ClientContext>(client: &Client<C>, socket: Socket) {
     // SAFETY: the client is alive, and its configuration, a part of it, is its own memory. What is
-    // set is one pointer, which nobody else writes: a thread of the client that makes a connection
-    // meanwhile calls the function before or this one, and either one is there for ever.
+    // written is one pointer, and a bit in the record of keys that were set, which no thread of a
+    // client reads or writes once it is made. A thread that makes a connection meanwhile calls the
+    // function before or this one, and either one is there for ever.
     unsafe {
         let settings = sys::rd_kafka_conf(client.native_ptr()).cast_mut();
         sys::rd_kafka_conf_set_socket_cb(settings, Some(socket));
@@ -118,23 +116,18 @@ extern "C" fn socket_unless_shut(
     protocol: c_int,
     _: *mut c_void,
 ) -> c_int {
-    match GATE.is_shut.load(Ordering::SeqCst) {
-        true => NONE,
-        false => socket(family, kind, protocol),
+    if GATE.is_shut.load(Ordering::SeqCst) {
+        // SAFETY: it is this thread's own number, which the library shows as the reason.
+        unsafe { *libc::__errno_location() = libc::ECANCELED };
+        return NONE;
     }
+    socket(family, kind, protocol)
 }
 
 /// As librdkafka's own function: no other program gets the socket.
 fn socket(family: c_int, kind: c_int, protocol: c_int) -> c_int {
-    let (Ok(family), Ok(kind)) = (u16::try_from(family), u32::try_from(kind)) else { return NONE };
-    let protocol = u32::try_from(protocol).ok().and_then(NonZeroU32::new);
-    let made = socket_with(
-        AddressFamily::from_raw(family),
-        SocketType::from_raw(kind),
-        SocketFlags::CLOEXEC,
-        protocol.map(Protocol::from_raw),
-    );
-    made.map_or(NONE, |socket| socket.into_raw_fd())
+    // SAFETY: it takes numbers, and gives one; a fault is in the thread's `errno`.
+    unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) }
 }
 
 #[cfg(test)]

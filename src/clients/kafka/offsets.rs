@@ -13,7 +13,7 @@ use crate::clients::kafka::beginnings::{Beginnings, CommittedPartitions};
 use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
 use crate::clients::kafka::failing::Failing;
 use crate::clients::kafka::group::Consumer;
-use crate::clients::kafka::settings::Quiet;
+use crate::clients::kafka::settings::{Quiet, hear};
 use crate::clients::kafka::{describe, gate, published};
 use crate::common::config::Start;
 use crate::pure::formats::metadata::MetadataError;
@@ -268,6 +268,9 @@ impl BrokerPositions {
         }
         let client = self.ends_client()?;
         let ends = edges_for(&*client, partitions, RdOffset::End);
+        if ends.is_err() {
+            hear(&client);
+        }
         let mut of_ends = self.ends.lock();
         // Another thread may have replaced it meanwhile.
         let is_current = of_ends.client.as_ref().is_some_and(|now| Arc::ptr_eq(now, &client));

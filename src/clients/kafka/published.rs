@@ -11,7 +11,7 @@ use rdkafka::{ClientConfig, Offset as RdOffset, TopicPartitionList};
 use crate::clients::kafka::error::{CALL_TIMEOUT, KafkaError};
 use crate::clients::kafka::gate;
 use crate::clients::kafka::headers::headers_of;
-use crate::clients::kafka::settings::Quiet;
+use crate::clients::kafka::settings::{Quiet, hear};
 use crate::pure::formats::header::{AlluviumHeader, Content, HeaderError, Merged, NAME};
 use crate::pure::protocol::{KnownPosition, Published, Unsure};
 use crate::pure::record::{Offset, OffsetRange, Record, Timestamp, TopicPartition};
@@ -193,7 +193,11 @@ impl<'a> Scan<'a> {
             .create_with_context(Quiet)
             .map_err(failed)?;
         gate::guard(consumer.client());
-        let metadata = consumer.fetch_metadata(Some(topic), CALL_TIMEOUT).map_err(failed)?;
+        let metadata = consumer.fetch_metadata(Some(topic), CALL_TIMEOUT);
+        if metadata.is_err() {
+            hear(&consumer);
+        }
+        let metadata = metadata.map_err(failed)?;
         let ids = metadata.topics().iter().flat_map(|t| t.partitions()).map(|p| p.id());
         let open = ids.collect();
         Ok(Scan { consumer, topic, open, from: TopicPartitionList::new() })

@@ -1,13 +1,15 @@
 //! The clients' settings: the user's first, ours last.
 
+use std::time::Duration;
+
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
-use rdkafka::error::KafkaError as Rd;
+use rdkafka::error::{KafkaError as Rd, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, DefaultProducerContext};
 use rdkafka::{ClientConfig, ClientContext};
 
 use crate::clients::kafka::error::KafkaError;
 use crate::clients::kafka::queue::BATCH;
-use crate::clients::kafka::{gate, identity, key_files};
+use crate::clients::kafka::{gate, identity, key_files, login_hints};
 use crate::common::config::{Config, ConfigFault, Kafka, SECRETS};
 use crate::common::deadlines;
 use crate::common::files;
@@ -20,14 +22,28 @@ pub(crate) struct Quiet;
 impl ClientContext for Quiet {
     fn error(&self, error: Rd, reason: &str) {
         tracing::debug!(error = %error, "kafka client: {reason}");
+        let is_refused = error.rdkafka_error_code() == Some(RDKafkaErrorCode::Authentication);
+        if is_refused && !login_hints::lacks_ticket(reason) {
+            gate::refused(reason);
+        }
     }
 }
 
 impl ConsumerContext for Quiet {}
 
+/// Lets a client that nobody polls tell why its question was not answered: a refused login shuts
+/// the gate (decision 0018).
+pub(super) fn hear(client: &BaseConsumer<Quiet>) {
+    /// One event each.
+    const EVENTS: usize = 20;
+    for _ in 0..EVENTS {
+        let _ = client.poll(Duration::ZERO);
+    }
+}
+
 /// The time between the first two tries of a connection, milliseconds. It is counted from the
-/// beginning of the first try, and varies by a quarter. A refused login takes some tenths of a
-/// second, so it is heard before the client tries again (decision 0018).
+/// beginning of the first try, and varies: 375 to 750 milliseconds. A refused login takes some
+/// tenths of a second, so it is heard before the client tries again, as a rule (decision 0018).
 const FIRST_PAUSE_MS: u64 = 500;
 
 /// Client settings that consumer and producers share; the user's first, ours last.

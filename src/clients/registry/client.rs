@@ -145,9 +145,12 @@ impl RegistryClient {
         let answer = agent.get(format!("{}{path}", self.0.url)).call();
         let mut answer = answer.map_err(|e| self.said(path, &e.to_string()))?;
         let status = answer.status();
+        // A page of something else is no schema, however large it is.
+        let kind = answer.headers().get("content-type").and_then(|kind| kind.to_str().ok());
+        let is_json = kind.is_some_and(|kind| kind.contains("json"));
         let text = answer.body_mut().with_config().limit(MOST as u64).read_to_string();
         let text = text.map_err(|e| match e {
-            ureq::Error::BodyExceedsLimit(_) if status.as_u16() == 200 => {
+            ureq::Error::BodyExceedsLimit(_) if status.as_u16() == 200 && is_json => {
                 RegistryError::TooLarge(self.said(path, "the answer has more than 4 MiB"))
             }
             e => self.said(path, &e.to_string()).into(),

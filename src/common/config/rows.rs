@@ -249,7 +249,7 @@ fn columns(f: &mut Fields, faults: &mut Faults) -> Option<Vec<Column>> {
             faults.add(
                 key,
                 format!(
-                    "the column {:?} cannot be told from the column {:?} of field {:?}; write {{ \
+                    "the column {:?} cannot be told from the column {:?} of field {}; write {{ \
                      type = \"{}\", name = \"…\" }} to give it another name",
                     column.name, other.name, other.path, column.kind
                 ),
@@ -271,7 +271,7 @@ fn check_parents(f: &Fields, columns: &[Column], faults: &mut Faults) {
             faults.add(
                 f.key(&format!("columns.{path:?}")),
                 format!(
-                    "no field is both a {} and an object, and {:?} lies in it; the type \"json\" \
+                    "no field is both a {} and an object, and {} lies in it; the type \"json\" \
                      takes the object",
                     column.kind, other.path
                 ),

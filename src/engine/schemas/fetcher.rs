@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use crate::clients::registry::{RegistryError, SchemaSource};
 use crate::clients::store::{ErrorKind, SMALL, Store, StoreError};
@@ -31,6 +32,10 @@ const LAGS: [Duration; 4] = {
 
 /// How long an answer of the registry is waited for where the root has one already.
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
+
+/// So many of such questions are asked at a time, by all mappings: each needs a thread, for as long
+/// as a registry that is silent lets it wait.
+static COMPARISONS: Semaphore = Semaphore::const_new(4);
 
 /// After this time it is asked again whether a schema exists that did not.
 const ASKED_AGAIN: Duration = Duration::from_secs(60);
@@ -143,9 +148,18 @@ impl Fetcher {
     /// schema no more, keeps nobody from reading.
     async fn compare(&self, kept: &KeptSchema, known: &Known) -> Result<(), String> {
         let (id, Some(registry)) = (kept.id, self.registry.clone()) else { return Ok(()) };
-        let asked = tokio::task::spawn_blocking(move || registry.schema(id));
+        let asked = async {
+            let permit = COMPARISONS.acquire().await;
+            let ask = move || {
+                let _permit = permit;
+                registry.schema(id)
+            };
+            tokio::task::spawn_blocking(ask).await
+        };
         let told = match tokio::time::timeout(TOLD_WITHIN, asked).await {
             Ok(Ok(Ok(Some(told)))) if told != *kept => told,
+            // No root has a schema that is too large.
+            Ok(Ok(Err(RegistryError::TooLarge(_)))) => return Err(self.another(id)),
             _ => return Ok(()),
         };
         match self.known(told).await?.reads_alike(known) {

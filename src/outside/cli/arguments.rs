@@ -29,7 +29,8 @@ pub(super) struct ConfigArgs {
         default_value = "/etc/alluvium/alluvium.toml"
     )]
     pub(super) config: PathBuf,
-    /// Override daemon.instance, so that one file serves every host.
+    /// The name of the instance instead of daemon.instance, by default the host's name. A second
+    /// instance on one host needs a name of its own.
     #[arg(long, value_name = "NAME")]
     pub(super) instance: Option<String>,
 }

@@ -30,9 +30,9 @@ use crate::pure::record::Offset;
 pub(super) struct Check {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Also tries what the daemon needs: tickets, the login at the brokers, rights, topics,
-    /// transactions, a file and the room in each root, and clocks. It makes no topic, sends no
-    /// record, joins no group, and deletes the file that it writes.
+    /// Also try what the daemon needs: tickets, the login at the brokers, rights, topics,
+    /// transactions, the registry, a file and the room in each root, and clocks. It makes no topic,
+    /// sends no record, joins no group, and deletes the file that it writes.
     #[arg(long)]
     live: bool,
     /// Print faults, warnings, mappings and what was tried as JSON.

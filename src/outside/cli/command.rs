@@ -23,26 +23,33 @@ enum CliCommand {
     ///
     /// SIGHUP reads the configuration again: mappings, their archives and the log level change
     /// without a restart; the daemon reports what can't change. When a file of a secret or a
-    /// certificate has changed, the daemon drains and starts anew in the same process. Example:
-    /// alluvium run --config /etc/alluvium/alluvium.toml
+    /// certificate has changed, the daemon drains and starts anew in the same process.
+    ///
+    /// Example: alluvium run --config /etc/alluvium/alluvium.toml
     Run(run::Run),
     /// Read a configuration, report all of its faults, and show the paths that records would get.
     ///
-    /// Without --live the command asks neither brokers nor stores. Example: alluvium check --config
-    /// config/tutorial.toml
+    /// Without --live the command asks neither brokers nor stores. The exit code is 78 when the
+    /// file has faults, and 69 when --live has found something that would not work.
+    ///
+    /// Examples: alluvium check --config alluvium.toml; alluvium check --live
     Check(check::Check),
     /// Write a first configuration, with comments.
     ///
     /// The command asks brokers for their topics, or converts the settings of a Kafka Connect HDFS
-    /// sink, and names the settings that have no counterpart. Examples: alluvium init --bootstrap
-    /// broker1:9092 --root hdfs://namenode:8020/data -o alluvium.toml; alluvium init --from-connect
-    /// sink.properties
+    /// sink, and names the settings that have no counterpart.
+    ///
+    /// Examples: alluvium init --bootstrap broker1:9092 --root hdfs://namenode:8020/data -o
+    /// alluvium.toml; alluvium init --from-connect sink.properties
     Init(init::Init),
     /// Show the state of a running daemon's partitions.
     ///
-    /// The page at daemon.listen shows the same. The exit code is 65 when a partition is stopped or
-    /// a topic is missing, 69 when no daemon answers. Examples: alluvium status; alluvium status
-    /// --watch; alluvium status --url http://archiver-2:9464 --json
+    /// The page at daemon.listen shows the same. The exit code is 65 when a partition is stopped,
+    /// or a topic is missing or matched by two mappings. It is 69 when no daemon answers, when no
+    /// broker answers the daemon, or when the daemon has lost its group.
+    ///
+    /// Examples: alluvium status; alluvium status --watch; alluvium status --url
+    /// http://archiver-2:9464 --json
     Status(status::Status),
     /// Pause a mapping in a running daemon, until the mapping is resumed.
     ///
@@ -71,22 +78,28 @@ enum CliCommand {
     ///
     /// The command reads every file, changes nothing, and works beside a running daemon. The exit
     /// code is 65 when something is missing, foreign, truncated, changed or doubled, or when a
-    /// partition is stopped. Example: alluvium verify --config /etc/alluvium/alluvium.toml --json
+    /// partition is stopped.
+    ///
+    /// Examples: alluvium verify; alluvium verify --offline --json
     Verify(verify::Verify),
     /// Recount from the raw files, and compare with the published counts in the archive.
     ///
     /// The exit code is 65 when the count of a word differs. Both sides are read from the archive:
     /// beside a running daemon the newest windows differ until their files are rolled; exclude them
     /// with --until. Windows of arrival time are not in the raw files, so for them the sums over
-    /// all windows are compared. Example: alluvium recount --mapping lines --from
-    /// 2026-11-22T00:00:00Z --until 2026-11-23T00:00:00Z
+    /// all windows are compared.
+    ///
+    /// Example: alluvium recount --mapping lines --from 2026-11-22T00:00:00Z --until
+    /// 2026-11-23T00:00:00Z
     Recount(recount::Recount),
     /// Show what a stopped partition needs to continue; with --apply, do it.
     ///
     /// Without a topic, the command looks at all partitions. It works beside a running daemon: the
     /// daemon at daemon.listen is informed of a repair and checks at once; any other daemon checks
     /// every 20 seconds whether a stopped partition was repaired. The exit code is 65 when a
-    /// partition can't be repaired, or needs a choice. Example: alluvium repair orders 3 --apply
+    /// partition can't be repaired, or needs a choice.
+    ///
+    /// Examples: alluvium repair; alluvium repair orders 3 --apply
     Repair(repair::Repair),
     /// Show where a record is: file, row and ledger entry, or the gap and its cause.
     ///
@@ -100,11 +113,14 @@ enum CliCommand {
     ///
     /// Example: alluvium explain hdfs://nameservice1/data/orders/dt=2026-11-22/part-….parquet
     Explain(explain::Explain),
-    /// Print a mapping's files as a table of Hive, Spark or Trino, or as a view of DuckDB.
+    /// Print the SQL statements that make a table of a mapping's files (a view in DuckDB).
     ///
-    /// The command asks neither brokers nor stores. Times are TIMESTAMP, and BIGINT in Hive, whose
-    /// version 3 cannot read them otherwise. Examples: alluvium ddl orders --engine spark; alluvium
-    /// ddl orders --engine duckdb --root file:///srv/copy --counts
+    /// The command runs nothing. It asks neither brokers nor stores, but for a mapping with value =
+    /// "registry", whose schema it reads from the root or from the registry. Times are TIMESTAMP,
+    /// and BIGINT in Hive, whose version 3 cannot read them otherwise.
+    ///
+    /// Examples: alluvium ddl orders --engine spark; alluvium ddl orders --engine duckdb --root
+    /// file:///srv/copy --counts
     Ddl(ddl::Ddl),
     /// For those who make packages: write man pages and completions, or print the JSON Schema.
     ///

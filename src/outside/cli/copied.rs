@@ -52,7 +52,8 @@ async fn explain_bytes(
     let Some(copy) = Footer::read(&footer) else {
         answer.say(format!(
             "{path} lies below no root of this configuration, and has no footer that says where it \
-             belongs: alluvium writes one into Parquet files, since version 2 of their columns"
+             belongs: it is no Parquet file of alluvium, or of version 1 of its columns, or was \
+             cut off or changed"
         ));
         answer.code = EX_USAGE;
         return Ok(answer);

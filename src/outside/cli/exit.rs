@@ -14,8 +14,8 @@ const MEANINGS: [Meaning; 6] = [
     (
         EX_DATAERR,
         "verify, recount, where, explain or status has found a problem, repair something that it \
-         can't repair (what it repairs, or would with --apply, is none), or ddl a damaged schema \
-         in the root.",
+         can't repair (what it repairs, or would repair with --apply, does not count), or ddl a \
+         damaged schema in the root.",
     ),
     (
         EX_UNAVAILABLE,
@@ -91,8 +91,14 @@ const OF_COMMANDS: [(&str, &[Meaning]); 16] = [
         &[
             WELL,
             WRONG_USE,
-            (EX_DATAERR, "A partition is stopped, or a topic is missing."),
-            (EX_UNAVAILABLE, "No daemon answers, or no broker answers the daemon."),
+            (
+                EX_DATAERR,
+                "A partition is stopped, or a topic is missing or matched by two mappings.",
+            ),
+            (
+                EX_UNAVAILABLE,
+                "No daemon answers, no broker answers the daemon, or the daemon has lost its group.",
+            ),
             FAULTS,
         ],
     ),

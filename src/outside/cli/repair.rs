@@ -42,8 +42,8 @@ pub(super) struct Repair {
     topic: Option<String>,
     /// The partition's number; by default all partitions of the topic.
     partition: Option<i32>,
-    /// The offset at which the results of a partition continue whose committed offset is gone. By
-    /// default the published counts are read back, which give the exact offset.
+    /// For a partition whose committed offset is gone: the offset at which counting continues. By
+    /// default the command reads the published counts back, which give the exact offset.
     #[arg(long, value_name = "OFFSET", requires = "partition")]
     count_from: Option<i64>,
     /// Carry out the repair. An owner that runs is not locked out: use this only for

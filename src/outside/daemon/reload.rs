@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::clients::kafka::beginnings::Beginnings;
 use crate::clients::kafka::poll_control::PollControl;
-use crate::clients::kafka::{self, BatchLimits, Consumer};
+use crate::clients::kafka::{self, BatchLimits, Consumer, Trial, consumer_config};
 use crate::clients::store::measured::StoreTimer;
 use crate::common::config::{Config, Daemon, Mapping};
 use crate::common::retry::Pauses;
@@ -100,17 +100,27 @@ impl Reloading {
     /// Tries whether clients can be made with what the files contain now.
     async fn try_files(&self, files: &str) -> Result<(), String> {
         let config = Arc::clone(&self.in_force.borrow().config);
-        let faults = tokio::task::spawn_blocking(move || kafka::refused(&config)).await;
-        let faults =
-            faults.map_err(|e| format!("the job that tries new secrets has panicked: {e}"))?;
-        if faults.is_empty() {
+        let try_them = move || {
+            let faults = kafka::refused(&config);
+            if !faults.is_empty() {
+                return faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            }
+            // One client tries the login before all others do: an account may be locked.
+            match consumer_config(&config).and_then(|settings| kafka::try_anew(&settings, &[])) {
+                Ok(Trial::LoginRefused(why)) => format!("the brokers refuse the login: {why}"),
+                Ok(Trial::Answers | Trial::NoAnswer) => String::new(),
+                Err(error) => error.to_string(),
+            }
+        };
+        let fault = tokio::task::spawn_blocking(try_them).await;
+        let fault =
+            fault.map_err(|e| format!("the job that tries new secrets has panicked: {e}"))?;
+        if fault.is_empty() {
             return Ok(());
         }
-        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         Err(format!(
             "{files} has changed and can't be used, so the clients go on with what they have read \
-             before: {}",
-            faults.join("; ")
+             before: {fault}"
         ))
     }
 

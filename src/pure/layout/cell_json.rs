@@ -2,10 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::pure::avro::numbers::digits;
+use crate::pure::calendar::iso_micros;
 use crate::pure::layout::cells::{Cell, ColumnType};
 
 /// Adds a cell of a column of this type as a JSON value: numbers with all of their digits, days and
@@ -29,8 +29,7 @@ pub fn write_json(cell: &Cell<'_>, kind: ColumnType, to: &mut Vec<u8>) {
             write_value(&date.map(|date| date.to_string()), to);
         }
         Cell::Micros(micros) => {
-            let time = Timestamp::from_microsecond(*micros).ok();
-            write_value(&time.map(|time| format!("{time:.6}")), to);
+            write_value(&iso_micros(*micros), to);
         }
         Cell::Bytes(bytes) => write_value(&STANDARD.encode(bytes), to),
     }
@@ -43,6 +42,7 @@ fn write_value<T: serde::Serialize + ?Sized>(value: &T, to: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pure::layout::cells::READABLE;
 
     /// What a column reads of a value, it reads of what was written, too.
     #[test]
@@ -68,6 +68,7 @@ mod tests {
             ("date", "\"9999-12-31\"", "\"9999-12-31\""),
             ("timestamp", "\"2026-11-22T18:03:02.5+01:00\"", "\"2026-11-22T17:03:02.500000Z\""),
             ("timestamp", "\"1900-01-01T00:00:00Z\"", "\"1900-01-01T00:00:00.000000Z\""),
+            ("timestamp", "\"9999-12-31T23:59:59.999999Z\"", "\"9999-12-31T23:59:59.999999Z\""),
             ("bytes", "\"AP4=\"", "\"AP4=\""),
             ("json", "{\"a\": [1, null]}", r#""{\"a\":[1,null]}""#),
             ("string", "null", "null"),
@@ -80,6 +81,17 @@ mod tests {
             assert_eq!(written, want, "{kind} {json}");
             if kind != ColumnType::Json {
                 assert_eq!(kind.cell(&written).unwrap(), cell, "{kind} {json}");
+            }
+        }
+        // Each end of what a column takes, and its neighbours within.
+        let kind = ColumnType::Time { micros: 1 };
+        for edge in [*READABLE.start(), 0, *READABLE.end()] {
+            for millis in (-2..=2).map(|step| edge + step).filter(|ms| READABLE.contains(ms)) {
+                let cell = kind.time(millis * 1_000 + 999).unwrap();
+                let mut written = Vec::new();
+                write_json(&cell, kind, &mut written);
+                let again = ColumnType::TimeText.cell(std::str::from_utf8(&written).unwrap());
+                assert_eq!(again.as_ref(), Ok(&cell), "{millis}");
             }
         }
         let mut written = Vec::new();

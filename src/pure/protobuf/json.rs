@@ -10,9 +10,9 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
 
+use crate::pure::calendar::iso_nanos;
 use crate::pure::json::{push_bytes, push_double, push_text};
 use crate::pure::protobuf::schema::{Field, Kind, Label, Message, MessageId, Schema, WellKnown};
 use crate::pure::protobuf::value::{Value, is_packed, next_packed};
@@ -191,8 +191,8 @@ impl Text<'_> {
         match known {
             WellKnown::Timestamp => {
                 let (seconds, nanos) = pair(fields)?;
-                let time = Timestamp::new(seconds, nanos).ok().filter(|_| 0 <= nanos);
-                let time = time.ok_or_else(|| format!("{seconds} s and {nanos} ns are no time"))?;
+                let time = iso_nanos(seconds, nanos)
+                    .ok_or_else(|| format!("{seconds} s and {nanos} ns are no time"))?;
                 let _ = write!(self.out, "\"{time}\"");
             }
             WellKnown::Duration => {

@@ -103,8 +103,14 @@ const ACCOUNT: &str = "the KDC does not let archive.kerberos.principal in, whate
 const NO_KEY: &str = "archive.kerberos.keytab has no key of archive.kerberos.principal that the \
                       KDC takes: `klist -ke KEYTAB` shows what it has";
 
+const HALF_FILLED: &str = "the cache of archive.kerberos has no valid ticket yet: let it be filled \
+                           by `kinit` for archive.kerberos.principal";
+
 /// Parts of what the libraries say, what that means, and what to look at then.
-const HINTS: [(&str, ErrorKind, &str); 17] = [
+const HINTS: [(&str, ErrorKind, &str); 20] = [
+    ("Bad format in credentials cache", ErrorKind::NoTicket, HALF_FILLED),
+    ("End of credential cache", ErrorKind::NoTicket, HALF_FILLED),
+    ("atching credential not found", ErrorKind::NoTicket, HALF_FILLED),
     (
         "No Kerberos credentials available",
         ErrorKind::NoTicket,

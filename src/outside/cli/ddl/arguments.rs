@@ -17,7 +17,7 @@ use crate::pure::layout::table::Partitions;
 pub(in crate::outside::cli) struct Ddl {
     /// The mapping's name.
     mapping: String,
-    /// Who reads the table.
+    /// The engine for which the statements are.
     #[arg(long, value_enum)]
     engine: Engine,
     /// The topic of the table, where the mapping has several.

@@ -120,7 +120,9 @@ impl Engine {
             Kind::Time if self == Engine::Hive => "BIGINT".into(),
             Kind::Time if self == Engine::Trino => "TIMESTAMP(6)".into(),
             Kind::Time => "TIMESTAMP".into(),
-            Kind::IsoTime if matches!(self, Engine::Spark | Engine::Duckdb) => "TIMESTAMP".into(),
+            // A time without a zone would be one of the session's zone beside others.
+            Kind::IsoTime if self == Engine::Duckdb => "TIMESTAMPTZ".into(),
+            Kind::IsoTime if self == Engine::Spark => "TIMESTAMP".into(),
             // The readers of lines that Hive and Trino have take no time with a zone.
             Kind::IsoTime => text.into(),
             Kind::Bytes => bytes.into(),

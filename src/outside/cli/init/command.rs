@@ -105,7 +105,9 @@ impl Init {
             let _ = writeln!(list, "    {}, # {partitions} partition{s}", quoted(name));
         }
         if all.is_empty() {
-            remarks = vec![format!("{bootstrap} has no topics yet: write their names")];
+            remarks = vec![format!(
+                "{bootstrap} has no topics yet, or none that this client may see: write their names"
+            )];
             list += "    \"my-topic\",\n";
         }
         list += "]";
