@@ -28,8 +28,7 @@ const READERS: [(&str, &str); 17] = [
 
 /// Files of the program that read a format, and the decoder of `src/foreign/decoders.rs` that gives
 /// their readers bytes of others; or, after a star, why none has to.
-const READ_BY: [(&str, &str); 23] = [
-    ("src/clients/encode/jsonl.rs", "*the value was checked by the decoder columns before"),
+const READ_BY: [(&str, &str); 21] = [
     (
         "src/clients/registry/client.rs",
         "*serde alone, into texts; the decoder kept_schema has them",
@@ -54,7 +53,6 @@ const READ_BY: [(&str, &str); 23] = [
     ("src/pure/json_schema/object.rs", "json_schema"),
     ("src/pure/layout/columns.rs", "columns"),
     ("src/pure/layout/nested_of_json.rs", "json_object"),
-    ("src/pure/layout/rules.rs", "columns"),
 ];
 
 /// Whether a file calls one of the readers, or parses a text as a table of TOML.

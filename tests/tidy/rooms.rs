@@ -11,7 +11,11 @@ pub(crate) const ROOMS: &[(&str, &str, &[&str])] = &[
     ("pure/duration", "lengths of time as people write them", &[]),
     ("pure/field_path", "where a field lies in a JSON value", &[]),
     ("pure/json_schema", "a JSON Schema as the properties of one object", &[]),
-    ("pure/protobuf", "schemas and messages of Protobuf, as records have them", &["pure/json"]),
+    (
+        "pure/protobuf",
+        "schemas and messages of Protobuf, as records have them",
+        &["pure/calendar", "pure/json"],
+    ),
     ("pure/field", "one field of a JSON value", &["pure/field_path", "pure/json"]),
     (
         "pure/record_time",

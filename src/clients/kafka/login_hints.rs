@@ -25,7 +25,8 @@ const SERVICE: &str = "the KDC does not know the principal of the brokers: it is
 const NO_TICKET: &str = "there is no ticket: write kafka.kerberos = { principal, keytab }, or let \
                          the cache be filled by whoever renews the tickets";
 
-/// Parts of what the libraries say where there is no valid ticket; a cache that is being filled at this moment counts, too.
+/// Parts of what the libraries say where there is no valid ticket; a cache that is being filled at
+/// this moment counts, too.
 const LACKS_TICKET: [&str; 8] = [
     "redentials available",
     "No credentials cache found",

@@ -29,14 +29,19 @@ fn serve(pages: &'static [(&'static str, u16, &'static str)]) -> (RegistryClient
             let known = pages.iter().find(|(page, ..)| *page == path);
             let (status, body) = known.map_or((500, "?"), |(_, status, body)| (*status, *body));
             let length = body.len();
+            // As registries say it; everything else is another server's page.
+            let kind = if body.starts_with('{') { JSON } else { "text/html" };
             let _ = write!(
                 stream,
-                "HTTP/1.1 {status} x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+                "HTTP/1.1 {status} x\r\nContent-Length: {length}\r\nContent-Type: {kind}\r\n\
+                 Connection: close\r\n\r\n{body}"
             );
         }
     });
     (client(&format!("http://127.0.0.1:{port}/api/")), asked)
 }
+
+const JSON: &str = "application/vnd.schemaregistry.v1+json";
 
 fn client(url: &str) -> RegistryClient {
     let dir = tempfile::tempdir().unwrap().keep();
@@ -140,6 +145,7 @@ fn a_schema_that_is_too_large_is_no_outage() {
         ("/api/schemas/ids/3", 200, leak(format!(r#"{{"schema":"{long}{long}"}}"#))),
         ("/api/schemas/ids/4", 200, leak(many)),
         ("/api/schemas/ids/5", 502, leak(format!("{long}{long}"))),
+        ("/api/schemas/ids/6", 200, leak(format!("<html>{long}{long}"))),
         ("/api/subjects/long/versions/1", 200, leak(format!(r#"{{"schema":"{long}"}}"#))),
     ];
     let page = |n| (leak(format!("/api/subjects/a/versions/{n}")), 200, r#"{"schema":"A"}"#);
@@ -153,7 +159,9 @@ fn a_schema_that_is_too_large_is_no_outage() {
             other => panic!("{id}: {:?}", other.map(|of| of.is_some())),
         }
     }
-    assert!(matches!(client.schema(5), Err(RegistryError::Away(_))));
+    for id in [5, 6] {
+        assert!(matches!(client.schema(id), Err(RegistryError::Away(_))), "{id}");
+    }
 }
 
 /// A port on which nobody listens.

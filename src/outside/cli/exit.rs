@@ -97,7 +97,8 @@ const OF_COMMANDS: [(&str, &[Meaning]); 16] = [
             ),
             (
                 EX_UNAVAILABLE,
-                "No daemon answers, no broker answers the daemon, or the daemon has lost its group.",
+                "No daemon answers, no broker answers the daemon, or the daemon has lost its \
+                 group.",
             ),
             FAULTS,
         ],

@@ -103,9 +103,8 @@ async fn until_found<T: Future<Output = Trial>>(
         }
         let trial = try_anew().await;
         let is_twice = rule.tried(trial == Trial::Answers, Instant::now());
-        let now = outage();
-        // The daemon's own client may have been answered meanwhile, for a while at least.
-        if !rule.goes_on(now) && (now.is_none() || !matches!(trial, Trial::LoginRefused(_))) {
+        // The daemon's own client may have been answered meanwhile.
+        if !rule.goes_on(outage()) {
             continue;
         }
         match trial {

@@ -161,8 +161,8 @@ impl JsonColumns {
         self.row_by(json, |_, column, raw, cells| column.kind.push_cell(raw, cells))
     }
 
-    /// The cells of one value. `push` adds one cell, by its column's place, its column, and the text
-    /// of the field, which is valid JSON.
+    /// The cells of one value. `push` adds one cell, by its column's place, its column, and the
+    /// text of the field, which is valid JSON.
     ///
     /// # Errors
     /// As those of [`JsonColumns::row`].

@@ -2,6 +2,7 @@
 //! place; and roots that are no plain directories.
 
 mod canaries;
+mod changed_secrets;
 mod gssapi;
 mod hdfs;
 mod isolation;
