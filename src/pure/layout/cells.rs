@@ -110,8 +110,8 @@ impl ColumnType {
         self.read(json, |cell| cell)
     }
 
-    /// Adds the value of a field to the cells of its row. A cell that is made where it stays costs
-    /// a third of one that is moved there.
+    /// Adds the value of a field to the cells of its row. The cell is made in its place in the
+    /// list, because each move of a cell takes time.
     ///
     /// # Errors
     /// As those of [`ColumnType::cell`]; nothing was added then.
